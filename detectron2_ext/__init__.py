@@ -1,0 +1,1 @@
+"""What EVA adds to Detectron2: modeling, data, evaluation, checkpoints."""

@@ -1,0 +1,1 @@
+"""The EVA vision transformer, free of any task and of Detectron2."""
