@@ -1,0 +1,61 @@
+"""A numerical case: outputs of the reference implementation for weights and inputs that its own spec reproduces."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Check = Callable[["GoldenCase"], None]
+FAMILIES: dict[str, Check] = {}
+
+
+def family(*names: str) -> Callable[[Check], Check]:
+    """Register a check for specs whose `kind` is one of `names`, or else whose case name starts with one of them."""
+
+    def register(check: Check) -> Check:
+        for name in names:
+            if name in FAMILIES:
+                raise ValueError(f"two checks are registered for the family {name!r}")
+            FAMILIES[name] = check
+        return check
+
+    return register
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values."""
+
+    path: Path
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        with np.load(self.path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        return json.loads(str(self.arrays["spec"]))
+
+    @property
+    def name(self) -> str:
+        return self.spec.get("case", self.path.stem)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The expected array `name` as a tensor."""
+        return torch.from_numpy(self.arrays[name])
+
+    def find_check(self) -> Check:
+        """The check of this case's family; an unknown family is an error, never a skip."""
+        kind = self.spec.get("kind")
+        if kind in FAMILIES:
+            return FAMILIES[kind]
+        prefixes = [prefix for prefix in FAMILIES if kind is None and self.name.startswith(prefix)]
+        if prefixes:
+            return FAMILIES[max(prefixes, key=len)]
+        raise LookupError(f"{self.path}: no check for kind {kind!r}, case {self.name!r}; known: {sorted(FAMILIES)}")
