@@ -10,7 +10,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     directory = metafunc.config.getoption("--golden-dir")
     paths = sorted(directory.glob("*/*.npz"))
     if not paths:
-        raise pytest.UsageError(f"--golden-dir {directory} holds no <task>/<case>.npz; expected detection/, classification/, ...")
+        raise pytest.UsageError(
+            f"--golden-dir {directory} holds no <task>/<case>.npz; expected detection/, classification/, ..."
+        )
     metafunc.parametrize("path", paths, ids=[f"{path.parent.name}/{path.stem}" for path in paths])
 
 

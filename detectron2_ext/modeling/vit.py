@@ -1,0 +1,109 @@
+"""The EVA backbone under Detectron2's interface and option names."""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import Backbone
+
+from eva_backbone import VisionTransformer
+from eva_backbone.attention_kernels import KernelName
+from eva_backbone.relative_position import RelPosResize
+
+
+class ViT(VisionTransformer, Backbone):
+    """`VisionTransformer` as a Detectron2 backbone with one output map; options as in EVA-01's detector and ViTDet.
+
+    Args:
+        img_size: image side in pixels the relative position tables of global blocks are made for; sizes met later are
+            resized to, so it need not be the size of the images.
+        patch_size: patch side, also the stride of the output, pixels.
+        in_chans: input channels.
+        embed_dim: token width.
+        depth: number of blocks.
+        num_heads: attention heads.
+        mlp_ratio: MLP width over `embed_dim`.
+        qkv_bias: bias on query, key and value.
+        drop_path_rate: stochastic depth of the last block.
+        use_abs_pos: learn an absolute position table.
+        use_rel_pos: learn decomposed relative position tables, initially zero.
+        window_size: side of attention windows in tokens.
+        window_block_indexes: blocks with windowed attention; the others attend globally.
+        residual_block_indexes: blocks that end in a residual bottleneck.
+        use_act_checkpoint: recompute blocks in the backward pass.
+        pretrain_img_size: image side in pixels the absolute position table is stored for.
+        pretrain_use_cls_token: the table has an entry for a class token in front (not used here).
+        out_feature: name of the output map.
+        beit_like_qkv_bias: separate `q_bias`, `v_bias` and none on the key, in place of one fused bias.
+        beit_like_gamma: layer scale, initially one.
+        freeze_patch_embed: do not train the patch embedding.
+        interp_type: resizing of relative position tables, "vitdet" (linear) or "beit" (cubic, geometric spacing).
+        attention: attention kernel, see `eva_backbone.attention_kernels`.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 1024,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.0,
+        use_abs_pos: bool = True,
+        use_rel_pos: bool = False,
+        window_size: int = 0,
+        window_block_indexes: Sequence[int] = (),
+        residual_block_indexes: Sequence[int] = (),
+        use_act_checkpoint: bool = False,
+        pretrain_img_size: int = 224,
+        pretrain_use_cls_token: bool = True,
+        out_feature: str = "last_feat",
+        beit_like_qkv_bias: bool = False,
+        beit_like_gamma: bool = False,
+        freeze_patch_embed: bool = False,
+        interp_type: RelPosResize = "vitdet",
+        attention: KernelName = "auto",
+    ) -> None:
+        super().__init__(
+            img_size=img_size,
+            patch_size=patch_size,
+            in_chans=in_chans,
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            qkv_bias="none" if not qkv_bias else "qv" if beit_like_qkv_bias else "full",
+            class_token=False,
+            abs_pos=use_abs_pos,
+            pos_img_size=pretrain_img_size,
+            pos_prefix_tokens=int(pretrain_use_cls_token),
+            rel_pos="decomposed" if use_rel_pos else None,
+            rel_pos_resize=interp_type,
+            window_size=window_size,
+            window_blocks=window_block_indexes,
+            residual_blocks=residual_block_indexes,
+            layer_scale=1.0 if beit_like_gamma else None,
+            drop_path_rate=drop_path_rate,
+            final_norm=False,
+            checkpoint_blocks=use_act_checkpoint,
+            attention=attention,
+        )
+        if freeze_patch_embed:
+            self.patch_embed.requires_grad_(False)
+        self.out_feature = out_feature
+        self._out_features = [out_feature]
+        self._out_feature_channels = {out_feature: embed_dim}
+        self._out_feature_strides = {out_feature: patch_size}
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of the output map."""
+        return {self.out_feature: ShapeSpec(channels=self.embed_dim, stride=self.patch_size)}
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Normalised images [B, in_chans, H, W] to {out_feature: [B, embed_dim, H / patch_size, W / patch_size]}."""
+        patches, grid = self.patch_embed(x)
+        tokens = self.run_blocks(self.add_positions(patches, grid), grid)
+        return {self.out_feature: tokens.transpose(1, 2).unflatten(2, grid)}

@@ -1,0 +1,141 @@
+"""Interchangeable attention kernels behind one signature, and the choice between them.
+
+    kernel(query, key, value, scale, bias) -> output
+
+query, key, value and output are [B, heads, N, head_dim]; the query is unscaled; `bias` is None, a dense logit bias that
+broadcasts to [B, heads, N, N], or a `DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v and is held
+to `plain_attention`, gradients included, by a test.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from .relative_position import DecomposedBias
+from .row_block_attention import row_block_attention
+
+Bias = torch.Tensor | DecomposedBias | None
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, Bias], torch.Tensor]
+KernelName = Literal["auto", "plain", "row_block", "sdpa", "xformers", "flex"]
+
+
+def dense_bias(bias: DecomposedBias) -> torch.Tensor:
+    """The N x N logits of a decomposed bias, [B, heads, N, H * W]; for small grids and for comparison only."""
+    return (bias.rel_h[..., :, None] + bias.rel_w[..., None, :]).flatten(-2)
+
+
+def plain_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
+) -> torch.Tensor:
+    """The formula as written; memory grows with N^2."""
+    logits = (query * scale) @ key.transpose(-2, -1)
+    if bias is not None:
+        logits = logits + (dense_bias(bias) if isinstance(bias, DecomposedBias) else bias)
+    return logits.softmax(dim=-1) @ value
+
+
+def fold_bias(
+    query: torch.Tensor, key: torch.Tensor, scale: float, bias: DecomposedBias
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn a decomposed bias into extra head columns: [scale q | rel_h | rel_w] . [k | one-hot row | one-hot column].
+
+    Exact, and lets kernels without a bias argument serve; the head grows by H + W columns (88 to 248 on an 80x80 grid).
+    """
+    height, width = bias.rel_h.shape[-1], bias.rel_w.shape[-1]
+    position = torch.arange(height * width, device=key.device)
+    one_hot = torch.cat([F.one_hot(position // width, height), F.one_hot(position % width, width)], dim=-1)
+    one_hot = one_hot.to(key.dtype).expand(*key.shape[:2], -1, -1)
+    query = torch.cat([query * scale, bias.rel_h.to(query.dtype), bias.rel_w.to(query.dtype)], dim=-1)
+    return query, torch.cat([key, one_hot], dim=-1)
+
+
+def sdpa_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
+) -> torch.Tensor:
+    """PyTorch's fused attention."""
+    if isinstance(bias, DecomposedBias):
+        query, key = fold_bias(query, key, scale, bias)
+        # equal head widths keep the flash kernels eligible; the padding costs nothing that the output shows
+        padded = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
+        return F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
+    mask = None if bias is None else bias.to(query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+
+
+def xformers_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
+) -> torch.Tensor:
+    """xFormers' memory-efficient attention (optional extra `xformers`)."""
+    from xformers.ops import memory_efficient_attention
+
+    mask = None
+    if isinstance(bias, DecomposedBias):
+        query, key = fold_bias(query, key, scale, bias)
+        scale = 1.0
+    elif bias is not None:
+        mask = bias.to(query.dtype).expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2]).contiguous()
+    heads_last = (x.transpose(1, 2) for x in (query, key, value))  # [B, N, heads, head_dim]
+    return memory_efficient_attention(*heads_last, attn_bias=mask, scale=scale).transpose(1, 2)
+
+
+def flex_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
+) -> torch.Tensor:
+    """FlexAttention with the bias as a score modification: nothing of size N x N is ever made. Compiled on CUDA."""
+    from torch.nn.attention import flex_attention as flex
+
+    kernel = _compiled_flex() if query.is_cuda else flex.flex_attention
+    if isinstance(bias, DecomposedBias):
+        rel_h, rel_w, width = bias.rel_h, bias.rel_w, bias.rel_w.shape[-1]
+
+        def add_bias(score, batch, head, row, column):
+            return score + rel_h[batch, head, row, column // width] + rel_w[batch, head, row, column % width]
+
+    elif bias is not None:
+        table = bias.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
+
+        def add_bias(score, batch, head, row, column):
+            return score + table[batch, head, row, column]
+
+    else:
+        add_bias = None
+    return kernel(query.contiguous(), key.contiguous(), value.contiguous(), score_mod=add_bias, scale=scale)
+
+
+_FLEX = None
+
+
+def _compiled_flex() -> Callable:
+    global _FLEX
+    if _FLEX is None:
+        from torch.nn.attention import flex_attention as flex
+
+        _FLEX = torch.compile(flex.flex_attention, dynamic=False)
+    return _FLEX
+
+
+KERNELS: dict[str, Kernel] = {
+    "plain": plain_attention,
+    "row_block": row_block_attention,
+    "sdpa": sdpa_attention,
+    "xformers": xformers_attention,
+    "flex": flex_attention,
+}
+
+
+def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
+    """The kernel called `name`, or for "auto" the one that is right for this device, dtype and bias.
+
+    On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for the
+    bias); everything else goes to PyTorch's fused kernels.
+    """
+    if name != "auto":
+        if name not in KERNELS:
+            raise ValueError(f"unknown attention kernel {name!r}: expected auto or one of {', '.join(KERNELS)}")
+        return KERNELS[name]
+    full_precision = query.dtype in (torch.float32, torch.float64)
+    if bias is not None and query.device.type == "cpu" and full_precision:
+        return row_block_attention
+    return sdpa_attention

@@ -1,0 +1,100 @@
+"""One transformer block: windowed or global attention, MLP, and the options of the published variants."""
+
+import torch
+from timm.layers import DropPath, LayerNorm2d, Mlp
+from torch import nn
+
+from .attention import Attention
+from .layer_norm import LayerNorm
+from .windows import merge_windows, partition_windows
+
+
+class ResidualBottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions with channel LayerNorm and a shortcut: ViTDet's cross-window propagation."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = dim // 2
+        self.conv1 = nn.Conv2d(dim, hidden, 1, bias=False)
+        self.norm1 = LayerNorm2d(hidden, eps=1e-6)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
+        self.norm2 = LayerNorm2d(hidden, eps=1e-6)
+        self.conv3 = nn.Conv2d(hidden, dim, 1, bias=False)
+        self.norm3 = LayerNorm2d(dim, eps=1e-6)
+        self.act = nn.GELU()
+        for conv in (self.conv1, self.conv2, self.conv3):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.norm3.weight)  # the block starts as the identity
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        out = self.act(self.norm1(self.conv1(x)))
+        out = self.act(self.norm2(self.conv2(out)))
+        return x + self.norm3(self.conv3(out))
+
+
+class Block(nn.Module):
+    """Pre-norm (or post-norm) transformer block over tokens [B, N, C].
+
+    Args:
+        attention: the attention module.
+        dim: token width, C.
+        mlp_hidden: width of the MLP.
+        drop_path: probability that a sample skips a branch in training.
+        layer_scale: initial value of the per-channel factors `gamma_1`, `gamma_2`; None leaves them out.
+        post_norm: normalise the branches' outputs instead of their inputs.
+        window_size: side of the attention windows in tokens; 0 attends globally.
+        residual_conv: append a `ResidualBottleneck`.
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        dim: int,
+        mlp_hidden: int,
+        *,
+        drop_path: float = 0.0,
+        layer_scale: float | None = None,
+        post_norm: bool = False,
+        window_size: int = 0,
+        residual_conv: bool = False,
+    ) -> None:
+        super().__init__()
+        if layer_scale is not None:
+            self.gamma_1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
+            self.gamma_2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
+        else:
+            self.gamma_1 = self.gamma_2 = None
+        self.norm1 = LayerNorm(dim)
+        self.attn = attention
+        self.norm2 = LayerNorm(dim)
+        self.mlp = Mlp(dim, mlp_hidden)
+        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.post_norm = post_norm
+        self.window_size = window_size
+        self.residual = ResidualBottleneck(dim) if residual_conv else None
+
+    def _attend(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None) -> torch.Tensor:
+        if not self.window_size:
+            return self.attn(x, grid, shared_bias)
+        batch, tokens, dim = x.shape
+        windows, padded = partition_windows(x.view(batch, *grid, dim), self.window_size)
+        window_grid = (self.window_size, self.window_size)
+        windows = self.attn(windows.flatten(1, 2), window_grid, shared_bias)
+        return merge_windows(windows, self.window_size, padded, grid).reshape(batch, tokens, dim)
+
+    def _branch(self, out: torch.Tensor, gamma: torch.Tensor | None) -> torch.Tensor:
+        return self.drop_path(out if gamma is None else gamma * out)
+
+    def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, N, C] to [B, N, C]; windows and the residual convolution need N = H * W of `grid`, no class token."""
+        if self.post_norm:
+            x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias)), self.gamma_1)
+            x = x + self._branch(self.norm2(self.mlp(x)), self.gamma_2)
+        else:
+            x = x + self._branch(self._attend(self.norm1(x), grid, shared_bias), self.gamma_1)
+            x = x + self._branch(self.mlp(self.norm2(x)), self.gamma_2)
+        if self.residual is not None:
+            maps = self.residual(x.transpose(1, 2).unflatten(2, grid))
+            x = maps.flatten(2).transpose(1, 2)
+        return x

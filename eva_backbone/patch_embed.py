@@ -1,0 +1,36 @@
+"""Images or clips to tokens: one strided convolution."""
+
+import torch
+from torch import nn
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches through one convolution with bias.
+
+    Args:
+        patch_size: side of a square patch, pixels.
+        in_chans: channels of the input.
+        embed_dim: width of a token, C.
+        tubelet_size: frames per patch; None takes images, a number takes clips.
+    """
+
+    def __init__(self, patch_size: int, in_chans: int, embed_dim: int, tubelet_size: int | None = None) -> None:
+        super().__init__()
+        self.kernel = (patch_size, patch_size) if tubelet_size is None else (tubelet_size, patch_size, patch_size)
+        conv = nn.Conv2d if tubelet_size is None else nn.Conv3d
+        self.proj = conv(in_chans, embed_dim, kernel_size=self.kernel, stride=self.kernel)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
+        """[B, in_chans, H, W] or [B, in_chans, T, H, W] to tokens [B, N, C] and their grid, (H, W) or (T, H, W) in patches.
+
+        Raises:
+            ValueError: a side is not a multiple of the patch.
+        """
+        sides = tuple(pixels.shape[2:])
+        if len(sides) != len(self.kernel) or any(side % patch for side, patch in zip(sides, self.kernel, strict=True)):
+            raise ValueError(
+                f"input of {sides} pixels cannot be cut into patches of {self.kernel}: "
+                "pad or resize every side to a multiple of the patch"
+            )
+        tokens = self.proj(pixels)  # [B, C, *grid]
+        return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])

@@ -1,0 +1,97 @@
+"""BEiT relative position: a learned logit per head and relative offset, class token included, not used through the query.
+
+Two layouts exist. "joint": one table over all (dy, dx) offsets, which a block owns or all blocks share. "decoupled": one
+table per axis, summed. Index tables depend on the grid alone and are computed, never stored (released segmentation files
+carry gigabytes of them).
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+NUM_CLASS_OFFSETS = 3  # class -> patch, patch -> class, class -> class
+
+
+def _with_class_token(index: torch.Tensor, class_to_patch: int) -> torch.Tensor:
+    """Put a row and a column for the class token in front of patch indices [N, N]."""
+    num_tokens = index.shape[0] + 1
+    full = index.new_empty(num_tokens, num_tokens)
+    full[1:, 1:] = index
+    full[0, :] = class_to_patch
+    full[:, 0] = class_to_patch + 1
+    full[0, 0] = class_to_patch + 2
+    return full
+
+
+def _offsets(grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(query - key) row and column distances, each [N, N]."""
+    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    rows, columns = rows.flatten(), columns.flatten()
+    return rows[:, None] - rows[None, :], columns[:, None] - columns[None, :]
+
+
+def joint_table_rows(grid: tuple[int, int]) -> int:
+    """Rows of the joint table for a grid (H, W): (2H - 1)(2W - 1) offsets and three for the class token."""
+    return (2 * grid[0] - 1) * (2 * grid[1] - 1) + NUM_CLASS_OFFSETS
+
+
+@lru_cache(maxsize=8)
+def joint_index(grid: tuple[int, int]) -> torch.Tensor:
+    """Row of the joint table for each (query, key), class token first: [1 + N, 1 + N]."""
+    dy, dx = _offsets(grid)
+    index = (dy + grid[0] - 1) * (2 * grid[1] - 1) + dx + grid[1] - 1
+    return _with_class_token(index, joint_table_rows(grid) - NUM_CLASS_OFFSETS)
+
+
+@lru_cache(maxsize=8)
+def decoupled_index(grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of the two axis tables for each (query, key), class token first; distances are (key - query) here."""
+    dy, dx = _offsets(grid)
+    return (
+        _with_class_token(-dy + grid[0] - 1, 2 * grid[0] - 1),
+        _with_class_token(-dx + grid[1] - 1, 2 * grid[1] - 1),
+    )
+
+
+def _look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """[rows, heads] by [T, T] to [heads, T, T]."""
+    return table[index.to(table.device)].permute(2, 0, 1)
+
+
+def joint_bias(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """The logit bias [heads, 1 + N, 1 + N] of a joint table [rows, heads] on `grid`."""
+    if table.shape[0] != joint_table_rows(grid):
+        raise ValueError(
+            f"a relative position table of {table.shape[0]} rows does not fit a {grid[0]}x{grid[1]} grid, "
+            f"which needs {joint_table_rows(grid)}: resize the table or feed the size it was made for"
+        )
+    return _look_up(table, joint_index(grid))
+
+
+class JointRelativePositionBias(nn.Module):
+    """The joint table as a module of its own, for models whose blocks share it."""
+
+    def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
+        super().__init__()
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(joint_table_rows(grid), num_heads))
+
+    def forward(self, grid: tuple[int, int]) -> torch.Tensor:
+        """The logit bias [heads, 1 + N, 1 + N]."""
+        return joint_bias(self.relative_position_bias_table, grid)
+
+
+class DecoupledRelativePositionBias(nn.Module):
+    """One table per axis, summed."""
+
+    def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
+        super().__init__()
+        self.relative_position_bias_for_high = nn.Parameter(torch.zeros(2 * grid[0] + 2, num_heads))
+        self.relative_position_bias_for_width = nn.Parameter(torch.zeros(2 * grid[1] + 2, num_heads))
+
+    def forward(self, grid: tuple[int, int]) -> torch.Tensor:
+        """The logit bias [heads, 1 + N, 1 + N]."""
+        index_h, index_w = decoupled_index(grid)
+        return _look_up(self.relative_position_bias_for_high, index_h) + _look_up(
+            self.relative_position_bias_for_width, index_w
+        )

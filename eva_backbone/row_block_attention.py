@@ -1,0 +1,125 @@
+"""Exact attention in blocks of query rows: memory bounded in both directions, near the matrix rate on CPU.
+
+The forward pass keeps no probabilities; the backward pass computes those of one block at a time again.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from .relative_position import DecomposedBias
+
+BLOCK_BYTES = (
+    16 * 2**20
+)  # logits alive at a time: large enough for the matrix rate, small enough for the last-level cache
+
+
+class _Block(NamedTuple):
+    heads: slice  # of the flattened batch x heads axis
+    rows: slice  # of the query axis
+
+
+def _blocks(
+    num_heads: int, num_queries: int, num_keys: int, element_size: int, heads_per_image: int
+) -> Iterator[_Block]:
+    """Cut [num_heads, num_queries] into blocks whose logits take about BLOCK_BYTES; a block stays within one image."""
+    rows = max(1, min(num_queries, BLOCK_BYTES // (num_keys * element_size)))
+    heads = max(1, min(heads_per_image, BLOCK_BYTES // (rows * num_keys * element_size)))
+    for image in range(0, num_heads, heads_per_image):
+        for head in range(image, image + heads_per_image, heads):
+            for row in range(0, num_queries, rows):
+                yield _Block(
+                    slice(head, min(head + heads, image + heads_per_image)), slice(row, min(row + rows, num_queries))
+                )
+
+
+class _Terms(NamedTuple):
+    """A bias in the flattened layout: `first` alone is dense [G or heads, N, N]; both are rel_h, rel_w [G, N, H], [G, N, W]."""
+
+    first: torch.Tensor | None
+    second: torch.Tensor | None
+
+    def dense_heads(self, block: _Block) -> slice:
+        """The heads of a dense bias, which images may share."""
+        per_image = self.first.shape[0]
+        start = block.heads.start % per_image
+        return slice(start, start + block.heads.stop - block.heads.start)
+
+
+def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, block: _Block) -> torch.Tensor:
+    """Softmax of one block: [heads, rows, keys]. `query` is scaled already."""
+    q, k = query[block], key_t[block.heads]
+    if terms.first is None:
+        logits = torch.bmm(q, k)
+    elif terms.second is None:
+        logits = torch.baddbmm(terms.first[terms.dense_heads(block), block.rows], q, k)
+    else:
+        logits = (terms.first[block].unsqueeze(-1) + terms.second[block].unsqueeze(-2)).flatten(-2).baddbmm_(q, k)
+    return torch.softmax(logits, dim=-1, out=logits)
+
+
+class _RowBlockAttention(torch.autograd.Function):
+    """Arguments in the flattened layout: query (scaled), key, value [G, N, d] with G = B * heads, and the bias terms."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, first, second, heads_per_image):
+        terms, key_t = _Terms(first, second), key.transpose(1, 2)
+        output = torch.empty_like(value[:, :1].expand(-1, query.shape[1], -1), memory_format=torch.contiguous_format)
+        for block in _blocks(*query.shape[:2], key.shape[1], query.element_size(), heads_per_image):
+            torch.bmm(_probabilities(query, key_t, terms, block), value[block.heads], out=output[block])
+        ctx.save_for_backward(query, key, value, first, second, output)
+        ctx.heads_per_image = heads_per_image
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        query, key, value, first, second, output = ctx.saved_tensors
+        terms, key_t = _Terms(first, second), key.transpose(1, 2)
+        grad = grad.contiguous()
+        correction = (grad * output).sum(
+            -1, keepdim=True
+        )  # [G, N, 1]: what the softmax subtracts from every logit's gradient
+        grad_query = torch.empty_like(query)
+        grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
+        grad_first = torch.zeros_like(first) if ctx.needs_input_grad[3] else None
+        grad_second = torch.zeros_like(second) if ctx.needs_input_grad[4] else None
+        for block in _blocks(*query.shape[:2], key.shape[1], query.element_size(), ctx.heads_per_image):
+            heads = block.heads
+            p = _probabilities(query, key_t, terms, block)
+            grad_value[heads].baddbmm_(p.transpose(1, 2), grad[block])
+            # p becomes the gradient of the logits
+            p.mul_(torch.bmm(grad[block], value[heads].transpose(1, 2)).sub_(correction[block]))
+            grad_query[block] = torch.bmm(p, key[heads])
+            grad_key[heads].baddbmm_(p.transpose(1, 2), query[block])
+            if second is None and grad_first is not None:
+                grad_first[terms.dense_heads(block), block.rows] += p
+            elif second is not None:
+                grid = p.unflatten(-1, (first.shape[-1], second.shape[-1]))
+                if grad_first is not None:
+                    grad_first[block] = grid.sum(-1)
+                if grad_second is not None:
+                    grad_second[block] = grid.sum(-2)
+        return grad_query, grad_key, grad_value, grad_first, grad_second, None
+
+
+def row_block_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | DecomposedBias | None = None,
+) -> torch.Tensor:
+    """softmax(scale * q k^T + bias) v for [B, heads, N, head_dim], with about BLOCK_BYTES of logits alive at a time."""
+    batch, heads = query.shape[:2]
+    if isinstance(bias, DecomposedBias):
+        first, second = bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1)
+    elif bias is not None:
+        shared = bias.dim() == 3 or bias.shape[0] == 1
+        bias = bias.reshape(-1, *bias.shape[-2:]) if shared else bias.flatten(0, 1)
+        first, second = bias.expand(heads if shared else batch * heads, -1, -1), None
+    else:
+        first = second = None
+    flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
+    return _RowBlockAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))

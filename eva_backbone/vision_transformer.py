@@ -1,0 +1,181 @@
+"""The EVA vision transformer: composes patch embedding, positions and blocks, and nothing of a task.
+
+Every task's model is this class or holds one: the detector takes `forward_map` without a class token, classifiers and
+CLIP read class or patch tokens of `forward`, the video model embeds tubelets, segmentation runs the blocks in groups.
+Parameter names are those of the published checkpoints.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .attention import Attention, QKVBias, RelPos
+from .attention_kernels import KernelName
+from .block import Block
+from .initialization import init_weights
+from .layer_norm import LayerNorm
+from .patch_embed import PatchEmbed
+from .position import resize_pos_embed
+from .relative_position import RelPosResize
+from .relative_position_bias import JointRelativePositionBias
+
+
+class VisionTransformer(nn.Module):
+    """A plain ViT over images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
+
+    Args:
+        img_size: image side in pixels that relative position tables are made for; other sizes are resized at run time
+            where the tables allow it ("decomposed").
+        patch_size: patch side in pixels.
+        in_chans: input channels.
+        embed_dim: token width, C.
+        depth: number of blocks.
+        num_heads: attention heads.
+        head_dim: width of a head; C / num_heads unless given.
+        mlp_ratio: MLP width over C, truncated to an integer.
+        qkv_bias: see `Attention`.
+        class_token: put a learned token in front of the patches.
+        abs_pos: learn an absolute position table `pos_embed`.
+        pos_img_size: image side in pixels the position table is stored for; `img_size` unless given.
+        pos_prefix_tokens: entries of the table in front of the patches; 1 with a class token unless given. The detector
+            has such an entry without the token: it is stored and not used.
+        num_frames, tubelet_size: length of a clip and frames per patch; None takes images.
+        rel_pos: relative position of every block, see `Attention`.
+        shared_rel_pos: one joint table `rel_pos_bias` for all blocks in place of `rel_pos`.
+        rel_pos_resize: how decomposed tables of another size are resized.
+        window_size, window_blocks: window side in tokens, and the blocks that use it.
+        residual_blocks: blocks that end in a residual bottleneck.
+        layer_scale: initial per-channel factor of every branch; None leaves them out.
+        post_norm: blocks normalise their branches' outputs.
+        drop_path_rate: stochastic depth of the last block; grows linearly from 0 at the first.
+        final_norm: end with a LayerNorm called `norm`.
+        checkpoint_blocks: keep only the blocks' inputs for the backward pass.
+        attention: kernel of every block, see `attention_kernels`.
+    """
+
+    def __init__(
+        self,
+        *,
+        img_size: int = 224,
+        patch_size: int = 14,
+        in_chans: int = 3,
+        embed_dim: int = 1408,
+        depth: int = 40,
+        num_heads: int = 16,
+        head_dim: int | None = None,
+        mlp_ratio: float = 6144 / 1408,
+        qkv_bias: QKVBias = "qv",
+        class_token: bool = True,
+        abs_pos: bool = True,
+        pos_img_size: int | None = None,
+        pos_prefix_tokens: int | None = None,
+        num_frames: int | None = None,
+        tubelet_size: int | None = None,
+        rel_pos: RelPos | None = None,
+        shared_rel_pos: bool = False,
+        rel_pos_resize: RelPosResize = "vitdet",
+        window_size: int = 0,
+        window_blocks: Collection[int] = (),
+        residual_blocks: Collection[int] = (),
+        layer_scale: float | None = None,
+        post_norm: bool = False,
+        drop_path_rate: float = 0.0,
+        final_norm: bool = True,
+        checkpoint_blocks: bool = False,
+        attention: KernelName = "auto",
+    ) -> None:
+        super().__init__()
+        if (class_token or tubelet_size) and (window_blocks or residual_blocks or rel_pos == "decomposed"):
+            raise ValueError(
+                "windows, residual blocks and decomposed positions need an image grid without a class token"
+            )
+        if not class_token and (shared_rel_pos or rel_pos in ("joint", "decoupled")):
+            raise ValueError(
+                "joint and decoupled relative positions are laid out for a class token: set class_token=True"
+            )
+        self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
+        self.checkpoint_blocks = checkpoint_blocks
+        side = img_size // patch_size
+        grid = (side, side)
+        pos_side = (pos_img_size or img_size) // patch_size
+        self.pos_grid = (
+            (pos_side, pos_side) if tubelet_size is None else (num_frames // tubelet_size, pos_side, pos_side)
+        )
+        self.pos_prefix_tokens = int(class_token) if pos_prefix_tokens is None else pos_prefix_tokens
+
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
+        if abs_pos:
+            num_positions = torch.Size(self.pos_grid).numel() + self.pos_prefix_tokens
+            self.pos_embed = nn.Parameter(torch.zeros(1, num_positions, embed_dim))
+        else:
+            self.pos_embed = None
+        self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, tubelet_size)
+        self.rel_pos_bias = JointRelativePositionBias(grid, num_heads) if shared_rel_pos else None
+        self.blocks = nn.ModuleList()
+        drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
+        for i in range(depth):
+            window = window_size if i in window_blocks else 0
+            attn = Attention(
+                embed_dim,
+                num_heads,
+                head_dim=head_dim,
+                qkv_bias=qkv_bias,
+                rel_pos=rel_pos,
+                grid=(window, window) if window else grid,
+                rel_pos_resize=rel_pos_resize,
+                kernel=attention,
+            )
+            self.blocks.append(
+                Block(
+                    attn,
+                    embed_dim,
+                    int(embed_dim * mlp_ratio),
+                    drop_path=drop_path[i],
+                    layer_scale=layer_scale,
+                    post_norm=post_norm,
+                    window_size=window,
+                    residual_conv=i in residual_blocks,
+                )
+            )
+        self.norm = LayerNorm(embed_dim) if final_norm else nn.Identity()
+        init_weights(self)
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens in front of the patches: 1 with a class token, else 0."""
+        return int(self.cls_token is not None)
+
+    def add_positions(self, patches: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
+        """Patch tokens [B, N, C] on `grid` to the blocks' input [B, prefix + N, C]: class token in front, positions added."""
+        x = patches
+        if self.cls_token is not None:
+            x = torch.cat([self.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+        if self.pos_embed is not None:
+            table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
+            unused = self.pos_prefix_tokens - self.num_prefix_tokens
+            x = x + (table[:, unused:] if unused >= 0 else nn.functional.pad(table, (0, 0, -unused, 0)))
+        return x
+
+    def run_blocks(
+        self, x: torch.Tensor, grid: tuple[int, ...], start: int = 0, stop: int | None = None
+    ) -> torch.Tensor:
+        """Tokens [B, prefix + N, C] through blocks start .. stop - 1."""
+        shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
+        for block in self.blocks[start:stop]:
+            if self.checkpoint_blocks and torch.is_grad_enabled():
+                x = checkpoint(block, x, grid, shared_bias, use_reentrant=False)
+            else:
+                x = block(x, grid, shared_bias)
+        return x
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels to tokens [B, prefix + N, C], patches in (time,) row, column order."""
+        patches, grid = self.patch_embed(pixels)
+        return self.norm(self.run_blocks(self.add_positions(patches, grid), grid))
+
+    def forward_map(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised images to the map of their patch tokens, [B, C, H / patch_size, W / patch_size]."""
+        tokens = self(pixels)[:, self.num_prefix_tokens :]
+        return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
