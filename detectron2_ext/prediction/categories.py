@@ -1,0 +1,82 @@
+"""What the model's class indices mean: names, and the ids of the data set."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+
+from eva_backbone.errors import InputError
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Name and data set id of each class index; both tuples have the length of the model's classification."""
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+
+
+def read_categories(path: str | Path) -> Categories:
+    """Read class names from a file.
+
+    Args:
+        path: text with one name a line (ids are then 0, 1, ...), a JSON list of names, or any JSON object with COCO's
+            ``categories`` ([{"id": 7, "name": "cell"}, ...], class indices in the order of the ids).
+
+    Raises:
+        InputError: missing file or none of these.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix.lower() == ".json" else [n for n in text.splitlines() if n.strip()]
+        if isinstance(content, dict):
+            rows = sorted(content["categories"], key=lambda row: row["id"])
+            return Categories(tuple(str(row["name"]) for row in rows), tuple(int(row["id"]) for row in rows))
+        if not isinstance(content, list) or not content or not all(isinstance(name, str) for name in content):
+            raise ValueError("no list of names in it")
+        return Categories(tuple(name.strip() for name in content), tuple(range(len(content))))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{path}: no class names could be read ({type(error).__name__}: {error}): "
+            "give one name a line, a JSON list, or a JSON object with COCO's categories."
+        ) from error
+
+
+def dataset_categories(dataset_names: Sequence[str]) -> Categories | None:
+    """Categories of the first of these registered data sets that has class names, or None."""
+    for name in dataset_names:
+        # MetadataCatalog.get would invent an empty entry for an unknown name.
+        metadata = MetadataCatalog.get(name) if name in MetadataCatalog else None
+        names = getattr(metadata, "thing_classes", None)
+        if names:
+            return Categories(tuple(names), _dataset_ids(metadata, len(names)))
+    return None
+
+
+def match_categories(categories: Categories | None, num_classes: int, source: str) -> Categories:
+    """Hold ``categories`` to the model; without any, classes are named ``class 0``, ``class 1``, ...
+
+    Raises:
+        InputError: their number differs from the model's.
+    """
+    if categories is None:
+        return Categories(tuple(f"class {i}" for i in range(num_classes)), tuple(range(num_classes)))
+    if len(categories.names) != num_classes:
+        raise InputError(
+            f"{source} names {len(categories.names)} classes, the model has {num_classes}: "
+            "give the names the model was trained with by --class-names, or set model.roi_heads.num_classes."
+        )
+    return categories
+
+
+def _dataset_ids(metadata: Any, num_classes: int) -> tuple[int, ...]:
+    id_to_index = getattr(metadata, "thing_dataset_id_to_contiguous_id", None)
+    if id_to_index:
+        return tuple(sorted(id_to_index, key=id_to_index.get))
+    # Detectron2's loader knows LVIS ids to be 1, 2, ... and registers no table.
+    first = 1 if getattr(metadata, "evaluator_type", None) == "lvis" else 0
+    return tuple(range(first, first + num_classes))

@@ -1,0 +1,136 @@
+"""A detector with its weights, class names and test-time resize: one picture in, detections in its own pixels out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+from detectron2.config import instantiate
+from detectron2.data import transforms as T
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.structures import Instances
+from omegaconf import OmegaConf
+
+from eva_backbone.errors import InputError
+
+from .categories import Categories, dataset_categories, match_categories
+
+# Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.
+MASK_PIXELS_AT_ONCE = 100_000_000
+
+
+class Predictor:
+    """Build the config's model, load weights, and detect.
+
+    Args:
+        cfg: a LazyConfig with ``model`` and ``dataloader.test``, such as any file of ``projects/ViTDet/configs``.
+        weights: a weight file of the model.
+        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
+        score_threshold: detections with a lower final score are dropped, before their masks are made.
+        categories: what the class indices mean; by default the names registered for the config's test data set.
+
+    Attributes:
+        model: in evaluation mode, on ``device``.
+        categories: name and data set id of each class index.
+    """
+
+    def __init__(
+        self,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        score_threshold: float = 0.5,
+        categories: Categories | None = None,
+    ):
+        self.device = pick_device(device)
+        self.score_threshold = score_threshold
+        self.resize, self.image_format = _test_input(cfg)
+        self.model = _load_model(cfg, weights, self.device)
+        source = "the class name file"
+        if categories is None:
+            names = test_dataset_names(cfg)
+            categories, source = dataset_categories(names), f"the config's data set {', '.join(names)}"
+        self.categories = match_categories(categories, self.model.roi_heads.num_classes, source)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray) -> Instances:
+        """Detect in one picture.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, any size.
+
+        Returns:
+            Instances on the CPU, image_size (H, W), best first: ``pred_boxes`` (x0, y0, x1, y1 in pixels of ``image``),
+            ``scores``, ``pred_classes`` and, from a model with a mask head, ``pred_masks_rle``: COCO's compressed run
+            lengths of each [H, W] mask.
+        """
+        height, width = image.shape[:2]
+        if self.image_format == "BGR":
+            image = image[:, :, ::-1]
+        resized = T.AugInput(np.ascontiguousarray(image))
+        try:
+            self.resize(resized)
+        except ValueError as error:
+            raise InputError(f"{width}x{height} pixels: too narrow to be resized for the model: crop it.") from error
+        tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
+        inputs = [{"image": tensor.to(self.device), "height": height, "width": width}]
+        # Without the model's own post-processing, which makes every mask in full size at once.
+        found = self.model.inference(inputs, do_postprocess=False)[0]
+        found = found[found.scores >= self.score_threshold]
+        found = found[found.scores.argsort(descending=True, stable=True)]
+        step = max(1, MASK_PIXELS_AT_ONCE // (height * width))
+        parts = [_to_image(found[i : i + step], height, width) for i in range(0, max(1, len(found)), step)]
+        return Instances.cat(parts)
+
+
+def pick_device(name: str) -> torch.device:
+    """``"auto"``: CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: unknown device, or one this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used here ({reason}): give auto, cpu or cuda.") from error
+    return device
+
+
+def test_dataset_names(cfg: Any) -> list[str]:
+    """Names of the config's test data sets, [] where it names none."""
+    names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None)
+    return [names] if isinstance(names, str) else list(names or [])
+
+
+def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
+    """The resize and the channel order of the config's evaluation: a picture meets the model as it does there."""
+    mapper = OmegaConf.select(cfg, "dataloader.test.mapper", default=None)
+    if mapper is None or "augmentations" not in mapper or OmegaConf.select(cfg, "model", default=None) is None:
+        raise InputError(
+            "the config has no model or no dataloader.test.mapper.augmentations: give a detection config, "
+            "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
+        )
+    return T.AugmentationList(list(instantiate(mapper.augmentations))), mapper.get("image_format", "RGB")
+
+
+def _load_model(cfg: Any, weights: str | Path, device: torch.device) -> torch.nn.Module:
+    from detectron2.checkpoint import DetectionCheckpointer
+
+    model = instantiate(cfg.model).to(device)
+    DetectionCheckpointer(model).load(str(weights))
+    return model.eval()
+
+
+def _to_image(found: Instances, height: int, width: int) -> Instances:
+    """Detections in pixels of the original picture, masks coded as soon as they are made."""
+    found = detector_postprocess(found, height, width).to("cpu")
+    if found.has("pred_masks"):
+        masks = found.pred_masks.numpy().view(np.uint8)
+        found.remove("pred_masks")
+        found.pred_masks_rle = [mask_util.encode(np.asfortranarray(mask)) for mask in masks]
+    return found
