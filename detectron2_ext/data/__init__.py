@@ -1,0 +1,25 @@
+"""Data sets, own COCO-format data, the mappers and sampling; importing this registers the built-in data sets."""
+
+from .builtin import dataset_root, register_builtin_datasets
+from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
+from .dataset_dicts import get_dataset_dicts
+from .image_file import read_image
+from .mapper import InferenceMapper, TrainMapper
+from .objects365_classes import OBJECTS365_CLASSES
+from .sampling import repeat_factor_sampler
+
+register_builtin_datasets(dataset_root())
+
+__all__ = [
+    "OBJECTS365_CLASSES",
+    "CocoJsonSummary",
+    "InferenceMapper",
+    "TrainMapper",
+    "dataset_root",
+    "get_dataset_dicts",
+    "load_coco_json",
+    "read_image",
+    "register_builtin_datasets",
+    "register_coco_json",
+    "repeat_factor_sampler",
+]

@@ -1,0 +1,84 @@
+"""The published data sets that Detectron2 does not register itself, under the root DETECTRON2_DATASETS."""
+
+import os
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
+
+from eva_backbone.errors import InputError
+
+from .coco_json import load_coco_json
+from .objects365_classes import OBJECTS365_CLASSES
+
+_LVIS = {
+    "lvis_v1_val_5k": "lvis/lvis_v1_val_5k.json",
+    "lvis_v1_val_cocofied": "lvis/lvis_v1_val_5k_cocofied.json",
+}
+_OBJECTS365 = {
+    "objects365_train": "Objects365/annotations/zhiyuan_objv2_train.json",
+    "objects365_val": "Objects365/annotations/zhiyuan_objv2_val.json",
+}
+
+
+def dataset_root() -> str:
+    """The folder all published data sets lie under: DETECTRON2_DATASETS, by default ``datasets``."""
+    return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+
+
+def missing_file_hint(name: str) -> str:
+    """The mend of a missing file of data set ``name``."""
+    return (
+        f"data set {name!r} is looked for under DETECTRON2_DATASETS ({dataset_root()!r} now), "
+        "point it to your data; datasets/README.md shows the layout"
+    )
+
+
+def register_builtin_datasets(root: str) -> None:
+    """Registers ``lvis_v1_val_5k``, ``lvis_v1_val_cocofied``, ``objects365_train`` and ``objects365_val``.
+
+    Nothing is read before a data set is used. A name that is registered already stays as it is.
+    """
+    for name, json_file in _LVIS.items():
+        if name not in DatasetCatalog:
+            json_file = os.path.join(root, json_file)
+            image_root = os.path.join(root, "coco/")
+            DatasetCatalog.register(name, _LvisLoader(name, json_file, image_root))
+            MetadataCatalog.get(name).set(
+                json_file=json_file, image_root=image_root, evaluator_type="lvis", **get_lvis_instances_meta(name)
+            )
+    for name, json_file in _OBJECTS365.items():
+        if name not in DatasetCatalog:
+            json_file = os.path.join(root, json_file)
+            image_root = os.path.join(root, "Objects365")
+            DatasetCatalog.register(name, _Objects365Loader(name, json_file, image_root))
+            MetadataCatalog.get(name).set(
+                json_file=json_file,
+                image_root=image_root,
+                evaluator_type="coco",
+                thing_classes=list(OBJECTS365_CLASSES),
+                thing_dataset_id_to_contiguous_id={index + 1: index for index in range(len(OBJECTS365_CLASSES))},
+            )
+
+
+class _LvisLoader:
+    def __init__(self, name: str, json_file: str, image_root: str) -> None:
+        self.name, self.json_file, self.image_root = name, json_file, image_root
+
+    def __call__(self) -> list[dict]:
+        if not os.path.isfile(self.json_file):
+            raise InputError(f"{self.json_file}: no such annotation file; {missing_file_hint(self.name)}.")
+        return load_lvis_json(self.json_file, self.image_root, self.name)
+
+
+class _Objects365Loader:
+    """Skips bad records: the published files list a few images that no archive holds."""
+
+    def __init__(self, name: str, json_file: str, image_root: str) -> None:
+        self.name, self.json_file, self.image_root = name, json_file, image_root
+
+    def __call__(self) -> list[dict]:
+        known = dict(enumerate(OBJECTS365_CLASSES, start=1))
+        hint = missing_file_hint(self.name)
+        return load_coco_json(
+            self.json_file, self.image_root, self.name, on_error="skip", known_categories=known, hint=hint
+        )[0]

@@ -1,0 +1,101 @@
+"""Reading an annotation file and its list of categories."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+
+_REQUIRED = ("images", "annotations", "categories")
+
+
+def read_coco_file(json_file: str | Path, hint: str = "check the path") -> dict:
+    """The content of a COCO-format file with the lists ``images``, ``annotations`` and ``categories``.
+
+    Args:
+        hint: the mend of a missing file.
+
+    Raises:
+        InputError: no such file, not JSON, or one of the three lists is missing.
+    """
+    path = Path(json_file)
+    if not path.is_file():
+        raise InputError(f"{path}: no such annotation file; {hint}.")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not valid JSON ({error or 'nested too deeply'}); give a COCO-format annotation file."
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_keys(_REQUIRED)}.")
+    for key in _REQUIRED:
+        if key not in content:
+            raise InputError(
+                f"{path} has no {key!r}, expected {_keys(_REQUIRED)}; give a COCO-format file of object instances."
+            )
+        if not isinstance(content[key], list) or not all(isinstance(record, dict) for record in content[key]):
+            raise InputError(f"{path}: {key!r} is not a list of objects; give a COCO-format file of object instances.")
+    return content
+
+
+def read_categories(content: dict, source: str) -> dict[int, str]:
+    """Category id -> class name, by ascending id. Equal names are told apart by their id.
+
+    Raises:
+        InputError: no category, an id that is not an integer or given twice, or a category without a name.
+    """
+    if not content["categories"]:
+        raise InputError(f"{source}: 'categories' is empty; list every class with its id and name.")
+    names: dict[int, str] = {}
+    for index, category in enumerate(content["categories"]):
+        category_id, name = category.get("id"), category.get("name")
+        if not is_id(category_id):
+            raise InputError(f"{source}: category number {index} has id {category_id!r}; give it an integer id.")
+        if category_id in names:
+            raise InputError(f"{source}: category id {category_id} is given twice; give every category its own id.")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{source}: category {category_id} has no name; give it a name.")
+        names[category_id] = name.strip()
+    taken: set[str] = set()
+    for category_id in sorted(names):
+        if names[category_id] in taken:
+            names[category_id] = f"{names[category_id]} (id {category_id})"
+        taken.add(names[category_id])
+    return {category_id: names[category_id] for category_id in sorted(names)}
+
+
+def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str], source: str, data_set: str) -> None:
+    """Guards a built-in class table: the ids must be the table's and most names must agree.
+
+    Names are compared loosely, because spellings were mended over the years; another data set, or another version
+    that numbers the same classes differently, agrees on next to none.
+
+    Raises:
+        InputError: an id that the table lacks, or fewer than half of the names agree.
+    """
+    for category_id in found:
+        if category_id not in expected:
+            raise InputError(
+                f"{source}: category id {category_id} is not one of the {len(expected)} ids of {data_set}; "
+                f"give the annotation file of {data_set}."
+            )
+    agree = sum(_plain(name) == _plain(expected[category_id]) for category_id, name in found.items())
+    if agree < len(found) / 2:
+        raise InputError(
+            f"{source}: only {agree} of {len(found)} class names are those of {data_set}; "
+            f"give the annotation file of {data_set}."
+        )
+
+
+def is_id(value: object) -> bool:
+    """Whether ``value`` can be an id: an integer of at most 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _keys(names: tuple[str, ...]) -> str:
+    return ", ".join(repr(name) for name in names[:-1]) + f" and {names[-1]!r}"

@@ -1,0 +1,174 @@
+"""Users' own COCO-format data: check it, summarise it, register it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from eva_backbone.errors import InputError
+
+from .coco_file import check_known_categories, is_id, read_categories, read_coco_file
+from .coco_ground_truth import write_ground_truth
+from .coco_records import check_annotations, check_images
+from .record_errors import RecordErrors
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CocoJsonSummary:
+    """What a COCO-format file holds, after its check.
+
+    Attributes:
+        class_names: by ascending category id, which is the order of the model's classes.
+        category_ids: the file's ids in the same order; any integers.
+        has_masks: every annotation that is not a crowd region has a mask (False: train a box-only model).
+        mask_format: ``"bitmask"`` if some masks are run-length encoded, else ``"polygon"``.
+        num_empty_images: images without a usable annotation.
+        num_clipped_boxes: boxes that reached over the border of their image and were cut there.
+        num_completed: annotations without ``area`` or ``iscrowd``, or with the id 0.
+        skipped: one sentence per record left out under ``on_error="skip"``.
+        ground_truth_file: for COCO evaluators: ``json_file`` itself, or a completed copy (see `write_ground_truth`).
+    """
+
+    name: str
+    json_file: str
+    image_root: str
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    has_masks: bool
+    mask_format: str
+    num_images: int
+    num_empty_images: int
+    num_annotations: int
+    num_crowd: int
+    num_clipped_boxes: int
+    num_completed: int
+    skipped: tuple[str, ...]
+    ground_truth_file: str
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def load_coco_json(
+    json_file: str | Path,
+    image_root: str | Path,
+    name: str,
+    *,
+    on_error: str = "stop",
+    known_categories: Mapping[int, str] | None = None,
+    hint: str = "check the path",
+) -> tuple[list[dict], CocoJsonSummary]:
+    """Reads and checks a COCO-format file.
+
+    Args:
+        name: of the data set, for messages.
+        on_error: ``"stop"`` at the first bad record, or ``"skip"``, log and count bad records.
+        known_categories: id -> name of a published data set, used in place of the file's own list.
+        hint: what to do when the file is missing.
+
+    Returns:
+        Detectron2 dataset dicts by ascending image id, images without annotations included, and the summary.
+        Annotations also carry their ``id`` and ``area`` (square pixels, or None).
+
+    Raises:
+        InputError: the file cannot be used, or with ``on_error="stop"`` one of its records cannot.
+    """
+    source = str(json_file)
+    errors = RecordErrors(source, on_error)
+    content = read_coco_file(json_file, hint)
+    categories = read_categories(content, source)
+    if known_categories is not None:
+        check_known_categories(categories, known_categories, source, name)
+        categories = dict(sorted(known_categories.items()))
+    classes = {category_id: index for index, category_id in enumerate(categories)}
+
+    images = check_images(content["images"], str(image_root), errors)
+    if not images:
+        first = f" ({errors.sentences[0]})" if errors.sentences else ""
+        raise InputError(f"{source} holds no usable image{first}; give a file that lists images.")
+    bad_images = {record.get("id") for record in content["images"] if is_id(record.get("id"))} - images.keys()
+    counts = check_annotations(content["annotations"], images, bad_images, classes, errors)
+    errors.log_total()
+
+    num_instances = counts.annotations - counts.crowd
+    if 0 < counts.without_mask < num_instances:
+        message = "%s: %d of %d annotations have no mask, so the data counts as boxes only."
+        logger.warning(message, source, counts.without_mask, num_instances)
+    dicts = list(images.values())
+    return dicts, CocoJsonSummary(
+        name=name,
+        json_file=source,
+        image_root=str(image_root),
+        class_names=tuple(categories.values()),
+        category_ids=tuple(categories),
+        has_masks=num_instances > 0 and counts.without_mask == 0,
+        mask_format="bitmask" if counts.with_rle else "polygon",
+        num_images=len(dicts),
+        num_empty_images=sum(not image["annotations"] for image in dicts),
+        num_annotations=counts.annotations,
+        num_crowd=counts.crowd,
+        num_clipped_boxes=counts.clipped_boxes,
+        num_completed=counts.completed,
+        skipped=tuple(errors.sentences),
+        ground_truth_file=source,
+    )
+
+
+def register_coco_json(
+    name: str, json_file: str | Path, image_root: str | Path, *, on_error: str = "stop"
+) -> CocoJsonSummary:
+    """Checks a COCO-format file and registers it with Detectron2 as ``name``, with its class names and ids.
+
+    Registering a name again replaces the earlier registration by this function.
+
+    Raises:
+        InputError: see `load_coco_json`; or ``name`` belongs to a data set registered elsewhere.
+    """
+    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _CheckedJson):
+        raise InputError(f"The data set name {name!r} is taken by a built-in data set; choose another name.")
+    dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error)
+    if summary.skipped or summary.num_completed:
+        categories = dict(zip(summary.category_ids, summary.class_names, strict=True))
+        summary = replace(summary, ground_truth_file=write_ground_truth(dicts, categories))
+    if name in DatasetCatalog:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, _CheckedJson(dicts, summary, on_error))
+    MetadataCatalog.get(name).set(
+        thing_classes=list(summary.class_names),
+        thing_dataset_id_to_contiguous_id={category: index for index, category in enumerate(summary.category_ids)},
+        json_file=summary.ground_truth_file,
+        image_root=summary.image_root,
+        evaluator_type="coco",
+    )
+    logger.info(
+        "%s: %d images (%d empty), %d annotations, %d classes, %s.",
+        summary.json_file,
+        summary.num_images,
+        summary.num_empty_images,
+        summary.num_annotations,
+        summary.num_classes,
+        "with masks" if summary.has_masks else "boxes only",
+    )
+    return summary
+
+
+class _CheckedJson:
+    """Hands out the checked records once, then reads the file anew: a second copy in memory would cost gigabytes."""
+
+    def __init__(self, dicts: list[dict], summary: CocoJsonSummary, on_error: str) -> None:
+        self._dicts: list[dict] | None = dicts
+        self._summary = summary
+        self._on_error = on_error
+
+    def __call__(self) -> list[dict]:
+        dicts, self._dicts = self._dicts, None
+        if dicts is None:
+            summary = self._summary
+            dicts, _ = load_coco_json(summary.json_file, summary.image_root, summary.name, on_error=self._on_error)
+        return dicts

@@ -1,0 +1,57 @@
+"""Looking up registered data sets by name, with one sentence where Detectron2 would fail far from the cause."""
+
+import difflib
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+
+from eva_backbone.errors import InputError
+
+from . import builtin
+
+
+class DatasetDicts(list):
+    """A list that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+_loaded: WeakValueDictionary = WeakValueDictionary()
+
+
+def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list[dict]:
+    """Detectron2 dataset dicts of registered data sets, one after the other; a LazyConfig target.
+
+    In a LazyConfig a sampler refers to ``${dataloader.train.dataset}``, which would load the data set a second time;
+    a list still in use is returned again instead.
+
+    Args:
+        filter_empty: leave out images that have no annotation besides crowd regions.
+
+    Raises:
+        InputError: unknown name, missing annotation file, or no image left.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        _check_registered(name)
+    key = (tuple((name, id(DatasetCatalog[name])) for name in names), filter_empty)
+    dicts = _loaded.get(key)
+    if dicts is None:
+        try:
+            dicts = DatasetDicts(get_detection_dataset_dicts(list(names), filter_empty=filter_empty))
+        except AssertionError as error:  # all that Detectron2 says about an empty list
+            what = "image with annotations" if filter_empty else "image"
+            raise InputError(f"Data set {' + '.join(names)} has no {what}; check its annotation file.") from error
+        _loaded[key] = dicts
+    return dicts
+
+
+def _check_registered(name: str) -> None:
+    if name not in DatasetCatalog:
+        close = difflib.get_close_matches(name, DatasetCatalog.keys(), n=3)
+        guess = f"did you mean {' or '.join(close)}?" if close else "register it with register_coco_json."
+        raise InputError(f"No data set is registered as {name!r}; {guess}")
+    json_file = MetadataCatalog.get(name).get("json_file")
+    if json_file and "://" not in json_file and not Path(json_file).is_file():
+        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name)}.")

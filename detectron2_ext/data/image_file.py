@@ -1,0 +1,67 @@
+"""Reading one image of a data set; whatever is wrong with it becomes one sentence."""
+
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import detection_utils
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+from eva_backbone.errors import InputError
+
+_EXIF_ORIENTATION = 274
+_TURNED_BY_90 = (5, 6, 7, 8)
+
+
+def read_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The image as [H, W, C] uint8, turned as its EXIF tag says.
+
+    Args:
+        image_format: ``"RGB"``, ``"BGR"``, or another of Detectron2's image formats.
+        size: expected (width, height) in pixels; compared with the header before any pixel is decoded.
+
+    Raises:
+        InputError: no such file, not a regular file, not an image, truncated, larger than Pillow's limit against
+            decompression bombs, or of another size.
+    """
+    path = PathManager.get_local_path(file_name)
+    try:
+        # A pipe or a device would block or never end.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise InputError(f"{file_name}: not a regular file; give an image file.")
+        with warnings.catch_warnings():
+            # Between the limit and twice the limit Pillow only warns; such images are usable.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as header:
+                _check_size(file_name, header, size)
+            return detection_utils.read_image(path, format=image_format)
+    except (InputError, MemoryError):
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{file_name}: no such image file; check the image folder.") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(f"{file_name}: more than {limit} pixels; give a smaller image.") from error
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise InputError(
+            f"{file_name}: not a readable image ({type(error).__name__}: {error}); replace or remove the file."
+        ) from error
+
+
+def _check_size(file_name: str, header: Image.Image, size: tuple[int, int] | None) -> None:
+    if size is None:
+        return
+    width, height = header.size
+    try:
+        orientation = header.getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # a damaged tag is no tag, as in Detectron2's own reader
+        orientation = None
+    if orientation in _TURNED_BY_90:
+        width, height = height, width
+    if (width, height) != size:
+        raise InputError(
+            f"{file_name}: the image is {width}x{height} pixels, its annotation says {size[0]}x{size[1]}; "
+            f"correct 'width' and 'height' or give the image that was annotated."
+        )
