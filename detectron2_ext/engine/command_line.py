@@ -1,0 +1,106 @@
+"""The training and evaluation command."""
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.config import LazyConfig
+from detectron2.engine import default_argument_parser, launch
+from detectron2.utils import comm
+from detectron2.utils.collect_env import collect_env_info
+from detectron2.utils.env import seed_all_rng
+from omegaconf import DictConfig
+from torch.multiprocessing import ProcessRaisedException
+
+from detectron2_ext.engine.build import build_model
+from detectron2_ext.engine.config_file import load_config
+from detectron2_ext.engine.data_checks import check_datasets
+from detectron2_ext.engine.device import processes_per_machine, settle_device
+from detectron2_ext.engine.evaluation import evaluate
+from detectron2_ext.engine.own_data import OwnData, use_own_data
+from detectron2_ext.engine.run_log import start_log
+from detectron2_ext.engine.training import train
+from eva_backbone.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_EPILOG = """
+Evaluate:
+    tools/lazyconfig_train_net.py --eval-only \\
+        --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
+        train.init_checkpoint=eva_coco_det.pth
+
+Train on your own COCO-format data:
+    tools/lazyconfig_train_net.py \\
+        --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_b_100ep.py \\
+        --train-json train.json --train-images photos --val-json val.json --val-images photos \\
+        train.init_checkpoint=weights.pth train.max_iter=2000 dataloader.train.total_batch_size=4
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Detectron2's options (--config-file, --eval-only, ..., key=value overrides) and those for own data."""
+    parser = default_argument_parser(epilog=_EPILOG)
+    own = parser.add_argument_group("own data in COCO format", "class count and names come from the annotations")
+    own.add_argument("--train-json", metavar="FILE", help="annotations to train on")
+    own.add_argument("--train-images", metavar="DIR", help="folder that their file names are relative to")
+    own.add_argument("--val-json", metavar="FILE", help="annotations to evaluate on")
+    own.add_argument("--val-images", metavar="DIR", help="folder that their file names are relative to")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
+    args = parse_arguments(argv)
+    try:
+        processes = processes_per_machine(args.num_gpus)
+        if processes * args.num_machines == 1:
+            _run(args)
+        else:
+            load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
+            launch(_run, processes, args.num_machines, args.machine_rank, args.dist_url, args=(args,))
+    except (InputError, ProcessRaisedException) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sentence(error: Exception) -> str | None:
+    """Message of an `InputError`, also of one that crossed a process in the text of a traceback."""
+    passed_on = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
+    if passed_on:
+        return passed_on[-1]
+    return str(error) if isinstance(error, InputError) else None
+
+
+def _run(args: argparse.Namespace) -> None:
+    cfg = load_config(args.config_file, args.opts)
+    own_data = OwnData.from_arguments(args)
+    if args.eval_only and not cfg.train.init_checkpoint:
+        raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
+    _start(cfg, args)
+    if own_data is not None:
+        use_own_data(cfg, own_data, training=not args.eval_only)
+    if comm.is_main_process():
+        LazyConfig.save(cfg, str(Path(cfg.train.output_dir, "config.yaml")))
+    if args.eval_only:
+        check_datasets(cfg, training=False)
+        evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
+    else:
+        train(cfg, resume=args.resume)
+
+
+def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
+    output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    start_log(str(output_dir), rank)
+    logger.info("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
+    logger.info("Environment:\n%s", collect_env_info())
+    settle_device(cfg)
+    seed_all_rng(None if cfg.train.seed < 0 else cfg.train.seed + rank)

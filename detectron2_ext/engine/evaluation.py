@@ -1,0 +1,27 @@
+"""Evaluation of a model on the test data of its recipe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import instantiate
+from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.utils import comm
+from omegaconf import DictConfig
+from torch import nn
+
+
+def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """Run `model` over `dataloader.test` and score it with `dataloader.evaluator`.
+
+    Returns:
+        {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, in percent; {} on every process but the first. The same
+        is written to `train.output_dir`/results.json.
+    """
+    loader = instantiate(cfg.dataloader.test)
+    results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator))
+    if not comm.is_main_process():
+        return {}
+    print_csv_format(results)
+    Path(cfg.train.output_dir, "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    return results

@@ -1,0 +1,150 @@
+"""A recipe, turned to the user's own COCO-format data that the command line names."""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.utils import comm
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from detectron2_ext.data import CocoJsonSummary, register_coco_json
+from detectron2_ext.evaluation import COCOEvaluator
+from eva_backbone.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_NAMES = {"train": "own_train", "test": "own_val"}
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Annotation files and image folders; None where that part was not given."""
+
+    train_json: str | None = None
+    train_images: str | None = None
+    val_json: str | None = None
+    val_images: str | None = None
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> "OwnData | None":
+        """The command line's data, None without any.
+
+        Raises:
+            InputError: an annotation file without its folder or the reverse, or no data for what is to be done.
+        """
+        own = cls(args.train_json, args.train_images, args.val_json, args.val_images)
+        if own == cls():
+            return None
+        for part, json_file, images in (
+            ("train", own.train_json, own.train_images),
+            ("val", own.val_json, own.val_images),
+        ):
+            if (json_file is None) != (images is None):
+                given, missing = ("json", "images") if images is None else ("images", "json")
+                raise InputError(f"--{part}-{given} was given without --{part}-{missing}; give both")
+            if images is not None and not Path(images).is_dir():
+                raise InputError(f"--{part}-images {images} is not a folder; name the folder that holds the images")
+        needed = "val" if args.eval_only else "train"
+        if getattr(own, f"{needed}_json") is None:
+            doing = "evaluate" if args.eval_only else "train"
+            raise InputError(f"there is no own data to {doing} on; give --{needed}-json and --{needed}-images too")
+        return own
+
+
+def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
+    """Register `own` and change `cfg` to it: data sets, evaluator, number of classes, mask head.
+
+    Without validation data `cfg` is left without an evaluator; trained on data without masks, the model is box-only.
+    Class names and ids are kept in `cfg.dataloader.categories` and `train.output_dir`/categories.json.
+
+    Raises:
+        InputError: data that cannot be used, or training and validation data with different categories.
+    """
+    on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
+    train = (
+        register_coco_json(_NAMES["train"], own.train_json, own.train_images, on_error=on_error)
+        if own.train_json
+        else None
+    )
+    val = register_coco_json(_NAMES["test"], own.val_json, own.val_images, on_error=on_error) if own.val_json else None
+    if train and val:
+        _check_same_categories(train, val)
+
+    categories = [{"id": i, "name": name} for i, name in zip(*_ids_and_names(train or val), strict=True)]
+    cfg.dataloader.categories = categories
+    if comm.is_main_process():
+        file = Path(cfg.train.output_dir, "categories.json")
+        file.write_text(json.dumps({"categories": categories}, indent=1, ensure_ascii=False), encoding="utf-8")
+    _set_num_classes(cfg, len(categories))
+
+    has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
+    if training and has_mask_head and not train.has_masks:
+        logger.info("%s has no masks: the model is trained without a mask head", own.train_json)
+        cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
+        has_mask_head = False
+    if training:
+        _use_training_data(cfg, train, with_masks=has_mask_head)
+    _use_test_data(cfg, val, with_masks=has_mask_head)
+
+
+def _ids_and_names(summary: CocoJsonSummary) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    return summary.category_ids, summary.class_names
+
+
+def _check_same_categories(train: CocoJsonSummary, val: CocoJsonSummary) -> None:
+    one, other = (dict(zip(*_ids_and_names(summary), strict=True)) for summary in (train, val))
+    for category_id in sorted(one.keys() | other.keys()):
+        if one.get(category_id) != other.get(category_id):
+            raise InputError(
+                f"category {category_id} is {one.get(category_id)!r} in {train.json_file} but "
+                f"{other.get(category_id)!r} in {val.json_file}; give both files the same list of categories"
+            )
+
+
+def _set_num_classes(cfg: DictConfig, num_classes: int) -> None:
+    for node in _groups(cfg.model):
+        if "num_classes" in node and not OmegaConf.is_interpolation(node, "num_classes"):
+            node.num_classes = num_classes
+        if node.get("use_fed_loss"):
+            # Its class frequencies are LVIS's, and own data is taken to be annotated in full.
+            node.use_fed_loss = False
+            node.get_fed_loss_cls_weights = None
+
+
+def _groups(node: DictConfig | ListConfig) -> Iterator[DictConfig]:
+    """`node` and every group below it, interpolations not followed."""
+    if isinstance(node, DictConfig):
+        yield node
+        children = [node[key] for key in node if not OmegaConf.is_interpolation(node, key)]
+    else:
+        children = list(node)
+    for child in children:
+        if OmegaConf.is_config(child):
+            yield from _groups(child)
+
+
+def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool) -> None:
+    loader = cfg.dataloader.train
+    loader.dataset.names = train.name
+    loader.mapper.use_instance_mask = with_masks
+    loader.mapper.recompute_boxes = with_masks
+    if with_masks:
+        loader.mapper.instance_mask_format = train.mask_format
+
+
+def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, with_masks: bool) -> None:
+    if val is None:
+        logger.info("No validation data was given: nothing is evaluated")
+        cfg.dataloader.test = cfg.dataloader.evaluator = None
+        return
+    cfg.dataloader.test.dataset.names = val.name
+    evaluator = cfg.dataloader.evaluator
+    cfg.dataloader.evaluator = {
+        "_target_": COCOEvaluator,
+        "dataset_name": val.name,
+        "tasks": ["bbox", "segm"] if with_masks and val.has_masks else ["bbox"],
+        "output_dir": evaluator.get("output_dir"),
+    }

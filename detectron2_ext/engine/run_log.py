@@ -1,0 +1,37 @@
+"""Log of a run: the terminal of the first process, and a file for every process."""
+
+import logging
+import sys
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+
+_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "fvcore")
+
+
+def start_log(output_dir: str, rank: int = 0) -> None:
+    """Send messages of level INFO and up to `output_dir`/log.txt (log.txt.rank1, ...) and, on rank 0, to the terminal.
+
+    Replaces the log of an earlier run in the same process.
+    """
+    file = Path(output_dir, "log.txt" if rank == 0 else f"log.txt.rank{rank}")
+    handlers: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")]
+    if rank == 0:
+        handlers.append(logging.StreamHandler(sys.stdout))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
+        handler.addFilter(_without_input_errors)
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        for old in list(logger.handlers):
+            logger.removeHandler(old)
+            old.close()
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        for handler in handlers:
+            logger.addHandler(handler)
+
+
+def _without_input_errors(record: logging.LogRecord) -> bool:
+    """Detectron2's trainer logs a traceback of every error; one the user can mend is told in one sentence instead."""
+    return not (record.exc_info and isinstance(record.exc_info[1], InputError))

@@ -1,0 +1,4 @@
+from ..common.evaluate_at_1536 import evaluate_at_1536
+from .cascade_mask_rcnn_vitdet_eva import dataloader, lr_multiplier, model, optimizer, train
+
+evaluate_at_1536(model, dataloader)

@@ -1,0 +1,14 @@
+from ..common.lvis_loader_lsj_1280 import dataloader
+from ..common.models.cascade_mask_rcnn_vitdet_eva import model
+from ..common.models.lvis_heads import use_lvis_heads
+from ..common.optim_eva import optimizer
+from ..common.schedule import warmup_then_steps
+from ..common.train_amp import train
+
+use_lvis_heads(model, score_thresh=0.02, topk=300)
+
+# train.init_checkpoint: eva_o365.pth
+train.max_iter = 75001
+# As in the released config; 8 times the COCO value, perhaps left over from the ViTDet recipe for LVIS.
+optimizer.lr = 2e-4
+lr_multiplier = warmup_then_steps(max_iter=75001, warmup_iters=250, milestones=[70000, 75000])

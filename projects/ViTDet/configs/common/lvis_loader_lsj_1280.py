@@ -1,0 +1,20 @@
+from detectron2.config import LazyCall as L
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+
+from detectron2_ext.evaluation import LVISEvaluator
+
+from .coco_loader_lsj_1280 import dataloader
+
+dataloader.train.dataset.names = "lvis_v1_train"
+# Images of rare classes are drawn more often: factor sqrt(repeat_thresh / share of images with the class), at least 1.
+dataloader.train.sampler = L(RepeatFactorTrainingSampler)(
+    repeat_factors=L(RepeatFactorTrainingSampler.repeat_factors_from_category_frequency)(
+        dataset_dicts="${dataloader.train.dataset}", repeat_thresh=0.001
+    )
+)
+dataloader.test.dataset.names = "lvis_v1_val"
+dataloader.evaluator = L(LVISEvaluator)(
+    dataset_name="${..test.dataset.names}",
+    max_dets_per_image=300,
+    output_dir="${train.output_dir}/inference",
+)

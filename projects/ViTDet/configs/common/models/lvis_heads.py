@@ -1,0 +1,21 @@
+from detectron2.config import LazyCall as L
+
+from detectron2_ext.modeling import lvis_v1_federated_weights
+
+
+def use_lvis_heads(model, score_thresh, topk):
+    """Heads for the 1203 classes of LVIS v1: sigmoid classification, federated loss over 50 classes.
+
+    A detection scores above `score_thresh`; an image has at most `topk`.
+    """
+    model.roi_heads.num_classes = 1203
+    for predictor in model.roi_heads.box_predictors:
+        predictor.update(
+            test_score_thresh=score_thresh,
+            test_topk_per_image=topk,
+            use_sigmoid_ce=True,
+            use_fed_loss=True,
+            fed_loss_num_classes=50,
+            # Absent classes are drawn with probability ~ (number of training images) ** power.
+            get_fed_loss_cls_weights=L(lvis_v1_federated_weights)(power=0.5),
+        )
