@@ -73,7 +73,7 @@ class Attention(nn.Module):
         return None
 
     def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C]. `grid` lays out the patch tokens; `shared_bias` [heads, N, N] comes from the model."""
+        """[B, N, C] to [B, N, C]; `grid` lays out the patch tokens, `shared_bias` [heads, N, N] is the model's own."""
         batch, tokens, _ = x.shape
         bias = self.qkv.bias
         if self.q_bias is not None:

@@ -128,8 +128,8 @@ KERNELS: dict[str, Kernel] = {
 def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     """The kernel called `name`, or for "auto" the one that is right for this device, dtype and bias.
 
-    On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for the
-    bias); everything else goes to PyTorch's fused kernels.
+    On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for
+    the bias); everything else goes to PyTorch's fused kernels.
     """
     if name != "auto":
         if name not in KERNELS:

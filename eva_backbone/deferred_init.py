@@ -5,17 +5,17 @@
     ...                                  # assign weights from a file to some of the parameters
     pending.materialize(model, missing)  # the recorded initialisers of the others
 
-Inside the context, in-place operations on an ``nn.Parameter`` whose other arguments are numbers (``normal_``, ``uniform_``,
-``fill_``, ``mul_``, ...) are recorded instead of run. A parameter then is address space that was never written to, so a
-billion of them cost neither time nor memory. Buffers are computed as usual.
+Inside the context, in-place operations on an ``nn.Parameter`` whose other arguments are numbers (``normal_``,
+``uniform_``, ``fill_``, ``mul_``, ...) are recorded instead of run. A parameter then is address space that was never
+written to, so a billion of them cost neither time nor memory. Buffers are computed as usual.
 
 Any other operation that reads such a parameter first runs what was recorded for it, so the values seen during
 construction are right; it only costs the time that would have been saved. Limits:
 
-* between the context and ``materialize`` the pending parameters hold arbitrary numbers; the model must not be run, copied
-  or moved to another device or dtype in that time;
+* between the context and ``materialize`` the pending parameters hold arbitrary numbers; the model must not be run,
+  copied or moved to another device or dtype in that time;
 * reads that bypass PyTorch's dispatcher (``Tensor.numpy()``, ``data_ptr()``) during construction are not seen;
-* random numbers are drawn in another order than by plain construction: equal in distribution, not in value, for one seed.
+* random numbers are drawn in another order than by plain construction: equal in distribution, not in value.
 """
 
 import threading
@@ -29,17 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 # In-place operations after which nothing of the earlier content is left.
-_OVERWRITING = {
-    "fill_",
-    "zero_",
-    "normal_",
-    "uniform_",
-    "log_normal_",
-    "exponential_",
-    "cauchy_",
-    "bernoulli_",
-    "random_",
-}
+_OVERWRITING = frozenset("fill_ zero_ normal_ uniform_ log_normal_ exponential_ random_".split())
 _Call = Callable[[], Any]
 
 
@@ -117,8 +107,10 @@ class _Recorder(TorchDispatchMode):
 
 
 def _writes_first_argument(func: torch._ops.OpOverload) -> bool:
+    """Whether `func` changes the values, not the shape or strides, of its first argument."""
     arguments = func._schema.arguments
-    return bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
+    writes = bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
+    return writes and torch.Tag.inplace_view not in func.tags
 
 
 def _is_view(func: torch._ops.OpOverload) -> bool:

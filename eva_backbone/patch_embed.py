@@ -21,7 +21,7 @@ class PatchEmbed(nn.Module):
         self.proj = conv(in_chans, embed_dim, kernel_size=self.kernel, stride=self.kernel)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
-        """[B, in_chans, H, W] or [B, in_chans, T, H, W] to tokens [B, N, C] and their grid, (H, W) or (T, H, W) in patches.
+        """[B, in_chans, (T,) H, W] pixels to tokens [B, N, C] and their grid of patches, (H, W) or (T, H, W).
 
         Raises:
             ValueError: a side is not a multiple of the patch.

@@ -1,8 +1,8 @@
-"""BEiT relative position: a learned logit per head and relative offset, class token included, not used through the query.
+"""BEiT relative position: a learned logit per head and relative offset, class token included.
 
-Two layouts exist. "joint": one table over all (dy, dx) offsets, which a block owns or all blocks share. "decoupled": one
-table per axis, summed. Index tables depend on the grid alone and are computed, never stored (released segmentation files
-carry gigabytes of them).
+Two layouts exist. "joint": one table over all (dy, dx) offsets, which a block owns or all blocks share. "decoupled":
+one table per axis, summed. Index tables depend on the grid alone and are computed, never stored (released segmentation
+files carry gigabytes of them).
 """
 
 from functools import lru_cache

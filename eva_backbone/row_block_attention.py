@@ -10,9 +10,8 @@ import torch
 
 from .relative_position import DecomposedBias
 
-BLOCK_BYTES = (
-    16 * 2**20
-)  # logits alive at a time: large enough for the matrix rate, small enough for the last-level cache
+# logits alive at a time: enough for the matrix rate, and small enough for the last-level cache
+BLOCK_BYTES = 16 * 2**20
 
 
 class _Block(NamedTuple):
@@ -35,7 +34,7 @@ def _blocks(
 
 
 class _Terms(NamedTuple):
-    """A bias in the flattened layout: `first` alone is dense [G or heads, N, N]; both are rel_h, rel_w [G, N, H], [G, N, W]."""
+    """A flattened bias: `first` alone is dense, [G or heads, N, N]; both are rel_h [G, N, H] and rel_w [G, N, W]."""
 
     first: torch.Tensor | None
     second: torch.Tensor | None
@@ -60,7 +59,7 @@ def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, bloc
 
 
 class _RowBlockAttention(torch.autograd.Function):
-    """Arguments in the flattened layout: query (scaled), key, value [G, N, d] with G = B * heads, and the bias terms."""
+    """Takes query (scaled), key and value flattened to [G, N, d], G = B * heads, and the bias terms."""
 
     @staticmethod
     def forward(ctx, query, key, value, first, second, heads_per_image):
@@ -78,9 +77,8 @@ class _RowBlockAttention(torch.autograd.Function):
         query, key, value, first, second, output = ctx.saved_tensors
         terms, key_t = _Terms(first, second), key.transpose(1, 2)
         grad = grad.contiguous()
-        correction = (grad * output).sum(
-            -1, keepdim=True
-        )  # [G, N, 1]: what the softmax subtracts from every logit's gradient
+        # [G, N, 1]: what the softmax subtracts from the gradient of every logit of a row
+        correction = (grad * output).sum(-1, keepdim=True)
         grad_query = torch.empty_like(query)
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
         grad_first = torch.zeros_like(first) if ctx.needs_input_grad[3] else None

@@ -88,21 +88,16 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if (class_token or tubelet_size) and (window_blocks or residual_blocks or rel_pos == "decomposed"):
-            raise ValueError(
-                "windows, residual blocks and decomposed positions need an image grid without a class token"
-            )
+            raise ValueError("windows, residual blocks and decomposed positions need images and no class token")
         if not class_token and (shared_rel_pos or rel_pos in ("joint", "decoupled")):
-            raise ValueError(
-                "joint and decoupled relative positions are laid out for a class token: set class_token=True"
-            )
+            raise ValueError("joint and decoupled relative positions are laid out for a class token: add one")
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
         side = img_size // patch_size
         grid = (side, side)
         pos_side = (pos_img_size or img_size) // patch_size
-        self.pos_grid = (
-            (pos_side, pos_side) if tubelet_size is None else (num_frames // tubelet_size, pos_side, pos_side)
-        )
+        frames = () if tubelet_size is None else (num_frames // tubelet_size,)
+        self.pos_grid = (*frames, pos_side, pos_side)
         self.pos_prefix_tokens = int(class_token) if pos_prefix_tokens is None else pos_prefix_tokens
 
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
@@ -148,7 +143,7 @@ class VisionTransformer(nn.Module):
         return int(self.cls_token is not None)
 
     def add_positions(self, patches: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
-        """Patch tokens [B, N, C] on `grid` to the blocks' input [B, prefix + N, C]: class token in front, positions added."""
+        """Patch tokens [B, N, C] on `grid` to [B, prefix + N, C]: the class token put in front, positions added."""
         x = patches
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)

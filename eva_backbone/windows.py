@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def partition_windows(x: torch.Tensor, window_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """[B, H, W, C] to [B * num_windows, window_size, window_size, C], ordered batch, row, column, and the padded (H, W).
+    """[B, H, W, C] to [B * num_windows, window_size, window_size, C], by batch, row, column, and the padded (H, W).
 
     Zeros fill the bottom and right up to a multiple of the window. They are not masked afterwards: they take part in
     attention as zero keys, as in the published models.

@@ -39,7 +39,7 @@ def _matching_rule(name: str, shape: Sequence[int], rules: Rules) -> Sequence[An
 
 
 def draw_state_dict(shapes: Mapping[str, Sequence[int]], rules: Rules, seed: int) -> dict[str, torch.Tensor]:
-    """Weights for `shapes` in sorted order from one generator; entries under a "skip" rule draw nothing and are left out."""
+    """Weights for `shapes` in sorted order from one generator; entries under a "skip" rule are left out."""
     generator = _generator(seed)
     state = {}
     for name in sorted(shapes):

@@ -1,0 +1,115 @@
+"""Every kernel is held to the plain formula, gradients included."""
+
+import pytest
+import torch
+
+from eva_backbone import row_block_attention as row_blocks
+from eva_backbone.attention_kernels import KERNELS, choose_kernel, plain_attention
+from eva_backbone.relative_position import DecomposedBias
+
+BATCH, HEADS, GRID, DIM = 2, 3, (4, 5), 8
+TOKENS = GRID[0] * GRID[1]
+
+
+def make_bias(kind: str, dtype: torch.dtype):
+    if kind == "none":
+        return None, []
+    shape = {
+        "dense": (HEADS, TOKENS, TOKENS),
+        "dense per image": (BATCH, HEADS, TOKENS, TOKENS),
+    }.get(kind)
+    if shape:
+        table = torch.randn(shape, dtype=dtype, requires_grad=True)
+        return table, [table]
+    terms = [torch.randn(BATCH, HEADS, TOKENS, side, dtype=dtype, requires_grad=True) for side in GRID]
+    return DecomposedBias(*terms), terms
+
+
+def run(kernel, inputs, bias, terms, cotangent):
+    out = kernel(*inputs, DIM**-0.5, bias)
+    return out, torch.autograd.grad(out, [*inputs, *terms], cotangent)
+
+
+KINDS = pytest.mark.parametrize("kind", ["none", "dense", "dense per image", "decomposed"])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("name", "block_bytes"),
+    [("row_block", 1), ("row_block", 1000), ("row_block", 2**24), ("sdpa", None)],
+    ids=["one row at a time", "ragged row blocks", "one block", "sdpa"],
+)
+def test_kernel_equals_the_formula(name, kind, block_bytes, monkeypatch):
+    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", block_bytes)
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    bias, terms = make_bias(kind, torch.float64)
+    cotangent = torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64)
+    expected, expected_gradients = run(plain_attention, inputs, bias, terms, cotangent)
+    out, gradients = run(KERNELS[name], inputs, bias, terms, cotangent)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    for gradient, reference in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-12)
+
+
+@KINDS
+def test_flex_equals_the_formula(kind):
+    """Forward only: eager FlexAttention has no backward pass on CPU."""
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM) for _ in range(3)]
+    bias, _ = make_bias(kind, torch.float32)
+    bias = DecomposedBias(*(term.detach() for term in bias)) if kind == "decomposed" else bias
+    bias = bias.detach() if isinstance(bias, torch.Tensor) else bias
+    out = KERNELS["flex"](*inputs, DIM**-0.5, bias)
+    torch.testing.assert_close(out, plain_attention(*inputs, DIM**-0.5, bias), rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@KINDS
+@pytest.mark.parametrize("name", ["sdpa", "flex", "xformers", "row_block"])
+def test_kernel_equals_the_formula_on_cuda(name, kind):
+    if name == "xformers":
+        pytest.importorskip("xformers")
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, 16, device="cuda") for _ in range(3)]
+    bias, _ = make_bias(kind, torch.float32)
+    bias = DecomposedBias(*(term.detach().cuda() for term in bias)) if kind == "decomposed" else bias
+    bias = bias.detach().cuda() if isinstance(bias, torch.Tensor) else bias
+    out = KERNELS[name](*inputs, 0.25, bias)
+    torch.testing.assert_close(out, plain_attention(*inputs, 0.25, bias), rtol=0, atol=1e-3)
+
+
+def test_row_blocks_pass_gradcheck():
+    inputs = [torch.randn(1, 2, 6, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    rel = [torch.randn(1, 2, 6, side, dtype=torch.float64, requires_grad=True) for side in (2, 3)]
+    assert torch.autograd.gradcheck(
+        lambda q, k, v, h, w: row_blocks.row_block_attention(q, k, v, 0.5, DecomposedBias(h, w)), [*inputs, *rel]
+    )
+
+
+@pytest.mark.parametrize("kind", ["none", "dense", "decomposed"])
+def test_half_precision_stays_close(kind):
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM) for _ in range(3)]
+    bias, _ = make_bias(kind, torch.float32)
+    halved = DecomposedBias(*(term.bfloat16() for term in bias)) if kind == "decomposed" else bias
+    expected = plain_attention(*inputs, DIM**-0.5, bias)
+    halves = [x.bfloat16() for x in inputs]
+    out = choose_kernel("auto", halves[0], halved)(*halves, DIM**-0.5, halved)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "expected"),
+    [
+        (torch.float32, "none", "sdpa"),
+        (torch.float32, "decomposed", "row_block"),
+        (torch.float32, "dense", "row_block"),
+        (torch.bfloat16, "decomposed", "sdpa"),
+    ],
+)
+def test_automatic_choice_on_cpu(dtype, kind, expected):
+    bias, _ = make_bias(kind, dtype)
+    assert choose_kernel("auto", torch.zeros(1, 1, 1, 1, dtype=dtype), bias) is KERNELS[expected]
+
+
+def test_unknown_kernel_is_named():
+    with pytest.raises(ValueError, match="unknown attention kernel 'fast'"):
+        choose_kernel("fast", torch.zeros(1), None)

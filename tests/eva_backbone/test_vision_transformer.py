@@ -1,0 +1,127 @@
+"""The backbone against independent implementations: timm's EVA, stock Detectron2's ViT; presets and options."""
+
+import pytest
+import timm
+import torch
+from detectron2.modeling.backbone.vit import ViT as StockViT
+
+from detectron2_ext.modeling.vit import ViT
+from eva_backbone import PRESETS, VisionTransformer, create_backbone
+
+WINDOWED = {
+    "img_size": 64,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 4,
+    "num_heads": 4,
+    "window_size": 4,
+    "window_block_indexes": [0, 1, 2],
+    "use_rel_pos": True,
+    "pretrain_img_size": 56,
+}
+
+
+def randomize(model: torch.nn.Module) -> torch.nn.Module:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2)
+    return model
+
+
+@pytest.mark.parametrize("size", [(64, 64), (56, 72), (96, 80)])
+@pytest.mark.parametrize("residual", [[], [1, 3]])
+def test_equals_stock_detectron2(size, residual):
+    stock = randomize(StockViT(**WINDOWED, residual_block_indexes=residual, norm_layer=torch.nn.LayerNorm)).eval()
+    for module in stock.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = 1e-6
+    ours = ViT(**WINDOWED, residual_block_indexes=residual).eval()
+    ours.load_state_dict(stock.state_dict())
+    pixels = torch.randn(2, 3, *size)
+    torch.testing.assert_close(ours(pixels)["last_feat"], stock(pixels)["last_feat"], rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "heads", "ratio", "img_size"), [(3, 64, 4, 4.3637, 56), (1, 1408, 16, 4.3637, 28)]
+)
+def test_equals_timm(depth, width, heads, ratio, img_size):
+    reference = timm.create_model(
+        "eva_giant_patch14_224", depth=depth, embed_dim=width, num_heads=heads, mlp_ratio=ratio, img_size=img_size
+    ).eval()
+    ours = VisionTransformer(
+        img_size=img_size, depth=depth, embed_dim=width, num_heads=heads, mlp_ratio=ratio, final_norm=False
+    ).eval()
+    result = ours.load_state_dict(reference.state_dict(), strict=False)
+    assert not result.missing_keys
+    assert {name.split(".")[0] for name in result.unexpected_keys} == {"fc_norm", "head"}
+    own_order = list(ours.state_dict())
+    assert own_order == [name for name in reference.state_dict() if name in set(own_order)]
+    pixels = torch.randn(2, 3, img_size, img_size)
+    torch.testing.assert_close(ours(pixels), reference.forward_features(pixels), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"use_act_checkpoint": True}, {"attention": "plain"}, {"attention": "sdpa"}])
+def test_options_that_must_not_change_results(options):
+    plain = randomize(ViT(**WINDOWED, beit_like_qkv_bias=True))
+    other = ViT(**WINDOWED, beit_like_qkv_bias=True, **options)
+    other.load_state_dict(plain.state_dict())
+    pixels = torch.randn(1, 3, 64, 64)
+    for model in (plain, other):
+        model(pixels)["last_feat"].square().sum().backward()
+    gradients = dict(other.named_parameters())
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(gradients[name].grad, parameter.grad, rtol=1e-3, atol=1e-3, msg=name)
+
+
+def test_beit_resize_trains_the_tables():
+    model = randomize(ViT(**{**WINDOWED, "interp_type": "beit"}))
+    model(torch.randn(1, 3, 96, 80))["last_feat"].sum().backward()
+    assert model.blocks[3].attn.rel_pos_h.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("frames", [2, 4])
+def test_clips_of_one_repeated_frame_see_tubelets(frames):
+    model = create_backbone("tiny", img_size=28, num_frames=4, tubelet_size=2).eval()
+    tokens = model(torch.randn(1, 3, 4, 28, 28))
+    assert tokens.shape == (1, 1 + 2 * 2 * 2, 128)
+    assert model.pos_embed.shape[1] == 1 + 2 * 2 * 2
+    assert torch.isfinite(model(torch.randn(1, 3, frames, 28, 28))).all()  # positions follow another length
+
+
+def test_position_table_without_an_entry_for_the_class_token():
+    model = create_backbone("tiny", img_size=28, pos_prefix_tokens=0)
+    tokens = model.add_positions(torch.zeros(1, 4, 128), (2, 2))
+    assert torch.equal(tokens[0, 0], model.cls_token[0, 0])
+    assert torch.equal(tokens[0, 1:], model.pos_embed[0])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_build_on_the_meta_device(preset):
+    with torch.device("meta"):
+        model = create_backbone(preset)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    # the giant's is the published MIM model's count less its mask token and prediction head
+    expected = {"giant": 1_012_229_632 - 1408 - 1409 * 768, "large": 304e6, "base": 86e6, "tiny": 0.9e6}
+    assert count == pytest.approx(expected[preset], rel=0 if preset == "giant" else 0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"window_blocks": [0], "window_size": 4}, "need images and no class token"),
+        ({"class_token": False, "shared_rel_pos": True}, "laid out for a class token"),
+    ],
+)
+def test_impossible_combinations_are_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        create_backbone("tiny", **arguments)
+
+
+def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
+    with pytest.raises(ValueError, match=r"30\) pixels cannot be cut into patches of \(14, 14\)"):
+        create_backbone("tiny")(torch.zeros(1, 3, 28, 30))
+
+
+def test_joint_table_for_another_grid_is_refused():
+    with pytest.raises(ValueError, match="does not fit a 3x3 grid"):
+        create_backbone("tiny", img_size=28, rel_pos="joint")(torch.zeros(1, 3, 42, 42))

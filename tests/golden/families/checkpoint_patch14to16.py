@@ -1,0 +1,40 @@
+"""The patch-14 to patch-16 conversion, run as the command on a made file."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..case import GoldenCase, family
+
+TOOL = Path(__file__).parents[3] / "tools" / "interpolate_patch_14to16.py"
+
+
+@family("patch14to16_")
+def check_patch14to16(case: GoldenCase) -> None:
+    dim, rng = case.spec["d"], np.random.Generator(np.random.PCG64(case.spec["seed"]))
+    shapes = {
+        "patch_embed.proj.weight": (dim, 3, 14, 14),
+        "pos_embed": (1, 257, dim),
+        "mask_token": (dim,),
+        "patch_embed.proj.bias": (dim,),
+    }
+    weights = {name: torch.from_numpy(rng.standard_normal(shape).astype(np.float32)) for name, shape in shapes.items()}
+    if case.spec["input_rule"].endswith("then half"):
+        weights = {name: value.half() for name, value in weights.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        source, output = Path(folder, "in.pt"), Path(folder, "out.pt")
+        torch.save({"model": weights, "epoch": 3}, source)
+        subprocess.run([sys.executable, TOOL, source, output], check=True)
+        result = torch.load(output, weights_only=True)
+    assert sorted(result) == case.spec["out_top_level"]
+    model = result["model"]
+    assert {name: [list(value.shape), str(value.dtype)] for name, value in model.items()} == case.spec["out_keys"]
+    torch.testing.assert_close(model["patch_embed.proj.weight"], case.tensor("patch"), rtol=0, atol=1e-6)
+    half_ulp = 2e-3 if model["pos_embed"].dtype == torch.float16 else 1e-6
+    torch.testing.assert_close(model["pos_embed"].float(), case.tensor("pos"), rtol=0, atol=half_ulp)
+    for name in ("mask_token", "patch_embed.proj.bias"):
+        assert torch.equal(model[name], weights[name])
