@@ -1,0 +1,91 @@
+"""Reading one VOC XML file without trusting it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from script_io import PrepareError
+
+_MAX_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """``corners`` are (xmin, ymin, xmax, ymax) as written in the file."""
+
+    name: str
+    corners: tuple[float, float, float, float]
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class VocImage:
+    """One XML file; sizes in pixels."""
+
+    file_name: str
+    width: int
+    height: int
+    objects: tuple[VocObject, ...]
+
+
+def read_voc_xml(path: Path) -> VocImage:
+    """Reads one file.
+
+    Raises:
+        PrepareError: missing, not XML, with a document type or entities (they can expand without bound or point to
+            other files), or without one of the values needed.
+    """
+    if not path.is_file():
+        raise PrepareError(f"{path}: no such file; correct the split file or restore the XML.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise PrepareError(f"{path} is larger than {_MAX_BYTES >> 20} MiB; give a VOC annotation file.")
+    data = path.read_bytes()
+    _refuse_document_type(data, path)
+    try:
+        root = ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise PrepareError(f"{path} is not valid XML ({error}); repair or remove it.") from error
+    file_name = (root.findtext("filename") or "").strip()
+    if not file_name:
+        raise PrepareError(f"{path}: <filename> is missing; name the image file.")
+    width, height = (_number(root, f"size/{key}", path) for key in ("width", "height"))
+    if width < 1 or height < 1:
+        raise PrepareError(f"{path}: <size> is {width:g}x{height:g}; give the image's size in pixels.")
+    objects = tuple(_read_object(element, index, path) for index, element in enumerate(root.findall("object"), start=1))
+    return VocImage(file_name, int(width), int(height), objects)
+
+
+def _read_object(element: ElementTree.Element, index: int, path: Path) -> VocObject:
+    name = (element.findtext("name") or "").strip()
+    if not name:
+        raise PrepareError(f"{path}: object {index} has no <name>; name its class.")
+    corners = tuple(_number(element, f"bndbox/{key}", path, index) for key in ("xmin", "ymin", "xmax", "ymax"))
+    if corners[2] < corners[0] or corners[3] < corners[1]:
+        raise PrepareError(f"{path}: object {index} has xmax < xmin or ymax < ymin; correct its box.")
+    return VocObject(name, corners, (element.findtext("difficult") or "0").strip() == "1")
+
+
+def _number(element: ElementTree.Element, tag: str, path: Path, index: int | None = None) -> float:
+    text = element.findtext(tag)
+    owner = f"object {index}: " if index is not None else ""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not abs(value) < 1e9:
+        raise PrepareError(f"{path}: {owner}<{tag}> is {text!r}; give a number of pixels.")
+    return value
+
+
+def _refuse_document_type(data: bytes, path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise PrepareError(f"{path} declares a document type or entities, which VOC files do not need; remove them.")
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise PrepareError(f"{path} is not valid XML ({error}); repair or remove it.") from error
