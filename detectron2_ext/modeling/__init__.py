@@ -1,0 +1,26 @@
+"""The detector: what EVA adds to or changes in Detectron2's parts."""
+
+from .box_selection import BoxSelection
+from .cascade_roi_heads import CascadeROIHeads
+from .channel_norm import ChannelLayerNorm
+from .fast_rcnn import FastRCNNOutputLayers
+from .federated_loss import lvis_v1_federated_weights
+from .maskness import rescore_by_maskness
+from .rcnn import GeneralizedRCNN
+from .simple_feature_pyramid import SimpleFeaturePyramid
+from .soft_nms import batched_soft_nms, soft_nms
+from .vit import ViT
+
+__all__ = [
+    "BoxSelection",
+    "CascadeROIHeads",
+    "ChannelLayerNorm",
+    "FastRCNNOutputLayers",
+    "GeneralizedRCNN",
+    "SimpleFeaturePyramid",
+    "ViT",
+    "batched_soft_nms",
+    "lvis_v1_federated_weights",
+    "rescore_by_maskness",
+    "soft_nms",
+]

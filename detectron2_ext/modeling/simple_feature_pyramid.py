@@ -1,0 +1,61 @@
+"""Simple feature pyramid of ViTDet (Li et al., 2022): four maps made from the last map of a plain ViT."""
+
+import torch
+from detectron2.modeling import Backbone
+from detectron2.modeling.backbone import vit
+from torch import nn
+
+from .channel_norm import ChannelLayerNorm
+
+
+class SimpleFeaturePyramid(vit.SimpleFeaturePyramid):
+    """Detectron2's pyramid, parameter names included (`net.*`, `simfp_2.*` ... `simfp_5.*`), with less memory.
+
+    Args:
+        net: backbone whose output has the map `in_feature`.
+        in_feature: name of that map, for example "last_feat" at stride 16.
+        out_channels: channels of every pyramid level.
+        scale_factors: size of each level relative to the input map; 4.0, 2.0, 1.0 or 0.5.
+        top_block: adds levels below the smallest, for example Detectron2's `LastLevelMaxPool` (p6).
+        norm: as Detectron2's `get_norm`; "LN" is layer normalisation over channels.
+        square_pad: if above 0, images are padded to this square, in pixels.
+    """
+
+    def __init__(
+        self,
+        net: Backbone,
+        in_feature: str,
+        out_channels: int,
+        scale_factors: list[float],
+        top_block: nn.Module | None = None,
+        norm: str = "LN",
+        square_pad: int = 0,
+    ) -> None:
+        super().__init__(
+            net,
+            in_feature,
+            out_channels,
+            scale_factors,
+            top_block=top_block,
+            norm=ChannelLayerNorm if norm == "LN" else norm,
+            square_pad=square_pad,
+        )
+
+    @property
+    def size_divisibility(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return self._size_divisibility
+
+    @property
+    def padding_constraints(self) -> dict[str, int]:
+        """What `ImageList.from_tensors` needs to know to pad a batch (Detectron2's pyramid misspells the first key)."""
+        return {"size_divisibility": self._size_divisibility, "square_size": self._square_pad}
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images [B, 3, H, W] to {"p2": [B, out_channels, H / 4, W / 4], ...}, strides doubling.
+
+        The maps have the dtype of the parameters, also under autocast: region pooling rounds box corners to the dtype
+        of its input, and bfloat16 has 8 bits for 1280 pixels.
+        """
+        dtype = self.stages[0][-1].weight.dtype
+        return {name: level.to(dtype).contiguous() for name, level in super().forward(x).items()}

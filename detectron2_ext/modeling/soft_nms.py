@@ -1,0 +1,120 @@
+"""Soft-NMS (Bodla et al., 2017): overlapping boxes lose score instead of being removed."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from .soft_nms_decay import DecayRule, OwnBoxes, SharedBoxes
+
+# A table of all pairs pays when classes share boxes (class-agnostic regression); 4096^2 floats are 64 MiB.
+_MAX_TABLE_BOXES = 4096
+
+
+def soft_nms(boxes: torch.Tensor, scores: torch.Tensor, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """Soft-NMS of a single class; options and results as in `batched_soft_nms`."""
+    return batched_soft_nms(boxes, scores, torch.zeros(len(boxes), dtype=torch.int64), **options)
+
+
+@torch.no_grad()
+def batched_soft_nms(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    classes: torch.Tensor,
+    *,
+    method: str = "linear",
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    min_score: float = 1e-3,
+    topk: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Soft-NMS within each class.
+
+    Again and again the box of highest current score is emitted, and every other box of its class with IoU `o` to it is
+    multiplied by: `naive` 0 if o >= iou_threshold; `linear` 1 - o if o >= iou_threshold; `gaussian` exp(-o^2 / sigma)
+    whatever the threshold. A box whose score is below `min_score` is dropped; only the first box emitted of all classes
+    is exempt. Of equal scores the lower index goes first. Two boxes without area do not overlap.
+
+    Args:
+        boxes: [N, 4] finite corners (x1, y1, x2, y2), width is x2 - x1.
+        scores: [N], finite and not negative.
+        classes: [N] integers.
+        topk: keep only the first `topk` emitted over all classes; None keeps all.
+
+    Returns:
+        keep [M], indices in order of emission, that is by falling decayed score, and those decayed scores [M], both on
+        the device of `boxes`. The work is done on the CPU in float32.
+    """
+    rule = DecayRule(method, iou_threshold, sigma)
+    box_array = np.ascontiguousarray(boxes.detach().float().cpu().numpy())
+    score_array = scores.detach().float().cpu().numpy()
+    limit = len(score_array) if topk is None else topk
+    live = np.flatnonzero(score_array >= min_score)
+    if len(live) > 0:
+        groups = _group(rule, box_array[live], score_array[live], classes.cpu().numpy()[live])
+        emitted = [_emit(*group, min_score=min_score, limit=limit) for group in groups]
+        keep = live[np.concatenate([index for index, _ in emitted])]
+        decayed = np.concatenate([score for _, score in emitted])
+    else:  # the exemption of the first box
+        keep = score_array.argmax(keepdims=True) if len(score_array) else live
+        decayed = score_array[keep]
+    # Scores only fall, so sorting by score at emission gives the order of one loop over all classes.
+    order = np.lexsort((keep, -decayed))[:limit]
+    return torch.from_numpy(keep[order]).to(boxes.device), torch.from_numpy(decayed[order]).to(boxes.device)
+
+
+def _group(
+    rule: DecayRule, boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, SharedBoxes | OwnBoxes]]:
+    """Lay candidates out in matrices with a row per class: their scores, their indices (-1: empty), their factors."""
+    _, row, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    # Candidates listed box by box, classes rising (nonzero() of a score matrix), need only a table of those boxes.
+    starts = np.flatnonzero((boxes[1:] != boxes[:-1]).any(axis=1) | (row[1:] <= row[:-1])) + 1
+    starts = np.concatenate([[0], starts])
+    if len(starts) <= _MAX_TABLE_BOXES and len(sizes) * len(starts) <= 4 * len(scores):
+        column = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(scores)))
+        index = _fill(row, column, (len(sizes), len(starts)))
+        yield np.where(index >= 0, scores[index], np.float32(-1)), index, SharedBoxes(rule, boxes[starts])
+        return
+    by_class = np.argsort(row, kind="stable")
+    column = np.empty_like(row)
+    column[by_class] = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    octave = np.ceil(np.log2(sizes)).astype(int)  # classes of like size together, so a matrix is never half empty
+    for size in np.unique(octave):
+        members = np.flatnonzero(octave == size)
+        chosen = np.flatnonzero(octave[row] == size)
+        index = _fill(np.searchsorted(members, row[chosen]), column[chosen], (len(members), sizes[members].max()))
+        index = np.where(index >= 0, chosen[index], -1)
+        yield np.where(index >= 0, scores[index], np.float32(-1)), index, OwnBoxes(rule, boxes[index])
+
+
+def _fill(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    index = np.full(shape, -1, np.int64)
+    index[row, column] = np.arange(len(row))
+    return index
+
+
+def _emit(
+    state: np.ndarray, index: np.ndarray, decay: SharedBoxes | OwnBoxes, *, min_score: float, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the rounds: in each, every class emits its best box. Returns candidate indices and scores at emission."""
+    emitted = np.full_like(state, -1)
+    out_row, factors = np.arange(len(state)), np.empty_like(state)
+    for _ in range(min(limit, state.shape[1])):
+        pick = state.argmax(axis=1)
+        best = np.take_along_axis(state, pick[:, None], axis=1)[:, 0]
+        live = best >= max(min_score, 0)
+        if not live.all():  # classes that have finished leave
+            state, out_row, pick, best = state[live], out_row[live], pick[live], best[live]
+            factors = np.empty_like(state)
+            decay.keep_classes(live)
+            if len(state) == 0:
+                break
+        emitted[out_row, pick] = best
+        decay.factors(pick, out=factors)
+        np.multiply(state, factors, out=state)
+        state[np.arange(len(pick)), pick] = -1
+        if min_score <= 0:  # an emitted box times factor 0 would be a live box of score 0
+            state[(emitted[out_row] >= 0) | (index[out_row] < 0)] = -1
+    found = emitted >= 0
+    return index[found], emitted[found]
