@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     num_failed = len(summary.failures) + len(found.unusable)
     print(
         f"done: {summary.num_images} pictures, {summary.num_videos} videos ({summary.num_frames} frames), "
-        f"{summary.num_detections} detections; failed: {num_failed}; skipped: {found.num_skipped} files of other kinds; "
+        f"{summary.num_detections} detections; failed: {num_failed}; skipped: {found.num_skipped} other files; "
         f"results in {args.output}"
     )
     return 1 if num_failed else 0

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data import MetadataCatalog
+from omegaconf import OmegaConf
 
+import detectron2_ext.data  # noqa: F401  registers the data sets that recipes name
 from eva_backbone.errors import InputError
 
 
@@ -46,8 +48,24 @@ def read_categories(path: str | Path) -> Categories:
         ) from error
 
 
-def dataset_categories(dataset_names: Sequence[str]) -> Categories | None:
-    """Categories of the first of these registered data sets that has class names, or None."""
+def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:
+    """Categories that belong to a model, and where they were found.
+
+    In this order: ``dataloader.categories`` of the config of a training run on own data; ``categories.json``, which such
+    a run leaves beside its weights; the names registered for the config's test data set.
+    """
+    own = OmegaConf.select(cfg, "dataloader.categories", default=None)
+    if own:
+        return Categories(tuple(row.name for row in own), tuple(row.id for row in own)), "the config"
+    beside = Path(weights).parent / "categories.json"
+    if beside.is_file():
+        return read_categories(beside), str(beside)
+    names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None) or []
+    names = [names] if isinstance(names, str) else list(names)
+    return _dataset_categories(names), f"the config's data set {', '.join(names)}"
+
+
+def _dataset_categories(dataset_names: Sequence[str]) -> Categories | None:
     for name in dataset_names:
         # MetadataCatalog.get would invent an empty entry for an unknown name.
         metadata = MetadataCatalog.get(name) if name in MetadataCatalog else None
@@ -68,7 +86,7 @@ def match_categories(categories: Categories | None, num_classes: int, source: st
     if len(categories.names) != num_classes:
         raise InputError(
             f"{source} names {len(categories.names)} classes, the model has {num_classes}: "
-            "give the names the model was trained with by --class-names, or set model.roi_heads.num_classes."
+            "give the config.yaml that the training left beside the weights, or the right names by --class-names."
         )
     return categories
 

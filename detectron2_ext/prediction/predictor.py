@@ -12,9 +12,10 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
+from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 
-from .categories import Categories, dataset_categories, match_categories
+from .categories import Categories, find_categories, match_categories
 
 # Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.
 MASK_PIXELS_AT_ONCE = 100_000_000
@@ -28,7 +29,7 @@ class Predictor:
         weights: a weight file of the model.
         device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
         score_threshold: detections with a lower final score are dropped, before their masks are made.
-        categories: what the class indices mean; by default the names registered for the config's test data set.
+        categories: what the class indices mean; found by :func:`find_categories` when not given.
 
     Attributes:
         model: in evaluation mode, on ``device``.
@@ -47,10 +48,9 @@ class Predictor:
         self.score_threshold = score_threshold
         self.resize, self.image_format = _test_input(cfg)
         self.model = _load_model(cfg, weights, self.device)
-        source = "the class name file"
+        source = "the list given"
         if categories is None:
-            names = test_dataset_names(cfg)
-            categories, source = dataset_categories(names), f"the config's data set {', '.join(names)}"
+            categories, source = find_categories(cfg, weights)
         self.categories = match_categories(categories, self.model.roi_heads.num_classes, source)
 
     @torch.inference_mode()
@@ -101,29 +101,32 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def test_dataset_names(cfg: Any) -> list[str]:
-    """Names of the config's test data sets, [] where it names none."""
-    names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None)
-    return [names] if isinstance(names, str) else list(names or [])
-
-
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
     """The resize and the channel order of the config's evaluation: a picture meets the model as it does there."""
-    mapper = OmegaConf.select(cfg, "dataloader.test.mapper", default=None)
-    if mapper is None or "augmentations" not in mapper or OmegaConf.select(cfg, "model", default=None) is None:
+    augmentations = OmegaConf.select(cfg, "dataloader.test.mapper.augmentations", default=None)
+    if augmentations is not None:
+        channels = OmegaConf.select(cfg, "dataloader.test.mapper.image_format", default="RGB")
+        return T.AugmentationList(list(instantiate(augmentations))), channels
+    # A run on own data without validation leaves no test loader in its config.
+    side = OmegaConf.select(cfg, "model.backbone.square_pad", default=None)
+    if side is None:
         raise InputError(
-            "the config has no model or no dataloader.test.mapper.augmentations: give a detection config, "
+            "the config has no model with dataloader.test.mapper.augmentations: give a detection config, "
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
-    return T.AugmentationList(list(instantiate(mapper.augmentations))), mapper.get("image_format", "RGB")
+    return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
 
 
 def _load_model(cfg: Any, weights: str | Path, device: torch.device) -> torch.nn.Module:
-    from detectron2.checkpoint import DetectionCheckpointer
-
-    model = instantiate(cfg.model).to(device)
-    DetectionCheckpointer(model).load(str(weights))
-    return model.eval()
+    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
+    parameters = {name for name, _ in model.named_parameters()}
+    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
+    if random:
+        raise InputError(
+            f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that detections "
+            "would be random: give weights of a trained detector, and the config they were trained with."
+        )
+    return model.to(device).eval()
 
 
 def _to_image(found: Instances, height: int, width: int) -> Instances:
