@@ -1,0 +1,29 @@
+"""Weight files: reading them safely, matching names, loading, saving and resuming."""
+
+from typing import Any
+
+from .atomic import atomic_write
+from .files import WRAPPERS, read_file, read_weights, select_weights
+from .loading import build_and_load, load_checkpoint
+from .report import LoadReport, ShapeChange
+
+__all__ = [
+    "WRAPPERS",
+    "Checkpointer",
+    "LoadReport",
+    "ShapeChange",
+    "atomic_write",
+    "build_and_load",
+    "load_checkpoint",
+    "read_file",
+    "read_weights",
+    "select_weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Checkpointer":  # only this one needs Detectron2, which is slow to import and may be absent
+        from .checkpointer import Checkpointer
+
+        return Checkpointer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""Which entry of a file goes to which entry of the model, and what has to be resized on the way."""
+
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from eva_backbone.errors import InputError
+from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.position import resize_pos_embed
+from eva_backbone.relative_position import resize_rel_pos
+
+from .description import describe_weights
+from .report import LoadReport, ShapeChange
+
+# (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
+# a bare model. One pair serves a whole file: the one under which most names are the model's.
+PREFIXES = (("", ""), ("", "backbone.net."), ("backbone.net.", ""))
+_VIT_PREFIX = "backbone.net."
+
+
+def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], LoadReport]:
+    """Values for entries of `model` by its names, and the report; the model is not changed.
+
+    Values have the model's shapes but the file's dtypes. Raises InputError when the file is of another model: fewer
+    than half of the entries of the backbone (of the whole model where it has none) would get a value.
+    """
+    state = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
+    renamed = _rename(weights, state)
+    renamed, notes = _convert_qkv_bias(renamed, state)
+    values: dict[str, Tensor] = {}
+    used, resized, skipped = [], [], []
+    for name, (_, value) in renamed.items():
+        if name not in state:
+            continue
+        shape, target = tuple(value.shape), tuple(state[name].shape)
+        if shape == target:
+            used.append(name)
+            values[name] = value
+            continue
+        fitted = _resize(name, value, target, model)
+        (skipped if fitted is None else resized).append(ShapeChange(name, shape, target))
+        if fitted is not None:
+            values[name] = fitted
+    skipped_names = {change.name for change in skipped}
+    report = LoadReport(
+        path=path,
+        used=used,
+        resized=resized,
+        skipped=skipped,
+        missing=[name for name in state if name not in values and name not in skipped_names],
+        unused=[original for name, (original, _) in renamed.items() if name not in state],
+        notes=notes,
+    )
+    _check_same_model(state, weights, values, path)
+    return values, report
+
+
+def _rename(weights: Mapping[str, Tensor], state: Collection[str]) -> dict[str, tuple[str, Tensor]]:
+    """Model name -> (name in the file, value) under the prefix pair that hits most names."""
+
+    def apply(pair: tuple[str, str]) -> dict[str, tuple[str, Tensor]]:
+        old, new = pair
+        return {
+            new + name.removeprefix(old) if name.startswith(old) else name: (name, value)
+            for name, value in weights.items()
+        }
+
+    return max(map(apply, PREFIXES), key=lambda renamed: len(renamed.keys() & set(state)))
+
+
+def _convert_qkv_bias(
+    renamed: dict[str, tuple[str, Tensor]], state: Collection[str]
+) -> tuple[dict[str, tuple[str, Tensor]], list[str]]:
+    """Between one bias of q, k and v (plain ViT) and two without that of k (BEiT, EVA), as the model needs."""
+    result = dict(renamed)
+    split = joined = 0
+    nonzero = []
+    for name, (original, value) in renamed.items():
+        stem = name.removesuffix("qkv.bias")
+        parts = (f"{stem}q_bias", f"{stem}v_bias")
+        if stem != name and name not in state and all(part in state for part in parts) and value.ndim == 1:
+            query, key, values = value.chunk(3)
+            del result[name]
+            result |= {parts[0]: (original, query), parts[1]: (original, values)}
+            split += 1
+            if key.count_nonzero():
+                nonzero.append(original)
+        stem = name.removesuffix("q_bias")
+        if stem != name and f"{stem}qkv.bias" in state and f"{stem}v_bias" in renamed:
+            values_name, values = f"{stem}v_bias", renamed[f"{stem}v_bias"][1]
+            del result[name], result[values_name]
+            result[f"{stem}qkv.bias"] = (original, torch.cat([value, torch.zeros_like(value), values]))
+            joined += 1
+    notes = []
+    if split:
+        # adding one number to all logits of a query leaves its softmax as it was, so the outputs are the same
+        dropped = f"; {len(nonzero)} nonzero key biases dropped, which attention does not depend on" if nonzero else ""
+        notes.append(f"qkv.bias of {split} blocks split into q_bias and v_bias{dropped}")
+    if joined:
+        notes.append(f"q_bias and v_bias of {joined} blocks joined into qkv.bias with a zero key bias")
+    return result, notes
+
+
+def _resize(name: str, value: Tensor, target: tuple[int, ...], model: nn.Module) -> Tensor | None:
+    """`value` in the model's shape, for position tables and patch kernels; None for anything else."""
+    owner, _, leaf = name.rpartition(".")
+    if value.ndim != len(target) or not value.is_floating_point():
+        return None
+    if leaf == "pos_embed" and value.ndim == 3 and (value.shape[0], value.shape[2]) == (target[0], target[2]):
+        source, wanted = _square_table(value.shape[1]), _square_table(target[1])
+        if source is None or wanted is None or source[1] < wanted[1]:
+            return None
+        value = value[:, source[1] - wanted[1] :]  # a class slot that the model does not have
+        return resize_pos_embed(value, (wanted[0], wanted[0]), num_prefix_tokens=wanted[1])
+    if leaf in ("rel_pos_h", "rel_pos_w") and value.ndim == 2 and value.shape[1] == target[1] and target[0] % 2:
+        method = getattr(model.get_submodule(owner), "interp_type", "vitdet")
+        return resize_rel_pos(value, (target[0] + 1) // 2, method)
+    if name.endswith("patch_embed.proj.weight") and value.ndim == 4 and value.shape[:2] == target[:2]:
+        return resize_patch_kernel(value, target[2:])
+    return None
+
+
+def _square_table(length: int) -> tuple[int, int] | None:
+    """(side, number of class slots) of a position table over a square grid; None when it is neither n^2 nor n^2 + 1."""
+    for num_slots in (0, 1):
+        side = math.isqrt(length - num_slots)
+        if side > 0 and side * side == length - num_slots:
+            return side, num_slots
+    return None
+
+
+def _check_same_model(
+    state: Mapping[str, Tensor], weights: Mapping[str, Tensor], values: Collection[str], path: Path
+) -> None:
+    part = [name for name in state if name.startswith(_VIT_PREFIX)]
+    part = part or [name for name in state if name.startswith("backbone.")] or list(state)
+    hits = sum(name in values for name in part)
+    if 2 * hits < len(part):
+        raise InputError(
+            f"{path} is of another model: it holds {describe_weights(weights)}, expected is {describe_weights(state)}, "
+            f"and only {hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
+            "give the weights made for this model, or the config that these weights were made with."
+        )

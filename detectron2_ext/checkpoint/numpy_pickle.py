@@ -1,0 +1,123 @@
+"""Pickles of NumPy arrays (Detectron2's model zoo), read without running any code that the file names."""
+
+import mmap
+import pickle
+from collections import OrderedDict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_NUMERIC_KINDS = "biuf"
+
+
+class UnsafePickleError(pickle.UnpicklingError):
+    """The pickle asks for a class or function other than NumPy's arrays; `global_name` is its dotted name."""
+
+    def __init__(self, global_name: str) -> None:
+        super().__init__(f"needs {global_name}")
+        self.global_name = global_name
+
+
+class _Latin1:
+    """Stands for ``_codecs.encode(text, "latin1")``, how protocol 2 spells bytes; encoded only when used."""
+
+    def __init__(self, text: str, encoding: str = "latin1") -> None:
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"text in encoding {encoding!r}")
+        self.text = text
+
+
+class _Dtype:
+    """Stands for ``numpy.dtype``."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code, self.byte_order = code, "="
+
+    def __setstate__(self, state: tuple) -> None:
+        self.byte_order = state[1]
+
+    def resolve(self) -> np.dtype:
+        dtype = np.dtype(self.code)
+        if dtype.kind not in _NUMERIC_KINDS:
+            raise pickle.UnpicklingError(f"an array of type {self.code!r}")
+        return dtype if self.byte_order == "|" else dtype.newbyteorder(self.byte_order)
+
+
+class _Array:
+    """Stands for ``numpy.ndarray``: the pieces of an array, put together without NumPy's own unpickler."""
+
+    def __init__(self, *state: Any) -> None:
+        self.state = state  # (shape, dtype, Fortran order, data)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.state = state[1:]
+
+    def tensor(self) -> Tensor:
+        shape, dtype, fortran, data = self.state
+        data = data.text if isinstance(data, _Latin1) else data
+        data = data.encode("latin1") if isinstance(data, str) else data
+        dtype = dtype.resolve()
+        if len(data) != prod(shape) * dtype.itemsize:
+            raise pickle.UnpicklingError(f"{len(data)} bytes for an array of shape {tuple(shape)}")
+        array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        return torch.from_numpy(array.astype(dtype.newbyteorder("="), order="C"))
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _scalar(dtype: _Dtype, data: Any) -> _Array:
+    return _Array((), dtype, False, data)
+
+
+def _from_buffer(data: Any, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+    return _Array(shape, dtype, order == "F", data)
+
+
+_ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _Latin1,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+}
+for _package in ("numpy.core", "numpy._core"):  # the name before and since NumPy 2
+    _ALLOWED[(f"{_package}.multiarray", "_reconstruct")] = _reconstruct
+    _ALLOWED[(f"{_package}.multiarray", "scalar")] = _scalar
+    _ALLOWED[(f"{_package}.numeric", "_frombuffer")] = _from_buffer
+
+
+# The unpickler written in Python: the one in C lets a file of a few bytes reserve gigabytes for its memo table.
+class _NumpyUnpickler(pickle._Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UnsafePickleError(f"{module}.{name}") from None
+
+
+def read_numpy_pickle(path: Path) -> Any:
+    """The content of the pickle `path`: builtin containers, with every NumPy array as a tensor.
+
+    Raises UnsafePickleError for any global other than NumPy's arrays; a damaged file raises whatever it trips over.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        content = _NumpyUnpickler(mapped, encoding="latin1").load()
+        return _with_tensors(content, budget=[len(mapped)])
+
+
+def _with_tensors(value: Any, budget: list[int], depth: int = 0) -> Any:
+    """`value` with its arrays as tensors; `budget` (bytes) refuses a file that names one buffer as many arrays."""
+    if isinstance(value, _Array):
+        tensor = value.tensor()
+        budget[0] -= tensor.nbytes
+        if budget[0] < 0:
+            raise pickle.UnpicklingError("arrays larger than the file")
+        return tensor
+    if isinstance(value, dict) and depth < 4:
+        return {key: _with_tensors(item, budget, depth + 1) for key, item in value.items()}
+    return value
