@@ -51,8 +51,8 @@ def read_categories(path: str | Path) -> Categories:
 def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:
     """Categories that belong to a model, and where they were found.
 
-    In this order: ``dataloader.categories`` of the config of a training run on own data; ``categories.json``, which such
-    a run leaves beside its weights; the names registered for the config's test data set.
+    In this order: ``dataloader.categories`` of the config of a run on own data; ``categories.json``, which such a run
+    leaves beside its weights; the names registered for the config's test data set.
     """
     own = OmegaConf.select(cfg, "dataloader.categories", default=None)
     if own:

@@ -51,12 +51,12 @@ def draw_instances(
     colors = [palette_color(classes[i] if color_by == "class" and classes else i) for i in range(count)]
     width = max(1, round(min(canvas.shape[:2]) / 400))
 
-    for index, y, x, mask in _mask_crops(instances, canvas.shape[:2]):
+    for index, y, x, mask in _mask_crops(instances, canvas.shape[:2], margin=width):
         _blend_mask(canvas[y : y + mask.shape[0], x : x + mask.shape[1]], mask, colors[index], mask_opacity, width)
     if boxes is not None:
         for box, color in zip(boxes, colors, strict=True):
             x0, y0, x1, y1 = (int(v) for v in np.rint(np.nan_to_num(box)))
-            cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, width, cv2.LINE_AA)
+            cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, width)
         if labels:
             names = [_label(classes, scores, class_names, i) for i in range(count)]
             order = np.argsort([-s for s in scores], kind="stable") if scores else range(count)
@@ -71,8 +71,11 @@ def palette_color(index: int) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _mask_crops(instances: Instances, size: tuple[int, int]) -> Iterator[tuple[int, int, int, np.ndarray]]:
-    """(index, top, left, bool crop) of each non-empty mask, one at a time; large ones first, small ones lie on top."""
+def _mask_crops(instances: Instances, size: tuple[int, int], margin: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """(index, top, left, bool crop) of each non-empty mask, one at a time; large ones first, small ones lie on top.
+
+    The crops have ``margin`` pixels around the mask, where the picture has them, for the outline.
+    """
     coded = instances.has("pred_masks_rle")
     if coded:
         areas = mask_util.area(instances.pred_masks_rle)
@@ -89,7 +92,8 @@ def _mask_crops(instances: Instances, size: tuple[int, int]) -> Iterator[tuple[i
             raise ValueError(f"mask {index} has {mask.shape} pixels, the picture has {size}")
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if rows.size:
-            yield index, int(rows[0]), int(columns[0]), mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
+            yield index, top, left, mask[top : rows[-1] + 1 + margin, left : columns[-1] + 1 + margin]
 
 
 def _blend_mask(area: np.ndarray, mask: np.ndarray, color: Color, opacity: float, width: int) -> None:

@@ -1,0 +1,118 @@
+"""The predictor gives what the recipe's own evaluation would give, in pixels of the picture, within bounded memory."""
+
+import copy
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+import torch
+from detectron2.config import instantiate
+from PIL import Image
+
+from detectron2_ext.prediction import Predictor, predictor
+from eva_backbone.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def tiny_predictor(tiny_detector):
+    return Predictor(tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0)
+
+
+@pytest.fixture(scope="module")
+def found(tiny_predictor, picture):
+    return tiny_predictor(picture)
+
+
+def test_same_detections_as_the_evaluation(tiny_detector, found, picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / "picture.png")
+    mapper = instantiate(tiny_detector.cfg.dataloader.test.mapper)
+    record = mapper({"file_name": str(tmp_path / "picture.png"), "image_id": 1, "height": 75, "width": 100})
+    with torch.no_grad():
+        expected = tiny_detector.model([record])[0]["instances"]
+    assert found.image_size == (75, 100)
+    assert len(found) == len(expected) == 12
+    torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.pred_boxes.tensor, expected.pred_boxes.tensor, rtol=0, atol=1e-3)
+    assert found.pred_classes.tolist() == expected.pred_classes.tolist()
+    masks = np.stack([mask_util.decode(rle) for rle in found.pred_masks_rle])
+    assert masks.any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(masks, expected.pred_masks.numpy())
+
+
+def test_masks_made_in_parts_are_the_same(tiny_predictor, found, picture, monkeypatch):
+    sizes = []
+    postprocess = predictor.detector_postprocess
+    monkeypatch.setattr(
+        predictor, "detector_postprocess", lambda part, *size: sizes.append(len(part)) or postprocess(part, *size)
+    )
+    monkeypatch.setattr(predictor, "MASK_PIXELS_AT_ONCE", 5 * 75 * 100)
+    in_parts = tiny_predictor(picture)
+    assert sizes == [5, 5, 2]
+    assert in_parts.pred_masks_rle == found.pred_masks_rle
+    assert torch.equal(in_parts.pred_boxes.tensor, found.pred_boxes.tensor)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7])
+def test_threshold(tiny_predictor, found, picture, monkeypatch, kept):
+    threshold = found.scores[kept - 1].item() if kept else 1.0
+    monkeypatch.setattr(tiny_predictor, "score_threshold", threshold)
+    result = tiny_predictor(picture)
+    assert len(result) == kept
+    assert result.image_size == (75, 100)
+    assert result.has("pred_masks_rle")
+    assert torch.equal(result.scores, found.scores[:kept])
+
+
+def test_channel_order_of_the_config(tiny_detector, found, picture):
+    cfg = copy.deepcopy(tiny_detector.cfg)
+    cfg.dataloader.test.mapper.image_format = "BGR"
+    swapped = Predictor(cfg, tiny_detector.weights, "cpu", 0.0)
+    assert torch.equal(swapped(picture[:, :, ::-1]).scores, found.scores)
+    assert not torch.equal(swapped(picture).scores, found.scores)
+
+
+def test_without_test_loader_the_padding_size_counts(tiny_detector, found, picture):
+    cfg = copy.deepcopy(tiny_detector.cfg)
+    cfg.dataloader.test = None
+    assert torch.equal(Predictor(cfg, tiny_detector.weights, "cpu", 0.0)(picture).scores, found.scores)
+
+
+def test_box_only_model(tiny_detector, picture, tmp_path):
+    cfg = copy.deepcopy(tiny_detector.cfg)
+    cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
+    state = {name: v for name, v in tiny_detector.model.state_dict().items() if "mask_head" not in name}
+    torch.save(state, tmp_path / "boxes.pth")
+    result = Predictor(cfg, tmp_path / "boxes.pth", "cpu", 0.0)(picture)
+    assert len(result) == 12
+    assert not result.has("pred_masks_rle")
+
+
+def test_a_line_of_pixels_is_refused(tiny_predictor):
+    with pytest.raises(InputError, match="20000x1 pixels"):
+        tiny_predictor(np.zeros((1, 20000, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"device": "cuda:77"}, "device 'cuda:77' cannot be used"),
+        ({"device": "fridge"}, "device 'fridge' cannot be used"),
+        ({"weights": "missing.pth"}, "missing.pth"),
+        ({"num_classes": 7}, "no values for .* parameters"),
+        ({"dataloader.test": None, "model.backbone.square_pad": None}, "give a detection config"),
+    ],
+)
+def test_unusable_arguments(tiny_detector, change, message):
+    cfg, weights, device = copy.deepcopy(tiny_detector.cfg), tiny_detector.weights, "cpu"
+    for key, value in change.items():
+        if key == "device":
+            device = value
+        elif key == "weights":
+            weights = value
+        elif key == "num_classes":
+            cfg.model.roi_heads.num_classes = value
+        else:
+            group, _, leaf = key.rpartition(".")
+            (cfg.dataloader if group == "dataloader" else cfg.model.backbone)[leaf] = value
+    with pytest.raises(InputError, match=message):
+        Predictor(cfg, weights, device)
