@@ -81,7 +81,7 @@ def _sentence(error: Exception) -> str | None:
 
 def _run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
-    own_data = OwnData.from_arguments(args)
+    own_data = OwnData.find(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
     _start(cfg, args)
@@ -100,7 +100,7 @@ def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
     output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
     output_dir.mkdir(parents=True, exist_ok=True)
     start_log(str(output_dir), rank)
-    logger.info("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
-    logger.info("Environment:\n%s", collect_env_info())
+    logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
+    logger.debug("Environment:\n%s", collect_env_info())
     settle_device(cfg)
     seed_all_rng(None if cfg.train.seed < 0 else cfg.train.seed + rank)

@@ -14,13 +14,13 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
     """Whether the data sets that `cfg` names are registered and their annotation files exist.
 
     Args:
-        training: look at the training data too, not at the evaluation data alone.
+        training: look at the training data too; evaluation data counts where there is an evaluator.
 
     Raises:
         InputError: names the data set and the file that is missing.
     """
-    loaders = ["train", "test"] if training else ["test"]
-    for loader in loaders:
+    has_evaluator = cfg.dataloader.get("evaluator") is not None
+    for loader in ["train"] * training + ["test"] * has_evaluator:
         names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names")
         for name in [names] if isinstance(names, str) else names or []:
             _check_dataset(name, f"dataloader.{loader}.dataset.names")

@@ -1,6 +1,7 @@
 """Evaluation of a model on the test data of its recipe."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,5 +24,9 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     if not comm.is_main_process():
         return {}
     print_csv_format(results)
-    Path(cfg.train.output_dir, "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    # JSON knows no NaN, which stands for a metric without ground truth.
+    numbers = {
+        task: {k: v if math.isfinite(v) else None for k, v in metrics.items()} for task, metrics in results.items()
+    }
+    Path(cfg.train.output_dir, "results.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
     return results

@@ -77,7 +77,7 @@ def _children(node: Any, path: str) -> dict[str, type | None] | None:
     if isinstance(node, ListConfig):
         return {str(i): None for i in range(len(node))}
     listed: dict[str, type | None] = dict.fromkeys(map(str, node.keys()))
-    target = node.get("_target_", _KEYWORD_GROUPS.get(path))
+    target = node["_target_"] if "_target_" in node else _KEYWORD_GROUPS.get(path)
     if target is not None:
         keywords = call_keywords(target)
         return None if keywords is None else {**listed, **keywords}

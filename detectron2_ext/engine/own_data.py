@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detectron2.utils import comm
@@ -15,8 +15,6 @@ from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
 
 logger = logging.getLogger(__name__)
-
-_NAMES = {"train": "own_train", "test": "own_val"}
 
 
 @dataclass(frozen=True)
@@ -29,60 +27,69 @@ class OwnData:
     val_images: str | None = None
 
     @classmethod
-    def from_arguments(cls, args: argparse.Namespace) -> "OwnData | None":
-        """The command line's data, None without any.
+    def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "OwnData | None":
+        """The data of the command line, else that in the config.yaml of an earlier run on own data, else None.
 
         Raises:
             InputError: an annotation file without its folder or the reverse, or no data for what is to be done.
         """
         own = cls(args.train_json, args.train_images, args.val_json, args.val_images)
         if own == cls():
+            own = cls(**cfg.dataloader.get("own_data") or {})
+        if own == cls():
             return None
-        for part, json_file, images in (
-            ("train", own.train_json, own.train_images),
-            ("val", own.val_json, own.val_images),
-        ):
-            if (json_file is None) != (images is None):
-                given, missing = ("json", "images") if images is None else ("images", "json")
-                raise InputError(f"--{part}-{given} was given without --{part}-{missing}; give both")
-            if images is not None and not Path(images).is_dir():
-                raise InputError(f"--{part}-images {images} is not a folder; name the folder that holds the images")
+        own._check_part("train", own.train_json, own.train_images)
+        own._check_part("val", own.val_json, own.val_images)
         needed = "val" if args.eval_only else "train"
         if getattr(own, f"{needed}_json") is None:
             doing = "evaluate" if args.eval_only else "train"
             raise InputError(f"there is no own data to {doing} on; give --{needed}-json and --{needed}-images too")
         return own
 
+    @staticmethod
+    def _check_part(part: str, json_file: str | None, images: str | None) -> None:
+        if (json_file is None) != (images is None):
+            given, missing = ("json", "images") if images is None else ("images", "json")
+            raise InputError(f"--{part}-{given} was given without --{part}-{missing}; give both")
+        if images is not None and not Path(images).is_dir():
+            raise InputError(f"--{part}-images {images} is not a folder; name the folder that holds the images")
+
+    def absolute(self) -> dict[str, str]:
+        """The parts that are given, as full paths."""
+        return {name: str(Path(path).resolve()) for name, path in asdict(self).items() if path is not None}
+
 
 def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     """Register `own` and change `cfg` to it: data sets, evaluator, number of classes, mask head.
 
-    Without validation data `cfg` is left without an evaluator; trained on data without masks, the model is box-only.
-    Class names and ids are kept in `cfg.dataloader.categories` and `train.output_dir`/categories.json.
+    Without validation data `cfg` is left without an evaluator; for data without masks the model is box-only.
+    Class names and ids are kept in `cfg.dataloader.categories` and `train.output_dir`/categories.json, the paths in
+    `cfg.dataloader.own_data`.
 
     Raises:
         InputError: data that cannot be used, or training and validation data with different categories.
     """
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
-    train = (
-        register_coco_json(_NAMES["train"], own.train_json, own.train_images, on_error=on_error)
-        if own.train_json
-        else None
-    )
-    val = register_coco_json(_NAMES["test"], own.val_json, own.val_images, on_error=on_error) if own.val_json else None
+    train = val = None
+    if own.train_json:
+        train = register_coco_json("own_train", own.train_json, own.train_images, on_error=on_error)
+    if own.val_json:
+        val = register_coco_json("own_val", own.val_json, own.val_images, on_error=on_error)
     if train and val:
         _check_same_categories(train, val)
 
-    categories = [{"id": i, "name": name} for i, name in zip(*_ids_and_names(train or val), strict=True)]
-    cfg.dataloader.categories = categories
+    cfg.dataloader.own_data = own.absolute()
+    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or val).items()]
     if comm.is_main_process():
+        content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
         file = Path(cfg.train.output_dir, "categories.json")
-        file.write_text(json.dumps({"categories": categories}, indent=1, ensure_ascii=False), encoding="utf-8")
-    _set_num_classes(cfg, len(categories))
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    _set_num_classes(cfg, len(cfg.dataloader.categories))
 
+    leading = train if training else val
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
-    if training and has_mask_head and not train.has_masks:
-        logger.info("%s has no masks: the model is trained without a mask head", own.train_json)
+    if has_mask_head and not leading.has_masks:
+        logger.info("%s has no masks: the model is built without a mask head", leading.json_file)
         cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
         has_mask_head = False
     if training:
@@ -90,12 +97,12 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     _use_test_data(cfg, val, with_masks=has_mask_head)
 
 
-def _ids_and_names(summary: CocoJsonSummary) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    return summary.category_ids, summary.class_names
+def _categories(summary: CocoJsonSummary) -> dict[int, str]:
+    return dict(zip(summary.category_ids, summary.class_names, strict=True))
 
 
 def _check_same_categories(train: CocoJsonSummary, val: CocoJsonSummary) -> None:
-    one, other = (dict(zip(*_ids_and_names(summary), strict=True)) for summary in (train, val))
+    one, other = _categories(train), _categories(val)
     for category_id in sorted(one.keys() | other.keys()):
         if one.get(category_id) != other.get(category_id):
             raise InputError(
@@ -138,13 +145,12 @@ def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool
 def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, with_masks: bool) -> None:
     if val is None:
         logger.info("No validation data was given: nothing is evaluated")
-        cfg.dataloader.test = cfg.dataloader.evaluator = None
+        cfg.dataloader.evaluator = None
         return
     cfg.dataloader.test.dataset.names = val.name
-    evaluator = cfg.dataloader.evaluator
     cfg.dataloader.evaluator = {
         "_target_": COCOEvaluator,
         "dataset_name": val.name,
         "tasks": ["bbox", "segm"] if with_masks and val.has_masks else ["bbox"],
-        "output_dir": evaluator.get("output_dir"),
+        "output_dir": "${train.output_dir}/inference",
     }

@@ -10,7 +10,7 @@ _LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "fvcore")
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
-    """Send messages of level INFO and up to `output_dir`/log.txt (log.txt.rank1, ...) and, on rank 0, to the terminal.
+    """Send messages to `output_dir`/log.txt (log.txt.rank1, ...) and, on rank 0 from level INFO up, to the terminal.
 
     Replaces the log of an earlier run in the same process.
     """
@@ -18,6 +18,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
     handlers: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")]
     if rank == 0:
         handlers.append(logging.StreamHandler(sys.stdout))
+        handlers[-1].setLevel(logging.INFO)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
         handler.addFilter(_without_input_errors)
@@ -26,7 +27,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         for old in list(logger.handlers):
             logger.removeHandler(old)
             old.close()
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.DEBUG)
         logger.propagate = False
         for handler in handlers:
             logger.addHandler(handler)

@@ -11,7 +11,8 @@ from ..common.train_amp import train
 
 # train.init_checkpoint: eva_psz14to16.pt
 model.roi_heads.num_classes = 365
-model.backbone.net.img_size = model.backbone.square_pad = 1024
+# The position tables keep the size of the next stage, which is that of the published file (img_size=1280).
+model.backbone.square_pad = 1024
 
 # 25 epochs of 1,792,292 images at 128
 train.max_iter = 350057

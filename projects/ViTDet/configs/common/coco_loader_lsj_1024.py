@@ -3,7 +3,7 @@ from detectron2.config import LazyCall as L
 from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import TestMapper, TrainMapper, get_dataset_dicts
+from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts
 from detectron2_ext.evaluation import COCOEvaluator
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
@@ -30,7 +30,7 @@ dataloader.train = L(build_detection_train_loader)(
 
 dataloader.test = L(build_detection_test_loader)(
     dataset=L(get_dataset_dicts)(names="coco_2017_val", filter_empty=False),
-    mapper=L(TestMapper)(
+    mapper=L(InferenceMapper)(
         is_train=False,
         # The long side becomes this many pixels.
         augmentations=[L(T.ResizeShortestEdge)(short_edge_length=1024, max_size=1024)],
