@@ -1,4 +1,3 @@
-"""Data sets, own COCO-format data, the mappers and sampling; importing this registers the built-in data sets."""
 
 from .builtin import dataset_root, register_builtin_datasets
 from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
@@ -6,7 +5,6 @@ from .dataset_dicts import get_dataset_dicts
 from .image_file import read_image
 from .mapper import InferenceMapper, TrainMapper
 from .objects365_classes import OBJECTS365_CLASSES
-from .sampling import repeat_factor_sampler
 
 register_builtin_datasets(dataset_root())
 
@@ -21,5 +19,4 @@ __all__ = [
     "read_image",
     "register_builtin_datasets",
     "register_coco_json",
-    "repeat_factor_sampler",
 ]

@@ -1,0 +1,36 @@
+"""Fixtures around the made data set."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from made_coco import noise_image
+
+WriteCoco = Callable[..., tuple[Path, Path]]
+
+
+@pytest.fixture
+def write_coco(tmp_path: Path) -> WriteCoco:
+    """``write_coco(content)`` -> (annotation file, image folder); the three images are noise."""
+
+    def write(content: object) -> tuple[Path, Path]:
+        folder = tmp_path / "images"
+        folder.mkdir(exist_ok=True)
+        for name in ("a.png", "b.png", "c.png"):
+            noise_image().save(folder / name)
+        (tmp_path / "annotations.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        return tmp_path / "annotations.json", folder
+
+    return write
+
+
+@pytest.fixture
+def dataset_name() -> str:
+    """A name that is free again after the test."""
+    name = "made_for_test"
+    yield name
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        if name in catalog:
+            catalog.remove(name)

@@ -1,0 +1,52 @@
+"""Repeat-factor sampling: Detectron2's sampler against the reference's factors, and in a LazyConfig."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import LazyCall as L
+from detectron2.config import instantiate
+from detectron2.data import DatasetCatalog
+from detectron2.data.samplers import RepeatFactorTrainingSampler
+from omegaconf import OmegaConf
+
+from detectron2_ext.data import get_dataset_dicts
+
+_CASE = np.load(Path(__file__).parents[2] / "data" / "golden" / "detection" / "misc.npz")
+_SPEC = json.loads(str(_CASE["spec"]))
+
+
+@pytest.mark.parametrize("threshold", list(_SPEC["repeat_factors"]))
+def test_factors(threshold):
+    images = [{"annotations": [{"category_id": c} for c in classes]} for classes in _SPEC["image_categories"]]
+    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(images, float(threshold))
+    torch.testing.assert_close(factors, torch.tensor(_SPEC["repeat_factors"][threshold]), rtol=1e-7, atol=0)
+
+
+def test_a_recipe_loads_its_data_set_once(dataset_name):
+    """The sampler of a LazyConfig refers to the data set, which `instantiate` builds again for every reference."""
+    loads = []
+
+    def load() -> list[dict]:
+        loads.append(1)
+        return [{"annotations": [{"category_id": int(i == 0), "iscrowd": 0}]} for i in range(100)]
+
+    DatasetCatalog.register(dataset_name, load)
+    loader = L(SimpleNamespace)(
+        dataset=L(get_dataset_dicts)(names=dataset_name),
+        sampler=L(RepeatFactorTrainingSampler)(
+            repeat_factors=L(RepeatFactorTrainingSampler.repeat_factors_from_category_frequency)(
+                dataset_dicts="${loader.dataset}", repeat_thresh=0.04
+            ),
+            seed=0,
+        ),
+    )
+    built = instantiate(OmegaConf.create({"loader": loader}, flags={"allow_objects": True}).loader)
+    assert len(built.dataset) == 100
+    assert len(loads) == 1
+    indices = iter(built.sampler)
+    drawn = [next(indices) for _ in range(1010)]
+    assert 15 <= drawn.count(0) <= 25  # the image of the rare class: sqrt(0.04 / 0.01) = 2 times an epoch of 101
