@@ -85,7 +85,7 @@ class BoxSelection:
         self, boxes: torch.Tensor, scores: torch.Tensor, image_size: tuple[int, int], score_thresh: float
     ) -> tuple[Instances, torch.Tensor]:
         row, class_id = (scores[:, :-1] > score_thresh).nonzero(as_tuple=True)
-        candidates = Boxes(boxes.view(len(boxes), -1, 4)[row, class_id if boxes.shape[1] > 4 else 0])
+        candidates = Boxes(boxes.view(len(boxes), boxes.shape[1] // 4, 4)[row, class_id if boxes.shape[1] > 4 else 0])
         candidates.clip(image_size)
         keep, decayed = batched_soft_nms(
             candidates.tensor,

@@ -1,0 +1,85 @@
+"""A detector of 50,000 parameters, and records to feed it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances, PolygonMasks
+from golden.detector import build_detector
+
+SPEC = {
+    "detector": {
+        "num_classes": 4,
+        "out_channels": 16,
+        "square_pad": 64,
+        "pixel_mean": [120.0, 115.0, 100.0],
+        "pixel_std": [58.0, 57.0, 57.0],
+        "anchor_sizes": [[8], [16], [24], [32], [48]],
+        "anchor_strides": [4, 8, 16, 32, 64],
+        "anchor_aspect_ratios": [0.5, 1.0, 2.0],
+        "rpn_anchor_thresholds": [0.3, 0.7],
+        "rpn_batch_size_per_image": 32,
+        "rpn_positive_fraction": 0.5,
+        "rpn_nms_thresh": 0.7,
+        "rpn_pre_nms_topk": [200, 100],
+        "rpn_post_nms_topk": [60, 40],
+        "roi_batch_size_per_image": 32,
+        "roi_positive_fraction": 0.25,
+        "box_conv_dims": [16],
+        "box_fc_dims": [32],
+        "cascade_ious": [0.5, 0.6, 0.7],
+        "cascade_box_weights": [[10, 10, 5, 5], [20, 20, 10, 10], [30, 30, 15, 15]],
+        "mask_conv_dims": [16, 16],
+        "test_score_thresh": 0.05,
+        "test_nms_thresh": 0.5,
+        "test_topk_per_image": 20,
+    },
+    "net_constructor": {
+        "img_size": 64,
+        "embed_dim": 24,
+        "depth": 2,
+        "num_heads": 2,
+        "window_size": 2,
+        "window_block_indexes": [0],
+        "use_rel_pos": True,
+        "pretrain_img_size": 64,
+        "beit_like_qkv_bias": True,
+        "out_feature": "last_feat",
+    },
+    "state_dict_shapes": {"roi_heads.mask_head.deconv.weight": []},
+}
+
+
+@pytest.fixture
+def make_detector() -> Callable[..., torch.nn.Module]:
+    """Builds the detector in evaluation mode; `masks=False` leaves the mask head out, other keywords enter the spec."""
+
+    def make(masks: bool = True, **options) -> torch.nn.Module:
+        spec = SPEC | {"state_dict_shapes": SPEC["state_dict_shapes"] if masks else {}} | options
+        model = build_detector(spec).eval()
+        for name, parameter in model.named_parameters():  # spread scores and boxes, so that something is detected
+            if "cls_score.weight" in name or "mask_head.predictor.weight" in name:
+                torch.nn.init.normal_(parameter, std=0.5)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.randint(0, 256, (3, 48, 64)).float()
+
+
+@pytest.fixture
+def make_targets() -> Callable[..., Instances]:
+    """Ground truth of `count` objects on the 48 x 64 image, with or without masks."""
+
+    def make(count: int = 2, masks: bool = True) -> Instances:
+        boxes = torch.tensor([[4.0, 4.0, 30.0, 40.0], [20.0, 10.0, 60.0, 30.0]])[:count]
+        targets = Instances((48, 64), gt_boxes=Boxes(boxes), gt_classes=torch.tensor([1, 3])[:count])
+        if masks:
+            polygons = [[torch.tensor([x1, y1, x2, y1, x2, y2]).double().numpy()] for x1, y1, x2, y2 in boxes.tolist()]
+            targets.gt_masks = PolygonMasks(polygons)
+        return targets
+
+    return make

@@ -1,0 +1,128 @@
+"""Soft-NMS against an obvious loop over all boxes of all classes."""
+
+import numpy as np
+import pytest
+import torch
+
+from detectron2_ext.modeling import batched_soft_nms, soft_nms
+from eva_backbone.errors import InputError
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> np.float32:
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    inter = max(width, np.float32(0)) * max(height, np.float32(0))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
+    return inter / union if union > 0 else np.float32(0)
+
+
+def slow_soft_nms(boxes, scores, classes, method, iou_threshold, sigma, min_score):
+    boxes, classes = boxes.numpy(), classes.tolist()
+    live = dict(enumerate(scores.numpy()))
+    keep, decayed = [], []
+    while live:
+        best = max(live, key=lambda i: (live[i], -i))
+        keep.append(best)
+        decayed.append(live.pop(best))
+        for i in list(live):
+            if classes[i] == classes[best]:
+                iou = overlap(boxes[best], boxes[i])
+                if method == "gaussian":
+                    live[i] *= np.exp(-(iou * iou) / np.float32(sigma))
+                elif iou >= np.float32(iou_threshold):
+                    live[i] *= np.float32(0) if method == "naive" else 1 - iou
+            if live[i] < min_score:
+                del live[i]
+    return keep, decayed
+
+
+def random_boxes(count: int) -> torch.Tensor:
+    corner = torch.rand(count, 2) * 60
+    return torch.cat([corner, corner + torch.rand(count, 2) * 50 + 5], dim=1)
+
+
+def shared(count: int, num_classes: int, share: float = 1.0):
+    """(boxes, scores, classes) of the pairs of a score matrix, box by box."""
+    scores = torch.rand(count, num_classes)
+    row, classes = (torch.rand(count, num_classes) < share).nonzero(as_tuple=True)
+    return random_boxes(count)[row], scores[row, classes], classes
+
+
+def separate(count: int, num_classes: int):
+    return random_boxes(count), torch.rand(count), torch.randint(num_classes, (count,))
+
+
+def with_ties(boxes, scores, classes):
+    return boxes, (scores * 8).ceil() / 8, classes
+
+
+def with_degenerate(boxes, scores, classes):
+    boxes = boxes.clone()
+    boxes[::5, 2] = boxes[::5, 0]
+    boxes[::10] = boxes[0].clone()  # equal boxes without area
+    return boxes, scores, classes
+
+
+CASES = {
+    "all pairs": lambda: shared(30, 4),
+    "some pairs": lambda: shared(30, 4, share=0.6),
+    "few pairs": lambda: shared(30, 20, share=0.05),
+    "own boxes": lambda: separate(100, 3),
+    "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
+    "one class": lambda: separate(50, 1),
+    "ties in pairs": lambda: with_ties(*shared(20, 4)),
+    "ties in own boxes": lambda: with_ties(*separate(80, 3)),
+    "no area, pairs": lambda: with_degenerate(*shared(20, 3)),
+    "no area, own boxes": lambda: with_degenerate(*separate(60, 2)),
+    "negative class ids": lambda: (random_boxes(20), torch.rand(20), torch.randint(-3, 3, (20,))),
+    "one box": lambda: separate(1, 1),
+    "all below min_score": lambda: (random_boxes(10), torch.rand(10) * 1e-5, torch.randint(3, (10,))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("method", ["naive", "linear", "gaussian"])
+@pytest.mark.parametrize("min_score", [1e-3, 0.3, 0.0])
+def test_same_as_obvious_loop(name: str, method: str, min_score: float) -> None:
+    boxes, scores, classes = CASES[name]()
+    options = {"method": method, "iou_threshold": 0.3, "sigma": 0.5, "min_score": min_score}
+    keep, decayed = batched_soft_nms(boxes, scores, classes, **options)
+    slow_keep, slow_decayed = slow_soft_nms(boxes, scores, classes, **options)
+    assert keep.tolist() == slow_keep
+    np.testing.assert_allclose(decayed, slow_decayed, rtol=1e-6)
+
+
+@pytest.mark.parametrize("topk", [0, 1, 7, 1000])
+@pytest.mark.parametrize("make", [lambda: shared(25, 4), lambda: separate(60, 4)])
+def test_topk_is_the_beginning(make, topk: int) -> None:
+    case = make()
+    keep, decayed = batched_soft_nms(*case)
+    first, first_decayed = batched_soft_nms(*case, topk=topk)
+    assert torch.equal(first, keep[:topk])
+    assert torch.equal(first_decayed, decayed[:topk])
+
+
+def test_empty_and_single_class() -> None:
+    keep, decayed = soft_nms(torch.zeros(0, 4), torch.zeros(0))
+    assert keep.shape == decayed.shape == (0,)
+    boxes, scores, _ = separate(40, 1)
+    keep, decayed = soft_nms(boxes, scores, method="gaussian")
+    expected = batched_soft_nms(boxes, scores, torch.full((40,), 7), method="gaussian")
+    assert torch.equal(keep, expected[0])
+    assert torch.equal(decayed, expected[1])
+
+
+def test_classes_do_not_meet() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]] * 2)
+    _, decayed = batched_soft_nms(boxes, torch.tensor([0.9, 0.8]), torch.tensor([0, 1]))
+    assert decayed.tolist() == pytest.approx([0.9, 0.8])
+    _, decayed = batched_soft_nms(boxes + 2e6, torch.tensor([0.9, 0.8]), torch.tensor([0, 0]), min_score=0.0)
+    assert decayed.tolist() == pytest.approx([0.9, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"method": "hard"}, "naive, linear, gaussian"), ({"method": "gaussian", "sigma": 0.0}, "sigma above 0")],
+)
+def test_wrong_options(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        soft_nms(torch.zeros(1, 4), torch.ones(1), **options)
