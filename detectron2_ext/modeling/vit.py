@@ -104,6 +104,4 @@ class ViT(VisionTransformer, Backbone):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Normalised images [B, in_chans, H, W] to {out_feature: [B, embed_dim, H / patch_size, W / patch_size]}."""
-        patches, grid = self.patch_embed(x)
-        tokens = self.run_blocks(self.add_positions(patches, grid), grid)
-        return {self.out_feature: tokens.transpose(1, 2).unflatten(2, grid)}
+        return {self.out_feature: self.forward_map(x)}

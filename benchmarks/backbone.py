@@ -1,0 +1,117 @@
+"""Detectron2's stock ViT against ours, float32 on CPU, giant width, 1280 px images.
+
+Forward: three windowed blocks and one global. Global attention alone: 80x80 tokens, 16 heads of 88. Training step: the
+same four blocks, forward and backward, both with activation checkpointing.
+
+    python -m benchmarks.backbone [--rounds 3] [--size 1280] [--only forward|attention|training]
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from .side_by_side import compare
+
+SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "1280"))  # pixels; passed on to the measured processes
+PATCH = 16
+OPTIONS = {
+    "img_size": SIZE,
+    "patch_size": PATCH,
+    "embed_dim": 1408,
+    "depth": 4,
+    "num_heads": 16,
+    "mlp_ratio": 6144 / 1408,
+    "use_rel_pos": True,
+    "window_size": 16,
+    "window_block_indexes": [0, 1, 2],
+}
+
+
+def _randomize(model: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "rel_pos" in name or "pos_embed" in name:
+                parameter.normal_(std=0.02)
+    return model
+
+
+def _stock_vit(checkpoint: bool = False) -> nn.Module:
+    from detectron2.modeling.backbone.vit import ViT
+    from torch.utils.checkpoint import checkpoint as recompute
+
+    model = ViT(**OPTIONS, norm_layer=partial(nn.LayerNorm, eps=1e-6))
+    if checkpoint:  # what its use_act_checkpoint does through fairscale
+        for block in model.blocks:
+            block.forward = partial(recompute, block.forward, use_reentrant=False)
+    return _randomize(model)
+
+
+def _own_vit(checkpoint: bool = False) -> nn.Module:
+    from detectron2_ext.modeling.vit import ViT
+
+    return _randomize(ViT(**OPTIONS, use_act_checkpoint=checkpoint))
+
+
+def _forward(model: nn.Module) -> Callable[[], object]:
+    pixels = torch.randn(1, 3, SIZE, SIZE)
+    return torch.inference_mode()(lambda: model.eval()(pixels))
+
+
+def _training_step(model: nn.Module) -> Callable[[], object]:
+    pixels = torch.randn(1, 3, SIZE, SIZE)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    return lambda: model.train()(pixels)["last_feat"].sum().backward()
+
+
+def _global_attention(model: nn.Module, *layout: object) -> Callable[[], object]:
+    attention = model.blocks[3].attn
+    side = SIZE // PATCH
+    tokens = torch.randn(1, side, side, OPTIONS["embed_dim"])
+    if layout:
+        tokens = tokens.flatten(1, 2)
+    return torch.inference_mode()(lambda: attention(tokens, *layout))
+
+
+def stock_forward() -> Callable[[], object]:
+    return _forward(_stock_vit())
+
+
+def own_forward() -> Callable[[], object]:
+    return _forward(_own_vit())
+
+
+def stock_attention() -> Callable[[], object]:
+    return _global_attention(_stock_vit())
+
+
+def own_attention() -> Callable[[], object]:
+    return _global_attention(_own_vit(), (SIZE // PATCH, SIZE // PATCH))
+
+
+def stock_training() -> Callable[[], object]:
+    return _training_step(_stock_vit(checkpoint=True))
+
+
+def own_training() -> Callable[[], object]:
+    return _training_step(_own_vit(checkpoint=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=1280, help="image side in pixels")
+    parser.add_argument("--only", choices=["forward", "attention", "training"])
+    args = parser.parse_args()
+    os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
+    for kind in [args.only] if args.only else ["attention", "forward", "training"]:
+        title = f"{kind}, {args.size} px, {torch.get_num_threads()} threads"
+        compare("benchmarks.backbone", title, f"stock_{kind}", f"own_{kind}", args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Runs two competitors in turn, each round in a fresh process, and prints medians and the ratio.
+
+A competitor is the name of a function in the calling module that prepares its inputs and returns a callable: only that
+callable is timed, and its peak memory is counted above what was resident just before.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+MIB = 2**20
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def _peak_bytes() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Median wall and processor seconds, and peak bytes above the resident set before the timed call."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: float
+
+
+def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
+    """Wall seconds, processor seconds and peak bytes above what was resident, of one call in this process."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # forget the peak so far
+    before = _resident_bytes()
+    start, cpu_start = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - start, time.process_time() - cpu_start, _peak_bytes() - before
+
+
+def compare(
+    module: str, title: str, peer: str, ours: str, rounds: int, calls: int = 1
+) -> tuple[Measurement, Measurement]:
+    """Measure two functions of `module` in alternate fresh processes and print their medians and ratios."""
+    seen: dict[str, list[tuple[float, float, int]]] = {peer: [], ours: []}
+    for _ in range(rounds):
+        for name in (peer, ours):
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.side_by_side", module, name, str(calls)]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            seen[name].append(tuple(json.loads(output.splitlines()[-1])))
+    medians = [Measurement(*(statistics.median(column) for column in zip(*seen[name], strict=True))) for name in seen]
+    print(f"{title} ({rounds} rounds, medians)")
+    for name, median in zip(seen, medians, strict=True):
+        times = f"{median.seconds:8.2f} s {median.cpu_seconds:8.2f} processor s"
+        print(f"  {name:<16} {times} {median.peak_bytes / MIB:8.0f} MiB above what was resident")
+    time_ratio = medians[0].seconds / medians[1].seconds
+    cpu_ratio = medians[0].cpu_seconds / medians[1].cpu_seconds
+    memory_ratio = medians[0].peak_bytes / max(medians[1].peak_bytes, 1)
+    ratios = f"time {time_ratio:.2f}x, processor time {cpu_ratio:.2f}x, memory {memory_ratio:.1f}x"
+    print(f"  {peer} / {ours}: {ratios}", flush=True)
+    return medians[0], medians[1]
+
+
+if __name__ == "__main__":
+    module_name, function_name, num_calls = sys.argv[1:]
+    timed = getattr(import_module(module_name), function_name)()
+    results = [measure_once(timed) for _ in range(int(num_calls))]
+    print(json.dumps([min(r[0] for r in results), min(r[1] for r in results), max(r[2] for r in results)]))
