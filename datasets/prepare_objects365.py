@@ -8,12 +8,15 @@ where it stopped; an annotation file appears only when its images are in place.
 """
 
 import argparse
+import gzip
 import os
 import re
 import shutil
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from script_io import PrepareError, dataset_root, run, whole_file
@@ -69,29 +72,29 @@ def place_images(source: Path, target: Path, wanted: dict[str, str], mode: str) 
         if not _is_placed(destination):
             _place(path, destination, mode)
     for path in tqdm(sorted(archives), desc="archives", unit=""):
-        for name, archive, member in _images_of(path, wanted):
-            destination = target / wanted[name]
-            if not _is_placed(destination):
-                with whole_file(destination, sync=False) as temporary, temporary.open("wb") as file:
-                    shutil.copyfileobj(archive.extractfile(member), file)
-
-
-def _images_of(path: Path, wanted: dict[str, str]) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
-    # Only the base name of a member is used, and only if the annotations know it: no member can write elsewhere.
-    try:
         with _open_archive(path) as archive:
-            for member in archive:
-                name = os.path.basename(member.name)
-                if member.isreg() and name in wanted and member.size <= _MAX_IMAGE_BYTES:
-                    yield name, archive, member
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise PrepareError(f"{path} cannot be unpacked ({error}); download it again.") from error
+            _unpack_images(archive, target, wanted)
 
 
-def _open_archive(path: Path) -> tarfile.TarFile:
+def _unpack_images(archive: tarfile.TarFile, target: Path, wanted: dict[str, str]) -> None:
+    # Only the base name of a member is used, and only if the annotations know it: no member can write elsewhere.
+    for member in archive:
+        name = os.path.basename(member.name)
+        if not member.isreg() or name not in wanted or member.size > _MAX_IMAGE_BYTES:
+            continue
+        destination = target / wanted[name]
+        if not _is_placed(destination):
+            with whole_file(destination, sync=False) as temporary, temporary.open("wb") as file:
+                shutil.copyfileobj(archive.extractfile(member), file)
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[tarfile.TarFile]:
+    """The archive as a stream; damage met anywhere in the block is one sentence."""
     try:
-        return tarfile.open(path, "r|gz")
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with tarfile.open(path, "r|gz") as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise PrepareError(f"{path} cannot be unpacked ({error}); download it again.") from error
 
 
@@ -121,14 +124,11 @@ def write_annotations(found: Path | tuple[Path, str], destination: Path) -> None
                 shutil.copyfile(found, temporary)
         return
     path, member_name = found
-    try:
-        with whole_file(destination) as temporary, _open_archive(path) as archive, temporary.open("wb") as file:
-            for member in archive:
-                if member.name == member_name:
-                    shutil.copyfileobj(archive.extractfile(member), file)
-                    return
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise PrepareError(f"{path} cannot be unpacked ({error}); download it again.") from error
+    with whole_file(destination) as temporary, _open_archive(path) as archive, temporary.open("wb") as file:
+        for member in archive:
+            if member.name == member_name:
+                shutil.copyfileobj(archive.extractfile(member), file)
+                return
 
 
 def main() -> None:
