@@ -2,6 +2,22 @@
 
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 
+from .build import build_model
+from .config_file import load_config
+from .evaluation import evaluate
 from .layer_decay import layer_decay
+from .optimizer import build_optimizer
+from .own_data import OwnData, use_own_data
+from .training import train
 
-__all__ = ["get_vit_lr_decay_rate", "layer_decay"]
+__all__ = [
+    "OwnData",
+    "build_model",
+    "build_optimizer",
+    "evaluate",
+    "get_vit_lr_decay_rate",
+    "layer_decay",
+    "load_config",
+    "train",
+    "use_own_data",
+]

@@ -15,15 +15,16 @@ from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
-from detectron2_ext.engine.build import build_model
-from detectron2_ext.engine.config_file import load_config
-from detectron2_ext.engine.data_checks import check_datasets
-from detectron2_ext.engine.device import processes_per_machine, settle_device
-from detectron2_ext.engine.evaluation import evaluate
-from detectron2_ext.engine.own_data import OwnData, use_own_data
-from detectron2_ext.engine.run_log import start_log
-from detectron2_ext.engine.training import train
 from eva_backbone.errors import InputError
+
+from .build import build_model
+from .config_file import load_config
+from .data_checks import check_datasets
+from .device import processes_per_machine, settle_device
+from .evaluation import evaluate
+from .own_data import OwnData, use_own_data
+from .run_log import start_log
+from .training import train
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def _run(args: argparse.Namespace) -> None:
         use_own_data(cfg, own_data, training=not args.eval_only)
     if comm.is_main_process():
         LazyConfig.save(cfg, str(Path(cfg.train.output_dir, "config.yaml")))
+    settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
     if args.eval_only:
         check_datasets(cfg, training=False)
         evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
@@ -102,5 +104,4 @@ def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
     start_log(str(output_dir), rank)
     logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
     logger.debug("Environment:\n%s", collect_env_info())
-    settle_device(cfg)
     seed_all_rng(None if cfg.train.seed < 0 else cfg.train.seed + rank)

@@ -6,8 +6,9 @@ from pathlib import Path
 from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
-from detectron2_ext.engine.override_keys import apply_overrides
 from eva_backbone.errors import InputError
+
+from .override_keys import apply_overrides
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:

@@ -10,8 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
-from detectron2_ext.engine.call_keywords import call_keywords
 from eva_backbone.errors import InputError
+
+from .call_keywords import call_keywords
 
 # Plain groups of the recipe that are handed on as keywords.
 _KEYWORD_GROUPS: dict[str, Callable] = {"train.ddp": DistributedDataParallel}

@@ -9,11 +9,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from detectron2_ext.checkpoint import Checkpointer
-from detectron2_ext.engine.build import build_model
-from detectron2_ext.engine.data_checks import check_batch_size, check_datasets
-from detectron2_ext.engine.evaluation import evaluate
-from detectron2_ext.engine.hooks import SaveUnfinished
-from detectron2_ext.engine.optimizer import build_optimizer
+
+from .build import build_model
+from .data_checks import check_batch_size, check_datasets
+from .evaluation import evaluate
+from .hooks import SaveUnfinished
+from .optimizer import build_optimizer
 
 
 def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
