@@ -1,0 +1,72 @@
+"""What README.md and datasets/README.md tell a user to type exists, and its options and override keys are real."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXTS = {name: (ROOT / name).read_text() for name in ("README.md", "datasets/README.md")}
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every shell command of the code blocks, split into words, continuation lines joined."""
+    lines = [
+        line
+        for text in TEXTS.values()
+        for block in code_blocks(text, "")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line for line in words if line and line[0] in ("python", "make")]
+
+
+PYTHON = [line for line in commands() if line[0] == "python"]
+MAKE = [line for line in commands() if line[0] == "make"]
+
+
+def run_help(script: str) -> str:
+    result = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("line", PYTHON, ids=" ".join)
+def test_python_commands_parse(line):
+    script, arguments = line[1], line[2:]
+    if script == "tools/lazyconfig_train_net.py":
+        from detectron2_ext.engine.command_line import parse_arguments
+        from detectron2_ext.engine.config_file import load_config
+
+        args = parse_arguments(arguments)
+        load_config(str(ROOT / args.config_file), args.opts)
+    else:
+        options = [word for word in arguments if word.startswith("--")]
+        text = run_help(script)
+        assert [option for option in options if option not in text] == []
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"demo", "test"} <= {line[1] for line in MAKE}
+    for line in MAKE:
+        assert re.search(rf"^{line[1]}:", makefile, flags=re.MULTILINE), line
+
+
+@pytest.mark.parametrize("block", code_blocks(TEXTS["README.md"], "python"))
+def test_python_blocks_run(block):
+    exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name):
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXTS[name]):
+        if "://" not in target:
+            assert (ROOT / name).parent.joinpath(target).exists(), target
