@@ -172,5 +172,6 @@ class VisionTransformer(nn.Module):
 
     def forward_map(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised images to the map of their patch tokens, [B, C, H / patch_size, W / patch_size]."""
-        tokens = self(pixels)[:, self.num_prefix_tokens :]
+        # Not self(...): a task may give its own meaning to forward, in terms of this map.
+        tokens = VisionTransformer.forward(self, pixels)[:, self.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
