@@ -37,9 +37,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def _parse(text: str) -> tuple[str, Any]:
     if text.startswith("--"):
-        raise InputError(
-            f"{text} stands behind the overrides; put options that begin with -- before the first key=value"
-        )
+        raise InputError(f"{text} stands behind the overrides; put options with -- before the first key=value")
     try:
         override = OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
@@ -67,10 +65,10 @@ def _find(cfg: DictConfig, key: str) -> tuple[Any, type | None]:
         path = f"{path}.{part}" if path else part
         rest = parts[depth + 1 :]
         if rest and not OmegaConf.is_config(node):
-            if rest[0] == "_target_" and node is None:
-                break  # a new callable for a keyword that had none
+            if node is None and (children is None or rest[0] == "_target_"):
+                return None, None  # a new entry of a free-form dict, or a callable for a keyword that had none
             raise InputError(f"{key} is no key: {path} is not a group, its value is {node!r}; set {path} itself")
-    return (None if rest else node), kind
+    return node, kind
 
 
 def _children(node: Any, path: str) -> dict[str, type | None] | None:
@@ -114,7 +112,8 @@ def _unknown(cfg: DictConfig, key: str, path: str, children: dict[str, type | No
 def _all_keys(node: Any, path: str) -> Iterator[str]:
     if not OmegaConf.is_config(node):
         return
-    for name in _children(node, path) or map(str, node.keys()):
+    children = _children(node, path)
+    for name in map(str, node.keys()) if children is None else children:
         full = f"{path}.{name}" if path else name
         yield full
         if isinstance(node, ListConfig) or (name in node and not OmegaConf.is_interpolation(node, name)):
