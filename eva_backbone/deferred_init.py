@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 # In-place operations after which nothing of the earlier content is left.
-_OVERWRITING = frozenset("fill_ zero_ normal_ uniform_ log_normal_ exponential_ random_".split())
+_OVERWRITING = {"fill_", "zero_", "normal_", "uniform_", "random_"}
 _Call = Callable[[], Any]
 
 

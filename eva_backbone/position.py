@@ -25,8 +25,8 @@ def resize_pos_embed(
     """Resize a table [1, num_prefix_tokens + prod(source_grid), C] to `grid`; the prefix entries are kept as they are.
 
     Two-dimensional grids are resized bicubically, grids with a leading time axis trilinearly, both in `compute_dtype`,
-    with half-pixel centres and without antialiasing (timm antialiases; published EVA figures do not). The result has the
-    table's dtype and is differentiable. `source_grid` may be left out for square tables.
+    with half-pixel centres and without antialiasing (timm antialiases; published EVA figures do not). The result has
+    the table's dtype and is differentiable. `source_grid` may be left out for square tables.
     """
     prefix, table = pos_embed[:, :num_prefix_tokens], pos_embed[:, num_prefix_tokens:]
     grid = tuple(grid)

@@ -1,6 +1,5 @@
 """Which entry of a file goes to which entry of the model, and what has to be resized on the way."""
 
-import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -8,12 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
-from eva_backbone.patch_resize import resize_patch_kernel
-from eva_backbone.position import resize_pos_embed
-from eva_backbone.relative_position import resize_rel_pos
 
 from .description import describe_weights
 from .report import LoadReport, ShapeChange
+from .resizing import resize_entry
 
 # (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
 # a bare model. One pair serves a whole file: the one under which most names are the model's.
@@ -40,7 +37,7 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
             used.append(name)
             values[name] = value
             continue
-        fitted = _resize(name, value, target, model)
+        fitted = resize_entry(name, value, target, model)
         (skipped if fitted is None else resized).append(ShapeChange(name, shape, target))
         if fitted is not None:
             values[name] = fitted
@@ -102,34 +99,6 @@ def _convert_qkv_bias(
     if joined:
         notes.append(f"q_bias and v_bias of {joined} blocks joined into qkv.bias with a zero key bias")
     return result, notes
-
-
-def _resize(name: str, value: Tensor, target: tuple[int, ...], model: nn.Module) -> Tensor | None:
-    """`value` in the model's shape, for position tables and patch kernels; None for anything else."""
-    owner, _, leaf = name.rpartition(".")
-    if value.ndim != len(target) or not value.is_floating_point():
-        return None
-    if leaf == "pos_embed" and value.ndim == 3 and (value.shape[0], value.shape[2]) == (target[0], target[2]):
-        source, wanted = _square_table(value.shape[1]), _square_table(target[1])
-        if source is None or wanted is None or source[1] < wanted[1]:
-            return None
-        value = value[:, source[1] - wanted[1] :]  # a class slot that the model does not have
-        return resize_pos_embed(value, (wanted[0], wanted[0]), num_prefix_tokens=wanted[1])
-    if leaf in ("rel_pos_h", "rel_pos_w") and value.ndim == 2 and value.shape[1] == target[1] and target[0] % 2:
-        method = getattr(model.get_submodule(owner), "interp_type", "vitdet")
-        return resize_rel_pos(value, (target[0] + 1) // 2, method)
-    if name.endswith("patch_embed.proj.weight") and value.ndim == 4 and value.shape[:2] == target[:2]:
-        return resize_patch_kernel(value, target[2:])
-    return None
-
-
-def _square_table(length: int) -> tuple[int, int] | None:
-    """(side, number of class slots) of a position table over a square grid; None when it is neither n^2 nor n^2 + 1."""
-    for num_slots in (0, 1):
-        side = math.isqrt(length - num_slots)
-        if side > 0 and side * side == length - num_slots:
-            return side, num_slots
-    return None
 
 
 def _check_same_model(

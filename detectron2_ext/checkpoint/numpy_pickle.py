@@ -79,7 +79,12 @@ def _from_buffer(data: Any, dtype: _Dtype, shape: tuple, order: str) -> _Array:
     return _Array(shape, dtype, order == "F", data)
 
 
+def _empty_bytes() -> bytes:
+    return b""  # how protocol 2 spells them
+
+
 _ALLOWED = {
+    ("__builtin__", "bytes"): _empty_bytes,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _Latin1,
     ("numpy", "ndarray"): _Array,
