@@ -45,8 +45,8 @@ def _run(args: argparse.Namespace) -> int:
     summary = predict_files(predictor, found.inputs, args.output, args.max_frames)
     num_failed = len(summary.failures) + len(found.unusable)
     print(
-        f"done: {summary.num_images} pictures, {summary.num_videos} videos ({summary.num_frames} frames), "
-        f"{summary.num_detections} detections; failed: {num_failed}; skipped: {found.num_skipped} other files; "
+        f"pictures: {summary.num_images}, videos: {summary.num_videos} ({summary.num_frames} frames), "
+        f"detections: {summary.num_detections}, failed: {num_failed}, other files skipped: {found.num_skipped}; "
         f"results in {args.output}"
     )
     return 1 if num_failed else 0

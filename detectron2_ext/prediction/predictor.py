@@ -74,9 +74,8 @@ class Predictor:
         except ValueError as error:
             raise InputError(f"{width}x{height} pixels: too narrow to be resized for the model: crop it.") from error
         tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
-        inputs = [{"image": tensor.to(self.device), "height": height, "width": width}]
         # Without the model's own post-processing, which makes every mask in full size at once.
-        found = self.model.inference(inputs, do_postprocess=False)[0]
+        found = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
         found = found[found.scores >= self.score_threshold]
         found = found[found.scores.argsort(descending=True, stable=True)]
         step = max(1, MASK_PIXELS_AT_ONCE // (height * width))

@@ -93,7 +93,7 @@ def test_good_files_are_done_and_broken_ones_named(demo, weights, folder, capsys
     assert {path: path.read_bytes() for path in before} == before
     printed = capsys.readouterr()
     summary = printed.out.strip().splitlines()[-1]
-    assert "2 pictures, 1 videos (3 frames), 60 detections; failed: 5; skipped: 1" in summary
+    assert "pictures: 2, videos: 1 (3 frames), detections: 60, failed: 5, other files skipped: 1;" in summary
     for name in ["cut.jpg", "empty.png", "empty.mp4", "noise.mp4", "missing.jpg"]:
         assert any(line.startswith("failed: ") and name in line for line in printed.err.splitlines()), name
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("_folder")
 
 @pytest.fixture
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = "in/b.PNG in/a.jpg in/a.png in/A.mp4 in/notes.txt in/sub/a.tif in/out/old.jpg x.jpg"
+    names = "in/b.PNG in/a.jpg in/a.png in/A.mp4 in/notes.txt in/sub/a.tif in/out/old.jpg x.jpg other/X.png"
     for name in names.split():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +29,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["in"], True, ["A", "a_2", "a_3", "b", "sub/a"], 2),  # in/out holds earlier results
         (["x.jpg", "in/b.PNG", "./x.jpg"], False, ["x", "b"], 0),  # the same file twice
         (["in/sub", "in/a.jpg"], False, ["a", "a_2"], 0),
+        (["x.jpg", "other"], False, ["x", "X_2"], 0),
     ],
 )
 def test_files_and_their_result_names(paths, recursive, stems, num_skipped):

@@ -64,6 +64,8 @@ def test_written_frames_keep_times_and_colours(tmp_path, height, width):
         frames = list(reader)
     assert [round(frame.time * 90000) for frame in frames] == [0, 3003, 6006, 9009, 39000, 42003]
     assert frames[0].image.shape == (height + height % 2, width + width % 2, 3)
+    # Compression blurs edges between colours a little; a frame stretched by one pixel would move them.
+    np.testing.assert_allclose(frames[-1].image[:height, :width].astype(int), picture, atol=80)
     np.testing.assert_allclose(frames[-1].image[:height, :width].mean((0, 1)), picture.mean((0, 1)), atol=4)
 
 
@@ -100,7 +102,7 @@ def sound_only(path: Path) -> None:
 
 def playlist(path: Path) -> None:
     write_clip(path.with_name("secret.mp4"))
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsecret.mp4\n#EXT-X-ENDLIST\n")
+    path.write_text("ffconcat version 1.0\nfile secret.mp4\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The 1.07-billion-parameter detector on one real photo at 1280 pixels on the CPU: seconds and peak memory.
+
+Without --weights, random weights are written to a temporary file of 4.3 GB by another process, so that the figures are
+those of building, loading and predicting alone. As random weights are sure of nothing, every score counts then and the
+model gives its full 100 detections with their masks: the most work that hard NMS leaves.
+
+    python -m benchmarks.full_size_inference [--image photo.jpg] [--weights eva_coco_seg.pth] [--output DIR]
+"""
+
+import argparse
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib
+import torch
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
+LIMIT = 24 * 10**9
+
+
+def write_random_weights(path: str) -> None:
+    """A file as large as the published ones: the model's own initialisation."""
+    from detectron2.config import LazyConfig, instantiate
+
+    torch.manual_seed(0)
+    torch.save({"model": instantiate(LazyConfig.load(str(CONFIG)).model).state_dict()}, path)
+
+
+def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> None:
+    """Build, load and predict, each timed; prints the figures and writes the picture and its JSON to ``output``."""
+    from detectron2_ext.engine.config_file import load_config
+    from detectron2_ext.prediction import Predictor, draw_instances, read_image
+    from detectron2_ext.prediction.images import save_image
+    from detectron2_ext.prediction.records import save_image_record
+
+    overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]
+    start = time.perf_counter()
+    predictor = Predictor(load_config(str(CONFIG), overrides), weights, "cpu", threshold)
+    num_parameters = sum(p.numel() for p in predictor.model.parameters())
+    print(f"{num_parameters:,} parameters built and loaded in {time.perf_counter() - start:.1f} s")
+    image = read_image(image_file)
+    for name in ("first", "second"):
+        start = time.perf_counter()
+        found = predictor(image)
+        seconds = time.perf_counter() - start
+        size = f"{image.shape[1]}x{image.shape[0]}, long side resized to 1280"
+        print(f"{name} prediction ({image_file.name}, {size}): {seconds:.1f} s, {len(found)} detections")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"peak memory of the process, weights included: {peak / 1e9:.1f} GB (limit {LIMIT / 1e9:.0f} GB)")
+    save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
+    save_image_record(output / "photo.json", image_file, found, predictor.categories, threshold)
+    if peak > LIMIT:
+        sys.exit("more memory than the limit")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sample = Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")
+    parser.add_argument("--image", type=Path, default=sample, help="default: the portrait that comes with matplotlib")
+    parser.add_argument("--weights", type=Path, help="default: random")
+    parser.add_argument("--output", type=Path, default=Path("output/benchmark"), help="default: %(default)s")
+    args = parser.parse_args()
+    logging.disable(logging.INFO)
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    if args.weights:
+        predict(args.weights, args.image, args.output, threshold=0.05)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "random.pth")
+        code = "import sys; from benchmarks.full_size_inference import write_random_weights as w; w(sys.argv[1])"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(weights)], check=True, cwd=ROOT)
+        predict(weights, args.image, args.output, threshold=0.0)
+
+
+if __name__ == "__main__":
+    main()
