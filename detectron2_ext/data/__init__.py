@@ -1,7 +1,7 @@
 
 from .builtin import dataset_root, register_builtin_datasets
 from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
-from .dataset_dicts import get_dataset_dicts
+from .dataset_dicts import check_registered, get_dataset_dicts
 from .image_file import read_image
 from .mapper import InferenceMapper, TrainMapper
 from .objects365_classes import OBJECTS365_CLASSES
@@ -13,6 +13,7 @@ __all__ = [
     "CocoJsonSummary",
     "InferenceMapper",
     "TrainMapper",
+    "check_registered",
     "dataset_root",
     "get_dataset_dicts",
     "load_coco_json",

@@ -34,7 +34,7 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
-        _check_registered(name)
+        check_registered(name)
     key = (tuple((name, id(DatasetCatalog[name])) for name in names), filter_empty)
     dicts = _loaded.get(key)
     if dicts is None:
@@ -47,7 +47,8 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
     return dicts
 
 
-def _check_registered(name: str) -> None:
+def check_registered(name: str) -> None:
+    """Raises `InputError` unless ``name`` is a registered data set whose annotation file exists."""
     if name not in DatasetCatalog:
         close = difflib.get_close_matches(name, DatasetCatalog.keys(), n=3)
         guess = f"did you mean {' or '.join(close)}?" if close else "register it with register_coco_json."

@@ -94,7 +94,7 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
         has_mask_head = False
     if training:
         _use_training_data(cfg, train, with_masks=has_mask_head)
-    _use_test_data(cfg, val, with_masks=has_mask_head)
+    _use_test_data(cfg, val)
 
 
 def _categories(summary: CocoJsonSummary) -> dict[int, str]:
@@ -142,7 +142,7 @@ def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool
         loader.mapper.instance_mask_format = train.mask_format
 
 
-def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, with_masks: bool) -> None:
+def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None) -> None:
     if val is None:
         logger.info("No validation data was given: nothing is evaluated")
         cfg.dataloader.evaluator = None
@@ -151,6 +151,5 @@ def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, with_masks: boo
     cfg.dataloader.evaluator = {
         "_target_": COCOEvaluator,
         "dataset_name": val.name,
-        "tasks": ["bbox", "segm"] if with_masks and val.has_masks else ["bbox"],
         "output_dir": "${train.output_dir}/inference",
     }

@@ -1,7 +1,9 @@
 """The detection recipes: models, optimizer groups, schedules and settings of the published runs."""
 
+import copy
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,13 @@ MANIFEST_OF = {
 STOCK = ["COCO/mask_rcnn_vitdet_b_100ep.py", "COCO/cascade_mask_rcnn_vitdet_b_100ep.py"]
 
 
-def load(config):
+@cache
+def recipe(config):
     return load_config(str(CONFIGS / config))
+
+
+def load(config):
+    return copy.deepcopy(recipe(config))
 
 
 def build_on_meta(cfg):

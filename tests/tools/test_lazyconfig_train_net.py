@@ -206,7 +206,7 @@ def test_command_that_cannot_work_is_answered_with_one_sentence(arguments, sente
         (["--train-json", "none.json", "--train-images", "IMAGES"], "none.json: no such annotation file"),
         (["--val-json", "JSON", "--val-images", "IMAGES"], "there is no own data to train on"),
         (["--train-json", "JSON", "--train-images", "IMAGES", "--val-json", "OTHER", "--val-images", "IMAGES"], "beam"),
-        ([], "the data set coco_2017_train needs"),
+        ([], "instances_train2017.json: no such annotation file"),
     ],
 )
 def test_data_that_cannot_be_used_is_answered_with_one_sentence(flags, sentence, data, tmp_path, capsys, monkeypatch):

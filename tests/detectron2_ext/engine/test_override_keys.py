@@ -1,16 +1,28 @@
 """Overrides of recipes: which keys and values are taken, and what is said about the others."""
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from detectron2_ext.engine import load_config
+from detectron2_ext.engine.override_keys import apply_overrides
 from eva_backbone.errors import InputError
 
 CONFIGS = Path(__file__).parents[3] / "projects" / "ViTDet" / "configs"
 COCO = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_eva_1536.py")
 LVIS = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva_1536.py")
+
+
+@cache
+def recipe(config):
+    return load_config(config)
+
+
+def override_recipe(config, overrides):
+    return apply_overrides(copy.deepcopy(recipe(config)), overrides)
 
 
 @pytest.mark.parametrize(
@@ -55,15 +67,15 @@ LVIS = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva_1536.py")
     ],
 )
 def test_key_of_the_recipe_or_keyword_of_its_target_is_taken(config, override, key, value):
-    assert OmegaConf.select(load_config(config, [override]), key) == value
+    assert OmegaConf.select(override_recipe(config, [override]), key) == value
 
 
 def test_overrides_are_checked_in_their_order():
     sampler = "dataloader.train.sampler"
-    cfg = load_config(COCO, [f"{sampler}._target_=detectron2.data.samplers.TrainingSampler", f"{sampler}.size=4"])
+    cfg = override_recipe(COCO, [f"{sampler}._target_=detectron2.data.samplers.TrainingSampler", f"{sampler}.size=4"])
     assert cfg.dataloader.train.sampler.size == 4
     with pytest.raises(InputError, match=r"did you mean dataloader\.train\.sampler\.size"):
-        load_config(COCO, [f"{sampler}._target_=detectron2.data.samplers.TrainingSampler", f"{sampler}.siz=4"])
+        override_recipe(COCO, [f"{sampler}._target_=detectron2.data.samplers.TrainingSampler", f"{sampler}.siz=4"])
 
 
 @pytest.mark.parametrize(
@@ -96,7 +108,7 @@ def test_overrides_are_checked_in_their_order():
 )
 def test_other_override_is_refused_with_the_nearest_key_or_the_right_kind(override, sentence):
     with pytest.raises(InputError) as error:
-        load_config(COCO, [override])
+        override_recipe(COCO, [override])
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
