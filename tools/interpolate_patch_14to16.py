@@ -30,7 +30,7 @@ def convert_entries(entries: Mapping[str, Any], path: Path) -> dict[str, Any]:
         value = entries.get(name)
         if not isinstance(value, Tensor) or value.ndim != num_axes:
             raise InputError(
-                f"{path} has no tensor {name!r} of {num_axes} axes; expected a bare ViT such as eva_psz14.pt."
+                f"{path} has no {num_axes}-axis tensor {name!r}; expected a bare ViT such as eva_psz14.pt."
             )
     if tuple(entries[KERNEL].shape[2:]) != (OLD_PATCH, OLD_PATCH):
         raise InputError(
