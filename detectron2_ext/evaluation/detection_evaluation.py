@@ -1,0 +1,200 @@
+"""The part of evaluating detections that COCO and LVIS share."""
+
+import itertools
+import logging
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets.coco import convert_to_coco_json
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from detectron2.utils.logger import create_small_table
+
+from detectron2_ext.data.builtin import dataset_root, missing_file_hint
+from eva_backbone.errors import InputError
+
+from .ground_truth import GroundTruth, read_ground_truth
+from .precision_recall import PrecisionRecall
+from .predictions import to_category_ids, to_numbers
+from .result_files import write_category_table, write_predictions
+
+logger = logging.getLogger(__name__)
+
+TASKS = ("bbox", "segm")
+
+
+class DetectionEvaluator(DatasetEvaluator):
+    """Collects detections, gathers them from all processes, writes them down and measures them.
+
+    Args:
+        dataset_name: a data set registered with Detectron2.
+        tasks: of "bbox" and "segm"; by default what both the predictions and the annotations have.
+        distributed: gather the predictions of all processes and evaluate in the first; else each on its own.
+        output_dir: folder for the predictions, in COCO's result format, and the AP of each category; None for no files.
+        max_dets_per_image: detections that count; see the subclasses.
+        backend: the library that computes the metrics.
+
+    Raises:
+        InputError: unknown data set, task or backend, or an annotation file that cannot be used.
+    """
+
+    backends: tuple[str, ...]
+    predictions_file: str
+
+    def __init__(
+        self,
+        dataset_name: str,
+        tasks: Sequence[str] | None,
+        distributed: bool,
+        output_dir: str | None,
+        max_dets_per_image: int,
+        backend: str,
+    ) -> None:
+        if backend not in self.backends:
+            raise InputError(f"The evaluation backend is {backend!r}, expected one of {self.backends}.")
+        if not isinstance(max_dets_per_image, int) or max_dets_per_image < 1:
+            raise InputError(f"max_dets_per_image is {max_dets_per_image!r}, expected a positive integer.")
+        unknown = [task for task in tasks or () if task not in TASKS]
+        if unknown:
+            raise InputError(f"The evaluation task {unknown[0]!r} is unknown, expected one of {TASKS}.")
+        truth = _load(dataset_name, Path(output_dir) if output_dir else None)
+        if "segm" in (tasks or ()) and truth.annotations and not truth.has_masks:
+            raise InputError(
+                f"{truth.source} has boxes only, so the task 'segm' cannot be evaluated; "
+                "leave it out of the evaluator's tasks."
+            )
+        self._dataset_name = dataset_name
+        self._tasks = tuple(task for task in TASKS if task in tasks) if tasks else None
+        self._distributed = distributed
+        self._output_dir = Path(output_dir) if output_dir else None
+        self._max_dets = max_dets_per_image
+        self._backend = backend
+        self._ground_truth = truth
+        self.reset()
+
+    @abstractmethod
+    def _measure(self, results: list[dict], task: str) -> PrecisionRecall:
+        """Matches `results` (numbered as the ground truth is) with the ground truth."""
+
+    @abstractmethod
+    def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
+        """The metrics under Detectron2's names, in percent."""
+
+    @abstractmethod
+    def _category_ids(self) -> dict[int, int]:
+        """Class index of the model to category id of the data set."""
+
+    def reset(self) -> None:
+        self._predictions: list[dict] = []
+        self._num_images = 0
+        self._predicts_masks = False
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Records the "instances" of each output under the "image_id" of its input.
+
+        Boxes are in the pixels of the original image, masks are at its size: [N, height, width].
+        """
+        for source, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to("cpu")
+            # Also true of an image without detections, which leaves no record to tell.
+            self._predicts_masks |= instances.has("pred_masks")
+            self._predictions += instances_to_coco_json(instances, source["image_id"])
+            self._num_images += 1
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """The metrics by task, {"bbox": {"AP": ..., ...}, "segm": ...}; {} on every process but the first.
+
+        Raises:
+            InputError: predictions of another data set: unknown image ids or classes, or masks of another size.
+        """
+        predictions, num_images, predicts_masks = self._predictions, self._num_images, self._predicts_masks
+        if self._distributed:
+            comm.synchronize()
+            gathered = comm.gather((predictions, num_images, predicts_masks), dst=0)
+            if not comm.is_main_process():
+                return {}
+            predictions = list(itertools.chain.from_iterable(part[0] for part in gathered))
+            num_images = sum(part[1] for part in gathered)
+            predicts_masks = any(part[2] for part in gathered)
+        if not num_images:
+            logger.warning("No image was processed, so there is nothing to evaluate.")
+            return {}
+        results = to_category_ids(predictions, self._category_ids(), self._ground_truth)
+        if self._output_dir:
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            write_predictions(self._output_dir / self.predictions_file, results)
+            logger.info("%d detections are in %s.", len(results), self._output_dir / self.predictions_file)
+        if not self._ground_truth.is_annotated:
+            logger.info("%s has no annotations to compare with.", self._ground_truth.source)
+            return {}
+        metrics, rows = {}, []
+        for task in self._choose_tasks(bool(results), predicts_masks):
+            start = time.perf_counter()
+            curves = self._measure(to_numbers(results, task, self._ground_truth), task)
+            metrics[task] = self._metrics(curves)
+            rows += self._category_rows(curves, task)
+            seconds = time.perf_counter() - start
+            table = create_small_table({k: v for k, v in metrics[task].items() if not k.startswith("AP-")})
+            logger.info("Evaluation of %s by %s (%.1f s):\n%s", task, self._backend, seconds, table)
+        if self._output_dir:
+            write_category_table(self._output_dir, rows)
+            logger.info("The AP of each category is in %s.", self._output_dir / "per_category_ap.csv")
+        return metrics
+
+    def _choose_tasks(self, has_detections: bool, predicts_masks: bool) -> tuple[str, ...]:
+        if self._tasks is None:
+            return TASKS if predicts_masks and self._ground_truth.has_masks else ("bbox",)
+        if "segm" in self._tasks and has_detections and not predicts_masks:
+            raise InputError(
+                "The model predicts no masks, so the task 'segm' cannot be evaluated; leave it out of the evaluator's "
+                "tasks or give the model a mask head."
+            )
+        return self._tasks
+
+    def _category_rows(self, curves: PrecisionRecall, task: str) -> list[dict]:
+        counts = Counter(a["category_id"] for a in self._ground_truth.annotations if not a["iscrowd"])
+        names = self._class_names()
+        return [
+            {
+                "task": task,
+                "category_id": category_id,
+                "category": names[category_id],
+                "num_ground_truths": counts[number],
+                **curves.category_metrics(number - 1),
+            }
+            for category_id, number in self._ground_truth.category_numbers.items()
+        ]
+
+    def _class_names(self) -> dict[int, str]:
+        """Category id of the file to class name: the registered one, else the file's."""
+        truth = self._ground_truth
+        registered = dict(enumerate(MetadataCatalog.get(self._dataset_name).get("thing_classes") or ()))
+        by_id = {category_id: registered.get(index) for index, category_id in self._category_ids().items()}
+        return {
+            category_id: by_id.get(category_id) or truth.categories[number - 1]["name"]
+            for category_id, number in truth.category_numbers.items()
+        }
+
+
+def _load(dataset_name: str, output_dir: Path | None) -> GroundTruth:
+    metadata = MetadataCatalog.get(dataset_name)
+    json_file = metadata.get("json_file")
+    if json_file is None:
+        if dataset_name not in DatasetCatalog.list():
+            raise InputError(
+                f"The data set {dataset_name!r} is not registered; register it or correct the evaluator's dataset_name."
+            )
+        if output_dir is None:
+            raise InputError(
+                f"The data set {dataset_name!r} has no annotation file in COCO format; give the evaluator an "
+                "output_dir to write one to."
+            )
+        json_file = output_dir / f"{dataset_name}_coco_format.json"
+        convert_to_coco_json(dataset_name, str(json_file), allow_cached=False)
+    built_in = str(json_file).startswith(dataset_root())
+    return read_ground_truth(json_file, missing_file_hint(dataset_name) if built_in else "check the path")

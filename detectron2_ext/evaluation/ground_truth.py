@@ -1,0 +1,167 @@
+"""The annotations that predictions are compared with, checked and brought into one form."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2_ext.data.coco_file import read_categories
+from eva_backbone.errors import InputError
+
+from .annotation_check import complete_annotation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """A COCO-format annotation file whose ids are replaced by positions.
+
+    Both metric libraries break ties by id order, take annotation 0 for "not matched" or refuse negative ids. So images
+    and categories are numbered from 1 in the order of their ids, and annotations from 1 in the order of the file.
+
+    Attributes:
+        source: the file, for messages.
+        images: `id`, `width`, `height` and, where the file has them, LVIS's two lists of category ids.
+        annotations: `id`, `image_id`, `category_id`, `bbox` (x, y, width, height in pixels), `area` (square pixels),
+            `iscrowd`, and `ignore` or `segmentation` where given.
+        categories: `id`, `name` and, where given, `frequency`; by ascending id of the file.
+        image_numbers: image id of the file to the number used here.
+        category_numbers: category id of the file to the number used here.
+        is_annotated: False for a test set, whose file has no annotations.
+    """
+
+    source: str
+    images: list[dict]
+    annotations: list[dict]
+    categories: list[dict]
+    image_numbers: dict[int | str, int]
+    category_numbers: dict[int, int]
+    is_annotated: bool
+
+    @property
+    def has_masks(self) -> bool:
+        return any("segmentation" in annotation for annotation in self.annotations)
+
+    def annotations_for(self, task: str) -> list[dict]:
+        """Fresh records for `task`, "bbox" or "segm", which the libraries may write into.
+
+        What has no mask is an ignored region to "segm": its box, marked as crowd and for LVIS as `ignore`.
+
+        Raises:
+            InputError: "segm" needs the size of an image that the file does not give.
+        """
+        if task == "bbox":
+            return [{k: v for k, v in record.items() if k != "segmentation"} for record in self.annotations]
+        records = [dict(record) for record in self.annotations]
+        for record in records:
+            if "segmentation" not in record:
+                image = self.images[record["image_id"] - 1]
+                if not isinstance(image["width"], int) or not isinstance(image["height"], int):
+                    image_id = list(self.image_numbers)[record["image_id"] - 1]
+                    raise InputError(
+                        f"{self.source}: image {image_id} has no 'width' and 'height'; give them in pixels."
+                    )
+                x, y, w, h = record["bbox"]
+                outline = [x, y, x + w, y, x + w, y + h, x, y + h]
+                record.update(segmentation=[[float(v) for v in outline]], iscrowd=1, ignore=1)
+        return records
+
+
+def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> GroundTruth:
+    """Reads and checks a COCO- or LVIS-format annotation file.
+
+    Annotations of images that are not listed are left out, as the metrics do.
+
+    Args:
+        hint: the mend of a missing file.
+
+    Raises:
+        InputError: the file is missing or not in COCO format, an id is given twice, a category is not listed, or a box
+            or mask cannot be read.
+    """
+    source = str(json_file)
+    content = _read(Path(json_file), hint)
+    names = read_categories(content, source)
+    category_numbers = {category_id: number for number, category_id in enumerate(names, start=1)}
+    frequencies = {category["id"]: category.get("frequency") for category in content["categories"]}
+    categories = [
+        {"id": category_numbers[category_id], "name": name, "frequency": frequencies[category_id]}
+        for category_id, name in names.items()
+    ]
+    image_numbers, images = _number_images(content["images"], category_numbers, source)
+    annotations, seen, num_strays = [], set(), 0
+    for position, record in enumerate(content.get("annotations", [])):
+        annotation_id = record.get("id")
+        where = f"{source}: annotation {annotation_id}"
+        if not isinstance(annotation_id, int | str):
+            raise InputError(f"{source}: annotation number {position} has id {annotation_id!r}; give it an integer id.")
+        if annotation_id in seen:
+            raise InputError(f"{where} is listed twice; give every annotation its own id.")
+        seen.add(annotation_id)
+        image_number = _find(image_numbers, record.get("image_id"))
+        if image_number is None:
+            num_strays += 1
+            continue
+        category_number = _find(category_numbers, record.get("category_id"))
+        if category_number is None:
+            raise InputError(
+                f"{where} has category_id {record.get('category_id')!r}, which no category has; "
+                "correct it or add the category."
+            )
+        completed = complete_annotation(record, images[image_number - 1], where)
+        completed["id"] = len(annotations) + 1
+        completed["image_id"] = image_number
+        completed["category_id"] = category_number
+        annotations.append(completed)
+    if num_strays:
+        logger.warning("%s: %d annotations belong to no listed image and are left out.", source, num_strays)
+    is_annotated = "annotations" in content
+    return GroundTruth(source, images, annotations, categories, image_numbers, category_numbers, is_annotated)
+
+
+def _read(path: Path, hint: str) -> dict:
+    if not path.is_file():
+        raise InputError(f"{path}: no such annotation file; {hint}.")
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON ({error}); give a COCO-format annotation file.") from error
+    # The files of test sets have no annotations.
+    for key in ("images", "annotations", "categories"):
+        records = content.get(key, [] if key == "annotations" else None) if isinstance(content, dict) else None
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise InputError(
+                f"{path} is not in COCO format: {key!r} is not a list of objects; give a COCO-format annotation file."
+            )
+    return content
+
+
+def _number_images(
+    records: list[dict], category_numbers: dict[int, int], source: str
+) -> tuple[dict[int | str, int], list[dict]]:
+    by_id: dict[int | str, dict] = {}
+    for position, record in enumerate(records):
+        image_id = record.get("id")
+        if not isinstance(image_id, int | str):
+            raise InputError(f"{source}: image number {position} has id {image_id!r}; give it an integer id.")
+        if image_id in by_id:
+            raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
+        by_id[image_id] = record
+    if len({isinstance(image_id, str) for image_id in by_id}) > 1:
+        raise InputError(f"{source}: some image ids are numbers and some are text; use one kind.")
+    numbers = {image_id: number for number, image_id in enumerate(sorted(by_id), start=1)}
+    images = []
+    for image_id, number in numbers.items():
+        record = by_id[image_id]
+        image = {"id": number, "width": record.get("width"), "height": record.get("height")}
+        for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+            if isinstance(record.get(key), list):
+                found = (_find(category_numbers, category_id) for category_id in record[key])
+                image[key] = [number for number in found if number is not None]
+        images.append(image)
+    return numbers, images
+
+
+def _find(numbers: dict[int | str, int], key: object) -> int | None:
+    return numbers.get(key) if isinstance(key, int | str) else None

@@ -1,0 +1,64 @@
+"""LVIS's metrics as a Detectron2 evaluator."""
+
+from collections.abc import Sequence
+
+from detectron2.data import MetadataCatalog
+
+from .detection_evaluation import DetectionEvaluator
+from .lvis_metrics import check_lvis, frequency_metrics, measure_lvis
+from .precision_recall import PrecisionRecall
+
+
+class LVISEvaluator(DetectionEvaluator):
+    """Box and mask AP by LVIS's federated rules.
+
+    `evaluate` returns {"bbox": {...}, "segm": {...}} with Detectron2's keys AP, AP50, AP75, APs, APm, APl and APr, APc,
+    APf (rare, common, frequent categories), in percent; NaN where there is no ground truth, where Detectron2's
+    evaluator says -100. A model that detects nothing gets 0.
+
+    Written to `output_dir`: lvis_instances_results.json, per_category_ap.json and per_category_ap.csv.
+
+    Args:
+        dataset_name: a data set registered with Detectron2, whose annotation file has LVIS's category frequencies and
+            per-image lists of category ids.
+        tasks: of "bbox" and "segm"; by default what both the predictions and the annotations have.
+        distributed: gather the predictions of all processes and evaluate in the first; else each on its own.
+        output_dir: folder for the files; None to write none.
+        max_dets_per_image: detections of highest score that count per image, over all categories.
+        backend: "hotcoco" or "lvis"; equal numbers, the second is slow and needs the package lvis.
+
+    Raises:
+        InputError: unknown data set, task or backend, or an annotation file that cannot be used.
+    """
+
+    backends = ("hotcoco", "lvis")
+    predictions_file = "lvis_instances_results.json"
+
+    def __init__(
+        self,
+        dataset_name: str,
+        tasks: Sequence[str] | None = None,
+        distributed: bool = True,
+        output_dir: str | None = None,
+        *,
+        max_dets_per_image: int | None = 300,
+        backend: str = "hotcoco",
+    ) -> None:
+        limit = 300 if max_dets_per_image is None else max_dets_per_image
+        super().__init__(dataset_name, tasks, distributed, output_dir, limit, backend)
+        check_lvis(self._ground_truth)
+
+    def _measure(self, results: list[dict], task: str) -> PrecisionRecall:
+        return measure_lvis(self._ground_truth, results, task, self._max_dets, self._backend)
+
+    def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
+        return curves.ap_metrics() | frequency_metrics(curves, self._ground_truth)
+
+    def _category_ids(self) -> dict[int, int]:
+        """By the registered ids (the LVIS annotations of COCO's classes have them), else class 0 is category 1."""
+        metadata = MetadataCatalog.get(self._dataset_name)
+        registered = metadata.get("thing_dataset_id_to_contiguous_id")
+        if registered is not None:
+            return {index: category_id for category_id, index in registered.items()}
+        num_classes = max(*self._ground_truth.category_numbers, len(metadata.get("thing_classes", ())))
+        return {index: index + 1 for index in range(num_classes)}
