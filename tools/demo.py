@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
-    from detectron2_ext.engine.config_file import load_config
+    from detectron2_ext.engine import load_config
     from detectron2_ext.prediction import Predictor, list_inputs, predict_files, read_categories
 
     found = list_inputs(args.input, args.output, args.recursive)

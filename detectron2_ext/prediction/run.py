@@ -45,7 +45,7 @@ def predict_files(
         report: is handed each failure when it happens.
     """
     summary = Summary()
-    progress = tqdm(inputs, desc="predict", unit="file", disable=None)
+    progress = tqdm(inputs, desc="predict", unit="file")
     for item in progress:
         progress.set_postfix_str(item.path.name)
         target = Path(output, item.stem)
@@ -78,7 +78,7 @@ def _predict_video(predictor: Predictor, path: Path, target: Path, max_frames: i
         first = next(frames)
         height, width = first.image.shape[:2]
         known = [n for n in (reader.num_frames, max_frames) if n]
-        progress = tqdm(total=min(known, default=None), desc=path.name, unit="frame", leave=False, disable=None)
+        progress = tqdm(total=min(known, default=None), desc=path.name, unit="frame", leave=False)
         details = (path, width, height, predictor.score_threshold, predictor.categories)
         with (
             progress,

@@ -11,10 +11,10 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
-from detectron2.config import instantiate
+from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 
-from detectron2_ext.engine.config_file import load_config
+from detectron2_ext.engine import load_config
 from detectron2_ext.prediction import Predictor, read_image
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,18 @@ def test_records_are_what_the_model_found(demo, weights, folder):
         mask = mask_util.decode(detection["segmentation"])
         assert mask.shape == (90, 120)
         np.testing.assert_array_equal(mask, mask_util.decode(rle))
+
+
+def test_weights_and_config_that_a_training_run_left(demo, weights, folder):
+    cfg = load_config(str(RECIPE), OVERRIDES)
+    cfg.dataloader.categories = [{"id": 1000 + i, "name": f"kind {i}"} for i in range(80)]
+    cfg.dataloader.test = cfg.dataloader.evaluator = None  # it was trained without validation data
+    LazyConfig.save(cfg, str(folder / "config.yaml"))
+    arguments = ["--input", "photos/plain.png", "--score-threshold", "0", "--output", "out"]
+    assert demo.main(["--config-file", "config.yaml", "--weights", str(weights), *arguments]) == 0
+    detections = json.loads((folder / "out/plain.json").read_text())["detections"]
+    assert len(detections) == 12
+    assert {d["category"] for d in detections} == {f"kind {d['category_id'] - 1000}" for d in detections}
 
 
 def test_video_record_and_picture(demo, weights, folder):
