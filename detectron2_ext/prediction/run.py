@@ -43,7 +43,14 @@ def predict_files(
         output: folder, made where missing; older results of the same names are replaced.
         max_frames: frames to take from the beginning of each video; None for all.
         report: is handed each failure when it happens.
+
+    Raises:
+        InputError: ``output`` cannot be made.
     """
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{output}: no folder for the results ({error.strerror}): give another --output.") from error
     summary = Summary()
     progress = tqdm(inputs, desc="predict", unit="file")
     for item in progress:

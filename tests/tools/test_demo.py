@@ -200,6 +200,7 @@ def test_sub_folders(demo, weights, folder, recursive):
         ({"--input": "photos/notes.txt"}, "no picture or video"),
         ({"--input": "nowhere/"}, "no picture or video"),
         ({"--output": "photos"}, "--output"),
+        ({"--output": "photos/notes.txt/out"}, "no folder for the results"),
         ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 80"),
         ({"--class-names": "nothing.txt"}, "nothing.txt"),
         ({"--device": "cuda:99"}, "cuda:99"),
