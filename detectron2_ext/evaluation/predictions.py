@@ -28,8 +28,8 @@ def to_category_ids(predictions: list[dict], category_ids: dict[int, int], truth
         class_index = prediction["category_id"]
         if class_index not in category_ids:
             raise InputError(
-                f"The model predicts class number {class_index}, counted from 0, but the data set of "
-                f"{truth.source} has {len(category_ids)} classes; evaluate on the data set that the model was trained for."
+                f"The model predicts class number {class_index}, counted from 0, but the data set of {truth.source} "
+                f"has {len(category_ids)} classes; evaluate on the data set that the model was trained for."
             )
         if prediction["image_id"] not in truth.image_numbers:
             raise InputError(
