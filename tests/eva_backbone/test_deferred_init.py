@@ -72,6 +72,7 @@ def test_same_distribution_as_plain_construction(init):
     with deferred_init() as pending:
         layer = linear_with(init)()
         assert pending.holds(layer.weight), "the initialiser was run"
+    layer.weight.data.fill_(torch.nan)  # what is not written again shows
     pending.materialize(layer)
     result = moments(layer.weight.detach())
     scale = expected[1].item() or 1.0
@@ -136,9 +137,12 @@ def test_buffers_and_values_given_at_construction_are_real():
     with deferred_init() as pending:
         norm = nn.BatchNorm1d(5)
         norm.register_buffer("mean", torch.tensor([1.0, 2.0]) * 3)
+        norm.register_buffer("scale", torch.zeros(2))
+        norm.scale.fill_(5)
         norm.gamma = nn.Parameter(0.1 * torch.ones(4))
     assert norm.running_var.tolist() == [1.0] * 5
     assert norm.mean.tolist() == [3.0, 6.0]
+    assert norm.scale.tolist() == [5.0, 5.0]
     torch.testing.assert_close(norm.gamma.detach(), torch.full((4,), 0.1))
     pending.materialize(norm)
     assert norm.weight.tolist() == [1.0] * 5
@@ -158,9 +162,9 @@ def test_flags_and_shapes_change_at_once():
     with deferred_init() as pending:
         layer = nn.Linear(4, 6)
         layer.weight.requires_grad_(False)
-        layer.weight.data.t_()
-        layer.bias.data.unsqueeze_(0)
+        layer.weight.unsqueeze_(0)
     assert not layer.weight.requires_grad
+    assert layer.weight.shape == (1, 6, 4)
     pending.materialize(layer)
     assert layer.weight.abs().max() <= 0.5
 
