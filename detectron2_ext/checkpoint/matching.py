@@ -108,8 +108,11 @@ def _check_same_model(
     part = part or [name for name in state if name.startswith("backbone.")] or list(state)
     hits = sum(name in values for name in part)
     if 2 * hits < len(part):
+        held, expected = describe_weights(weights), describe_weights(state)
+        if held == expected:  # the names are what differs
+            held, expected = f"names such as {next(iter(weights))}", f"such as {part[0]}"
         raise InputError(
-            f"{path} is of another model: it holds {describe_weights(weights)}, expected is {describe_weights(state)}, "
+            f"{path} is of another model: it holds {held}, expected is {expected}, "
             f"and only {hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
             "give the weights made for this model, or the config that these weights were made with."
         )

@@ -186,6 +186,14 @@ def test_weights_of_another_model(state, message, tmp_path):
         assert torch.equal(value, before[name])
 
 
+def test_names_of_another_model_of_the_same_size(tmp_path):
+    state = {name.replace("backbone.", "trunk."): value for name, value in random_state(TinyDetector()).items()}
+    torch.save(state, tmp_path / "w.pth")
+    message = r"names such as trunk\.net\.pos_embed, expected is such as backbone\.net\.pos_embed"
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(TinyDetector(), tmp_path / "w.pth")
+
+
 def test_log_has_counts_and_every_name(tmp_path, caplog):
     path = tmp_path / "w.pth"
     torch.save(random_state(TinyDetector(num_classes=5, mask_head=False, side=9)) | {"extra.0": torch.ones(1)}, path)
