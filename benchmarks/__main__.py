@@ -1,0 +1,30 @@
+"""Run every side-by-side script once in short form: `python -m benchmarks`, or `make bench`.
+
+The figures in RESULTS.md come from the scripts' full forms, on a quiet machine.
+"""
+
+import subprocess
+import sys
+
+SHORT_FORMS = (
+    ("backbone", "--rounds", "1"),
+    ("soft_nms", "--rounds", "3"),
+    ("coco_evaluation", "--rounds", "1"),
+    ("build_and_load", "--rounds", "1"),
+    ("full_size_inference",),
+)
+
+
+def main() -> int:
+    failed = []
+    for name, *options in SHORT_FORMS:
+        print(f"== {name} {' '.join(options)}", flush=True)
+        if subprocess.run([sys.executable, "-W", "ignore", "-m", f"benchmarks.{name}", *options]).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
