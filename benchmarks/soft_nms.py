@@ -1,0 +1,85 @@
+"""Soft-NMS over all pairs of 1,000 boxes and 80 classes against torchvision's hard `batched_nms` on the same pairs.
+
+Boxes: scattered evenly, or in 40 clusters as a cascade leaves them. Scores: uniform (nothing is dropped by min_score),
+or as of a softmax in which the background leads. "own boxes" gives every class boxes of its own, as class-specific
+regression does. On a busy machine use --threads 1: the threads of hard NMS wait for one another very often.
+
+    python -m benchmarks.soft_nms [--rounds 7] [--threads 2]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torchvision.ops import batched_nms
+
+from detectron2_ext.modeling import batched_soft_nms
+
+NUM_BOXES, NUM_CLASSES, SIDE = 1000, 80, 1280.0
+
+
+def scattered_boxes() -> torch.Tensor:
+    center, size = torch.rand(NUM_BOXES, 2) * SIDE, torch.rand(NUM_BOXES, 2) * 200 + 16
+    return torch.cat([center - size / 2, center + size / 2], dim=1).clamp(0, SIDE)
+
+
+def clustered_boxes() -> torch.Tensor:
+    place = torch.randint(40, (NUM_BOXES,))
+    size = (torch.rand(40, 2) * 300 + 20)[place]
+    center = (torch.rand(40, 2) * SIDE)[place] + torch.randn(NUM_BOXES, 2) * size * 0.15
+    size = size * (torch.randn(NUM_BOXES, 2) * 0.2).exp()
+    return torch.cat([center - size / 2, center + size / 2], dim=1).clamp(0, SIDE)
+
+
+def uniform_scores() -> torch.Tensor:
+    return torch.rand(NUM_BOXES, NUM_CLASSES)
+
+
+def softmax_scores() -> torch.Tensor:
+    logits = torch.randn(NUM_BOXES, NUM_CLASSES + 1) * 2.5
+    logits[:, -1] += 6
+    return logits.softmax(dim=1)[:, :-1]
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    print(f"{NUM_BOXES} boxes x {NUM_CLASSES} classes, {args.threads} threads, medians of {args.rounds} rounds in turn")
+    for make_boxes in (clustered_boxes, scattered_boxes):
+        for make_scores in (softmax_scores, uniform_scores):
+            row, classes = torch.ones(NUM_BOXES, NUM_CLASSES).nonzero(as_tuple=True)
+            boxes, scores = make_boxes()[row], make_scores()[row, classes]
+            own = boxes + torch.rand(len(boxes), 1)
+            contenders = {"hard": lambda b=boxes, s=scores, c=classes: batched_nms(b, s, c, 0.5)}
+            for method in ("linear", "gaussian", "naive"):
+                contenders[method] = lambda b=boxes, s=scores, c=classes, m=method: batched_soft_nms(
+                    b, s, c, method=m, iou_threshold=0.6
+                )
+            contenders["linear, own boxes"] = lambda b=own, s=scores, c=classes: batched_soft_nms(
+                b, s, c, iou_threshold=0.6
+            )
+            times: dict[str, list[float]] = {name: [] for name in contenders}
+            for _ in range(args.rounds):
+                for name, run in contenders.items():
+                    times[name].append(seconds(run))
+            medians = {name: statistics.median(values) for name, values in times.items()}
+            hard = medians.pop("hard")
+            print(f"{make_boxes.__name__}, {make_scores.__name__}: hard NMS {hard * 1e3:.0f} ms")
+            for name, median in medians.items():
+                print(f"  soft {name:<18} {median * 1e3:6.0f} ms   soft / hard: {median / hard:.2f}")
+
+
+if __name__ == "__main__":
+    main()
