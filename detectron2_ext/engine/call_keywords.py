@@ -35,7 +35,8 @@ def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
         hints = _type_hints(function)
         for name, parameter in parameters.items():
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != "self":
-                found.setdefault(name, _simple_kind(hints.get(name)))
+                kind = _simple_kind(hints.get(name)) or (bool if isinstance(parameter.default, bool) else None)
+                found.setdefault(name, kind)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             return found
     return None
