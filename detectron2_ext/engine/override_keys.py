@@ -41,10 +41,9 @@ def _parse(text: str) -> tuple[str, Any]:
     try:
         override = OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
-        raise InputError(
-            f"the override {text} cannot be read; write key=value, and put a value with special characters in double "
-            """quotes inside single ones: 'key="value"'"""
-        ) from error
+        key, equals, value = text.partition("=")
+        mend = f"""quote the value: '{key}="{value}"'""" if equals else "write key=value"
+        raise InputError(f"the override {text} cannot be read; {mend}") from error
     if override.is_delete() or override.is_sweep_override():
         raise InputError(f"the override {text} must set one key to one value; write key=value, or key=[a,b] for a list")
     return override.key_or_group, override.value()

@@ -31,6 +31,7 @@ def override_recipe(config, overrides):
         # The published evaluation commands.
         (COCO, "train.init_checkpoint=/path/to/eva_coco_det.pth", "train.init_checkpoint", "/path/to/eva_coco_det.pth"),
         (COCO, "model.roi_heads.use_soft_nms=True", "model.roi_heads.use_soft_nms", True),
+        (COCO, 'train.init_checkpoint="a(1).pth"', "train.init_checkpoint", "a(1).pth"),
         (COCO, 'model.roi_heads.method="linear"', "model.roi_heads.method", "linear"),
         (COCO, "model.roi_heads.iou_threshold=0.6", "model.roi_heads.iou_threshold", 0.6),
         (COCO, "model.roi_heads.override_score_thresh=0.0", "model.roi_heads.override_score_thresh", 0.0),
@@ -100,7 +101,7 @@ def test_overrides_are_checked_in_their_order():
         ("model.roi_heads.mask_head=3", "takes a group"),
         ("model.backbone.net.window_block_indexes=3", "takes a list like [a,b], not 3"),
         ("train.max_iter", "the override train.max_iter cannot be read; write key=value"),
-        ("train.init_checkpoint=a (1).pth", "put a value with special characters in double quotes"),
+        ("train.init_checkpoint=a(1).pth", """cannot be read; quote the value: 'train.init_checkpoint="a(1).pth"'"""),
         ("train.max_iter=1,2", "must set one key to one value"),
         ("~train.max_iter", "must set one key to one value"),
         ("--resume", "put options with -- before the first key=value"),
