@@ -79,7 +79,7 @@ def _predict_image(predictor: Predictor, path: Path, target: Path, summary: Summ
 
 
 def _predict_video(predictor: Predictor, path: Path, target: Path, max_frames: int | None, summary: Summary) -> None:
-    names, interrupt = predictor.categories.names, None
+    names, stopped = predictor.categories.names, None
     with VideoReader(path) as reader:
         frames = iter(reader)
         first = next(frames)
@@ -102,12 +102,14 @@ def _predict_video(predictor: Predictor, path: Path, target: Path, max_frames: i
                     summary.num_detections += len(found)
                     progress.update()
                     frame = next(frames, None)
-            except KeyboardInterrupt as error:  # hours of work may lie behind: end both files properly first
-                interrupt = error
-            record.close("interrupted" if interrupt else reader.problem)
+            except BaseException as error:
+                if record.num_frames == 0:
+                    raise
+                stopped = error  # hours of work may lie behind: both files are ended properly first
+            record.close(f"stopped by {type(stopped).__name__}" if stopped else reader.problem)
             summary.num_frames += record.num_frames
-    if interrupt:
-        raise interrupt
+    if stopped:
+        raise stopped
     summary.num_videos += 1
     if reader.problem:
         raise InputError(f"{path}: {reader.problem}; the {record.num_frames} frames that could be read are written.")

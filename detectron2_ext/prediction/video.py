@@ -77,18 +77,23 @@ class VideoReader:
     def __iter__(self) -> Iterator[VideoFrame]:
         count, size, end = 0, None, 0.0
         for frame in self._decoded():
-            self._check_size(frame.width, frame.height)
-            image = _upright(frame)
-            if size not in (None, image.shape):
-                self.problem = f"its pictures change size at frame {count}; the frames before that are done"
+            if size not in (None, (frame.width, frame.height)):
+                self.problem = f"its pictures change size after {count} frames"
                 return
-            size = image.shape
+            size = frame.width, frame.height
+            self._check_size(*size)
+            try:
+                image = _upright(frame)
+            except (av.FFmpegError, ValueError) as error:
+                self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
+                break
             time = frame.time if frame.time is not None else count / float(self.rate)
             end = max(end, time + 1.5 / float(self.rate))
             yield VideoFrame(image, frame.pts, time)
             count += 1
         if count == 0:
-            raise InputError(f"{self.path}: no frame of this video can be decoded: replace the file or leave it out.")
+            reason = self.problem or "it has none"
+            raise InputError(f"{self.path}: no frame of this video can be read ({reason}): leave the file out.")
         # A file cut off in the middle ends without any error from the decoder.
         if self.problem is None and self.num_frames and self.num_frames > count and end < self._duration():
             self.problem = f"it ends after {count} of {self.num_frames} frames"

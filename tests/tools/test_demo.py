@@ -160,22 +160,31 @@ def test_video_record_and_picture(demo, weights, folder):
     assert [frame.shape for frame in frames] == [(120, 90, 3)] * 2
 
 
-def test_an_interrupted_video_keeps_its_frames(demo, weights, folder, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_stopped_video_keeps_its_frames(demo, weights, folder, monkeypatch, error):
     calls = []
     predict = Predictor.__call__
 
     def interrupted(self: Predictor, image: np.ndarray):
         calls.append(image)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            raise error
         return predict(self, image)
 
     monkeypatch.setattr(Predictor, "__call__", interrupted)
-    assert demo.main(command(weights, "--input", "photos/turned.mp4", "--output", "out", *OVERRIDES)) == 130
+    arguments = command(weights, "--input", "photos/turned.mp4", "--output", "out", *OVERRIDES)
+    if error is KeyboardInterrupt:
+        assert demo.main(arguments) == 130
+    else:
+        with pytest.raises(error):
+            demo.main(arguments)
     document = json.loads((folder / "out/turned.json").read_text())
-    assert (document["num_frames"], document["complete"], document["problem"]) == (2, False, "interrupted")
+    assert (document["num_frames"], document["complete"], document["problem"]) == (
+        2,
+        False,
+        f"stopped by {error.__name__}",
+    )
     assert listing(folder / "out") == ["turned.json", "turned.mp4"]
-    assert "interrupted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recursive", [False, True])

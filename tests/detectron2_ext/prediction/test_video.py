@@ -79,6 +79,20 @@ def test_a_cut_off_file_gives_its_first_frames_and_says_so(tmp_path):
     assert reader.problem  # "it ends after 35 of 60 frames", or what the decoder says of the frame that is cut
 
 
+def test_frames_of_another_size_end_the_video(tmp_path):
+    path = tmp_path / "raw.h264"
+    small = write_clip(tmp_path / "small.h264", num_frames=3).read_bytes()
+    with av.open(str(tmp_path / "large.h264"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(PICTURE.repeat(2, 0).repeat(2, 1), format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(small + (tmp_path / "large.h264").read_bytes())
+    with VideoReader(path, max_pixels=96 * 64) as reader:
+        assert [frame.image.shape for frame in reader] == [(64, 96, 3)] * 3
+    assert "change size after 3 frames" in reader.problem
+
+
 def test_damaged_frames_are_counted(tmp_path):
     whole = bytearray(write_clip(tmp_path / "whole.mp4", num_frames=60, movflags="faststart").read_bytes())
     start = whole.index(b"mdat") + len(whole) // 3
