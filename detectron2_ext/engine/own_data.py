@@ -88,7 +88,9 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
 
     leading = train if training else val
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
-    if has_mask_head and not leading.has_masks:
+    # In evaluation a mask head may still be needed to re-score boxes.
+    rescores = not training and cfg.model.roi_heads.get("maskness_thresh") is not None
+    if has_mask_head and not leading.has_masks and not rescores:
         logger.info("%s has no masks: the model is built without a mask head", leading.json_file)
         cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
         has_mask_head = False
