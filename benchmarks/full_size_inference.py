@@ -45,13 +45,11 @@ def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> 
     num_parameters = sum(p.numel() for p in predictor.model.parameters())
     print(f"{num_parameters:,} parameters built and loaded in {time.perf_counter() - start:.1f} s")
     image = read_image(image_file)
-    for name in ("first", "second"):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        found = predictor(image)
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-        size = f"{image.shape[1]}x{image.shape[0]}, long side resized to 1280"
-        times = f"{seconds:.1f} s ({cpu_seconds:.1f} s of CPU time, all threads)"
-        print(f"{name} prediction ({image_file.name}, {size}): {times}, {len(found)} detections", flush=True)
+    start, cpu_start = time.perf_counter(), time.process_time()
+    found = predictor(image)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    size = f"{image.shape[1]}x{image.shape[0]}, long side resized to 1280"
+    print(f"{image_file.name} ({size}): {len(found)} detections in {seconds:.1f} s, {cpu_seconds:.1f} s of CPU time")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"peak memory of the process, weights included: {peak / 1e9:.1f} GB (limit {LIMIT / 1e9:.0f} GB)")
     save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
