@@ -66,6 +66,15 @@ def test_label_texts_best_first(monkeypatch, fields, expected):
     assert texts == expected
 
 
+def test_labels_of_one_place_do_not_cover_each_other(monkeypatch):
+    places = []
+    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.rectangle", lambda _draw, plate, **_: places.append(plate))
+    twice = instances("pred_boxes", "pred_classes", "scores")[[0, 0]]
+    draw_instances(GREY, twice, ["cat"])
+    (_, top, _, bottom), (_, other_top, _, other_bottom) = places
+    assert bottom <= other_top or other_bottom <= top
+
+
 def test_colour_of_the_class_stays_when_the_order_changes():
     several = instances("pred_boxes", "pred_classes")
     drawn = draw_instances(GREY, several, color_by="class", labels=False)
