@@ -10,6 +10,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.utils import comm
 from evaluation_cases import CaseOptions, make_case
 from model_outputs import evaluate, model_outputs
 
@@ -238,6 +239,28 @@ def test_predictions_of_another_data_set_are_refused(register, tmp_path: Path) -
     outputs[busy]["instances"].pred_classes[:] = 80
     with pytest.raises(InputError, match="class number 80"):
         evaluate(COCOEvaluator(name), inputs, outputs)
+
+
+def test_predictions_of_all_processes_count(register, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case(10, CaseOptions(category_ids=IDS))
+    name = register(case.ground_truth, **METADATA)
+    inputs, outputs = model_outputs(case, CLASSES)
+    expected = evaluate(COCOEvaluator(name), inputs, outputs)
+    outputs = [{"instances": output["instances"]} for output in outputs]
+    for output in outputs[:4]:
+        output["instances"].remove("pred_masks")  # one process saw no mask
+
+    parts = []
+    monkeypatch.setattr(comm, "gather", lambda part, **_: parts.append(part) or [])
+    monkeypatch.setattr(comm, "is_main_process", lambda: False)
+    other = COCOEvaluator(name)
+    assert evaluate(other, inputs[:4], outputs[:4]) == {}
+
+    monkeypatch.setattr(comm, "gather", lambda part, **_: [part, *parts])
+    monkeypatch.setattr(comm, "is_main_process", lambda: True)
+    results = evaluate(COCOEvaluator(name), inputs[4:], outputs[4:])
+    assert results["bbox"] == pytest.approx(expected["bbox"], nan_ok=True)
+    assert set(results) == {"bbox", "segm"}
 
 
 def _same(one: dict, other: dict) -> bool:
