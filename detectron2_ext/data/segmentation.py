@@ -6,6 +6,7 @@ from pycocotools import mask as mask_api
 
 # A count needs at most 7 characters of 5 bits: no image has 2**35 pixels.
 _MAX_CHARACTERS = 7
+_NOT_FLAT = "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, ...]"
 
 
 def check_segmentation(
@@ -35,11 +36,15 @@ def _check_polygons(polygons: list, height: int, width: int) -> tuple[list[np.nd
             points = np.array(polygon, dtype=np.float64)
         except (TypeError, ValueError):
             points = None
-        if points is None or points.ndim != 1 or not np.isfinite(points).all():
-            return None, "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, ...]"
+        if points is None or points.ndim != 1:
+            return None, _NOT_FLAT
         if len(points) < 6 or len(points) % 2:
             continue
-        outside |= points.min() < 0 or points[0::2].max() > width or points[1::2].max() > height
+        # False for NaN as well; most polygons are decided by these three calls.
+        if not (points.min() >= 0 and points[0::2].max() <= width and points[1::2].max() <= height):
+            if not np.isfinite(points).all():
+                return None, _NOT_FLAT
+            outside = True
         kept.append(points)
     if not kept:
         return None, "has no polygon of three or more points"

@@ -65,7 +65,8 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, number):
         f"    with script_io.whole_file(Path({str(tmp_path / 'a.json')!r})) as temporary:\n"
         "        temporary.write_text('half')\n"
         "        print('writing', flush=True)\n"
-        "        time.sleep(60)\n"
+        "        for _ in range(1000):\n"  # one long sleep would miss a signal that comes just before it begins
+        "            time.sleep(0.05)\n"
         "script_io.run(main)\n"
     )
     (tmp_path / "a.json").write_text("old")
