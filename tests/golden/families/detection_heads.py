@@ -50,14 +50,18 @@ def check_selection(case: GoldenCase, settings: dict[str, Any], prefix: str, use
     )
     found, rows = found[0], rows[0]
     expected = {key: case.arrays[f"{prefix}_{key}"] for key in ("boxes", "scores", "classes", "rows")}
-    # Of two boxes without area the reference makes the score NaN under "gaussian"; ours leaves it.
+    # The reference divides by zero where two boxes without area meet, even in different classes, and so "gaussian" makes
+    # the score of the later one NaN. Ours keeps that score; it has no bearing on any other box.
     is_number = ~np.isnan(expected["scores"])
+    sides = expected["boxes"][~is_number, 2:] - expected["boxes"][~is_number, :2]
+    assert settings["method"] == "gaussian" or is_number.all()
+    assert np.all(sides.min(axis=1) == 0)
     odd = set(zip(expected["rows"][~is_number], expected["classes"][~is_number], strict=True))
     same = [i for i, pair in enumerate(zip(rows.tolist(), found.pred_classes.tolist(), strict=True)) if pair not in odd]
     assert torch.isfinite(found.scores).all()
     np.testing.assert_array_equal(rows[same], expected["rows"][is_number])
     np.testing.assert_array_equal(found.pred_classes[same], expected["classes"][is_number])
-    np.testing.assert_allclose(found.scores[same], expected["scores"][is_number], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scores[same], expected["scores"][is_number], rtol=0, atol=1e-4)
     np.testing.assert_allclose(found.pred_boxes.tensor[same], expected["boxes"][is_number], rtol=0, atol=1e-4)
 
 
