@@ -9,7 +9,7 @@ class ChannelLayerNorm(nn.Module):
     """Normalises each pixel over its channels, as Detectron2's "LN" (same parameter names, biased variance).
 
     Detectron2 writes the formula out and holds several full-size intermediates; this is one fused kernel on the
-    channels-last layout. Statistics are float32, the result has the dtype of the input.
+    channels-last layout.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
