@@ -1,9 +1,13 @@
 """The detector's backbone and the resizing of its position tables."""
 
+import re
+
 import numpy as np
 import torch
+from torch import nn
 
 from detectron2_ext.modeling.vit import ViT
+from eva_backbone.layer_norm import LayerNorm
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import resize_rel_pos
 from eva_backbone.windows import merge_windows, partition_windows
@@ -20,10 +24,19 @@ def assert_close(actual: torch.Tensor, expected: np.ndarray) -> None:
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=TOLERANCE * scale)
 
 
+def set_norm_eps(model: nn.Module, norm_layer: str) -> None:
+    """Follow a spec like "torch.nn.LayerNorm eps=1e-06"; ours is 1e-6 unless it says otherwise."""
+    eps = re.search(r"eps=([\d.e+-]+)", norm_layer)
+    for module in model.modules():
+        if eps and isinstance(module, LayerNorm):
+            module.eps = float(eps[1])
+
+
 @family("vit")
 def check_backbone(case: GoldenCase) -> None:
     spec = case.spec
     model = fill_model(ViT(**spec["constructor"]), spec, case.arrays["sd_abs_sums"])
+    set_norm_eps(model, spec.get("norm_layer", ""))
     model.train(spec["mode"] == "train")
     pixels = draw_normal(spec["input_seed"], spec["input_shape"], spec["input_scale"])
     needs_gradient = "cotangent_seed" in spec
