@@ -16,6 +16,7 @@ import platform
 import shutil
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,11 +65,14 @@ def run(output: Path, iterations: int | None = None) -> None:
         raise InputError(f"--iterations {iterations} trains nothing; give 1 or more")
     _clear(output)
     start_log(str(output))
+    # Notes of PyTorch to Detectron2's authors would bury the log.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|torch\.")
     logger.info("Cutting the microscope frames into tiles")
     heldout_json, heldout_images = write_split(output / "data", HELDOUT)
 
-    overrides = [f"train.output_dir={output}"] + ([f"train.max_iter={iterations}"] if iterations else [])
-    cfg = load_config(str(Path(__file__).parents[1] / CONFIG), overrides)
+    cfg = load_config(str(Path(__file__).parents[1] / CONFIG))
+    cfg.train.output_dir = str(output)
+    cfg.train.max_iter = iterations or cfg.train.max_iter
     register_splits(output / "data")
     nuclei_data = register_nucleus_image(output / "data")
     LazyConfig.save(cfg, str(output / "config.yaml"))
@@ -96,6 +100,8 @@ def run(output: Path, iterations: int | None = None) -> None:
 
 
 def _clear(output: Path) -> None:
+    if output.is_file():
+        raise InputError(f"--output {output} is a file; name a folder")
     old = [path for pattern in OUTPUTS for path in output.glob(pattern)]
     if old:
         print(f"{output} holds an earlier run, which is replaced.")

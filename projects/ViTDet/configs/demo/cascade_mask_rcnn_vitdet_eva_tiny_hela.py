@@ -14,7 +14,7 @@ from ..common.models.cascade_mask_rcnn_vitdet_eva import model
 from ..common.optim import optimizer
 from ..common.train import train
 
-# Tiles of 96 pixels are enlarged twice: a nucleus is then some 56 pixels wide, between three and four patches.
+# Tiles of 96 pixels are enlarged twice: a nucleus is then some 56 pixels wide, seven patches of 8 pixels.
 SIDE, CHANNELS, FEATURES = 192, 64, 256
 
 register_splits()
@@ -42,23 +42,24 @@ dataloader.test.mapper.augmentations = [L(T.Resize)(shape=(SIDE, SIDE))]
 dataloader.test.batch_size = 8
 dataloader.test.num_workers = 0
 
-model.backbone.update(out_channels=CHANNELS, scale_factors=(4.0, 2.0, 1.0), top_block=None, square_pad=SIDE)
+model.backbone.update(out_channels=CHANNELS, scale_factors=(2.0, 1.0, 0.5), top_block=None, square_pad=SIDE)
 model.backbone.net.update(
     img_size=SIDE,
+    patch_size=8,
     pretrain_img_size=SIDE,
     embed_dim=128,
     depth=4,
     num_heads=4,
     mlp_ratio=4.0,
     drop_path_rate=0.0,
-    window_size=6,
+    window_size=12,
     window_block_indexes=[0, 2],
     freeze_patch_embed=False,
     use_act_checkpoint=False,
 )
 # One grey channel three times, its statistics over the training tiles.
-model.pixel_mean = [60.0, 60.0, 60.0]
-model.pixel_std = [55.0, 55.0, 55.0]
+model.pixel_mean = [50.0, 50.0, 50.0]
+model.pixel_std = [45.0, 45.0, 45.0]
 
 _rpn = model.proposal_generator
 _rpn.in_features = ["p2", "p3", "p4"]
@@ -66,7 +67,7 @@ _rpn.head.update(in_channels=CHANNELS, conv_dims=[-1])
 _rpn.anchor_generator.update(sizes=[[24], [48], [80]], strides=[4, 8, 16], offset=0.5)
 _rpn.batch_size_per_image = 64
 _rpn.pre_nms_topk = (400, 400)
-_rpn.post_nms_topk = (100, 200)
+_rpn.post_nms_topk = (100, 100)
 
 _heads = model.roi_heads
 _heads.num_classes = 1
@@ -77,7 +78,7 @@ _heads.box_pooler = L(ROIPooler)(output_size=7, scales=(1 / 4,), sampling_ratio=
 _heads.mask_pooler = L(ROIPooler)(output_size=14, scales=(1 / 4,), sampling_ratio=1, pooler_type="ROIAlignV2")
 for _box_head in _heads.box_heads:
     _box_head.update(
-        input_shape=ShapeSpec(channels=CHANNELS, height=7, width=7), conv_dims=[CHANNELS] * 2, fc_dims=[FEATURES]
+        input_shape=ShapeSpec(channels=CHANNELS, height=7, width=7), conv_dims=[], fc_dims=[FEATURES, FEATURES]
     )
 for _predictor in _heads.box_predictors:
     _predictor.update(input_shape=ShapeSpec(channels=FEATURES), test_score_thresh=0.01)
