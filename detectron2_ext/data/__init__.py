@@ -1,3 +1,4 @@
+"""Own COCO-format data, the mappers, looking up data sets; importing this registers the built-in data sets."""
 
 from .builtin import dataset_root, register_builtin_datasets
 from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
