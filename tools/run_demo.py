@@ -84,9 +84,9 @@ def run(output: Path, iterations: int | None = None) -> None:
     # Training ends with an evaluation, whose numbers are in results.json.
     heldout_results = json.loads((output / "results.json").read_text(encoding="utf-8"))
     results = {HELDOUT_NAME: heldout_results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), model)}
-    pairs = _pictures(heldout_json, heldout_images, output / "inference", num_details=6)
+    pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
     nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
-    pairs += _pictures(*nuclei, output / "out_of_domain/inference", num_details=0)
+    pairs += _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0)
     page = write_report(
         output,
         title="A small EVA detector on HeLa nuclei",
@@ -117,7 +117,7 @@ def _on_nuclei(cfg: DictConfig) -> DictConfig:
     return other
 
 
-def _pictures(json_file: Path, image_root: Path, inference: Path, num_details: int) -> list[PicturePair]:
+def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> list[PicturePair]:
     """The tiles of the first image put together again, then some single tiles spread over the set."""
     truth = json.loads(json_file.read_text(encoding="utf-8"))
     images, counts = truth["images"], Counter(record["image_id"] for record in truth["annotations"])
@@ -127,7 +127,7 @@ def _pictures(json_file: Path, image_root: Path, inference: Path, num_details: i
     columns = sum(image["file_name"].startswith(f"{image_name}_{top}_") for image in images)
     tiles = picture_pairs(json_file, image_root, predictions, first, enlarge=2)
     whole = PicturePair(
-        f"{image_root.name}, image {image_name}, tile by tile; predictions with a score of 0.5 and more",
+        f"{name}: the first image, tile by tile; predictions with a score of 0.5 and more",
         mosaic([tile.ground_truth for tile in tiles], columns),
         mosaic([tile.prediction for tile in tiles], columns),
         wide=True,

@@ -12,6 +12,8 @@ from eva_backbone.errors import InputError
 
 Series = dict[int, float]  # iteration -> value
 
+TASK_NAMES = {"bbox": "boxes", "segm": "masks"}
+
 
 @dataclass(frozen=True)
 class TrainingCurves:
@@ -56,8 +58,8 @@ def plot_losses(losses: dict[str, Series]) -> str:
     """SVG of the total loss and its parts; stages of a cascade are summed into one line ("loss_cls")."""
     figure, axes = _figure("Training loss")
     for name, series in _sum_stages(losses).items():
-        total = name == "total_loss"
-        axes.plot(list(series), list(series.values()), label=name, linewidth=2.2 if total else 1.2, zorder=3 - total)
+        width, marker = (2.2 if name == "total_loss" else 1.2), ("." if len(series) < 5 else None)
+        axes.plot(list(series), list(series.values()), label=name, linewidth=width, marker=marker)
     axes.set_ylim(bottom=0)
     return _svg(figure, axes)
 
@@ -66,9 +68,10 @@ def plot_ap(ap: dict[str, Series]) -> str:
     """SVG of AP and AP50 over the iterations, for every task ("bbox", "segm")."""
     figure, axes = _figure("AP on held-out images, percent")
     for name, series in sorted(ap.items()):
-        metric = name.split("/")[-1]
+        task, metric = name.rsplit("/", 1)
         if metric in ("AP", "AP50"):
-            axes.plot(list(series), list(series.values()), "o-" if metric == "AP" else "o--", label=name, markersize=4)
+            label, style = f"{TASK_NAMES.get(task, task)}, {metric}", "o-" if metric == "AP" else "o--"
+            axes.plot(list(series), list(series.values()), style, label=label, markersize=4)
     axes.set_ylim(0, 100)
     return _svg(figure, axes)
 
@@ -95,6 +98,7 @@ def _figure(title: str) -> tuple[Figure, object]:
 
 
 def _svg(figure: Figure, axes: object) -> str:
+    axes.set_xlim(left=0)
     axes.legend(frameon=False, fontsize=9)
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})

@@ -12,12 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from .curves import plot_ap, plot_losses, read_curves
+from .curves import TASK_NAMES, plot_ap, plot_losses, read_curves
 from .pictures import PicturePair
 
 Results = Mapping[str, Mapping[str, float]]  # {"bbox": {"AP": 78.1, ...}, "segm": {...}}, percent
-
-TASK_NAMES = {"bbox": "boxes", "segm": "masks"}
 
 
 def write_report(
