@@ -13,6 +13,7 @@ from eva_backbone.errors import InputError
 
 _EXIF_ORIENTATION = 274
 _TURNED_BY_90 = (5, 6, 7, 8)
+_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow clips these to nearly white when it converts
 
 
 def read_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -24,7 +25,7 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
 
     Raises:
         InputError: no such file, not a regular file, not an image, truncated, larger than Pillow's limit against
-            decompression bombs, or of another size.
+            decompression bombs, of more than 8 bits a channel, or of another size.
     """
     path = PathManager.get_local_path(file_name)
     try:
@@ -36,6 +37,11 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as header:
                 _check_size(file_name, header, size)
+                if header.mode in _WIDE_MODES:
+                    raise InputError(
+                        f"{file_name}: more than 8 bits a channel ({header.mode}), whose black and white are unknown; "
+                        "convert the image to 8 bits first."
+                    )
             return detection_utils.read_image(path, format=image_format)
     except (InputError, MemoryError):
         raise

@@ -175,9 +175,13 @@ _BAD_IMAGES = [
     (lambda path: path.write_text("<html>404</html>"), "not a readable image"),
     (_bomb, r"more than \d+ pixels; give a smaller image"),
     (_pipe, "not a regular file; give an image file"),
+    (
+        lambda path: Image.fromarray(np.full((HEIGHT, WIDTH), 4000, np.uint16)).save(path),
+        r"more than 8 bits a channel \(I;16\)",
+    ),
     (lambda path: noise_image(HEIGHT, WIDTH + 1).save(path), "the image is 65x48 pixels, its annotation says 64x48"),
 ]
-_BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "other size"]
+_BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "16 bits", "other size"]
 
 
 @pytest.mark.parametrize(("damage", "fragment"), _BAD_IMAGES, ids=_BAD_IMAGE_IDS)
