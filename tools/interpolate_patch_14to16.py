@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detectron2_ext.checkpoint import WRAPPERS, atomic_write, read_file, select_weights
+from detectron2_ext.atomic import atomic_write
+from detectron2_ext.checkpoint import WRAPPERS, read_file, select_weights
 from eva_backbone.errors import InputError
 from eva_backbone.patch_resize import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed, square_grid

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from .atomic import atomic_write
 from .files import WRAPPERS, read_file, read_weights, select_weights
 from .loading import build_and_load, load_checkpoint
 from .report import LoadReport, ShapeChange
@@ -12,7 +11,6 @@ __all__ = [
     "Checkpointer",
     "LoadReport",
     "ShapeChange",
-    "atomic_write",
     "build_and_load",
     "load_checkpoint",
     "read_file",

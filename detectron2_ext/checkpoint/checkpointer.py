@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
+from detectron2_ext.atomic import atomic_write
 from eva_backbone.errors import InputError
 
-from .atomic import atomic_write
 from .files import read_file, select_weights
 from .loading import assign_weights
 

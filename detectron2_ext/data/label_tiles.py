@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from detectron2_ext.atomic import atomic_path
+
 NUCLEUS = {"id": 1, "name": "nucleus"}
 
 
@@ -72,7 +74,6 @@ def write_coco_tiles(tiles: Iterable[LabelledImage], json_file: Path, image_root
         images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         for annotation in label_annotations(tile.labels, min_area):
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
-    partial = json_file.with_suffix(".partial")
-    partial.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [NUCLEUS]}))
-    partial.replace(json_file)
+    with atomic_path(json_file) as partial:
+        partial.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [NUCLEUS]}))
     return len(annotations)

@@ -11,6 +11,8 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
+from detectron2_ext.atomic import atomic_path
+
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Run `model` over `dataloader.test` and score it with `dataloader.evaluator`.
@@ -28,5 +30,6 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     numbers = {
         task: {k: v if math.isfinite(v) else None for k, v in metrics.items()} for task, metrics in results.items()
     }
-    Path(cfg.train.output_dir, "results.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
+    with atomic_path(Path(cfg.train.output_dir, "results.json")) as partial:
+        partial.write_text(json.dumps(numbers, indent=2), encoding="utf-8")
     return results

@@ -1,15 +1,12 @@
-"""Pictures from files nobody vouches for, and finished files that appear under their name only when complete."""
+"""Pictures from files nobody vouches for."""
 
-import contextlib
-import os
-import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
 # Named, because Pillow would otherwise also try formats that start other programs (EPS) or are read far too leniently.
@@ -53,30 +50,5 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def save_image(image: np.ndarray, path: str | Path) -> None:
     """Write [H, W, 3] uint8 RGB as a JPEG without colour subsampling, so that thin coloured outlines stay crisp."""
-    with finished_file(path) as partial:
+    with atomic_path(path) as partial:
         Image.fromarray(image).save(partial, format="JPEG", quality=92, subsampling=0)
-
-
-@contextlib.contextmanager
-def finished_file(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends, and is deleted if it raises.
-
-    A link or an older result at ``path`` is replaced, never written through.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=f".partial{path.suffix}")
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp's files are private
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

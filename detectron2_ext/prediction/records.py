@@ -8,8 +8,9 @@ from typing import Any
 
 from detectron2.structures import BoxMode, Instances
 
+from detectron2_ext.atomic import atomic_path
+
 from .categories import Categories
-from .images import finished_file
 
 BOX_FORMAT = "[x, y, width, height] in pixels of the displayed picture, from its top left corner"
 
@@ -47,7 +48,7 @@ def save_image_record(path: Path, source: Path, instances: Instances, categories
     height, width = instances.image_size
     document = {"image": str(source), "width": width, "height": height, **_conventions(threshold)}
     document["detections"] = detection_records(instances, categories)
-    with finished_file(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(_dumps(document) + "\n", encoding="utf-8")
 
 
@@ -80,7 +81,7 @@ class VideoRecord:
 @contextmanager
 def video_record(path: Path, *args: Any) -> Iterator[VideoRecord]:
     """A :class:`VideoRecord` (with its remaining arguments) at ``path``, which appears when the block ends."""
-    with finished_file(path) as partial, partial.open("w", encoding="utf-8") as stream:
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as stream:
         yield VideoRecord(stream, *args)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
 from .drawing import draw_instances
-from .images import finished_file, read_image, save_image
+from .images import read_image, save_image
 from .inputs import Input
 from .predictor import Predictor
 from .records import save_image_record, video_record
@@ -89,7 +90,7 @@ def _predict_video(predictor: Predictor, path: Path, target: Path, max_frames: i
         details = (path, width, height, predictor.score_threshold, predictor.categories)
         with (
             progress,
-            finished_file(_with_suffix(target, ".mp4")) as partial,
+            atomic_path(_with_suffix(target, ".mp4")) as partial,
             VideoWriter(partial, width, height, reader.rate, reader.time_base) as writer,
             video_record(_with_suffix(target, ".json"), *details) as record,
         ):

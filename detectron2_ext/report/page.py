@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+
+from detectron2_ext.atomic import atomic_path
 
 from .curves import TASK_NAMES, plot_ap, plot_losses, read_curves
 from .pictures import PicturePair
@@ -56,9 +57,8 @@ def write_report(
         command=command,
     )
     page = output_dir / "index.html"
-    partial = page.with_suffix(".partial")
-    partial.write_text(html, encoding="utf-8")
-    os.replace(partial, page)
+    with atomic_path(page) as partial:
+        partial.write_text(html, encoding="utf-8")
     return page
 
 

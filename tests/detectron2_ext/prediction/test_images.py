@@ -1,16 +1,14 @@
 """Pictures from good and broken files; files that appear only when complete."""
 
-import contextlib
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from detectron2_ext.prediction.images import finished_file, read_image, save_image
+from detectron2_ext.prediction.images import read_image, save_image
 from eva_backbone.errors import InputError
 
 # Four colours, one a corner: top left, top right, bottom left, bottom right.
@@ -89,28 +87,3 @@ def test_saved_picture_keeps_thin_coloured_lines(tmp_path):
     save_image(picture, tmp_path / "new" / "folder" / "out.jpg")
     saved = read_image(tmp_path / "new" / "folder" / "out.jpg")
     assert np.abs(saved.astype(int) - picture).max() < 30
-
-
-def test_a_file_appears_only_when_complete(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text("old")
-    with contextlib.suppress(RuntimeError), finished_file(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    with finished_file(path) as partial:
-        partial.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_link_is_replaced_not_written_through(tmp_path: Path):
-    original = tmp_path / "original.json"
-    original.write_text("precious")
-    link = tmp_path / "link.json"
-    link.symlink_to(original)
-    with finished_file(link) as partial:
-        partial.write_text("result")
-    assert original.read_text() == "precious"
-    assert link.read_text() == "result"

@@ -1,0 +1,39 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+from pathlib import Path
+
+from detectron2_ext.atomic import atomic_path, atomic_write
+
+
+def test_a_file_appears_only_when_complete(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with contextlib.suppress(RuntimeError), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with atomic_path(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_not_written_through(tmp_path: Path):
+    original = tmp_path / "original.json"
+    original.write_text("precious")
+    link = tmp_path / "link.json"
+    link.symlink_to(original)
+    with atomic_path(link) as partial:
+        partial.write_text("result")
+    assert original.read_text() == "precious"
+    assert link.read_text() == "result"
+
+
+def test_open_file_in_a_new_folder(tmp_path: Path):
+    path = tmp_path / "new" / "weights.pth"
+    with atomic_write(path) as file:
+        file.write(b"content")
+        assert not path.exists()
+    assert path.read_bytes() == b"content"
