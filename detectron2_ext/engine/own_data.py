@@ -10,6 +10,7 @@ from pathlib import Path
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from detectron2_ext.atomic import atomic_path
 from detectron2_ext.data import CocoJsonSummary, register_coco_json
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
@@ -82,8 +83,8 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or val).items()]
     if comm.is_main_process():
         content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
-        file = Path(cfg.train.output_dir, "categories.json")
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
+            file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 
     leading = train if training else val
