@@ -1,8 +1,9 @@
 """Soft-NMS over all pairs of 1,000 boxes and 80 classes against torchvision's hard `batched_nms` on the same pairs.
 
 Boxes: scattered evenly, or in 40 clusters as a cascade leaves them. Scores: uniform (nothing is dropped by min_score),
-or as of a softmax in which the background leads. "own boxes" gives every class boxes of its own, as class-specific
-regression does. On a busy machine use --threads 1: the threads of hard NMS wait for one another very often.
+or as of a softmax in which the background leads. Pairs are listed box by box as the heads do it; "by class", class by
+class; "own boxes" gives every class boxes of its own, as class-specific regression does. On a busy machine use
+--threads 1: the threads of hard NMS wait for one another very often.
 
     python -m benchmarks.soft_nms [--rounds 7] [--threads 2]
 """
@@ -67,6 +68,10 @@ def main() -> None:
                 contenders[method] = lambda b=boxes, s=scores, c=classes, m=method: batched_soft_nms(
                     b, s, c, method=m, iou_threshold=0.6
                 )
+            order = classes.argsort(stable=True)
+            contenders["linear, by class"] = lambda b=boxes[order], s=scores[order], c=classes[order]: batched_soft_nms(
+                b, s, c, iou_threshold=0.6
+            )
             contenders["linear, own boxes"] = lambda b=own, s=scores, c=classes: batched_soft_nms(
                 b, s, c, iou_threshold=0.6
             )

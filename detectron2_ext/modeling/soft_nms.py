@@ -68,15 +68,14 @@ def _group(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, SharedBoxes | OwnBoxes]]:
     """Lay candidates out in matrices with a row per class: their scores, their indices (-1: empty), their factors."""
     _, row, sizes = np.unique(classes, return_inverse=True, return_counts=True)
-    # Candidates listed box by box, classes rising (nonzero() of a score matrix), need only a table of those boxes.
-    starts = np.flatnonzero((boxes[1:] != boxes[:-1]).any(axis=1) | (row[1:] <= row[:-1])) + 1
-    starts = np.concatenate([[0], starts])
-    if len(starts) <= _MAX_TABLE_BOXES and len(sizes) * len(starts) <= 4 * len(scores):
-        column = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(scores)))
-        index = _fill(row, column, (len(sizes), len(starts)))
-        yield np.where(index >= 0, scores[index], np.float32(-1)), index, SharedBoxes(rule, boxes[starts])
-        return
     by_class = np.argsort(row, kind="stable")
+    for column, table_boxes in _shared_columns(boxes, row):
+        few = len(table_boxes) <= _MAX_TABLE_BOXES and len(sizes) * len(table_boxes) <= 4 * len(scores)
+        rising = (np.diff(column[by_class]) > 0) | (np.diff(row[by_class]) > 0)
+        if few and rising.all():  # each box once in a class, and in the order of the candidates, which decides ties
+            index = _fill(row, column, (len(sizes), len(table_boxes)))
+            yield _scores_of(index, scores), index, SharedBoxes(rule, table_boxes)
+            return
     column = np.empty_like(row)
     column[by_class] = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     octave = np.ceil(np.log2(sizes)).astype(int)  # classes of like size together, so a matrix is never half empty
@@ -85,7 +84,22 @@ def _group(
         chosen = np.flatnonzero(octave[row] == size)
         index = _fill(np.searchsorted(members, row[chosen]), column[chosen], (len(members), sizes[members].max()))
         index = np.where(index >= 0, chosen[index], -1)
-        yield np.where(index >= 0, scores[index], np.float32(-1)), index, OwnBoxes(rule, boxes[index])
+        yield _scores_of(index, scores), index, OwnBoxes(rule, boxes[index])
+
+
+def _shared_columns(boxes: np.ndarray, row: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Guesses of which candidates have the same box: the place of each in a list of boxes [N], and that list [U, 4]."""
+    # Listed box by box, classes rising, as nonzero() of a score matrix does: equal neighbours.
+    starts = np.flatnonzero((boxes[1:] != boxes[:-1]).any(axis=1) | (row[1:] <= row[:-1])) + 1
+    starts = np.concatenate([[0], starts])
+    yield np.repeat(np.arange(len(starts)), np.diff(starts, append=len(boxes))), boxes[starts]
+    # In any other order: equal keys, if boxes of one key are indeed equal.
+    halves = boxes.view(np.uint64)
+    key = halves[:, 0] * np.uint64(0x9E3779B97F4A7C15) + (halves[:, 1] ^ (halves[:, 1] >> np.uint64(29)))
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    if np.array_equal(boxes[first][place], boxes):
+        by_appearance = np.argsort(first)
+        yield np.argsort(by_appearance)[place], boxes[first[by_appearance]]
 
 
 def _fill(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -94,27 +108,39 @@ def _fill(row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.nda
     return index
 
 
+def _scores_of(index: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return np.where(index >= 0, scores[index], np.float32(-1))
+
+
 def _emit(
     state: np.ndarray, index: np.ndarray, decay: SharedBoxes | OwnBoxes, *, min_score: float, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run the rounds: in each, every class emits its best box. Returns candidate indices and scores at emission."""
-    emitted = np.full_like(state, -1)
-    out_row, factors = np.arange(len(state)), np.empty_like(state)
-    for _ in range(min(limit, state.shape[1])):
+    emitted_index, emitted_score = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    factors = np.empty_like(state)
+    for done in range(min(limit, state.shape[1])):
         pick = state.argmax(axis=1)
         best = np.take_along_axis(state, pick[:, None], axis=1)[:, 0]
         live = best >= max(min_score, 0)
         if not live.all():  # classes that have finished leave
-            state, out_row, pick, best = state[live], out_row[live], pick[live], best[live]
+            state, index, pick, best = state[live], index[live], pick[live], best[live]
             factors = np.empty_like(state)
             decay.keep_classes(live)
             if len(state) == 0:
                 break
-        emitted[out_row, pick] = best
+        place = np.arange(len(pick)), pick
+        emitted_index.append(index[place])
+        emitted_score.append(best)
         decay.factors(pick, out=factors)
         np.multiply(state, factors, out=state)
-        state[np.arange(len(pick)), pick] = -1
+        state[place], index[place] = -1, -1
         if min_score <= 0:  # an emitted box times factor 0 would be a live box of score 0
-            state[(emitted[out_row] >= 0) | (index[out_row] < 0)] = -1
-    found = emitted >= 0
-    return index[found], emitted[found]
+            state[index < 0] = -1
+        if done % 32 == 31 and isinstance(decay, OwnBoxes):  # what is dead costs time
+            width = np.count_nonzero(state >= max(min_score, 0), axis=1).max()
+            if width < 0.8 * state.shape[1]:
+                columns = np.argsort(state < max(min_score, 0), axis=1, kind="stable")[:, :width]
+                state, index = (np.take_along_axis(x, columns, axis=1) for x in (state, index))
+                factors = np.empty_like(state)
+                decay.keep_boxes(columns)
+    return np.concatenate(emitted_index), np.concatenate(emitted_score)

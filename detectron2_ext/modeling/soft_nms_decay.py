@@ -30,13 +30,21 @@ class DecayRule:
         return np.where(overlapping, np.float32(0) if self.method == "naive" else 1 - iou, np.float32(1))
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of broadcast boxes [4, ...] and [4, ...]; 0 where neither has an area."""
-    width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
-    height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
-    inter = np.maximum(width, 0) * np.maximum(height, 0)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+def _iou(a: np.ndarray, b: np.ndarray, area_b: np.ndarray) -> np.ndarray:
+    """IoU of broadcast boxes [4, ...] and [4, ...], given the areas of the latter; 0 where neither has an area."""
+    width = np.minimum(a[2], b[2])
+    width -= np.maximum(a[0], b[0])
+    height = np.minimum(a[3], b[3])
+    height -= np.maximum(a[1], b[1])
+    inter = np.maximum(width, 0, out=width)
+    inter *= np.maximum(height, 0, out=height)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + area_b
+    union -= inter
+    return np.divide(inter, np.maximum(union, np.finfo(np.float32).tiny, out=union), out=inter)
+
+
+def _areas(corners: np.ndarray) -> np.ndarray:
+    return (corners[2] - corners[0]) * (corners[3] - corners[1])
 
 
 class SharedBoxes:
@@ -44,10 +52,11 @@ class SharedBoxes:
 
     def __init__(self, rule: DecayRule, boxes: np.ndarray) -> None:
         corners = np.ascontiguousarray(boxes.T)
+        areas = _areas(corners)
         self.table = np.empty((len(boxes), len(boxes)), np.float32)
         for start in range(0, len(boxes), 64):  # strips that stay in the cache
             strip = slice(start, start + 64)
-            self.table[strip] = rule.factor(_iou(corners[:, strip, None], corners[:, None]))
+            self.table[strip] = rule.factor(_iou(corners[:, strip, None], corners[:, None], areas))
 
     def factors(self, pick: np.ndarray, out: np.ndarray) -> None:
         """out[c] = factors of all boxes with respect to box pick[c]; pick is [C], out [C, U]."""
@@ -63,11 +72,17 @@ class OwnBoxes:
     def __init__(self, rule: DecayRule, boxes: np.ndarray) -> None:
         self.rule = rule
         self.corners = np.ascontiguousarray(boxes.transpose(2, 0, 1))
+        self.areas = _areas(self.corners)
 
     def factors(self, pick: np.ndarray, out: np.ndarray) -> None:
         """out[c] = factors of the boxes of class c with respect to its box pick[c]; pick is [C], out [C, n]."""
         emitted = self.corners[:, np.arange(len(pick)), pick]
-        np.copyto(out, self.rule.factor(_iou(emitted[..., None], self.corners)))
+        np.copyto(out, self.rule.factor(_iou(emitted[..., None], self.corners, self.areas)))
 
     def keep_classes(self, mask: np.ndarray) -> None:
-        self.corners = np.ascontiguousarray(self.corners[:, mask])
+        self.corners, self.areas = np.ascontiguousarray(self.corners[:, mask]), self.areas[mask]
+
+    def keep_boxes(self, columns: np.ndarray) -> None:
+        """Of each class keep only the boxes `columns`, [C, m]."""
+        self.corners = np.take_along_axis(self.corners, columns[None], axis=2)
+        self.areas = np.take_along_axis(self.areas, columns, axis=1)

@@ -51,6 +51,16 @@ def separate(count: int, num_classes: int):
     return random_boxes(count), torch.rand(count), torch.randint(num_classes, (count,))
 
 
+def shuffled(boxes, scores, classes):
+    order = torch.randperm(len(boxes))
+    return boxes[order], scores[order], classes[order]
+
+
+def class_by_class(boxes, scores, classes):
+    order = classes.argsort(stable=True)
+    return boxes[order], scores[order], classes[order]
+
+
 def with_ties(boxes, scores, classes):
     return boxes, (scores * 8).ceil() / 8, classes
 
@@ -66,7 +76,10 @@ CASES = {
     "all pairs": lambda: shared(30, 4),
     "some pairs": lambda: shared(30, 4, share=0.6),
     "few pairs": lambda: shared(30, 20, share=0.05),
-    "own boxes": lambda: separate(100, 3),
+    "pairs class by class": lambda: class_by_class(*shared(30, 4)),
+    "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 4, share=0.7))),
+    "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 4))),
+    "own boxes": lambda: separate(240, 3),
     "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
     "one class": lambda: separate(50, 1),
     "ties in pairs": lambda: with_ties(*shared(20, 4)),
