@@ -56,15 +56,16 @@ def test_written_masks_are_the_labels(tmp_path):
     assert Image.open(dicts[0]["file_name"]).size == (10, 10)
 
 
-def test_stretching_maps_the_percentiles_to_black_and_white():
+def test_stretching_maps_background_to_black_and_bright_nuclei_to_white():
     counts = np.full((100, 100), 33000, np.uint16)
+    counts[80:] = 32990  # darker than the median
     counts[:10] = 34000
     counts[50, 50] = 36000
+    counts[20:30] = 33250
     stretched = stretch_intensity(counts)
     assert stretched.dtype == np.uint8
-    assert (stretched[0, 0], stretched[50, 50], stretched[99, 99]) == (255, 255, 0)
-    counts[20:40] = 33250
-    assert stretch_intensity(counts)[30, 0] == 128  # a quarter of the range, after the square root
+    assert (stretched[0, 0], stretched[50, 50], stretched[60, 0], stretched[90, 0]) == (255, 255, 0, 0)
+    assert stretched[25, 0] == round(255 * 0.25**0.7)
 
 
 def test_a_constant_image_is_black():

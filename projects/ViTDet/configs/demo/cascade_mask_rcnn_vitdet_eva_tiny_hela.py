@@ -32,6 +32,7 @@ dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True, vertical=False),
     L(T.RandomFlip)(horizontal=False, vertical=True),
     L(T.RandomRotation)(angle=[0, 90], expand=False, sample_style="choice"),
+    L(T.RandomBrightness)(intensity_min=0.6, intensity_max=1.2),
     L(T.Resize)(shape=(SIDE, SIDE)),
 ]
 dataloader.train.mapper.instance_mask_format = "bitmask"
@@ -58,8 +59,8 @@ model.backbone.net.update(
     use_act_checkpoint=False,
 )
 # One grey channel three times, its statistics over the training tiles.
-model.pixel_mean = [50.0, 50.0, 50.0]
-model.pixel_std = [45.0, 45.0, 45.0]
+model.pixel_mean = [26.0, 26.0, 26.0]
+model.pixel_std = [56.0, 56.0, 56.0]
 
 _rpn = model.proposal_generator
 _rpn.in_features = ["p2", "p3", "p4"]
@@ -73,7 +74,7 @@ _heads = model.roi_heads
 _heads.num_classes = 1
 # Nuclei touch: neighbours that overlap lose score but stay. No tile has more than ten.
 _heads.update(use_soft_nms=True, method="linear", iou_threshold=0.5, soft_nms_topk=20)
-_heads.batch_size_per_image = 32
+_heads.batch_size_per_image = 24
 # Regions of nucleus size belong to the finest level only. One sample per bin: bins are about two feature pixels wide.
 _heads.box_in_features = _heads.mask_in_features = ["p2"]
 _heads.box_pooler = L(ROIPooler)(output_size=7, scales=(1 / 4,), sampling_ratio=1, pooler_type="ROIAlignV2")
