@@ -65,6 +65,16 @@ def with_ties(boxes, scores, classes):
     return boxes, (scores * 8).ceil() / 8, classes
 
 
+def twice_in_a_class(count: int, num_classes: int):
+    boxes = random_boxes(count).repeat(2 * num_classes, 1)
+    return boxes, torch.rand(len(boxes)), torch.arange(num_classes).repeat_interleave(2 * count)
+
+
+def orders_that_differ(count: int):
+    boxes = random_boxes(count)
+    return torch.cat([boxes, boxes.flip(0)]), torch.rand(2 * count), torch.arange(2).repeat_interleave(count)
+
+
 def with_degenerate(boxes, scores, classes):
     boxes = boxes.clone()
     boxes[::5, 2] = boxes[::5, 0]
@@ -79,6 +89,8 @@ CASES = {
     "pairs class by class": lambda: class_by_class(*shared(30, 4)),
     "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 4, share=0.7))),
     "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 4))),
+    "one box twice in a class": lambda: twice_in_a_class(15, 3),
+    "ties in classes of opposite order": lambda: with_ties(*orders_that_differ(40)),
     "own boxes": lambda: separate(240, 3),
     "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
     "one class": lambda: separate(50, 1),
