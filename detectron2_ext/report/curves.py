@@ -87,7 +87,7 @@ def _sum_stages(losses: dict[str, Series]) -> dict[str, Series]:
 
 def _figure(title: str) -> tuple[Figure, object]:
     figure = Figure(
-        figsize=(6.4, 3.6), layout="constrained"
+        figsize=(6.4, 4.0), layout="constrained"
     )  # no pyplot: nothing is kept open, no display is asked for
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
@@ -99,7 +99,7 @@ def _figure(title: str) -> tuple[Figure, object]:
 
 def _svg(figure: Figure, axes: object) -> str:
     axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
