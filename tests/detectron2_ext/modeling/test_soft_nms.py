@@ -70,9 +70,10 @@ def twice_in_a_class(count: int, num_classes: int):
     return boxes, torch.rand(len(boxes)), torch.arange(num_classes).repeat_interleave(2 * count)
 
 
-def orders_that_differ(count: int):
+def orders_that_differ(count: int, num_classes: int):
     boxes = random_boxes(count)
-    return torch.cat([boxes, boxes.flip(0)]), torch.rand(2 * count), torch.arange(2).repeat_interleave(count)
+    boxes = torch.cat([boxes.flip(0) if i % 2 else boxes for i in range(num_classes)])
+    return boxes, torch.rand(len(boxes)), torch.arange(num_classes).repeat_interleave(count)
 
 
 def with_degenerate(boxes, scores, classes):
@@ -86,11 +87,11 @@ CASES = {
     "all pairs": lambda: shared(30, 4),
     "some pairs": lambda: shared(30, 4, share=0.6),
     "few pairs": lambda: shared(30, 20, share=0.05),
-    "pairs class by class": lambda: class_by_class(*shared(30, 4)),
-    "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 4, share=0.7))),
-    "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 4))),
-    "one box twice in a class": lambda: twice_in_a_class(15, 3),
-    "ties in classes of opposite order": lambda: with_ties(*orders_that_differ(40)),
+    "pairs class by class": lambda: class_by_class(*shared(30, 6)),
+    "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 6, share=0.7))),
+    "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 6))),
+    "one box twice in a class": lambda: twice_in_a_class(15, 6),
+    "ties in classes of opposite order": lambda: with_ties(*orders_that_differ(20, 6)),
     "own boxes": lambda: separate(240, 3),
     "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
     "one class": lambda: separate(50, 1),
