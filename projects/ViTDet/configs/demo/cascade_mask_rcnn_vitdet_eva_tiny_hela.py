@@ -19,11 +19,11 @@ SIDE, CHANNELS, FEATURES = 192, 64, 256
 
 register_splits()
 
-train.max_iter = 400
+train.max_iter = 450
 train.seed = 1
 train.device = "cpu"
 train.log_period = 10
-train.eval_period = 100
+train.eval_period = 150
 train.checkpointer.period = 1000
 
 dataloader.train.dataset.names = TRAIN
@@ -48,9 +48,9 @@ model.backbone.net.update(
     img_size=SIDE,
     patch_size=8,
     pretrain_img_size=SIDE,
-    embed_dim=128,
+    embed_dim=96,
     depth=4,
-    num_heads=4,
+    num_heads=3,
     mlp_ratio=4.0,
     drop_path_rate=0.0,
     window_size=12,
