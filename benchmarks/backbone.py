@@ -1,9 +1,8 @@
 """Detectron2's stock ViT against ours, float32 on CPU, giant width, 1280 px images.
 
-Forward: three windowed blocks and one global. Global attention alone, from query, key and
-value on: 80x80 tokens, 16 heads of 88. Training step: the
-same four blocks, forward and backward, both with activation checkpointing. Each process makes two calls and counts the
-faster one: the first also pays for the start of the thread pool and the matrix library.
+Forward: three windowed blocks and one global. Attention: the global one alone, from query, key and value on, 80x80
+tokens, 16 heads of 88. Training: a step of the same four blocks, forward and backward, both with activation
+checkpointing. Each process makes two calls.
 
     python -m benchmarks.backbone [--rounds 3] [--size 1280] [--only forward|attention|training]
 """

@@ -16,6 +16,8 @@ from importlib import import_module
 
 MIB = 2**20
 
+Sample = tuple[float, float, int]  # wall seconds, processor seconds, peak bytes
+
 
 def _resident_bytes() -> int:
     with open("/proc/self/statm") as file:
@@ -49,28 +51,41 @@ def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
 def compare(
     module: str, title: str, peer: str, ours: str, rounds: int, calls: int = 1
 ) -> tuple[Measurement, Measurement]:
-    """Measure two functions of `module` in alternate fresh processes and print their medians and ratios."""
-    seen: dict[str, list[tuple[float, float, int]]] = {peer: [], ours: []}
+    """Measure two functions of `module` in alternate fresh processes and print their medians and ratios.
+
+    With several calls a process, the first is told apart from the fastest of the others: it also pays for memory that
+    the system has to find and for the start of the thread pool and the matrix library. Returns the last pair printed.
+    """
+    seen: dict[str, list[list[Sample]]] = {peer: [], ours: []}
     for _ in range(rounds):
         for name in (peer, ours):
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.side_by_side", module, name, str(calls)]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            seen[name].append(tuple(json.loads(output.splitlines()[-1])))
-    medians = [Measurement(*(statistics.median(column) for column in zip(*seen[name], strict=True))) for name in seen]
+            seen[name].append([tuple(sample) for sample in json.loads(output.splitlines()[-1])])
     print(f"{title} ({rounds} rounds, medians)")
-    for name, median in zip(seen, medians, strict=True):
+    medians = _print_pair("first call", {name: [samples[0] for samples in runs] for name, runs in seen.items()})
+    if calls > 1:
+        later = {name: [min(samples[1:]) for samples in runs] for name, runs in seen.items()}
+        medians = _print_pair("later call", later)
+    return medians
+
+
+def _print_pair(kind: str, samples: dict[str, list[Sample]]) -> tuple[Measurement, Measurement]:
+    medians = [
+        Measurement(*(statistics.median(column) for column in zip(*runs, strict=True))) for runs in samples.values()
+    ]
+    for name, median in zip(samples, medians, strict=True):
         times = f"{median.seconds:8.2f} s {median.cpu_seconds:8.2f} processor s"
-        print(f"  {name:<16} {times} {median.peak_bytes / MIB:8.0f} MiB above what was resident")
+        print(f"  {kind} {name:<16} {times} {median.peak_bytes / MIB:8.0f} MiB above what was resident")
     time_ratio = medians[0].seconds / medians[1].seconds
     cpu_ratio = medians[0].cpu_seconds / medians[1].cpu_seconds
     memory_ratio = medians[0].peak_bytes / max(medians[1].peak_bytes, 1)
     ratios = f"time {time_ratio:.2f}x, processor time {cpu_ratio:.2f}x, memory {memory_ratio:.1f}x"
-    print(f"  {peer} / {ours}: {ratios}", flush=True)
+    print(f"  {kind} {' / '.join(samples)}: {ratios}", flush=True)
     return medians[0], medians[1]
 
 
 if __name__ == "__main__":
     module_name, function_name, num_calls = sys.argv[1:]
     timed = getattr(import_module(module_name), function_name)()
-    results = [measure_once(timed) for _ in range(int(num_calls))]
-    print(json.dumps([min(r[0] for r in results), min(r[1] for r in results), max(r[2] for r in results)]))
+    print(json.dumps([measure_once(timed) for _ in range(int(num_calls))]))
