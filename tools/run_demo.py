@@ -66,7 +66,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     _clear(output)
     start_log(str(output))
     # Notes of PyTorch to Detectron2's authors would bury the log.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|torch\.")
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
     logger.info("Cutting the microscope frames into tiles")
     heldout_json, heldout_images = write_split(output / "data", HELDOUT)
 
