@@ -1,9 +1,9 @@
 """The fluorescence image with 125 nuclei inside the registry package ``stardist``: an out-of-domain test of the demo.
 
 Another microscope, other cells: 512 x 512 pixels, 8-bit range, nuclei of median area 440 pixels where the demo trains
-on 611. The preprocessing is fixed: intensities are stretched as those of the training frames (the curve was settled with
-both kinds of image in view), the image is enlarged to 576 x 576 pixels (nuclei of median area 557) and cut into 36 tiles
-of the training size.
+on 611. The preprocessing is fixed: intensities are stretched like the training frames (the curve was settled with both
+kinds of image in view), the image is enlarged to 576 x 576 pixels (nuclei of median area 557) and cut into 36 tiles of
+the training size.
 
 Source: J. Caicedo et al., Nature Methods 16 (2019), the 2018 Data Science Bowl.
 """
