@@ -1,8 +1,5 @@
 """Initial weights of a fresh backbone."""
 
-import math
-
-import torch
 from torch import nn
 
 
@@ -20,11 +17,3 @@ def init_weights(model: nn.Module, std: float = 0.02) -> None:
         parameter = getattr(model, name, None)
         if parameter is not None:
             nn.init.trunc_normal_(parameter, std=std)
-
-
-@torch.no_grad()
-def rescale_by_depth(model: nn.Module) -> None:
-    """Divide the output projections of block i (from 0) by sqrt(2 (i + 1)), as the classification recipes do."""
-    for i, block in enumerate(model.blocks):
-        for projection in (block.attn.proj, block.mlp.fc2):
-            projection.weight.div_(math.sqrt(2.0 * (i + 1)))

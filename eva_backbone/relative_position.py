@@ -25,14 +25,14 @@ class DecomposedBias(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def beit_resize_matrix(length: int, num_tokens: int, ratio: float = BEIT_RATIO) -> torch.Tensor:
+def beit_resize_matrix(length: int, num_tokens: int) -> torch.Tensor:
     """The constant float64 matrix [2 num_tokens - 1, length] that resizes a table of odd `length` in the "beit" way.
 
     Interpolation is linear in the table, so the spline through each unit vector gives one column. Source abscissae grow
-    as a geometric series with `ratio`; outside their range the end polynomials go on.
+    as a geometric series with BEIT_RATIO; outside their range the end polynomials go on.
     """
     half = length // 2
-    positive = np.cumsum(ratio ** np.arange(half))  # 1, 1 + q, 1 + q + q^2, ...
+    positive = np.cumsum(BEIT_RATIO ** np.arange(half))  # 1, 1 + q, 1 + q + q^2, ...
     source = np.concatenate([-positive[::-1], [0.0], positive])
     target = np.arange(-(num_tokens - 1), num_tokens, dtype=np.float64)
     spline = make_interp_spline(source, np.eye(length), k=min(3, length - 1))
