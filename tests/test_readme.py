@@ -43,7 +43,7 @@ def test_python_commands_parse(line):
     script, arguments = line[1], line[2:]
     if script == "tools/lazyconfig_train_net.py":
         from detectron2_ext.engine.command_line import parse_arguments
-        from detectron2_ext.engine.config_file import load_config
+        from detectron2_ext.engine.recipe.config_file import load_config
 
         args = parse_arguments(arguments)
         if not args.config_file.startswith("output/"):  # the recipe that a run leaves behind

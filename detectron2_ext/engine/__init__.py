@@ -3,11 +3,9 @@
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 
 from .build import build_model
-from .config_file import load_config
 from .evaluation import evaluate
-from .layer_decay import layer_decay
-from .optimizer import build_optimizer
-from .own_data import OwnData, use_own_data
+from .optimization import build_optimizer, layer_decay
+from .recipe import OwnData, load_config, use_own_data
 from .training import train
 
 __all__ = [

@@ -18,11 +18,9 @@ from torch.multiprocessing import ProcessRaisedException
 from eva_backbone.errors import InputError
 
 from .build import build_model
-from .config_file import load_config
-from .data_checks import check_datasets
 from .device import processes_per_machine, settle_device
 from .evaluation import evaluate
-from .own_data import OwnData, use_own_data
+from .recipe import OwnData, check_datasets, load_config, use_own_data
 from .run_log import start_log
 from .training import train
 

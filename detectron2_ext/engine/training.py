@@ -11,10 +11,10 @@ from torch import nn
 from detectron2_ext.checkpoint import Checkpointer
 
 from .build import build_model
-from .data_checks import check_batch_size, check_datasets
 from .evaluation import evaluate
 from .hooks import SaveUnfinished
-from .optimizer import build_optimizer
+from .optimization import build_optimizer
+from .recipe import check_batch_size, check_datasets
 
 
 def train(cfg: DictConfig, resume: bool = False) -> nn.Module:

@@ -8,10 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from detectron2_ext.engine import load_config
-from detectron2_ext.engine.override_keys import apply_overrides
+from detectron2_ext.engine.recipe.override_keys import apply_overrides
 from eva_backbone.errors import InputError
 
-CONFIGS = Path(__file__).parents[3] / "projects" / "ViTDet" / "configs"
+CONFIGS = Path(__file__).parents[4] / "projects" / "ViTDet" / "configs"
 COCO = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_eva_1536.py")
 LVIS = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva_1536.py")
 

@@ -3,7 +3,7 @@
 import pytest
 from detectron2.data import build_detection_train_loader
 
-from detectron2_ext.engine.call_keywords import call_keywords
+from detectron2_ext.engine.recipe.call_keywords import call_keywords
 from detectron2_ext.modeling import CascadeROIHeads, FastRCNNOutputLayers
 
 
