@@ -72,13 +72,21 @@ class Attention(nn.Module):
             return self.rel_pos_bias(grid)
         return None
 
-    def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C]; `grid` lays out the patch tokens, `shared_bias` [heads, N, N] is the model's own."""
-        batch, tokens, _ = x.shape
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, N, C] to query, key and value [B, N, 3 * inner], biases added."""
         bias = self.qkv.bias
         if self.q_bias is not None:
             bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias).view(batch, tokens, 3, self.num_heads, self.head_dim)
+        if type(self.qkv) is nn.Linear:
+            return F.linear(x, self.qkv.weight, bias)
+        # A layer put in the place of `qkv`, a low-rank adapter for example, knows more than its weight.
+        qkv = self.qkv(x)
+        return qkv if self.q_bias is None else qkv + bias.to(qkv.dtype)
+
+    def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, N, C] to [B, N, C]; `grid` lays out the patch tokens, `shared_bias` [heads, N, N] is the model's own."""
+        batch, tokens, _ = x.shape
+        qkv = self._project(x).view(batch, tokens, 3, self.num_heads, self.head_dim)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, N, head_dim]
         logit_bias = self._own_bias(query, grid)
         if shared_bias is not None:
