@@ -6,6 +6,8 @@ from .dataset_dicts import check_registered, get_dataset_dicts
 from .image_file import read_image
 from .mapper import InferenceMapper, TrainMapper
 from .objects365_classes import OBJECTS365_CLASSES
+from .train_loader import TrainLoader, build_train_loader
+from .worker_failure import worker_failure
 
 register_builtin_datasets(dataset_root())
 
@@ -13,7 +15,9 @@ __all__ = [
     "OBJECTS365_CLASSES",
     "CocoJsonSummary",
     "InferenceMapper",
+    "TrainLoader",
     "TrainMapper",
+    "build_train_loader",
     "check_registered",
     "dataset_root",
     "get_dataset_dicts",
@@ -21,4 +25,5 @@ __all__ = [
     "read_image",
     "register_builtin_datasets",
     "register_coco_json",
+    "worker_failure",
 ]

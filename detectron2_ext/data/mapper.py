@@ -30,8 +30,8 @@ class TrainMapper(DatasetMapper):
         augmentations, image_format, use_instance_mask, instance_mask_format, recompute_boxes: as Detectron2's;
             ``recompute_boxes`` has no effect on instances without a mask.
         is_train: only for the same signature as Detectron2's; must be true.
-        on_error: ``"stop"`` raises `InputError` at a bad image. ``"skip"`` returns None, for which Detectron2's loader
-            takes another image, and counts it; 20 bad images in a row stop the run all the same.
+        on_error: ``"stop"`` raises `InputError` at a bad image. ``"skip"`` returns None, for which the loader takes
+            another image, and counts it; 20 bad images in a row stop the run all the same.
     """
 
     def __init__(

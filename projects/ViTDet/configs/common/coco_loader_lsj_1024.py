@@ -1,14 +1,14 @@
 import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
+from detectron2.data import build_detection_test_loader
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts
+from detectron2_ext.data import InferenceMapper, TrainMapper, build_train_loader, get_dataset_dicts
 from detectron2_ext.evaluation import COCOEvaluator
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
-dataloader.train = L(build_detection_train_loader)(
+dataloader.train = L(build_train_loader)(
     dataset=L(get_dataset_dicts)(names="coco_2017_train"),
     mapper=L(TrainMapper)(
         is_train=True,

@@ -3,6 +3,7 @@
 import pytest
 from detectron2.data import build_detection_train_loader
 
+from detectron2_ext.data import build_train_loader
 from detectron2_ext.engine.recipe.call_keywords import call_keywords
 from detectron2_ext.modeling import CascadeROIHeads, FastRCNNOutputLayers
 
@@ -20,6 +21,9 @@ def swallows(**kwargs):
         (CascadeROIHeads, "proposal_append_gt", bool),  # two classes up
         ("detectron2_ext.modeling.FastRCNNOutputLayers", "test_topk_per_image", int),
         (build_detection_train_loader, "pin_memory", bool),
+        (build_train_loader, "total_batch_size", int),
+        (build_train_loader, "prefetch_factor", int),
+        (build_train_loader, "sampler", None),
     ],
 )
 def test_keyword_is_found_with_its_kind(target, keyword, kind):

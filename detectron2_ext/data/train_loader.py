@@ -1,0 +1,150 @@
+"""The training loader: the same images in the same order on any number of workers, and from any batch on."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from detectron2.data import DatasetFromList
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader
+
+from eva_backbone.errors import InputError
+
+from .batching import Sample, aspect_groups, plan_batches
+from .numbered_samples import Failure, NumberedSamples
+from .worker_failure import worker_failure
+
+logger = logging.getLogger(__name__)
+
+
+def build_train_loader(
+    dataset: Sequence[dict],
+    *,
+    mapper: Callable[[dict], dict | None],
+    sampler: Iterable[int] | None = None,
+    total_batch_size: int,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+    prefetch_factor: int | None = None,
+    pin_memory: bool = False,
+    seed: int | None = None,
+) -> "TrainLoader":
+    """In place of Detectron2's `build_detection_train_loader`; every process of the run must call it.
+
+    Args:
+        dataset: dataset dicts; a list is kept in one block of memory that the workers share.
+        mapper: from a record to the model's input. Its random numbers must come from `random`, `numpy.random` or torch.
+            Where it returns None, another image is drawn; after 20 in a row the run stops.
+        sampler: endless indices, of which every process yields its own part, as Detectron2's training samplers do; by
+            default a `TrainingSampler` with the loader's seed.
+        total_batch_size: images per batch over all processes.
+        aspect_ratio_grouping: only wide or only high images in a batch of a process; needs "width" and "height".
+        num_workers: processes that map; 0: this one does.
+        prefetch_factor: images that every worker holds ready, by default 2.
+        pin_memory: copy images to page-locked memory, from where they reach a GPU faster.
+        seed: of the order and the augmentations; by default one that all processes draw together from numpy's state.
+
+    Raises:
+        InputError: a batch size that does not divide among the processes, a negative seed, or records without a size.
+    """
+    world_size = comm.get_world_size()
+    if total_batch_size < 1 or total_batch_size % world_size:
+        raise InputError(
+            f"total_batch_size={total_batch_size} cannot be split among {world_size} processes; "
+            f"give a multiple of {world_size}."
+        )
+    seed = comm.shared_random_seed() if seed is None else seed
+    if seed < 0:
+        raise InputError(f"The training loader got seed={seed}; give 0 or more, or none for a random one.")
+    groups = aspect_groups(dataset) if aspect_ratio_grouping else None
+    records = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    return TrainLoader(
+        NumberedSamples(records, mapper, seed),
+        TrainingSampler(len(records), seed=seed) if sampler is None else sampler,
+        total_batch_size // world_size,
+        groups,
+        {"num_workers": num_workers, "prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
+    )
+
+
+class TrainLoader:
+    """Endless batches, each a list of mapped records; made by `build_train_loader`.
+
+    What comes is a function of the data, the seed, the sampler and the rank. Without grouping by aspect ratio all
+    processes together take the same images per batch as a single one, so a run can also go on with another number of
+    processes.
+    """
+
+    def __init__(
+        self,
+        samples: NumberedSamples,
+        sampler: Iterable[int],
+        batch_size: int,
+        groups: bytes | None,
+        worker_options: dict[str, Any],
+    ) -> None:
+        self.batch_size = batch_size
+        self._samples = samples
+        self._sampler = sampler
+        self._groups = groups
+        self._worker_options = worker_options
+        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+        self._num_skipped = 0
+
+    def skip(self, num_batches: int) -> None:
+        """Let the next iteration start as if `num_batches` more had been drawn; no image is read for it."""
+        self._num_skipped += num_batches
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        """Batches of `batch_size` records, from the first one that is not skipped.
+
+        Raises:
+            InputError: an image that cannot be used, a sampler that ends, or a worker ended by the system.
+        """
+        return self._iterate(self._mapped(chain.from_iterable(self._planned())))
+
+    def _planned(self) -> Iterator[list[Sample]]:
+        batches = plan_batches(self._sampler, self.batch_size, self._groups, self._rank, self._world_size)
+        if self._num_skipped:
+            start = time.perf_counter()
+            next(islice(batches, self._num_skipped - 1, None))
+            logger.info("%d batches skipped in %.1f s", self._num_skipped, time.perf_counter() - start)
+        return batches
+
+    def _mapped(self, samples: Iterator[Sample]) -> Iterator[dict | Failure]:
+        return iter(
+            DataLoader(
+                self._samples,
+                # One by one: a whole batch per worker would need as many times its memory.
+                batch_size=None,
+                sampler=samples,
+                collate_fn=_unchanged,
+                # Starting the workers would draw from torch's own state otherwise.
+                generator=torch.Generator().manual_seed(self._samples.seed),
+                **self._worker_options,
+            )
+        )
+
+    def _iterate(self, mapped: Iterator[dict | Failure]) -> Iterator[list[dict]]:
+        while True:
+            batch = []
+            for _ in range(self.batch_size):
+                try:
+                    sample = next(mapped)
+                except RuntimeError as error:
+                    failure = worker_failure(error)
+                    if failure is None:
+                        raise
+                    raise failure from error
+                if isinstance(sample, Failure):
+                    raise InputError(sample.sentence)
+                batch.append(sample)
+            yield batch
+
+
+def _unchanged(sample: dict | Failure) -> dict | Failure:
+    return sample
