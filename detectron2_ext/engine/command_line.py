@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import LazyConfig
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
-from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
@@ -19,6 +18,7 @@ from eva_backbone.errors import InputError
 
 from .build import build_model
 from .device import processes_per_machine, settle_device
+from .distributed import launch, restarted_by_torchrun
 from .evaluation import evaluate
 from .recipe import OwnData, check_datasets, load_config, use_own_data
 from .run_log import start_log
@@ -55,12 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
     args = parse_arguments(argv)
     try:
-        processes = processes_per_machine(args.num_gpus)
-        if processes * args.num_machines == 1:
-            _run(args)
-        else:
-            load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
-            launch(_run, processes, args.num_machines, args.machine_rank, args.dist_url, args=(args,))
+        cfg = load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
+        launch(
+            _run,
+            (args,),
+            processes_per_machine=processes_per_machine(args.num_gpus, str(cfg.train.device)),
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+        )
     except (InputError, ProcessRaisedException) as error:
         sentence = _sentence(error)
         if sentence is None:
@@ -93,7 +96,7 @@ def _run(args: argparse.Namespace) -> None:
         check_datasets(cfg, training=False)
         evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
     else:
-        train(cfg, resume=args.resume)
+        train(cfg, resume=args.resume or restarted_by_torchrun())
 
 
 def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
@@ -102,4 +105,3 @@ def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
     start_log(str(output_dir), rank)
     logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
     logger.debug("Environment:\n%s", collect_env_info())
-    seed_all_rng(None if cfg.train.seed < 0 else cfg.train.seed + rank)

@@ -10,19 +10,25 @@ from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from detectron2_ext.atomic import atomic_path
 
+from .distributed.even_batches import EvenBatches, ignore_padding
+
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
-    """Run `model` over `dataloader.test` and score it with `dataloader.evaluator`.
+    """Run `model` over `dataloader.test` and score it with `dataloader.evaluator`, the images split among processes.
 
     Returns:
         {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, in percent; {} on every process but the first. The same
         is written to `train.output_dir`/results.json.
     """
-    loader = instantiate(cfg.dataloader.test)
-    results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator))
+    loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
+    if isinstance(model, FSDPModule):  # every forward pass gathers weights, so all processes must make equally many
+        loader = EvenBatches(loader)
+        evaluator = ignore_padding(evaluator, loader)
+    results = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
     print_csv_format(results)

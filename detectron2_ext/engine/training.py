@@ -12,7 +12,7 @@ from detectron2_ext.checkpoint import Checkpointer
 
 from .build import build_model
 from .evaluation import evaluate
-from .hooks import SaveUnfinished
+
 from .optimization import build_optimizer
 from .recipe import check_batch_size, check_datasets
 
@@ -62,8 +62,7 @@ def _hooks(
     return [
         hooks.IterationTimer(),
         hooks.LRScheduler(scheduler=scheduler),
-        SaveUnfinished(checkpointer) if main else None,
-        hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,
+        hooks.PeriodicCheckpointer(checkpointer, period=cfg.train.checkpointer.period, max_to_keep=cfg.train.checkpointer.max_to_keep) if main else None,
         hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)) if has_evaluator else None,
         # Last, so that it writes what the others measured.
         hooks.PeriodicWriter(default_writers(cfg.train.output_dir, cfg.train.max_iter), period=cfg.train.log_period)

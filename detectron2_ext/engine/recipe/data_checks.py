@@ -24,15 +24,18 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
 
 
 def check_batch_size(cfg: DictConfig) -> None:
-    """Whether the images of an iteration divide among the processes.
+    """Whether the images of an iteration divide among the processes, and a process's among its parts.
 
     Raises:
         InputError: they do not.
     """
     batch = OmegaConf.select(cfg, "dataloader.train.total_batch_size")
-    world = comm.get_world_size()
-    if batch is not None and (batch < 1 or batch % world):
+    world, parts = comm.get_world_size(), cfg.train.accumulation_steps
+    if parts < 1:
+        raise InputError(f"train.accumulation_steps={parts} takes no images; give 1 or more")
+    if batch is not None and (batch < 1 or batch % (world * parts)):
+        among = f"{world} processes" + (f" in {parts} parts each (train.accumulation_steps)" if parts > 1 else "")
         raise InputError(
-            f"dataloader.train.total_batch_size={batch} cannot be split among {world} processes; "
-            f"give a multiple of {world}"
+            f"dataloader.train.total_batch_size={batch} cannot be split among {among}; "
+            f"give a multiple of {world * parts}"
         )

@@ -1,0 +1,57 @@
+"""A model over many processes: copied to each (DDP), or split among them (FSDP2)."""
+
+import torch
+from detectron2.engine import create_ddp_model
+from detectron2.utils import comm
+from omegaconf import DictConfig
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+
+from eva_backbone.block import Block
+from eva_backbone.errors import InputError
+
+
+def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.Module:
+    """What to call in place of `model` in training; `model` itself goes on to own the parameters.
+
+    `train.parallel` "ddp" wraps the model if there is more than one process. "fsdp" splits the parameters of `model`
+    in place, one group per transformer block and one for the rest; also in a single process, so that the same
+    checkpoints are written. Build the optimizer afterwards.
+
+    Args:
+        train: settings of the recipe, with `amp` and `device`.
+        copies: other modules of the same structure (a moving average), split in the same way.
+
+    Raises:
+        InputError: an unknown kind.
+    """
+    if train.parallel == "ddp":
+        keywords = dict(train.ddp)
+        if not str(train.device).startswith("cuda"):
+            keywords["device_ids"] = None
+        return create_ddp_model(model, **keywords)
+    if train.parallel != "fsdp":
+        raise InputError(f'train.parallel={train.parallel} is not known; choose "ddp" or "fsdp"')
+    for module in (model, *copies):
+        _shard(module, train)
+    return model
+
+
+def _shard(model: nn.Module, train: DictConfig) -> None:
+    mesh = init_device_mesh(torch.device(train.device).type, (comm.get_world_size(),))
+    offload = CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda") if train.fsdp.cpu_offload else OffloadPolicy()
+    # Only blocks gather in low precision: heads may be meant to run in float32, and gradients are summed in float32.
+    low = MixedPrecisionPolicy(
+        param_dtype=getattr(torch, train.amp.dtype) if train.amp.enabled else None, reduce_dtype=torch.float32
+    )
+    for module in list(model.modules()):
+        if isinstance(module, Block):
+            fully_shard(
+                module,
+                mesh=mesh,
+                reshard_after_forward=train.fsdp.reshard_after_forward,
+                mp_policy=low,
+                offload_policy=offload,
+            )
+    fully_shard(model, mesh=mesh, mp_policy=MixedPrecisionPolicy(), offload_policy=offload)

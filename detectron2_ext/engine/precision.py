@@ -1,0 +1,39 @@
+"""Reduced precision of the forward pass and, for float16, the scale of the loss that keeps small gradients alive."""
+
+import torch
+from omegaconf import DictConfig
+
+from eva_backbone.errors import InputError
+
+_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Precision:
+    """How a recipe's forward and backward pass are computed.
+
+    Args:
+        amp: `train.amp`.
+        device_type: "cuda" or "cpu".
+
+    Raises:
+        InputError: an unknown dtype.
+    """
+
+    def __init__(self, amp: DictConfig, device_type: str) -> None:
+        if amp.dtype not in _DTYPES:
+            raise InputError(f"train.amp.dtype={amp.dtype} is not known; choose one of {', '.join(_DTYPES)}")
+        self.device_type = device_type
+        self.enabled = bool(amp.enabled)
+        self.dtype = _DTYPES[amp.dtype]
+        # Disabled it hands everything through.
+        self.scaler = torch.amp.GradScaler(device_type, enabled=self.enabled and self.dtype == torch.float16)
+
+    def autocast(self) -> torch.autocast:
+        """Context of the forward pass."""
+        return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled)
+
+    def __str__(self) -> str:
+        if not self.enabled:
+            return "float32"
+        scaled = " with a dynamic loss scale" if self.scaler.is_enabled() else ""
+        return f"{str(self.dtype).removeprefix('torch.')} autocast{scaled}"

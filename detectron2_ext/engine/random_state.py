@@ -1,0 +1,51 @@
+"""The state of every random generator of a process, in a form that weight files may hold."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def get_random_state() -> dict[str, Any]:
+    """State of Python's, NumPy's and torch's generators, and of the current CUDA device's if CUDA is in use."""
+    version, numbers, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    state = {
+        # Tensors, since plain weight files hold neither NumPy's arrays nor, compactly, 625 numbers.
+        "python": {"version": version, "numbers": torch.tensor(numbers), "gauss": gauss},
+        "numpy": {
+            "kind": kind,
+            "keys": torch.from_numpy(keys.astype(np.int64)),
+            "position": position,
+            "has_gauss": has_gauss,
+            "cached": cached,
+        },
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Undo everything that was drawn since `state` was taken by :func:`get_random_state`."""
+    python, numpy = state["python"], state["numpy"]
+    random.setstate((python["version"], tuple(python["numbers"].tolist()), python["gauss"]))
+    keys = numpy["keys"].numpy().astype(np.uint32)
+    np.random.set_state((numpy["kind"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """What is drawn inside leaves no trace outside."""
+    state = get_random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
