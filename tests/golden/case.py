@@ -1,5 +1,6 @@
 """A numerical case: outputs of the reference implementation for weights and inputs that its own spec reproduces."""
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,22 +30,33 @@ def family(*names: str) -> Callable[[Check], Check]:
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """One .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values."""
+    """One .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values.
+
+    A .json.gz file is all spec: it holds expected values that are no arrays.
+    """
 
     path: Path
 
+    @property
+    def stem(self) -> str:
+        return self.path.name.removesuffix(".npz").removesuffix(".json.gz")
+
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
+        if self.path.suffix == ".gz":
+            return {}
         with np.load(self.path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
     @cached_property
     def spec(self) -> dict[str, Any]:
+        if self.path.suffix == ".gz":
+            return json.loads(gzip.decompress(self.path.read_bytes()))
         return json.loads(str(self.arrays["spec"]))
 
     @property
     def name(self) -> str:
-        return self.spec.get("case", self.path.stem)
+        return self.spec.get("case", self.stem)
 
     def tensor(self, name: str) -> torch.Tensor:
         """The expected array `name` as a tensor."""

@@ -8,12 +8,12 @@ from .case import GoldenCase
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     directory = metafunc.config.getoption("--golden-dir")
-    paths = sorted(directory.glob("*/*.npz"))
+    paths = sorted(path for end in ("npz", "json.gz") for path in directory.glob(f"*/*.{end}"))
     if not paths:
         raise pytest.UsageError(
-            f"--golden-dir {directory} holds no <task>/<case>.npz; expected detection/, classification/, ..."
+            f"--golden-dir {directory} holds no <task>/<case>.npz or .json.gz; expected detection/, video/, ..."
         )
-    metafunc.parametrize("path", paths, ids=[f"{path.parent.name}/{path.stem}" for path in paths])
+    metafunc.parametrize("path", paths, ids=[f"{path.parent.name}/{GoldenCase(path).stem}" for path in paths])
 
 
 def test_golden(path) -> None:

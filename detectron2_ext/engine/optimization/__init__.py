@@ -1,6 +1,20 @@
 """What is optimized, with which learning rate and weight decay, and when."""
 
+from .ema import build_ema
+from .lars import LARS
 from .layer_decay import layer_decay
 from .optimizer import build_optimizer
+from .parameter_groups import GROUPING_RULES, layer_decay_groups
+from .schedules import LaggedWarmupCosine, WarmupCosine, WarmupPolynomial
 
-__all__ = ["build_optimizer", "layer_decay"]
+__all__ = [
+    "GROUPING_RULES",
+    "LARS",
+    "LaggedWarmupCosine",
+    "WarmupCosine",
+    "WarmupPolynomial",
+    "build_ema",
+    "build_optimizer",
+    "layer_decay",
+    "layer_decay_groups",
+]

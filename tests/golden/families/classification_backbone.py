@@ -24,27 +24,26 @@ def draw_entries(spec: dict) -> dict[str, torch.Tensor]:
     return state
 
 
-def build_backbone(config: dict, final_norm: bool) -> VisionTransformer:
-    """The backbone of a classification `config` in the reference's option names."""
+def backbone_options(config: dict, entries: dict) -> dict:
+    """Options of the backbone for a classification `config` in the reference's option names and its weights."""
     rel_pos = next((name for option, name in REL_POS.items() if config.get(option)), None)
-    return VisionTransformer(
+    return {
         **{name: config[name] for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")},
-        qkv_bias="full" if config.get("plain_qkv") else "qv",
-        abs_pos=config.get("use_abs_pos_emb", True),
-        rel_pos=rel_pos,
-        shared_rel_pos=config.get("use_shared_rel_pos_bias", False),
-        layer_scale=config.get("init_values") or None,
-        post_norm=config.get("use_postnorm", False),
-        final_norm=final_norm,
-    )
+        "qkv_bias": "full" if "blocks.0.attn.qkv.bias" in entries else "qv",
+        "abs_pos": config.get("use_abs_pos_emb", True),
+        "rel_pos": rel_pos,
+        "shared_rel_pos": config.get("use_shared_rel_pos_bias", False),
+        "layer_scale": config.get("init_values") or None,
+        "post_norm": config.get("use_postnorm", False),
+        "final_norm": "norm.weight" in entries,
+    }
 
 
 @family("cls_")
 def check_classifier(case: GoldenCase) -> None:
     spec, config = case.spec, case.spec["config"]
     entries = draw_entries(spec)
-    config = {**config, "plain_qkv": "blocks.0.attn.qkv.bias" in entries}
-    backbone = build_backbone(config, final_norm="norm.weight" in entries)
+    backbone = VisionTransformer(**backbone_options(config, entries))
     state = {name: entries.pop(name) for name in backbone.state_dict()}
     backbone.load_state_dict(state)
     fc_norm = LayerNorm(config["embed_dim"]) if "fc_norm.weight" in entries else nn.Identity()

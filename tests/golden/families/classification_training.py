@@ -1,0 +1,119 @@
+"""Training steps: the engine with layer decay, schedules, clipping, accumulation and a moving average; LARS."""
+
+import re
+
+import numpy as np
+import torch
+from detectron2.config import LazyCall
+from fvcore.common.param_scheduler import StepParamScheduler
+from omegaconf import OmegaConf
+
+from detectron2_ext.engine.hooks.learning_rate import ScheduleLearningRate
+from detectron2_ext.engine.hooks.weight_decay import ScheduleWeightDecay
+from detectron2_ext.engine.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
+from detectron2_ext.engine.precision import Precision
+from detectron2_ext.engine.trainer import Trainer
+
+from ..case import GoldenCase, family
+from ..classifier import Classifier
+from .classification_backbone import backbone_options, draw_entries
+
+
+class RecordingTrainer(Trainer):
+    def after_step(self) -> None:
+        super().after_step()
+        latest = self.storage.latest()
+        self.recorded.append((latest["total_loss"][0], latest["grad_norm"][0]))
+
+
+def build_model(spec: dict) -> Classifier:
+    config, entries = spec["config"], draw_entries(spec)
+    model = Classifier(config["num_classes"], spec["smoothing"], **backbone_options(config, entries))
+    model.load_state_dict(entries)
+    # A patch embedding whose output is detached never gets a gradient.
+    model.patch_embed.requires_grad_(not config["stop_grad_conv1"])
+    return model
+
+
+def draw_batches(spec: dict) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """One batch for every update, each of `update_freq` parts."""
+    generator = np.random.Generator(np.random.PCG64(spec["input_seed"]))
+    side, classes = spec["config"]["img_size"], spec["config"]["num_classes"]
+    size = int(re.search(r"B=(\d+)", spec["input_rule"])[1])
+    batches = []
+    for _ in spec["lr_schedule"]:
+        parts = []
+        for _ in range(spec["update_freq"]):
+            images = generator.standard_normal((size, 3, side, side)).astype(np.float32)
+            parts.append((torch.from_numpy(images), torch.from_numpy(generator.integers(0, classes, size))))
+        batches.append(tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    return batches
+
+
+def build_recipe(spec: dict) -> OmegaConf:
+    """Learning rate and weight decay 1, so that the factors of the schedules are the values themselves."""
+    groups = LazyCall(layer_decay_groups)(base_lr=1.0, weight_decay=1.0, decay_rate=spec["layer_decay"])
+    optimizer = LazyCall(torch.optim.AdamW)(params=groups, lr=1.0, **spec["adamw"])
+    return OmegaConf.create({"optimizer": optimizer}, flags={"allow_objects": True})
+
+
+@family("train_3steps")
+def check_training_steps(case: GoldenCase) -> None:
+    spec = case.spec
+    model = build_model(spec)
+    ema = build_ema(OmegaConf.create({"enabled": True, "decay": spec["ema_decay"]}), model)
+    optimizer = build_optimizer(build_recipe(spec), model)
+    trainer = RecordingTrainer(
+        model,
+        draw_batches(spec),
+        optimizer,
+        Precision(OmegaConf.create({"enabled": False, "dtype": "float16"}), "cpu"),
+        accumulation_steps=spec["update_freq"],
+        clip_grad_norm=spec["clip_grad"] or 0.0,
+        ema=ema,
+    )
+    trainer.recorded = []
+    num_steps = len(spec["lr_schedule"])
+    trainer.register_hooks(
+        [
+            ScheduleLearningRate(StepParamScheduler(num_steps, spec["lr_schedule"])),
+            ScheduleWeightDecay(optimizer, StepParamScheduler(num_steps, spec["wd_schedule"])),
+        ]
+    )
+    trainer.train(0, num_steps)
+
+    parts = np.reshape(spec["micro_losses_divided_by_update_freq"], (num_steps, -1))
+    expected = np.stack([parts.sum(axis=1), spec["grad_norms_before_clip"]], axis=1)
+    np.testing.assert_allclose(trainer.recorded, expected, rtol=1e-5)
+    for prefix, norms, parameters in (
+        ("p:", spec["param_norms"], dict(model.named_parameters())),
+        ("ema:", spec["ema_norms"], dict(ema.module.named_parameters())),
+    ):
+        assert set(parameters) == set(norms)
+        for name, norm in norms.items():
+            np.testing.assert_allclose(parameters[name].detach().double().norm(), norm, rtol=1e-6, err_msg=name)
+        compared = [name for name in case.arrays if name.startswith(prefix)]
+        assert compared
+        for name in compared:
+            found = parameters[name.removeprefix(prefix)].detach()
+            np.testing.assert_allclose(found, case.arrays[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+@family("lars")
+def check_lars(case: GoldenCase) -> None:
+    spec = case.spec
+    generator = np.random.Generator(np.random.PCG64(spec["seed"]))
+    shapes = {"W": case.arrays["W"].shape, "b": case.arrays["b"].shape}
+
+    def draw() -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(generator.standard_normal(s).astype(np.float32)) for name, s in shapes.items()}
+
+    parameters = {name: torch.nn.Parameter(value) for name, value in draw().items()}
+    settings = {name: spec[name] for name in ("lr", "weight_decay", "momentum", "trust_coefficient")}
+    optimizer = LARS(parameters.values(), **settings)
+    for _ in range(int(re.search(r"(\d+)x", spec["input_rule"])[1])):
+        for name, gradient in draw().items():
+            parameters[name].grad = gradient
+        optimizer.step()
+    for name, parameter in parameters.items():
+        np.testing.assert_allclose(parameter.detach(), case.arrays[name], rtol=0, atol=1e-6, err_msg=name)

@@ -1,0 +1,63 @@
+"""Parameter groups of classification, masked image modelling and video, of models built from the names alone."""
+
+import torch
+from torch import nn
+
+from detectron2_ext.engine.optimization import layer_decay_groups
+from eva_backbone import VisionTransformer
+
+from ..case import GoldenCase, family
+from ..classifier import Classifier, MaskedImageModel
+
+
+def build_on_meta(names: set[str]) -> VisionTransformer:
+    """The model whose parameters are called `names`, on the meta device."""
+    rel_pos = None
+    if "blocks.0.attn.relative_position_bias_table" in names:
+        rel_pos = "joint"
+    elif any(name.startswith("blocks.0.attn.rel_pos_bias.") for name in names):
+        rel_pos = "decoupled"
+    backbone = {
+        "depth": 1 + max(int(name.split(".")[1]) for name in names if name.startswith("blocks.")),
+        "abs_pos": "pos_embed" in names,
+        "rel_pos": rel_pos,
+        "shared_rel_pos": "rel_pos_bias.relative_position_bias_table" in names,
+        "layer_scale": 0.1 if "blocks.0.gamma_1" in names else None,
+        "qkv_bias": "full" if "blocks.0.attn.qkv.bias" in names else "qv",
+        "final_norm": "norm.weight" in names,
+    }
+    with torch.device("meta"):
+        model = MaskedImageModel(**backbone) if "mask_token" in names else Classifier(num_classes=1000, **backbone)
+    assert {name for name, _ in model.named_parameters()} == names
+    return model
+
+
+def find_groups(model: nn.Module, scales: set[float], weight_decay: float, rule: str) -> list[tuple]:
+    """(scale, weight decay, names) of every group; the decay rate is the scale below that of the top layer."""
+    rate = max((scale for scale in scales if scale < 1), default=1.0)
+    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = layer_decay_groups(model, base_lr=1.0, weight_decay=weight_decay, decay_rate=rate, rule=rule)
+    return [(g["lr"], g["weight_decay"], [name_of[id(p)] for p in g["params"]]) for g in groups]
+
+
+@family("param_groups")
+def check_classification_groups(case: GoldenCase) -> None:
+    for recipe, expected in case.spec.items():
+        rows = expected["parameters"]
+        model = build_on_meta({name for name, *_ in rows})
+        assert model.depth == expected["num_layers"]
+        scales, decays = {row[2] for row in rows}, {row[3] for row in rows}
+        found = find_groups(model, scales, max(decays), "classification")
+        sizes = [{"weight_decay": decay, "lr_scale": scale, "n": len(names)} for scale, decay, names in found]
+        assert sizes == expected["groups"], recipe
+        assert [(name, scale, decay) for scale, decay, names in found for name in names] == [
+            (name, scale, decay) for name, _, scale, decay in rows
+        ], recipe
+
+
+def check_video_groups(case: GoldenCase) -> None:
+    for recipe, groups in case.spec["groups"].items():
+        expected = [(group["lr_scale"], group["weight_decay"], group["names"]) for group in groups]
+        model = build_on_meta({name for *_, names in expected for name in names})
+        scales, decays = {scale for scale, *_ in expected}, {decay for _, decay, _ in expected}
+        assert find_groups(model, scales, max(decays), "video") == expected, recipe
