@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from detectron2.data import MetadataCatalog
 
 from .coco_metrics import measure_coco
-from .detection_evaluation import DetectionEvaluator
+from .detection_evaluation import AP_METRICS, TASKS, DetectionEvaluator
 from .precision_recall import PrecisionRecall
 
 
@@ -32,6 +32,7 @@ class COCOEvaluator(DetectionEvaluator):
 
     backends = ("hotcoco", "pycocotools")
     predictions_file = "coco_instances_results.json"
+    metric_names = tuple(f"{task}/{metric}" for task in TASKS for metric in AP_METRICS)
 
     def __init__(
         self,

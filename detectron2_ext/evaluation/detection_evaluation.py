@@ -26,6 +26,7 @@ from .result_files import write_category_table, write_predictions
 logger = logging.getLogger(__name__)
 
 TASKS = ("bbox", "segm")
+AP_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 class DetectionEvaluator(DatasetEvaluator):
@@ -45,6 +46,7 @@ class DetectionEvaluator(DatasetEvaluator):
 
     backends: tuple[str, ...]
     predictions_file: str
+    metric_names: tuple[str, ...]  # of which an evaluation gives those of its tasks, "bbox/AP" and so on
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from detectron2.data import MetadataCatalog
 
-from .detection_evaluation import DetectionEvaluator
+from .detection_evaluation import AP_METRICS, TASKS, DetectionEvaluator
 from .lvis_metrics import check_lvis, frequency_metrics, measure_lvis
 from .precision_recall import PrecisionRecall
 
@@ -33,6 +33,7 @@ class LVISEvaluator(DetectionEvaluator):
 
     backends = ("hotcoco", "lvis")
     predictions_file = "lvis_instances_results.json"
+    metric_names = tuple(f"{task}/{metric}" for task in TASKS for metric in (*AP_METRICS, "APr", "APc", "APf"))
 
     def __init__(
         self,

@@ -1,0 +1,20 @@
+"""What a person sees of a training run: progress lines, metrics.json, TensorBoard, the best result so far."""
+
+from .best_metric import BestMetric, check_best_metric
+from .metrics_file import MetricsFile
+from .progress import ProgressLine
+from .scalars import NewScalars
+from .tensorboard import TensorBoardEvents
+from .writers import WriteScalars, build_writers, check_writers
+
+__all__ = [
+    "BestMetric",
+    "MetricsFile",
+    "NewScalars",
+    "ProgressLine",
+    "TensorBoardEvents",
+    "WriteScalars",
+    "build_writers",
+    "check_best_metric",
+    "check_writers",
+]
