@@ -19,8 +19,9 @@ def start_log(output_dir: str, rank: int = 0) -> None:
     if rank == 0:
         handlers.append(logging.StreamHandler(sys.stdout))
         handlers[-1].setLevel(logging.INFO)
+        handlers[-1].setFormatter(_TerminalFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    handlers[0].setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
         handler.addFilter(_without_input_errors)
     for name in _LOGGERS:
         logger = logging.getLogger(name)
@@ -31,6 +32,14 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         logger.propagate = False
         for handler in handlers:
             logger.addHandler(handler)
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Names a level only where it is not INFO: the width is needed for progress lines, the file says the rest."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        text = super().formatMessage(record)
+        return text if record.levelno == logging.INFO else text.replace("] ", f"] {record.levelname}: ", 1)
 
 
 def _without_input_errors(record: logging.LogRecord) -> bool:
