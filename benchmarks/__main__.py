@@ -11,6 +11,7 @@ SHORT_FORMS = (
     ("pyramid", "--rounds", "1"),
     ("soft_nms", "--rounds", "3"),
     ("coco_evaluation", "--rounds", "1"),
+    ("train_loader", "--rounds", "1", "--batches", "10"),
     ("build_and_load", "--rounds", "1"),
     ("full_size_inference",),
 )
