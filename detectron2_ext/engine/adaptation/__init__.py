@@ -1,0 +1,15 @@
+"""Making a large model trainable on a small card: fewer trained parameters, fewer kept activations."""
+
+from .activation_checkpointing import checkpoint_activations
+from .adapt import adapt_model
+from .freezing import freeze_parameters
+from .lora import add_lora, merge_lora, merge_lora_weights
+
+__all__ = [
+    "adapt_model",
+    "add_lora",
+    "checkpoint_activations",
+    "freeze_parameters",
+    "merge_lora",
+    "merge_lora_weights",
+]
