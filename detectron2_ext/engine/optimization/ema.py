@@ -31,4 +31,5 @@ def build_ema(settings: DictConfig, model: nn.Module) -> ModelEmaV3 | None:
         return None
     if not 0 <= settings.decay < 1:
         raise InputError(f"train.ema.decay={settings.decay} is out of range; give at least 0 and below 1, as in 0.9999")
-    return ModelEmaV3(model, decay=settings.decay)
+    # One tensor at a time: fused calls refuse a mixture of FSDP's split parameters and whole buffers.
+    return ModelEmaV3(model, decay=settings.decay, foreach=False)
