@@ -22,12 +22,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield Path(name)
         os.chmod(name, 0o666 & ~_umask())  # mkstemp's files are private
-        _sync(name)
+        sync_to_disk(name)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync(path.parent)  # the new name itself
+    sync_to_disk(path.parent)  # the new name itself
 
 
 @contextmanager
@@ -37,7 +37,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _sync(path: str | Path) -> None:
+def sync_to_disk(path: str | Path) -> None:
+    """Wait until the file, or the names in the folder, `path` are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

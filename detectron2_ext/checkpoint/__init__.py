@@ -10,6 +10,7 @@ __all__ = [
     "WRAPPERS",
     "Checkpointer",
     "LoadReport",
+    "RunCheckpoints",
     "ShapeChange",
     "build_and_load",
     "load_checkpoint",
@@ -20,6 +21,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "RunCheckpoints":  # torch.distributed.checkpoint is slow to import
+        from .run_checkpoints import RunCheckpoints
+
+        return RunCheckpoints
     if name == "Checkpointer":  # only this one needs Detectron2, which is slow to import and may be absent
         from .checkpointer import Checkpointer
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eva_backbone.errors import InputError
 
+INDEX_NAME = "index.json"  # marks the folder of a sharded checkpoint
 _LEGACY_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6, after the two bytes of its protocol
 
 
@@ -17,11 +18,14 @@ class FileKind(StrEnum):
     LEGACY_TORCH = "legacy torch"
     NUMPY_PICKLE = "NumPy pickle"
     SAFETENSORS = "safetensors"
+    SHARDED = "sharded checkpoint"
 
 
 def detect_kind(path: Path) -> FileKind:
-    """The kind of the file `path`; InputError where it is missing, empty or obviously something else."""
+    """The kind of the file or folder `path`; InputError where it is missing, empty or obviously something else."""
     if path.is_dir():
+        if (path / INDEX_NAME).is_file():
+            return FileKind.SHARDED
         raise InputError(f"{path} is a folder; name the weight file inside it.")
     if not path.is_file():
         raise InputError(f"{path} does not exist or is no regular file; check the path of the weights.")

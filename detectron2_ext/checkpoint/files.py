@@ -3,7 +3,7 @@
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,30 @@ _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch
 
 
 def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The named tensors of a .pt, .pth, .pkl or .safetensors file, on the CPU, in the dtypes they are stored in.
+    """The named tensors of a .pt, .pth, .pkl or .safetensors file, or of the folder of a sharded checkpoint of a run.
+
+    They are on the CPU, in the dtypes they are stored in.
 
     The weights may lie under ``model``, ``module``, ``state_dict`` or ``model_ema``, or at the top. Tensors of current
     torch files and of safetensors are private mappings of the file: they cost no memory until touched, and writing to
-    them does not change the file.
+    them does not change the file. Those of a sharded checkpoint are put together in memory.
 
     Raises InputError when the file is missing, damaged, of another kind, or asks for code to be run.
     """
-    return select_weights(read_file(path), path)
+    return select_weights(read_file(path, WRAPPERS), path)
 
 
-def read_file(path: str | os.PathLike) -> Any:
-    """Everything in a weight file: tensors, numbers, strings and builtin containers. See :func:`read_weights`."""
+def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -> Any:
+    """Everything in a weight file: tensors, numbers, strings and builtin containers. See :func:`read_weights`.
+
+    entries: of a sharded checkpoint only these top-level entries are read, to save memory.
+    """
     path = Path(path)
     kind = detect_kind(path)
+    if kind is FileKind.SHARDED:
+        from .sharded_checkpoint import read_folder  # slow to import, and it reads files itself
+
+        return read_folder(path, entries)
     try:
         if kind is FileKind.SAFETENSORS:
             with safe_open(path, framework="pt", device="cpu") as file:
@@ -65,7 +74,7 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
             f"{path} holds no named tensors (found {found}); "
             f"expected a state dict, bare or under {', '.join(WRAPPERS)}."
         )
-    file_size = os.path.getsize(path)
+    file_size = _stored_bytes(Path(path))
     for name, value in weights.items():
         if value.nbytes > file_size:  # a few stored bytes repeated by zero strides
             raise InputError(
@@ -76,6 +85,10 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
+
+
+def _stored_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,0 +1,163 @@
+"""A checkpoint in a folder, to which every process writes its part of the sharded tensors.
+
+The sharded tensors go through `torch.distributed.checkpoint`; everything else is one file of the first process. Nothing
+in such a folder is read in a way that could run code.
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner, DefaultSavePlanner
+from torch.distributed.checkpoint.metadata import Metadata
+
+from detectron2_ext.atomic import sync_to_disk
+from eva_backbone.errors import InputError
+
+from .checksummed_files import ChecksummingWriter, file_checksum
+from .disk_space import full_disk_as_input_error, require_space
+from .file_checkpoint import save_readable
+from .file_kind import INDEX_NAME
+from .files import read_file
+from .nested_state import KeyPath, named_leaves, put, sharded_part, tensor_bytes, whole_part
+from .process_group import all_values, on_first_process
+from .shard_index import ShardIndex, index_content, read_index
+
+_WHOLE_NAME = "whole.pth"  # what is not sharded
+
+
+def write_folder(folder: Path, state: Mapping, group: dist.ProcessGroup) -> None:
+    """Write `state` to the new folder `folder`; every process of `group` calls it. What is not sharded is process 0's.
+
+    The files are on disk when it returns. Raises InputError on every process when the disk is full.
+    """
+    sharded, whole = sharded_part(state), whole_part(state)
+    needed = sum(all_values(group, tensor_bytes(sharded))) + all_values(group, tensor_bytes(whole))[0]
+    on_first_process(group, lambda: _make_room(folder, needed))
+    writer = ChecksummingWriter(folder)
+    with full_disk_as_input_error(folder, needed):
+        tensors = _first_failure(
+            lambda: dcp.save(sharded, storage_writer=writer, planner=DefaultSavePlanner(), process_group=group)
+        )
+    files = {name: summed for part in all_values(group, writer.files) for name, summed in part.items()}
+
+    def write_rest() -> None:
+        with full_disk_as_input_error(folder, needed):
+            save_readable(whole, folder / _WHOLE_NAME)
+            files[_WHOLE_NAME] = file_checksum(folder / _WHOLE_NAME)
+            (folder / INDEX_NAME).write_bytes(index_content(tensors, files))
+            for path in (folder / _WHOLE_NAME, folder / INDEX_NAME, folder):
+                sync_to_disk(path)
+
+    on_first_process(group, write_rest)
+
+
+def verify_folder(folder: Path) -> None:
+    """Raise InputError unless every file of the checkpoint is there with its size and checksum."""
+    files = read_index(folder).files
+
+    def check(name: str) -> None:
+        if file_checksum(folder / name) != files[name]:
+            raise InputError(f"{folder / name} is damaged (its checksum differs); use an earlier checkpoint.")
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        list(pool.map(check, files))
+
+
+def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[str, Any]:
+    """The checkpoint with its tensors put together, on the CPU of this process alone.
+
+    entries: the top-level entries wanted; None: all. Memory is that of what is wanted.
+    """
+    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    wanted = {name for name, path in index.paths.items() if entries is None or path[0] in entries}
+    shapes = {name: index.tensors.state_dict_metadata[name] for name in wanted}
+    tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in shapes.items()}
+    _load_tensors(folder, index, tensors, None)
+    content = {key: value for key, value in content.items() if entries is None or key in entries}
+    for name, path in index.paths.items():
+        if name in tensors:
+            put(content, path, tensors[name])
+    return content
+
+
+def load_folder(folder: Path, template: Mapping, group: dist.ProcessGroup | None) -> dict[str, Any]:
+    """The checkpoint with its sharded tensors loaded into those of `template`, sharded in any way or whole.
+
+    Every process of `group` calls it. Raises InputError unless `template` has just the tensors of the checkpoint.
+    """
+    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    targets = {path: value.detach() for path, value in named_leaves(template) if isinstance(value, Tensor)}
+    _check_fit(folder, index, targets, {path for path, _ in named_leaves(content)})
+    tensors = {name: targets[path] for name, path in index.paths.items()}
+    _load_tensors(folder, index, tensors, group)
+    for name, path in index.paths.items():
+        put(content, path, tensors[name])
+    return content
+
+
+def _check_fit(folder: Path, index: ShardIndex, targets: dict[KeyPath, Tensor], whole: set[KeyPath]) -> None:
+    problems = []
+    for name, path in index.paths.items():
+        size = index.tensors.state_dict_metadata[name].size
+        if path not in targets:
+            problems.append(f"{name} is not in this run")
+        elif targets[path].shape != size:
+            problems.append(f"{name} is {[*size]} there and {[*targets[path].shape]} here")
+    known = whole | set(index.paths.values())
+    problems += [f"{'.'.join(map(str, path))} is not in the checkpoint" for path in targets if path not in known]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise InputError(
+            f"{folder} does not fit this run: {', '.join(problems[:3])}{more}; resume with the config that wrote it, "
+            "or give it as initial weights of a new run."
+        )
+
+
+class _IndexedReader(dcp.FileSystemReader):
+    """torch's reader with the description of the tensors from the index instead of a pickle."""
+
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
+        super().__init__(folder)
+        self._index = index
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:  # noqa: ARG002 (torch's signature)
+        return self._index.tensors
+
+
+def _load_tensors(folder: Path, index: ShardIndex, tensors: dict[str, Tensor], group: dist.ProcessGroup | None) -> None:
+    reader = _IndexedReader(folder, index)
+    planner = DefaultLoadPlanner(flatten_state_dict=False)
+    try:
+        with warnings.catch_warnings():  # that one process alone reads is what is wanted
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            _first_failure(
+                lambda: dcp.load(
+                    tensors, storage_reader=reader, planner=planner, process_group=group, no_dist=group is None
+                )
+            )
+    except Exception as error:  # damaged files make torch's reader raise nearly anything
+        raise InputError(f"{folder} cannot be read ({error}); use an earlier checkpoint.") from error
+
+
+def _first_failure(action: Callable[[], Any]) -> Any:
+    """`action()`, of whose failures on several processes the first is raised as it was there."""
+    try:
+        return action()
+    except CheckpointException as error:  # no Exception, and its text holds the traceback of every process
+        raise next(failure for failure, _ in error.failures.values()) from error
+
+
+def _make_room(folder: Path, num_bytes: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    require_space(folder, num_bytes)
+    folder.mkdir()

@@ -1,0 +1,82 @@
+"""Make one weight file, in the layout of the published ones, out of a checkpoint of a training run.
+
+    python tools/export_weights.py output/model_final.pth eva_mine.pth
+    python tools/export_weights.py output/model_0004999 eva_mine.safetensors --entry ema --half
+
+INPUT is a file, or the folder of a run whose weights were split among processes. OUTPUT holds {"model": weights}, or
+the weights alone where its name ends in .safetensors. Low-rank adapters are merged into the weights they adapt.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from detectron2_ext.atomic import atomic_path
+from detectron2_ext.checkpoint import read_file, select_weights
+from eva_backbone.errors import InputError
+
+
+def export(source: Path, output: Path, entry: str = "model", *, half: bool = False) -> None:
+    """Write the weights under `entry` of the checkpoint `source` to `output`, whole or not at all.
+
+    half: floating-point numbers in float16.
+    """
+    if output.exists() and source.exists() and output.samefile(source):
+        raise InputError(f"{output} is the input itself; name another output.")
+    if not output.parent.is_dir():
+        raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+    content = read_file(source, (entry, "lora"))
+    if not isinstance(content, dict) or not content.get(entry):
+        raise InputError(f"{source} has no entry {entry!r}; expected a checkpoint of a training run that has one.")
+    weights = select_weights(content[entry], source)
+    if content.get("lora"):
+        from detectron2_ext.engine.adaptation.lora import merge_lora_weights  # only runs with adapters need it
+
+        weights = merge_lora_weights(weights, content["lora"])
+    del content
+    if half:
+        for name, value in weights.items():
+            if value.is_floating_point():
+                weights[name] = value.half()
+    with atomic_path(output) as partial:
+        if output.suffix == ".safetensors":
+            save_file(_unshared(weights), partial)
+        else:
+            torch.save({"model": weights}, partial)
+    num_bytes = sum(value.nbytes for value in weights.values())
+    print(f"{output}: {len(weights)} tensors, {num_bytes:,} bytes, from the entry {entry!r} of {source}")
+
+
+def _unshared(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The format has no way to store one tensor under two names."""
+    seen: set[int] = set()
+    result = {}
+    for name, value in weights.items():
+        address = value.untyped_storage().data_ptr()
+        result[name] = value.clone() if address in seen else value.contiguous()
+        seen.add(address)
+    return result
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; exit status 2 for an unusable checkpoint."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", type=Path, help="checkpoint of a run, a file or a folder")
+    parser.add_argument("output", type=Path, help="file to write, .pth or .safetensors")
+    parser.add_argument("--entry", choices=("model", "ema"), default="model", help="the weights or their average")
+    parser.add_argument("--half", action="store_true", help="store float16")
+    arguments = parser.parse_args(argv)
+    try:
+        export(arguments.input, arguments.output, arguments.entry, half=arguments.half)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
