@@ -2,9 +2,10 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from detectron2_ext.prediction import draw_instances
+
+from .prediction_file import read_predictions
 
 
 @dataclass(frozen=True)
@@ -26,23 +29,29 @@ class PicturePair:
 
 
 def picture_pairs(
-    json_file: str | Path,
+    truth: str | Path | Mapping[str, Any],
     image_root: str | Path,
     predictions_file: str | Path,
-    image_ids: Sequence[int] | None = None,
+    image_ids: Sequence[int | str] | None = None,
     *,
     min_score: float = 0.5,
     enlarge: int = 1,
+    max_side: int = 1024,
 ) -> list[PicturePair]:
     """Pairs of the chosen images (by default all), in the order of ``image_ids``.
 
     Args:
-        json_file: ground truth in COCO format; masks as polygons or run lengths, or boxes alone.
+        truth: ground truth in COCO or LVIS format, a file or its content; masks as polygons or run lengths, or boxes
+            alone.
         predictions_file: coco_instances_results.json of the evaluator.
         min_score: predictions below are not drawn.
         enlarge: whole factor applied to the image before drawing, so that outlines of small objects stay thin.
+        max_side: a picture with a longer side than this, in pixels, is made smaller once it is drawn.
     """
-    truth = json.loads(Path(json_file).read_text(encoding="utf-8"))
+    if not isinstance(truth, Mapping):
+        truth = json.loads(Path(truth).read_bytes())
+    images = {image["id"]: image for image in truth["images"]}
+    chosen = list(images) if image_ids is None else list(image_ids)
     categories = sorted(truth["categories"], key=lambda category: category["id"])
     class_of = {category["id"]: index for index, category in enumerate(categories)}
     names = [category["name"] for category in categories]
@@ -50,27 +59,41 @@ def picture_pairs(
     for record in truth["annotations"]:
         if not record.get("iscrowd"):
             annotations[record["image_id"]].append(record)
-    for record in json.loads(Path(predictions_file).read_text(encoding="utf-8")):
+    for record in read_predictions(predictions_file, set(chosen)):
         if record["score"] >= min_score:
             found[record["image_id"]].append(record)
 
-    images = {image["id"]: image for image in truth["images"]}
     pairs = []
-    for image_id in images if image_ids is None else image_ids:
+    for image_id in chosen:
         image = images[image_id]
-        with Image.open(Path(image_root, image["file_name"])) as file:
+        name = file_name(image)
+        with Image.open(Path(image_root, name)) as file:
             pixels = np.array(file.convert("RGB").resize((file.width * enlarge, file.height * enlarge), Image.BICUBIC))
         left, right = (
-            draw_instances(
-                pixels, _instances(records[image_id], image, class_of, enlarge), names, labels=len(names) > 1
+            _shrink(draw_instances(pixels, instances, names, labels=len(names) > 1), max_side)
+            for instances in (
+                _instances(records[image_id], image, class_of, enlarge) for records in (annotations, found)
             )
-            for records in (annotations, found)
         )
-        caption = (
-            f"{image['file_name']}: {len(annotations[image_id])} in the ground truth, {len(found[image_id])} found"
-        )
+        caption = f"{name}: {len(annotations[image_id])} in the ground truth, {len(found[image_id])} found"
         pairs.append(PicturePair(caption, left, right))
     return pairs
+
+
+def file_name(image: Mapping[str, Any]) -> str:
+    """Path of an image below the folder of its data set; LVIS gives it as the end of an address."""
+    return image.get("file_name") or "/".join(image["coco_url"].split("/")[-2:])
+
+
+def spread_evenly(truth: Mapping[str, Any], count: int) -> list[int | str]:
+    """Ids of ``count`` images with ground truth, at even distances in the order of their ids.
+
+    The choice looks at no prediction: it shows a run as it is, and two runs on the same data show the same images.
+    """
+    annotated = {record["image_id"] for record in truth["annotations"] if not record.get("iscrowd")}
+    ids = sorted(annotated & {image["id"] for image in truth["images"]})
+    count = min(count, len(ids))
+    return [ids[(2 * number + 1) * len(ids) // (2 * count)] for number in range(count)]
 
 
 def mosaic(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
@@ -89,23 +112,27 @@ def _instances(records: list[dict], image: dict, class_of: dict[int, int], enlar
     size = (image["height"] * enlarge, image["width"] * enlarge)
     instances = Instances(size)
     instances.pred_classes = torch.tensor([class_of[record["category_id"]] for record in records], dtype=torch.long)
-    if records and all("segmentation" in record for record in records):
-        masks = [_decode(record["segmentation"], image["height"], image["width"]) for record in records]
-        instances.pred_masks = (
-            torch.from_numpy(np.stack(masks)).repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2)
-        )
-    corners = [[x * enlarge, y * enlarge, (x + w) * enlarge, (y + h) * enlarge] for x, y, w, h in _boxes(records)]
-    instances.pred_boxes = Boxes(torch.tensor(corners).reshape(-1, 4))
+    if records and all(record.get("segmentation") for record in records):
+        instances.pred_masks_rle = [
+            _run_lengths(record["segmentation"], image["height"], image["width"], enlarge) for record in records
+        ]
+    corners = [[x, y, x + w, y + h] for x, y, w, h in (record["bbox"] for record in records)]
+    instances.pred_boxes = Boxes(torch.tensor(corners).reshape(-1, 4) * enlarge)
     return instances
 
 
-def _boxes(records: list[dict]) -> list[list[float]]:
-    return [record["bbox"] for record in records]
-
-
-def _decode(segmentation: dict | list, height: int, width: int) -> np.ndarray:
+def _run_lengths(segmentation: dict | list, height: int, width: int, enlarge: int) -> dict:
     if isinstance(segmentation, list):
         segmentation = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
         segmentation = mask_api.frPyObjects(segmentation, height, width)
-    return mask_api.decode(segmentation).astype(bool)
+    if enlarge == 1:
+        return segmentation
+    mask = mask_api.decode(segmentation).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    return mask_api.encode(np.asfortranarray(mask))
+
+
+def _shrink(picture: np.ndarray, max_side: int) -> np.ndarray:
+    image = Image.fromarray(picture)
+    image.thumbnail((max_side, max_side), Image.LANCZOS)
+    return np.array(image)

@@ -5,7 +5,7 @@ from .metrics_file import MetricsFile
 from .progress import ProgressLine
 from .scalars import NewScalars
 from .tensorboard import TensorBoardEvents
-from .writers import WriteScalars, build_writers, check_writers
+from .writers import build_writers, check_writers
 
 __all__ = [
     "BestMetric",
@@ -13,7 +13,6 @@ __all__ = [
     "NewScalars",
     "ProgressLine",
     "TensorBoardEvents",
-    "WriteScalars",
     "build_writers",
     "check_best_metric",
     "check_writers",

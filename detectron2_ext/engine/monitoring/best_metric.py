@@ -17,7 +17,7 @@ MODES = ("max", "min")
 
 
 class BestMetric:
-    """Compares one metric from evaluation to evaluation.
+    """Compares one metric from evaluation to evaluation; a resumed run goes through the earlier ones first.
 
     Args:
         name: path in the nested results, such as "bbox/AP" for {"bbox": {"AP": 41.2}}.
@@ -28,7 +28,6 @@ class BestMetric:
         _check_mode(mode)
         self.name, self.mode = name, mode
         self.value: float | None = None
-        self.iteration: int | None = None
 
     def update(self, results: Mapping[str, Any], iteration: int) -> bool:
         """Whether `results`, measured at `iteration`, are better than all before; equal ones and NaN are not.
@@ -45,18 +44,8 @@ class BestMetric:
             return False
         if self.value is not None and not (value > self.value if self.mode == "max" else value < self.value):
             return False
-        self.value, self.iteration = float(value), iteration
+        self.value = float(value)
         return True
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "mode": self.mode, "value": self.value, "iteration": self.iteration}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the best of an earlier start, unless that was of another metric."""
-        if (state["name"], state["mode"]) != (self.name, self.mode):
-            logger.info("The best %s is looked for from here on; before it was %s", self.name, state["name"])
-            return
-        self.value, self.iteration = state["value"], state["iteration"]
 
 
 def check_best_metric(cfg: DictConfig) -> None:

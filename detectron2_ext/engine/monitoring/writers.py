@@ -1,10 +1,8 @@
-"""All writers of a run, and the hook that calls them."""
+"""All writers of a run."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.engine import hooks
 from detectron2.utils.events import EventWriter
 from omegaconf import DictConfig, OmegaConf
 
@@ -49,27 +47,3 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
         settings = {"train": OmegaConf.to_container(cfg.train)}
         writers.append(WandbWriter(cfg.train.wandb_project, output_dir, start_iter, settings))
     return writers
-
-
-class WriteScalars(hooks.PeriodicWriter):
-    """Calls the writers every `log_period` iterations and, so that no numbers wait in memory, after each evaluation.
-
-    Register it behind the evaluation and before what writes checkpoints: a checkpoint then never covers an iteration
-    whose line is missing.
-    """
-
-    def __init__(self, writers: Sequence[EventWriter], log_period: int, eval_period: int = 0) -> None:
-        super().__init__(list(writers), period=log_period)
-        self._eval_period = eval_period
-
-    def after_step(self) -> None:
-        done = self.trainer.iter + 1
-        if (
-            self._eval_period
-            and done % self._eval_period == 0
-            and done % self._period
-            and done != self.trainer.max_iter
-        ):
-            for writer in self._writers:
-                writer.write()
-        super().after_step()

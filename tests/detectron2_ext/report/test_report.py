@@ -16,7 +16,14 @@ from eva_backbone.errors import InputError
 
 RESULTS = {"bbox": {"AP": 71.26, "AP50": 90.0, "APl": float("nan"), "AP-cell": 71.26}, "segm": {"AP": 69.94}}
 METRICS = [
-    {"iteration": 9, "total_loss": 3.0, "loss_cls_stage0": 1.0, "loss_cls_stage1": 2.0, "lr": 0.1},
+    {
+        "iteration": 9,
+        "total_loss": 3.0,
+        "loss_cls_stage0": 1.0,
+        "loss_cls_stage1": 2.0,
+        "lr": 0.1,
+        "roi_head/num_fg": 7,
+    },
     {"iteration": 19, "total_loss": 2.0, "loss_cls_stage0": 0.5, "loss_cls_stage1": 1.5, "bbox/AP": 40.0},
     {"iteration": 20, "bbox/AP": 50.0, "segm/AP50": float("nan")},
 ]
@@ -50,7 +57,7 @@ def test_page_holds_table_pictures_curves_facts_and_command(tmp_path):
     ]
     for text in ("A run", "What it is.", "Time", "3 s", "python train.py"):
         assert text in html
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 3, "losses, boxes, learning rate"
     for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
         ElementTree.fromstring(svg)
     pictures = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
@@ -88,7 +95,8 @@ def test_curves_by_name(tmp_path):
     curves = read_curves(tmp_path / "metrics.json")
     assert curves.losses["loss_cls_stage1"] == {9: 2.0, 19: 1.5}
     assert set(curves.losses) == {"total_loss", "loss_cls_stage0", "loss_cls_stage1"}
-    assert curves.ap == {"bbox/AP": {19: 40.0, 20: 50.0}}
+    assert curves.metrics == {"bbox/AP": {19: 40.0, 20: 50.0}}
+    assert curves.other == {"lr": {9: 0.1}, "roi_head/num_fg": {9: 7.0}}
 
 
 def test_a_cut_last_line_is_left_out_and_a_wrong_line_is_named(tmp_path):

@@ -28,25 +28,6 @@ def test_better_than_all_before(mode, values, better):
     assert [best.update(ap(value), iteration) for iteration, value in enumerate(values)] == better
 
 
-def test_a_resumed_run_remembers():
-    first = BestMetric("bbox/AP")
-    first.update(ap(40.0), 7)
-    second = BestMetric("bbox/AP")
-    second.load_state_dict(first.state_dict())
-    assert not second.update(ap(39.0), 9)
-    assert (second.value, second.iteration) == (40.0, 7)
-    assert second.update(ap(41.0), 10)
-
-
-@pytest.mark.parametrize(("name", "mode"), [("segm/AP", "max"), ("bbox/AP", "min")])
-def test_the_best_of_another_metric_is_not_taken_over(name, mode):
-    first = BestMetric("bbox/AP")
-    first.update(ap(40.0), 7)
-    second = BestMetric(name, mode)
-    second.load_state_dict(first.state_dict())
-    assert second.value is None
-
-
 def test_a_missing_metric_is_answered_with_those_there_are():
     with pytest.raises(InputError, match=r"'box/AP'.*the metrics are: bbox/AP, bbox/AP50, segm/AP$"):
         BestMetric("box/AP").update(ap(1.0), 0)

@@ -1,4 +1,4 @@
-"""The writers of a recipe, Weights & Biases among them, and when they are called."""
+"""The writers of a recipe, Weights & Biases among them."""
 
 import importlib
 import json
@@ -6,15 +6,13 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from detectron2.engine.train_loop import TrainerBase
-from detectron2.utils.events import EventStorage, EventWriter
+from detectron2.utils.events import EventStorage
 from omegaconf import OmegaConf
 
 from detectron2_ext.engine.monitoring import (
     MetricsFile,
     ProgressLine,
     TensorBoardEvents,
-    WriteScalars,
     build_writers,
     check_writers,
 )
@@ -88,32 +86,3 @@ def test_wandb_that_is_not_installed_is_told_early(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"train\.wandb_project is 'eva'.*pip install wandb"):
         check_writers(recipe(tmp_path, "eva"))
     check_writers(recipe(tmp_path))
-
-
-class Recorder(EventWriter):
-    def __init__(self):
-        self.calls, self.closed = [], 0
-
-    def write(self):
-        self.calls.append(self.trainer.iter)
-
-    def close(self):
-        self.closed += 1
-
-
-class Nothing(TrainerBase):
-    def run_step(self):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("log_period", "eval_period", "calls"),
-    [(4, 0, [3, 7, 9, 10]), (4, 3, [2, 3, 5, 7, 8, 9, 10]), (5, 5, [4, 9, 10]), (20, 0, [9, 10])],
-)
-def test_writers_are_called_at_log_lines_after_evaluations_and_at_the_end(log_period, eval_period, calls):
-    trainer, writer = Nothing(), Recorder()
-    writer.trainer = trainer
-    trainer.register_hooks([WriteScalars([writer], log_period, eval_period)])
-    trainer.train(0, 10)
-    assert writer.calls == calls
-    assert writer.closed == 1

@@ -1,0 +1,97 @@
+"""What is worth knowing about a run, from its recipe and what it logged."""
+
+import os
+import platform
+from datetime import timedelta
+from typing import Any
+
+import torch
+from detectron2.utils import comm
+from omegaconf import DictConfig, OmegaConf
+
+from .curves import TrainingCurves
+
+
+def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "") -> dict[str, str]:
+    """Name to value, only of what is known; recipes of any task."""
+    facts = {
+        "Recipe": config_file,
+        "Model": _target(cfg, "model"),
+        "Training data": _names(cfg, "dataloader.train.dataset.names"),
+        "Training": _training(cfg),
+        "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
+        "Optimizer": _optimizer(cfg),
+        "Precision": str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32",
+        "Machine": _machine(cfg),
+        **_measured(curves),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _get(cfg: DictConfig, key: str, default: Any = None) -> Any:
+    return OmegaConf.select(cfg, key, default=default)
+
+
+def _target(cfg: DictConfig, key: str) -> str:
+    """Class name of what a part of the recipe builds."""
+    target = _get(cfg, f"{key}._target_", "")
+    return target.rpartition(".")[2] if isinstance(target, str) else getattr(target, "__name__", str(target))
+
+
+def _names(cfg: DictConfig, key: str) -> str:
+    names = _get(cfg, key) or ""
+    return names if isinstance(names, str) else ", ".join(map(str, names))
+
+
+def _training(cfg: DictConfig) -> str:
+    parts = [f"{_get(cfg, 'train.max_iter')} iterations"]
+    if batch := _get(cfg, "dataloader.train.total_batch_size"):
+        parts[0] += f" of {batch} images"
+    if (steps := _get(cfg, "train.accumulation_steps", 1)) > 1:
+        parts.append(f"in {steps} parts each")
+    if (seed := _get(cfg, "train.seed", -1)) >= 0:
+        parts.append(f"seed {seed}")
+    return ", ".join(parts)
+
+
+def _optimizer(cfg: DictConfig) -> str:
+    parts = [_target(cfg, "optimizer")]
+    for key, label in (("optimizer.lr", "lr"), ("optimizer.weight_decay", "weight decay")):
+        if (value := _get(cfg, key)) is not None:
+            parts.append(f"{label} {value:g}")
+    if limit := _get(cfg, "train.clip_grad_norm"):
+        parts.append(f"gradient norm up to {limit:g}")
+    if _get(cfg, "train.ema.enabled"):
+        parts.append(f"moving average of weights {_get(cfg, 'train.ema.decay')}")
+    if rank := _get(cfg, "train.lora.rank"):
+        parts.append(f"LoRA of rank {rank}")
+    return ", ".join(filter(None, parts))
+
+
+def _machine(cfg: DictConfig) -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    device = f"{cores} CPU cores ({platform.machine()})"
+    if str(_get(cfg, "train.device", "cpu")).startswith("cuda") and torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    processes = comm.get_world_size()
+    many = f"{processes} processes ({_get(cfg, 'train.parallel', 'ddp')}), each: " if processes > 1 else ""
+    return f"{many}{device}, PyTorch {torch.__version__}"
+
+
+def _measured(curves: TrainingCurves) -> dict[str, str]:
+    """From metrics.json, hence over all starts of the run. Times of logged iterations stand for those between them."""
+    times, images = curves.other.get("time", {}), curves.other.get("images", {})
+    facts: dict[str, str] = {}
+    if times:
+        seconds, before = 0.0, -1
+        for iteration, duration in times.items():
+            seconds, before = seconds + duration * (iteration - before), iteration
+        facts["Time"] = f"about {timedelta(seconds=round(seconds))} for training, evaluations not counted"
+        facts["Speed"] = f"{seconds / (before + 1):.3g} s per iteration"
+        timed = [iteration for iteration in times if iteration in images]
+        if timed:
+            rate = sum(images[at] for at in timed) / sum(times[at] for at in timed)
+            facts["Speed"] += f", {rate:.3g} images/s"
+    if memory := curves.other.get("peak_memory_gib"):
+        facts["Peak memory"] = f"{max(memory.values()):.3g} GiB, first process"
+    return facts
