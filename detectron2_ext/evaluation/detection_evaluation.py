@@ -1,6 +1,5 @@
 """The part of evaluating detections that COCO and LVIS share."""
 
-import itertools
 import logging
 import time
 from abc import abstractmethod
@@ -18,6 +17,7 @@ from detectron2.utils.logger import create_small_table
 from detectron2_ext.data.builtin import dataset_root, missing_file_hint
 from eva_backbone.errors import InputError
 
+from .gathering import gather_records, gather_values, run_on_first
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers
@@ -111,18 +111,20 @@ class DetectionEvaluator(DatasetEvaluator):
     def evaluate(self) -> dict[str, dict[str, float]]:
         """The metrics by task, {"bbox": {"AP": ..., ...}, "segm": ...}; {} on every process but the first.
 
+        Gathering several processes' predictions uses them up: `reset` before the next evaluation.
+
         Raises:
-            InputError: predictions of another data set: unknown image ids or classes, or masks of another size.
+            InputError: predictions of another data set: unknown image ids or classes, or masks of another size; in
+                every process.
         """
         predictions, num_images, predicts_masks = self._predictions, self._num_images, self._predicts_masks
-        if self._distributed:
-            comm.synchronize()
-            gathered = comm.gather((predictions, num_images, predicts_masks), dst=0)
-            if not comm.is_main_process():
-                return {}
-            predictions = list(itertools.chain.from_iterable(part[0] for part in gathered))
-            num_images = sum(part[1] for part in gathered)
-            predicts_masks = any(part[2] for part in gathered)
+        if not self._distributed or comm.get_world_size() == 1:
+            return self._score(predictions, num_images, predicts_masks)
+        counts, have_masks = zip(*gather_values((num_images, predicts_masks)), strict=True)
+        predictions = gather_records(predictions)
+        return run_on_first(lambda: self._score(predictions, sum(counts), any(have_masks))) or {}
+
+    def _score(self, predictions: list[dict], num_images: int, predicts_masks: bool) -> dict[str, dict[str, float]]:
         if not num_images:
             logger.warning("No image was processed, so there is nothing to evaluate.")
             return {}

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from evaluation_cases import CaseOptions, make_case
 from model_outputs import evaluate, model_outputs
 
+import detectron2_ext.evaluation.detection_evaluation
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
 
@@ -241,22 +242,21 @@ def test_predictions_of_another_data_set_are_refused(register, tmp_path: Path) -
         evaluate(COCOEvaluator(name), inputs, outputs)
 
 
-def test_predictions_of_all_processes_count(register, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_seen_by_another_process_count(register, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(10, CaseOptions(category_ids=IDS))
     name = register(case.ground_truth, **METADATA)
     inputs, outputs = model_outputs(case, CLASSES)
     expected = evaluate(COCOEvaluator(name), inputs, outputs)
+    other = COCOEvaluator(name)
+    evaluate(other, inputs[:4], outputs[:4])
     for output in outputs[4:]:
         output["instances"].remove("pred_masks")  # the first process saw no mask
 
-    parts = []
-    monkeypatch.setattr(comm, "gather", lambda part, **_: parts.append(part) or [])
-    monkeypatch.setattr(comm, "is_main_process", lambda: False)
-    other = COCOEvaluator(name)
-    assert evaluate(other, inputs[:4], outputs[:4]) == {}
-
-    monkeypatch.setattr(comm, "gather", lambda part, **_: [part, *parts])
-    monkeypatch.setattr(comm, "is_main_process", lambda: True)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    module = detectron2_ext.evaluation.detection_evaluation
+    monkeypatch.setattr(module, "gather_values", lambda own: [own, (4, True)])
+    monkeypatch.setattr(module, "gather_records", lambda own: own + other._predictions)
+    monkeypatch.setattr(module, "run_on_first", lambda work: work())
     results = evaluate(COCOEvaluator(name), inputs[4:], outputs[4:])
     assert results["bbox"] == pytest.approx(expected["bbox"], nan_ok=True)
     assert set(results) == {"bbox", "segm"}
