@@ -65,17 +65,19 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
 
     Without validation data `cfg` is left without an evaluator; for data without masks the model is box-only.
     Class names and ids are kept in `cfg.dataloader.categories` and `train.output_dir`/categories.json, the paths in
-    `cfg.dataloader.own_data`.
+    `cfg.dataloader.own_data`. Bad validation images are treated as bad training images are, unless
+    `dataloader.test.mapper.on_error` says otherwise.
 
     Raises:
         InputError: data that cannot be used, or training and validation data with different categories.
     """
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
+    val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
     if own.train_json:
         train = register_coco_json("own_train", own.train_json, own.train_images, on_error=on_error)
     if own.val_json:
-        val = register_coco_json("own_val", own.val_json, own.val_images, on_error=on_error)
+        val = register_coco_json("own_val", own.val_json, own.val_images, on_error=val_on_error)
     if train and val:
         _check_same_categories(train, val)
 
@@ -97,7 +99,7 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
         has_mask_head = False
     if training:
         _use_training_data(cfg, train, with_masks=has_mask_head)
-    _use_test_data(cfg, val)
+    _use_test_data(cfg, val, val_on_error)
 
 
 def _categories(summary: CocoJsonSummary) -> dict[int, str]:
@@ -145,12 +147,14 @@ def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool
         loader.mapper.instance_mask_format = train.mask_format
 
 
-def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None) -> None:
+def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, on_error: str) -> None:
     if val is None:
         logger.info("No validation data was given: nothing is evaluated")
         cfg.dataloader.evaluator = None
         return
     cfg.dataloader.test.dataset.names = val.name
+    if on_error != "stop":  # the default, and Detectron2's own mapper knows no other
+        cfg.dataloader.test.mapper.on_error = on_error
     cfg.dataloader.evaluator = {
         "_target_": COCOEvaluator,
         "dataset_name": val.name,

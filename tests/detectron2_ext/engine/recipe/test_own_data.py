@@ -1,0 +1,56 @@
+"""Recipes turned to own data."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from detectron2_ext.data import get_dataset_dicts
+from detectron2_ext.engine.recipe import OwnData, load_config, use_own_data
+from eva_backbone.errors import InputError
+
+CONFIGS = Path(__file__).parents[4] / "projects" / "ViTDet" / "configs"
+
+
+@pytest.fixture
+def own_data(tmp_path: Path) -> OwnData:
+    """Two images, one of them annotated with a box without area."""
+    parts = []
+    for part in ("train", "val"):
+        folder = tmp_path / part
+        folder.mkdir()
+        images = [{"id": i, "file_name": f"{i}.png", "width": 20, "height": 10} for i in (1, 2)]
+        boxes = [[1, 1, 5, 5], [1, 1, 0 if part == "val" else 4, 5]]
+        annotations = [
+            {"id": i, "image_id": i, "category_id": 3, "bbox": box, "area": 25, "iscrowd": 0}
+            for i, box in enumerate(boxes, start=1)
+        ]
+        for image in images:
+            Image.new("RGB", (20, 10)).save(folder / image["file_name"])
+        content = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "nut"}]}
+        (folder / "boxes.json").write_text(json.dumps(content))
+        parts += [str(folder / "boxes.json"), str(folder)]
+    return OwnData(*parts)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["dataloader.train.mapper.on_error=skip"], "skip"),
+        (["dataloader.test.mapper.on_error=skip"], "skip"),
+        (["dataloader.train.mapper.on_error=skip", "dataloader.test.mapper.on_error=stop"], "stop"),
+        ([], "stop"),
+    ],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_bad_validation_data_are_treated_as_asked_for(own_data, tmp_path, overrides, expected, training):
+    config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
+    cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
+    if expected == "stop":
+        with pytest.raises(InputError, match=r"val/boxes\.json: annotation 2 "):
+            use_own_data(cfg, own_data, training=training)
+        return
+    use_own_data(cfg, own_data, training=training)
+    assert cfg.dataloader.test.mapper.on_error == "skip"
+    assert [len(record["annotations"]) for record in get_dataset_dicts("own_val", filter_empty=False)] == [1, 0]
