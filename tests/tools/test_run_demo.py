@@ -43,7 +43,7 @@ def test_two_iterations_give_weights_results_and_page(demo, frame, tmp_path, mon
     assert all(0 <= results[task]["AP"] <= 100 for task in ("bbox", "segm"))
     assert (output / "model_final.pth").is_file()
     html = (output / "index.html").read_text(encoding="utf-8")
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 4, "losses, boxes, masks, learning rate"
     assert "2 iterations" in html
     assert (output / "notes.txt").read_text() == "the user's own"
 
