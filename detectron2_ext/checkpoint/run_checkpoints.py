@@ -109,7 +109,7 @@ class RunCheckpoints:
     def _write_folder(self, name: str, state: dict[str, Any], counted: bool) -> None:
         partial = self._folder.partial_folder(name)
         try:
-            write_folder(partial, state, self._group)
+            write_folder(self._folder.path / name, partial, state, self._group)
         except Exception:
             if is_first(self._group):
                 shutil.rmtree(partial, ignore_errors=True)

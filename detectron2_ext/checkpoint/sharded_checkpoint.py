@@ -5,6 +5,7 @@ in such a folder is read in a way that could run code.
 """
 
 import os
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Collection, Mapping
@@ -35,28 +36,29 @@ from .shard_index import ShardIndex, index_content, read_index
 _WHOLE_NAME = "whole.pth"  # what is not sharded
 
 
-def write_folder(folder: Path, state: Mapping, group: dist.ProcessGroup) -> None:
-    """Write `state` to the new folder `folder`; every process of `group` calls it. What is not sharded is process 0's.
+def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup) -> None:
+    """Write the checkpoint `path` of `state` to the new folder `partial`, which the caller gives its name.
 
-    The files are on disk when it returns. Raises InputError on every process when the disk is full.
+    Every process of `group` calls it; what is not sharded is taken from the first one. All is on disk when it returns.
+    Raises InputError on every process when the disk is full.
     """
     sharded, whole = sharded_part(state), whole_part(state)
     needed = sum(all_values(group, tensor_bytes(sharded))) + all_values(group, tensor_bytes(whole))[0]
-    on_first_process(group, lambda: _make_room(folder, needed))
-    writer = ChecksummingWriter(folder)
-    with full_disk_as_input_error(folder, needed):
+    on_first_process(group, lambda: _make_folder(path, partial, needed))
+    writer = ChecksummingWriter(partial)
+    with full_disk_as_input_error(path, needed):
         tensors = _first_failure(
             lambda: dcp.save(sharded, storage_writer=writer, planner=DefaultSavePlanner(), process_group=group)
         )
     files = {name: summed for part in all_values(group, writer.files) for name, summed in part.items()}
 
     def write_rest() -> None:
-        with full_disk_as_input_error(folder, needed):
-            save_readable(whole, folder / _WHOLE_NAME)
-            files[_WHOLE_NAME] = file_checksum(folder / _WHOLE_NAME)
-            (folder / INDEX_NAME).write_bytes(index_content(tensors, files))
-            for path in (folder / _WHOLE_NAME, folder / INDEX_NAME, folder):
-                sync_to_disk(path)
+        with full_disk_as_input_error(path, needed):
+            save_readable(whole, partial / _WHOLE_NAME)
+            files[_WHOLE_NAME] = file_checksum(partial / _WHOLE_NAME)
+            (partial / INDEX_NAME).write_bytes(index_content(tensors, files))
+            for written in (partial / _WHOLE_NAME, partial / INDEX_NAME, partial):
+                sync_to_disk(written)
 
     on_first_process(group, write_rest)
 
@@ -145,8 +147,14 @@ def _load_tensors(folder: Path, index: ShardIndex, tensors: dict[str, Tensor], g
                     tensors, storage_reader=reader, planner=planner, process_group=group, no_dist=group is None
                 )
             )
+    except pickle.UnpicklingError as error:  # torch's text advises to read it all the same
+        raise InputError(
+            f"{folder} is refused: it stores something else than tensors, and reading that can run any code; use an "
+            "earlier checkpoint, or weights from a source you trust."
+        ) from error
     except Exception as error:  # damaged files make torch's reader raise nearly anything
-        raise InputError(f"{folder} cannot be read ({error}); use an earlier checkpoint.") from error
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder} cannot be read ({reason}); use an earlier checkpoint.") from error
 
 
 def _first_failure(action: Callable[[], Any]) -> Any:
@@ -157,7 +165,7 @@ def _first_failure(action: Callable[[], Any]) -> Any:
         raise next(failure for failure, _ in error.failures.values()) from error
 
 
-def _make_room(folder: Path, num_bytes: int) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    require_space(folder, num_bytes)
-    folder.mkdir()
+def _make_folder(path: Path, partial: Path, num_bytes: int) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    require_space(path, num_bytes)
+    partial.mkdir()

@@ -28,6 +28,7 @@ def write_for_ever(folder: Path, kind: str, reports: int) -> None:
     last = checkpoints.find_last()
     iteration = 0 if last is None else read_file(last, ("iteration",))["iteration"]
     weights = torch.empty(NUM_NUMBERS)
+    os.write(reports, bytes(4))  # the clock starts
     while True:
         iteration += 1
         weights.fill_(iteration)
@@ -68,14 +69,14 @@ def main(folder: Path, kind: str, num_kills: int, seed: int) -> None:
             write_for_ever(folder, kind, writing)
         os.close(writing)
         signal.signal(signal.SIGALRM, lambda *_, child=child: os.kill(child, signal.SIGKILL))
-        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.02, 0.4))
-        reported = b""
+        reported = os.read(reading, 4)
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.01, 0.4))
         while piece := os.read(reading, 4096):  # ends when the child is dead
             reported += piece
         os.close(reading)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         num_partial += any(path.name.startswith(".model") for path in folder.iterdir())
-        numbers.append(check(folder, int.from_bytes(reported[-4:], "little") if reported else 0))
+        numbers.append(check(folder, int.from_bytes(reported[-4:], "little")))
     assert numbers == sorted(numbers)
     assert numbers[-1] > 0
     print(f"{num_partial} of {num_kills} killed while writing; went on from", *numbers)

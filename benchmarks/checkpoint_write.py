@@ -1,0 +1,132 @@
+"""Saving and checking the state of a training run against writing the same bytes to a plain file.
+
+The state is a share of that of the full-size detector in float32: weights and AdamW's two moments, in tensors of the
+sizes that its blocks have. The plain file is written from one block of memory, in pieces of 16 MiB, and synced, as
+checkpoints are. Every write makes a new file. The page cache must hold the share beside the state and its copy.
+
+    python -m benchmarks.checkpoint_write [--rounds 5] [--share 0.15]
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+
+from detectron2_ext.checkpoint import RunCheckpoints, read_file
+from detectron2_ext.checkpoint.file_checkpoint import verify_file
+from detectron2_ext.checkpoint.sharded_checkpoint import verify_folder
+
+from .side_by_side import MIB
+
+FULL_BYTES = 3 * 4 * 1_074_000_000  # weights and two moments of the detector
+WIDTH, MLP_WIDTH = 1408, 6144
+PIECE = 16 * MIB
+
+
+def make_weights(num_bytes: int) -> dict[str, torch.Tensor]:
+    """Random tensors of the shapes of the ViT's blocks, `num_bytes` or a little more of them."""
+    shapes = [(3 * WIDTH, WIDTH), (WIDTH, WIDTH), (MLP_WIDTH, WIDTH), (WIDTH, MLP_WIDTH), (WIDTH,), (WIDTH,)]
+    weights: dict[str, torch.Tensor] = {}
+    while sum(value.nbytes for value in weights.values()) < num_bytes:
+        shape = shapes[len(weights) % len(shapes)]
+        weights[f"backbone.{len(weights)}"] = torch.empty(shape).uniform_(-0.02, 0.02)
+    return weights
+
+
+def make_state(weights: dict[str, torch.Tensor]) -> dict:
+    """The state of a run with `weights`, of three times their bytes."""
+    moments = {name: {"exp_avg": value.clone(), "exp_avg_sq": value.clone()} for name, value in weights.items()}
+    return {"model": weights, "optimizer": {"state": moments, "param_groups": []}, "iteration": 1}
+
+
+def sharded(state: dict) -> dict:
+    """The same state as tensors split among processes, of which there is one."""
+    mesh = init_device_mesh("cpu", (1,))
+    return {
+        key: sharded(value)
+        if isinstance(value, dict)
+        else distribute_tensor(value, mesh, [Shard(0)])
+        if isinstance(value, torch.Tensor)
+        else value
+        for key, value in state.items()
+    }
+
+
+def write_plainly(path: Path, content: memoryview) -> None:
+    with open(path, "wb", buffering=0) as file:
+        for start in range(0, len(content), PIECE):
+            file.write(content[start : start + PIECE])
+        os.fsync(file.fileno())
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def measure(folder: Path, content: memoryview, states: dict[str, dict]) -> dict[str, float]:
+    """One round: everything once, each write in an empty folder."""
+    times = {"plain file": seconds(lambda: write_plainly(folder / "plain", content))}
+    (folder / "plain").unlink()
+    for kind, state in states.items():
+        run = folder / "run"
+        direct = RunCheckpoints(run, max_to_keep=1, asynchronous=False)
+        times[f"{kind}, direct"] = seconds(lambda direct=direct, state=state: direct.save("model_0000001", state))
+        path = direct.find_last()
+        times[f"{kind}, verified"] = seconds(lambda path=path: (verify_folder if path.is_dir() else verify_file)(path))
+        times[f"{kind}, read"] = seconds(lambda path=path: touch(read_file(path)))
+        shutil.rmtree(run)
+        beside = RunCheckpoints(run, max_to_keep=1)
+        for which in ("first", "later"):
+            save = lambda beside=beside, state=state: beside.save("model_0000001", state)  # noqa: E731
+            times[f"{kind}, beside training: training waits, {which} time"] = seconds(save)
+            times[f"{kind}, beside training: written after, {which} time"] = seconds(beside.wait)
+        shutil.rmtree(run)
+    return times
+
+
+def touch(content: dict) -> None:
+    """Read a number of every page, as memory that is only mapped is not read yet."""
+    for value in content.values():
+        if isinstance(value, dict):
+            touch(value)
+        elif isinstance(value, torch.Tensor):
+            value.reshape(-1)[:: 4096 // value.element_size()].sum()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--share", type=float, default=0.15, help="part of the full state's 12.9 GB")
+    parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", module="torch.distributed")
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    state = make_state(make_weights(int(FULL_BYTES * arguments.share / 3)))
+    num_bytes = 3 * sum(value.nbytes for value in state["model"].values())
+    content = torch.empty(num_bytes, dtype=torch.uint8).random_()
+    states = {"file": state, "folder": sharded(state)}
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        measure(Path(folder), memoryview(content[:MIB].numpy()), {"file": {"model": {}}})  # imports
+        rounds = [measure(Path(folder), memoryview(content.numpy()), states) for _ in range(arguments.rounds)]
+    print(f"{num_bytes / MIB:.0f} MiB, {arguments.share:.2f} of the full state; medians of {len(rounds)} rounds")
+    plain = statistics.median(times["plain file"] for times in rounds)
+    for name in rounds[0]:
+        median = statistics.median(times[name] for times in rounds)
+        print(f"  {name:<56} {median:6.2f} s {median / plain:6.2f} of the plain file")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
