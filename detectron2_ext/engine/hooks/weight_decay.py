@@ -6,7 +6,7 @@ from fvcore.common.param_scheduler import ParamScheduler
 
 
 class ScheduleWeightDecay(HookBase):
-    """Gives every group before each iteration its own weight decay times a factor; groups without any stay so.
+    """Gives every group before each iteration its own weight decay times a factor; so groups without any stay so.
 
     It keeps no state. The groups' own values are those at construction: construct it before a checkpoint, with the
     values of some iteration, is loaded into the optimizer.
@@ -24,5 +24,4 @@ class ScheduleWeightDecay(HookBase):
     def before_step(self) -> None:
         factor = self.multiplier(self.trainer.iter / self.trainer.max_iter)
         for group, initial in zip(self.optimizer.param_groups, self.initial, strict=True):
-            if initial > 0:
-                group["weight_decay"] = initial * factor
+            group["weight_decay"] = initial * factor

@@ -95,6 +95,16 @@ def test_frozen_parameters_are_left_out_and_count_as_layers():
     assert found["blocks.1.norm1.bias"] == (0.25, 0.0)
 
 
+def test_mask_token_and_biases_of_any_shape():
+    model = VisionTransformer(img_size=28, embed_dim=8, depth=1, num_heads=2)
+    model.mask_token = nn.Parameter(torch.zeros(1, 1, 8))
+    model.adapter = nn.ParameterDict({"bias": torch.zeros(2, 2), "table": torch.zeros(2, 2)})
+    found = describe(model, layer_decay_groups(model, 1.0, 0.1, 0.5))
+    assert found["mask_token"] == (0.25, 0.1)
+    assert found["adapter.bias"] == (1.0, 0.0)
+    assert found["adapter.table"] == (1.0, 0.1)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

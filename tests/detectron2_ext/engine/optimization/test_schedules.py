@@ -1,6 +1,9 @@
 """Factors of the schedules that no golden case covers: segmentation, edges, every iteration of a long run."""
 
+import numpy as np
 import pytest
+import torch
+from timm.scheduler import CosineLRScheduler
 
 from detectron2_ext.engine.optimization import LaggedWarmupCosine, WarmupCosine, WarmupPolynomial
 from eva_backbone.errors import InputError
@@ -46,6 +49,28 @@ def test_polynomial_by_its_formula():
     schedule = WarmupPolynomial(10, 4, start=0.2, power=2.0)
     expected = [0.2 * 1.0, 0.4 * 0.81, 0.6 * 0.64, 0.8 * 0.49] + [(1 - t / 10) ** 2 for t in range(4, 11)]
     assert [schedule(t / 10) for t in range(11)] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("total", "warmup", "start", "end"), [(50, 0, 0.3, 0.1), (50, 7, 0.0, 0.01), (9, 8, 0.5, 0.5)])
+def test_video_schedule_is_timms_one_update_late(total, warmup, start, end):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    theirs = CosineLRScheduler(
+        optimizer, total - warmup, end, warmup_t=warmup, warmup_lr_init=start, warmup_prefix=True, t_in_epochs=False
+    )
+    used = []
+    for update in range(total):
+        used.append(optimizer.param_groups[0]["lr"])
+        theirs.step_update(update)
+    schedule = LaggedWarmupCosine(total, warmup, start, end)
+    assert [schedule(update / total) for update in range(total)] == pytest.approx(used, abs=1e-12)
+
+
+@pytest.mark.parametrize(("total", "warmup", "start"), [(50, 0, 0.3), (50, 1, 0.3), (50, 2, 0.0), (50, 49, 0.1)])
+def test_classification_schedule_joins_two_published_pieces(total, warmup, start):
+    after = np.arange(total - warmup) / (total - warmup)
+    expected = [*np.linspace(start, 1, warmup), *(0.1 + 0.45 * (1 + np.cos(np.pi * after)))]
+    schedule = WarmupCosine(total, warmup, start, end=0.1)
+    assert [schedule(t / total) for t in range(total)] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", [WarmupCosine, LaggedWarmupCosine, WarmupPolynomial])
