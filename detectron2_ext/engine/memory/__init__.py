@@ -1,0 +1,7 @@
+"""Predicting the peak memory of a training step, and what to change when it does not fit."""
+
+from .advice import Advice, Change, advise
+from .prediction import Prediction, Predictor
+from .rank_table import DEFAULT_RANKS, RankRow, rank_table
+
+__all__ = ["DEFAULT_RANKS", "Advice", "Change", "Prediction", "Predictor", "RankRow", "advise", "rank_table"]

@@ -1,0 +1,68 @@
+"""Bytes of live tensors, operation by operation, of real and of fake tensors alike."""
+
+import weakref
+from collections.abc import Iterable
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Follows the storages that operations make in this context until they are freed.
+
+    Attributes:
+        live, peak: bytes now, and the most since `start_peak`.
+        gradients: bytes of gradients that `take_gradient` took.
+        peak_with_gradients: the peak if those had stayed.
+
+    PyTorch's `torch.distributed._tools.MemTracker` does the same and gives the same peak, and is the oracle of the
+    tests. It also hooks every module and keeps snapshots per module, to tell gradients and activations apart by owner;
+    here gradients of weights are told apart by a hook, and one pass gives the peak with them and without.
+
+    Args:
+        ignored: tensors that exist before and are counted elsewhere, as parameters.
+    """
+
+    def __init__(self, ignored: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self.peak_with_gradients = 0
+        self.gradients = 0
+        self._followed: set[int] = set()
+        self._ignored = [tensor.untyped_storage() for tensor in ignored]  # alive, so that no other takes their ids
+        self._followed.update(storage._cdata for storage in self._ignored)
+
+    def start_peak(self) -> None:
+        """Forget the peaks so far."""
+        self.peak = self.live
+        self.peak_with_gradients = self.live + self.gradients
+
+    def take_gradient(self, parameter: Tensor) -> None:
+        """Hook for `register_post_accumulate_grad_hook`: count the gradient apart from all else, and free it."""
+        self.gradients += parameter.grad.numel() * parameter.grad.element_size()
+        parameter.grad = None
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for leaf in [result] if isinstance(result, Tensor) else tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._follow(leaf)
+        self.peak = max(self.peak, self.live)
+        self.peak_with_gradients = max(self.peak_with_gradients, self.live + self.gradients)
+        return result
+
+    def _follow(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._followed:
+            return
+        num_bytes = storage.nbytes()
+        self._followed.add(key)
+        self.live += num_bytes
+        weakref.finalize(storage, self._forget, key, num_bytes).atexit = False
+
+    def _forget(self, key: int, num_bytes: int) -> None:
+        self._followed.discard(key)
+        self.live -= num_bytes

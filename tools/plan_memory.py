@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Predict the peak memory of a training step per GPU and say what to change so that it fits.
+
+    python tools/plan_memory.py --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
+        --gpu-memory 24GB dataloader.train.total_batch_size=16
+    python tools/plan_memory.py --config-file ... --table
+
+No GPU is needed and the backbone takes no memory: it runs on fake tensors. Proposal network and heads are run once on
+the CPU, for one image of full size. Where train.device is cuda, fused attention and CUDA's autocast are assumed.
+
+Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), 1 when it does not, 2 for an unusable
+option or config.
+"""
+
+import argparse
+import re
+import sys
+import warnings
+
+from eva_backbone.errors import InputError
+
+# What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
+CUDA_RESERVE = 10**9
+_UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see the module's text for the exit status."""
+    args = _parser().parse_intermixed_args(argv)
+    warnings.filterwarnings("ignore")
+    try:
+        return _run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Imported late, so that --help and a wrong option answer at once.
+    from detectron2_ext.engine.memory import DEFAULT_RANKS, Predictor, advise, rank_table
+    from detectron2_ext.engine.memory.report import (
+        describe_advice,
+        describe_prediction,
+        describe_ranks,
+        describe_resolutions,
+    )
+    from detectron2_ext.engine.recipe import load_config
+
+    def load(more: list[str]):
+        return load_config(args.config_file, [*args.opts, *more])
+
+    predictor = Predictor(args.num_gpus, args.objects, tell=lambda line: print(f"... {line}", file=sys.stderr))
+    cfg = load([])
+    reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
+    if args.table or args.ranks:
+        print("GB per GPU, one image at a time on each; state stays from step to step\n")
+        print(describe_ranks(list(rank_table(load, predictor, args.ranks or DEFAULT_RANKS))))
+        return 0
+    prediction = predictor.predict(cfg)
+    print(describe_prediction(prediction, reserve), end="\n\n")
+    if args.resolutions:
+        others = [predictor.predict(cfg, side) for side in args.resolutions]
+        memory = args.gpu_memory or sys.maxsize
+        print(describe_resolutions(others, reserve, memory), end="\n\n")
+    if args.gpu_memory is None:
+        return 0
+    if prediction.peak + reserve <= args.gpu_memory:
+        print(f"It fits {args.gpu_memory / 1e9:.1f} GB.")
+        return 0
+    print(f"It does not fit {args.gpu_memory / 1e9:.1f} GB.")
+    print("\n".join(describe_advice(advise(load, predictor, args.gpu_memory - reserve), reserve)))
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
+    parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
+    parser.add_argument("--num-gpus", type=_positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
+    parser.add_argument(
+        "--resolutions", type=_positive, nargs="+", metavar="PIXELS", help="sides of images, a line for each"
+    )
+    parser.add_argument(
+        "--objects", type=_positive, default=128, metavar="N", help="objects per image, default: %(default)s"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"
+    )
+    parser.add_argument("--ranks", type=_positive, nargs="+", metavar="N", help="the same for these numbers of GPUs")
+    parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
+    return parser
+
+
+def _memory(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG]i?B)", text, re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not an amount of memory; write it as 24GB, 24GiB or 800MB")
+    return round(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive number"  # argparse names it in its errors
+
+if __name__ == "__main__":
+    sys.exit(main())
