@@ -72,6 +72,16 @@ def test_autocast_is_repeated(how, dtype):
     assert_same(*results)
 
 
+def test_fairscale_never_chooses_the_precision(monkeypatch):
+    module = pytest.importorskip("fairscale.nn.checkpoint.checkpoint_activations")
+    seen = []
+    monkeypatch.setattr(module, "is_autocast_enabled", lambda: seen.append(torch.is_autocast_enabled("cpu")) or False)
+    model = pair("fairscale")[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        gradients(model)
+    assert seen == [False] * DEPTH
+
+
 def test_a_copy_computes_with_its_own_weights(how):
     model = pair(how)[1]
     other = copy.deepcopy(model)

@@ -1,0 +1,100 @@
+"""A training step of a ViT-B backbone in float32 on CPU: what saves memory, and what it costs in time.
+
+512 px, windows of 14 and four global blocks as in ViTDet. Checkpointing: forward and backward with gradients already
+allocated, so that the memory is that of activations: everything kept, torch's checkpointing, fairscale's. Frozen and
+low-rank: a first step with AdamW, so that the memory is that of activations, gradients and optimizer state: everything
+trained, the first nine of twelve blocks frozen, adapters of rank 8, and the latter with activation checkpointing.
+
+    python -m benchmarks.activation_checkpointing [--rounds 3] [--size 512] [--only torch]
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .side_by_side import compare
+
+SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "512"))  # pixels; passed on to the measured processes
+FRONT = ("net.pos_embed", "net.patch_embed.*", "net.blocks.[0-8].*")
+
+
+def _step(
+    checkpointing: str = "", *, optimize: bool, freeze: Sequence[str] = (), rank: int = 0
+) -> Callable[[], object]:
+    from detectron2_ext.engine.adaptation import adapt_model
+    from detectron2_ext.engine.recipe import TRAIN_SETTINGS
+    from detectron2_ext.modeling.vit import ViT
+
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    net = ViT(img_size=SIZE, use_rel_pos=True, window_size=14, window_block_indexes=[0, 1, 3, 4, 6, 7, 9, 10])
+    model = torch.nn.ModuleDict({"net": net})
+    lora = TRAIN_SETTINGS["lora"] | {"rank": rank}
+    adapt_model(model, {"activation_checkpointing": checkpointing, "freeze": freeze, "lora": lora})
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained) if optimize else None
+    if not optimize:
+        for parameter in trained:
+            parameter.grad = torch.zeros_like(parameter)
+    pixels = torch.randn(1, 3, SIZE, SIZE)
+
+    def step() -> None:
+        net.train()(pixels)["last_feat"].square().mean().backward()
+        if optimizer is not None:
+            optimizer.step()
+
+    return step
+
+
+def kept() -> Callable[[], object]:
+    return _step(optimize=False)
+
+
+def torch_checkpoint() -> Callable[[], object]:
+    return _step("torch", optimize=False)
+
+
+def fairscale() -> Callable[[], object]:
+    return _step("fairscale", optimize=False)
+
+
+def all_trained() -> Callable[[], object]:
+    return _step(optimize=True)
+
+
+def frozen_front() -> Callable[[], object]:
+    return _step(optimize=True, freeze=FRONT)
+
+
+def lora() -> Callable[[], object]:
+    return _step(optimize=True, rank=8)
+
+
+def lora_checkpoint() -> Callable[[], object]:
+    return _step("torch", optimize=True, rank=8)
+
+
+PAIRS = {
+    "torch": ("kept", "torch_checkpoint"),
+    "fairscale": ("fairscale", "torch_checkpoint"),
+    "frozen": ("all_trained", "frozen_front"),
+    "lora": ("all_trained", "lora"),
+    "lora_checkpoint": ("all_trained", "lora_checkpoint"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=512, help="image side in pixels")
+    parser.add_argument("--only", choices=list(PAIRS))
+    args = parser.parse_args()
+    os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
+    for part in [args.only] if args.only else PAIRS:
+        compare("benchmarks.activation_checkpointing", f"{part}, {args.size} px", *PAIRS[part], args.rounds)
+
+
+if __name__ == "__main__":
+    main()
