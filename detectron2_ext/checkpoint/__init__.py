@@ -8,7 +8,6 @@ from .report import LoadReport, ShapeChange
 
 __all__ = [
     "WRAPPERS",
-    "Checkpointer",
     "LoadReport",
     "RunCheckpoints",
     "ShapeChange",
@@ -25,8 +24,4 @@ def __getattr__(name: str) -> Any:
         from .run_checkpoints import RunCheckpoints
 
         return RunCheckpoints
-    if name == "Checkpointer":  # only this one needs Detectron2, which is slow to import and may be absent
-        from .checkpointer import Checkpointer
-
-        return Checkpointer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -93,6 +93,7 @@ def save(rank: int, folder: Path) -> None:
         checkpoints.save(name, state)
     checkpoints.save("model_best", state | {"iteration": 10 + rank}, counted=False)
     assert checkpoints.find_last() == folder / "model_final"
+    assert not list(folder.glob(".*"))
 
 
 def load(rank: int, folder: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize(("kind", "num_kills"), [("file", 20), ("folder", 10)])
+@pytest.mark.parametrize(("kind", "num_kills"), [("file", 12), ("folder", 6)])
 def test_killed_at_random_moments(kind, num_kills, tmp_path):
     script = Path(__file__).with_name("killed_writer.py")
     command = [sys.executable, "-W", "ignore", str(script), str(tmp_path), kind, str(num_kills), "0"]
