@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.config import LazyConfig
-from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
 from torch import nn
 
@@ -73,7 +72,6 @@ def run(output: Path, iterations: int | None = None) -> None:
     register_splits(output / "data")
     nuclei_data = register_nucleus_image(output / "data")
     LazyConfig.save(cfg, str(output / "config.yaml"))
-    seed_all_rng(cfg.train.seed)
     start = time.perf_counter()
     model = train(cfg)
     seconds = time.perf_counter() - start

@@ -1,6 +1,7 @@
-"""The model of a recipe, with its weights."""
+"""The model of a recipe: its weights, what of it is trained, and where it is."""
 
 import logging
+from pathlib import Path
 
 from detectron2.config import instantiate
 from detectron2.utils.file_io import PathManager
@@ -8,12 +9,16 @@ from omegaconf import DictConfig
 from torch import nn
 
 from detectron2_ext.checkpoint import build_and_load
+from detectron2_ext.checkpoint.loading import assign_weights
+from eva_backbone.deferred_init import deferred_init
+
+from .adaptation import adapt_model
 
 logger = logging.getLogger(__name__)
 
 
 def build_model(cfg: DictConfig, weights: str = "") -> nn.Module:
-    """Model of `cfg.model` on `train.device`, in training mode.
+    """Model of `cfg.model` on `train.device`, in training mode, as it is evaluated.
 
     Args:
         weights: file to load, initialisers of what it holds are then not run; empty: random weights.
@@ -28,4 +33,31 @@ def build_model(cfg: DictConfig, weights: str = "") -> nn.Module:
     else:
         logger.info("train.init_checkpoint is empty: the model starts from random weights")
         model = instantiate(cfg.model)
+    return model.to(cfg.train.device)
+
+
+def build_training_model(cfg: DictConfig) -> nn.Module:
+    """The model at the start of a new run, with `train.freeze`, `train.lora` and `train.activation_checkpointing`."""
+    model = build_model(cfg, cfg.train.init_checkpoint)
+    adapt_model(model, cfg.train)
+    return model
+
+
+def rebuild_training_model(cfg: DictConfig, state: dict | None, path: Path) -> nn.Module:
+    """The model of a run that goes on from the checkpoint `path`.
+
+    Args:
+        state: content of the checkpoint, whose weights the model takes; None leaves the weights without values, to be
+            read into them.
+
+    Raises:
+        InputError: the weights are not exactly those of the recipe's model.
+    """
+    with deferred_init() as pending:
+        model = instantiate(cfg.model)
+    if state is None:
+        pending.materialize(model, ())
+    adapt_model(model, cfg.train)
+    if state is not None:
+        assign_weights(model, state["model"], path, pending, strict=True)
     return model.to(cfg.train.device)

@@ -1,9 +1,12 @@
 """The training and evaluation command."""
 
 import argparse
+import atexit
 import logging
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +17,13 @@ from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
+from detectron2_ext.report import write_run_report
 from eva_backbone.errors import InputError
 
 from .build import build_model
 from .device import processes_per_machine, settle_device
 from .distributed import launch, restarted_by_torchrun
+from .dry_run import dry_run
 from .evaluation import evaluate
 from .recipe import OwnData, check_datasets, load_config, use_own_data
 from .run_log import start_log
@@ -48,6 +53,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     own.add_argument("--train-images", metavar="DIR", help="folder that their file names are relative to")
     own.add_argument("--val-json", metavar="FILE", help="annotations to evaluate on")
     own.add_argument("--val-images", metavar="DIR", help="folder that their file names are relative to")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="build everything, try one batch and one test image, print the plan, write nothing",
+    )
     return parser.parse_args(argv)
 
 
@@ -86,17 +96,24 @@ def _run(args: argparse.Namespace) -> None:
     own_data = OwnData.find(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
+    output_dir = cfg.train.output_dir
+    if args.dry_run:
+        cfg.train.output_dir = _throwaway_folder()
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
     if comm.is_main_process():
         LazyConfig.save(cfg, str(Path(cfg.train.output_dir, "config.yaml")))
     settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
-    if args.eval_only:
+    if args.dry_run:
+        dry_run(cfg, output_dir)
+    elif args.eval_only:
         check_datasets(cfg, training=False)
         evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
     else:
         train(cfg, resume=args.resume or restarted_by_torchrun())
+        if comm.is_main_process():
+            write_run_report(cfg, config_file=args.config_file)
 
 
 def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
@@ -105,3 +122,11 @@ def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
     start_log(str(output_dir), rank)
     logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
     logger.debug("Environment:\n%s", collect_env_info())
+
+
+def _throwaway_folder() -> str:
+    """A folder, the same on all processes of this machine, that is deleted when the first one ends."""
+    folder = tempfile.mkdtemp(prefix="dry_run_") if comm.get_local_rank() == 0 else None
+    if folder is not None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return comm.all_gather(folder)[comm.get_rank() - comm.get_local_rank()]

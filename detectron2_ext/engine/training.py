@@ -1,20 +1,45 @@
-"""The training loop: Detectron2's trainers and hooks, put together from a recipe."""
+"""A training run from beginning to end."""
 
+import logging
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from detectron2.config import instantiate
-from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model, default_writers, hooks
+from detectron2.engine import HookBase
+from detectron2.engine.hooks import IterationTimer
 from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
 from torch import nn
 
-from detectron2_ext.checkpoint import Checkpointer
+from detectron2_ext.checkpoint import read_file
+from detectron2_ext.checkpoint import RunCheckpoints
+from eva_backbone.errors import InputError
 
-from .build import build_model
+from .build import build_training_model, rebuild_training_model
+from .distributed import parallelize
 from .evaluation import evaluate
-
-from .optimization import build_optimizer
+from .evaluation_history import EvaluationHistory
+from .hooks import Evaluate, SaveCheckpoints, ScheduleLearningRate, ScheduleWeightDecay, StopOnSignal, WriteMetrics
+from .monitoring import BestMetric, build_writers, check_best_metric, check_writers
+from .optimization import build_ema, build_optimizer
+from .precision import Precision
 from .recipe import check_batch_size, check_datasets
+from .run_state import RunState
+from .trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """The parts of a run, ready to train."""
+
+    model: nn.Module
+    trainer: Trainer
+    state: RunState
+    start_iter: int
 
 
 def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
@@ -24,55 +49,98 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     evaluations.
 
     Args:
-        resume: go on from the last checkpoint in `train.output_dir`, if there is one.
+        resume: go on from the last intact checkpoint in `train.output_dir`, if there is one.
 
     Raises:
         InputError: data, weights or batch size that do not fit, as far as possible before the model is built.
     """
     check_batch_size(cfg)
     check_datasets(cfg, training=True)
-    scheduler = instantiate(cfg.lr_multiplier)
-    loader = instantiate(cfg.dataloader.train)
+    check_best_metric(cfg)
+    check_writers(cfg)
+    settings = cfg.train.checkpointer
+    checkpoints = RunCheckpoints(
+        cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous
+    )
+    run = build_run(cfg, checkpoints, _find_last(checkpoints, resume))
+    run.trainer.register_hooks(_hooks(cfg, run, checkpoints))
+    run.trainer.train(run.start_iter, cfg.train.max_iter)
+    return run.model
 
-    last = _last_checkpoint(cfg.train.output_dir) if resume else ""
-    model = build_model(cfg, last or cfg.train.init_checkpoint)
-    optimizer = build_optimizer(cfg, model)
-    trainer_class = AMPTrainer if cfg.train.amp.enabled else SimpleTrainer
-    trainer = trainer_class(create_ddp_model(model, **_ddp_keywords(cfg)), loader, optimizer)
-    checkpointer = Checkpointer(model, cfg.train.output_dir, trainer=trainer)
-    trainer.register_hooks(_hooks(cfg, model, scheduler, checkpointer))
+
+def build_run(cfg: DictConfig, checkpoints: RunCheckpoints | None = None, last: Path | None = None) -> Run:
+    """All that trains, from the beginning or from the checkpoint `last` among `checkpoints`."""
+    sharded = last is not None and last.is_dir() and cfg.train.parallel == "fsdp"
+    content: dict[str, Any] | None = None if last is None or sharded else dict(read_file(last))
+    seed = content["seed"] if content else comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
+    # The same weights everywhere, other images and another drop path in every process.
+    seed_all_rng(seed)
+    model = rebuild_training_model(cfg, content, last) if last else build_training_model(cfg)
+    ema = build_ema(cfg.train.ema, model)
+    called = parallelize(model, cfg.train, *([] if ema is None else [ema.module]))
+    seed_all_rng(seed + comm.get_rank())
+    trainer = Trainer(
+        called,
+        instantiate(cfg.dataloader.train),
+        build_optimizer(cfg, model),
+        Precision(cfg.train.amp, str(cfg.train.device).partition(":")[0]),
+        accumulation_steps=cfg.train.accumulation_steps,
+        clip_grad_norm=cfg.train.clip_grad_norm,
+        max_skipped_steps=cfg.train.max_skipped_steps,
+        ema=ema,
+    )
+    state = RunState(model, trainer, seed, cfg.train.lora if cfg.train.lora.rank > 0 else None)
     start_iter = 0
     if last:
-        checkpointer.resume_or_load(last, resume=True)
-        start_iter = trainer.iter + 1
-    trainer.train(start_iter, cfg.train.max_iter)
-    return model
+        if content is None:
+            content = checkpoints.load(last, state.state_dict())
+        start_iter = content["iteration"] + 1
+        _skip(trainer.loader, start_iter)
+        state.load_state_dict(content)
+        logger.info("Going on from %s at iteration %d of %d", last, start_iter, cfg.train.max_iter)
+    else:
+        logger.info("Random seed of this run: %d", seed)
+    return Run(model, trainer, state, start_iter)
 
 
-def _last_checkpoint(output_dir: str) -> str:
-    checkpointer = Checkpointer(nn.Module(), output_dir)
-    return checkpointer.get_checkpoint_file() if checkpointer.has_checkpoint() else ""
+def _find_last(checkpoints: RunCheckpoints, resume: bool) -> Path | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        InputError: a new run into the folder of an earlier one.
+    """
+    last = checkpoints.find_last()
+    if last is not None and not resume:
+        raise InputError(
+            f"{last.parent} holds checkpoints of an earlier run, the last one is {last.name}; add --resume to go on "
+            "from it, or give a new folder with train.output_dir"
+        )
+    return last
 
 
-def _hooks(
-    cfg: DictConfig, model: nn.Module, scheduler: Any, checkpointer: Checkpointer
-) -> list[hooks.HookBase | None]:
-    main = comm.is_main_process()
-    has_evaluator = cfg.dataloader.get("evaluator") is not None
-    return [
-        hooks.IterationTimer(),
-        hooks.LRScheduler(scheduler=scheduler),
-        hooks.PeriodicCheckpointer(checkpointer, period=cfg.train.checkpointer.period, max_to_keep=cfg.train.checkpointer.max_to_keep) if main else None,
-        hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model)) if has_evaluator else None,
-        # Last, so that it writes what the others measured.
-        hooks.PeriodicWriter(default_writers(cfg.train.output_dir, cfg.train.max_iter), period=cfg.train.log_period)
-        if main
-        else None,
-    ]
+def _skip(loader: Any, num_batches: int) -> None:
+    if hasattr(loader, "skip"):
+        loader.skip(num_batches)
+    else:
+        logger.warning("%s cannot skip: the resumed run sees other images than it would have", type(loader).__name__)
 
 
-def _ddp_keywords(cfg: DictConfig) -> dict[str, Any]:
-    keywords = dict(cfg.train.ddp)
-    if cfg.train.device == "cpu":
-        keywords["device_ids"] = None
-    return keywords
+def _hooks(cfg: DictConfig, run: Run, checkpoints: RunCheckpoints) -> list[HookBase]:
+    train = cfg.train
+    writing = WriteMetrics(build_writers(cfg, run.start_iter) if comm.is_main_process() else [], train.log_period)
+    saving = SaveCheckpoints(run.state, checkpoints, train.checkpointer.period)
+    hooks = [StopOnSignal(), IterationTimer(), ScheduleLearningRate(instantiate(cfg.lr_multiplier))]
+    if cfg.get("weight_decay_multiplier") is not None:
+        hooks.append(ScheduleWeightDecay(run.trainer.optimizer, instantiate(cfg.weight_decay_multiplier)))
+    # What is measured is written down before the checkpoint that says it was done.
+    hooks += [writing, saving]
+    if cfg.dataloader.get("evaluator") is not None:
+        measured = run.trainer.ema.module if run.trainer.ema is not None and train.ema.evaluate else run.model
+        metric, mode = train.checkpointer.best_metric, train.checkpointer.best_mode
+        best = BestMetric(metric, mode) if metric else None
+        history = EvaluationHistory(Path(train.output_dir, "evaluations.json"), run.start_iter, best)
+        evaluation = Evaluate(
+            lambda: evaluate(cfg, measured), train.eval_period, history, saving.save_best, writing.write
+        )
+        hooks.append(evaluation)
+    return hooks

@@ -171,7 +171,7 @@ def test_error_in_the_data_keeps_the_finished_iterations(tmp_path, capsys):
     )
     assert "Traceback" not in out + err
     saved = read_file(tmp_path / (tmp_path / "last_checkpoint").read_text())
-    assert saved["iteration"] == saved["trainer"]["iteration"] < 49
+    assert saved["iteration"] == saved["iteration"] < 49
 
     resumed = [*command, "train.max_iter=10", "dataloader.train.mapper.on_error=skip"]
     assert main(["--resume", *resumed]) == 0

@@ -31,7 +31,11 @@ def started_by_torchrun() -> bool:
 
 def restarted_by_torchrun() -> bool:
     """Whether this is a process that torchrun started again after a failure."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _num_restarts() > 0
+
+
+def _num_restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def launch(
@@ -54,7 +58,10 @@ def launch(
     world_size = processes_per_machine * num_machines
     if started_by_torchrun():
         local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        _join(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local_world_size, "env://")
+        store, rank, world_size = next(dist.rendezvous("env://"))
+        # torchrun's store may outlive a failure, and with it the addresses of processes that are gone.
+        store = dist.PrefixStore(f"start_{_num_restarts()}", store)
+        _join(rank, world_size, local_world_size, store=store)
         try:
             function(*args)
         finally:
@@ -70,7 +77,7 @@ def launch(
 
 def _worker(local_rank: int, function: Callable[..., None], args: tuple[Any, ...], first_rank: int, *group) -> None:
     world_size, local_world_size, url = group
-    _join(first_rank + local_rank, world_size, local_world_size, url)
+    _join(first_rank + local_rank, world_size, local_world_size, init_method=url)
     try:
         function(*args)
     except InputError as error:
@@ -78,12 +85,21 @@ def _worker(local_rank: int, function: Callable[..., None], args: tuple[Any, ...
     dist.destroy_process_group()
 
 
-def _join(rank: int, world_size: int, local_world_size: int, url: str) -> None:
-    backend = "gloo"
+def join_alone() -> None:
+    """A group of this one process, unless there is a group already: splitting a model needs one."""
+    if not dist.is_initialized():
+        dist.init_process_group(_backend(), store=dist.HashStore(), rank=0, world_size=1)
+        comm.create_local_process_group(1)
+
+
+def _backend() -> str:
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
+def _join(rank: int, world_size: int, local_world_size: int, **meeting_point: Any) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(rank % local_world_size)
-        backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, init_method=url, rank=rank, world_size=world_size, timeout=_TIMEOUT)
+    dist.init_process_group(_backend(), rank=rank, world_size=world_size, timeout=_TIMEOUT, **meeting_point)
     comm.create_local_process_group(local_world_size)
     comm.synchronize()
 

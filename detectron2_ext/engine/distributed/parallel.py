@@ -11,6 +11,8 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, Offlo
 from eva_backbone.block import Block
 from eva_backbone.errors import InputError
 
+from .launch import join_alone
+
 
 def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.Module:
     """What to call in place of `model` in training; `model` itself goes on to own the parameters.
@@ -33,6 +35,7 @@ def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.M
         return create_ddp_model(model, **keywords)
     if train.parallel != "fsdp":
         raise InputError(f'train.parallel={train.parallel} is not known; choose "ddp" or "fsdp"')
+    join_alone()
     for module in (model, *copies):
         _shard(module, train)
     return model

@@ -5,7 +5,6 @@ from typing import Any
 
 from detectron2.engine import HookBase
 from detectron2.evaluation.testing import flatten_results_dict
-from detectron2.utils import comm
 
 from ..evaluation_history import EvaluationHistory
 from ..random_state import kept_random_state
@@ -59,8 +58,5 @@ class Evaluate(HookBase):
         numbers = {name: float(value) for name, value in flatten_results_dict(results).items()}
         self.trainer.storage.put_scalars(**numbers, smoothing_hint=False)
         self.write()
-        # Only the first process has results; all of them save.
-        if comm.all_gather(self.history.is_best(numbers))[0]:
+        if self.history.add(iteration, numbers):
             self.save_best()
-        self.history.add(iteration, numbers)
-        comm.synchronize()
