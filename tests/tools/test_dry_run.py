@@ -24,7 +24,7 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
     assert "2 images in 2 parts" in plan["an iteration"]
     assert "300 iterations = 200.0 epochs of 3 images" in plan["training"]
     assert "AdamW" in plan["optimizer"]
-    assert "loss_rpn_cls" in plan["first losses"]
+    assert "loss_rpn_cls" in plan["losses"]
     assert "every 100 iterations" in plan["checkpoints"]
     assert "4 images" in plan["evaluation"]
     assert not (tmp_path / "run").exists()
