@@ -45,19 +45,19 @@ class MetricsFile(EventWriter):
 
 def _drop_from(path: Path, start_iter: int) -> None:
     """Keep the whole lines of iterations before `start_iter`; the file is replaced in one step, if at all."""
-    dropped = 0
+    dropped, line = 0, b"\n"
     with path.open("rb") as old:
         for line in old:
             dropped += not _is_kept(line, start_iter)
-    if not dropped:
+    if not dropped and line.endswith(b"\n"):
         return
     with path.open("rb") as old, atomic_write(path) as new:
-        new.writelines(line for line in old if _is_kept(line, start_iter))
+        new.writelines(line.rstrip(b"\n") + b"\n" for line in old if _is_kept(line, start_iter))
     logger.info("%s: %d lines from iteration %d on or damaged are dropped", path, dropped, start_iter)
 
 
 def _is_kept(line: bytes, start_iter: int) -> bool:
     try:
-        return line.endswith(b"\n") and json.loads(line)["iteration"] < start_iter
+        return json.loads(line)["iteration"] < start_iter
     except (ValueError, KeyError, TypeError):
         return False

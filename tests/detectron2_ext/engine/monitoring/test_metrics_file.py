@@ -62,6 +62,13 @@ def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path, resume_
     assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.json", "whole"]
 
 
+def test_a_whole_last_line_without_newline_is_kept_apart_from_the_next(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text('{"iteration": 1, "lr": 0.5}')
+    run(MetricsFile(path, 2), range(2, 4))
+    assert [line["iteration"] for line in read(path)] == [1, 3]
+
+
 def test_a_file_with_nothing_to_drop_is_not_rewritten(tmp_path):
     path = tmp_path / "metrics.json"
     run(MetricsFile(path), range(4))
