@@ -26,7 +26,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
-    args = _parser().parse_intermixed_args(argv)
+    args = _parse(argv)
     warnings.filterwarnings("ignore")
     try:
         return _run(args)
@@ -44,6 +44,7 @@ def _run(args: argparse.Namespace) -> int:
         describe_ranks,
         describe_resolutions,
     )
+    from detectron2_ext.engine.memory.resolution import resolution_overrides
     from detectron2_ext.engine.recipe import load_config
 
     def load(more: list[str]):
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     prediction = predictor.predict(cfg)
     print(describe_prediction(prediction, reserve), end="\n\n")
     if args.resolutions:
-        others = [predictor.predict(cfg, side) for side in args.resolutions]
+        others = [predictor.predict(load(resolution_overrides(cfg, side))) for side in args.resolutions]
         memory = args.gpu_memory or sys.maxsize
         print(describe_resolutions(others, reserve, memory), end="\n\n")
     if args.gpu_memory is None:
@@ -72,21 +73,33 @@ def _run(args: argparse.Namespace) -> int:
     return 1
 
 
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    args = parser.parse_intermixed_args(argv)
+    # --ranks and --resolutions take everything up to the next option, changes to the config too.
+    for name in ("ranks", "resolutions"):
+        given = getattr(args, name) or []
+        args.opts += [text for text in given if "=" in text]
+        numbers = [text for text in given if "=" not in text]
+        if not all(text.isdecimal() and int(text) > 0 for text in numbers):
+            parser.error(f"--{name} takes positive numbers, not {' '.join(numbers)}")
+        setattr(args, name, list(map(int, numbers)))
+    return args
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
     parser.add_argument("--num-gpus", type=_positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
-    parser.add_argument(
-        "--resolutions", type=_positive, nargs="+", metavar="PIXELS", help="sides of images, a line for each"
-    )
+    parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
     parser.add_argument(
         "--objects", type=_positive, default=128, metavar="N", help="objects per image, default: %(default)s"
     )
     parser.add_argument(
         "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"
     )
-    parser.add_argument("--ranks", type=_positive, nargs="+", metavar="N", help="the same for these numbers of GPUs")
+    parser.add_argument("--ranks", nargs="+", metavar="N", help="the same for these numbers of GPUs")
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
     return parser
 

@@ -56,14 +56,14 @@ class Predictor:
         self._heads: dict[str, HeadBytes] = {}
         self._done: dict[str, tuple[BackboneBytes, HeadBytes]] = {}
 
-    def predict(self, cfg: DictConfig, side: int | None = None, num_ranks: int | None = None) -> Prediction:
-        """Peak of a training step of `cfg`, on images of `side` x `side` pixels if that is given.
+    def predict(self, cfg: DictConfig, num_ranks: int | None = None) -> Prediction:
+        """Peak of a training step of `cfg`.
 
         Raises:
             InputError: a model or settings that cannot be planned.
         """
         ranks = num_ranks or self.num_ranks
-        side = side or training_side(cfg)
+        side = training_side(cfg)
         images = images_at_once(cfg, ranks)
         meta = model_on_meta(cfg)
         state = state_bytes(cfg, meta)

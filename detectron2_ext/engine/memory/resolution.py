@@ -20,7 +20,9 @@ def training_side(cfg: DictConfig) -> int:
         if not side and target is T.FixedSizeCrop:
             side = max(augmentation.crop_size)
     if not side:
-        raise InputError("the recipe sets neither model.backbone.square_pad nor a crop; give --resolutions 1024")
+        raise InputError(
+            "the recipe sets neither model.backbone.square_pad nor a crop; add model.backbone.square_pad=1024"
+        )
     return int(side)
 
 
