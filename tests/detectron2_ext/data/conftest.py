@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from made_coco import noise_image
+from made_photos import made_photos
 
 WriteCoco = Callable[..., tuple[Path, Path]]
 
@@ -34,3 +35,8 @@ def dataset_name() -> str:
     for catalog in (DatasetCatalog, MetadataCatalog):
         if name in catalog:
             catalog.remove(name)
+
+
+@pytest.fixture
+def photo_records(tmp_path: Path) -> list[dict]:
+    return made_photos(tmp_path)

@@ -1,9 +1,14 @@
-"""Records of a dozen noise images, wide, high and square in turn, with one annotated box each."""
+"""A dozen noise images, wide, high and square in turn, with one annotated box each, and a mapper that draws."""
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
+from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 from made_coco import noise_image
+
+from detectron2_ext.data import TrainMapper
 
 SIZES = ((48, 40), (40, 48), (44, 44), (52, 36))  # width, height
 
@@ -32,3 +37,18 @@ def made_photos(folder: Path, count: int = 12) -> list[dict]:
             }
         )
     return records
+
+
+def jitter_mapper(**options: object) -> TrainMapper:
+    """Flips, scales and crops to at most 32x32 pixels."""
+    augmentations = [
+        T.RandomFlip(horizontal=True),
+        T.ResizeScale(min_scale=0.5, max_scale=2.0, target_height=40, target_width=40),
+        T.FixedSizeCrop(crop_size=(32, 32), pad=False),
+    ]
+    return TrainMapper(augmentations=augmentations, image_format="RGB", use_instance_mask=True, **options)
+
+
+def draw_batches(loader: Iterable[list[dict]], count: int) -> list[list[dict]]:
+    """The first `count` batches."""
+    return list(islice(iter(loader), count))
