@@ -57,12 +57,7 @@ CASES = {
         "dataloader.train.total_batch_size=2",
         "train.accumulation_steps=2",
     ],
-    "384 px, wide, SGD": [
-        "model.backbone.square_pad=384",
-        "model.backbone.net.embed_dim=768",
-        "optimizer._target_=torch.optim.SGD",
-        "optimizer.betas=null",
-    ],
+    "384 px, wide": ["model.backbone.square_pad=384", "model.backbone.net.embed_dim=768"],
 }
 NUM_OBJECTS = 32
 
