@@ -17,6 +17,7 @@ from torch import Tensor
 
 from detectron2_ext.atomic import atomic_path
 from detectron2_ext.checkpoint import read_file, select_weights
+from detectron2_ext.checkpoint.lora_weights import merge_lora_weights
 from eva_backbone.errors import InputError
 
 
@@ -34,8 +35,6 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
         raise InputError(f"{source} has no entry {entry!r}; expected a checkpoint of a training run that has one.")
     weights = select_weights(content[entry], source)
     if content.get("lora"):
-        from detectron2_ext.engine.adaptation.lora import merge_lora_weights  # only runs with adapters need it
-
         weights = merge_lora_weights(weights, content["lora"])
     del content
     if half:

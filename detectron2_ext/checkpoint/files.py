@@ -14,6 +14,7 @@ from torch import Tensor
 from eva_backbone.errors import InputError
 
 from .file_kind import FileKind, detect_kind
+from .lora_weights import merge_lora_weights
 from .numpy_pickle import UnsafePickleError, read_numpy_pickle
 
 WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep their weights, in order of preference
@@ -29,9 +30,14 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     torch files and of safetensors are private mappings of the file: they cost no memory until touched, and writing to
     them does not change the file. Those of a sharded checkpoint are put together in memory.
 
+    The low-rank layers of a run that trained some (its checkpoints have the settings under ``lora``) are merged.
+
     Raises InputError when the file is missing, damaged, of another kind, or asks for code to be run.
     """
-    return select_weights(read_file(path, WRAPPERS), path)
+    content = read_file(path, (*WRAPPERS, "lora"))
+    weights = select_weights(content, path)
+    settings = content.get("lora") if isinstance(content, Mapping) else None
+    return merge_lora_weights(weights, settings) if isinstance(settings, Mapping) else weights
 
 
 def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -> Any:

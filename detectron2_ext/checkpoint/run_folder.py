@@ -8,8 +8,6 @@ from pathlib import Path
 
 from detectron2_ext.atomic import atomic_write, sync_to_disk
 
-from .file_kind import INDEX_NAME
-
 _LAST_NAME = "last_checkpoint"  # Detectron2's: a text file with the name of the checkpoint a run is resumed from
 _NUMBERED = re.compile(r"model_(\d+)(\.pth)?")
 _PARTIAL = ".partial"
@@ -64,12 +62,16 @@ class RunFolder:
             return None
 
     def checkpoints(self) -> list[Path]:
-        """Those a run can be resumed from, newest first by the time they were completed."""
-        found = {path for path in self.path.iterdir() if _NUMBERED.fullmatch(path.name)}
+        """Those a run can be resumed from, newest first: `model_final` where it is the last, then by falling number.
+
+        Times of files are not looked at, which copying changes.
+        """
+        if not self.path.is_dir():
+            return []
+        found = [path for path in self.path.iterdir() if _NUMBERED.fullmatch(path.name)]
+        found.sort(key=lambda path: int(_NUMBERED.fullmatch(path.name)[1]), reverse=True)
         last = self.last()
-        if last is not None and last.exists():
-            found.add(last)
-        return sorted(found, key=_age, reverse=True)
+        return [last, *found] if last is not None and last.exists() and last not in found else found
 
     def prune(self, max_to_keep: int) -> None:
         """Delete all but the newest `max_to_keep` of the numbered checkpoints."""
@@ -78,12 +80,6 @@ class RunFolder:
             if path.is_dir():  # one name at a time would leave a folder that looks like a checkpoint
                 path = path.rename(self.partial_folder(path.name))
             _delete(path)
-
-
-def _age(path: Path) -> tuple[int, int]:
-    written = path / INDEX_NAME if path.is_dir() else path
-    number = _NUMBERED.fullmatch(path.name)
-    return (written if written.exists() else path).stat().st_mtime_ns, int(number[1]) if number else -1
 
 
 def _delete(path: Path) -> None:

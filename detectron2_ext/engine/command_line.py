@@ -17,6 +17,7 @@ from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
+from detectron2_ext.data import worker_failure
 from detectron2_ext.report import write_run_report
 from eva_backbone.errors import InputError
 
@@ -27,7 +28,7 @@ from .dry_run import dry_run
 from .evaluation import evaluate
 from .recipe import OwnData, check_datasets, load_config, use_own_data
 from .run_log import start_log
-from .training import train
+from .training import check_new_run, train
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +97,14 @@ def _run(args: argparse.Namespace) -> None:
     own_data = OwnData.find(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
+    if args.eval_only and args.dry_run:
+        raise InputError("--dry-run tries a training run; leave out --eval-only")
+    resume = args.resume or restarted_by_torchrun()
     output_dir = cfg.train.output_dir
     if args.dry_run:
         cfg.train.output_dir = _throwaway_folder()
+    elif not args.eval_only and not resume:
+        check_new_run(output_dir)  # before anything of an earlier run is written over
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
@@ -111,9 +117,19 @@ def _run(args: argparse.Namespace) -> None:
         check_datasets(cfg, training=False)
         evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
     else:
-        train(cfg, resume=args.resume or restarted_by_torchrun())
+        _train(cfg, resume)
         if comm.is_main_process():
             write_run_report(cfg, config_file=args.config_file)
+
+
+def _train(cfg: DictConfig, resume: bool) -> None:
+    try:
+        train(cfg, resume)
+    except RuntimeError as error:
+        sentence = worker_failure(error)
+        if sentence is None:
+            raise
+        raise sentence from error
 
 
 def _start(cfg: DictConfig, args: argparse.Namespace) -> None:

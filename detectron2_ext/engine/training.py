@@ -13,8 +13,8 @@ from detectron2.utils.env import seed_all_rng
 from omegaconf import DictConfig
 from torch import nn
 
-from detectron2_ext.checkpoint import read_file
-from detectron2_ext.checkpoint import RunCheckpoints
+from detectron2_ext.checkpoint import RunCheckpoints, read_file
+from detectron2_ext.checkpoint.run_folder import RunFolder
 from eva_backbone.errors import InputError
 
 from .build import build_training_model, rebuild_training_model
@@ -62,7 +62,9 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     checkpoints = RunCheckpoints(
         cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous
     )
-    run = build_run(cfg, checkpoints, _find_last(checkpoints, resume))
+    if not resume:
+        check_new_run(cfg.train.output_dir)
+    run = build_run(cfg, checkpoints, checkpoints.find_last() if resume else None)
     run.trainer.register_hooks(_hooks(cfg, run, checkpoints))
     run.trainer.train(run.start_iter, cfg.train.max_iter)
     return run.model
@@ -103,19 +105,18 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints | None = None, last: 
     return Run(model, trainer, state, start_iter)
 
 
-def _find_last(checkpoints: RunCheckpoints, resume: bool) -> Path | None:
-    """The checkpoint to go on from.
+def check_new_run(output_dir: str) -> None:
+    """Whether a run may begin in the folder `output_dir`.
 
     Raises:
-        InputError: a new run into the folder of an earlier one.
+        InputError: it holds the checkpoints of an earlier one.
     """
-    last = checkpoints.find_last()
-    if last is not None and not resume:
+    earlier = RunFolder(Path(output_dir)).checkpoints()
+    if earlier:
         raise InputError(
-            f"{last.parent} holds checkpoints of an earlier run, the last one is {last.name}; add --resume to go on "
-            "from it, or give a new folder with train.output_dir"
+            f"{output_dir} holds checkpoints of an earlier run, the last one is {earlier[0].name}; add --resume to go "
+            "on from it, or give a new folder with train.output_dir"
         )
-    return last
 
 
 def _skip(loader: Any, num_batches: int) -> None:

@@ -3,7 +3,7 @@
 from .activation_checkpointing import checkpoint_activations
 from .adapt import adapt_model
 from .freezing import freeze_parameters
-from .lora import add_lora, merge_lora, merge_lora_weights
+from .lora import add_lora, merge_lora
 
 __all__ = [
     "adapt_model",
@@ -11,5 +11,4 @@ __all__ = [
     "checkpoint_activations",
     "freeze_parameters",
     "merge_lora",
-    "merge_lora_weights",
 ]

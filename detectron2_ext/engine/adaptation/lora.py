@@ -4,13 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from detectron2_ext.checkpoint.lora_weights import ADAPTER
 from detectron2_ext.checkpoint.names import shorten_names
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
-
-_ADAPTER = "default"  # peft's own name for the only adapter of a layer
 
 
 def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
@@ -45,7 +44,7 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
         lora_dropout=settings["dropout"],
         target_modules="|".join(map(re.escape, names)),
     )
-    inject_adapter_in_model(config, model, _ADAPTER)
+    inject_adapter_in_model(config, model, ADAPTER)
     del model.peft_config  # left on the model by peft; the recipe holds the settings
     for parameter in model.parameters():  # peft froze all but the adapters
         key = id(parameter)
@@ -65,42 +64,6 @@ def merge_lora(model: nn.Module) -> None:
         module.merge(safe_merge=True)
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, module.get_base_layer())
-
-
-def merge_lora_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Tensor]:
-    """`weights` of an adapted model as those of the plain one: plain names, W + alpha / rank * B A made in float32.
-
-    Entries of other layers are handed on as they are, and weights without adapters as a whole.
-
-    Args:
-        settings: the `train.lora` that the weights were trained with.
-
-    Raises:
-        InputError: adapters of another rank than `settings["rank"]`, or without their layer.
-    """
-    merged = {}
-    for name, value in weights.items():
-        if re.search(r"\.lora_[AB]\.", name):
-            continue
-        plain = name.replace(".base_layer.", ".")
-        if name.endswith(".base_layer.weight"):
-            layer = name.removesuffix(".base_layer.weight")
-            down, up = (_factor(weights, layer, letter) for letter in "AB")
-            if down.shape[0] != settings["rank"]:
-                raise InputError(
-                    f"{layer} has an adapter of rank {down.shape[0]}, but train.lora.rank is {settings['rank']}; "
-                    "give the train.lora settings that these weights were trained with"
-                )
-            value = (value.float() + up.float() @ down.float() * (settings["alpha"] / settings["rank"])).to(value.dtype)
-        merged[plain] = value
-    return merged
-
-
-def _factor(weights: Mapping[str, Tensor], layer: str, letter: str) -> Tensor:
-    name = f"{layer}.lora_{letter}.{_ADAPTER}.weight"
-    if name not in weights:
-        raise InputError(f"{layer}.base_layer.weight is an adapted layer's, but {name} is missing beside it")
-    return weights[name]
 
 
 def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:

@@ -109,12 +109,16 @@ def test_old_ones_are_deleted_by_count(checkpoints, tmp_path):
     assert names(tmp_path) == ["last_checkpoint", *numbered, "model_best.pth", "model_final.pth"]
 
 
-def test_a_run_started_anew_keeps_its_own(checkpoints, tmp_path):
-    """Its numbers are lower than those that an earlier run left in the folder."""
-    for number in (7, 8, 9, 1, 2):
+def test_copies_are_found_in_the_order_of_their_numbers(checkpoints, tmp_path):
+    """Copying a folder leaves any order of times behind."""
+    for number in (7, 9, 8):
         checkpoints.save(f"model_{number:07}", state_of(number))
-    assert checkpoints.find_last().name == "model_0000002.pth"
-    assert names(tmp_path)[1:] == ["model_0000001.pth", "model_0000002.pth", "model_0000009.pth"]
+    assert checkpoints.find_last().name == "model_0000009.pth"
+    checkpoints.save("model_final", state_of(10))
+    assert checkpoints.find_last().name == "model_final.pth"
+    damage = tmp_path / "model_final.pth"
+    damage.write_bytes(damage.read_bytes()[:-100])
+    assert checkpoints.find_last().name == "model_0000009.pth"
 
 
 def test_the_earlier_one_stays_until_the_new_one_is_complete(tmp_path, monkeypatch):

@@ -107,7 +107,9 @@ def test_gradient_that_is_not_finite_is_told_by_its_parameter(caplog):
 
 def test_too_many_spoilt_iterations_in_a_row_stop_the_run():
     trainer = make_trainer(batches(6, spoilt=[0, 2, 3, 4]), max_skipped_steps=2)
-    with pytest.raises(InputError, match="iteration 4: the loss loss_a is not finite on 4_0.jpg.*max_skipped_steps=2"):
+    with pytest.raises(
+        InputError, match=r"iteration 4: the loss loss_a is not finite on 4_0\.jpg.*max_skipped_steps=2"
+    ):
         trainer.train(0, 6)
     assert trainer.num_finished == 4
     assert weights(trainer).isfinite().all()

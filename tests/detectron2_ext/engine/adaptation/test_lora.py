@@ -11,8 +11,9 @@ from detectron2.config import instantiate
 from small_detector import DEPTH, LORA, SETTINGS, SmallDetector, assert_same, gradients, pixels, trained_names
 from torch import nn
 
+from detectron2_ext.checkpoint.lora_weights import merge_lora_weights
 from detectron2_ext.engine import load_config
-from detectron2_ext.engine.adaptation import adapt_model, add_lora, merge_lora, merge_lora_weights
+from detectron2_ext.engine.adaptation import adapt_model, add_lora, merge_lora
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
 
