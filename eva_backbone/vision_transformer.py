@@ -6,6 +6,7 @@ Parameter names are those of the published checkpoints.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
 from .relative_position import RelPosResize
-from .relative_position_bias import JointRelativePositionBias
+from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
 
 
 class VisionTransformer(nn.Module):
@@ -43,7 +44,7 @@ class VisionTransformer(nn.Module):
             has such an entry without the token: it is stored and not used.
         num_frames, tubelet_size: length of a clip and frames per patch; None takes images.
         rel_pos: relative position of every block, see `Attention`.
-        shared_rel_pos: one joint table `rel_pos_bias` for all blocks in place of `rel_pos`.
+        shared_rel_pos: layout of one table `rel_pos_bias` for all blocks, beside `rel_pos`.
         rel_pos_resize: how decomposed tables of another size are resized.
         window_size, window_blocks: window side in tokens, and the blocks that use it.
         residual_blocks: blocks that end in a residual bottleneck.
@@ -74,7 +75,7 @@ class VisionTransformer(nn.Module):
         num_frames: int | None = None,
         tubelet_size: int | None = None,
         rel_pos: RelPos | None = None,
-        shared_rel_pos: bool = False,
+        shared_rel_pos: Literal["joint", "decoupled"] | None = None,
         rel_pos_resize: RelPosResize = "vitdet",
         window_size: int = 0,
         window_blocks: Collection[int] = (),
@@ -107,7 +108,8 @@ class VisionTransformer(nn.Module):
         else:
             self.pos_embed = None
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, tubelet_size)
-        self.rel_pos_bias = JointRelativePositionBias(grid, num_heads) if shared_rel_pos else None
+        shared = {None: lambda *_: None, "joint": JointRelativePositionBias, "decoupled": DecoupledRelativePositionBias}
+        self.rel_pos_bias = shared[shared_rel_pos](grid, num_heads)
         self.blocks = nn.ModuleList()
         drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
         for i in range(depth):

@@ -109,7 +109,7 @@ def test_presets_build_on_the_meta_device(preset):
     ("arguments", "sentence"),
     [
         ({"window_blocks": [0], "window_size": 4}, "need images and no class token"),
-        ({"class_token": False, "shared_rel_pos": True}, "laid out for a class token"),
+        ({"class_token": False, "shared_rel_pos": "joint"}, "laid out for a class token"),
     ],
 )
 def test_impossible_combinations_are_refused(arguments, sentence):

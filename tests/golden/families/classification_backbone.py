@@ -1,17 +1,17 @@
-"""Classification and MIM models assembled from the backbone: proof that it serves them without a second ViT."""
+"""Classifiers: logits, features, and outputs of every block."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from eva_backbone import VisionTransformer
-from eva_backbone.layer_norm import LayerNorm
+from eva_classification import Classifier
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal
 
 TOLERANCE = 1e-5
-REL_POS = {"use_rel_pos_bias": "joint", "use_decoupled_rel_pos_bias": "decoupled"}
 
 
 def draw_entries(spec: dict) -> dict[str, torch.Tensor]:
@@ -24,41 +24,52 @@ def draw_entries(spec: dict) -> dict[str, torch.Tensor]:
     return state
 
 
-def backbone_options(config: dict, entries: dict) -> dict:
-    """Options of the backbone for a classification `config` in the reference's option names and its weights."""
-    rel_pos = next((name for option, name in REL_POS.items() if config.get(option)), None)
+def named_options(names: Collection[str]) -> dict[str, Any]:
+    """Options of the backbone that its parameter names tell."""
+
+    def layout(joint: str, decoupled: str) -> str | None:
+        if f"{joint}.relative_position_bias_table" in names:
+            return "joint"
+        return "decoupled" if f"{decoupled}.relative_position_bias_for_high" in names else None
+
+    biases = {"blocks.0.attn.qkv.bias": "full", "blocks.0.attn.q_bias": "qv"}
+    return {
+        "qkv_bias": next((kind for name, kind in biases.items() if name in names), "none"),
+        "abs_pos": "pos_embed" in names,
+        "rel_pos": layout("blocks.0.attn", "blocks.0.attn.rel_pos_bias"),
+        "shared_rel_pos": layout("rel_pos_bias", "rel_pos_bias"),
+        "layer_scale": 0.1 if "blocks.0.gamma_1" in names else None,
+    }
+
+
+def backbone_options(config: dict, names: Collection[str]) -> dict[str, Any]:
+    """Options of the backbone for a `config` in the reference's option names and the names of its weights."""
     return {
         **{name: config[name] for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")},
-        "qkv_bias": "full" if "blocks.0.attn.qkv.bias" in entries else "qv",
-        "abs_pos": config.get("use_abs_pos_emb", True),
-        "rel_pos": rel_pos,
-        "shared_rel_pos": config.get("use_shared_rel_pos_bias", False),
-        "layer_scale": config.get("init_values") or None,
-        "post_norm": config.get("use_postnorm", False),
-        "final_norm": "norm.weight" in entries,
+        **named_options(names),
+        "head_dim": config.get("attn_head_dim"),
+        "post_norm": config.get("use_postnorm", config.get("postnorm", False)),
     }
+
+
+def build_classifier(config: dict, entries: Mapping[str, torch.Tensor], **options: Any) -> Classifier:
+    pooling = "mean" if "fc_norm.weight" in entries else "class"
+    model = Classifier(config["num_classes"], pooling=pooling, **backbone_options(config, entries), **options)
+    model.load_state_dict(entries)
+    return model
 
 
 @family("cls_")
 def check_classifier(case: GoldenCase) -> None:
     spec, config = case.spec, case.spec["config"]
-    entries = draw_entries(spec)
-    backbone = VisionTransformer(**backbone_options(config, entries))
-    state = {name: entries.pop(name) for name in backbone.state_dict()}
-    backbone.load_state_dict(state)
-    fc_norm = LayerNorm(config["embed_dim"]) if "fc_norm.weight" in entries else nn.Identity()
-    head = nn.Linear(config["embed_dim"], config["num_classes"])
-    for name, module in (("fc_norm", fc_norm), ("head", head)):
-        module.load_state_dict({key: entries.pop(f"{name}.{key}") for key in module.state_dict()})
-    assert not entries, "entries of the case that no part of the model took"
-
-    blocks = {}
-    for i, block in enumerate(backbone.blocks):
-        block.register_forward_hook(lambda _module, _inputs, out, name=f"block_{i}": blocks.update({name: out}))
+    model = build_classifier(config, draw_entries(spec)).eval()
+    outputs = {}
+    for i, block in enumerate(model.blocks):
+        block.register_forward_hook(lambda _module, _inputs, out, name=f"block_{i}": outputs.update({name: out}))
     pixels = draw_normal(spec["input_seed"], (spec["batch"], 3, config["img_size"], config["img_size"]))
-    tokens = backbone.eval()(pixels)
-    pooled = tokens[:, 0] if isinstance(fc_norm, nn.Identity) else fc_norm(tokens[:, 1:].mean(1))
-    outputs = {"features": pooled, "logits": head(pooled), "patch_tokens": fc_norm(tokens[:, 1:]), **blocks}
+    outputs["patch_tokens"] = model.forward_patch_features(pixels)
+    outputs["features"] = model.forward_features(pixels)
+    outputs["logits"] = model(pixels)
     compared = [name for name in outputs if name in case.arrays]
     assert "logits" in compared
     for name in compared:

@@ -8,15 +8,16 @@ from detectron2.config import LazyCall
 from fvcore.common.param_scheduler import StepParamScheduler
 from omegaconf import OmegaConf
 
+from detectron2_ext.engine.adaptation import freeze_parameters
 from detectron2_ext.engine.hooks.learning_rate import ScheduleLearningRate
 from detectron2_ext.engine.hooks.weight_decay import ScheduleWeightDecay
 from detectron2_ext.engine.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
 from detectron2_ext.engine.precision import Precision
 from detectron2_ext.engine.trainer import Trainer
+from eva_classification import Classifier
 
 from ..case import GoldenCase, family
-from ..classifier import Classifier
-from .classification_backbone import backbone_options, draw_entries
+from .classification_backbone import build_classifier, draw_entries
 
 
 class RecordingTrainer(Trainer):
@@ -28,14 +29,13 @@ class RecordingTrainer(Trainer):
 
 def build_model(spec: dict) -> Classifier:
     config, entries = spec["config"], draw_entries(spec)
-    model = Classifier(config["num_classes"], spec["smoothing"], **backbone_options(config, entries))
-    model.load_state_dict(entries)
-    # A patch embedding whose output is detached never gets a gradient.
-    model.patch_embed.requires_grad_(not config["stop_grad_conv1"])
+    model = build_classifier(config, entries, smoothing=spec["smoothing"])
+    if config["stop_grad_conv1"]:
+        freeze_parameters(model, ["patch_embed.*"])
     return model
 
 
-def draw_batches(spec: dict) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def draw_batches(spec: dict) -> list[dict[str, torch.Tensor]]:
     """One batch for every update, each of `update_freq` parts."""
     generator = np.random.Generator(np.random.PCG64(spec["input_seed"]))
     side, classes = spec["config"]["img_size"], spec["config"]["num_classes"]
@@ -46,7 +46,8 @@ def draw_batches(spec: dict) -> list[tuple[torch.Tensor, torch.Tensor]]:
         for _ in range(spec["update_freq"]):
             images = generator.standard_normal((size, 3, side, side)).astype(np.float32)
             parts.append((torch.from_numpy(images), torch.from_numpy(generator.integers(0, classes, size))))
-        batches.append(tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        batches.append({"image": images, "label": labels})
     return batches
 
 

@@ -5,29 +5,21 @@ from torch import nn
 
 from detectron2_ext.engine.optimization import layer_decay_groups
 from eva_backbone import VisionTransformer
+from eva_classification import Classifier, MaskedImageModel
 
 from ..case import GoldenCase, family
-from ..classifier import Classifier, MaskedImageModel
+from .classification_backbone import named_options
 
 
 def build_on_meta(names: set[str]) -> VisionTransformer:
     """The model whose parameters are called `names`, on the meta device."""
-    rel_pos = None
-    if "blocks.0.attn.relative_position_bias_table" in names:
-        rel_pos = "joint"
-    elif any(name.startswith("blocks.0.attn.rel_pos_bias.") for name in names):
-        rel_pos = "decoupled"
-    backbone = {
-        "depth": 1 + max(int(name.split(".")[1]) for name in names if name.startswith("blocks.")),
-        "abs_pos": "pos_embed" in names,
-        "rel_pos": rel_pos,
-        "shared_rel_pos": "rel_pos_bias.relative_position_bias_table" in names,
-        "layer_scale": 0.1 if "blocks.0.gamma_1" in names else None,
-        "qkv_bias": "full" if "blocks.0.attn.qkv.bias" in names else "qv",
-        "final_norm": "norm.weight" in names,
-    }
+    depth = 1 + max(int(name.split(".")[1]) for name in names if name.startswith("blocks."))
+    options = {"depth": depth, **named_options(names)}
     with torch.device("meta"):
-        model = MaskedImageModel(**backbone) if "mask_token" in names else Classifier(num_classes=1000, **backbone)
+        if "mask_token" in names:
+            model = MaskedImageModel(**options)
+        else:
+            model = Classifier(1000, pooling="class" if "norm.weight" in names else "mean", **options)
     assert {name for name, _ in model.named_parameters()} == names
     return model
 

@@ -1,0 +1,8 @@
+"""Masked image modelling: predict the features of a frozen model at the patches that are hidden."""
+
+from .block_masking import BlockMasking, alternating_mask
+from .clip_teacher import ClipTeacher
+from .masked_image_model import MaskedImageModel
+from .target import FrozenTarget
+
+__all__ = ["BlockMasking", "ClipTeacher", "FrozenTarget", "MaskedImageModel", "alternating_mask"]

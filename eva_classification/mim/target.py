@@ -1,0 +1,34 @@
+"""The model whose features are predicted."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenTarget:
+    """A model that gives patch features and is never trained, saved, averaged or split with the model that holds it.
+
+    It is no `nn.Module` for that reason. It follows its input to a device.
+
+    Args:
+        module: normalised pixels [B, 3, H, W] to features [B, N, D] of the patches in row order. It is frozen and put
+            in evaluation mode.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module.eval().requires_grad_(False)
+        for parameter in module.parameters():
+            # Inside `deferred_init` an initialiser runs when something reads what it fills: nobody else will.
+            parameter.detach().flatten()[:0].clone()
+        self._device: torch.device | None = None
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        if self._device != pixels.device:
+            self.module.to(pixels.device)
+            self._device = pixels.device
+        return self.module(pixels)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTarget":
+        return self

@@ -1,0 +1,43 @@
+"""What a fresh model has: initial weights, and stochastic depth of every block."""
+
+import re
+
+import torch
+from torch import nn
+
+from eva_classification import Classifier, MaskedImageModel
+
+from ..case import GoldenCase, family
+
+MODELS = {"finetune": lambda **options: Classifier(1000, **options), "mim": MaskedImageModel}
+
+
+@family("init_stats")
+def check_initial_weights(case: GoldenCase) -> None:
+    dim, depth = (int(re.search(rf"{word} (\d+)", case.spec["note"])[1]) for word in ("dim", "depth"))
+    for kind, expected in case.spec["stats"].items():
+        model = MODELS[kind](embed_dim=dim, depth=depth, num_heads=4)
+        parameters = dict(model.named_parameters())
+        assert set(expected) <= set(parameters)
+        assert {name for name in parameters if not re.match(r"blocks\.[1-9]", name)} <= set(expected)
+        for name, (std, largest, mean) in expected.items():
+            value = parameters[name].detach().double()
+            # six standard errors of the difference of two samples of this size
+            spread = 6 * std / value.numel() ** 0.5
+            assert abs(value.std().item() - std) <= spread, (kind, name, value.std().item(), std)
+            assert abs(value.mean().item() - mean) <= 2**0.5 * spread, (kind, name)
+            assert abs(value.abs().max().item() - largest) <= 0.5 * largest, (kind, name)
+
+
+@family("drop_path")
+def check_drop_path(case: GoldenCase) -> None:
+    for name, expected in case.arrays.items():
+        settings = re.fullmatch(r"rate([\d.]+)_depth(\d+)", name)
+        if settings is None:
+            assert name == "spec"
+            continue
+        with torch.device("meta"):
+            model = Classifier(10, embed_dim=8, num_heads=2, depth=int(settings[2]), drop_path_rate=float(settings[1]))
+        rates = [0.0 if isinstance(b.drop_path, nn.Identity) else b.drop_path.drop_prob for b in model.blocks]
+        assert isinstance(model.blocks[0].drop_path, nn.Identity)
+        torch.testing.assert_close(torch.tensor(rates, dtype=torch.float64), torch.from_numpy(expected), rtol=0, atol=0)
