@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.metadata import StorageMeta
+
+from .eager_sync import EagerFile, open_eagerly
 
 _LARGE = 2**18  # bytes from which a second thread pays
 _PIECE = 2**20
@@ -19,7 +20,7 @@ _PIECE = 2**20
 class ChecksummedStream:
     """A file open for writing from its start to its end, with the CRC-32 of what was written."""
 
-    def __init__(self, file: BinaryIO, helper: ThreadPoolExecutor) -> None:
+    def __init__(self, file: EagerFile, helper: ThreadPoolExecutor) -> None:
         self._file, self._helper = file, helper
         self.num_bytes, self.checksum = 0, 0
         self.error: OSError | None = None
@@ -51,7 +52,7 @@ class ChecksummedStream:
         return self._file.fileno()
 
     def close(self) -> None:
-        self._file.close()
+        """torch closes what it has synced; the file itself is closed by whoever opened it."""
 
 
 class _ChecksummingFileSystem(FileSystem):
@@ -60,7 +61,9 @@ class _ChecksummingFileSystem(FileSystem):
 
     @contextmanager
     def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator[ChecksummedStream]:
-        with open(path, mode) as file, ThreadPoolExecutor(1) as helper:
+        if mode != "wb":
+            raise ValueError(f"files are only written here, not opened in mode {mode!r}")
+        with open_eagerly(Path(path)) as file, ThreadPoolExecutor(1) as helper:
             stream = ChecksummedStream(file, helper)
             try:
                 yield stream

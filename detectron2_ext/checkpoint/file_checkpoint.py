@@ -12,6 +12,7 @@ from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
 from .disk_space import full_disk_as_input_error, require_space
+from .eager_sync import open_eagerly
 from .files import read_file
 from .nested_state import tensor_bytes
 
@@ -33,7 +34,7 @@ def write_file(path: Path, state: Mapping) -> None:
 
 def save_readable(content: Mapping, path: Path) -> None:
     """`torch.save` that raises TypeError when reading the file without running code would be impossible."""
-    with open(path, "wb") as file:  # an error of torch's own file writer does not say that the disk is full
+    with open_eagerly(path) as file:  # an error of torch's own file writer does not say that the disk is full
         torch.save(content, file)
     unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if unsafe:
