@@ -2,6 +2,8 @@
 
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,21 +30,33 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
             decompression bombs, of more than 8 bits a channel, or of another size.
     """
     path = PathManager.get_local_path(file_name)
-    try:
+    with image_errors(file_name):
         # A pipe or a device would block or never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise InputError(f"{file_name}: not a regular file; give an image file.")
+        with Image.open(path) as header:
+            _check_size(file_name, header, size)
+            check_depth(file_name, header)
+        return detection_utils.read_image(path, format=image_format)
+
+
+def check_depth(file_name: str, header: Image.Image) -> None:
+    """Raise InputError for an image of more than 8 bits a channel."""
+    if header.mode in _WIDE_MODES:
+        raise InputError(
+            f"{file_name}: more than 8 bits a channel ({header.mode}), whose black and white are unknown; "
+            "convert the image to 8 bits first."
+        )
+
+
+@contextmanager
+def image_errors(file_name: str) -> Iterator[None]:
+    """Whatever goes wrong with reading `file_name` inside becomes an `InputError` of one sentence."""
+    try:
         with warnings.catch_warnings():
             # Between the limit and twice the limit Pillow only warns; such images are usable.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as header:
-                _check_size(file_name, header, size)
-                if header.mode in _WIDE_MODES:
-                    raise InputError(
-                        f"{file_name}: more than 8 bits a channel ({header.mode}), whose black and white are unknown; "
-                        "convert the image to 8 bits first."
-                    )
-            return detection_utils.read_image(path, format=image_format)
+            yield
     except (InputError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -12,10 +12,9 @@ from eva_backbone.errors import InputError
 from .image_file import read_image
 from .instances import make_instances
 from .record_errors import check_on_error
+from .skipped_images import SkippedImages
 
 logger = logging.getLogger(__name__)
-
-_MAX_BAD_IN_A_ROW = 20
 
 
 class TrainMapper(DatasetMapper):
@@ -58,13 +57,12 @@ class TrainMapper(DatasetMapper):
             recompute_boxes=recompute_boxes and use_instance_mask,
         )
         self.on_error = check_on_error(on_error)
-        self._bad_files: set[str] = set()
-        self._bad_in_a_row = 0
+        self._skipped = SkippedImages()
 
     @property
     def num_skipped(self) -> int:
         """Bad images met so far by this process (each loader worker counts and logs its own)."""
-        return len(self._bad_files)
+        return len(self._skipped)
 
     def __call__(self, dataset_dict: dict) -> dict | None:
         """Returns the record with ``image`` ([3, H, W], 0..255) and ``instances``; ``dataset_dict`` is not changed."""
@@ -73,9 +71,9 @@ class TrainMapper(DatasetMapper):
         except InputError as error:
             if self.on_error == "stop":
                 raise
-            self._skip(dataset_dict["file_name"], error)
+            self._skipped.add(dataset_dict["file_name"], error)
             return None
-        self._bad_in_a_row = 0
+        self._skipped.reset()
         return result
 
     def _map(self, dataset_dict: dict) -> dict:
@@ -91,17 +89,6 @@ class TrainMapper(DatasetMapper):
             source=dataset_dict["file_name"],
         )
         return result
-
-    def _skip(self, file_name: str, error: InputError) -> None:
-        self._bad_in_a_row += 1
-        if self._bad_in_a_row >= _MAX_BAD_IN_A_ROW:
-            raise InputError(
-                f"{_MAX_BAD_IN_A_ROW} images in a row could not be used, the last one because: {error} "
-                "Check the image folder."
-            ) from error
-        if file_name not in self._bad_files:
-            self._bad_files.add(file_name)
-            logger.warning("Skipped (%d so far in this worker): %s", self.num_skipped, error)
 
 
 class InferenceMapper(DatasetMapper):

@@ -18,13 +18,14 @@ _MAX_TRIES = 20
 
 
 @contextmanager
-def numbered_randomness(seed: int, number: int) -> Iterator[None]:
-    """Random numbers of `random`, `numpy.random` and torch on the CPU that depend on (seed, number) and nothing else.
+def numbered_randomness(seed: int, number: int, *stream: int) -> Iterator[None]:
+    """Random numbers of `random`, `numpy.random` and torch on the CPU that depend on the arguments and nothing else.
 
-    What the three would have drawn next without it, they draw afterwards.
+    What the three would have drawn next without it, they draw afterwards. A number's `stream` has nothing to do with its
+    numbers without one.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = np.random.SeedSequence((seed, number)).generate_state(8)
+    words = np.random.SeedSequence((seed, number), spawn_key=stream).generate_state(8)
     # Words of its own for each: `random` and `numpy.random` are the same generator.
     np.random.seed(words[:4])
     random.seed(int(words[4]) << 32 | int(words[5]))

@@ -15,10 +15,13 @@ from torch.utils.data import DataLoader
 from eva_backbone.errors import InputError
 
 from .batching import Sample, aspect_groups, plan_batches
-from .numbered_samples import Failure, NumberedSamples
+from .numbered_samples import Failure, NumberedSamples, numbered_randomness
 from .worker_failure import worker_failure
 
 logger = logging.getLogger(__name__)
+
+# Of the random numbers for whole batches; those of samples have no name.
+_BATCHES = 1
 
 
 def build_train_loader(
@@ -27,6 +30,7 @@ def build_train_loader(
     mapper: Callable[[dict], dict | None],
     sampler: Iterable[int] | None = None,
     total_batch_size: int,
+    collate: Callable[[list[dict]], Any] = list,
     aspect_ratio_grouping: bool = True,
     num_workers: int = 0,
     prefetch_factor: int | None = None,
@@ -42,6 +46,8 @@ def build_train_loader(
         sampler: endless indices, of which every process yields its own part, as Detectron2's training samplers do; by
             default a `TrainingSampler` with the loader's seed.
         total_batch_size: images per batch over all processes.
+        collate: from the mapped records of a process to its batch, in this process; its random numbers come from where
+            the mapper's do. By default the batch is the list of them.
         aspect_ratio_grouping: only wide or only high images in a batch of a process; needs "width" and "height".
         num_workers: processes that map; 0: this one does.
         prefetch_factor: images that every worker holds ready, by default 2.
@@ -67,12 +73,13 @@ def build_train_loader(
         TrainingSampler(len(records), seed=seed) if sampler is None else sampler,
         total_batch_size // world_size,
         groups,
+        collate,
         {"num_workers": num_workers, "prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
     )
 
 
 class TrainLoader:
-    """Endless batches, each a list of mapped records; made by `build_train_loader`.
+    """Endless batches, each made of a list of mapped records; made by `build_train_loader`.
 
     What comes is a function of the data, the seed, the sampler and the rank. Without grouping by aspect ratio all
     processes together take the same images per batch as a single one, so a run can also go on with another number of
@@ -85,12 +92,14 @@ class TrainLoader:
         sampler: Iterable[int],
         batch_size: int,
         groups: bytes | None,
+        collate: Callable[[list[dict]], Any],
         worker_options: dict[str, Any],
     ) -> None:
         self.batch_size = batch_size
         self._samples = samples
         self._sampler = sampler
         self._groups = groups
+        self._collate = collate
         self._worker_options = worker_options
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
         self._num_skipped = 0
@@ -99,13 +108,17 @@ class TrainLoader:
         """Let the next iteration start as if `num_batches` more had been drawn; no image is read for it."""
         self._num_skipped += num_batches
 
-    def __iter__(self) -> Iterator[list[dict]]:
+    def __iter__(self) -> Iterator[Any]:
         """Batches of `batch_size` records, from the first one that is not skipped.
 
         Raises:
             InputError: an image that cannot be used, a sampler that ends, or a worker ended by the system.
         """
-        return self._iterate(self._mapped(chain.from_iterable(self._planned())))
+        batches = self._iterate(self._mapped(chain.from_iterable(self._planned())))
+        for number, batch in enumerate(batches, start=self._num_skipped):
+            with numbered_randomness(self._samples.seed, number * self._world_size + self._rank, _BATCHES):
+                collated = self._collate(batch)
+            yield collated
 
     def _planned(self) -> Iterator[list[Sample]]:
         batches = plan_batches(self._sampler, self.batch_size, self._groups, self._rank, self._world_size)

@@ -19,6 +19,19 @@ def count_images(batch: Any) -> int:
     return len(batch)
 
 
+def first_image(batch: Any) -> Any:
+    """The batch of only the first image of `batch`."""
+    return _part(batch, 0, 1)
+
+
+def file_names(batch: Any) -> list[str]:
+    """Files of the images, as far as the batch or its records name them under "file_name"."""
+    if isinstance(batch, Mapping):
+        return [str(name) for name in batch.get("file_name", ())]
+    records = batch if isinstance(batch, list) else []
+    return [str(record["file_name"]) for record in records if isinstance(record, Mapping) and "file_name" in record]
+
+
 def split_batch(batch: Any, num_parts: int) -> list[Any]:
     """`batch` in `num_parts` parts of equal size, in order.
 

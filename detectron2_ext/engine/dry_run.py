@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
+from .batches import first_image
 from .monitoring.peak_memory import peak_memory_gib
 from .recipe import check_batch_size, check_datasets
 from .training import Run, build_run
@@ -106,7 +107,7 @@ def _describe_checkpoints(cfg: DictConfig, run: Run, folder: str) -> Iterator[tu
 
 def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, str]]:
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    inputs = next(iter(loader))[:1]
+    inputs = first_image(next(iter(loader)))
     model.eval()
     start = time.perf_counter()
     with torch.no_grad():

@@ -9,6 +9,8 @@ from torch import nn
 
 from eva_backbone.errors import InputError
 
+from .batches import file_names
+
 logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 8
@@ -44,7 +46,7 @@ class NonFiniteSteps:
         self.num_in_a_row += 1
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         what = f"the loss {', '.join(bad)}" if bad else f"the gradient of {_bad_gradients(model)}"
-        files = [name for part in comm.all_gather(_file_names(batch)) for name in part]
+        files = [name for part in comm.all_gather(file_names(batch)) for name in part]
         images = f" on {_shortened(files)}" if files else ""
         sentence = f"iteration {iteration}: {what} is not finite{images}"
         if self.num_in_a_row > self.max_in_a_row:
@@ -69,11 +71,6 @@ def _bad_gradients(model: nn.Module) -> str:
         if parameter.grad is not None and not parameter.grad.isfinite().all()
     ]
     return _shortened([name.removeprefix("module.") for name in names]) or "some parameters"
-
-
-def _file_names(batch: Any) -> list[str]:
-    records = batch if isinstance(batch, list) else []
-    return [str(record["file_name"]) for record in records if isinstance(record, dict) and "file_name" in record]
 
 
 def _shortened(names: list[str]) -> str:
