@@ -10,7 +10,6 @@ from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from .batches import count_images, split_batch
@@ -127,12 +126,11 @@ class Trainer(TrainerBase):
         return totals
 
     def _gradient_exchange(self, wanted: bool) -> AbstractContextManager:
-        """Whether the next backward pass sums gradients over processes: once an iteration is enough."""
-        if isinstance(self.model, FSDPModule):
-            self.model.set_requires_gradient_sync(wanted)
-        elif isinstance(self.model, DistributedDataParallel) and not wanted:
-            return self.model.no_sync()
-        return nullcontext()
+        """Whether the next backward pass sums gradients over processes: once an iteration is enough.
+
+        A split model exchanges after every part, or each process would hold the gradients of all weights.
+        """
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) and not wanted else nullcontext()
 
     def _agree(self, losses: dict[str, Tensor], num_images: int) -> tuple[dict[str, float], int, int, int]:
         """Mean of each loss, sum of images, processes whose loss is not finite, processes that were asked to stop."""

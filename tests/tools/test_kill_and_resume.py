@@ -142,21 +142,24 @@ def test_signal_saves_and_ends_the_run_cleanly(number, start, uninterrupted, tmp
     assert_equal(weights(output), weights(expected))
 
 
-def test_damaged_checkpoint_is_told_and_the_one_before_is_used(start, uninterrupted, tmp_path):
+def test_damaged_checkpoints_are_told_and_the_one_before_is_used(start, uninterrupted, tmp_path):
+    """The run goes on behind an evaluation that is not made again, so its random numbers must not be missed."""
     expected, _ = uninterrupted
     output = tmp_path / "run"
     output.mkdir()
     for file in expected.iterdir():
         if file.name.startswith(("model_", "last", "metrics", "evaluations")):
             (output / file.name).write_bytes(file.read_bytes())
-    content = bytearray((output / "model_final.pth").read_bytes())
-    content[len(content) // 2] ^= 1
-    (output / "model_final.pth").write_bytes(content)
+    damaged = [output / "model_final.pth", output / f"model_{ITERATIONS - 2:07d}.pth"]
+    for file in damaged:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
     process = start(output)
     process.join()
     log = (output / "log.txt").read_text()
     assert process.exitcode == 0, log
-    assert "model_final.pth" in log
-    assert f"Going on from {output}/model_00000{ITERATIONS - 2}.pth at iteration {ITERATIONS - 1}" in log
+    assert all(f"{file} is damaged" in log for file in damaged)
+    assert f"Going on from {output}/model_{ITERATIONS - 3:07d}.pth at iteration {ITERATIONS - 2}" in log
     assert metrics(output) == metrics(expected)
     assert_equal(weights(output), weights(expected))

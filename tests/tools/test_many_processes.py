@@ -28,6 +28,8 @@ RECIPE = [
     "train.amp.enabled=False",
     f"train.max_iter={ITERATIONS}",
     "optimizer.lr=1e-3",
+    "train.ema.enabled=True",
+    "train.ema.decay=0.5",
     "dataloader.train.total_batch_size=4",
     "dataloader.train.aspect_ratio_grouping=False",
     "model.backbone.net.drop_path_rate=0",
@@ -77,7 +79,7 @@ def single(data, tmp_path_factory):
 def sharded(data, tmp_path_factory):
     """Two processes started by torchrun, each with half of every weight."""
     output = tmp_path_factory.mktemp("sharded") / "run"
-    run([*TORCHRUN, *command(data, output, "train.parallel=fsdp")])
+    run([*TORCHRUN, *command(data, output, "train.parallel=fsdp", "train.accumulation_steps=2")])
     return output
 
 
@@ -95,17 +97,18 @@ def assert_same_run(output, expected):
     where a gradient is nearly zero. Hence 1e-5 of the losses (about 5) and 1e-4 of the weights after six steps of 1e-3.
     """
     assert losses(output) == pytest.approx(losses(expected), rel=1e-5)
-    one, other = weights(output), weights(expected)
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(value, other[name], rtol=0, atol=1e-4, msg=name)
+    for entry in ("model", "ema"):
+        one, other = weights(output, entry), weights(expected, entry)
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(value, other[name], rtol=0, atol=1e-4, msg=name)
     results = [json.loads((folder / "results.json").read_text())["bbox"] for folder in (output, expected)]
     for name in ("AP", "AP50"):
         assert results[0][name] == pytest.approx(results[1][name], abs=0.5)
 
 
-def weights(output):
-    return read_file(output / (output / "last_checkpoint").read_text())["model"]
+def weights(output, entry="model"):
+    return read_file(output / (output / "last_checkpoint").read_text())[entry]
 
 
 def test_two_processes_of_the_flags_give_the_losses_of_one(single, data, tmp_path):

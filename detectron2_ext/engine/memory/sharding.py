@@ -87,14 +87,14 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
     share = gradients / max(state.gradients, 1)
     optimizer, step = round(state.optimizer * share), round(state.step * share)
     average = weights if cfg.train.ema.enabled else 0
-    # Without an exchange after each part, gradients of all weights wait unsharded on the device.
-    waiting = state.gradients if cfg.train.accumulation_steps > 1 else 0
-    common = {"gradients": waiting, "forward": root + at_once * low_bytes}
+    common = {"forward": root + at_once * low_bytes}
     common["backward"] = root + root_gradients + at_once * low_bytes + leaving
     if cfg.train.fsdp.cpu_offload:
         host = weights + gradients + optimizer + average + step
         return Residents(weights=buffers, optimizer=0, average=0, host=host, **common)
-    return Residents(buffers + weights, optimizer, average, fresh_gradients=gradients, step=step, **common)
+    # Shares of earlier parts' gradients wait for the last one.
+    kept = {"gradients" if cfg.train.accumulation_steps > 1 else "fresh_gradients": gradients}
+    return Residents(buffers + weights, optimizer, average, step=step, **kept, **common)
 
 
 def _shards(parameters: Iterable[torch.Tensor], num_ranks: int) -> int:
