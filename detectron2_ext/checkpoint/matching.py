@@ -13,8 +13,9 @@ from .report import LoadReport, ShapeChange
 from .resizing import resize_entry
 
 # (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
-# a bare model. One pair serves a whole file: the one under which most names are the model's.
-PREFIXES = (("", ""), ("", "backbone.net."), ("backbone.net.", ""))
+# a bare model, a CLIP model's image tower too. One pair serves a whole file: the one under which most names are the
+# model's.
+PREFIXES = (("", ""), ("", "backbone.net."), ("backbone.net.", ""), ("visual.", ""))
 _VIT_PREFIX = "backbone.net."
 
 

@@ -1,0 +1,189 @@
+"""Pre-training: batches, targets of every kind, and what stays out of the model's weights."""
+
+import copy
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from eva_backbone.deferred_init import deferred_init
+from eva_backbone.errors import InputError
+from eva_classification import BlockMasking, create_masked_image_model
+from eva_classification.mim import ClipTeacher, alternating_mask
+
+TINY = {"name": "eva_tiny_patch14", "img_size": 56, "embed_dim": 32, "depth": 2, "num_heads": 2, "target_dim": 8}
+MASKING = BlockMasking((4, 4), num_masked=6, min_block=2)
+
+
+class PatchTarget(nn.Module):
+    """Any module that gives a feature per patch will do."""
+
+    def __init__(self, dim=8, patch=14):
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, patch, patch)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, pixels):
+        return self.dropout(self.proj(pixels)).flatten(2).transpose(1, 2)
+
+
+@pytest.fixture
+def model():
+    return create_masked_image_model(**TINY, target=PatchTarget(), masking=MASKING)
+
+
+def cosine_loss(model, images, mask):
+    predictions = model.lm_head(model.forward_features(images, mask)[:, 1:])
+    cosines = nn.functional.cosine_similarity(predictions, model.target(images), dim=-1)
+    return -cosines[mask].mean()
+
+
+def test_training_draws_masks(model):
+    images = torch.randn(3, 3, 56, 56)
+    random.seed(5)
+    losses = model({"image": images, "label": torch.zeros(3)})
+    random.seed(5)
+    mask = MASKING.draw_batch(3)
+    assert losses.keys() == {"loss_mim"}
+    torch.testing.assert_close(losses["loss_mim"], cosine_loss(model, images, mask))
+    losses["loss_mim"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 16)])
+def test_masks_of_the_batch(model, shape):
+    images, mask = torch.randn(2, 3, 56, 56), torch.rand(shape) < 0.5
+    loss = model({"image": images, "mask": mask})["loss_mim"]
+    torch.testing.assert_close(loss, cosine_loss(model, images, mask.flatten(1)))
+
+
+def test_validation_hides_every_second_patch(model):
+    model.eval()
+    images = torch.randn(3, 3, 56, 56)
+    per_image = model({"image": images})
+    mask = alternating_mask(16).expand(3, -1)
+    assert mask[0].tolist() == [True, False] * 8
+    expected = torch.stack([cosine_loss(model, images[i : i + 1], mask[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(per_image, expected)
+
+
+def test_hidden_patches_do_not_reach_the_prediction(model):
+    images, mask = torch.randn(1, 3, 56, 56), torch.zeros(1, 16, dtype=torch.bool)
+    mask[0, 0] = True
+    other = images.clone()
+    other[:, :, :14, :14] += 1
+    torch.testing.assert_close(model.predict(images, mask), model.predict(other, mask))
+    other[:, :, 14:, :14] += 1
+    assert not torch.allclose(model.predict(images, mask), model.predict(other, mask))
+
+
+def test_target_is_frozen_and_stays_out(model):
+    assert not any("target" in name for name in model.state_dict())
+    assert not any(parameter.requires_grad for parameter in model.target.module.parameters())
+    model.train()
+    assert not model.target.module.training
+    assert copy.deepcopy(model).target is model.target
+    before = model.target.module.proj.weight.clone()
+    model.half()
+    assert torch.equal(model.target.module.proj.weight, before)
+
+
+def test_target_made_while_initialisation_is_deferred():
+    with deferred_init() as pending:
+        model = create_masked_image_model(**TINY, target=PatchTarget(), masking=MASKING)
+    pending.materialize(model)
+    weight = model.target.module.proj.weight
+    assert weight.std().item() == pytest.approx(PatchTarget().proj.weight.std().item(), rel=0.1)
+    assert model.mask_token.std().item() == pytest.approx(0.0081, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": None}, "nothing to predict: give it a target"),
+        ({"target": PatchTarget(), "masking": None}, "give it masking=BlockMasking"),
+        ({"target": PatchTarget(dim=9)}, r"features of shape \[2, 16, 9\], the model predicts \[2, 16, 8\]"),
+        ({"target": PatchTarget(patch=28)}, r"features of shape \[2, 4, 8\]"),
+    ],
+)
+def test_missing_or_unfit_parts(options, message):
+    model = create_masked_image_model(**{**TINY, "masking": MASKING, **options})
+    with pytest.raises(InputError, match=message):
+        model({"image": torch.randn(2, 3, 56, 56)})
+
+
+def test_masks_never_span_the_grid():
+    masking = BlockMasking((6, 6), num_masked=20, min_block=4, max_block=8)
+    rng = random.Random(0)
+    for _ in range(200):
+        mask = masking.draw(rng)
+        assert 0 < mask.sum() <= 20
+    assert masking.draw(random.Random(1)).tolist() == masking.draw(random.Random(1)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_masked": 0}, "num_masked=0 patches cannot be hidden in a grid of 16 x 16"),
+        ({"num_masked": 256}, "num_masked=256"),
+        ({"grid": (4, 4), "num_masked": 6}, "min_block=16, .* num_masked=6"),
+        ({"min_aspect": 0}, "min_aspect=0"),
+    ],
+)
+def test_impossible_masks(options, message):
+    with pytest.raises(InputError, match=message):
+        BlockMasking(**options)
+
+
+def clip_weights(**changes):
+    """A tower of one block, with OpenAI's names."""
+    width, patch, side = 64, 14, 4
+    shapes = {
+        "class_embedding": (width,),
+        "positional_embedding": (side**2 + 1, width),
+        "proj": (width, 8),
+        "conv1.weight": (width, 3, patch, patch),
+        **{f"{norm}.{leaf}": (width,) for norm in ("ln_pre", "ln_post") for leaf in ("weight", "bias")},
+    }
+    block = {
+        "attn.in_proj_weight": (3 * width, width),
+        "attn.in_proj_bias": (3 * width,),
+        "attn.out_proj.weight": (width, width),
+        "attn.out_proj.bias": (width,),
+        "mlp.c_fc.weight": (4 * width, width),
+        "mlp.c_fc.bias": (4 * width,),
+        "mlp.c_proj.weight": (width, 4 * width),
+        "mlp.c_proj.bias": (width,),
+        **{f"{norm}.{leaf}": (width,) for norm in ("ln_1", "ln_2") for leaf in ("weight", "bias")},
+    }
+    shapes |= {f"transformer.resblocks.0.{name}": shape for name, shape in block.items()} | changes
+    return {f"visual.{name}": torch.randn(shape) * 0.1 for name, shape in shapes.items() if shape is not None}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_teacher_from_a_file(tmp_path, dtype):
+    weights = {name: value.to(dtype) for name, value in clip_weights().items()}
+    text = {"token_embedding.weight": torch.zeros(3, 2), "logit_scale": torch.ones(())}
+    torch.save({"state_dict": {**text, **weights}}, tmp_path / "clip.pt")
+    images = torch.randn(2, 3, 56, 56)
+    teacher = ClipTeacher(tmp_path / "clip.pt", image_size=56)
+    features = teacher(images)
+    assert (features.shape, features.dtype) == ((2, 16, 8), torch.float32)
+    assert torch.equal(features, ClipTeacher(weights, image_size=56)(images))
+    assert not torch.allclose(features, ClipTeacher(weights, 56, quick_gelu=False)(images), atol=1e-4)
+    model = create_masked_image_model(**TINY, target=teacher, masking=MASKING)
+    assert model({"image": images})["loss_mim"].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"proj": None}, "has no proj, which the image tower of a CLIP ViT has"),
+        ({"ln_pre.bias": (3,)}, "ln_pre.bias does not fit one"),
+        ({"ln_mid.bias": (3,)}, "ln_mid.bias does not fit one"),
+    ],
+)
+def test_weights_of_no_clip(changes, message):
+    with pytest.raises(InputError, match=message):
+        ClipTeacher(clip_weights(**changes), 56)

@@ -1,0 +1,131 @@
+"""timm's EVA as an independent oracle, and weights exchanged with it in both directions."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from detectron2_ext.checkpoint import build_and_load
+from eva_backbone.errors import InputError
+from eva_classification import create_classifier
+from eva_classification.timm_weights import timm_call, to_timm
+
+TINY = {"embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}
+export_timm = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "export_timm.py"))["main"]
+
+
+def sharp_weights(model):
+    """Weights with which attention is far from uniform, and every entry matters."""
+    generator = torch.Generator().manual_seed(3)
+    state = {}
+    for name, value in model.state_dict().items():
+        base = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+        scale = value[0].numel() ** -0.5 * 1.5 if value.ndim > 1 and "embed" not in name else 0.2
+        state[name] = base + scale * torch.randn(value.shape, generator=generator)
+    return state
+
+
+def both_logits(ours, theirs, size):
+    weights = sharp_weights(ours)
+    ours.load_state_dict(weights)
+    theirs.load_state_dict(to_timm(weights), strict=True)
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        return ours.eval()(pixels), theirs.eval()(pixels)
+
+
+@pytest.mark.parametrize("size", [224, 336, 560])
+def test_giant_width_at_reduced_depth(size):
+    ours = create_classifier("eva_giant_patch14", 10, img_size=size, depth=1)
+    theirs = timm.create_model(f"eva_giant_patch14_{size}", num_classes=10, depth=1)
+    found, expected = both_logits(ours, theirs, size)
+    assert expected.abs().max() > 0.5
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "theirs"),
+    [
+        ("eva_giant_patch14_224", {}, {}),
+        ("eva_giant_patch14_224", {"pooling": "class"}, {"global_pool": "token"}),
+        ("eva_giant_patch14_224", {"layer_scale": 0.1}, {"init_values": 0.1}),
+        ("eva_large_patch14_336", {}, {}),
+    ],
+)
+@pytest.mark.parametrize("size", [56, 112])
+def test_tiny(name, ours, theirs, size):
+    model = create_classifier(name.rpartition("_")[0], 10, img_size=size, **TINY, **ours)
+    found, expected = both_logits(model, timm.create_model(name, num_classes=10, img_size=size, **TINY, **theirs), size)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [224, 336, 560])
+@pytest.mark.parametrize("family", ["eva_giant_patch14", "eva_large_patch14"])
+def test_full_size_names(family, size):
+    """Names, shapes and their order are timm's."""
+    with torch.device("meta"):
+        ours = create_classifier(family, 1000, img_size=size)
+        name = f"{family}_{size}" if family == "eva_giant_patch14" else f"{family}_336"
+        theirs = timm.create_model(name, img_size=size)
+    entries = [[(name, value.shape) for name, value in model.state_dict().items()] for model in (ours, theirs)]
+    assert entries[0] == entries[1]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "class"])
+def test_there_and_back(tmp_path, pooling):
+    """A file of ours, exported, into timm, saved by timm, and read by us again: the same bits."""
+    options = {"img_size": 56, "pooling": pooling, **TINY}
+    model = create_classifier("eva_giant_patch14", 7, **options)
+    model.load_state_dict(sharp_weights(model))
+    source, exported, saved = tmp_path / "run.pth", tmp_path / "timm.safetensors", tmp_path / "saved.pth"
+    torch.save({"model": model.state_dict(), "iteration": 3}, source)
+    assert export_timm([str(source), str(exported)]) == 0
+    pool = {"mean": "avg", "class": "token"}[pooling]
+    theirs = timm.create_model(
+        "eva_giant_patch14_224", num_classes=7, img_size=56, global_pool=pool, checkpoint_path=str(exported), **TINY
+    )
+    torch.save(theirs.state_dict(), saved)
+    back, report = build_and_load(lambda: create_classifier("eva_giant_patch14", 7, **options), saved)
+    assert [report.missing, report.unused, report.resized, report.skipped] == [[], [], [], []]
+    for name, value in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value), name
+        assert torch.equal(load_file(exported)[name], value), name
+
+
+def test_linear_probe_becomes_one_layer():
+    options = {"img_size": 56, "pooling": "class", **TINY}
+    probe = create_classifier("eva_giant_patch14", 7, head="probe", **options)
+    pixels = torch.randn(4, 3, 56, 56)
+    with torch.no_grad():
+        probe.head[0].running_mean.normal_()
+        probe.head[0].running_var.uniform_(0.5, 2)
+        probe.head[1].bias.normal_()
+        plain = create_classifier("eva_giant_patch14", 7, **options)
+        plain.load_state_dict(to_timm(probe.state_dict()))
+        torch.testing.assert_close(plain.eval()(pixels), probe.eval()(pixels), rtol=0, atol=1e-6)
+
+
+def test_call_of_the_published_sizes():
+    with torch.device("meta"):
+        weights = create_classifier("eva_giant_patch14", 21841, img_size=560).state_dict()
+    assert timm_call(weights) == "timm.create_model('eva_giant_patch14_336', img_size=560, num_classes=21841)"
+    assert timm_call(create_classifier("eva_tiny_patch14", 10, depth=1).state_dict()) is None
+
+
+def test_relative_positions_are_refused(tmp_path, capsys):
+    model = create_classifier("eva_tiny_patch14", 10, img_size=28, depth=1, rel_pos="joint")
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    assert export_timm([str(tmp_path / "weights.pt"), str(tmp_path / "out.safetensors")]) == 2
+    assert capsys.readouterr().err.startswith("error: timm's EVA has no relative positions")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_export_of_something_else(tmp_path, capsys):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "weights.pt")
+    assert export_timm([str(tmp_path / "weights.pt"), str(tmp_path / "out.safetensors")]) == 2
+    assert "names such as a are no ViT's" in capsys.readouterr().err
+    with pytest.raises(InputError, match="names such as"):
+        to_timm({})
