@@ -21,8 +21,8 @@ _MAX_TRIES = 20
 def numbered_randomness(seed: int, number: int, *stream: int) -> Iterator[None]:
     """Random numbers of `random`, `numpy.random` and torch on the CPU that depend on the arguments and nothing else.
 
-    What the three would have drawn next without it, they draw afterwards. A number's `stream` has nothing to do with its
-    numbers without one.
+    What the three would have drawn next without it, they draw afterwards. A `stream` of a number has nothing to do with
+    its other streams or the one without a name.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence((seed, number), spawn_key=stream).generate_state(8)

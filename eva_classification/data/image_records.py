@@ -1,0 +1,139 @@
+"""The images of a data set as records, read through timm's readers."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import IO, Any, Literal, TypedDict
+
+from detectron2.data import DatasetFromList
+from timm.data import create_dataset
+from timm.data.readers.class_map import load_class_map
+from timm.data.readers.reader_image_folder import ReaderImageFolder
+from torch.utils.data import Dataset, IterableDataset
+
+from eva_backbone.errors import InputError
+
+_MAX_NAMES = 5
+
+
+class ImageRecord(TypedDict):
+    """`read` opens the file and gives it with its class number."""
+
+    file_name: str
+    read: Callable[[], tuple[IO[bytes], int]]
+
+
+class ImageRecords(Dataset):
+    """Records of a folder with one folder per class, of a tar file of such, or of a Hugging Face data set (hfds/NAME).
+
+    Without a class map the classes of a folder are numbered in the order of their names, with numbers by their value.
+
+    Args:
+        root: the folder or tar file.
+        name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
+        split: folder below `root` to use if it is there, or split of a named data set.
+        class_map: from class name to number, as a dict or a text file with one name a line; the class of an image in a
+            folder is the name of that folder.
+        unlisted: what happens to images in a folder of a class that is not in `class_map`.
+        num_classes: how many classes the model knows; None: any number.
+        options: further arguments of timm's `create_dataset`.
+
+    Raises:
+        InputError: nothing to read, a data set that can only be streamed, a class map that lacks classes, or more
+            classes than `num_classes`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        name: str = "",
+        split: str = "validation",
+        class_map: Mapping[str, int] | str | None = None,
+        unlisted: Literal["stop", "leave_out"] = "stop",
+        num_classes: int | None = None,
+        **options: Any,
+    ) -> None:
+        if unlisted not in ("stop", "leave_out"):
+            raise InputError(f'unlisted is {unlisted!r}, expected "stop" or "leave_out".')
+        if not name and not os.path.exists(root):
+            raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
+        class_map = _load_class_map(class_map, root)
+        is_folder = not name and os.path.isdir(root)
+        # A folder is read with its own numbers first: given a class map, timm would leave out unlisted images silently.
+        handed_on = None if is_folder or class_map is None else class_map
+        try:
+            dataset = create_dataset(name, root=root, split=split, class_map=handed_on, **options)
+        except (RuntimeError, ValueError, AssertionError, ImportError, NameError, OSError) as error:
+            raise InputError(f"the images of {name or root} cannot be read: {_first_line(error)}") from error
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):
+            raise InputError(
+                f"{name} gives its images as a stream or without their names, so a run could not be resumed exactly; "
+                "use an image folder, a tar file or hfds/NAME."
+            )
+        self._reader = dataset.reader
+        self.source = str(getattr(self._reader, "root", None) or name)
+        if isinstance(self._reader, ReaderImageFolder):
+            if class_map is not None:
+                _renumber(self._reader, class_map, unlisted, self.source)
+            # One block of memory that the workers share, in place of a tuple and a string for each image.
+            self._reader.samples = DatasetFromList(self._reader.samples, copy=False)
+        self.class_numbers = dict(self._class_to_index())
+        _check_number(self.class_numbers, num_classes, self.source)
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __getitem__(self, index: int) -> ImageRecord:
+        file_name = self._reader.filename(index, absolute=True)
+        return {"file_name": str(file_name or f"image {index}"), "read": partial(self._reader.__getitem__, index)}
+
+    def _class_to_index(self) -> Mapping[str, int]:
+        for name in ("class_to_idx", "class_name_to_idx"):
+            if getattr(self._reader, name, None):
+                return getattr(self._reader, name)
+        return {}
+
+
+def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dict[str, int] | None:
+    if class_map is None:
+        return None
+    if isinstance(class_map, str):
+        if not class_map.endswith(".txt"):
+            raise InputError(f"the class map {class_map} is no text file; give one with a class name on every line.")
+        try:
+            return load_class_map(class_map, root)
+        except (AssertionError, OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the class map {class_map} cannot be read: {_first_line(error)}") from error
+    return {str(name): int(number) for name, number in class_map.items()}
+
+
+def _renumber(reader: ReaderImageFolder, class_map: Mapping[str, int], unlisted: str, source: str) -> None:
+    """Give the images of `reader` the numbers of `class_map`."""
+    missing = sorted(reader.class_to_idx.keys() - class_map.keys())
+    if missing and unlisted == "stop":
+        more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
+        raise InputError(
+            f"{source} has images in {', '.join(missing[:_MAX_NAMES])}{more}, which the class map does not list; add "
+            'the missing classes to it, or leave their images out with unlisted="leave_out".'
+        )
+    names = {number: name for name, number in reader.class_to_idx.items()}
+    reader.samples = [(path, class_map[names[number]]) for path, number in reader.samples if names[number] in class_map]
+    if not reader.samples:
+        raise InputError(f"{source} has no image of a class that the class map lists; check both.")
+    reader.class_to_idx = {name: class_map[name] for name in reader.class_to_idx if name in class_map}
+
+
+def _check_number(class_numbers: Mapping[str, int], num_classes: int | None, source: str) -> None:
+    if num_classes is None or not class_numbers:
+        return
+    highest = max(class_numbers.values()) + 1
+    if highest > num_classes:
+        raise InputError(
+            f"{source} has {highest} classes, the model only {num_classes}; set the model's num_classes to {highest}, "
+            "or check the folder."
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
