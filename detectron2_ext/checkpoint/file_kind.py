@@ -16,6 +16,7 @@ class FileKind(StrEnum):
 
     TORCH = "torch"
     LEGACY_TORCH = "legacy torch"
+    TORCHSCRIPT = "TorchScript"
     NUMPY_PICKLE = "NumPy pickle"
     SAFETENSORS = "safetensors"
     SHARDED = "sharded checkpoint"
@@ -40,8 +41,7 @@ def detect_kind(path: Path) -> FileKind:
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise InputError(f"{path} is a web page, not weights (a link that asks to log in?); fetch the file itself.")
     if head.startswith(b"PK\x03\x04"):
-        _check_archive(path)
-        return FileKind.TORCH
+        return _check_archive(path)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return FileKind.SAFETENSORS
     if head[2:].startswith(_LEGACY_TORCH_MAGIC):
@@ -51,7 +51,7 @@ def detect_kind(path: Path) -> FileKind:
     raise InputError(f"{path} is not a weight file; expected torch (.pt, .pth), a NumPy pickle (.pkl) or .safetensors.")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path) -> FileKind:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
@@ -59,10 +59,11 @@ def _check_archive(path: Path) -> None:
         size = path.stat().st_size
         raise InputError(f"{path} is a torch file cut short ({size:,} bytes are there); fetch it again.") from error
     names = {record.filename.rpartition("/")[2] for record in records}
-    if "constants.pkl" in names:
-        raise InputError(f"{path} is a TorchScript program, not weights; save the state_dict() of the module instead.")
     if "data.pkl" not in names:
         raise InputError(f"{path} is a zip archive not written by torch.save; unpack it and name the weights inside.")
-    # torch.save never compresses, and a compressed record could unfold to any size
-    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+    is_program = "constants.pkl" in names
+    # Weights are never compressed, and a compressed record could unfold to any size.
+    weights = [record for record in records if not (is_program and "/code/" in record.filename)]
+    if any(record.compress_type != zipfile.ZIP_STORED for record in weights):
         raise InputError(f"{path} holds compressed records, which cannot be mapped; write it again with torch.save.")
+    return FileKind.TORCHSCRIPT if is_program else FileKind.TORCH

@@ -16,6 +16,7 @@ from eva_backbone.errors import InputError
 from .file_kind import FileKind, detect_kind
 from .lora_weights import merge_lora_weights
 from .numpy_pickle import UnsafePickleError, read_numpy_pickle
+from .torchscript_archive import read_torchscript
 
 WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep their weights, in order of preference
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
@@ -28,7 +29,8 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     The weights may lie under ``model``, ``module``, ``state_dict`` or ``model_ema``, or at the top. Tensors of current
     torch files and of safetensors are private mappings of the file: they cost no memory until touched, and writing to
-    them does not change the file. Those of a sharded checkpoint are put together in memory.
+    them does not change the file. Those of a sharded checkpoint are put together in memory. Of a TorchScript program
+    the tensors are read, and nothing is run.
 
     The low-rank layers of a run that trained some (its checkpoints have the settings under ``lora``) are merged.
 
@@ -57,6 +59,8 @@ def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if kind is FileKind.NUMPY_PICKLE:
             return read_numpy_pickle(path)
+        if kind is FileKind.TORCHSCRIPT:
+            return read_torchscript(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
     except Exception as error:  # a damaged file makes these parsers raise nearly anything
         unsafe = _unsafe_globals(path, error)
@@ -117,6 +121,8 @@ def _refusal(path: Path, kind: FileKind, names: list[str]) -> str:
     copy = path.with_name(f"{path.stem}_weights.pth")
     if kind is FileKind.NUMPY_PICKLE:
         read = f"import pickle; c = pickle.load(open('{path}', 'rb'), encoding='latin1')"
+    elif kind is FileKind.TORCHSCRIPT:
+        read = f"c = torch.jit.load('{path}', map_location='cpu').state_dict()"
     else:
         read = f"c = torch.load('{path}', map_location='cpu', weights_only=False)"
     save = f"torch.save({{'model': c.get('model', c)}}, '{copy}')"

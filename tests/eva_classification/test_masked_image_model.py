@@ -176,6 +176,14 @@ def test_teacher_from_a_file(tmp_path, dtype):
     assert model({"image": images})["loss_mim"].isfinite()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_teacher_from_a_program(tmp_path):
+    """OpenAI's files are TorchScript archives."""
+    teacher, images = ClipTeacher(clip_weights(), 56), torch.randn(2, 3, 56, 56)
+    torch.jit.trace(teacher, images).save(tmp_path / "clip.pt")
+    assert torch.equal(ClipTeacher(tmp_path / "clip.pt", 56)(images), teacher(images))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
