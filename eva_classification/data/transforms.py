@@ -3,8 +3,10 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from PIL import Image
+from timm.data import auto_augment as auto_augment_ops
 from timm.data import create_transform
 from torch import Tensor
 from torchvision import transforms as T
@@ -50,7 +52,7 @@ def training_transform(
         auto_augment: timm's name of an augmentation, None for none; colours are not changed beside it.
         re_prob: share of images with a random rectangle erased.
     """
-    return create_transform(
+    transform = create_transform(
         size,
         is_training=True,
         scale=tuple(scale),
@@ -64,6 +66,16 @@ def training_transform(
         mean=tuple(mean),
         std=tuple(std),
     )
+    for step in transform.transforms:
+        for operation in getattr(step, "ops", ()):
+            if operation.aug_fn is auto_augment_ops.posterize:
+                operation.aug_fn = _posterize
+    return transform
+
+
+def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    """timm's, which at its highest levels keeps no bit: black once, now refused by Pillow."""
+    return auto_augment_ops.posterize(image, bits, **options) if bits > 0 else Image.new(image.mode, image.size)
 
 
 def probe_transform(size: int, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD) -> Transform:

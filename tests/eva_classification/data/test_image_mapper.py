@@ -1,0 +1,81 @@
+"""Reading and labelling one image, and what happens to those that cannot be read."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from eva_backbone.errors import InputError
+from eva_classification.data import ImageMapper, ImageRecords, evaluation_transform
+
+TRANSFORM = evaluation_transform(28)
+
+
+def test_pixels_label_and_name(image_folder):
+    record = ImageRecords(str(image_folder))[9]
+    mapped = ImageMapper(TRANSFORM, is_train=True)(record)
+    with Image.open(record["file_name"]) as image:
+        expected = TRANSFORM(image.convert("RGB")).numpy()
+    np.testing.assert_array_equal(mapped["image"], expected)
+    assert mapped["image"].dtype == np.float32
+    assert (mapped["label"], mapped["file_name"]) == (2, record["file_name"])
+
+
+def test_orientation_tags_are_ignored(tmp_path):
+    (tmp_path / "ant").mkdir()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "ant" / "turned.jpg", exif=exif, quality=100)
+    pixels = ImageMapper(TRANSFORM, is_train=False)(ImageRecords(str(tmp_path))[0])["image"]
+    assert np.ptp(pixels[0, :, 14]) > 10 * np.ptp(pixels[0, 14])
+
+
+def test_border_is_cut_off(image_folder):
+    record = ImageRecords(str(image_folder))[0]
+    with Image.open(record["file_name"]) as image:
+        expected = TRANSFORM(ImageOps.crop(image.convert("RGB"), 2)).numpy()
+    np.testing.assert_array_equal(ImageMapper(TRANSFORM, is_train=False, border=2)(record)["image"], expected)
+    with pytest.raises(InputError, match="nothing inside the border"):
+        ImageMapper(TRANSFORM, is_train=False, border=16)(record)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "gone", "wide"])
+@pytest.mark.parametrize("is_train", [True, False])
+def test_unreadable_images_stop_or_are_passed_over(image_folder, damage, is_train, caplog):
+    records = ImageRecords(str(image_folder))
+    file = Path(records[3]["file_name"])
+    if damage == "wide":
+        Image.fromarray(np.full((40, 40), 40000, dtype=np.uint16)).save(file)
+    elif damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: 900 if damage == "cut" else 0])
+    with pytest.raises(InputError, match=f"^{file}.*on_error=") as error:
+        ImageMapper(TRANSFORM, is_train=is_train)(records[3])
+    assert "\n" not in str(error.value)
+
+    mapper = ImageMapper(TRANSFORM, is_train=is_train, on_error="skip")
+    with caplog.at_level(logging.WARNING, logger="detectron2_ext"), caplog.at_level(logging.WARNING):
+        mapped = mapper(records[3])
+    assert str(file) in caplog.text
+    if is_train:
+        assert mapped is None
+        assert "1 so far" in caplog.text
+    else:
+        assert mapped["label"] == -1
+        assert mapped["image"].shape == (3, 28, 28)
+    assert mapper(records[4])["label"] == 1
+
+
+def test_many_unreadable_images_in_a_row_stop_all_the_same(image_folder):
+    records = ImageRecords(str(image_folder))
+    Path(records[0]["file_name"]).unlink()
+    mapper = ImageMapper(TRANSFORM, is_train=True, on_error="skip")
+    for _ in range(19):
+        assert mapper(records[0]) is None
+    with pytest.raises(InputError, match="20 images in a row"):
+        mapper(records[0])
+    with pytest.raises(InputError, match="on_error is 'hide'"):
+        ImageMapper(TRANSFORM, is_train=True, on_error="hide")

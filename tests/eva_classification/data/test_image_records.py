@@ -1,0 +1,105 @@
+"""Records of image folders and of timm's other data sets."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from made_folders import made_folders
+from PIL import Image
+from timm.data import ImageDataset, IterableImageDataset
+
+from eva_backbone.errors import InputError
+from eva_classification.data import ImageRecords
+
+
+def labels(records: ImageRecords) -> list[int]:
+    found = []
+    for number in range(len(records)):
+        file, label = records[number]["read"]()
+        file.close()
+        found.append(label)
+    return found
+
+
+def test_folder_as_timm_reads_it(image_folder):
+    records, expected = ImageRecords(str(image_folder)), ImageDataset(str(image_folder))
+    assert len(records) == len(expected) == 12
+    assert [r["file_name"] for r in records] == expected.filenames(absolute=True)
+    assert labels(records) == [target for _, target in expected] == [0] * 4 + [1] * 4 + [2] * 4
+    assert records.class_numbers == {"ant": 0, "bee": 1, "cat": 2}
+    file, _ = records[5]["read"]()
+    with file, Image.open(file) as image:
+        assert image.convert("RGB").tobytes() == expected[5][0].tobytes()
+
+
+def test_workers_share_one_block(image_folder):
+    assert isinstance(ImageRecords(str(image_folder))._reader.samples._lst._lst, torch.Tensor)
+
+
+def test_the_split_is_found_below_the_root(tmp_path):
+    made_folders(tmp_path / "train", per_class=3)
+    made_folders(tmp_path / "val", per_class=2)
+    assert [len(ImageRecords(str(tmp_path), split=split)) for split in ("train", "validation")] == [9, 6]
+
+
+def test_classes_named_by_numbers_are_in_their_order(tmp_path):
+    records = ImageRecords(str(made_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
+    assert records.class_numbers == {"0": 0, "2": 1, "10": 2}
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
+    class_map = {"dog": 0, "cat": 1, "bee": 2, "ant": 3}
+    if as_file:
+        (tmp_path / "classes.txt").write_text("\n".join(class_map))
+    records = ImageRecords(str(image_folder), class_map=str(tmp_path / "classes.txt") if as_file else class_map)
+    assert labels(records) == [3] * 4 + [2] * 4 + [1] * 4
+    assert records.class_numbers == {"ant": 3, "bee": 2, "cat": 1}
+
+
+def test_class_map_may_leave_classes_out_on_request(image_folder):
+    records = ImageRecords(str(image_folder), class_map={"cat": 7}, unlisted="leave_out")
+    assert labels(records) == [7] * 4
+    assert {Path(r["file_name"]).parent.name for r in records} == {"cat"}
+
+
+def test_tar_file(image_folder, tmp_path):
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(image_folder, arcname=".")
+    records = ImageRecords(str(tmp_path / "images.tar"))
+    assert labels(records) == [0] * 4 + [1] * 4 + [2] * 4
+    assert Path(records[4]["file_name"]).name == "0.png"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"class_map": {"ant": 0}}, "has images in bee, cat, which the class map does not list; add"),
+        ({"class_map": {"dog": 0}, "unlisted": "leave_out"}, "no image of a class that the class map lists"),
+        ({"class_map": "nowhere.txt"}, "class map nowhere.txt cannot be read"),
+        ({"class_map": "map.pkl"}, "class map map.pkl is no text file"),
+        ({"num_classes": 2}, "has 3 classes, the model only 2; set the model's num_classes to 3"),
+        ({"class_map": {"ant": 0, "bee": 1, "cat": 9}, "num_classes": 9}, "has 10 classes, the model only 9"),
+        ({"unlisted": "ignore"}, "unlisted is 'ignore'"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(image_folder, options, sentence):
+    with pytest.raises(InputError, match=sentence) as error:
+        ImageRecords(str(image_folder), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_folders_without_images(tmp_path):
+    (tmp_path / "empty" / "ant").mkdir(parents=True)
+    with pytest.raises(InputError, match="cannot be read: Found 0 images"):
+        ImageRecords(str(tmp_path / "empty"))
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        ImageRecords(str(tmp_path / "nowhere"))
+
+
+def test_streams_are_refused(monkeypatch):
+    stream = IterableImageDataset("", reader=object())
+    monkeypatch.setattr("eva_classification.data.image_records.create_dataset", lambda *_args, **_options: stream)
+    with pytest.raises(InputError, match="wds/photos gives its images as a stream"):
+        ImageRecords("", name="wds/photos")
