@@ -11,7 +11,7 @@ from eva_backbone.errors import InputError
 from ..data.class_maps import read_objectnet
 from ..data.mapper import UNREADABLE
 
-_VALIDATION_FILE = re.compile(r"ILSVRC2012_val_(\d{8})\b")
+_VALIDATION_FILE = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
 class AnswerKey:
