@@ -1,0 +1,63 @@
+from detectron2.config import LazyCall as L
+from omegaconf import OmegaConf
+
+from detectron2_ext.data import build_train_loader, dataset_root
+from eva_classification.data import (
+    ImageBatches,
+    ImageMapper,
+    ImageRecords,
+    TestLoader,
+    evaluation_transform,
+    imagenet_classes,
+    training_transform,
+)
+from eva_classification.evaluation import ClassificationEvaluator
+
+dataloader = OmegaConf.create(flags={"allow_objects": True})
+
+dataloader.train = L(build_train_loader)(
+    dataset=L(ImageRecords)(
+        root=f"{dataset_root()}/imagenet",
+        split="train",
+        # From folder name to class number: a dict or a text file with a name a line. null: the order of the names.
+        class_map=L(imagenet_classes)(),
+        num_classes="${model.num_classes}",
+    ),
+    mapper=L(ImageMapper)(
+        transform=L(training_transform)(
+            size="${model.img_size}", scale=(0.08, 1.0), auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.0
+        ),
+        is_train=True,
+        # "skip" draws another image in place of one that cannot be read, and counts and names it.
+        on_error="stop",
+    ),
+    # Mixup and CutMix of timm go here.
+    collate=L(ImageBatches)(mixup=None),
+    aspect_ratio_grouping=False,
+    # Images per iteration over all processes.
+    total_batch_size=512,
+    num_workers=8,
+    prefetch_factor=8,
+)
+
+dataloader.test = L(TestLoader)(
+    dataset=L(ImageRecords)(
+        root=f"{dataset_root()}/imagenet",
+        split="val",
+        class_map=L(imagenet_classes)(),
+        num_classes="${model.num_classes}",
+    ),
+    mapper=L(ImageMapper)(
+        # The shorter side becomes size / crop_pct. null: 224/256 below 384 pixels, else 1.
+        transform=L(evaluation_transform)(size="${model.img_size}", crop_pct=None, interpolation="bicubic"),
+        is_train=False,
+        # "skip" counts an image that cannot be read as wrong.
+        on_error="stop",
+    ),
+    batch_size=24,
+    num_workers=8,
+    # GPUs that a published number was measured on, where the first images were repeated until the set divided.
+    repeat_to_multiple_of=1,
+)
+
+dataloader.evaluator = L(ClassificationEvaluator)()

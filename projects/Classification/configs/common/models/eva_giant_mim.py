@@ -1,0 +1,21 @@
+from detectron2.config import LazyCall as L
+
+from eva_classification import MODELS, BlockMasking, MaskedImageModel
+from eva_classification.mim import ClipTeacher
+
+model = L(MaskedImageModel)(
+    **MODELS["eva_giant_patch14"],
+    img_size=224,
+    drop_path_rate=0.1,
+    # The frozen model whose patch features are predicted, any module that gives [images, patches, target_dim]. This one
+    # is the image tower of OpenAI's CLIP ViT-L/14.
+    target=L(ClipTeacher)(weights="ViT-L-14.pt", image_size="${model.img_size}"),
+    target_dim=768,
+    masking=L(BlockMasking)(
+        grid=(16, 16),
+        # 105 of 256 patches are hidden, a few less where no block fits any more.
+        num_masked=105,
+        min_block=16,
+        min_aspect=0.3,
+    ),
+)
