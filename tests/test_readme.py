@@ -25,10 +25,17 @@ def commands() -> list[list[str]]:
         for line in block.replace("\\\n", " ").splitlines()
     ]
     words = [shlex.split(line, comments=True) for line in lines]
-    return [line for line in words if line and line[0] in ("python", "make")]
+    return [line for line in words if line and line[0] in ("python", "torchrun", "make")]
 
 
-PYTHON = [line for line in commands() if line[0] == "python"]
+def as_python(line: list[str]) -> list[str]:
+    """torchrun's own options left out."""
+    return (
+        line if line[0] == "python" else ["python", *line[next(i for i, w in enumerate(line) if w.endswith(".py")) :]]
+    )
+
+
+PYTHON = [as_python(line) for line in commands() if line[0] != "make"]
 MAKE = [line for line in commands() if line[0] == "make"]
 
 
@@ -41,9 +48,10 @@ def run_help(script: str) -> str:
 @pytest.mark.parametrize("line", PYTHON, ids=" ".join)
 def test_python_commands_parse(line):
     script, arguments = line[1], line[2:]
+    from detectron2_ext.engine.recipe import load_config
+
     if script == "tools/lazyconfig_train_net.py":
         from detectron2_ext.engine.command_line import parse_arguments
-        from detectron2_ext.engine.recipe.config_file import load_config
 
         args = parse_arguments(arguments)
         if not args.config_file.startswith("output/"):  # the recipe that a run leaves behind
@@ -52,6 +60,19 @@ def test_python_commands_parse(line):
         options = [word for word in arguments if word.startswith("--")]
         text = run_help(script)
         assert [option for option in options if option not in text] == []
+        if "--config-file" in arguments:
+            config = arguments[arguments.index("--config-file") + 1]
+            if not config.startswith("output/"):
+                load_config(str(ROOT / config), [word for word in arguments if re.match(r"[\w.]+=", word)])
+
+
+@pytest.mark.parametrize(
+    "overrides", re.findall(r"^\| .*`'?(train\.[^`]+?)'?`", TEXTS["README.md"], flags=re.MULTILINE)
+)
+def test_changes_in_tables_are_overrides(overrides):
+    from detectron2_ext.engine.recipe import load_config
+
+    load_config(str(ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"), overrides.split(" "))
 
 
 def test_make_targets_exist():
