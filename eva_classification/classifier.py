@@ -55,7 +55,7 @@ class Classifier(VisionTransformer):
         """Normalised pixels to the features of the patches, [B, N, C], on which the head may be run as well."""
         return self.fc_norm(super().forward(pixels)[:, 1:])
 
-    def forward(self, batch: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         """Logits [B, K], or in training the losses.
 
         Args:

@@ -24,8 +24,8 @@ class MaskedImageModel(VisionTransformer):
     Hidden patches are replaced by the mask token, none are left out; predictions are made for hidden ones only.
 
     Args:
-        target: gives the features to predict, [B, N, `target_dim`] for normalised pixels; any `nn.Module`. Not needed
-            for predictions alone.
+        target: gives the features to predict, [B, N, `target_dim`] for normalised pixels; any `nn.Module`. It is not
+            saved, so a run that goes on has to make the same one again. Not needed for predictions alone.
         target_dim: width of those features. CLIP L/14 has 768.
         masking: draws the hidden patches in training; not needed where batches bring them.
         slow_patch_embed: pass a tenth of the gradient to the patch embedding. Off in the published pre-training.
@@ -75,7 +75,7 @@ class MaskedImageModel(VisionTransformer):
         """Features of the hidden patches, [number hidden, target_dim], by image and then in row order."""
         return self.lm_head(self.forward_features(pixels, mask)[:, self.num_prefix_tokens :][mask])
 
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor] | Tensor:
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor] | Tensor:
         """{"loss_mim": minus the mean cosine over hidden patches} in training, the same for each image [B] otherwise.
 
         Args:
@@ -94,7 +94,7 @@ class MaskedImageModel(VisionTransformer):
         per_image = torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, cosines)
         return -per_image.sum(1) / mask.sum(1)
 
-    def _mask(self, batch: Mapping[str, Tensor]) -> Tensor:
+    def _mask(self, batch: Mapping[str, Any]) -> Tensor:
         if batch.get("mask") is not None:
             return batch["mask"].flatten(1)
         size = len(batch["image"])

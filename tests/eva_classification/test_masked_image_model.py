@@ -98,6 +98,13 @@ def test_target_made_while_initialisation_is_deferred():
     assert model.mask_token.std().item() == pytest.approx(0.0081, rel=0.5)
 
 
+def test_branches_of_post_norm_blocks_start_at_zero():
+    model = create_masked_image_model(**TINY, post_norm=True)
+    images, mask = torch.randn(1, 3, 56, 56), torch.zeros(1, 16, dtype=torch.bool)
+    patches, grid = model.patch_embed(images)
+    torch.testing.assert_close(model.forward_features(images, mask), model.norm(model.add_positions(patches, grid)))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
