@@ -2,8 +2,8 @@
 
     python -m benchmarks.gradient_accumulation --rounds 3
 
-The model is the base backbone at 224 pixels with a linear head, AdamW, float32. Both take the same step, up to the order
-in which gradients are summed (tests/detectron2_ext/engine/test_trainer.py).
+The model is the base backbone at 224 pixels with a linear head, AdamW, float32. Both take the same step, up to the
+order in which gradients are summed (tests/detectron2_ext/engine/test_trainer.py).
 """
 
 import argparse

@@ -8,8 +8,9 @@ import os
 import pickle
 import shutil
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,20 @@ def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessG
                 sync_to_disk(written)
 
     on_first_process(group, write_rest)
+
+
+@contextmanager
+def _pieces_without_checksums() -> Iterator[None]:
+    """torch's checksum of every tensor costs as much as writing it, and the files have one of their own.
+
+    The setting is the process's: whatever another thread saves meanwhile is without torch's checksums too.
+    """
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
 
 
 def verify_folder(folder: Path) -> None:
