@@ -74,8 +74,9 @@ class RunState:
         optimizer, trainer = self.trainer.optimizer, self.trainer
         settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         # A file holds whole tensors, which a split model takes its shares of; a folder was read into shares already.
+        split = any(isinstance(parameter, DTensor) for parameter in self.model.parameters())
         whole = not any(isinstance(value, DTensor) for value in state["model"].values())
-        options = StateDictOptions(full_state_dict=whole)
+        options = StateDictOptions(full_state_dict=split and whole)
         try:
             set_optimizer_state_dict(self.model, optimizer, state["optimizer"], options=options)
             if trainer.ema is not None:

@@ -1,0 +1,75 @@
+"""All that a run needs to go on, through a file and back."""
+
+import io
+
+import pytest
+import torch
+from linear_trainer import batches, make_trainer, weights
+from timm.utils import ModelEmaV3
+
+from detectron2_ext.engine.run_state import RunState
+from eva_backbone.errors import InputError
+
+
+def make_run(data, optimizer=torch.optim.AdamW, **settings):
+    trainer = make_trainer(data, dtype="float16")
+    trainer.optimizer = optimizer(trainer.model.parameters(), **{"lr": 0.1, **settings})
+    trainer.precision.scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=2)
+    trainer.ema = ModelEmaV3(trainer.model, decay=0.5)
+    return trainer, RunState(trainer.model, trainer, seed=3)
+
+
+def through_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD])
+def test_run_in_two_pieces_equals_one(optimizer):
+    data = batches(8, spoilt=[2])
+    whole, whole_state = make_run(data, optimizer)
+    whole.train(0, 8)
+
+    first, first_state = make_run(data[:4], optimizer)
+    first.train(0, 4)
+    saved = through_file(first_state.state_dict())
+    assert (saved["iteration"], saved["seed"]) == (3, 3)
+
+    second, second_state = make_run(data[4:], optimizer)
+    second.model.load_state_dict(saved["model"])
+    second_state.load_state_dict(saved)
+    assert second.non_finite.num_skipped == 1
+    second.train(4, 8)
+    assert torch.equal(weights(second), weights(whole))
+    for name, value in whole.ema.module.state_dict().items():
+        assert torch.equal(second.ema.module.state_dict()[name], value)
+    assert second.precision.scaler.state_dict() == whole.precision.scaler.state_dict()
+    assert second.precision.scaler.get_scale() > 256
+    assert torch.equal(
+        second_state.state_dict()["random"]["0"]["torch"], whole_state.state_dict()["random"]["0"]["torch"]
+    )
+
+
+def test_settings_of_the_optimizer_are_the_recipes():
+    first, state = make_run(batches(2))
+    first.train(0, 2)
+    first.optimizer.param_groups[0]["lr"] = 7.0  # as a schedule leaves it
+    saved = state.state_dict()
+    second, second_state = make_run([], lr=0.01, weight_decay=0.3)
+    second_state.load_state_dict(saved)
+    group = second.optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.01, 0.3)
+    assert second.optimizer.state_dict()["state"][0]["step"] == 2
+
+
+@pytest.mark.parametrize("missing", ["ema", "scaler", "optimizer", "non_finite"])
+def test_state_of_another_recipe_is_refused(missing):
+    first, state = make_run(batches(1))
+    first.train(0, 1)
+    saved = state.state_dict()
+    del saved[missing]
+    _, other = make_run([])
+    with pytest.raises(InputError, match=r"does not fit this run.*resume with the config that wrote it"):
+        other.load_state_dict(saved)
