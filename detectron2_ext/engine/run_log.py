@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eva_backbone.errors import InputError
 
-_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "fvcore")
+_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "eva_classification", "fvcore")
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:

@@ -36,7 +36,7 @@ class ImageRecords(Dataset):
             folder is the name of that folder.
         unlisted: what happens to images in a folder of a class that is not in `class_map`.
         num_classes: how many classes the model knows; None: any number.
-        options: further arguments of timm's `create_dataset`.
+        options: further arguments of timm's `create_dataset`, such as input_key.
 
     Raises:
         InputError: nothing to read, a data set that can only be streamed, a class map that lacks classes, or more
@@ -52,7 +52,7 @@ class ImageRecords(Dataset):
         class_map: Mapping[str, int] | str | None = None,
         unlisted: Literal["stop", "leave_out"] = "stop",
         num_classes: int | None = None,
-        **options: Any,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if unlisted not in ("stop", "leave_out"):
             raise InputError(f'unlisted is {unlisted!r}, expected "stop" or "leave_out".')
@@ -63,7 +63,7 @@ class ImageRecords(Dataset):
         # A folder is read with its own numbers first: given a class map, timm would leave out unlisted images silently.
         handed_on = None if is_folder or class_map is None else class_map
         try:
-            dataset = create_dataset(name, root=root, split=split, class_map=handed_on, **options)
+            dataset = create_dataset(name, root=root, split=split, class_map=handed_on, **(options or {}))
         except (RuntimeError, ValueError, AssertionError, ImportError, NameError, OSError) as error:
             raise InputError(f"the images of {name or root} cannot be read: {_first_line(error)}") from error
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):

@@ -54,7 +54,7 @@ class ImageMapper:
             image, label = self._read(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise InputError(f'{error} Or pass over such images with on_error="skip".') from error
+                raise InputError(f'{str(error).rstrip(".")}, or pass over such images with on_error="skip".') from error
             if self.is_train:
                 self._skipped.add(file_name, error)
                 return None

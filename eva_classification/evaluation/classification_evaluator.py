@@ -104,8 +104,8 @@ class ClassificationEvaluator(DatasetEvaluator):
             tally = sum((tallies[task] for tallies in parts), Tally())
             results[task] = tally.metrics(mean_of_batches=task == PUBLISHED)
             logger.info("%s over %d images:\n%s", task, tally.images, create_small_table(results[task]))
-            if tally.unreadable:
-                logger.warning("%d images could not be read and count as wrong.", tally.unreadable)
+            if tally.unreadable and task == RIGHT:
+                logger.warning("Images that could not be read, and count as wrong: %d", tally.unreadable)
         return results
 
 

@@ -1,5 +1,7 @@
 """Data problems that can be told before a billion parameters are built."""
 
+from pathlib import Path
+
 from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 
@@ -8,19 +10,24 @@ from eva_backbone.errors import InputError
 
 
 def check_datasets(cfg: DictConfig, training: bool) -> None:
-    """Whether the data sets that `cfg` names are registered and their annotation files exist.
+    """Whether the data sets that `cfg` names are registered and their annotation files and image folders exist.
 
     Args:
         training: look at the training data too; evaluation data counts where there is an evaluator.
 
     Raises:
-        InputError: names the data set or the file that is missing.
+        InputError: names the data set, file or folder that is missing.
     """
     has_evaluator = cfg.dataloader.get("evaluator") is not None
     for loader in ["train"] * training + ["test"] * has_evaluator:
         names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names")
         for name in [names] if isinstance(names, str) else names or []:
             check_registered(name)
+        root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root")
+        if root and not cfg.dataloader[loader].dataset.get("name") and not Path(root).exists():
+            raise InputError(
+                f"the image folder {root} does not exist; give the right one with dataloader.{loader}.dataset.root"
+            )
 
 
 def check_batch_size(cfg: DictConfig) -> None:

@@ -13,8 +13,8 @@ def _draw() -> tuple[float, float, float]:
     return random.random(), np.random.rand(), torch.rand(1, dtype=torch.float64).item()
 
 
-def _draw_numbered(seed: int, number: int) -> tuple[float, float, float]:
-    with numbered_randomness(seed, number):
+def _draw_numbered(*numbers: int) -> tuple[float, float, float]:
+    with numbered_randomness(*numbers):
         return _draw()
 
 
@@ -23,6 +23,7 @@ def test_only_seed_and_number_count():
     _draw()
     assert _draw_numbered(3, 10**9) == expected
     others = [_draw_numbered(*pair) for pair in ((3, 10**9 + 1), (4, 10**9), (10**9, 3), (2**31 - 1, 2**40))]
+    others += [_draw_numbered(3, 10**9, stream) for stream in (0, 1, 2**32)]
     everything = [number for drawn in (expected, *others) for number in drawn]
     assert len(set(everything)) == len(everything)
 
