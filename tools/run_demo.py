@@ -19,13 +19,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 from torch import nn
 
 from detectron2_ext.data.fluo_hela import HELDOUT, MIN_AREA, register_splits, write_split
 from detectron2_ext.data.nucleus_image import NUCLEI, register_nucleus_image
 from detectron2_ext.engine import evaluate, load_config, train
+from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
 from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs, write_run_report
 from eva_backbone.errors import InputError
@@ -71,7 +71,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     cfg.train.max_iter = iterations or cfg.train.max_iter
     register_splits(output / "data")
     nuclei_data = register_nucleus_image(output / "data")
-    LazyConfig.save(cfg, str(output / "config.yaml"))
+    save_config(cfg, output / "config.yaml")
     start = time.perf_counter()
     model = train(cfg)
     seconds = time.perf_counter() - start

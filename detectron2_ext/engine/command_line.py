@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2.config import LazyConfig
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
@@ -26,7 +25,7 @@ from .device import processes_per_machine, settle_device
 from .distributed import launch, restarted_by_torchrun
 from .dry_run import dry_run
 from .evaluation import evaluate
-from .recipe import OwnData, check_datasets, load_config, use_own_data
+from .recipe import OwnData, check_datasets, load_config, save_config, use_own_data
 from .run_log import start_log
 from .training import check_new_run, train
 
@@ -109,7 +108,7 @@ def _run(args: argparse.Namespace) -> None:
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
     if comm.is_main_process():
-        LazyConfig.save(cfg, str(Path(cfg.train.output_dir, "config.yaml")))
+        save_config(cfg, Path(cfg.train.output_dir, "config.yaml"))
     settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
     if args.dry_run:
         dry_run(cfg, output_dir)

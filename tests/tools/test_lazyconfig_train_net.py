@@ -130,6 +130,25 @@ def test_saved_config_evaluates_without_naming_the_data_again(trained, tmp_path)
     assert (tmp_path / "results.json").read_text() == (trained / "results.json").read_text()
 
 
+def test_saved_config_trains_again_to_the_same_losses(trained, tmp_path):
+    assert main(["--config-file", str(trained / "config.yaml"), f"train.output_dir={tmp_path}"]) == 0
+    losses = [
+        [line["total_loss"] for line in map(json.loads, (folder / "metrics.json").open()) if "total_loss" in line]
+        for folder in (trained, tmp_path)
+    ]
+    assert losses[0] == losses[1]
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_new_run_into_the_folder_of_an_earlier_one_is_refused(trained, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
+    assert main(["--config-file", str(trained / "config.yaml"), f"train.output_dir={trained}"]) == 2
+    assert (
+        "holds checkpoints of an earlier run, the last one is model_final.pth; add --resume" in capsys.readouterr().err
+    )
+    assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
+
+
 def test_resumed_run_goes_on_after_the_last_iteration(trained, data, tmp_path):
     for name in ("model_final.pth", "last_checkpoint"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())

@@ -1,8 +1,16 @@
 """From files and command lines to a checked recipe."""
 
-from .config_file import load_config
+from .config_file import load_config, save_config
 from .data_checks import check_batch_size, check_datasets
 from .own_data import OwnData, use_own_data
 from .train_settings import TRAIN_SETTINGS
 
-__all__ = ["TRAIN_SETTINGS", "OwnData", "check_batch_size", "check_datasets", "load_config", "use_own_data"]
+__all__ = [
+    "TRAIN_SETTINGS",
+    "OwnData",
+    "check_batch_size",
+    "check_datasets",
+    "load_config",
+    "save_config",
+    "use_own_data",
+]

@@ -1,11 +1,14 @@
-"""Loading a LazyConfig recipe."""
+"""Loading a LazyConfig recipe, and saving it as it is run."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from detectron2.config import LazyConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
+from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
 from .override_keys import apply_overrides
@@ -28,3 +31,26 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     if not file.is_file():
         raise InputError(f"the config file {path} does not exist; run from the repository root, or give its full path")
     return apply_overrides(fill_train_settings(LazyConfig.load(str(file))), overrides)
+
+
+def save_config(cfg: DictConfig, path: str | Path) -> None:
+    """Write `cfg` to the .yaml file `path`, from which :func:`load_config` gives the same recipe.
+
+    Keys keep their order, in which modules are built and draw their initial weights; Detectron2's own file sorts them.
+    """
+    with atomic_path(path) as partial:
+        LazyConfig.save(cfg, str(partial))
+        with partial.open(encoding="utf-8") as file:
+            content = yaml.unsafe_load(file)  # written a line above
+        dumped = yaml.dump(
+            _ordered(content, cfg), default_flow_style=None, allow_unicode=True, width=9999, sort_keys=False
+        )
+        partial.write_text(dumped, encoding="utf-8")
+
+
+def _ordered(content: Any, cfg: Any) -> Any:
+    if isinstance(cfg, DictConfig) and isinstance(content, dict):
+        return {key: _ordered(content[key], cfg._get_node(key)) for key in cfg}
+    if isinstance(cfg, ListConfig) and isinstance(content, list):
+        return [_ordered(value, cfg._get_node(i)) for i, value in enumerate(content)]
+    return content
