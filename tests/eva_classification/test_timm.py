@@ -62,6 +62,29 @@ def test_tiny(name, ours, theirs, size):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def bytes_kept_for_backward(model, pixels):
+    kept = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        logits = model(pixels)
+    assert logits.requires_grad
+    return sum(size for address, size in kept.items() if address not in weights)
+
+
+def test_training_keeps_no_more_than_timm():
+    pixels = torch.randn(2, 3, 112, 112)
+    ours = create_classifier("eva_giant_patch14", 10, img_size=112, **TINY)
+    theirs = timm.create_model("eva_giant_patch14_224", num_classes=10, img_size=112, **TINY)
+    found, expected = (bytes_kept_for_backward(model.train(), pixels) for model in (ours, theirs))
+    assert 0 < found <= expected
+
+
 @pytest.mark.parametrize("size", [224, 336, 560])
 @pytest.mark.parametrize("family", ["eva_giant_patch14", "eva_large_patch14"])
 def test_full_size_names(family, size):
