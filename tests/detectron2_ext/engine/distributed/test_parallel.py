@@ -1,0 +1,42 @@
+"""Two processes take the steps of one, however the model is split."""
+
+import importlib.util
+
+import pytest
+from split_runs import LORA, run_in_two_processes, train
+
+LOW = {"amp": {"enabled": True, "dtype": "bfloat16"}}
+FSDP, OFFLOAD = {"parallel": "fsdp"}, {"parallel": "fsdp", "fsdp": {"cpu_offload": True}}
+CASES = {
+    "ddp": {},
+    "ddp in parts": {"accumulation_steps": 2},
+    "fsdp": FSDP,
+    "fsdp with offload, in parts": {**OFFLOAD, "accumulation_steps": 2},
+    "fsdp, blocks kept gathered": {"parallel": "fsdp", "fsdp": {"reshard_after_forward": False}},
+    "fsdp, blocks recomputed": {**FSDP, "activation_checkpointing": "torch"},
+    "fsdp in bfloat16": {**FSDP, **LOW},
+}
+if importlib.util.find_spec("peft"):
+    CASES["ddp, low-rank"] = {"lora": LORA}
+    CASES["fsdp, low-rank, blocks recomputed"] = {**FSDP, "lora": LORA, "activation_checkpointing": "torch"}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    results = run_in_two_processes(list(CASES.values()), tmp_path_factory.mktemp("two") / "results.json")
+    return dict(zip(CASES, results, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_gradients_are_those_of_one_process(case, two):
+    """Equal up to the order of sums in float32.
+
+    In bfloat16 up to a few roundings (2^-8 each) of what blocks compute: split blocks also round their biases.
+    """
+    alone = {key: value for key, value in CASES[case].items() if key in ("lora", "amp")}
+    steps, held = train(alone)
+    tolerance = 1e-2 if "bfloat16" in case else 1e-5
+    assert [loss for loss, _ in two[case][0]] == pytest.approx([loss for loss, _ in steps], rel=tolerance)
+    assert [norm for _, norm in two[case][0]] == pytest.approx([norm for _, norm in steps], rel=10 * tolerance)
+    share = two[case][1] / held
+    assert share == 1 if "ddp" in case else 0.5 <= share < 0.51
