@@ -178,6 +178,27 @@ def test_workers_share_one_block_of_records(photo_records):
     assert block.dtype is torch.uint8
 
 
+def test_batches_have_random_numbers_of_their_own(photo_records):
+    drawn: dict[str, list] = {"mapper": [], "collate": []}
+
+    def mapper(record: dict) -> dict:
+        drawn["mapper"].append((random.random(), np.random.rand(), torch.rand(1).item()))
+        return record
+
+    def collate(samples: list[dict]) -> tuple[list[dict], float]:
+        drawn["collate"].append((random.random(), np.random.rand(), torch.rand(1).item()))
+        return samples, drawn["collate"][-1][0]
+
+    loader = build_train_loader(
+        photo_records, mapper=mapper, collate=collate, total_batch_size=2, aspect_ratio_grouping=False, seed=1
+    )
+    batches = draw_batches(loader, 5)
+    everything = [number for numbers in (*drawn["mapper"], *drawn["collate"]) for number in numbers]
+    assert len(set(everything)) == len(everything) == 3 * (10 + 5)
+    loader.skip(3)
+    assert [number for _, number in draw_batches(loader, 2)] == [number for _, number in batches[3:]]
+
+
 def test_any_endless_sampler_and_sequence_will_do(photo_records):
     sampler = TrainingSampler(len(photo_records), shuffle=False)
     loader = build_train_loader(
