@@ -31,6 +31,15 @@ def imagenet_classes(subset: str | None = None) -> dict[str, int]:
     return {name: numbers[name] for name in sorted(file.read_text(encoding="utf-8").split(), key=numbers.__getitem__)}
 
 
+def named_class_map(name: str) -> dict[str, int] | None:
+    """The class map "imagenet", "imagenet_a", "imagenet_r" or "imagenet_v2"; None for other names."""
+    if name == "imagenet_v2":
+        return imagenet_v2_classes()
+    if name == "imagenet" or name in _SUBSETS:
+        return imagenet_classes(None if name == "imagenet" else name)
+    return None
+
+
 def imagenet_v2_classes() -> dict[str, int]:
     """ImageNet-V2 names its folders by the number of the class."""
     return {str(number): number for number in range(NUM_CLASSES)}

@@ -13,6 +13,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from eva_backbone.errors import InputError
 
+from .class_maps import named_class_map
+
 _MAX_NAMES = 5
 
 
@@ -32,8 +34,8 @@ class ImageRecords(Dataset):
         root: the folder or tar file.
         name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
         split: folder below `root` to use if it is there, or split of a named data set.
-        class_map: from class name to number, as a dict or a text file with one name a line; the class of an image in a
-            folder is the name of that folder.
+        class_map: from class name to number, as a dict, a text file (.txt) with one name a line, or "imagenet",
+            "imagenet_a", "imagenet_r", "imagenet_v2"; the class of an image in a folder is the name of that folder.
         unlisted: what happens to images in a folder of a class that is not in `class_map`.
         num_classes: how many classes the model knows; None: any number.
         options: further arguments of timm's `create_dataset`, such as input_key.
@@ -99,8 +101,14 @@ def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dic
     if class_map is None:
         return None
     if isinstance(class_map, str):
+        known = named_class_map(class_map)
+        if known is not None:
+            return known
         if not class_map.endswith(".txt"):
-            raise InputError(f"the class map {class_map} is no text file; give one with a class name on every line.")
+            raise InputError(
+                f"the class map {class_map} is no text file; give a .txt with a class name on every line, or imagenet, "
+                "imagenet_a, imagenet_r, imagenet_v2."
+            )
         try:
             return load_class_map(class_map, root)
         except (AssertionError, OSError, UnicodeDecodeError) as error:

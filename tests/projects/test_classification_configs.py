@@ -224,6 +224,14 @@ def test_only_the_head_of_a_probe_learns():
     assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.1.weight", "head.1.bias"]
 
 
+def test_own_classes_are_settings():
+    part = "dataloader.train.dataset"
+    for value, wanted in (("classes.txt", "classes.txt"), ("null", None)):
+        cfg = load_config(str(CONFIGS / "in1k_336.py"), [f"{part}.class_map={value}", "model.num_classes=37"])
+        assert cfg.dataloader.train.dataset.class_map == wanted
+        assert cfg.dataloader.train.dataset.num_classes == cfg.dataloader.test.dataset.num_classes == 37
+
+
 def test_another_size_is_one_setting():
     cfg = load_config(
         str(CONFIGS / "evaluate_imagenet_a.py"), ["model.img_size=560", "dataloader.evaluator.subset=null"]

@@ -58,6 +58,19 @@ def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
     assert records.class_numbers == {"ant": 3, "bee": 2, "cat": 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "classes", "numbers"),
+    [
+        ("imagenet", ["n01440764", "n15075141"], [0, 999]),
+        ("imagenet_a", ["n01498041", "n12267677"], [6, 988]),
+        ("imagenet_v2", ["7", "12"], [7, 12]),
+    ],
+)
+def test_class_maps_by_name(tmp_path, name, classes, numbers):
+    records = ImageRecords(str(made_folders(tmp_path, classes=classes, per_class=1)), class_map=name)
+    assert labels(records) == numbers
+
+
 def test_class_map_may_leave_classes_out_on_request(image_folder):
     records = ImageRecords(str(image_folder), class_map={"cat": 7}, unlisted="leave_out")
     assert labels(records) == [7] * 4

@@ -8,7 +8,6 @@ from eva_classification.data import (
     ImageRecords,
     TestLoader,
     evaluation_transform,
-    imagenet_classes,
     training_transform,
 )
 from eva_classification.evaluation import ClassificationEvaluator
@@ -19,8 +18,9 @@ dataloader.train = L(build_train_loader)(
     dataset=L(ImageRecords)(
         root=f"{dataset_root()}/imagenet",
         split="train",
-        # From folder name to class number: a dict or a text file with a name a line. null: the order of the names.
-        class_map=L(imagenet_classes)(),
+        # From folder name to class number: a text file (.txt) with a name a line, or a name of a set of classes that
+        # ImageRecords knows. null: the order of the folders.
+        class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
     mapper=L(ImageMapper)(
@@ -44,7 +44,7 @@ dataloader.test = L(TestLoader)(
     dataset=L(ImageRecords)(
         root=f"{dataset_root()}/imagenet",
         split="val",
-        class_map=L(imagenet_classes)(),
+        class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
     mapper=L(ImageMapper)(
