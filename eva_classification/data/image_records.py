@@ -66,8 +66,10 @@ class ImageRecords(Dataset):
         handed_on = None if is_folder or class_map is None else class_map
         try:
             dataset = create_dataset(name, root=root, split=split, class_map=handed_on, **(options or {}))
-        except (RuntimeError, ValueError, AssertionError, ImportError, NameError, OSError) as error:
-            raise InputError(f"the images of {name or root} cannot be read: {_first_line(error)}") from error
+        # Where the package that reads a named data set is missing, timm's reader fails in nearly any way.
+        except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
+            mend = "install the package that timm reads it with, or correct the name" if name else "check the folder"
+            raise InputError(f"the images of {name or root} cannot be read ({_first_line(error)}); {mend}.") from error
         if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):
             raise InputError(
                 f"{name} gives its images as a stream or without their names, so a run could not be resumed exactly; "

@@ -1,5 +1,6 @@
 """Records of image folders and of timm's other data sets."""
 
+import sys
 import tarfile
 from pathlib import Path
 
@@ -105,10 +106,16 @@ def test_what_does_not_fit_is_one_sentence(image_folder, options, sentence):
 
 def test_folders_without_images(tmp_path):
     (tmp_path / "empty" / "ant").mkdir(parents=True)
-    with pytest.raises(InputError, match="cannot be read: Found 0 images"):
+    with pytest.raises(InputError, match=r"cannot be read \(Found 0 images.*check the folder"):
         ImageRecords(str(tmp_path / "empty"))
     with pytest.raises(InputError, match="nowhere does not exist"):
         ImageRecords(str(tmp_path / "nowhere"))
+
+
+def test_a_missing_reader_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    with pytest.raises(InputError, match=r"wds/photos cannot be read .* install the package"):
+        ImageRecords("", name="wds/photos")
 
 
 def test_streams_are_refused(monkeypatch):
