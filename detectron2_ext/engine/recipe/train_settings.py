@@ -32,15 +32,15 @@ TRAIN_SETTINGS: dict[str, Any] = {
     # Keep only the inputs of the backbone's blocks for the backward pass: "torch", or fairscale's wrapper: "fairscale",
     # with the inputs on the CPU: "fairscale_offload". Empty: as the model's own options say.
     "activation_checkpointing": "",
-    # Parameters that stay as they are: patterns of names, as in ["backbone.net.pos_embed", "backbone.net.blocks.?.*"].
+    # Parameters that stay as they are: patterns of plain names, as in ["backbone.net.pos_embed", "backbone.net.blocks.?.*"].
     "freeze": [],
     # Low-rank adaptation: with a rank above 0 the layers whose names match `targets` (a regular expression of the
-    # whole name) are frozen and learn rank * (in + out) numbers each.
+    # whole name) learn rank * (in + out) numbers each, and the backbone that holds them is frozen otherwise.
     "lora": {
         "rank": 0,
         "alpha": 16.0,
         "dropout": 0.0,
-        "targets": r".*\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))",
+        "targets": r"(.*\.)?blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))",
     },
     # Moving average of the weights: new = decay * old + (1 - decay) * weights after each update. With `evaluate` it is
     # what evaluations during training measure.
