@@ -13,6 +13,10 @@ SHORT_FORMS = (
     ("soft_nms", "--rounds", "3"),
     ("coco_evaluation", "--rounds", "1"),
     ("train_loader", "--rounds", "1", "--batches", "10"),
+    ("gradient_accumulation", "--rounds", "1"),
+    ("activation_checkpointing", "--rounds", "1"),
+    ("checkpoint_write", "--rounds", "1", "--share", "0.02"),
+    ("plan_memory",),
     ("build_and_load", "--rounds", "1"),
     ("full_size_inference",),
 )
