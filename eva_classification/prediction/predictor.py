@@ -1,0 +1,88 @@
+"""A classifier with its weights, class names and test-time transform: pictures in, their most likely classes out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectron2.config import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from detectron2_ext.checkpoint import build_and_load
+from detectron2_ext.prediction import Categories
+from detectron2_ext.prediction.categories import match_categories
+from detectron2_ext.prediction.predictor import pick_device
+from eva_backbone.errors import InputError
+
+from .class_names import find_class_names
+
+
+class Guess(NamedTuple):
+    """A class: its number, its name, and its probability, 0 to 1."""
+
+    number: int
+    name: str
+    probability: float
+
+
+class ClassPredictor:
+    """Build the config's classifier, load weights, and classify.
+
+    Args:
+        cfg: a recipe of ``projects/Classification/configs`` that has a classifier, or what a run left of one.
+        weights: a weight file of the model.
+        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
+        class_names: one per output; found by :func:`find_class_names` when not given, or else the number.
+
+    Raises:
+        InputError: no classifier, weights that leave a part of it random, or names of another number of classes.
+
+    Attributes:
+        class_names: one per output of the model.
+    """
+
+    def __init__(
+        self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+    ) -> None:
+        num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
+        transform = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
+        if num_classes is None or transform is None:
+            raise InputError(
+                "the config has no classifier with dataloader.test.mapper.transform: give a classification config, "
+                "such as projects/Classification/configs/in1k_336.py."
+            )
+        source = "the list given"
+        if class_names is None:
+            class_names, source = find_class_names(cfg, num_classes), "the config"
+        given = None if class_names is None else Categories(tuple(class_names), tuple(range(len(class_names))))
+        self.class_names = match_categories(given, num_classes, source).names
+        self.device = pick_device(device)
+        self.transform = instantiate(transform)
+        self.model = _load_model(cfg, weights).to(self.device).eval()
+
+    def prepare(self, image: np.ndarray) -> torch.Tensor:
+        """A picture [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
+        return self.transform(Image.fromarray(image))
+
+    @torch.inference_mode()
+    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[Guess]]:
+        """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first."""
+        probabilities = self.model(pixels.to(self.device)).float().softmax(1)
+        best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
+        return [
+            [Guess(number, self.class_names[number], value) for value, number in zip(*row, strict=True)]
+            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+
+def _load_model(cfg: Any, weights: str | Path) -> torch.nn.Module:
+    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
+    random = [*(change.name for change in report.skipped), *report.missing]
+    if random:
+        raise InputError(
+            f"{weights} has no values for {len(random)} entries of the model ({random[0]}, ...), so that classes would "
+            "be random: give weights of a trained classifier, and the config they were trained with."
+        )
+    return model

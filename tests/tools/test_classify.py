@@ -1,0 +1,184 @@
+"""The classify command on good and broken files, with a published recipe made tiny."""
+
+import importlib.util
+import io
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import instantiate
+from PIL import Image
+from timm.data import ImageNetInfo
+
+from detectron2_ext.engine import load_config
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"
+TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28"]
+DETECTION = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
+
+
+@pytest.fixture(scope="module")
+def classify() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("classify_command", ROOT / "tools/classify.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def save_weights(path: Path, *overrides: str) -> Path:
+    torch.manual_seed(1)
+    model = instantiate(load_config(str(RECIPE), [*TINY, *overrides]).model)
+    torch.nn.init.normal_(model.head.weight)  # heads begin so close to zero that all classes are equally likely
+    torch.save({"model": model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights(tmp_path_factory.mktemp("weights") / "tiny.pth")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with photos/ of all kinds."""
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name, (height, width) in {
+        "a.png": (40, 60),
+        "b.jpg": (90, 30),
+        "c.webp": (28, 28),
+        "sub/d.png": (5, 9),
+    }.items():
+        Image.fromarray(generator.integers(0, 256, (height, width, 3), np.uint8)).save(tmp_path / "photos" / name)
+    Image.fromarray(generator.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / "photos/grey.png")
+    stream = io.BytesIO()
+    Image.fromarray(generator.integers(0, 256, (99, 99, 3), np.uint8)).save(stream, "JPEG")
+    (tmp_path / "photos/cut.jpg").write_bytes(stream.getvalue()[:2000])
+    (tmp_path / "photos/empty.png").touch()
+    (tmp_path / "photos/clip.mp4").touch()
+    (tmp_path / "photos/notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(weights: Path, *extra: str) -> list[str]:
+    return ["--config-file", str(RECIPE), "--weights", str(weights), "--device", "cpu", *extra]
+
+
+def records(path: str) -> list[dict]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("batch_size", ["1", "2", "16"])
+def test_good_files_are_done_and_broken_ones_named(classify, weights, folder, capsys, batch_size):
+    arguments = ["--batch-size", batch_size, "--output", "out/classes.jsonl", "--input", "photos", "missing.jpg", *TINY]
+    assert classify.main(command(weights, *arguments)) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == (
+        "pictures: 4, failed: 4, other files skipped: 1; classes in out/classes.jsonl"
+    )
+    for name in ("cut.jpg", "empty.png", "clip.mp4", "missing.jpg"):
+        assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
+    found = records("out/classes.jsonl")
+    assert [record["image"] for record in found] == [f"photos/{n}" for n in ("a.png", "b.jpg", "c.webp", "grey.png")]
+    for record, line in zip(found, printed.out.splitlines(), strict=False):
+        best = record["classes"][0]
+        assert line.startswith(f"{record['image']}: {best['name']} {best['probability']:.1%}, ")
+
+
+def test_classes_are_those_of_the_evaluation(classify, weights, folder):
+    """The recipe's own transform and model, one image at a time."""
+    assert classify.main(command(weights, "--output", "o.jsonl", "--input", "photos/a.png", "photos/b.jpg", *TINY)) == 0
+    cfg = load_config(str(RECIPE), TINY)
+    model = instantiate(cfg.model).eval()
+    model.load_state_dict(torch.load(weights)["model"])
+    transform = instantiate(cfg.dataloader.test.mapper.transform)
+    for record in records("o.jsonl"):
+        pixels = transform(Image.open(record["image"]).convert("RGB"))
+        with torch.no_grad():
+            expected = model(pixels[None]).softmax(1)[0].topk(5)
+        assert [guess["class"] for guess in record["classes"]] == expected.indices.tolist()
+        names = [ImageNetInfo().index_to_description(number) for number in expected.indices.tolist()]
+        assert [guess["name"] for guess in record["classes"]] == names
+        np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
+
+
+def test_names_from_a_file_and_from_the_class_map(classify, folder, capsys):
+    own = ["model.num_classes=3"]
+    weights = save_weights(folder / "three.pth", *own)
+    (folder / "names.txt").write_text("ant\nbee\ncat\n")
+    arguments = ["--input", "photos/a.png", *TINY, *own]
+    assert classify.main(command(weights, "--class-names", "names.txt", *arguments)) == 0
+    from_file = capsys.readouterr().out
+    assert all(name in from_file for name in ("ant", "bee", "cat"))
+    assert classify.main(command(weights, *arguments, "dataloader.test.dataset.class_map=names.txt")) == 0
+    assert capsys.readouterr().out == from_file
+    none = [f"dataloader.{loader}.dataset.class_map=null" for loader in ("train", "test")]
+    assert classify.main(command(weights, *arguments, *none)) == 0
+    assert "class 0 " in capsys.readouterr().out
+    assert not list(folder.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_sub_folders(classify, weights, folder, recursive, capsys):
+    assert classify.main(command(weights, "--input", "photos", *(["--recursive"] * recursive), *TINY)) == 1
+    assert ("photos/sub/d.png: " in capsys.readouterr().out) == recursive
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--config-file": "nothing.py"}, "nothing.py does not exist"),
+        ({"--config-file": str(DETECTION), "opts": []}, "the config has no classifier"),
+        ({"--config-file": str(RECIPE.with_name("mim_pretrain_224.py")), "opts": []}, "the config has no classifier"),
+        ({"--weights": "nothing.pth"}, "nothing.pth"),
+        ({"--weights": "photos/a.png"}, "a.png"),
+        ({"--input": "photos/notes.txt"}, "no picture in photos/notes.txt"),
+        ({"--input": "photos/clip.mp4"}, "no picture in photos/clip.mp4"),
+        ({"--output": "photos/notes.txt/out"}, "give another --output"),
+        ({"--output": "photos/a.png"}, "give another --output"),
+        ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 1000"),
+        ({"--class-names": "nothing.txt"}, "nothing.txt"),
+        ({"--device": "cuda:99"}, "cuda:99"),
+        ({"opts": [*TINY, "model.num_classes=7"]}, "names 1000 classes, the model has 7"),
+        ({"opts": [*TINY, "model.num_classes=1200"]}, "has no values for 2 entries of the model (head.weight"),
+        ({"opts": [*TINY, "model.embed_dim=64"]}, "is of another model"),
+        ({"opts": [*TINY, "model.dephth=3"]}, "model.depth"),
+    ],
+)
+def test_unusable_options_are_one_sentence(classify, weights, folder, capsys, change, message):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    change = dict(change)
+    opts = change.pop("opts", TINY)
+    options = {
+        "--config-file": str(RECIPE),
+        "--weights": str(weights),
+        "--input": "photos",
+        "--device": "cpu",
+        **change,
+    }
+    assert classify.main([text for option in options.items() for text in option] + opts) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["in1k_336", "evaluate_imagenet_v2", "evaluate_imagenet_a", "evaluate_objectnet"])
+def test_recipes_of_imagenet_name_its_classes(name):
+    from eva_classification.prediction import find_class_names
+
+    cfg = load_config(str(RECIPE.with_name(f"{name}.py")))
+    assert find_class_names(cfg, 1000)[0].startswith("tench")
+
+
+def test_a_model_of_the_classes_of_one_set():
+    from eva_classification.prediction import find_class_names
+
+    names = find_class_names(load_config(str(RECIPE.with_name("evaluate_imagenet_a.py"))), 200)
+    assert len(names) == 200
+    assert names[0].startswith("stingray")

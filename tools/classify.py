@@ -1,0 +1,102 @@
+"""Name what your own pictures show: the five most likely classes of each, printed and, with --output, as JSON lines.
+
+    python tools/classify.py --config-file projects/Classification/configs/in1k_336.py \
+        --weights eva_21k_1k_336px_psz14_ema.pt --input photo.jpg folder/ --output classes.jsonl
+
+Exit status: 0 when every input was done, 1 when some failed (each is named; the others are done), 2 for an unusable
+option, config or weight file.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see the module's text for the exit status."""
+    args = _parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted" + (f"; what was finished is in {args.output}" if args.output else ""), file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Imported late, so that --help and a wrong option answer at once.
+    from detectron2_ext.engine import load_config
+    from detectron2_ext.prediction import list_inputs, read_categories
+    from eva_classification.prediction import ClassPredictor, classify_files
+
+    found = list_inputs(args.input, args.output or os.devnull, args.recursive)
+    videos = [item.path for item in found.inputs if item.kind == "video"]
+    paths = [item.path for item in found.inputs if item.kind == "image"]
+    found.unusable += [f"{path}: a video; give pictures" for path in videos]
+    for problem in found.unusable:
+        print(f"failed: {problem}", file=sys.stderr)
+    if not paths:
+        raise InputError(f"no picture in {', '.join(args.input)}: name files or folders that have some.")
+    cfg = load_config(args.config_file, args.opts)
+    class_names = read_categories(args.class_names).names if args.class_names else None
+    predictor = ClassPredictor(cfg, args.weights, args.device, class_names)
+    summary = classify_files(predictor, paths, args.output, args.batch_size)
+    num_failed = len(summary.failures) + len(found.unusable)
+    print(
+        f"pictures: {summary.num_images}, failed: {num_failed}, other files skipped: {found.num_skipped}"
+        + (f"; classes in {args.output}" if args.output else "")
+    )
+    return 1 if num_failed else 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    args = _parser().parse_intermixed_args(argv)
+    # --input takes everything up to the next option, changes to the config too.
+    changes = [text for text in args.input if "=" in text and not Path(text).exists()]
+    args.input = [text for text in args.input if text not in changes]
+    args.opts += changes
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the model")
+    parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
+    parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="pictures, folders of them")
+    parser.add_argument("--output", metavar="FILE", help="JSON lines, one per picture; default: none are written")
+    parser.add_argument("--recursive", action="store_true", help="search the folders' sub-folders too")
+    parser.add_argument(
+        "--batch-size", type=_positive, default=16, metavar="N", help="pictures at once, default: %(default)s"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1, ..."
+    )
+    parser.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help="one name a line, or a JSON list; default: the names of the config's class map",
+    )
+    parser.add_argument(
+        "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+_positive.__name__ = "positive number"  # argparse names it in its errors
+
+if __name__ == "__main__":
+    sys.exit(main())
