@@ -73,8 +73,9 @@ def records(path: str) -> list[dict]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("batch_size", ["1", "2", "16"])
-def test_good_files_are_done_and_broken_ones_named(classify, weights, folder, capsys, batch_size):
+def test_good_files_are_done_and_broken_ones_named(classify, weights, capsys, batch_size):
     arguments = ["--batch-size", batch_size, "--output", "out/classes.jsonl", "--input", "photos", "missing.jpg", *TINY]
     assert classify.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
@@ -90,7 +91,8 @@ def test_good_files_are_done_and_broken_ones_named(classify, weights, folder, ca
         assert line.startswith(f"{record['image']}: {best['name']} {best['probability']:.1%}, ")
 
 
-def test_classes_are_those_of_the_evaluation(classify, weights, folder):
+@pytest.mark.usefixtures("folder")
+def test_classes_are_those_of_the_evaluation(classify, weights):
     """The recipe's own transform and model, one image at a time."""
     assert classify.main(command(weights, "--output", "o.jsonl", "--input", "photos/a.png", "photos/b.jpg", *TINY)) == 0
     cfg = load_config(str(RECIPE), TINY)
@@ -123,8 +125,9 @@ def test_names_from_a_file_and_from_the_class_map(classify, folder, capsys):
     assert not list(folder.glob("*.jsonl"))
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("recursive", [False, True])
-def test_sub_folders(classify, weights, folder, recursive, capsys):
+def test_sub_folders(classify, weights, recursive, capsys):
     assert classify.main(command(weights, "--input", "photos", *(["--recursive"] * recursive), *TINY)) == 1
     assert ("photos/sub/d.png: " in capsys.readouterr().out) == recursive
 
