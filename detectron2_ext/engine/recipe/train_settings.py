@@ -32,7 +32,7 @@ TRAIN_SETTINGS: dict[str, Any] = {
     # Keep only the inputs of the backbone's blocks for the backward pass: "torch", or fairscale's wrapper: "fairscale",
     # with the inputs on the CPU: "fairscale_offload". Empty: as the model's own options say.
     "activation_checkpointing": "",
-    # Parameters that stay as they are: patterns of plain names, as in ["backbone.net.pos_embed", "backbone.net.blocks.*"].
+    # Parameters that stay as they are: patterns of plain names, as in ["backbone.net.blocks.*", "*.pos_embed"].
     "freeze": [],
     # Low-rank adaptation: with a rank above 0 the layers whose names match `targets` (a regular expression of the
     # whole name) learn rank * (in + out) numbers each, and the backbone that holds them is frozen otherwise.
