@@ -74,7 +74,10 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints | None = None, last: 
     """All that trains, from the beginning or from the checkpoint `last` among `checkpoints`."""
     sharded = last is not None and last.is_dir() and cfg.train.parallel == "fsdp"
     content: dict[str, Any] | None = None if last is None or sharded else dict(read_file(last))
-    seed = content["seed"] if content else comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
+    if last is not None:
+        seed = (content or read_file(last, ("seed",)))["seed"]
+    else:
+        seed = comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
     # The same weights everywhere, other images and another drop path in every process.
     seed_all_rng(seed)
     model = rebuild_training_model(cfg, content, last) if last else build_training_model(cfg)

@@ -138,11 +138,12 @@ def test_split_run_goes_on_in_a_single_process(sharded, data, tmp_path):
         if file.name in ("model_final", "last_checkpoint"):
             run(["cp", "-r", str(file), str(output)])
     overrides = ["train.parallel=fsdp", f"train.max_iter={ITERATIONS + 1}", "dataloader.train.total_batch_size=3"]
-    run([sys.executable, *command(data, output, *overrides, "optimizer.lr=0", flags=["--resume"])])
+    run([sys.executable, *command(data, output, *overrides, "optimizer.lr=0", "train.seed=-1", flags=["--resume"])])
     log = (output / "log.txt").read_text()
     assert f"Going on from {output}/model_final at iteration {ITERATIONS} of {ITERATIONS + 1}" in log
     for name, value in weights(sharded).items():
         torch.testing.assert_close(weights(output)[name], value, rtol=0, atol=0, msg=name)
+    assert read_file(output / "model_final")["seed"] == 1  # the run keeps its own
 
 
 def test_split_and_whole_checkpoints_go_on_as_each_other(single, sharded, data, tmp_path):
