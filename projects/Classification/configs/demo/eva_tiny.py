@@ -1,0 +1,2 @@
+# The size of all three models of the demo: 17 tokens of 4 x 4 patches.
+SIZE = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2, "mlp_ratio": 4.0}

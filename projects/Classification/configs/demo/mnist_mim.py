@@ -1,0 +1,31 @@
+"""Demo, first step: a tiny EVA learns to predict the edges of hidden patches; it sees no label."""
+
+from detectron2.config import LazyCall as L
+
+from detectron2_ext.engine.optimization import WarmupCosine
+from eva_classification import BlockMasking, MaskedImageModel
+from eva_classification.evaluation import MaskedImageEvaluator
+from eva_classification.mim.oriented_gradients import OrientedGradients
+
+from ..common.optim import optimizer
+from ..common.train import train
+from .eva_tiny import SIZE
+from .mnist_loader import dataloader
+
+model = L(MaskedImageModel)(
+    **SIZE,
+    # Any module that gives features of patches; this one is fixed and needs no weights.
+    target=L(OrientedGradients)(patch_size="${model.patch_size}", num_directions=8, cells=2),
+    target_dim=32,
+    masking=L(BlockMasking)(grid=(4, 4), num_masked=7, min_block=2),
+)
+dataloader.evaluator = L(MaskedImageEvaluator)()
+
+train.device = "cpu"
+train.amp.enabled = False
+train.seed = 1
+train.clip_grad_norm = 3.0
+train.max_iter = 400
+train.eval_period = 0
+optimizer.update(lr=4e-3, betas=(0.9, 0.98), fused=True)
+lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=30, end=0.01)
