@@ -28,6 +28,13 @@ def test_a_direction_between_two_is_shared():
     assert features[2:].abs().max() < 0.3
 
 
+def test_directions_close_the_circle():
+    almost_right = edge("right") + 0.2 * edge("up")
+    features = OrientedGradients(8, num_directions=8)(almost_right)[0, 0]
+    assert features[0] > features[7] > 0.2
+    assert features[1:7].abs().max() < 1e-6
+
+
 def test_patches_in_row_order_with_their_cells():
     pixels = torch.zeros(1, 3, 16, 24)
     pixels[..., 9:15, 17:23] = torch.arange(6.0)  # the last patch of 2 x 3

@@ -25,7 +25,7 @@ train.device = "cpu"
 train.amp.enabled = False
 train.seed = 1
 train.clip_grad_norm = 3.0
-train.max_iter = 400
+train.max_iter = 150
 train.eval_period = 0
 optimizer.update(lr=4e-3, betas=(0.9, 0.98), fused=True)
 lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=30, end=0.01)
