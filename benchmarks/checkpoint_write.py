@@ -1,12 +1,12 @@
 """Saving and checking the state of a training run against writing the same bytes to a plain file.
 
 The state is a share of that of the full-size detector in float32: weights and AdamW's two moments, in tensors of the
-sizes that its blocks have. The plain file is written from one block of memory, in pieces of 16 MiB, and synced, as
+sizes that its blocks have. The plain file is written from the same tensors, in pieces of at most 16 MiB, and synced, as
 checkpoints are. Every write makes a new file in a folder without others, since blocks that the disk has not given out
-before may cost more than those of a file just deleted. The page cache must hold the share
-beside the state and its copy.
+before may cost more than those of a file just deleted. Beside training memory must hold the state and its copy.
 
     python -m benchmarks.checkpoint_write [--rounds 5] [--share 0.15]
+    python -m benchmarks.checkpoint_write --rounds 1 --share 1 --direct     the full state, in 16 GB of memory
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard
 
 from detectron2_ext.checkpoint import RunCheckpoints, read_file
 from detectron2_ext.checkpoint.file_checkpoint import verify_file
@@ -57,17 +57,29 @@ def sharded(state: dict) -> dict:
     return {
         key: sharded(value)
         if isinstance(value, dict)
-        else distribute_tensor(value, mesh, [Shard(0)])
+        else DTensor.from_local(value, mesh, [Shard(0)])  # of the same memory
         if isinstance(value, torch.Tensor)
         else value
         for key, value in state.items()
     }
 
 
-def write_plainly(path: Path, content: memoryview) -> None:
+def memory(state: dict) -> list[memoryview]:
+    """Of all its tensors."""
+    found: list[memoryview] = []
+    for value in state.values():
+        if isinstance(value, dict):
+            found += memory(value)
+        elif isinstance(value, torch.Tensor):
+            found.append(memoryview(value.view(-1).view(torch.uint8).numpy()))
+    return found
+
+
+def write_plainly(path: Path, content: list[memoryview]) -> None:
     with open(path, "wb", buffering=0) as file:
-        for start in range(0, len(content), PIECE):
-            file.write(content[start : start + PIECE])
+        for view in content:
+            for start in range(0, len(view), PIECE):
+                file.write(view[start : start + PIECE])
         os.fsync(file.fileno())
 
 
@@ -77,7 +89,7 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(folder: Path, content: memoryview, states: dict[str, dict]) -> dict[str, float]:
+def measure(folder: Path, content: list[memoryview], states: dict[str, dict], beside: bool) -> dict[str, float]:
     """One round: everything once, each write in an empty folder."""
     times = {"plain file": seconds(lambda: write_plainly(folder / "plain", content))}
     (folder / "plain").unlink()
@@ -89,13 +101,13 @@ def measure(folder: Path, content: memoryview, states: dict[str, dict]) -> dict[
         times[f"{kind}, verified"] = seconds(lambda path=path: (verify_folder if path.is_dir() else verify_file)(path))
         times[f"{kind}, read"] = seconds(lambda path=path: touch(read_file(path)))
         shutil.rmtree(run)
-        beside = RunCheckpoints(run, max_to_keep=1)
-        for which in ("first", "later"):
+        checkpoints = RunCheckpoints(run, max_to_keep=1)
+        for which in ("first", "later") if beside else ():
             shutil.rmtree(run)
             run.mkdir()
-            save = lambda beside=beside, state=state: beside.save("model_0000001", state)  # noqa: E731
+            save = lambda checkpoints=checkpoints, state=state: checkpoints.save("model_0000001", state)  # noqa: E731
             times[f"{kind}, beside training: training waits, {which} time"] = seconds(save)
-            times[f"{kind}, beside training: written after, {which} time"] = seconds(beside.wait)
+            times[f"{kind}, beside training: written after, {which} time"] = seconds(checkpoints.wait)
         shutil.rmtree(run)
     return times
 
@@ -113,17 +125,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--share", type=float, default=0.15, help="part of the full state's 12.9 GB")
+    parser.add_argument("--direct", action="store_true", help="not beside training: no copy of the state in memory")
     parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="torch.distributed")
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     state = make_state(make_weights(int(FULL_BYTES * arguments.share / 3)))
     num_bytes = 3 * sum(value.nbytes for value in state["model"].values())
-    content = torch.empty(num_bytes, dtype=torch.uint8).random_()
+    content = memory(state)
     states = {"file": state, "folder": sharded(state)}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        measure(Path(folder), memoryview(content[:MIB].numpy()), {"file": {"model": {}}})  # imports
-        rounds = [measure(Path(folder), memoryview(content.numpy()), states) for _ in range(arguments.rounds)]
+        measure(Path(folder), content[:1], {"file": {"model": {}}}, True)  # imports
+        rounds = [measure(Path(folder), content, states, not arguments.direct) for _ in range(arguments.rounds)]
     print(f"{num_bytes / MIB:.0f} MiB, {arguments.share:.2f} of the full state; medians of {len(rounds)} rounds")
     for name in rounds[0]:
         row = f"  {name:<56}"

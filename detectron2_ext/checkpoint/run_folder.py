@@ -45,7 +45,7 @@ class RunFolder:
                 shutil.rmtree(replaced)
             else:
                 os.rename(replaced, original)
-        for pattern in (f".*{_PARTIAL}", f".*{_PARTIAL}.pth"):
+        for pattern in (f".*{_PARTIAL}", f".*{_PARTIAL}.*"):  # of checkpoints, and of the run's other files
             for partial in self.path.glob(pattern):
                 _delete(partial)
 

@@ -56,8 +56,11 @@ def trained_state(seed: int, *, sharded: bool) -> tuple[nn.Module, torch.optim.O
         fully_shard(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     torch.manual_seed(seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes that are started: another number sums in another order
     model(torch.randn(4, 6)).square().sum().backward()
     optimizer.step()
+    torch.set_num_threads(threads)
     weights, moments = get_state_dict(model, optimizer)
     state = {"model": weights, "optimizer": moments, "iteration": seed, "random": {"torch": torch.get_rng_state()}}
     state["scheduler"] = {"lrs": [0.1, (1, 2)], "empty": {}, 7: "a number as key"}

@@ -214,6 +214,7 @@ def test_last_checkpoint_that_is_gone(checkpoints, tmp_path):
 def test_leftovers_are_removed_at_the_next_start(tmp_path):
     (tmp_path / ".model_0000001.abcd.partial.pth").write_bytes(b"half")
     (tmp_path / ".last_checkpoint.abcd.partial").write_bytes(b"mod")
+    (tmp_path / ".config.abcd.partial.yaml").write_bytes(b"tr")
     (tmp_path / ".model_0000002.partial").mkdir()
     (tmp_path / ".model_0000002.partial" / "__0_0.distcp").write_bytes(b"half")
     (tmp_path / "log.txt").write_text("kept")
