@@ -19,11 +19,11 @@ SIDE, CHANNELS, FEATURES = 192, 64, 256
 
 register_splits()
 
-train.max_iter = 405
+train.max_iter = 360
 train.seed = 1
 train.device = "cpu"
 train.log_period = 10
-train.eval_period = 135
+train.eval_period = 180
 train.checkpointer.period = 1000
 
 dataloader.train.dataset.names = TRAIN
