@@ -20,9 +20,8 @@ from eva_backbone.errors import InputError
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
 from .evaluation import evaluate
-from .evaluation_history import EvaluationHistory
 from .hooks import Evaluate, SaveCheckpoints, ScheduleLearningRate, ScheduleWeightDecay, StopOnSignal, WriteMetrics
-from .monitoring import BestMetric, build_writers, check_best_metric, check_writers
+from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
 from .recipe import check_batch_size, check_datasets
@@ -131,20 +130,26 @@ def _skip(loader: Any, num_batches: int) -> None:
 
 def _hooks(cfg: DictConfig, run: Run, checkpoints: RunCheckpoints) -> list[HookBase]:
     train = cfg.train
-    writing = WriteMetrics(build_writers(cfg, run.start_iter) if comm.is_main_process() else [], train.log_period)
+    earlier = read_evaluations(Path(train.output_dir, "metrics.json"), run.start_iter) if comm.is_main_process() else []
+    writers = build_writers(cfg, run.start_iter) if comm.is_main_process() else []
+    is_evaluated = cfg.dataloader.get("evaluator") is not None
+    writing = WriteMetrics(writers, train.log_period, train.eval_period if is_evaluated else 0)
     saving = SaveCheckpoints(run.state, checkpoints, train.checkpointer.period)
     hooks = [StopOnSignal(), IterationTimer(), ScheduleLearningRate(instantiate(cfg.lr_multiplier))]
     if cfg.get("weight_decay_multiplier") is not None:
         hooks.append(ScheduleWeightDecay(run.trainer.optimizer, instantiate(cfg.weight_decay_multiplier)))
     # What is measured is written down before the checkpoint that says it was done.
     hooks += [writing, saving]
-    if cfg.dataloader.get("evaluator") is not None:
+    if is_evaluated:
         measured = run.trainer.ema.module if run.trainer.ema is not None and train.ema.evaluate else run.model
         metric, mode = train.checkpointer.best_metric, train.checkpointer.best_mode
-        best = BestMetric(metric, mode) if metric else None
-        history = EvaluationHistory(Path(train.output_dir, "evaluations.json"), run.start_iter, best)
         evaluation = Evaluate(
-            lambda: evaluate(cfg, measured), train.eval_period, history, saving.save_best, writing.write
+            lambda: evaluate(cfg, measured),
+            train.eval_period,
+            earlier=earlier,
+            best=BestMetric(metric, mode) if metric else None,
+            save_best=saving.save_best,
+            write=writing.write,
         )
         hooks.append(evaluation)
     return hooks

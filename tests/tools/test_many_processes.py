@@ -208,7 +208,7 @@ def test_torchrun_restarts_a_killed_process_where_the_run_was(single, data, tmp_
     arguments = command(data, tmp_path, "train.checkpointer.period=1")
     arguments = [*TORCHRUN, "--max-restarts=1", *arguments]
     process = background(arguments)
-    wait_for_lines(tmp_path / "metrics.json", 2, process)
+    wait_for_lines(tmp_path / "last_checkpoint", 1, process)
     workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(workers[-1]), signal.SIGKILL)
     _, errors = process.communicate(timeout=240)

@@ -52,8 +52,9 @@ class SaveCheckpoints(HookBase):
             logger.info("Stopped early; %d iterations are saved, --resume goes on from there", self._num_saved)
 
     def save_best(self) -> None:
-        """Save the present state as model_best."""
+        """Save the present state as model_best; it is on disk when this returns."""
         self.checkpoints.save("model_best", self.state.state_dict(), counted=False)
+        self.checkpoints.wait()
 
     def _name(self) -> str:
         return f"model_{self.trainer.num_finished - 1:07d}"

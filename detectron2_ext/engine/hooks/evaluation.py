@@ -1,26 +1,30 @@
 """Evaluation between iterations, and the best checkpoint by its results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from detectron2.engine import HookBase
 from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.utils import comm
 
-from ..evaluation_history import EvaluationHistory
+from ..monitoring import BestMetric
 from ..random_state import kept_random_state
+from .due import is_due
 
 
 class Evaluate(HookBase):
     """Evaluates every `period` iterations and after the last one, behind the checkpoint of the same iteration.
 
-    An evaluation that a killed run did not finish is made up for when the run is resumed. It draws no random number
-    of the training.
+    An evaluation draws no random number of the training. Its results are written down when nothing of it is left to
+    do: what a killed run did not get to is done again when the run is resumed.
 
     Args:
         evaluate: returns {"bbox": {"AP": ...}, ...}, {} on every process but the first. Collective.
         period: iterations between evaluations; 0: only the last.
-        history: the evaluations of this run.
-        save_best: saves the model as the best so far. Collective.
+        earlier: results that the run has written down, {"iteration": ..., "bbox/AP": ..., ...}; the first process's
+            count.
+        best: says which evaluation is the best; None: nobody asks.
+        save_best: saves the model as the best so far, and returns when it is on disk. Collective.
         write: hands the results to the metric writers.
     """
 
@@ -28,35 +32,40 @@ class Evaluate(HookBase):
         self,
         evaluate: Callable[[], dict[str, Any]],
         period: int,
-        history: EvaluationHistory,
+        *,
+        earlier: Iterable[Mapping[str, float]],
+        best: BestMetric | None,
         save_best: Callable[[], None],
         write: Callable[[], None],
     ) -> None:
         self.evaluate = evaluate
         self.period = period
-        self.history = history
+        self.earlier = list(earlier)
+        self.best = best
         self.save_best = save_best
         self.write = write
 
     def before_train(self) -> None:
+        for results in self.earlier if self.best else ():
+            self.best.update(results, int(results["iteration"]))
         done = self.trainer.start_iter
-        if done and self._due(done) and not self.history.has(done - 1):
+        was_made = any(results["iteration"] == done - 1 for results in self.earlier)
+        if done and is_due(done, self.period, self.trainer.max_iter) and not comm.all_gather(was_made)[0]:
             self.trainer.storage.iter = done - 1
             self._evaluate(done - 1)
             self.trainer.storage.iter = done
 
     def after_step(self) -> None:
-        if self._due(self.trainer.num_finished) and not self.trainer.stopping:
-            self._evaluate(self.trainer.iter)
-
-    def _due(self, num_finished: int) -> bool:
-        return num_finished == self.trainer.max_iter or (self.period > 0 and num_finished % self.period == 0)
+        trainer = self.trainer
+        if is_due(trainer.num_finished, self.period, trainer.max_iter) and not trainer.stopping:
+            self._evaluate(trainer.iter)
 
     def _evaluate(self, iteration: int) -> None:
         with kept_random_state():
             results = self.evaluate()
         numbers = {name: float(value) for name, value in flatten_results_dict(results).items()}
+        is_best = bool(numbers) and self.best is not None and self.best.update(numbers, iteration)
+        if comm.all_gather(is_best)[0]:
+            self.save_best()
         self.trainer.storage.put_scalars(**numbers, smoothing_hint=False)
         self.write()
-        if self.history.add(iteration, numbers):
-            self.save_best()

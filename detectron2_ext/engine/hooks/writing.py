@@ -5,23 +5,27 @@ from collections.abc import Sequence
 from detectron2.engine import HookBase
 from detectron2.utils.events import EventWriter
 
+from .due import is_due
+
 
 class WriteMetrics(HookBase):
-    """Hands the metrics of every `period`-th iteration, and of the last one, to the writers.
+    """Hands the metrics of some iterations, and of the last one, to the writers.
 
     Registered before the checkpoint hook: a checkpoint never belongs to an iteration that is not written down.
 
     Args:
         writers: empty on every process but the first.
+        periods: iterations between lines. That of evaluations is one of them, so that the results of an evaluation
+            never share a line with the losses before it.
     """
 
-    def __init__(self, writers: Sequence[EventWriter], period: int) -> None:
+    def __init__(self, writers: Sequence[EventWriter], *periods: int) -> None:
         self.writers = writers
-        self.period = period
+        self.periods = periods
 
     def after_step(self) -> None:
-        number = self.trainer.iter + 1
-        if number % self.period == 0 or number == self.trainer.max_iter:
+        number = self.trainer.num_finished
+        if any(is_due(number, period, self.trainer.max_iter) for period in self.periods):
             self.write()
 
     def write(self) -> None:

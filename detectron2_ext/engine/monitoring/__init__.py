@@ -1,7 +1,7 @@
 """What a person sees of a training run: progress lines, metrics.json, TensorBoard, the best result so far."""
 
 from .best_metric import BestMetric, check_best_metric
-from .metrics_file import MetricsFile
+from .metrics_file import MetricsFile, read_evaluations
 from .progress import ProgressLine
 from .scalars import NewScalars
 from .tensorboard import TensorBoardEvents
@@ -16,4 +16,5 @@ __all__ = [
     "build_writers",
     "check_best_metric",
     "check_writers",
+    "read_evaluations",
 ]

@@ -43,6 +43,15 @@ class MetricsFile(EventWriter):
         self._file.close()
 
 
+def read_evaluations(path: str | Path, start_iter: int) -> list[dict[str, float]]:
+    """The lines of iterations before `start_iter` that hold the results of an evaluation; none if there is no file."""
+    if not Path(path).is_file():
+        return []
+    with Path(path).open("rb") as file:
+        lines = [json.loads(line) for line in file if _is_kept(line, start_iter)]
+    return [line for line in lines if "total_loss" not in line]
+
+
 def _drop_from(path: Path, start_iter: int) -> None:
     """Keep the whole lines of iterations before `start_iter`; the file is replaced in one step, if at all."""
     dropped, line = 0, b"\n"
