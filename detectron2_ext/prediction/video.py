@@ -83,7 +83,7 @@ class VideoReader:
             size = frame.width, frame.height
             self._check_size(*size)
             try:
-                image = _upright(frame)
+                image = turn_upright(frame.to_ndarray(format="rgb24"), frame)
             except (av.FFmpegError, ValueError) as error:
                 self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
                 break
@@ -178,9 +178,11 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """[H, W, 3] RGB, turned and mirrored by the file's display matrix (right angles only, as cameras write them)."""
-    image = frame.to_ndarray(format="rgb24")
+def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """`image` [H, W, 3] of `frame`, turned and mirrored by the file's display matrix.
+
+    Right angles only, as cameras write them.
+    """
     side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if side_data is None:
         return image

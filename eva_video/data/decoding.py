@@ -1,0 +1,176 @@
+"""Exactly the frames asked for, out of a video file, with PyAV."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from detectron2_ext.prediction.images import MAX_PIXELS
+from detectron2_ext.prediction.video import MAX_DAMAGED_IN_A_ROW, turn_upright
+from eva_backbone.errors import InputError
+
+from .packet_index import PacketIndex, index_packets
+from .packet_reader import OtherPacketError, PacketReader
+from .video_container import VideoContainer
+
+TIME_LIMIT = 60.0
+
+ChooseFrames = Callable[[int], np.ndarray]
+PrepareFrame = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of a video.
+
+    Attributes:
+        frames: [T, H, W, 3] uint8 RGB, upright, in the order in which they were asked for.
+        num_frames: of the whole video.
+        problem: what was wrong with the file although the frames could be read, or None.
+    """
+
+    frames: np.ndarray
+    num_frames: int
+    problem: str | None = None
+
+
+def read_clip(
+    path: str,
+    choose: ChooseFrames,
+    *,
+    prepare: PrepareFrame | None = None,
+    time_limit: float = TIME_LIMIT,
+    max_pixels: int = MAX_PIXELS,
+) -> Clip:
+    """Frames of a video file by their numbers, counted from 0 in the order of display.
+
+    A first pass over the file notes the time of every packet without decoding; then only the stretches from a key frame
+    to a wanted frame are decoded. Where times are missing, or the decoder gives other frames than the packets promised,
+    the frames are counted by decoding them all, and chosen anew.
+
+    Args:
+        choose: from the number of frames of the video to the numbers wanted, in any order, repeated or not. It can be
+            called a second time.
+        prepare: applied to every frame [H, W, 3] as it comes, so that only its results are kept; all of one size.
+        time_limit: seconds for all of it.
+        max_pixels: of a frame as stored.
+
+    Raises:
+        InputError: no file, no video in it, no frame that can be read, frames of different sizes, or a limit exceeded.
+    """
+    with VideoContainer(path, time_limit, max_pixels) as container:
+        claimed = container.stream.frames
+        index = index_packets(container)
+        if index is not None and index.num_frames:
+            wanted = _WantedFrames(path, choose(index.num_frames), prepare)
+            _decode_runs(container, index, wanted)
+            if wanted.is_complete:
+                missing = claimed > len(index.times)
+                problem = f"it ends after {index.num_frames} of {claimed} frames" if missing else None
+                return Clip(wanted.frames, index.num_frames, problem)
+        num_frames = sum(1 for _ in _decode_all(container))
+        if num_frames == 0:
+            raise InputError(f"{path}: no frame of this video can be read; replace or remove the file.")
+        wanted = _WantedFrames(path, choose(num_frames), prepare)
+        for number, frame in enumerate(_decode_all(container)):
+            wanted.offer(number, frame)
+            if wanted.is_complete:
+                break
+        expected = num_frames if index is None else index.num_frames
+        problem = f"{num_frames} of {expected} frames can be decoded" if num_frames < expected else None
+        return Clip(wanted.frames, num_frames, problem)
+
+
+class _WantedFrames:
+    """Takes what is wanted out of the frames offered, each as soon as it comes."""
+
+    def __init__(self, path: str, numbers: np.ndarray, prepare: PrepareFrame | None) -> None:
+        self._path = path
+        self._prepare = prepare
+        self._length = len(numbers)
+        self._places: dict[int, list[int]] = {}
+        for place, number in enumerate(np.asarray(numbers).tolist()):
+            self._places.setdefault(number, []).append(place)
+        self._to_rgb = VideoReformatter()
+        self._size: tuple[int, int] | None = None
+        self.frames: np.ndarray | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return not self._places
+
+    @property
+    def numbers(self) -> list[int]:
+        return list(self._places)
+
+    def offer(self, number: int, frame: av.VideoFrame) -> None:
+        places = self._places.pop(number, None)
+        if places is None:
+            return
+        size = frame.width, frame.height
+        if self._size not in (None, size):
+            raise InputError(f"{self._path}: its pictures change size; encode the video anew, or remove the file.")
+        self._size = size
+        try:
+            # One thread: those of a loader's workers would hinder each other.
+            rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise InputError(
+                f"{self._path}: pixels of format {frame.format.name} cannot be converted; convert it to H.264."
+            ) from error
+        image = turn_upright(rgb, frame)
+        image = image if self._prepare is None else self._prepare(image)
+        if self.frames is None:
+            self.frames = np.empty((self._length, *image.shape), image.dtype)
+        self.frames[places] = image
+
+
+def _decode_runs(container: VideoContainer, index: PacketIndex, wanted: _WantedFrames) -> None:
+    frame_of_packet = {index.packet_of(number): number for number in wanted.numbers}
+    number_of_time = {int(index.times[packet]): number for packet, number in frame_of_packet.items()}
+    reader = PacketReader(container, index)
+    try:
+        for first, last in index.runs(frame_of_packet):
+            packets = reader.read(first, last)
+            packet = next(packets)  # here it may be opened anew, with another decoder
+            decoder = container.stream.codec_context
+            decoder.flush_buffers()
+            # Other formats have pictures that are marked like this and still referred to.
+            can_skip = decoder.name == "h264"
+            number = first
+            while packet is not None:
+                if can_skip:
+                    decoder.skip_frame = "DEFAULT" if number in frame_of_packet else "NONREF"
+                _offer_all(_decode(decoder, packet), number_of_time, wanted)
+                packet, number = next(packets, None), number + 1
+            _offer_all(_decode(decoder, None), number_of_time, wanted)
+    except OtherPacketError:
+        return
+
+
+def _offer_all(frames: list[av.VideoFrame], number_of_time: dict[int, int], wanted: _WantedFrames) -> None:
+    for frame in frames:
+        if frame.pts in number_of_time:
+            wanted.offer(number_of_time[frame.pts], frame)
+
+
+def _decode(decoder: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
+    try:
+        return decoder.decode(packet)
+    except (av.FFmpegError, EOFError):
+        return []
+
+
+def _decode_all(container: VideoContainer) -> Iterator[av.VideoFrame]:
+    container.reopen()
+    decoder = container.stream.codec_context
+    in_a_row = 0
+    for packet in container.packets():
+        frames = _decode(decoder, packet)
+        in_a_row = 0 if frames else in_a_row + 1
+        if in_a_row > MAX_DAMAGED_IN_A_ROW:
+            break
+        yield from frames
+    yield from _decode(decoder, None)
