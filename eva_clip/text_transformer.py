@@ -1,0 +1,96 @@
+"""The text side of EVA-CLIP: a causal transformer, read at the end token, and the scale of the logits."""
+
+import math
+
+import torch
+from timm.layers import QuickGELU
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils.checkpoint import checkpoint
+
+from eva_backbone.errors import InputError
+from eva_backbone.layer_norm import LayerNorm
+
+from .text_block import EPS, TextBlock
+
+TOKEN_STD, POSITION_STD = 0.02, 0.01
+INITIAL_LOGIT_SCALE = 1 / 0.07
+
+
+class TextTransformer(nn.Module):
+    """Token ids to one embedding per text, with the names of the published file.
+
+    A text ends at the first occurrence of its largest id, which is the end token's. Causal attention never looks behind
+    it, so that the padding that all texts of a batch share is left out of the computation.
+
+    Args:
+        output_dim: width of the space that images and texts share, D.
+        context_length: tokens that a text may have, its start and end included.
+        vocab_size: number of token ids.
+        width: token width.
+        num_heads: attention heads.
+        num_layers: blocks.
+        quick_gelu: the activation of OpenAI's models in place of the exact GELU.
+        checkpoint_blocks: keep only the blocks' inputs for the backward pass.
+    """
+
+    def __init__(
+        self,
+        output_dim: int,
+        *,
+        context_length: int = 77,
+        vocab_size: int = 49408,
+        width: int = 768,
+        num_heads: int = 12,
+        num_layers: int = 12,
+        quick_gelu: bool = False,
+        checkpoint_blocks: bool = False,
+    ) -> None:
+        super().__init__()
+        self.output_dim, self.context_length, self.vocab_size = output_dim, context_length, vocab_size
+        self.checkpoint_blocks = checkpoint_blocks
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
+        self.text_projection = nn.Parameter(torch.empty(width, output_dim))
+        self.logit_scale = nn.Parameter(torch.empty(()))
+        self.transformer = nn.Module()
+        activation = QuickGELU if quick_gelu else nn.GELU
+        self.transformer.resblocks = nn.ModuleList(
+            TextBlock(width, num_heads, num_layers, activation()) for _ in range(num_layers)
+        )
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.ln_final = LayerNorm(width, eps=EPS)
+        nn.init.normal_(self.token_embedding.weight, std=TOKEN_STD)
+        nn.init.normal_(self.positional_embedding, std=POSITION_STD)
+        nn.init.normal_(self.text_projection, std=width**-0.5)
+        nn.init.constant_(self.logit_scale, math.log(INITIAL_LOGIT_SCALE))
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """Token ids [B, L], L at most the context length, to embeddings [B, D], of any length.
+
+        Raises:
+            InputError: ids of another shape, or of more than the context length.
+        """
+        if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.context_length:
+            raise InputError(
+                f"token ids have shape {list(token_ids.shape)}, expected is [texts, 1 to {self.context_length}]: "
+                "take them from get_tokenizer, with the context length of the model."
+            )
+        end = token_ids.argmax(1)  # the first one of equal ids
+        token_ids = token_ids[:, : _used_length(end, token_ids.shape[1])]
+        table = self.token_embedding.weight
+        x = self.token_embedding(token_ids.to(table.device, non_blocking=True))
+        x = x + self.positional_embedding[: x.shape[1]]
+        for block in self.transformer.resblocks:
+            if self.checkpoint_blocks and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
+        return self.ln_final(x) @ self.text_projection
+
+
+def _used_length(end: Tensor, full: int) -> int:
+    """How many positions of a batch matter; all of them where the ids are not at hand."""
+    if end.device.type != "cpu" or isinstance(end, FakeTensor) or not len(end):
+        return full
+    return int(end.max()) + 1
