@@ -56,7 +56,8 @@ class StartingWeights:
                 adapted[POSITIONS] = repeat_positions(table, grid)
             else:
                 source = self._source_grid(table.shape[1] - 1, grid, model[PATCH].shape[2:])
-                adapted[POSITIONS] = resize_pos_embed(table, grid, source_grid=source)
+                if source != grid:
+                    adapted[POSITIONS] = resize_pos_embed(table, grid, source_grid=source)
         if self.head_rows is not None:
             rows = torch.as_tensor(list(self.head_rows))
             adapted |= {name: weights[name][rows] for name in HEAD if self._has_wanted_head(weights, model, name)}
@@ -70,8 +71,13 @@ class StartingWeights:
         """Layout of a video model's positions: as it was said, else with the side of `grid`, else with its frames."""
         frames = None if self.num_frames is None else self.num_frames // patch[0]
         side = None if self.img_size is None else self.img_size // patch[1]
-        sides = [side, *_side(num_positions, frames)] if side or frames else [grid[1], *_side(num_positions, grid[0])]
-        for candidate in filter(None, sides):
+        if side is not None:
+            sides = [side]
+        elif frames is not None:
+            sides = _side(num_positions, frames)
+        else:
+            sides = [grid[1], *_side(num_positions, grid[0])]
+        for candidate in sides:
             length, rest = divmod(num_positions, candidate**2)
             if rest == 0 and length and frames in (None, length):
                 return (length, candidate, candidate)
