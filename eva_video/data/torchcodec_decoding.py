@@ -1,0 +1,56 @@
+"""Frames with torchcodec, where it is installed and finds FFmpeg's libraries."""
+
+from typing import Any
+
+import numpy as np
+
+from detectron2_ext.prediction.images import MAX_PIXELS
+from eva_backbone.errors import InputError
+
+from .decoding import TIME_LIMIT, ChooseFrames, Clip, PrepareFrame
+from .video_container import VideoContainer
+
+
+def load_torchcodec() -> type[Any] | None:
+    """torchcodec's decoder class; None where it cannot be used."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except (ImportError, OSError, RuntimeError):  # it fails in all these ways without the libraries
+        return None
+    return VideoDecoder
+
+
+def read_clip_torchcodec(
+    path: str,
+    choose: ChooseFrames,
+    *,
+    prepare: PrepareFrame | None = None,
+    time_limit: float = TIME_LIMIT,
+    max_pixels: int = MAX_PIXELS,
+) -> Clip:
+    """As `read_clip`, with torchcodec's exact seek mode; only the check of the file is under the time limit.
+
+    Raises:
+        InputError: torchcodec cannot be loaded, or what `read_clip` raises.
+    """
+    decoder_class = load_torchcodec()
+    if decoder_class is None:
+        raise InputError(
+            'torchcodec cannot be loaded here; install it and FFmpeg 4 to 8, or choose the decoder "pyav".'
+        )
+    # PyAV's check of format, streams and sizes stands before a library that would follow playlists.
+    VideoContainer(path, time_limit, max_pixels).close()
+    try:
+        decoder = decoder_class(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+        numbers = np.asarray(choose(len(decoder)))
+        frames: np.ndarray | None = None
+        for number in np.unique(numbers):
+            image = decoder.get_frame_at(int(number)).data.numpy()
+            image = image if prepare is None else prepare(image)
+            if frames is None:
+                frames = np.empty((len(numbers), *image.shape), image.dtype)
+            frames[numbers == number] = image
+    except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: not a readable video ({reason}); replace or remove the file.") from error
+    return Clip(frames, len(decoder))
