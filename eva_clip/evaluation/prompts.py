@@ -19,8 +19,8 @@ def read_templates(source: str | Sequence[str]) -> tuple[str, ...]:
     """Sentences with {} in the place of the class.
 
     Args:
-        source: "imagenet_80" or "imagenet_7", the lists that OpenAI's CLIP was evaluated with; one sentence; a text file
-            (.txt) with one a line; or the sentences themselves.
+        source: "imagenet_80" or "imagenet_7", the lists that OpenAI's CLIP was evaluated with; one sentence; a text
+            file (.txt) with one a line; or the sentences themselves.
 
     Raises:
         InputError: no sentence, or one without {}.

@@ -19,21 +19,21 @@ class TextEncoder(Protocol):
 
 
 class ClassDirections:
-    """Sums of prompt features, a row for each class; a prompt is forgotten as soon as it is added.
+    """Sums of prompt features, a row for each class; a prompt is forgotten as soon as it is added."""
 
-    Args:
-        num_classes: K.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
+    def __init__(self) -> None:
         self.sums: Tensor | None = None
 
-    def add(self, features: Tensor, class_numbers: Sequence[int]) -> None:
-        """Add L2-normalised features [B, D] of prompts to their classes."""
+    def add(self, features: Tensor, class_numbers: Sequence[int] | Tensor) -> None:
+        """Add L2-normalised features [B, D] of prompts to the classes that they name."""
+        numbers = torch.as_tensor(class_numbers, device=features.device)
+        features = features.detach().float()
+        num_classes = int(numbers.max()) + 1
         if self.sums is None:
-            self.sums = torch.zeros(self.num_classes, features.shape[1], dtype=torch.float32, device=features.device)
-        self.sums.index_add_(0, torch.as_tensor(class_numbers, device=features.device), features.float())
+            self.sums = features.new_zeros(num_classes, features.shape[1])
+        elif num_classes > len(self.sums):
+            self.sums = nn.functional.pad(self.sums, (0, 0, 0, num_classes - len(self.sums)))
+        self.sums.index_add_(0, numbers, features)
 
     def weights(self) -> Tensor:
         """The L2-normalised mean of each class, [K, D] float32. (The mean and the sum have the same direction.)"""
@@ -69,7 +69,7 @@ def build_zero_shot_weights(
         InputError: class names or templates that cannot be used.
     """
     prompts = Prompts(class_names, templates)
-    directions = ClassDirections(len(prompts.class_names))
+    directions = ClassDirections()
     device = next(model.parameters()).device
     with tqdm(total=len(prompts), unit="prompt", disable=not progress) as bar:
         for texts, numbers in prompts.batches(batch_size):

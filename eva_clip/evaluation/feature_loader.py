@@ -1,0 +1,107 @@
+"""The loader of evaluations that compare images with sentences: all images, then all sentences."""
+
+from collections.abc import Callable, Iterator, Sequence, Sized
+from typing import Any
+
+import torch
+from detectron2.utils import comm
+from torch import Tensor
+
+from eva_backbone.errors import InputError
+from eva_classification.data import TestLoader
+
+from .captions import CaptionedImages
+from .prompts import Prompts
+from .text_batches import TextBatches
+
+
+class FeatureLoader:
+    """Batches {"image": [B, 3, H, W], "label", "file_name", "repeated"}, then {"text": [B, L], "owner", "repeated"}.
+
+    Every process gets its part of both, in as many batches as the others: a model split among processes gathers the
+    weights of one tower for images and of the other for sentences, in all of them at once. Batches that fill up are
+    marked as repeated.
+
+    Args:
+        images: the loader of the images.
+        texts: the sentences.
+
+    Raises:
+        InputError: fewer images or sentences than processes.
+    """
+
+    def __init__(self, images: TestLoader, texts: TextBatches) -> None:
+        self.dataset = images.dataset
+        self._parts = [(loader, _even_length(loader)) for loader in (images, texts)]
+
+    def __len__(self) -> int:
+        return sum(length for _, length in self._parts)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for loader, length in self._parts:
+            batch = None
+            for batch in loader:
+                yield batch
+            for _ in range(length - len(loader)):
+                yield {**batch, "repeated": torch.ones_like(batch["repeated"])}
+
+
+def zero_shot_loader(
+    dataset: Sequence[Any],
+    *,
+    mapper: Callable[[Any], dict[str, Any]],
+    class_names: str | Sequence[str],
+    templates: str | Sequence[str],
+    tokenizer: Callable[[list[str]], Tensor],
+    batch_size: int = 64,
+    text_batch_size: int = 256,
+    num_workers: int = 0,
+) -> FeatureLoader:
+    """Images and the prompts of their classes, for `ZeroShotEvaluator`.
+
+    Args:
+        dataset: records of images with class numbers, `ImageRecords`.
+        mapper: `ImageMapper`.
+        class_names: in the order of the class numbers, see `read_class_names`.
+        templates: sentences with {} in the place of the class, see `read_templates`.
+        tokenizer: from sentences to token ids [B, L].
+        batch_size: images per batch of a process.
+        text_batch_size: prompts per batch of a process.
+        num_workers: processes that read images; 0: this one does.
+
+    Raises:
+        InputError: names or templates that cannot be used, or images of classes beyond the names.
+    """
+    prompts = Prompts(class_names, templates)
+    highest = max(getattr(dataset, "class_numbers", {}).values(), default=-1)
+    if highest >= len(prompts.class_names):
+        raise InputError(
+            f"the images have class numbers up to {highest}, but there are {len(prompts.class_names)} class names; "
+            "give a name for every class, in the order of the numbers."
+        )
+    images = TestLoader(dataset, mapper=mapper, batch_size=batch_size, num_workers=num_workers)
+    return FeatureLoader(images, TextBatches(prompts, tokenizer, text_batch_size))
+
+
+def retrieval_loader(
+    dataset: CaptionedImages,
+    *,
+    mapper: Callable[[Any], dict[str, Any]],
+    tokenizer: Callable[[list[str]], Tensor],
+    batch_size: int = 64,
+    text_batch_size: int = 256,
+    num_workers: int = 0,
+) -> FeatureLoader:
+    """Images and their captions, for `RetrievalEvaluator`; the arguments are those of `zero_shot_loader`."""
+    images = TestLoader(dataset, mapper=mapper, batch_size=batch_size, num_workers=num_workers)
+    return FeatureLoader(images, TextBatches(dataset.captions, tokenizer, text_batch_size))
+
+
+def _even_length(loader: Sized) -> int:
+    lengths = comm.all_gather(len(loader))
+    if min(lengths) == 0:
+        raise InputError(
+            f"there are fewer batches of images or sentences than the {len(lengths)} processes; evaluate with fewer "
+            "processes."
+        )
+    return max(lengths)

@@ -1,0 +1,61 @@
+"""Names, templates and the prompts made of them."""
+
+import hashlib
+
+import pytest
+
+from eva_backbone.errors import InputError
+from eva_clip.evaluation import read_class_names, read_templates
+from eva_clip.evaluation.prompts import Prompts
+
+
+def digest(lines) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def test_the_published_lists():
+    """The published numbers depend on every letter of them."""
+    assert digest(read_templates("imagenet_80")) == "4f976686fb651bb5"
+    assert digest(read_templates("imagenet_7")) == "6ef3883987d224b7"
+    names = read_class_names("imagenet")
+    assert digest(names) == "571ae1c583b4be7d"
+    assert len(names) == 1000
+
+
+@pytest.mark.parametrize(("subset", "first"), [("imagenet_a", "stingray"), ("imagenet_r", "goldfish")])
+def test_names_of_a_part_of_the_classes(subset, first):
+    names = read_class_names(subset)
+    assert len(names) == 200
+    assert names[0] == first
+
+
+def test_prompts_are_class_by_class():
+    prompts = Prompts(["cat", "{x} dog"], ["a {}.", "{} of {1}"])
+    assert list(prompts) == [("a cat.", 0), ("cat of {1}", 0), ("a {x} dog.", 1), ("{x} dog of {1}", 1)]
+    assert [texts for texts, _ in prompts.batches(3)] == [["a cat.", "cat of {1}", "a {x} dog."], ["{x} dog of {1}"]]
+
+
+def test_files(tmp_path):
+    (tmp_path / "names.txt").write_text("Katze\n  狐 \n", encoding="utf-8")
+    (tmp_path / "templates.txt").write_text("ein Bild: {}\n{}!\n", encoding="utf-8")
+    prompts = Prompts(str(tmp_path / "names.txt"), str(tmp_path / "templates.txt"))
+    assert [text for text, _ in prompts] == ["ein Bild: Katze", "Katze!", "ein Bild: 狐", "狐!"]
+    assert read_templates("one {}") == ("one {}",)
+
+
+@pytest.mark.parametrize(
+    ("names", "templates", "message"),
+    [
+        (["a", " "], ["{}"], "name of class 1 of 2 is empty"),
+        ([], ["{}"], "no class name"),
+        ("nowhere.txt", ["{}"], "nowhere.txt cannot be read"),
+        (["a"], [], "no template"),
+        (["a"], ["{}", "photo"], "the template 'photo' has no {}"),
+        (["a"], "imagenet_8", "'imagenet_8' is no list of templates"),
+        (["a"], "nowhere.txt", "nowhere.txt cannot be read"),
+    ],
+)
+def test_what_cannot_be_used(names, templates, message):
+    with pytest.raises(InputError) as error:
+        Prompts(names, templates)
+    assert message in str(error.value)
