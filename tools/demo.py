@@ -10,23 +10,16 @@ option, config or weight file.
 import argparse
 import logging
 import sys
-from pathlib import Path
 
+from detectron2_ext.commands import command_parser, parse_with_overrides, positive, run_command, share
 from eva_backbone.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
-    args = _parse(argv)
+    args = parse_with_overrides(_parser(), argv, "input")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; what was finished is in {args.output}", file=sys.stderr)
-        return 130
+    return run_command(lambda: _run(args), finished=args.output)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -52,23 +45,14 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if num_failed else 0
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    args = _parser().parse_intermixed_args(argv)
-    # --input takes everything up to the next option, changes to the config too.
-    changes = [text for text in args.input if "=" in text and not Path(text).exists()]
-    args.input = [text for text in args.input if text not in changes]
-    args.opts += changes
-    return args
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the model")
     parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="pictures, videos, folders of them")
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the folders' sub-folders too")
-    parser.add_argument("--score-threshold", type=_share, default=0.5, metavar="S", help="0..1, default: %(default)s")
+    parser.add_argument("--score-threshold", type=share, default=0.5, metavar="S", help="0..1, default: %(default)s")
     parser.add_argument(
         "--device", default="auto", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1, ..."
     )
@@ -77,28 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="one name a line, or JSON: a list, or COCO's categories; default: the names of the config's test data set",
     )
-    parser.add_argument("--max-frames", type=_positive, metavar="N", help="only the first N frames of each video")
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="only the first N frames of each video")
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )
     return parser
 
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_share.__name__, _positive.__name__ = "number from 0 to 1", "positive number"  # argparse names them in its errors
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,6 @@ INPUT is a file, or the folder of a run whose weights were split among processes
 the weights alone where its name ends in .safetensors. Low-rank adapters are merged into the weights they adapt.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from detectron2_ext.atomic import atomic_path
 from detectron2_ext.checkpoint import read_file, select_weights
 from detectron2_ext.checkpoint.lora_weights import merge_lora_weights
+from detectron2_ext.commands import check_output_file, command_parser, run_command
 from eva_backbone.errors import InputError
 
 
@@ -26,10 +26,7 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
 
     half: floating-point numbers in float16.
     """
-    if output.exists() and source.exists() and output.samefile(source):
-        raise InputError(f"{output} is the input itself; name another output.")
-    if not output.parent.is_dir():
-        raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+    check_output_file(output, source)
     content = read_file(source, (entry, "lora"))
     if not isinstance(content, dict) or not content.get(entry):
         raise InputError(f"{source} has no entry {entry!r}; expected a checkpoint of a training run that has one.")
@@ -63,18 +60,13 @@ def _unshared(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; exit status 2 for an unusable checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="checkpoint of a run, a file or a folder")
     parser.add_argument("output", type=Path, help="file to write, .pth or .safetensors")
     parser.add_argument("--entry", choices=("model", "ema"), default="model", help="the weights or their average")
     parser.add_argument("--half", action="store_true", help="store float16")
     arguments = parser.parse_args(argv)
-    try:
-        export(arguments.input, arguments.output, arguments.entry, half=arguments.half)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: export(arguments.input, arguments.output, arguments.entry, half=arguments.half))
 
 
 if __name__ == "__main__":

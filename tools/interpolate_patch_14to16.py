@@ -6,7 +6,6 @@ The patch kernel is resized from 14x14 to 16x16 (bicubic, stored in float32) and
 that 224 pixels then have (bicubic, class slot kept, in its own dtype). Everything else in the file is left alone.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from detectron2_ext.atomic import atomic_write
 from detectron2_ext.checkpoint import WRAPPERS, read_file, select_weights
+from detectron2_ext.commands import check_output_file, command_parser, run_command
 from eva_backbone.errors import InputError
 from eva_backbone.patch_resize import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed, square_grid
@@ -62,10 +62,7 @@ def convert_content(content: Any, path: Path) -> Any:
 
 def convert_file(source: Path, output: Path) -> None:
     """Convert the file `source` and write `output`, whole or not at all."""
-    if output.exists() and source.exists() and output.samefile(source):
-        raise InputError(f"{output} is the input file itself; name another output.")
-    if not output.parent.is_dir():
-        raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+    check_output_file(output, source)
     content = read_file(source)
     select_weights(content, source)  # for its checks
     content = convert_content(content, source)
@@ -76,16 +73,11 @@ def convert_file(source: Path, output: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; exit status 2 for an unusable file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="patch-14 weights, for example eva_psz14.pt")
     parser.add_argument("output", type=Path, help="file to write")
     arguments = parser.parse_args(argv)
-    try:
-        convert_file(arguments.input, arguments.output)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: convert_file(arguments.input, arguments.output))
 
 
 if __name__ == "__main__":

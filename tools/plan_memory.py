@@ -17,7 +17,7 @@ import re
 import sys
 import warnings
 
-from eva_backbone.errors import InputError
+from detectron2_ext.commands import command_parser, parse_with_overrides, positive, run_command
 
 # What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
 CUDA_RESERVE = 10**9
@@ -28,11 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
     args = _parse(argv)
     warnings.filterwarnings("ignore")
-    try:
-        return _run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_command(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -75,12 +71,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = _parser()
-    args = parser.parse_intermixed_args(argv)
-    # --ranks and --resolutions take everything up to the next option, changes to the config too.
+    args = parse_with_overrides(parser, argv, "ranks", "resolutions")
     for name in ("ranks", "resolutions"):
-        given = getattr(args, name) or []
-        args.opts += [text for text in given if "=" in text]
-        numbers = [text for text in given if "=" not in text]
+        numbers = getattr(args, name)
         if not all(text.isdecimal() and int(text) > 0 for text in numbers):
             parser.error(f"--{name} takes positive numbers, not {' '.join(numbers)}")
         setattr(args, name, list(map(int, numbers)))
@@ -88,13 +81,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
-    parser.add_argument("--num-gpus", type=_positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
+    parser.add_argument("--num-gpus", type=positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
     parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
     parser.add_argument(
-        "--objects", type=_positive, default=128, metavar="N", help="objects per image, default: %(default)s"
+        "--objects", type=positive, default=128, metavar="N", help="objects per image, default: %(default)s"
     )
     parser.add_argument(
         "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"
@@ -110,15 +103,6 @@ def _memory(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text} is not an amount of memory; write it as 24GB, 24GiB or 800MB")
     return round(float(match[1]) * _UNITS[match[2].upper()])
 
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_positive.__name__ = "positive number"  # argparse names it in its errors
 
 if __name__ == "__main__":
     sys.exit(main())

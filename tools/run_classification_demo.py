@@ -8,11 +8,9 @@ recipe, curves and weights, and index.html. The runs are those of tools/lazyconf
 projects/Classification/configs/demo/.
 """
 
-import argparse
 import json
 import logging
 import math
-import shutil
 import sys
 import time
 import warnings
@@ -23,6 +21,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
+from detectron2_ext.commands import clear_output, command_parser, positive, run_command
 from detectron2_ext.engine import load_config, train
 from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
@@ -54,33 +53,27 @@ class Trained:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("output/classification_demo"),
         help="folder to write (default: %(default)s)",
     )
-    parser.add_argument("--iterations", type=int, help="of each run, to try things quickly")
+    parser.add_argument("--iterations", type=positive, metavar="N", help="of each run, to try things quickly")
     args = parser.parse_args(argv)
     threads = torch.get_num_threads()
     # So small a model gains little from more threads, which on a busy machine wait for each other.
     torch.set_num_threads(1)
     try:
-        run(args.output, args.iterations)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return run_command(lambda: run(args.output, args.iterations))
     finally:
         torch.set_num_threads(threads)
-    return 0
 
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    if iterations is not None and iterations < 1:
-        raise InputError(f"--iterations {iterations} trains nothing; give 1 or more")
-    _clear(output)
+    clear_output(output, OUTPUTS)
     start_log(str(output))
     # Notes of PyTorch to library authors would bury the log.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
@@ -106,17 +99,6 @@ def run(output: Path, iterations: int | None = None) -> None:
     print("\n" + "\n".join(text))
     if page is not None:
         print(f"\nCurves: {page}")
-
-
-def _clear(output: Path) -> None:
-    if output.is_file():
-        raise InputError(f"--output {output} is a file; name a folder")
-    old = [path for name in OUTPUTS for path in output.glob(name)]
-    if old:
-        print(f"{output} holds an earlier run, which is replaced.")
-    for path in old:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
 
 
 def _train(output: Path, name: str, iterations: int | None, start: str = "") -> Trained:

@@ -7,11 +7,9 @@ Writes index.html (pictures, curves, AP table), results.json (AP in percent), mo
 data/ (the tiles and their annotations). The training is that of tools/lazyconfig_train_net.py with the recipe CONFIG.
 """
 
-import argparse
 import copy
 import json
 import logging
-import shutil
 import sys
 import time
 import warnings
@@ -22,13 +20,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
+from detectron2_ext.commands import clear_output, command_parser, positive, run_command
 from detectron2_ext.data.fluo_hela import HELDOUT, MIN_AREA, register_splits, write_split
 from detectron2_ext.data.nucleus_image import NUCLEI, register_nucleus_image
 from detectron2_ext.engine import evaluate, load_config, train
 from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
 from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs, write_run_report
-from eva_backbone.errors import InputError
 
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 # What a run writes, and the next run into the same folder replaces.
@@ -41,25 +39,20 @@ logger = logging.getLogger("detectron2_ext.demo")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--output", type=Path, default=Path("output/demo"), help="folder to write (default: %(default)s)"
     )
-    parser.add_argument("--iterations", type=int, help="train for another number of iterations, to try things quickly")
+    parser.add_argument(
+        "--iterations", type=positive, metavar="N", help="train for another number of iterations, to try things quickly"
+    )
     args = parser.parse_args(argv)
-    try:
-        run(args.output, args.iterations)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: run(args.output, args.iterations))
 
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    if iterations is not None and iterations < 1:
-        raise InputError(f"--iterations {iterations} trains nothing; give 1 or more")
-    _clear(output)
+    clear_output(output, OUTPUTS)
     start_log(str(output))
     # Notes of PyTorch to Detectron2's authors would bury the log.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
@@ -98,17 +91,6 @@ def run(output: Path, iterations: int | None = None) -> None:
         command=f"python tools/run_demo.py --output {output}" + (f" --iterations {iterations}" if iterations else ""),
     )
     _print_results(results, seconds, page)
-
-
-def _clear(output: Path) -> None:
-    if output.is_file():
-        raise InputError(f"--output {output} is a file; name a folder")
-    old = [path for pattern in OUTPUTS for path in output.glob(pattern)]
-    if old:
-        print(f"{output} holds an earlier run, which is replaced.")
-    for path in old:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
 
 
 def _on_nuclei(cfg: DictConfig) -> DictConfig:

@@ -59,7 +59,7 @@ def test_input_is_never_overwritten(tmp_path, capsys):
     before = (tmp_path / "in.pt").read_bytes()
     for output in ("in.pt", "link.pt"):
         assert main([str(tmp_path / "in.pt"), str(tmp_path / output)]) == 2
-        assert "is the input file itself" in capsys.readouterr().err
+        assert "is the input itself" in capsys.readouterr().err
     assert (tmp_path / "in.pt").read_bytes() == before
 
 

@@ -70,6 +70,8 @@ def test_the_verdict_follows_the_figures(demo, tuned, scratch, sentence):
 
 def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
     (tmp_path / "index.html").write_text("x")
-    assert demo.main(["--output", str(tmp_path), "--iterations", "0"]) == 2
-    assert "--iterations 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        demo.main(["--output", str(tmp_path), "--iterations", "0"])
+    assert ended.value.code == 2
+    assert "--iterations: invalid positive number value: '0'" in capsys.readouterr().err
     assert (tmp_path / "index.html").exists()

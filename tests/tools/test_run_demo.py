@@ -59,6 +59,8 @@ def test_a_missing_package_ends_in_one_sentence(demo, tmp_path, monkeypatch, cap
 
 def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
     (tmp_path / "results.json").write_text("{}")
-    assert demo.main(["--output", str(tmp_path), "--iterations", "0"]) == 2
-    assert "--iterations 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        demo.main(["--output", str(tmp_path), "--iterations", "0"])
+    assert ended.value.code == 2
+    assert "--iterations: invalid positive number value: '0'" in capsys.readouterr().err
     assert (tmp_path / "results.json").exists()

@@ -1,0 +1,92 @@
+"""What the commands in tools/ have in common: their parser, their exit status, their output folder."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+
+
+def command_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows `description`, the text of the command's module, as it is written."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def parse_with_overrides(parser: argparse.ArgumentParser, argv: list[str] | None, *options: str) -> argparse.Namespace:
+    """Parse a command that takes changes to a config, as `opts`, before, between and behind its options.
+
+    Args:
+        options: those of several values. They take everything up to the next option; the changes among it are handed
+            on, unless a file has that name.
+    """
+    args = parser.parse_intermixed_args(argv)
+    for option in options:
+        given = getattr(args, option) or []
+        changes = [text for text in given if "=" in text and not Path(text).exists()]
+        setattr(args, option, [text for text in given if text not in changes])
+        args.opts += changes
+    return args
+
+
+def run_command(command: Callable[[], int | None], *, finished: str | Path | None = None) -> int:
+    """Exit status of `command`: its own (None is 0), 2 behind a printed `InputError`, 130 when it was interrupted.
+
+    finished: where the results are that an interrupted command leaves; None: it leaves none.
+    """
+    try:
+        return command() or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted" + (f"; what was finished is in {finished}" if finished else ""), file=sys.stderr)
+        return 130
+
+
+def clear_output(folder: Path, names: Iterable[str]) -> None:
+    """Make `folder`, without what an earlier run of the command left there; `names`: what it writes, wildcards allowed.
+
+    Raises:
+        InputError: `folder` is a file.
+    """
+    if folder.is_file():
+        raise InputError(f"--output {folder} is a file; name a folder")
+    old = [path for name in names for path in folder.glob(name)]
+    if old:
+        print(f"{folder} holds an earlier run, which is replaced.")
+    for path in old:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_output_file(output: Path, source: Path | None = None) -> None:
+    """Find out before the work whether the file `output`, made from the file `source`, can be written.
+
+    Raises:
+        InputError: its folder is missing, or it is `source` itself.
+    """
+    if source is not None and output.exists() and source.exists() and output.samefile(source):
+        raise InputError(f"{output} is the input itself; name another output.")
+    if not output.parent.is_dir():
+        raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+
+
+def positive(text: str) -> int:
+    """Type of an option for `argparse`: 1, 2, ..."""
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def share(text: str) -> float:
+    """Type of an option for `argparse`: 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
+
+
+positive.__name__, share.__name__ = "positive number", "number from 0 to 1"  # argparse names them in its errors
