@@ -1,5 +1,6 @@
 """Names of open_clip's `EVA01-g-14`, and back; values stay as they are."""
 
+import os
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -7,6 +8,9 @@ from torch import Tensor
 from eva_backbone.errors import InputError
 
 NAME = "EVA01-g-14"
+PUBLISHED_DEPTH = 40
+# open_clip's model has no options: weights of another size than these cannot be loaded by its name.
+_PUBLISHED = {"visual.trunk.pos_embed": (1, 257, 1408), "text.token_embedding.weight": (49408, 768)}
 _VISUAL, _TRUNK, _SCALE = "visual.", "visual.trunk.", "logit_scale"
 
 
@@ -53,3 +57,12 @@ def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 f"{name} is no entry of open_clip's {NAME}; give weights whose names begin with {_TRUNK} and text."
             )
     return result
+
+
+def open_clip_call(weights: Mapping[str, Tensor], path: str | os.PathLike) -> str | None:
+    """The call that makes open_clip's model for exported `weights`; None unless they have the published size."""
+    shapes = {name: tuple(weights[name].shape) for name in _PUBLISHED if name in weights}
+    depth = sum(name.endswith(".attn.qkv.weight") for name in weights)
+    if shapes != _PUBLISHED or depth != PUBLISHED_DEPTH:
+        return None
+    return f"open_clip.create_model_and_transforms({NAME!r}, pretrained={os.fspath(path)!r})"

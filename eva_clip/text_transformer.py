@@ -91,6 +91,6 @@ class TextTransformer(nn.Module):
 
 def _used_length(end: Tensor, full: int) -> int:
     """How many positions of a batch matter; all of them where the ids are not at hand."""
-    if end.device.type != "cpu" or isinstance(end, FakeTensor) or not len(end):
+    if end.is_meta or isinstance(end, FakeTensor) or torch.compiler.is_compiling() or not len(end):
         return full
     return int(end.max()) + 1

@@ -14,7 +14,7 @@ from eva_backbone.errors import InputError
 logger = logging.getLogger(__name__)
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-# Byte-pair encoding takes time with the square of a word's length: only so many bytes of one are read.
+# Byte-pair encoding takes time with the square of a word's length: only so many bytes of a word go into a context.
 MAX_WORD_BYTES = 1024
 _MAX_CACHED_WORDS = 200_000
 
@@ -58,9 +58,7 @@ class Tokenizer(SimpleTokenizer):
         cut = []
         for i, text in enumerate(texts):
             if not isinstance(text, str):
-                raise InputError(
-                    f"text {i} is a {type(text).__name__}, expected is a string: give texts as strings."
-                )
+                raise InputError(f"text {i} is a {type(text).__name__}, expected is a string: give texts as strings.")
             tokens, whole = self._encode(text, length - 2)
             if not whole:
                 cut.append(i)
@@ -92,8 +90,9 @@ class Tokenizer(SimpleTokenizer):
         whole = True
         for match in self.pat.finditer(self.clean_fn(text)):
             word = "".join(self.byte_encoder[byte] for byte in match.group().encode("utf-8"))
-            whole = whole and len(word) <= MAX_WORD_BYTES
-            tokens.extend(self.encoder[part] for part in self.bpe(word[:MAX_WORD_BYTES]).split(" "))
+            if limit is not None and len(word) > MAX_WORD_BYTES:
+                word, whole = word[:MAX_WORD_BYTES], False
+            tokens.extend(self.encoder[part] for part in self.bpe(word).split(" "))
             if limit is not None and len(tokens) > limit:
                 return tokens[:limit], False
         return tokens, whole
