@@ -10,9 +10,9 @@ from torch import Tensor
 
 from detectron2_ext.evaluation.gathering import gather_records, gather_values, run_on_first
 from eva_backbone.errors import InputError
-from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation.tally import Tally, top_outputs
 
+from ..data.mapper import UNREADABLE
 from .view_scores import ViewScores
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ class VideoEvaluator(DatasetEvaluator):
     """Averages the probabilities of a video's views, wherever they were computed, and counts every video once.
 
     Args:
-        num_views: views of each video, as in 4 clips times 3 crops. A video whose views are complete is scored at once
-            and its probabilities are let go, so that memory holds those of a few videos only.
+        num_clips, num_crops: each video comes in num_clips * num_crops views. A video whose views are complete is
+            scored at once and its probabilities are let go, so that memory holds those of a few videos only.
 
     Raises:
         InputError: from `process`, a class that the model does not have; from `evaluate`, videos that came with fewer
@@ -32,8 +32,8 @@ class VideoEvaluator(DatasetEvaluator):
 
     metric_names = ("accuracy/top1", "accuracy/top5", "accuracy/loss")
 
-    def __init__(self, num_views: int = 1) -> None:
-        self._num_views = num_views
+    def __init__(self, num_clips: int = 1, num_crops: int = 1) -> None:
+        self._num_views = num_clips * num_crops
         self.reset()
 
     def reset(self) -> None:
@@ -80,7 +80,7 @@ class VideoEvaluator(DatasetEvaluator):
             number, count = incomplete[0]["index"], incomplete[0]["count"]
             raise InputError(
                 f"{len(incomplete)} videos did not come in {self._num_views} views each (video {number} in {count}): "
-                "give the evaluator the num_views of the test data."
+                "give the evaluator the num_clips and num_crops of the test data."
             )
         results = tally.metrics()
         views = f" in {self._num_views} views each" if self._num_views > 1 else ""

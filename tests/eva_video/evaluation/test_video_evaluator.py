@@ -93,7 +93,7 @@ def test_evaluated_again_after_a_reset():
         (
             [(0, 0, torch.zeros(3))] * 2,
             3,
-            r"1 videos did not come in 3 views each \(video 0 in 2\): give the evaluator",
+            r"1 videos did not come in 3 views each \(video 0 in 2\): give the evaluator the num_clips",
         ),
         ([(0, 0, torch.zeros(3))] * 3, 2, r"video 0 in 1"),
         ([(0, 3, torch.zeros(3))], 1, "a video is of class 3, the model has classes 0 to 2: set the model's"),

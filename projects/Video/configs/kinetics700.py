@@ -1,0 +1,15 @@
+from eva_video import rows_of_k722
+
+from .common.schedule import train_for_epochs
+from .kinetics400 import ROOT, dataloader, model, optimizer, train
+
+# train.init_checkpoint: eva_video_k722.pth. To evaluate: eva_video_k700.pth.
+model.num_classes = 700
+model.starting.head_rows = rows_of_k722("k700")
+
+dataloader.class_names = "k700"
+dataloader.train.dataset.annotations = f"{ROOT}/k700_train.txt"
+dataloader.test.dataset.annotations = f"{ROOT}/k700_val.txt"
+
+# A constant learning rate, see kinetics400.py.
+lr_multiplier = train_for_epochs(train, epochs=2, warmup_epochs=0, iters_per_epoch=2086, start=1.0, end=1.0)
