@@ -1,0 +1,15 @@
+"""Made pairs for the tests below this folder."""
+
+from pathlib import Path
+
+import pytest
+from made_pairs import caption, made_images
+
+
+@pytest.fixture
+def caption_file(tmp_path: Path) -> Path:
+    """Six images in the folder images, with a caption each."""
+    made_images(tmp_path / "images")
+    rows = [f"{number}.png,{caption(number)}" for number in range(6)]
+    (tmp_path / "images" / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
+    return tmp_path / "images" / "pairs.csv"

@@ -1,0 +1,142 @@
+"""Tar shards: numbers in names, samples at random, the kept index, damage."""
+
+import logging
+import tarfile
+
+import numpy as np
+import pytest
+from made_pairs import caption, image_bytes, made_shard, pair_members
+
+from detectron2_ext.data.record_errors import RecordErrors
+from eva_backbone.errors import InputError
+from eva_clip.data import ShardRecords, shard_index
+from eva_clip.data.shard_index import index_shard
+from eva_clip.data.shard_records import expand_numbers
+
+
+@pytest.fixture
+def shards(tmp_path):
+    for number in range(3):
+        made_shard(tmp_path / f"s-{number:03}.tar", pair_members(range(4 * number, 4 * number + 4)))
+    return f"{tmp_path}/s-{{000..002}}.tar"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("a.tar", ["a.tar"]),
+        ("{08..11}.tar", ["08.tar", "09.tar", "10.tar", "11.tar"]),
+        ("{0..1}/{1..2}", ["0/1", "0/2", "1/1", "1/2"]),
+        ("{a,b}.tar", ["{a,b}.tar"]),
+    ],
+)
+def test_numbers_in_braces(pattern, names):
+    assert expand_numbers(pattern) == names
+
+
+@pytest.mark.parametrize("pattern", ["{3..1}.tar", "{0..9999999}.tar"])
+def test_ranges_without_shards_or_without_end_are_refused(pattern):
+    with pytest.raises(InputError, match="no range of shards"):
+        expand_numbers(pattern)
+
+
+def test_every_sample_is_read_by_its_number(shards):
+    records = ShardRecords(shards)
+    assert len(records) == 12
+    for number in (11, 0, 5, 4):
+        file, captions = records[number]["read"]()
+        assert file.read() == image_bytes(number, "JPEG")
+        assert captions == [caption(number)]
+        assert records[number]["file_name"].endswith(f"s-{number // 4:03}.tar/{number:05}")
+
+
+def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch):
+    first = ShardRecords(shards)
+    kept = tmp_path / "s-001.tar.index.npy"
+    assert kept.is_file()
+
+    def scan(*_):
+        raise AssertionError("scanned again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_index, "_scan", scan)
+        again = ShardRecords(shards)
+        assert [again[i]["file_name"] for i in range(12)] == [first[i]["file_name"] for i in range(12)]
+        assert again[6]["read"]()[1] == [caption(6)]
+    made_shard(tmp_path / "s-001.tar", pair_members(range(20, 22)))
+    assert len(ShardRecords(shards)) == 10
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY no", "huge", "object", "other"])
+def test_a_kept_index_that_is_none_is_made_again(shards, tmp_path, content):
+    ShardRecords(shards)
+    kept = tmp_path / "s-000.tar.index.npy"
+    if content == "huge":
+        content = kept.read_bytes().replace(b"'shape': (5,)", b"'shape': (9999999999,)")[:128]
+    elif content in ("object", "other"):
+        np.save(kept, np.array([{}] if content == "object" else [1.0]), allow_pickle=True)
+        content = kept.read_bytes()
+    kept.write_bytes(content)
+    assert len(ShardRecords(shards)) == 12
+
+
+BAD = [
+    ({"7.jpg": image_bytes(7)}, "s.tar/7 has no text"),
+    ({"7.txt": "alone"}, "s.tar/7 has no image"),
+    ({"7.jpg": image_bytes(7), "7.txt": "x" * ((1 << 20) + 1)}, "too large"),
+    ({"x" * 300 + ".jpg": image_bytes(7), "x" * 300 + ".txt": "a"}, "too large"),
+]
+
+
+@pytest.mark.parametrize(("members", "problem"), BAD)
+def test_samples_that_are_no_pairs_stop_or_are_left_out(tmp_path, caplog, members, problem):
+    shard = made_shard(tmp_path / "s.tar", {**pair_members(range(2)), **members})
+    with pytest.raises(InputError, match=f"{problem}.*on_error"):
+        ShardRecords(str(shard))
+    for _ in range(2):  # they are named each time
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert len(ShardRecords(str(shard), on_error="skip")) == 2
+        assert problem in caplog.text
+
+
+def test_links_and_folders_are_passed_over_and_names_lead_nowhere(tmp_path):
+    made_shard(tmp_path / "s.tar", {"../../up.jpg": image_bytes(0), "../../up.txt": "up"})
+    with tarfile.open(tmp_path / "s.tar", "a") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
+            info = tarfile.TarInfo(f"link{int(kind)}.jpg")
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+    records = ShardRecords(str(tmp_path / "s.tar"))
+    assert len(records) == 1
+    assert records[0]["read"]()[1] == ["up"]
+    assert {file.name for file in tmp_path.iterdir()} == {"s.tar", "s.tar.index.npy"}
+
+
+def test_damaged_shards(tmp_path):
+    shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
+    whole = shard.read_bytes()
+    records = ShardRecords(str(shard))
+    (tmp_path / "s.tar.index.npy").unlink()
+    shard.write_bytes(whole[:3000])
+    with pytest.raises(InputError, match="shorter than when it was indexed"):
+        records[5]["read"]()
+    for length, sentence in ((2560, "end mark"), (3000, "end mark"), (3200, "is cut off")):
+        shard.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=f"({sentence}).*on_error"):
+            ShardRecords(str(shard))
+        assert 0 < len(ShardRecords(str(shard), on_error="skip")) < 6
+    for content in (b"no tar file" * 100, b"\x1f\x8b" + whole[2:]):
+        shard.write_bytes(content)
+        with pytest.raises(InputError, match=r"uncompressed \.tar"):
+            index_shard(shard, RecordErrors("tar shards", "skip"))
+    for names, sentence in (([], "no image with a text"), (str(tmp_path / "gone.tar"), "no such shard")):
+        with pytest.raises(InputError, match=sentence):
+            ShardRecords(names)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 50_000])
+def test_json_that_is_none_is_one_sentence(tmp_path, text):
+    shard = made_shard(tmp_path / "s.tar", {"1.jpg": image_bytes(1), "1.json": text})
+    with pytest.raises(InputError, match=r"s\.tar/1: its text cannot be read"):
+        ShardRecords(str(shard))[0]["read"]()
