@@ -1,61 +1,64 @@
-"""Images with their captions, from the JSON files of COCO and of Karpathy's splits."""
+"""Images with all their captions, for retrieval: Karpathy's splits, COCO's captions, tables."""
 
 import json
-import logging
 import stat
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
 
-logger = logging.getLogger(__name__)
+from ..data.caption_files import read_captions
 
 
 class CaptionedImages(Sequence[dict[str, Any]]):
-    """Records for `ImageMapper`, one per image that has captions, in the order of the file.
+    """Records for `ImageMapper`, one per image that has captions, in the order of the file; labels are their numbers.
 
-    Two layouts are known. COCO's: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}.
-    Karpathy's, which the published numbers on COCO and Flickr30k are of: {"images": [{"filename", "split", "sentences":
-    [{"raw"}], "filepath" (optional)}]}.
+    The published numbers on COCO and Flickr30k are of Karpathy's splits: {"images": [{"filename", "split", "sentences":
+    [{"raw": ...}], "filepath" (optional)}]}. Every other file is one of those that `read_captions` knows.
 
     Args:
-        annotations: the JSON file.
+        file: the caption file.
         root: folder of the images; "filepath" is a folder below it.
-        split: of Karpathy's layout, "test", "val", "train" or "restval"; without a meaning in COCO's.
+        split: of Karpathy's splits, such as "test"; without a meaning in other files.
         captions_per_image: the first so many captions of an image count; None: all of them.
+        image_key: column or key of the image's name, in tables and lists.
+        caption_key: of the caption.
+        on_error: "stop" or "skip" bad records of the file.
 
     Attributes:
         captions: every caption with the file name of its image, [(caption, file_name), ...].
 
     Raises:
-        InputError: a file that cannot be read or is in neither layout, the same image twice, or no caption at all.
+        InputError: no such folder, or a file that cannot be read or has no caption.
     """
 
-    def __init__(self, annotations: str, root: str, split: str = "test", captions_per_image: int | None = None) -> None:
+    def __init__(
+        self,
+        file: str,
+        root: str,
+        split: str = "test",
+        *,
+        captions_per_image: int | None = None,
+        image_key: str = "image",
+        caption_key: str = "caption",
+        on_error: str = "stop",
+    ) -> None:
         if not Path(root).is_dir():
             raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
-        try:
-            content = json.loads(Path(annotations).read_text(encoding="utf-8"))
-            images = content["images"]
-            karpathy = bool(images) and "sentences" in images[0]
-            found = list(_karpathy(images, split) if karpathy else _coco(content))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InputError(
-                f"{annotations} holds no captions that can be read ({type(error).__name__}: {error}); give a JSON file "
-                "in COCO's layout of captions, or in that of Karpathy's splits."
-            ) from error
-        self._files: list[str] = []
-        self.captions: list[tuple[str, str]] = []
-        for name, captions in found:
-            file = str(Path(root, name))
-            kept = [text for text in captions if text.strip()][:captions_per_image]
-            if kept:
-                self._files.append(file)
-                self.captions += [(text, file) for text in kept]
-        self._check(annotations, split, len(found))
+        content = _karpathy_images(file)
+        if content is None:
+            found = read_captions(file, image_key, caption_key, RecordErrors(str(file), on_error))
+        else:
+            found = _split_of(content, split, file)
+        self._files = [str(Path(root, image)) for image in found]
+        self.captions = [
+            (text, path)
+            for path, texts in zip(self._files, found.values(), strict=True)
+            for text in texts[:captions_per_image]
+        ]
 
     def __len__(self) -> int:
         return len(self._files)
@@ -64,37 +67,39 @@ class CaptionedImages(Sequence[dict[str, Any]]):
         file = self._files[index]
         return {"file_name": file, "read": partial(_open, file, index)}
 
-    def _check(self, annotations: str, split: str, num_found: int) -> None:
-        if not self._files:
-            raise InputError(
-                f"{annotations} has no image with a caption (split {split!r}); give another file or split."
-            )
-        twice = [name for name, count in Counter(self._files).items() if count > 1]
-        if twice:
-            raise InputError(f"{annotations} lists {twice[0]} twice; give each image one entry with all its captions.")
-        if len(self._files) < num_found:
-            logger.warning("%s: %d images without a caption left out.", annotations, num_found - len(self._files))
+
+def _karpathy_images(file: str) -> list[Any] | None:
+    """The images of a file in the layout of Karpathy's splits; None for other files."""
+    if Path(file).suffix.lower() != ".json":
+        return None
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        images = content["images"]
+        return images if images and "sentences" in images[0] else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None  # the reader of other files says what is wrong
 
 
-def _coco(content: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    captions: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
-    for annotation in content["annotations"]:
-        captions[annotation["image_id"]].append(_text(annotation["caption"]))
-    for image in content["images"]:
-        yield _text(image["file_name"]), captions[image["id"]]
-
-
-def _karpathy(images: Sequence[Mapping[str, Any]], split: str) -> Iterator[tuple[str, list[str]]]:
-    for image in images:
-        if image["split"] == split:
-            captions = [_text(sentence["raw"]) for sentence in image["sentences"]]
-            yield str(Path(image.get("filepath", ""), _text(image["filename"]))), captions
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _split_of(images: Sequence[Mapping[str, Any]], split: str, file: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        for image in images:
+            name = str(Path(image.get("filepath", ""), image["filename"]))
+            captions = [sentence["raw"] for sentence in image["sentences"]]
+            if name in found or Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"the image {name} is listed twice or lies outside of the image folder")
+            if image["split"] == split:
+                found[name] = [text for text in captions if text.strip()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{file} cannot be read as one of Karpathy's splits ({type(error).__name__}: {error}); give it as it was "
+            "published."
+        ) from error
+    found = {name: captions for name, captions in found.items() if captions}
+    if not found:
+        splits = ", ".join(sorted({str(image["split"]) for image in images}))
+        raise InputError(f"{file} has no image with a caption in its split {split!r}; its splits are {splits}.")
+    return found
 
 
 def _open(file: str, index: int) -> tuple[IO[bytes], int]:

@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from open_clip import zero_shot_metadata
+from types import ModuleType
 
 from eva_backbone.errors import InputError
 
 PLACE = "{}"
-_LISTS = {
-    "imagenet_80": zero_shot_metadata.OPENAI_IMAGENET_TEMPLATES,
-    "imagenet_7": zero_shot_metadata.SIMPLE_IMAGENET_TEMPLATES,
-}
+_LISTS = {"imagenet_80": "OPENAI_IMAGENET_TEMPLATES", "imagenet_7": "SIMPLE_IMAGENET_TEMPLATES"}
 _SUBSETS = ("imagenet_a", "imagenet_r")
 
 
@@ -27,7 +23,7 @@ def read_templates(source: str | Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(source, str):
         if source in _LISTS:
-            return tuple(write(PLACE) for write in _LISTS[source])
+            return tuple(write(PLACE) for write in getattr(_open_clips_lists(), _LISTS[source]))
         if PLACE not in source and not source.endswith(".txt"):
             raise InputError(
                 f"{source!r} is no list of templates: give {', '.join(_LISTS)}, a .txt file with one a line, or a "
@@ -54,12 +50,13 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
         InputError: no name, an empty one, or a file that cannot be read.
     """
     if source == "imagenet":
-        return tuple(zero_shot_metadata.IMAGENET_CLASSNAMES)
+        return tuple(_open_clips_lists().IMAGENET_CLASSNAMES)
     if isinstance(source, str) and source in _SUBSETS:
         # Imported late: timm's list of the classes is read, which other names do not need.
         from eva_classification.data.class_maps import imagenet_classes
 
-        return tuple(zero_shot_metadata.IMAGENET_CLASSNAMES[number] for number in imagenet_classes(source).values())
+        names = _open_clips_lists().IMAGENET_CLASSNAMES
+        return tuple(names[number] for number in imagenet_classes(source).values())
     names = tuple(str(name).strip() for name in (_read_lines(source) if isinstance(source, str) else source))
     if not names:
         raise InputError("there is no class name; give at least one.")
@@ -96,6 +93,13 @@ class Prompts(Sequence[tuple[str, int]]):
         for start in range(0, len(self), size):
             rows = [self[index] for index in range(start, min(start + size, len(self)))]
             yield [text for text, _ in rows], [number for _, number in rows]
+
+
+def _open_clips_lists() -> ModuleType:
+    # open_clip is slow to import, and other names and templates do without it.
+    from open_clip import zero_shot_metadata
+
+    return zero_shot_metadata
 
 
 def _read_lines(path: str) -> list[str]:

@@ -36,7 +36,11 @@ def test_weights_are_open_clips(model):
     tokenizer = get_tokenizer("eva_clip_tiny", context_length=77)
     templates = [lambda name, t=template: t.format(name) for template in TEMPLATES]
     theirs = open_clip.build_zero_shot_classifier(
-        with_open_clips_text_tower(model), open_clip.get_tokenizer("EVA01-g-14"), NAMES, templates, num_classes_per_batch=3
+        with_open_clips_text_tower(model),
+        open_clip.get_tokenizer("EVA01-g-14"),
+        NAMES,
+        templates,
+        num_classes_per_batch=3,
     )
     ours = build_zero_shot_weights(model, tokenizer, NAMES, TEMPLATES, batch_size=4)
     torch.testing.assert_close(ours, theirs.T, atol=2e-6, rtol=0)
