@@ -47,7 +47,7 @@ def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessG
     needed = sum(all_values(group, tensor_bytes(sharded))) + all_values(group, tensor_bytes(whole))[0]
     on_first_process(group, lambda: _make_folder(path, partial, needed))
     writer = ChecksummingWriter(partial)
-    with full_disk_as_input_error(path, needed):
+    with full_disk_as_input_error(path, needed), _pieces_without_checksums():
         tensors = _first_failure(
             lambda: dcp.save(sharded, storage_writer=writer, planner=DefaultSavePlanner(), process_group=group)
         )

@@ -104,6 +104,11 @@ class TrainLoader:
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
         self._num_skipped = 0
 
+    @property
+    def num_records(self) -> int:
+        """Of the data set, on every process the same; a mapper may use up more than one for a sample."""
+        return len(self._samples)
+
     def skip(self, num_batches: int) -> None:
         """Let the next iteration start as if `num_batches` more had been drawn; no image is read for it."""
         self._num_skipped += num_batches

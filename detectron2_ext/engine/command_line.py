@@ -7,7 +7,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from detectron2.engine import default_argument_parser
@@ -110,25 +111,32 @@ def _run(args: argparse.Namespace) -> None:
     if comm.is_main_process():
         save_config(cfg, Path(cfg.train.output_dir, "config.yaml"))
     settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
-    if args.dry_run:
-        dry_run(cfg, output_dir)
-    elif args.eval_only:
-        check_datasets(cfg, training=False)
-        evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
-    else:
-        _train(cfg, resume)
-        if comm.is_main_process():
-            write_run_report(cfg, config_file=args.config_file)
+    with _failures_in_the_log():
+        if args.dry_run:
+            dry_run(cfg, output_dir)
+        elif args.eval_only:
+            check_datasets(cfg, training=False)
+            evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
+        else:
+            train(cfg, resume)
+            if comm.is_main_process():
+                write_run_report(cfg, config_file=args.config_file)
 
 
-def _train(cfg: DictConfig, resume: bool) -> None:
+@contextmanager
+def _failures_in_the_log() -> Iterator[None]:
+    """What ends the command also goes to the log file; the terminal gets it from `main` or from Python."""
     try:
-        train(cfg, resume)
-    except RuntimeError as error:
-        sentence = worker_failure(error)
-        if sentence is None:
+        yield
+    except Exception as error:
+        mendable = error if isinstance(error, InputError) else worker_failure(error)
+        if mendable is None:
+            logger.debug("Stopped by an error", exc_info=True)
             raise
-        raise sentence from error
+        logger.debug("Stopped: %s", mendable)
+        if mendable is error:
+            raise
+        raise mendable from error
 
 
 def _start(cfg: DictConfig, args: argparse.Namespace) -> None:

@@ -70,7 +70,7 @@ def _describe_training(
     trainer, images = run.trainer, int(metrics["images"])
     parts = f" in {trainer.accumulation_steps} parts" if trainer.accumulation_steps > 1 else ""
     yield "an iteration", f"{images} images{parts}"
-    num_records = _length(cfg.dataloader.train)
+    num_records = getattr(trainer.loader, "num_records", 0)
     epochs = (
         f" = {cfg.train.max_iter * images / num_records:.1f} epochs of {num_records:,} images" if num_records else ""
     )
@@ -118,11 +118,6 @@ def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, st
     num_images = len(loader.dataset)
     when = f"every {cfg.train.eval_period:,} iterations" if cfg.train.eval_period else "at the end"
     yield "evaluation", f"{when}, {num_images:,} images, {seconds:.2f} s for the first: {_hours(seconds * num_images)}"
-
-
-def _length(loader: DictConfig) -> int:
-    dataset = instantiate(loader.dataset) if loader.get("dataset") is not None else None
-    return len(dataset) if dataset is not None else 0
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:

@@ -50,8 +50,10 @@ class NonFiniteSteps:
         images = f" on {_shortened(files)}" if files else ""
         sentence = f"iteration {iteration}: {what} is not finite{images}"
         if self.num_in_a_row > self.max_in_a_row:
+            num_in_a_row = self.num_in_a_row
+            self.reset()  # the checkpoint that is saved now is gone on from with something changed
             raise TooManySkippedSteps(
-                f"{sentence}; {self.num_in_a_row} steps in a row were skipped, more than train.max_skipped_steps="
+                f"{sentence}; {num_in_a_row} steps in a row were skipped, more than train.max_skipped_steps="
                 f"{self.max_in_a_row}; lower optimizer.lr, set train.clip_grad_norm=1.0 or use "
                 "train.amp.dtype=bfloat16"
             )

@@ -4,9 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from eva_backbone.errors import InputError
-
-_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "eva_classification", "fvcore")
+_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "eva_classification", "eva_clip", "eva_video", "fvcore")
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
@@ -21,8 +19,6 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         handlers[-1].setLevel(logging.INFO)
         handlers[-1].setFormatter(_TerminalFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     handlers[0].setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
-    for handler in handlers:
-        handler.addFilter(_without_input_errors)
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
@@ -40,8 +36,3 @@ class _TerminalFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         text = super().formatMessage(record)
         return text if record.levelno == logging.INFO else text.replace("] ", f"] {record.levelname}: ", 1)
-
-
-def _without_input_errors(record: logging.LogRecord) -> bool:
-    """Detectron2's trainer logs a traceback of every error; one the user can mend is told in one sentence instead."""
-    return not (record.exc_info and isinstance(record.exc_info[1], InputError))

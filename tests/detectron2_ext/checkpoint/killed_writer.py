@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -61,6 +62,7 @@ def check(folder: Path, reported: int) -> int:
 def main(folder: Path, kind: str, num_kills: int, seed: int) -> None:
     torch.set_num_threads(1)
     moments, numbers, num_partial = random.Random(seed), [], 0
+    seconds = 0.0  # that a checkpoint takes on this machine; the first process has time for one
     for _ in range(num_kills):
         reading, writing = os.pipe()
         child = os.fork()
@@ -70,7 +72,11 @@ def main(folder: Path, kind: str, num_kills: int, seed: int) -> None:
         os.close(writing)
         signal.signal(signal.SIGALRM, lambda *_, child=child: os.kill(child, signal.SIGKILL))
         reported = os.read(reading, 4)
-        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.01, 0.4))
+        if not seconds:
+            start = time.perf_counter()
+            reported += os.read(reading, 4)
+            seconds = time.perf_counter() - start
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.02, 2.5) * seconds)
         while piece := os.read(reading, 4096):  # ends when the child is dead
             reported += piece
         os.close(reading)

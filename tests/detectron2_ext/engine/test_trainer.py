@@ -67,6 +67,8 @@ def test_too_many_spoilt_iterations_in_a_row_stop_the_run():
         trainer.train(0, 6)
     assert trainer.num_finished == 4
     assert weights(trainer).isfinite().all()
+    # A run that goes on from here with something changed has as many tries again.
+    assert trainer.non_finite.state_dict() == {"num_skipped": 4, "num_in_a_row": 0}
 
 
 def test_scale_that_is_too_large_is_lowered_until_steps_are_taken():
