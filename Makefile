@@ -22,8 +22,9 @@ $(STAMP): pyproject.toml $(wildcard requirements/*.txt)
 demo: setup
 	$(BIN)/python tools/run_demo.py --output output/demo
 
+# One thread a process: on small tensors more of them mostly wait for each other.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: setup
 	$(BIN)/ruff check .
