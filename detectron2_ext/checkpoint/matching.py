@@ -13,9 +13,16 @@ from .report import LoadReport, ShapeChange
 from .resizing import resize_entry
 
 # (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
-# a bare model, a CLIP model's image tower too. One pair serves a whole file: the one under which most names are the
-# model's.
-PREFIXES = (("", ""), ("", "backbone.net."), ("backbone.net.", ""), ("visual.", ""))
+# a bare model, a CLIP model's image tower into both, a bare ViT into a CLIP model. One pair serves a whole file: the
+# one under which most names are the model's.
+PREFIXES = (
+    ("", ""),
+    ("", "backbone.net."),
+    ("backbone.net.", ""),
+    ("visual.", ""),
+    ("visual.", "backbone.net."),
+    ("", "visual."),
+)
 _VIT_PREFIX = "backbone.net."
 
 
