@@ -8,7 +8,6 @@ The names in INPUT decide on the direction. OUTPUT is in safetensors and holds t
 The call that makes open_clip's model for it is printed.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 
 from detectron2_ext.atomic import atomic_path
 from detectron2_ext.checkpoint import WRAPPERS, read_file, select_weights
+from detectron2_ext.commands import check_output_file, command_parser, run_command
 from eva_backbone.errors import InputError
 from eva_clip.open_clip_weights import from_open_clip, is_open_clip, open_clip_call, to_open_clip
 
@@ -24,8 +24,7 @@ def export(source: Path, output: Path, entry: str = "") -> None:
     """Write the weights of `source` to `output`, whole or not at all; `entry`: which of several the file holds."""
     if output.suffix != ".safetensors":
         raise InputError(f"{output} does not end in .safetensors, the format that is written; rename the output.")
-    if not output.parent.is_dir():
-        raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+    check_output_file(output, source)
     content = read_file(source, (entry,) if entry else WRAPPERS)
     if entry and (not isinstance(content, dict) or not content.get(entry)):
         raise InputError(f"{source} has no entry {entry!r}; leave --entry out, or name one that the file has.")
@@ -42,17 +41,12 @@ def export(source: Path, output: Path, entry: str = "") -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; exit status 2 for unusable weights."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="weight file, or checkpoint of a run")
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--entry", default="", help="the weights to take where a checkpoint holds several, such as ema")
     arguments = parser.parse_args(argv)
-    try:
-        export(arguments.input, arguments.output, arguments.entry)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: export(arguments.input, arguments.output, arguments.entry))
 
 
 if __name__ == "__main__":
