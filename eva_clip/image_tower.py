@@ -41,7 +41,7 @@ class ImageTower(VisionTransformer):
         return self.head(self.norm(self._tokens(pixels)[:, 1:]))
 
     def _tokens(self, pixels: Tensor) -> Tensor:
-        patches, grid = self.patch_embed(pixels.to(self.head.weight, non_blocking=True))
+        patches, grid = self.patch_embed(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
         return self.run_blocks(self.add_positions(patches, grid), grid)
 
 

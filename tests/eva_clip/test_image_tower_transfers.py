@@ -1,0 +1,158 @@
+"""The image tower on its own: fine-tuned as a classifier, probed, predicted by pre-training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import instantiate
+from omegaconf import OmegaConf
+from open_clip_models import sharp_weights
+
+from detectron2_ext.checkpoint import build_and_load, load_checkpoint
+from detectron2_ext.engine import build_optimizer, load_config
+from detectron2_ext.engine.adaptation.freezing import freeze_parameters
+from eva_backbone import create_backbone
+from eva_backbone.errors import InputError
+from eva_classification import MaskedImageModel, create_classifier
+from eva_clip import build_model
+from eva_clip.image_tower import image_tower_weights
+from eva_clip.open_clip_weights import to_open_clip
+from eva_clip.teacher import EvaClipTeacher
+
+CONFIGS = Path(__file__).parents[2] / "projects" / "CLIP" / "configs"
+VISUAL = {"img_size": 28, "embed_dim": 32, "depth": 2, "num_heads": 2}
+TINY = {"output_dim": 24, "visual": VISUAL, "text": {"vocab_size": 60, "context_length": 12, "width": 32}}
+RECIPES = ["in1k_224_finetune", "in1k_336_finetune", "linear_probe_224", "linear_probe_336"]
+
+
+@pytest.fixture
+def model():
+    model = build_model("eva_clip_tiny", **TINY)
+    model.load_state_dict(sharp_weights(model))
+    return model.eval()
+
+
+@pytest.fixture
+def path(model, tmp_path):
+    torch.save({"module": model.state_dict()}, tmp_path / "clip.pt")
+    return tmp_path / "clip.pt"
+
+
+PIXELS = torch.randn(2, 3, 28, 28, generator=torch.Generator().manual_seed(1))
+
+
+def recipe(name, *changes):
+    return load_config(str(CONFIGS / f"{name}.py"), list(changes))
+
+
+def bare_tokens(model):
+    """Normalised tokens of a plain backbone with the weights of the tower."""
+    backbone = create_backbone("tiny", **VISUAL)
+    backbone.load_state_dict(image_tower_weights(model.state_dict()), strict=False)
+    return backbone.eval()(PIXELS)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_starts_from_the_file(model, path, name):
+    options = [f"model.{key}={value}" for key, value in VISUAL.items()]
+    cfg = recipe(name, *options, "model.mlp_ratio=4.0")
+    classifier, report = build_and_load(lambda: instantiate(cfg.model), path)
+    assert {key for key in classifier.state_dict() if key not in report.used} == {
+        key for key in classifier.state_dict() if key.startswith(("head", "fc_norm"))
+    }
+    tokens = bare_tokens(model)
+    classifier.eval()
+    if name.startswith("linear"):
+        torch.testing.assert_close(classifier.forward_features(PIXELS), tokens[:, 0])
+        assert model.visual.head(tokens[:, 0]).allclose(model.encode_image(PIXELS))
+    else:
+        assert classifier.forward_features(PIXELS).shape == (2, 32)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_builds(name):
+    cfg = recipe(name)
+    with torch.device("meta"):
+        classifier = instantiate(cfg.model)
+    freeze_parameters(classifier, cfg.train.freeze)
+    build_optimizer(cfg, classifier)
+    size = int(name.split("_")[1] if name.startswith("in1k") else name.split("_")[2])
+    assert cfg.model.img_size == cfg.dataloader.test.mapper.transform.size == size
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("in1k_224_finetune", "optimizer.params.decay_rate", 0.9),
+        ("in1k_224_finetune", "train.max_iter", 20 * 2502),
+        ("in1k_224_finetune", "dataloader.train.total_batch_size", 512),
+        ("in1k_224_finetune", "dataloader.test.mapper.transform.crop_pct", 1.0),
+        ("in1k_336_finetune", "optimizer.params.decay_rate", 0.9),
+        ("in1k_336_finetune", "optimizer.lr", 3e-5),
+        ("in1k_336_finetune", "model.pooling", "mean"),
+        ("in1k_336_finetune", "train.max_iter", 20 * 2502),
+        ("linear_probe_224", "model.pooling", "class"),
+        ("linear_probe_224", "optimizer.lr", 1.0),
+        ("linear_probe_336", "optimizer.lr", 0.6),
+    ],
+)
+def test_published_setting(name, key, value):
+    assert OmegaConf.select(recipe(name), key, throw_on_missing=True) == value
+
+
+@pytest.mark.parametrize("source", ["file", "open_clip", "weights"])
+def test_teacher(model, path, source):
+    if source == "open_clip":
+        torch.save(to_open_clip(model.state_dict()), path)
+    teacher = EvaClipTeacher(model.state_dict() if source == "weights" else path, img_size=28, num_heads=2)
+    features = teacher(PIXELS)
+    assert not features.requires_grad
+    torch.testing.assert_close(features, model.visual.forward_patch_features(PIXELS))
+    assert features.shape == (2, 4, 24)
+    torch.testing.assert_close(features, model.visual.head(bare_tokens(model)[:, 1:]))
+    assert teacher.visual.cls_token.dtype == torch.float32
+
+
+def test_teacher_at_another_size(path):
+    assert EvaClipTeacher(path, img_size=56, num_heads=2)(torch.randn(1, 3, 56, 56)).shape == (1, 16, 24)
+
+
+def test_pretraining_predicts_the_teacher(path):
+    target = EvaClipTeacher(path, img_size=28, num_heads=2)
+    student = MaskedImageModel(target=target, target_dim=24, patch_size=14, **VISUAL)
+    mask = torch.tensor([[True, False, True, False]] * 2)
+    loss = student({"image": PIXELS, "mask": mask})["loss_mim"]
+    expected = -torch.nn.functional.cosine_similarity(student.predict(PIXELS, mask), target(PIXELS)[mask]).mean()
+    torch.testing.assert_close(loss, expected)
+    assert not any("target" in name for name in student.state_dict())
+
+
+def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):
+    """As the published training starts: the tower from pre-training, its projection fresh."""
+    bare = create_classifier("eva_tiny_patch14", 5, pooling="class", **VISUAL)
+    torch.save({"model": bare.state_dict()}, tmp_path / "bare.pt")
+    head = model.visual.head.weight.clone()
+    report = load_checkpoint(model, tmp_path / "bare.pt")
+    assert [change.name for change in report.skipped] == ["visual.head.weight", "visual.head.bias"]
+    assert torch.equal(model.visual.blocks[1].attn.qkv.weight, bare.blocks[1].attn.qkv.weight)
+    assert torch.equal(model.visual.head.weight, head)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"a": torch.zeros(1)}, "names such as a are not those of an EVA-CLIP model"),
+        ({}, r"names such as \(none\)"),
+        ("without norm", "norm.bias does not fit"),
+        ("no heads", "heads of 88 channels do not divide a width of 32"),
+    ],
+)
+def test_unusable_teacher(model, weights, message):
+    num_heads = 2
+    if isinstance(weights, str):
+        num_heads = None if weights == "no heads" else 2
+        weights = {
+            k: v for k, v in model.state_dict().items() if "no heads" in weights or not k.startswith("visual.norm.b")
+        }
+    with pytest.raises(InputError, match=message):
+        EvaClipTeacher(weights, num_heads=num_heads)
