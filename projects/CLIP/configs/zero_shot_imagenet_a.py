@@ -1,0 +1,11 @@
+from detectron2_ext.data import dataset_root
+from eva_classification.data import imagenet_classes
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
+
+# The 200 classes of the set are numbered and named among themselves.
+dataloader.test.dataset.update(
+    root=f"{dataset_root()}/imagenet-a",
+    class_map={name: number for number, name in enumerate(imagenet_classes("imagenet_a"))},
+)
+dataloader.test.class_names = "imagenet_a"

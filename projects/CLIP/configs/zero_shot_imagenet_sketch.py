@@ -1,0 +1,5 @@
+from detectron2_ext.data import dataset_root
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
+
+dataloader.test.dataset.root = f"{dataset_root()}/imagenet-sketch"

@@ -1,0 +1,8 @@
+from detectron2_ext.data import dataset_root
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
+
+# Matched frequency.
+dataloader.test.dataset.update(
+    root=f"{dataset_root()}/imagenetv2-matched-frequency-format-val", class_map="imagenet_v2"
+)
