@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""Make the file that EVA-CLIP's training starts from: an EVA image tower and the text tower of a CLIP.
+
+    python tools/join_clip_towers.py eva_psz14.pt ViT-L-14.pt eva_clip_start.pt
+
+The projections of both towers and the scale of the logits are left out, training starts them at random. Give OUTPUT
+as train.init_checkpoint to projects/CLIP/configs/eva_clip_g14.py.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from detectron2_ext.atomic import atomic_write
+from detectron2_ext.checkpoint import read_weights
+from detectron2_ext.commands import check_output_file, command_parser, run_command
+from eva_clip.starting_weights import join_towers
+
+
+def join_files(image: Path, text: Path, output: Path) -> None:
+    """Write `output`, whole or not at all."""
+    for source in (image, text):
+        check_output_file(output, source)
+    weights = join_towers(read_weights(image), read_weights(text))
+    with atomic_write(output) as file:
+        # Cloned, because entries that are parts of one tensor would be stored with all of it.
+        torch.save({"model": {name: value.clone() for name, value in weights.items()}}, file)
+    print(f"{output}: {len(weights)} tensors of {image} and {text}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; exit status 2 for unusable weights."""
+    parser = command_parser(__doc__)
+    parser.add_argument("image", type=Path, help="EVA ViT, such as eva_psz14.pt")
+    parser.add_argument("text", type=Path, help="CLIP with the text tower, such as OpenAI's ViT-L-14.pt")
+    parser.add_argument("output", type=Path, help="file to write")
+    args = parser.parse_args(argv)
+    return run_command(lambda: join_files(args.image, args.text, args.output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
