@@ -1,0 +1,125 @@
+"""The command that classifies videos, on good and broken files, with a published recipe made tiny."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import av
+import numpy as np
+import pytest
+import torch
+from detectron2.config import instantiate
+from PIL import Image
+
+from detectron2_ext.engine import load_config
+from eva_video import kinetics_names
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "projects/Video/configs/kinetics400.py"
+OTHER = ROOT / "projects/Classification/configs/in1k_336.py"
+TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28", "model.num_frames=4"]
+
+
+@pytest.fixture(scope="module")
+def classify() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("classify_video_command", ROOT / "tools/classify_video.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    model = instantiate(load_config(str(RECIPE), TINY).model)
+    torch.nn.init.normal_(model.head.weight)  # heads begin so close to zero that all classes are equally likely
+    path = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    torch.save({"model": model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with clips/ of all kinds."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    with av.open(str(clips / "good.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(12):
+            image = np.full((48, 64, 3), 20 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    shutil.copy(clips / "good.mp4", clips / "also $good$.mp4")
+    (clips / "empty.mp4").touch()
+    (clips / "noise.avi").write_bytes(bytes(range(256)) * 40)
+    Image.new("RGB", (9, 9)).save(clips / "picture.png")
+    (clips / "notes.txt").write_text("no video")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(weights: Path, *extra: str) -> list[str]:
+    return ["--config-file", str(RECIPE), "--weights", str(weights), "--device", "cpu", *extra, *TINY]
+
+
+@pytest.mark.usefixtures("folder")
+def test_good_files_are_done_and_broken_ones_named(classify, weights, capsys):
+    assert classify.main(command(weights, "--output", "out", "--input", "clips", "missing.mp4")) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == (
+        "videos: 2, failed: 4, other files skipped: 1; classes and filmstrips in out"
+    )
+    for name in ("empty.mp4", "noise.avi", "picture.png", "missing.mp4"):
+        assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
+    records = [json.loads(line) for line in Path("out/classes.jsonl").read_text().splitlines()]
+    assert [record["video"] for record in records] == ["clips/also $good$.mp4", "clips/good.mp4"]
+    for record in records:
+        assert len(record["classes"]) == 5
+        names = kinetics_names("k400")
+        assert all(guess["name"] == names[guess["class"]] for guess in record["classes"])
+        with Image.open(record["filmstrip"]) as picture:
+            assert picture.format == "PNG"
+            assert picture.width > picture.height / 2
+            assert np.ptp(np.asarray(picture.convert("L"))) > 200
+
+
+@pytest.mark.usefixtures("folder")
+def test_classes_are_those_of_the_evaluation(classify, weights):
+    """The recipe's own mapper and model, averaged over its twelve views."""
+    assert classify.main(command(weights, "--output", "o", "--input", "clips/good.mp4")) == 0
+    record = json.loads(Path("o/classes.jsonl").read_text())
+    cfg = load_config(str(RECIPE), TINY)
+    model = instantiate(cfg.model).eval()
+    model.load_state_dict(torch.load(weights)["model"])
+    views = instantiate(cfg.dataloader.test.mapper)({"file_name": "clips/good.mp4", "label": 0})["video"]
+    assert views.shape == (12, 3, 4, 28, 28)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(views)).softmax(1).mean(0).topk(5)
+    assert [guess["class"] for guess in record["classes"]] == expected.indices.tolist()
+    np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "clips/notes.txt"], "no video in clips/notes.txt: name files or folders that have some."),
+        (["--input", "clips", "--class-names", "names.txt"], "names.txt: no class names could be read"),
+        (["--input", "clips", "--output", "clips/notes.txt"], "clips/notes.txt cannot be written"),
+        (["--input", "clips", "model.num_classes=7"], "names 400 classes, the model has 7"),
+        (
+            ["--input", "clips", "--config-file", str(OTHER)],
+            "the config",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_mistakes_are_one_sentence(classify, weights, capsys, arguments, message):
+    options = [option for option in TINY if "in1k" not in " ".join(arguments) or "num_frames" not in option]
+    base = ["--config-file", str(RECIPE), "--weights", str(weights), "--device", "cpu"]
+    assert classify.main([*base, *arguments, *options]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
