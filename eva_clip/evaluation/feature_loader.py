@@ -11,6 +11,7 @@ from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 
 from .captions import CaptionedImages
+from .class_sources import folder_names
 from .prompts import Prompts
 from .text_batches import TextBatches
 
@@ -62,7 +63,7 @@ def zero_shot_loader(
     Args:
         dataset: records of images with class numbers, `ImageRecords`.
         mapper: `ImageMapper`.
-        class_names: in the order of the class numbers, see `read_class_names`.
+        class_names: in the order of the class numbers, see `read_class_names`; or "folders": those of the data set.
         templates: sentences with {} in the place of the class, see `read_templates`.
         tokenizer: from sentences to token ids [B, L].
         batch_size: images per batch of a process.
@@ -72,7 +73,7 @@ def zero_shot_loader(
     Raises:
         InputError: names or templates that cannot be used, or images of classes beyond the names.
     """
-    prompts = Prompts(class_names, templates)
+    prompts = Prompts(folder_names(dataset) if class_names == "folders" else class_names, templates)
     highest = max(getattr(dataset, "class_numbers", {}).values(), default=-1)
     if highest >= len(prompts.class_names):
         raise InputError(

@@ -22,7 +22,8 @@ _PAPER, _INK, _FRAME, _BAR, _BEST = "white", (30, 30, 30), (236, 236, 236), (224
 class ContactSheets:
     """PNG pages of 20 pictures, each written as soon as it is full; a context manager, which writes the last one.
 
-    Pages of an earlier run are removed. A label in letters that no font of the machine has is drawn as "label" and its number.
+    Pages of an earlier run are removed. A label in letters that no font of the machine has is drawn as "label" and its
+    number.
 
     Args:
         folder: where contact_sheet.png goes, or contact_sheet_001.png and so on for several pages.

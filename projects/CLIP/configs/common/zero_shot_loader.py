@@ -20,7 +20,8 @@ test = L(zero_shot_loader)(
         # "skip" counts an image that cannot be read as wrong.
         on_error="stop",
     ),
-    # In the order of the class numbers: "imagenet", "imagenet_a", "imagenet_r", a text file with one a line, or a list.
+    # In the order of the class numbers: "imagenet", "imagenet_a", "imagenet_r", "folders" for their names, a text file
+    # with one a line, or a list.
     class_names="imagenet",
     # "imagenet_80", "imagenet_7", a .txt file with one a line, a sentence with {} in the place of the class, or a list.
     templates="imagenet_80",
