@@ -36,9 +36,9 @@ def read_class_numbers(classes: Mapping[str, int] | str | None) -> dict[str, int
         return {str(name): int(number) for name, number in classes.items()}
     if not classes.endswith(".csv"):
         return {name: number for number, name in enumerate(kinetics_names(classes))}
+    text = _read_text(classes)
     try:
-        rows = list(csv.DictReader(_read_text(classes).splitlines()))
-        return {row["name"].strip(): int(row["id"]) for row in rows}
+        return {row["name"].strip(): int(row["id"]) for row in csv.DictReader(text.splitlines())}
     except (KeyError, ValueError, AttributeError, csv.Error) as error:
         raise InputError(f"{classes}: no list of classes; give a CSV file with the columns id and name.") from error
 

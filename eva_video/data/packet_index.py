@@ -58,10 +58,9 @@ class PacketIndex:
         for packet in sorted(packets):
             usable = keys[(keys <= packet) & (self.times[keys] <= self.times[packet])]
             start = int(usable[-1]) if len(usable) else 0
-            if runs and start <= runs[-1][1]:
-                runs[-1] = (runs[-1][0], packet)
-            else:
-                runs.append((start, packet))
+            while runs and start <= runs[-1][1]:
+                start = min(start, runs.pop()[0])
+            runs.append((start, packet))
         return runs
 
 

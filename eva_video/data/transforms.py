@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -60,11 +59,10 @@ class TrainingTransform:
         self.shorter_side = _before_crop(size) if shorter_side is None else shorter_side
         self.scales = tuple(scales)
         self.mean, self.std = tuple(mean), tuple(std)
-        jitter: Any = v2.ColorJitter(*colour_jitter)
-        if colour_jitter_per_frame:
-            jitter = v2.Lambda(_PerFrame(jitter), list)
-        # On PIL images, in whose rounding the published weights were trained.
-        self._colours = v2.Compose([v2.RandomApply([jitter], colour_jitter_share), v2.RandomGrayscale(grey_share)])
+        self._jitter = v2.ColorJitter(*colour_jitter)
+        self._grey = v2.RandomGrayscale(grey_share)
+        self.colour_jitter_share = colour_jitter_share
+        self.colour_jitter_per_frame = colour_jitter_per_frame
         self.mirror_share = mirror_share
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
@@ -81,8 +79,16 @@ class TrainingTransform:
             frames = frames[:, :, ::-1]
         side = (self.size, self.size)
         resized = [cv2.resize(np.ascontiguousarray(frame), side, interpolation=cv2.INTER_LINEAR) for frame in frames]
-        images = self._colours([Image.fromarray(frame) for frame in resized])
+        # On PIL images, in whose rounding the published weights were trained.
+        images = self._grey(self._jittered([Image.fromarray(frame) for frame in resized]))
         return normalise(np.stack([np.asarray(image) for image in images]), self.mean, self.std)
+
+    def _jittered(self, images: list[Image.Image]) -> list[Image.Image]:
+        if random.random() >= self.colour_jitter_share:
+            return images
+        if self.colour_jitter_per_frame:
+            return [self._jitter(image) for image in images]
+        return self._jitter(images)
 
 
 class EvaluationTransform:
@@ -123,14 +129,6 @@ class EvaluationTransform:
         pixels = np.stack([normalise(part, self.mean, self.std) for part in parts])
         views = [(clip, crop) for crop in range(self.num_crops) for clip in range(num_clips)]
         return pixels, np.array(views)
-
-
-class _PerFrame:
-    def __init__(self, transform: Any) -> None:
-        self.transform = transform
-
-    def __call__(self, images: list[Image.Image]) -> list[Image.Image]:
-        return [self.transform(image) for image in images]
 
 
 def _before_crop(size: int) -> int:

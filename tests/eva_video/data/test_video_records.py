@@ -1,0 +1,127 @@
+"""Lists of videos in their published forms, and folders of frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from coded_clips import coded_image, read_codes
+from PIL import Image
+
+from eva_backbone.errors import InputError
+from eva_video.data import VideoRecords
+from eva_video.data.frame_folder import check_pattern, read_folder
+
+KINETICS = "label,youtube_id,time_start,time_end,split\nabseiling,-abcdefghi_,1,11,train\nzumba,xyz,120.0,130.0,train\n"
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "expected"),
+    [
+        ("list.txt", "a/b.mp4 3\n\nwith blank.mp4\t0\n", {}, [("a/b.mp4", 3, None), ("with blank.mp4", 0, None)]),
+        ("list.txt", "some folder 120 7\n", {"has_frame_counts": True}, [("some folder", 7, 120)]),
+        ("list.csv", 'path,label\n"a, b.mp4",2\n', {}, [("a, b.mp4", 2, None)]),
+        ("list.csv", "\ufeffnum_frames,label,path\n16,4,x\n", {}, [("x", 4, 16)]),
+        ("list.csv", "path,label\nx.mp4,zumba\n", {"classes": "k400"}, [("x.mp4", 399, None)]),
+        ("list.csv", "path,label\nx.mp4,cat\n", {"classes": {"cat": 5}}, [("x.mp4", 5, None)]),
+        (
+            "train.csv",
+            KINETICS,
+            {"classes": "k400"},
+            [("abseiling/-abcdefghi__000001_000011.mp4", 0, None), ("zumba/xyz_000120_000130.mp4", 399, None)],
+        ),
+    ],
+)
+def test_published_lists(tmp_path, name, text, options, expected):
+    records = VideoRecords(write(tmp_path / name, text), "root", **options)
+    found = [(r["file_name"], r["label"], r.get("num_frames")) for r in (records[i] for i in range(len(records)))]
+    assert found == [(f"root/{path}", label, frames) for path, label, frames in expected]
+
+
+def test_names_of_classes_from_a_table(tmp_path):
+    classes = write(tmp_path / "labels.csv", "id,name\n0,riding a bike\n1,air drumming\n")
+    records = VideoRecords(write(tmp_path / "list.csv", "path,label\nx.mp4,air drumming\n"), classes=classes)
+    assert records[0] == {"file_name": "x.mp4", "label": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "sentence"),
+    [
+        (
+            "list.txt",
+            "a.mp4 1\nb.mp4\n",
+            {},
+            "line 2 is not a path and a label; correct the line, or leave bad records",
+        ),
+        ("list.txt", "a.mp4 zumba\n", {}, "line 1 has the label 'zumba'; give a class number"),
+        ("list.txt", "a.mp4 -1\n", {}, "has the label '-1'"),
+        ("list.txt", "a many 1\n", {"has_frame_counts": True}, "line 1 has 'many' frames"),
+        ("list.csv", "a.mp4,1\n", {}, "has no header with the columns path and label"),
+        ("list.csv", "path,label\nonly\n", {}, "line 2 is not a path and a label"),
+        ("list.txt", "\n", {}, "lists no video"),
+        ("list.txt", "a.mp4 9\n", {"num_classes": 4}, "has 10 classes, the model only 4; set the model's num_classes"),
+        ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is no set of Kinetics' classes"),
+        ("list.txt", "a.mp4 1\n", {"classes": "gone.csv"}, "the list gone.csv cannot be read"),
+    ],
+)
+def test_bad_lists_are_one_sentence(tmp_path, name, text, options, sentence):
+    with pytest.raises(InputError, match=sentence) as error:
+        VideoRecords(write(tmp_path / name, text), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_lines_can_be_left_out(tmp_path, caplog):
+    records = VideoRecords(write(tmp_path / "list.txt", "a.mp4 1\nb.mp4\nc.mp4 x\n"), on_error="skip")
+    assert len(records) == 1
+    assert "line 2" in caplog.text
+    assert "2 bad record(s) skipped" in caplog.text
+
+
+def test_a_missing_list(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.txt cannot be read .*; check its path"):
+        VideoRecords(str(tmp_path / "gone.txt"))
+
+
+@pytest.fixture
+def frame_folder(tmp_path: Path) -> str:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(12):
+        Image.fromarray(coded_image(number)).save(folder / f"img_{number + 1:05d}.png")
+    (folder / "img_00099.png").write_bytes(b"behind a gap")
+    return str(folder)
+
+
+@pytest.mark.parametrize(("num_frames", "total"), [(None, 12), (5, 5)])
+def test_frames_of_a_folder(frame_folder, num_frames, total):
+    clip = read_folder(frame_folder, "img_{:05d}.png", lambda n: np.array([n - 1, 0, 3, 3]), num_frames=num_frames)
+    assert clip.num_frames == total
+    assert read_codes(clip.frames) == [total - 1, 0, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "num_frames", "sentence"),
+    [
+        ("frame{}.png", None, r"has no frame frame1\.png; check the folder"),
+        ("img_{:05d}.png", 20, r"img_00020\.png: no such image file"),
+        ("img_{:05d}.png", 99, r"img_00099\.png: not a readable image"),
+    ],
+)
+def test_frames_that_are_missing(frame_folder, pattern, num_frames, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read_folder(frame_folder, pattern, lambda n: np.array([n - 1]), num_frames=num_frames)
+
+
+def test_folders_and_patterns_that_are_none(tmp_path, frame_folder):
+    with pytest.raises(InputError, match="no such folder of frames"):
+        read_folder(str(tmp_path / "gone"), "{}.png", np.arange)
+    Image.fromarray(coded_image(0)[:20]).save(Path(frame_folder, "img_00002.png"))
+    with pytest.raises(InputError, match=r"img_00002\.png: is of another size"):
+        read_folder(frame_folder, "img_{:05d}.png", np.arange)
+    for pattern in ("img.png", "{name}.png", "{", "{}{}"):
+        with pytest.raises(InputError, match="has no place for a number"):
+            check_pattern(pattern)
