@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,12 @@ import torch
 
 Check = Callable[["GoldenCase"], None]
 FAMILIES: dict[str, Check] = {}
+
+
+@cache
+def read_specs(path: Path) -> dict[str, dict[str, Any]]:
+    """Specs by case name, of a folder whose cases share one file."""
+    return json.loads(path.read_text())["cases"]
 
 
 def family(*names: str) -> Callable[[Check], Check]:
@@ -32,7 +38,8 @@ def family(*names: str) -> Callable[[Check], Check]:
 class GoldenCase:
     """One .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values.
 
-    A .json.gz file is all spec: it holds expected values that are no arrays.
+    The spec stands in the file, or under the file's name in a spec.json beside it, which also says how its cases are
+    drawn. A .json.gz file is all spec: it holds expected values that are no arrays.
     """
 
     path: Path
@@ -52,7 +59,9 @@ class GoldenCase:
     def spec(self) -> dict[str, Any]:
         if self.path.suffix == ".gz":
             return json.loads(gzip.decompress(self.path.read_bytes()))
-        return json.loads(str(self.arrays["spec"]))
+        if "spec" in self.arrays:
+            return json.loads(str(self.arrays["spec"]))
+        return read_specs(self.path.with_name("spec.json"))[self.stem]
 
     @property
     def name(self) -> str:
