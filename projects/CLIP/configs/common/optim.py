@@ -1,0 +1,24 @@
+from detectron2.config import LazyCall as L
+from timm.optim import Lamb
+
+from eva_clip.tower_groups import tower_groups
+
+optimizer = L(Lamb)(
+    # The training loop sets params.model before it builds the optimizer. Vectors, biases, class token, position table
+    # and the scale of the logits have no weight decay.
+    params=L(tower_groups)(
+        visual_lr=4e-4,
+        text_lr=4e-5,
+        scale_lr=5e-4,
+        # Learning rate of layer i of a tower: its lr * decay_rate ** (depth + 1 - i).
+        visual_decay_rate=0.85,
+        text_decay_rate=0.75,
+        weight_decay="${..weight_decay}",
+    ),
+    lr=5e-4,
+    betas=(0.9, 0.98),
+    eps=1e-6,
+    weight_decay=0.05,
+    # train.clip_grad_norm limits the gradients.
+    max_grad_norm=None,
+)

@@ -1,0 +1,71 @@
+"""Demo: a tiny EVA-CLIP learns digits from captions, and is measured by a classifier made of captions."""
+
+from detectron2.config import LazyCall as L
+from torch.optim import AdamW
+from torchvision import transforms as T
+
+from detectron2_ext.engine.optimization import WarmupCosine
+from eva_classification.data import ImageMapper, evaluation_transform
+from eva_classification.data.mnist_digits import MEAN, STD, heldout_digits
+from eva_clip import build_model, get_tokenizer
+from eva_clip.data.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
+from eva_clip.evaluation.feature_loader import zero_shot_loader
+from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
+
+from ..common.optim import optimizer
+from ..common.pair_loader import dataloader
+from ..common.train import train
+
+# Images of 32 pixels in 16 patches, captions of up to 14 tokens beside their start and end.
+model = L(build_model)(
+    name="eva_clip_tiny",
+    output_dim=64,
+    visual={"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2, "mlp_ratio": 4.0},
+    text={"context_length": 16, "width": 64, "num_heads": 2, "num_layers": 2},
+    max_logit_scale=100.0,
+)
+
+tokenizer = L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}")
+# folder: where images and captions are written; null: in the data root.
+dataloader.train.dataset = L(captioned_digits)(folder=None)
+dataloader.train.mapper.update(
+    tokenizer=tokenizer,
+    # A digit moved by a pixel; mirrored digits would be others.
+    transform=L(T.Compose)(
+        transforms=[
+            L(T.RandomCrop)(size="${model.visual.img_size}", padding=1),
+            L(T.Grayscale)(num_output_channels=3),
+            L(T.ToTensor)(),
+            L(T.Normalize)(mean=[MEAN] * 3, std=[STD] * 3),
+        ]
+    ),
+    on_error="stop",
+)
+dataloader.train.update(total_batch_size=64, num_workers=1, prefetch_factor=128)
+dataloader.test = L(zero_shot_loader)(
+    dataset=L(heldout_digits)(folder=None),
+    mapper=L(ImageMapper)(
+        transform=L(evaluation_transform)(
+            size="${model.visual.img_size}", crop_pct=1.0, mean=[MEAN] * 3, std=[STD] * 3
+        ),
+        is_train=False,
+    ),
+    class_names=list(WORDS),
+    templates=list(TRAINING_PHRASINGS),
+    tokenizer=tokenizer,
+    batch_size=100,
+)
+dataloader.evaluator = L(ZeroShotEvaluator)()
+
+train.device = "cpu"
+train.amp.enabled = False
+train.seed = 1
+train.clip_grad_norm = 3.0
+train.max_iter = 1000
+train.eval_period = 0
+optimizer._target_ = AdamW
+optimizer.pop("max_grad_norm")
+optimizer.update(lr=2e-3, betas=(0.9, 0.98), eps=1e-8, fused=True)
+optimizer.params.update(visual_lr="${..lr}", text_lr="${..lr}", scale_lr="${..lr}")
+optimizer.params.update(visual_decay_rate=1.0, text_decay_rate=1.0)
+lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=30, end=0.01)
