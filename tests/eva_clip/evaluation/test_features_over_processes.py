@@ -12,7 +12,7 @@ from eva_clip.evaluation.feature_loader import FeatureLoader
 
 
 def measure(folder: Path) -> list[dict]:
-    return [measure_retrieval(data(folder, "coco")), measure_zero_shot(folder)]
+    return [measure_retrieval(data(folder, "karpathy")), measure_zero_shot(folder)]
 
 
 def process(rank: int, folder: Path) -> None:
@@ -32,7 +32,7 @@ def process(rank: int, folder: Path) -> None:
 
 
 def test_two_processes(tmp_path):
-    write_captions(tmp_path, "coco")
+    write_captions(tmp_path, "karpathy")
     write_classes(tmp_path)
     mp.set_forkserver_preload(["made_features"])
     mp.start_processes(process, args=(tmp_path,), nprocs=2, start_method="forkserver")
