@@ -1,0 +1,67 @@
+"""Pixel accuracy and intersection over union, by Detectron2's evaluator."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from detectron2.evaluation import SemSegEvaluator
+from torch import Tensor
+
+from eva_backbone.errors import InputError
+
+from ..data.label_file import read_labels
+from ..data.labelled_images import LabelledImages
+
+
+class SegmentationEvaluator(SemSegEvaluator):
+    """Detectron2's `SemSegEvaluator` and, under the names of the published tables, "aAcc" and "mAcc".
+
+    "aAcc" is the share of labelled pixels that are right, "mAcc" and "mIoU" are means over the classes that have
+    labelled pixels; all in percent. Counts of all processes are added up.
+
+    Args:
+        dataset: the test images with their labels.
+        output_dir: where predictions are written; None: nowhere.
+    """
+
+    metric_names = ("sem_seg/mIoU", "sem_seg/aAcc", "sem_seg/mAcc")
+
+    def __init__(self, dataset: LabelledImages, output_dir: str | None = None) -> None:
+        super().__init__(dataset.name, output_dir=output_dir)
+        # The boundaries of a map of class numbers are those of its numbers, not of its classes.
+        self._compute_boundary_iou = False
+
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Tensor]]) -> None:
+        """Count the pixels of images whose probabilities [K, H, W] are in "sem_seg" of `outputs`.
+
+        Raises:
+            InputError: labels that cannot be read, have unknown values, or another size than their image; a model of
+                another number of classes.
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            if len(output["sem_seg"]) != self._num_classes:
+                raise InputError(
+                    f"the model has {len(output['sem_seg'])} classes, the data {self._num_classes}; "
+                    f"give model.decode_head.num_classes={self._num_classes} and weights of such a model."
+                )
+            size = tuple(output["sem_seg"].shape[1:])
+            self.sem_seg_loading_fn = partial(_load, self._num_classes, size)
+            super().process([image], [output])
+
+    def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
+        """Run lengths of each class, in COCO's format; none where nothing is written."""
+        return super().encode_json_sem_seg(sem_seg, input_file_name) if self._output_dir else []
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """{"sem_seg": {"mIoU", "aAcc", "mAcc", "fwIoU", "IoU-<class>", ...}}; {} on every process but the first."""
+        results = super().evaluate()
+        if results is None:
+            return {}
+        found = results["sem_seg"]
+        leading = {"mIoU": found["mIoU"], "aAcc": found["pACC"], "mAcc": found["mACC"]}
+        return {"sem_seg": leading | {name: float(value) for name, value in found.items() if name not in leading}}
+
+
+def _load(num_classes: int, size: tuple[int, int] | None, file_name: str, dtype: type = int) -> np.ndarray:
+    return read_labels(file_name, num_classes, size).astype(dtype)
