@@ -1,0 +1,36 @@
+"""Attention of the queries, to parts of the image or to each other."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DecoderAttention(nn.Module):
+    """Multi-head attention whose mask is one for all heads and is never copied for them.
+
+    Args:
+        dim: token width, C.
+        num_heads: heads of C / num_heads.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+        for layer in (self.in_proj, self.out_proj):
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Query [B, Q, C], key and value [B, N, C] to [B, Q, C].
+
+        allowed: which keys a query may attend to, bool [B, Q, N], at least one for each; None allows all.
+        """
+        weights, biases = self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3)
+        projected = [
+            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, heads, N, C // heads]
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        ]
+        mask = None if allowed is None else allowed[:, None]
+        out = F.scaled_dot_product_attention(*projected, attn_mask=mask)
+        return self.out_proj(out.transpose(1, 2).flatten(2))

@@ -1,0 +1,97 @@
+"""The segmentation model: a backbone of four maps and the Mask2Former head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eva_backbone.errors import InputError
+
+from .head import Mask2FormerHead
+from .losses import SetLoss
+from .published_names import from_published
+from .targets import check_labels, masks_of_labels
+
+STRIDE = 32  # of the coarsest map
+
+
+class Mask2Former(nn.Module):
+    """Scores of classes for every pixel, or in training the losses of all layers.
+
+    Args:
+        backbone: pixels [B, 3, H, W], whose sides are multiples of 32, to maps "res2" to "res5" at strides 4 to 32.
+        decode_head: makes class and mask predictions of them.
+        criterion: losses of the predictions.
+    """
+
+    def __init__(self, backbone: nn.Module, decode_head: Mask2FormerHead, criterion: SetLoss | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decode_head = decode_head
+        self.criterion = criterion or SetLoss()
+
+    @property
+    def num_classes(self) -> int:
+        return self.decode_head.num_classes
+
+    def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
+        """Scores [B, K, H, W] in float32, or in training the losses.
+
+        Scores are the sum over queries of class probability times mask probability: 0 and more, and not normalised.
+
+        Args:
+            batch: normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class numbers
+                [B, H, W], 255 where there is none}, for the losses in training and scores in evaluation, where no label
+                is needed. Tensors may be on any device.
+
+        Raises:
+            InputError: labels of another size than the pixels or, as far as they are on the CPU, of another number of
+                classes.
+        """
+        pixels = batch if isinstance(batch, Tensor) else batch["image"]
+        device = self.decode_head.cls_embed.weight.device
+        if self.training and not isinstance(batch, Tensor):
+            return self._losses(pixels.to(device, non_blocking=True), batch["label"], device)
+        return self._scores(pixels.to(device, non_blocking=True))
+
+    def _losses(self, pixels: Tensor, labels: Tensor, device: torch.device) -> dict[str, Tensor]:
+        if labels.shape != (len(pixels), *pixels.shape[2:]):
+            raise InputError(
+                f"the label maps have shape {list(labels.shape)}, the images {list(pixels.shape)}: give label maps "
+                "[images, height, width] as large as the images."
+            )
+        if labels.device.type == "cpu":
+            check_labels(labels, self.num_classes)
+        labels = F.pad(labels.to(device, non_blocking=True), _padding(labels.shape[1:]), value=255)
+        recompute = getattr(self.backbone, "checkpoint_blocks", False)
+        predictions = self.decode_head(self.backbone(_pad(pixels)), recompute=recompute)
+        return self.criterion(predictions, [masks_of_labels(image) for image in labels])
+
+    def _scores(self, pixels: Tensor) -> Tensor:
+        padded = _pad(pixels)
+        class_logits, mask_logits = self.decode_head.predict(self.backbone(padded))
+        scores = semantic_scores(class_logits, mask_logits)
+        scores = F.interpolate(scores, size=padded.shape[2:], mode="bilinear", align_corners=False)
+        return scores[..., : pixels.shape[2], : pixels.shape[3]]
+
+    def rename_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`weights` of a published file under the names of this model; called when a file is loaded."""
+        return from_published(weights)
+
+
+def semantic_scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
+    """[B, Q, K + 1] and [B, Q, H, W] to [B, K, H, W] in float32: classes of the queries, weighted by their masks."""
+    classes = class_logits.float().softmax(-1)[..., :-1]
+    return torch.einsum("bqk,bqhw->bkhw", classes, mask_logits.float().sigmoid())
+
+
+def _padding(size: torch.Size) -> tuple[int, int, int, int]:
+    return (0, -size[1] % STRIDE, 0, -size[0] % STRIDE)
+
+
+def _pad(pixels: Tensor) -> Tensor:
+    """Zeros at the right and the bottom, up to sides that the coarsest map divides."""
+    padding = _padding(pixels.shape[2:])
+    return F.pad(pixels, padding) if any(padding) else pixels
