@@ -8,7 +8,12 @@ from torch import nn
 
 from .attention_kernels import Bias, KernelName, choose_kernel
 from .relative_position import RelPosResize, decomposed_bias
-from .relative_position_bias import DecoupledRelativePositionBias, joint_bias, joint_table_rows
+from .relative_position_bias import (
+    DecoupledRelativePositionBias,
+    joint_bias,
+    joint_table_rows,
+    resize_joint_table,
+)
 
 QKVBias = Literal["qv", "full", "none"]
 RelPos = Literal["decomposed", "joint", "decoupled"]
@@ -24,7 +29,7 @@ class Attention(nn.Module):
         rel_pos: relative position owned by this block, or None. "decomposed" goes through the query and takes no class
             token; "joint" and "decoupled" are logit tables in BEiT's layout and take exactly one.
         grid: (H, W) the relative position tables are made for.
-        rel_pos_resize: how decomposed tables of another size are resized.
+        rel_pos_resize: how decomposed and joint tables are resized for another grid.
         kernel: attention kernel, see `attention_kernels`.
     """
 
@@ -44,6 +49,7 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
         self.scale = self.head_dim**-0.5
+        self.grid = grid
         self.rel_pos_resize = rel_pos_resize
         self.kernel = kernel
         inner = self.num_heads * self.head_dim
@@ -67,7 +73,8 @@ class Attention(nn.Module):
         if self.rel_pos == "decomposed":
             return decomposed_bias(query, self.rel_pos_h, self.rel_pos_w, grid, self.rel_pos_resize)
         if self.rel_pos == "joint":
-            return joint_bias(self.relative_position_bias_table, grid)
+            table = resize_joint_table(self.relative_position_bias_table, self.grid, grid, self.rel_pos_resize)
+            return joint_bias(table, grid)
         if self.rel_pos == "decoupled":
             return self.rel_pos_bias(grid)
         return None

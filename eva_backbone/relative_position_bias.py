@@ -10,6 +10,8 @@ from functools import lru_cache
 import torch
 from torch import nn
 
+from .relative_position import RelPosResize, resize_rel_pos
+
 NUM_CLASS_OFFSETS = 3  # class -> patch, patch -> class, class -> class
 
 
@@ -67,6 +69,24 @@ def joint_bias(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
             f"which needs {joint_table_rows(grid)}: resize the table or feed the size it was made for"
         )
     return _look_up(table, joint_index(grid))
+
+
+def resize_joint_table(
+    table: torch.Tensor, source: tuple[int, int], grid: tuple[int, int], method: RelPosResize
+) -> torch.Tensor:
+    """A joint table [rows, heads] made for the grid `source`, for another one: each axis is resized on its own.
+
+    The three rows of the class token stay as they are. Differentiable.
+    """
+    if source == grid:
+        return table
+    offsets, of_class = table[:-NUM_CLASS_OFFSETS], table[-NUM_CLASS_OFFSETS:]
+    for axis, num_tokens in enumerate(grid):
+        lengths = [2 * side - 1 for side in (*grid[:axis], *source[axis:])]
+        maps = offsets.unflatten(0, lengths).movedim(axis, 0)
+        resized = resize_rel_pos(maps.flatten(1), num_tokens, method)
+        offsets = resized.unflatten(1, maps.shape[1:]).movedim(0, axis).flatten(0, 1)
+    return torch.cat([offsets, of_class])
 
 
 class JointRelativePositionBias(nn.Module):

@@ -27,8 +27,8 @@ class VisionTransformer(nn.Module):
     """A plain ViT over images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
 
     Args:
-        img_size: image side in pixels that relative position tables are made for; other sizes are resized at run time
-            where the tables allow it ("decomposed").
+        img_size: image side in pixels, or (height, width), that relative position tables are made for; other sizes are
+            resized at run time where the tables allow it ("decomposed", and "joint" of the blocks).
         patch_size: patch side in pixels.
         in_chans: input channels.
         embed_dim: token width, C.
@@ -39,13 +39,14 @@ class VisionTransformer(nn.Module):
         qkv_bias: see `Attention`.
         class_token: put a learned token in front of the patches.
         abs_pos: learn an absolute position table `pos_embed`.
-        pos_img_size: image side in pixels the position table is stored for; `img_size` unless given.
+        pos_img_size: image side in pixels, or (height, width), the position table is stored for; `img_size` unless
+            given.
         pos_prefix_tokens: entries of the table in front of the patches; 1 with a class token unless given. The detector
             has such an entry without the token: it is stored and not used.
         num_frames, tubelet_size: length of a clip and frames per patch; None takes images.
         rel_pos: relative position of every block, see `Attention`.
         shared_rel_pos: layout of one table `rel_pos_bias` for all blocks, beside `rel_pos`.
-        rel_pos_resize: how decomposed tables of another size are resized.
+        rel_pos_resize: how decomposed and joint tables of the blocks are resized for another size.
         window_size, window_blocks: window side in tokens, and the blocks that use it.
         residual_blocks: blocks that end in a residual bottleneck.
         layer_scale: initial per-channel factor of every branch; None leaves them out.
@@ -59,7 +60,7 @@ class VisionTransformer(nn.Module):
     def __init__(
         self,
         *,
-        img_size: int = 224,
+        img_size: int | tuple[int, int] = 224,
         patch_size: int = 14,
         in_chans: int = 3,
         embed_dim: int = 1408,
@@ -70,7 +71,7 @@ class VisionTransformer(nn.Module):
         qkv_bias: QKVBias = "qv",
         class_token: bool = True,
         abs_pos: bool = True,
-        pos_img_size: int | None = None,
+        pos_img_size: int | tuple[int, int] | None = None,
         pos_prefix_tokens: int | None = None,
         num_frames: int | None = None,
         tubelet_size: int | None = None,
@@ -94,11 +95,9 @@ class VisionTransformer(nn.Module):
             raise ValueError("joint and decoupled relative positions are laid out for a class token: add one")
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
-        side = img_size // patch_size
-        grid = (side, side)
-        pos_side = (pos_img_size or img_size) // patch_size
+        grid = _patch_grid(img_size, patch_size)
         frames = () if tubelet_size is None else (num_frames // tubelet_size,)
-        self.pos_grid = (*frames, pos_side, pos_side)
+        self.pos_grid = (*frames, *_patch_grid(pos_img_size or img_size, patch_size))
         self.pos_prefix_tokens = int(class_token) if pos_prefix_tokens is None else pos_prefix_tokens
 
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
@@ -177,3 +176,8 @@ class VisionTransformer(nn.Module):
         # Not self(...): a task may give its own meaning to forward, in terms of this map.
         tokens = VisionTransformer.forward(self, pixels)[:, self.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
+
+
+def _patch_grid(img_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    return height // patch_size, width // patch_size
