@@ -17,8 +17,8 @@ def finite_features(outputs: Mapping[str, Tensor], name: str) -> Tensor:
     features = outputs[name].detach().float()
     if not features.isfinite().all():
         raise InputError(
-            f"the model gives {name} that are no finite numbers; evaluate with train.amp.enabled=False or "
-            "train.amp.dtype=bfloat16, or check the weights."
+            f"the model gives {name} that are no finite numbers; give weights of a run that has not diverged, or "
+            "parameters of float32."
         )
     return features
 
