@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,6 +13,7 @@ from coded_clips import HEIGHT, WIDTH, coded_image, read_codes, remux, write_cod
 from detectron2_ext.prediction.video import VideoReader
 from eva_backbone.errors import InputError
 from eva_video.data import decoding, packet_reader, read_clip, video_container
+from eva_video.data.packet_index import index_packets
 
 NUM_FRAMES = 300
 OPEN_GROUPS = "open-gop=1:keyint=12:min-keyint=12:scenecut=0"
@@ -169,6 +171,7 @@ def make_bad(kind: str, path: Path, plain: Path) -> Path:
     elif kind == "noise":
         path.write_bytes(np.random.default_rng(0).bytes(50000))
     elif kind == "playlist":
+        path = path.with_suffix(".m3u8")
         path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{plain}\n#EXT-X-ENDLIST\n")
     elif kind == "header only":
         path.write_bytes(whole[:3000])
@@ -231,6 +234,29 @@ def test_damaged_files_end_in_frames_or_in_a_sentence(tmp_path, plain, seed):
     assert shape == (HEIGHT, WIDTH, 3)
     assert sentence == "" or sentence.startswith(f"{path}: ")
     assert time.monotonic() - started < 20  # a hang, not a measurement
+
+
+@pytest.mark.parametrize(
+    ("marks", "content", "frames"),
+    [
+        ({}, b"\x10", 3),
+        ({"is_discard": True}, b"\x10", 2),
+        ({"is_corrupt": True}, b"\x10", 2),
+        ({}, b"\x00", 2),  # VP8: not shown
+    ],
+)
+def test_packets_that_are_no_frames(marks, content, frames):
+    class Packet(SimpleNamespace):
+        def __bytes__(self) -> bytes:
+            return self.content
+
+    plain_marks = {"is_keyframe": True, "is_discard": False, "is_corrupt": False, "content": b"\x10"}
+    packets = [Packet(pts=time, dts=time, **plain_marks) for time in (0, 1)]
+    packets.insert(1, Packet(pts=5, dts=5, **{**plain_marks, "content": content, **marks}))
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name="vp8"))
+    index = index_packets(SimpleNamespace(stream=stream, packets=lambda: iter(packets)))
+    assert index.num_frames == frames
+    assert [index.packet_of(frame) for frame in range(frames)] == [0, 2, 1][:frames]
 
 
 def test_frames_of_two_sizes(tmp_path):

@@ -119,7 +119,7 @@ def test_shares_of_changed_clips():
     transform = TrainingTransform(16, shorter_side=16, scales=(1,), mean=(0,) * 3, std=(1,) * 3, mirror_share=0)
     random.seed(0), torch.manual_seed(0)
     kinds = []
-    for _ in range(400):
+    for _ in range(600):
         pixels = transform(frames)
         is_grey = np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[1], pixels[2])
         kinds.append((is_grey, crop_is_whole(pixels, frames)))
