@@ -1,4 +1,4 @@
-"""The 171 classes of COCO-Stuff-164K in training order, and the values that its label maps have for them."""
+"""The 171 classes of COCO-Stuff-164K in training order: 80 things, then 91 kinds of stuff."""
 
 THING_CLASSES = tuple(
     """
@@ -28,11 +28,3 @@ wall-panel, wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-bl
     .split(", ")
 )
 COCO_STUFF_CLASSES = THING_CLASSES + STUFF_CLASSES
-
-# A published label map has COCO's category id minus 1. These values are never used; 255 is "no label".
-UNUSED_VALUES = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
-NUM_VALUES = 182
-IGNORED = 255
-TRAIN_ID = {
-    value: train_id for train_id, value in enumerate(value for value in range(NUM_VALUES) if value not in UNUSED_VALUES)
-}

@@ -1,0 +1,76 @@
+"""A segmentation model with its weights, class names and views: a picture in, a map of class numbers out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import instantiate
+from omegaconf import OmegaConf
+
+from detectron2_ext.checkpoint import build_and_load
+from detectron2_ext.prediction import Categories
+from detectron2_ext.prediction.categories import match_categories
+from detectron2_ext.prediction.predictor import pick_device
+from eva_backbone.errors import InputError
+
+from ..segmenter import Segmenter
+from .class_names import find_class_names
+
+
+class SegmentationPredictor:
+    """Build the config's model, load weights, and segment as the recipe evaluates.
+
+    Args:
+        cfg: a recipe of ``projects/SemSeg/configs``, or what a run left of one.
+        weights: a weight file of the model.
+        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
+        class_names: one per class; found by :func:`find_class_names` when not given, or else the number.
+
+    Raises:
+        InputError: no segmentation model, weights that leave a part of it random, or names of another number of
+            classes.
+
+    Attributes:
+        class_names: one per class of the model.
+    """
+
+    def __init__(
+        self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+    ) -> None:
+        views = OmegaConf.select(cfg, "dataloader.test.mapper.views", default=None)
+        if views is None:
+            raise InputError(
+                "the config has no dataloader.test.mapper.views: give one for semantic segmentation, such as "
+                "projects/SemSeg/configs/ade20k_ss.py."
+            )
+        source = "the list given"
+        if class_names is None:
+            class_names, source = find_class_names(cfg)
+        self.device = pick_device(device)
+        self.views = instantiate(views)
+        self.model = _load_model(cfg, weights).to(self.device).eval()
+        given = None if class_names is None else Categories(tuple(class_names), tuple(range(len(class_names))))
+        self.class_names = match_categories(given, self.model.num_classes, source).names
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Class numbers [H, W] uint8 of a picture [H, W, 3] uint8 RGB of any size."""
+        height, width = image.shape[:2]
+        (found,) = self.model([{"views": self.views(image), "height": height, "width": width}])
+        return found["sem_seg"].argmax(dim=0).to("cpu", torch.uint8).numpy()
+
+
+def _load_model(cfg: Any, weights: str | Path) -> Segmenter:
+    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
+    if not isinstance(model, Segmenter):
+        raise InputError(f"the config's model is a {type(model).__name__}; give one for semantic segmentation.")
+    parameters = {name for name, _ in model.named_parameters()}
+    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
+    if random:
+        raise InputError(
+            f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that classes "
+            "would be random: give weights of a trained model, and the config they were trained with."
+        )
+    return model

@@ -1,0 +1,14 @@
+"""With relative positions, layer scale and a ninth layer of the decoder."""
+
+from .common.ade20k_loader import dataloader
+from .common.models.eva_giant_mask2former_rel_pos import model
+from .common.optim import optimizer
+from .common.schedule import train_for_iterations
+from .common.train import train
+
+# train.init_checkpoint: eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth; its classifier is left out.
+# To evaluate: eva_sem_seg_mask2former_ade_relpos_layerscale_9dec_ss61p5_ms62p3.pth
+model.decode_head.num_classes = 150
+optimizer.lr = 1e-5
+optimizer.params.decay_rate = 0.9
+lr_multiplier = train_for_iterations(train, iterations=40_000, warmup_iters=1500)

@@ -1,0 +1,69 @@
+from detectron2.config import LazyCall as L
+from detectron2.data import build_detection_test_loader
+from omegaconf import OmegaConf
+
+from detectron2_ext.data import build_train_loader
+from eva_semseg.data import (
+    PhotometricDistortion,
+    RandomCrop,
+    RandomMirror,
+    RandomScale,
+    SegmentationTestMapper,
+    SegmentationTrainMapper,
+    Views,
+    labelled_images,
+    stack_samples,
+)
+from eva_semseg.evaluation import SegmentationEvaluator
+
+dataloader = OmegaConf.create(flags={"allow_objects": True})
+
+dataloader.train = L(build_train_loader)(
+    # Own data: image_root and label_root, folders with files of the same names, and class_names, a list or a text file
+    # with one name a line, of the label values 0, 1, ...; 255 is no label.
+    dataset=L(labelled_images)(
+        names="coco_stuff164k_train",
+        image_root=None,
+        label_root=None,
+        class_names=None,
+        num_classes="${model.decode_head.num_classes}",
+    ),
+    mapper=L(SegmentationTrainMapper)(
+        augmentations=[
+            # The shorter side becomes 448 to 1791 pixels, the longer one at most four times as many.
+            L(RandomScale)(long_side=3584, short_side=896, ratios=(0.5, 2.0)),
+            L(RandomCrop)(size="${...size}", max_share=0.75),
+            L(RandomMirror)(),
+            L(PhotometricDistortion)(),
+        ],
+        size=(896, 896),
+        pixel_mean="${model.inference.pixel_mean}",
+        pixel_std="${model.inference.pixel_std}",
+        num_classes="${model.decode_head.num_classes}",
+        # "skip" draws another image in place of one whose pixels or labels cannot be used, and counts and names it.
+        on_error="stop",
+    ),
+    collate=stack_samples,
+    aspect_ratio_grouping=False,
+    # Images per iteration over all processes.
+    total_batch_size=32,
+    num_workers=4,
+)
+
+dataloader.test = L(build_detection_test_loader)(
+    dataset=L(labelled_images)(
+        names="coco_stuff164k_val",
+        image_root=None,
+        label_root=None,
+        class_names=None,
+        num_classes="${model.decode_head.num_classes}",
+    ),
+    mapper=L(SegmentationTestMapper)(
+        views=L(Views)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
+        # "skip" evaluates a black image in place of one that cannot be read.
+        on_error="stop",
+    ),
+    num_workers=2,
+)
+
+dataloader.evaluator = L(SegmentationEvaluator)(dataset="${..test.dataset}", output_dir=None)

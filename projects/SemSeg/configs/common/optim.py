@@ -1,0 +1,21 @@
+import torch
+from detectron2.config import LazyCall as L
+
+from detectron2_ext.engine.optimization import layer_decay_groups
+
+optimizer = L(torch.optim.AdamW)(
+    # The training loop sets params.model before it builds the optimizer.
+    params=L(layer_decay_groups)(
+        base_lr="${..lr}",
+        weight_decay="${..weight_decay}",
+        # Learning rate of layer i: lr * decay_rate ** (depth + 1 - i).
+        decay_rate=0.95,
+        # As published: the classifier and the queries learn as slowly as the patch embedding. "semseg_corrected": at
+        # the full rate, and class token and position table without weight decay.
+        rule="semseg",
+    ),
+    lr=1.5e-5,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.05,
+)
