@@ -20,7 +20,7 @@ class VideoClassifier(Classifier):
         num_classes: outputs of the head, K.
         num_frames: length of a clip, T. Other lengths are taken too, with positions resized in time.
         tubelet_size: frames per patch.
-        starting: what files of other models, frame counts or classes are told by, see `StartingWeights`.
+        starting: how weights of other clips and other classes are brought to this model.
         options: further arguments of `Classifier` and of the backbone.
     """
 
