@@ -13,8 +13,8 @@ from .report import LoadReport, ShapeChange
 from .resizing import resize_entry
 
 # (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
-# a bare model, a CLIP model's image tower into both, a bare ViT into a CLIP model. One pair serves a whole file: the
-# one under which most names are the model's.
+# a bare model, a CLIP model's image tower into both, a bare ViT into a CLIP or a segmentation model. One pair serves a
+# whole file: the one under which most names are the model's.
 PREFIXES = (
     ("", ""),
     ("", "backbone.net."),
@@ -22,6 +22,7 @@ PREFIXES = (
     ("visual.", ""),
     ("visual.", "backbone.net."),
     ("", "visual."),
+    ("", "backbone."),
 )
 _VIT_PREFIX = "backbone.net."
 
@@ -29,10 +30,14 @@ _VIT_PREFIX = "backbone.net."
 def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], LoadReport]:
     """Values for entries of `model` by its names, and the report; the model is not changed.
 
-    Values have the model's shapes but the file's dtypes. Raises InputError when the file is of another model: fewer
-    than half of the entries of the backbone (of the whole model where it has none) would get a value.
+    A model whose own names differ from those of its published files has a method `rename_weights`, which gives weights
+    of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises InputError when the
+    file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
+    would get a value.
     """
     state = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
+    if hasattr(model, "rename_weights"):
+        weights = model.rename_weights(weights)
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
     values: dict[str, Tensor] = {}
