@@ -1,10 +1,15 @@
-"""Where training starts from: an image tower from one file, a text tower from another."""
+"""Where training starts from: an image tower from one file, a text tower from another; or random weights."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
+
+from .clip import Clip
+from .image_tower import HEAD_STD
+from .models import build_model
 
 _TEXT = "text."
 _TEXT_ENTRIES = ("positional_embedding", "token_embedding.weight", "transformer.resblocks.", "ln_final.")
@@ -50,3 +55,14 @@ def join_towers(image: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> dict
             "transformer.resblocks.0.attn.in_proj_weight, such as ViT-L-14.pt."
         )
     return {**tower, **texts}
+
+
+def build_from_scratch(name: str, **options: Any) -> Clip:
+    """`build_model` for training without initial weights.
+
+    The published start of the image tower's projection is close to zero, which suits a tower that is trained already.
+    From scratch its first updates would give all images one embedding, and training takes long to get away from there.
+    """
+    model = build_model(name, **options)
+    nn.init.trunc_normal_(model.visual.head.weight, std=HEAD_STD)
+    return model
