@@ -9,6 +9,7 @@ import sys
 SHORT_FORMS = (
     ("backbone", "--rounds", "1"),
     ("classifier", "--rounds", "1", "--size", "224"),
+    ("clip_encode", "--rounds", "1"),
     ("pyramid", "--rounds", "1"),
     ("soft_nms", "--rounds", "3"),
     ("coco_evaluation", "--rounds", "1"),
