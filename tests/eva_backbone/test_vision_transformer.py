@@ -7,6 +7,7 @@ from detectron2.modeling.backbone.vit import ViT as StockViT
 
 from detectron2_ext.modeling.vit import ViT
 from eva_backbone import PRESETS, VisionTransformer, create_backbone
+from eva_backbone.relative_position_bias import resize_joint_table
 
 WINDOWED = {
     "img_size": 64,
@@ -122,6 +123,24 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
         create_backbone("tiny")(torch.zeros(1, 3, 28, 30))
 
 
-def test_joint_table_for_another_grid_is_refused():
+def test_shared_joint_table_for_another_grid_is_refused():
     with pytest.raises(ValueError, match="does not fit a 3x3 grid"):
-        create_backbone("tiny", img_size=28, rel_pos="joint")(torch.zeros(1, 3, 42, 42))
+        create_backbone("tiny", img_size=28, shared_rel_pos="joint")(torch.zeros(1, 3, 42, 42))
+
+
+@pytest.mark.parametrize("grid", [(3, 4), (2, 7), (5, 3)])
+def test_joint_table_of_a_block_is_resized_axis_by_axis(grid):
+    table = torch.randn(7 * 5 + 3, 2)
+    resized = resize_joint_table(table, (4, 3), grid, "vitdet")
+    maps = table[:-3].T.unflatten(1, (7, 5))[None]
+    size = [2 * side - 1 for side in grid]
+    maps = torch.nn.functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(resized, torch.cat([maps[0].flatten(1).T, table[-3:]]))
+    assert resize_joint_table(table, (4, 3), (4, 3), "vitdet") is table
+
+
+def test_joint_tables_of_blocks_learn_from_images_of_any_size():
+    model = create_backbone("tiny", img_size=(28, 56), rel_pos="joint")
+    assert model.pos_grid == (2, 4)
+    model(torch.randn(1, 3, 42, 28)).sum().backward()
+    assert all(block.attn.relative_position_bias_table.grad.any() for block in model.blocks)
