@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from .head import Mask2FormerHead
 from .losses import SetLoss
 from .published_names import from_published
-from .targets import check_labels, masks_of_labels
+from .targets import IGNORED, check_labels, masks_of_labels
 
 STRIDE = 32  # of the coarsest map
 
@@ -21,7 +21,8 @@ class Mask2Former(nn.Module):
     """Scores of classes for every pixel, or in training the losses of all layers.
 
     Args:
-        backbone: pixels [B, 3, H, W], whose sides are multiples of 32, to maps "res2" to "res5" at strides 4 to 32.
+        backbone: pixels [B, 3, H, W] to maps "res2" to "res5" at strides 4 to 32; sides that are no multiples of 32 it
+            pads at the bottom and right.
         decode_head: makes class and mask predictions of them.
         criterion: losses of the predictions.
     """
@@ -64,17 +65,19 @@ class Mask2Former(nn.Module):
             )
         if labels.device.type == "cpu":
             check_labels(labels, self.num_classes)
-        labels = F.pad(labels.to(device, non_blocking=True), _padding(labels.shape[1:]), value=255)
+        height, width = labels.shape[1:]
+        labels = F.pad(labels.to(device, non_blocking=True), (0, -width % STRIDE, 0, -height % STRIDE), value=IGNORED)
+        # the option that train.activation_checkpointing sets
         recompute = getattr(self.backbone, "checkpoint_blocks", False)
-        predictions = self.decode_head(self.backbone(_pad(pixels)), recompute=recompute)
+        predictions = self.decode_head(self.backbone(pixels), recompute=recompute)
         return self.criterion(predictions, [masks_of_labels(image) for image in labels])
 
     def _scores(self, pixels: Tensor) -> Tensor:
-        padded = _pad(pixels)
-        class_logits, mask_logits = self.decode_head.predict(self.backbone(padded))
-        scores = semantic_scores(class_logits, mask_logits)
-        scores = F.interpolate(scores, size=padded.shape[2:], mode="bilinear", align_corners=False)
-        return scores[..., : pixels.shape[2], : pixels.shape[3]]
+        height, width = pixels.shape[2:]
+        padded = (height + -height % STRIDE, width + -width % STRIDE)
+        scores = semantic_scores(*self.decode_head.predict(self.backbone(pixels)))
+        scores = F.interpolate(scores, size=padded, mode="bilinear", align_corners=False)
+        return scores[..., :height, :width]
 
     def rename_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`weights` of a published file under the names of this model; called when a file is loaded."""
@@ -85,13 +88,3 @@ def semantic_scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     """[B, Q, K + 1] and [B, Q, H, W] to [B, K, H, W] in float32: classes of the queries, weighted by their masks."""
     classes = class_logits.float().softmax(-1)[..., :-1]
     return torch.einsum("bqk,bqhw->bkhw", classes, mask_logits.float().sigmoid())
-
-
-def _padding(size: torch.Size) -> tuple[int, int, int, int]:
-    return (0, -size[1] % STRIDE, 0, -size[0] % STRIDE)
-
-
-def _pad(pixels: Tensor) -> Tensor:
-    """Zeros at the right and the bottom, up to sides that the coarsest map divides."""
-    padding = _padding(pixels.shape[2:])
-    return F.pad(pixels, padding) if any(padding) else pixels

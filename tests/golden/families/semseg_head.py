@@ -55,7 +55,7 @@ def pixel_decoder_options(case: GoldenCase, weights: dict[str, torch.Tensor], pr
 
 
 def load_published(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
-    """Give `module` the weights, which a whole model's file has behind `prefix`; the names there and back must agree."""
+    """Give `module` the weights, listed without the `prefix` of a whole model's file; names go there and back."""
     published = {prefix + name: value for name, value in weights.items()}
     own = from_published(published)
     assert to_published(own) == published

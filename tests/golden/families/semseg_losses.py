@@ -19,7 +19,11 @@ COSTS = {"class": "cls", "mask": "mask", "dice": "dice"}
 def seeded_rand(seed: int) -> Callable[..., torch.Tensor]:
     """Stands for torch.rand: one stream, in the order of the calls."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    return lambda *size, device=None: torch.from_numpy(generator.random(size).astype(np.float32))
+
+    def rand(*size: int, device: torch.device) -> torch.Tensor:
+        return torch.from_numpy(generator.random(size).astype(np.float32)).to(device)
+
+    return rand
 
 
 @family("match_loss")

@@ -1,0 +1,70 @@
+"""Models by name: the published architectures and one that a laptop trains."""
+
+from types import MappingProxyType
+from typing import Any
+
+from eva_backbone import PRESETS
+from eva_backbone.errors import InputError
+
+from .adapter import AdapterBackbone
+from .head import Mask2FormerHead
+from .losses import SetLoss
+from .mask2former import Mask2Former
+
+# name -> (arguments of AdapterBackbone, arguments of Mask2FormerHead)
+MODELS: MappingProxyType[str, tuple[MappingProxyType[str, Any], MappingProxyType[str, Any]]] = MappingProxyType(
+    {
+        # COCO-Stuff-164K and ADE20K
+        "eva_giant_mask2former": (
+            MappingProxyType({**PRESETS["giant"], "drop_path_rate": 0.5}),
+            MappingProxyType({"decoder_layers": 8}),
+        ),
+        # the variant with relative positions, layer scale and one more layer in the decoder
+        "eva_giant_mask2former_rel_pos": (
+            MappingProxyType({**PRESETS["giant"], "drop_path_rate": 0.5, "rel_pos": "joint", "layer_scale": 1.0}),
+            MappingProxyType({"decoder_layers": 9}),
+        ),
+        "eva_tiny_mask2former": (
+            MappingProxyType({**PRESETS["tiny"], "img_size": 256, "prior_width": 16, "deform_heads": 4}),
+            MappingProxyType(
+                {
+                    "dim": 64,
+                    "num_queries": 20,
+                    "num_heads": 4,
+                    "hidden": 128,
+                    "encoder_layers": 2,
+                    "decoder_layers": 3,
+                    "num_groups": 8,
+                }
+            ),
+        ),
+    }
+)
+
+
+def create_segmentation_model(
+    name: str,
+    num_classes: int,
+    *,
+    backbone: dict[str, Any] | None = None,
+    decode_head: dict[str, Any] | None = None,
+    criterion: SetLoss | None = None,
+) -> Mask2Former:
+    """Build a segmentation model with random weights.
+
+    Args:
+        name: key of `MODELS`.
+        num_classes: K, without the ignored label.
+        backbone: further arguments of `AdapterBackbone`, as in `{"img_size": 640}`.
+        decode_head: further arguments of `Mask2FormerHead`.
+        criterion: the losses; the published ones unless given.
+
+    Raises:
+        InputError: no model of that name.
+    """
+    if name not in MODELS:
+        raise InputError(f"{name!r} is no model of this package; choose one of {', '.join(MODELS)}.")
+    backbone_options, head_options = MODELS[name]
+    vit = AdapterBackbone(**{**backbone_options, **(backbone or {})})
+    head = Mask2FormerHead(num_classes, vit.embed_dim, **{**head_options, **(decode_head or {})})
+    return Mask2Former(vit, head, criterion)
