@@ -1,9 +1,10 @@
 """Reading frames of a video against decord: all at once (`get_batch`) and, as the published code does, one by one.
 
 A made video of 300 frames, 340x256, H.264 with B-frames, in groups of 30 or 250 frames, and a real one of 250 frames,
-640x272. Drawn are a training clip of 16 frames in order, and the 64 frames of four clips of an evaluation. Opening the file is included; one decoding thread each. Every frame is
-checked against decord's before anything is timed. Competitors take turns, in one process: the fastest of `--rounds`
-for each set, summed. decord is no dependency: pip install decord.
+640x272. Drawn are a training clip of 16 frames in order, and the 64 frames of four clips of an evaluation. Opening the
+file is included; one decoding thread each. Every frame is checked against decord's before anything is timed.
+Competitors take turns, in one process: the fastest of `--rounds` for each set, averaged. decord is no dependency:
+pip install decord.
 
     python -m benchmarks.video_decoding [--rounds 7] [--sets 6]
 """
