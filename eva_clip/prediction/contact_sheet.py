@@ -32,10 +32,7 @@ class ContactSheets:
 
     Attributes:
         files: the pages written so far.
-        picture_size: largest width and height of a picture on the page.
     """
-
-    picture_size = PICTURE
 
     def __init__(self, folder: str | Path, num_pictures: int, top: int) -> None:
         self.folder = Path(folder)
@@ -46,7 +43,7 @@ class ContactSheets:
         self._cells: list[Image.Image] = []
 
     def add(self, path: Path, picture: Image.Image, matches: Sequence[Match]) -> None:
-        """Put a picture, not larger than `picture_size`, on the current page."""
+        """Put a picture of `fit_to_sheet` on the current page."""
         self._cells.append(_draw_cell(path.name, picture, matches[: self.top]))
         if len(self._cells) == COLUMNS * ROWS:
             self._write()
@@ -76,6 +73,17 @@ class ContactSheets:
             page.save(partial, format="PNG")
         self.files.append(self.folder / name)
         self._cells = []
+
+
+def fit_to_sheet(image: Image.Image) -> Image.Image:
+    """The picture not larger than its place on a sheet; a tiny one in larger pixels."""
+    width, height = PICTURE
+    factor = min(width // image.width, height // image.height)
+    if factor > 1:
+        return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
+    smaller = image.copy()
+    smaller.thumbnail(PICTURE)
+    return smaller
 
 
 def undrawable_labels(labels: Sequence[str]) -> list[int]:

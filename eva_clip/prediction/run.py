@@ -18,7 +18,7 @@ from tqdm import tqdm
 from detectron2_ext.prediction import read_image
 from eva_backbone.errors import InputError
 
-from .contact_sheet import ContactSheets
+from .contact_sheet import ContactSheets, fit_to_sheet
 from .predictor import LabelPredictor, Match
 
 Report = Callable[[str], None]
@@ -82,7 +82,7 @@ def score_files(
             # The decoders of Pillow let other threads run.
             pictures = [
                 item
-                for item in pool.map(lambda path: _read(predictor, path, sheets.picture_size), batch)
+                for item in pool.map(lambda path: _read(predictor, path), batch)
                 if _is_readable(item, summary, report)
             ]
             found = predictor(torch.stack([picture.pixels for picture in pictures])) if pictures else []
@@ -132,13 +132,11 @@ def _short(value: float) -> float:
     return round(value, 6)
 
 
-def _read(predictor: LabelPredictor, path: Path, size: tuple[int, int]) -> _Picture | str:
+def _read(predictor: LabelPredictor, path: Path) -> _Picture | str:
     """The picture, or why there is none."""
     try:
         image: np.ndarray = read_image(path)
-        thumbnail = Image.fromarray(image)
-        thumbnail.thumbnail(size)
-        return _Picture(path, predictor.prepare(image), thumbnail)
+        return _Picture(path, predictor.prepare(image), fit_to_sheet(Image.fromarray(image)))
     except InputError as error:
         return str(error) if str(path) in str(error) else f"{path}: {error}"
 
