@@ -4,7 +4,16 @@ import logging
 import sys
 from pathlib import Path
 
-_LOGGERS = ("detectron2", "detectron2_ext", "eva_backbone", "eva_classification", "eva_clip", "eva_video", "fvcore")
+_LOGGERS = (
+    "detectron2",
+    "detectron2_ext",
+    "eva_backbone",
+    "eva_classification",
+    "eva_clip",
+    "eva_semseg",
+    "eva_video",
+    "fvcore",
+)
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
