@@ -14,7 +14,7 @@ from .targets import Target
 
 
 class SetLoss:
-    """Matches every prediction with the targets anew and compares them. All of it is in float32.
+    """Matches every prediction with the targets anew and compares them. All of it is in float32, under autocast too.
 
     Args:
         class_weight, mask_weight, dice_weight: factors of the losses, and of the costs of the matching.
@@ -47,6 +47,10 @@ class SetLoss:
             "loss_cls", "loss_mask" and "loss_dice" of the last prediction, "d0.loss_cls" and so on of the earlier ones.
             Every prediction takes part in each of them, with gradients of 0 where there is nothing to compare.
         """
+        with torch.autocast(predictions[0][0].device.type, enabled=False):
+            return self._compare(predictions, targets)
+
+    def _compare(self, predictions: Sequence[Prediction], targets: Sequence[Target]) -> dict[str, Tensor]:
         costs = [
             match_cost(classes, masks, target, num_points=self.num_points, **self.weights).total()
             for level in predictions

@@ -86,5 +86,6 @@ class Mask2Former(nn.Module):
 
 def semantic_scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
     """[B, Q, K + 1] and [B, Q, H, W] to [B, K, H, W] in float32: classes of the queries, weighted by their masks."""
-    classes = class_logits.float().softmax(-1)[..., :-1]
-    return torch.einsum("bqk,bqhw->bkhw", classes, mask_logits.float().sigmoid())
+    with torch.autocast(class_logits.device.type, enabled=False):
+        classes = class_logits.float().softmax(-1)[..., :-1]
+        return torch.einsum("bqk,bqhw->bkhw", classes, mask_logits.float().sigmoid())

@@ -100,7 +100,7 @@ def test_pretraining_into_the_backbone(models, name):
     assert report.skipped == []
 
 
-def test_backbone_of_another_size_is_refused(models):
+def test_backbone_of_another_size_is_refused():
     tiny = create_segmentation_model("eva_tiny_mask2former", 171)
     with pytest.raises(InputError, match="is of another model"):
         match_weights(tiny, published_file(COCO), Path("file.pth"))

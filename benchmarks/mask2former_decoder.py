@@ -1,0 +1,89 @@
+"""Mask2Former's transformer decoder on one image, forward and backward: transformers', and ours.
+
+    python -m benchmarks.mask2former_decoder --rounds 3 --size 896
+
+Published sizes: width 1024, 32 heads, 200 queries, 8 layers. Both start from the same maps of the pixel decoder and
+give the same predictions (tests/eva_semseg/test_transformers_mask2former.py). Memory is counted above the weights, maps
+and gradients' targets, and holds what is kept for the backward pass.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import Mask2FormerConfig
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerTransformerModule
+
+from eva_semseg.head import Mask2FormerHead
+
+from .side_by_side import compare
+
+WIDTH, QUERIES, LAYERS, HEADS, HIDDEN = 1024, 200, 8, 32, 4096
+SIZE = "EVA_BENCHMARK_SIZE"
+
+
+class _GivenMaps(nn.Module):
+    """In the place of the pixel decoder."""
+
+    def forward(self, maps: tuple[Tensor, list[Tensor]], *, recompute: bool) -> tuple[Tensor, list[Tensor]]:
+        del recompute
+        return maps
+
+
+def _maps() -> tuple[Tensor, list[Tensor]]:
+    torch.manual_seed(0)
+    side = int(os.environ[SIZE])
+    mask_features, *memories = (
+        torch.randn(1, WIDTH, side // stride, side // stride).requires_grad_() for stride in (4, 32, 16, 8)
+    )
+    return mask_features, memories
+
+
+def _backward(predictions: list[Tensor]) -> None:
+    torch.autograd.backward(predictions, [torch.ones_like(prediction) for prediction in predictions])
+
+
+def transformers() -> Callable[[], object]:
+    """Attention that hands out its weights; a mask for every head."""
+    config = Mask2FormerConfig(
+        hidden_dim=WIDTH,
+        mask_feature_size=WIDTH,
+        dim_feedforward=HIDDEN,
+        decoder_layers=LAYERS + 1,
+        num_attention_heads=HEADS,
+        num_queries=QUERIES,
+        dropout=0.0,
+    )
+    decoder, (mask_features, memories) = Mask2FormerTransformerModule(WIDTH, config), _maps()
+    classifier = nn.Linear(WIDTH, 172)
+
+    def run() -> None:
+        out = decoder(memories, mask_features)
+        classes = [classifier(x.transpose(0, 1)) for x in out.intermediate_hidden_states]
+        _backward([*classes, *out.masks_queries_logits])
+
+    return run
+
+
+def ours() -> Callable[[], object]:
+    """Fused attention, one mask for all heads."""
+    head, maps = Mask2FormerHead(171, 8, encoder_layers=0, decoder_layers=LAYERS), _maps()
+    head.pixel_decoder = _GivenMaps()
+    return lambda: _backward([value for prediction in head(maps) for value in prediction])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, nargs="+", default=[448, 896])
+    args = parser.parse_args()
+    for size in args.size:
+        os.environ[SIZE] = str(size)
+        title = f"transformer decoder for a {size} x {size} image, {torch.get_num_threads()} threads"
+        compare("benchmarks.mask2former_decoder", title, "transformers", "ours", args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The whole model: losses and gradients, scores of any size, recomputation, files under both names."""
+
+import copy
+
+import pytest
+import torch
+
+from detectron2_ext.checkpoint import load_checkpoint
+from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
+from eva_backbone.errors import InputError
+from eva_semseg.losses import SetLoss
+from eva_semseg.models import MODELS, create_segmentation_model
+from eva_semseg.published_names import to_published
+from eva_semseg.transformer_decoder import attended_tokens
+
+TINY = "eva_tiny_mask2former"
+CLASSES = 5
+
+
+def build(**backbone):
+    torch.manual_seed(0)
+    options = {"embed_dim": 32, "num_heads": 2, "img_size": 64, **backbone}
+    head = {"dim": 32, "hidden": 48, "num_queries": 8}
+    model = create_segmentation_model(
+        TINY, CLASSES, backbone=options, decode_head=head, criterion=SetLoss(num_points=64)
+    )
+    for name, parameter in model.named_parameters():
+        if name.endswith("injector.gamma"):
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def drawn_batch(batch, height, width):
+    torch.manual_seed(1)
+    labels = torch.randint(CLASSES, (batch, height // 16 + 1, width // 16 + 1))
+    labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, :height, :width].clone()
+    labels[:, :5] = 255
+    return {"image": torch.randn(batch, 3, height, width), "label": labels}
+
+
+def losses_and_gradients(model, batch):
+    torch.manual_seed(2)
+    losses = model(batch)
+    sum(losses.values()).backward()
+    return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize(("batch", "height", "width"), [(2, 64, 64), (1, 64, 96), (2, 50, 70)])
+def test_every_parameter_learns(batch, height, width):
+    model = build().train()
+    losses, gradients = losses_and_gradients(model, drawn_batch(batch, height, width))
+    assert len(losses) == 3 * (len(model.decode_head.transformer_decoder.layers) + 1)
+    assert all(value.isfinite() and value.ndim == 0 for value in losses.values())
+    assert [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()] == []
+
+
+def test_a_batch_without_labels_still_reaches_every_parameter():
+    batch = drawn_batch(1, 64, 64)
+    batch["label"].fill_(255)
+    _, gradients = losses_and_gradients(build().train(), batch)
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 130), (160, 40)])
+def test_scores_of_any_size(height, width):
+    model = build().eval()
+    pixels = drawn_batch(2, height, width)["image"]
+    with torch.no_grad():
+        scores = model(pixels)
+        assert scores.shape == (2, CLASSES, height, width)
+        assert scores.min() >= 0
+        torch.testing.assert_close(model({"image": pixels}), scores)
+        torch.testing.assert_close(torch.cat([model(image[None]) for image in pixels]), scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_recomputation_gives_the_same(batch):
+    plain = build(drop_path_rate=0.2).train()
+    recomputed = copy.deepcopy(plain)
+    checkpoint_activations(recomputed, "torch")
+    given = drawn_batch(batch, 64, 64)
+    expected, found = losses_and_gradients(plain, given), losses_and_gradients(recomputed, given)
+    torch.testing.assert_close(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_few_steps_of_training():
+    model = build().train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    batch = drawn_batch(2, 64, 64)
+    seen = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = sum(model(batch).values())
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert sum(seen[-3:]) < 0.9 * sum(seen[:3])
+
+
+def test_bfloat16():
+    model = build().train()
+    batch = drawn_batch(2, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(batch)
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    sum(losses.values()).backward()
+    model.eval()
+    with torch.no_grad():
+        expected = model(batch["image"])
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = model(batch["image"])
+    assert scores.dtype == torch.float32
+    assert (scores - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("rel_pos", [None, "joint"])
+def test_files_under_both_names(tmp_path, rel_pos):
+    model = build(rel_pos=rel_pos).eval()
+    torch.save({"state_dict": to_published(model.state_dict())}, tmp_path / "published.pth")
+    torch.save({"model": model.state_dict()}, tmp_path / "own.pth")
+    pixels = drawn_batch(1, 64, 64)["image"]
+    for file in ("published.pth", "own.pth"):
+        other = build(rel_pos=rel_pos).eval()
+        for parameter in other.parameters():
+            torch.nn.init.ones_(parameter)
+        report = load_checkpoint(other, tmp_path / file)
+        assert [report.missing, report.unused, report.skipped, report.resized] == [[], [], [], []]
+        with torch.no_grad():
+            torch.testing.assert_close(other(pixels), model(pixels), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.full((1, 64, 64), 5), "the label maps hold the value 5, the model has classes 0 to 4"),
+        (torch.zeros(1, 32, 64, dtype=torch.int64), r"have shape \[1, 32, 64\], the images \[1, 3, 64, 64\]"),
+        (torch.zeros(1, 1, 64, 64, dtype=torch.int64), r"have shape \[1, 1, 64, 64\]"),
+    ],
+)
+def test_unusable_labels(labels, message):
+    with pytest.raises(InputError, match=message):
+        build().train()({"image": torch.zeros(1, 3, 64, 64), "label": labels})
+
+
+def test_unknown_name():
+    with pytest.raises(InputError, match=", ".join(MODELS)):
+        create_segmentation_model("eva_small", 3)
+
+
+def test_a_query_whose_mask_is_empty_looks_everywhere():
+    logits = torch.tensor([[[-1.0, 2.0], [-3.0, -1.0]], [[-1.0, -2.0], [-3.0, -1.0]], [[0.0, -1.0], [-1.0, -1.0]]])
+    allowed = attended_tokens(logits[None], (2, 2))[0]
+    assert allowed.tolist() == [[False, True, False, False], [True] * 4, [True, False, False, False]]
+    coarse = attended_tokens(logits[None], (1, 1))[0]
+    assert coarse.all()
