@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -
             return read_numpy_pickle(path)
         if kind is FileKind.TORCHSCRIPT:
             return read_torchscript(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
+        # Published video models store their settings too, in a dict of a class of yacs; a plain one serves for it.
+        with torch.serialization.safe_globals([(OrderedDict, "yacs.config.CfgNode")]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
     except Exception as error:  # a damaged file makes these parsers raise nearly anything
         unsafe = _unsafe_globals(path, error)
         if unsafe:

@@ -40,17 +40,20 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         weights = model.rename_weights(weights)
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
+    # A model may know more about the files that it starts from than their shapes tell.
+    adapt = getattr(model, "adapt_weights", None)
+    adapted = {} if adapt is None else adapt({name: value for name, (_, value) in renamed.items()})
     values: dict[str, Tensor] = {}
     used, resized, skipped = [], [], []
     for name, (_, value) in renamed.items():
         if name not in state:
             continue
         shape, target = tuple(value.shape), tuple(state[name].shape)
-        if shape == target:
+        if shape == target and name not in adapted:
             used.append(name)
             values[name] = value
             continue
-        fitted = resize_entry(name, value, target, model)
+        fitted = adapted[name] if name in adapted else resize_entry(name, value, target, model)
         (skipped if fitted is None else resized).append(ShapeChange(name, shape, target))
         if fitted is not None:
             values[name] = fitted
