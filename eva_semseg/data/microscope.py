@@ -27,7 +27,7 @@ CLASSES = ("background", "nucleus", "bacterium")
 TRAIN, HELDOUT = "train", "heldout"
 SPLIT_ROW = 375
 # The colony and its surroundings, in pixels of the frame.
-COLONY_ROWS, COLONY_COLUMNS = (175, 575), (100, 1000)
+COLONY_ROWS, COLONY_COLUMNS = (175, 575), (100, 750)
 HELDOUT_STEP = 4
 
 Region = tuple[str, np.ndarray, np.ndarray]  # name, picture uint8 [H, W], class numbers uint8 [H, W]

@@ -58,9 +58,9 @@ class SegmentationEvaluator(SemSegEvaluator):
         results = super().evaluate()
         if results is None:
             return {}
-        found = results["sem_seg"]
+        found = {name: float(value) for name, value in results["sem_seg"].items()}
         leading = {"mIoU": found["mIoU"], "aAcc": found["pACC"], "mAcc": found["mACC"]}
-        return {"sem_seg": leading | {name: float(value) for name, value in found.items() if name not in leading}}
+        return {"sem_seg": leading | found}
 
 
 def _load(num_classes: int, size: tuple[int, int] | None, file_name: str, dtype: type = int) -> np.ndarray:

@@ -45,11 +45,11 @@ dataloader.test.dataset = L(microscope_images)(
     split=HELDOUT, folder=None, num_classes="${model.decode_head.num_classes}"
 )
 # As large as they are, at sides that 32 divides.
-dataloader.test.mapper.views.update(long_side=900, short_side=900)
+dataloader.test.mapper.views.update(long_side=650, short_side=650)
 dataloader.test.num_workers = 0
 dataloader.evaluator.output_dir = None
 
-train.max_iter = 300
+train.max_iter = 110
 train.seed = 1
 train.device = "cpu"
 train.activation_checkpointing = ""

@@ -1,0 +1,75 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from made_labels import write_image, write_labels
+
+from eva_backbone.errors import InputError
+from eva_semseg.data import labelled_images
+from eva_semseg.evaluation import SegmentationEvaluator
+
+CLASSES = ["a", "b", "c", "never there"]
+
+
+@pytest.fixture
+def images(tmp_path):
+    for index in range(3):
+        rng = np.random.default_rng(index)
+        labels = rng.choice([0, 1, 2, 255], size=(12, 15))
+        write_image(tmp_path / f"images/{index}.png", 12, 15)
+        write_labels(tmp_path / f"labels/{index}.png", labels)
+    return labelled_images(
+        image_root=str(tmp_path / "images"), label_root=str(tmp_path / "labels"), class_names=CLASSES
+    )
+
+
+def predict(index: int, num_classes: int = 4) -> torch.Tensor:
+    return torch.randn(num_classes, 12, 15, generator=torch.Generator().manual_seed(index))
+
+
+def test_numbers_are_those_of_the_published_definition(images, tmp_path) -> None:
+    evaluator = SegmentationEvaluator(images)
+    evaluator.reset()
+    counts = np.zeros((4, 4))
+    for index, record in enumerate(images):
+        found = predict(index)
+        evaluator.process([record], [{"sem_seg": found}])
+        labels, predicted = np.array(Image.open(record["sem_seg_file_name"])), found.argmax(0).numpy()
+        for truth, guess in zip(labels.ravel(), predicted.ravel(), strict=True):
+            if truth != 255:
+                counts[truth, guess] += 1
+    results = evaluator.evaluate()["sem_seg"]
+    right, there, guessed = np.diag(counts)[:3], counts.sum(1)[:3], counts.sum(0)[:3]
+    assert results["aAcc"] == pytest.approx(100 * right.sum() / counts.sum())
+    assert results["mAcc"] == pytest.approx(100 * np.mean(right / there))
+    assert results["mIoU"] == pytest.approx(100 * np.mean(right / (there + guessed - right)))
+    assert results["IoU-b"] == pytest.approx(100 * right[1] / (there[1] + guessed[1] - right[1]))
+    assert list(results)[:3] == ["mIoU", "aAcc", "mAcc"]
+    assert all(type(value) is float for value in results.values())
+
+
+def test_a_folder_gets_the_predictions(images, tmp_path) -> None:
+    evaluator = SegmentationEvaluator(images, output_dir=str(tmp_path / "out"))
+    evaluator.reset()
+    evaluator.process([images[0]], [{"sem_seg": predict(0)}])
+    evaluator.evaluate()
+    assert (tmp_path / "out/sem_seg_predictions.json").is_file()
+
+
+def test_labels_of_another_size(images) -> None:
+    evaluator = SegmentationEvaluator(images)
+    evaluator.reset()
+    with pytest.raises(InputError, match=r"0\.png: the labels are 15x12 pixels, the image is 14x12"):
+        evaluator.process([images[0]], [{"sem_seg": predict(0)[:, :, :14]}])
+
+
+def test_a_model_of_other_classes(images) -> None:
+    evaluator = SegmentationEvaluator(images)
+    evaluator.reset()
+    with pytest.raises(InputError, match="the model has 5 classes, the data 4"):
+        evaluator.process([images[0]], [{"sem_seg": predict(0, 5)}])
