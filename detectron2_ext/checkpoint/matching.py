@@ -49,6 +49,9 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         if name not in state:
             continue
         shape, target = tuple(value.shape), tuple(state[name].shape)
+        if value.numel() == state[name].numel() == 1 and max(len(shape), len(target)) == 1:
+            # A scale that a split run stores as a vector of one.
+            value, shape = value.reshape(target), target
         if shape == target and name not in adapted:
             used.append(name)
             values[name] = value

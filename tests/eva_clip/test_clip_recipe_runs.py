@@ -94,7 +94,7 @@ def process(rank: int, port: int, arguments: list[str]) -> None:
     sys.exit(run(*arguments))
 
 
-@pytest.mark.parametrize("parallel", ["ddp"])
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, parallel):
     options = [*SMALL, shards, "dataloader.train.dataset.on_error=skip"]
     assert run(*options, f"train.output_dir={tmp_path / 'one'}") == 0

@@ -19,10 +19,13 @@ from eva_clip.image_tower import image_tower_weights
 from eva_clip.open_clip_weights import to_open_clip
 from eva_clip.teacher import EvaClipTeacher
 
-CONFIGS = Path(__file__).parents[2] / "projects" / "CLIP" / "configs"
+PROJECTS = Path(__file__).parents[2] / "projects"
 VISUAL = {"img_size": 28, "embed_dim": 32, "depth": 2, "num_heads": 2}
 TINY = {"output_dim": 24, "visual": VISUAL, "text": {"vocab_size": 60, "context_length": 12, "width": 32}}
-RECIPES = ["in1k_224_finetune", "in1k_336_finetune", "linear_probe_224", "linear_probe_336"]
+RECIPES = {
+    **dict.fromkeys(("in1k_224_finetune", "in1k_336_finetune"), "CLIP"),
+    **dict.fromkeys(("linear_probe_224", "linear_probe_336"), "Classification"),
+}
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ PIXELS = torch.randn(2, 3, 28, 28, generator=torch.Generator().manual_seed(1))
 
 
 def recipe(name, *changes):
-    return load_config(str(CONFIGS / f"{name}.py"), list(changes))
+    return load_config(str(PROJECTS / RECIPES[name] / "configs" / f"{name}.py"), list(changes))
 
 
 def bare_tokens(model):

@@ -42,6 +42,7 @@ def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.M
 
 
 def _shard(model: nn.Module, train: DictConfig) -> None:
+    _give_scalars_a_dimension(model)
     mesh = init_device_mesh(torch.device(train.device).type, (comm.get_world_size(),))
     offload = CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda") if train.fsdp.cpu_offload else OffloadPolicy()
     # Only blocks gather in low precision: heads may be meant to run in float32, and gradients are summed in float32.
@@ -58,3 +59,11 @@ def _shard(model: nn.Module, train: DictConfig) -> None:
                 offload_policy=offload,
             )
     fully_shard(model, mesh=mesh, mp_policy=MixedPrecisionPolicy(), offload_policy=offload)
+
+
+def _give_scalars_a_dimension(model: nn.Module) -> None:
+    """Parameters of no dimension, which cannot be split, get one; checkpoints store them so, see `match_weights`."""
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.ndim == 0:
+                setattr(module, name, nn.Parameter(parameter.detach().reshape(1), parameter.requires_grad))
