@@ -3,8 +3,8 @@
     python -m benchmarks.mask2former_decoder --rounds 3 --size 896
 
 Published sizes: width 1024, 32 heads, 200 queries, 8 layers. Both start from the same maps of the pixel decoder and
-give the same predictions (tests/eva_semseg/test_transformers_mask2former.py). Memory is counted above the weights, maps
-and gradients' targets, and holds what is kept for the backward pass.
+give the same predictions (tests/eva_semseg/test_transformers_mask2former.py). Memory is counted above weights, maps and
+their gradients, so that it is what the decoder keeps for the backward pass and needs on the way.
 """
 
 import argparse
@@ -41,8 +41,13 @@ def _maps() -> tuple[Tensor, list[Tensor]]:
     return mask_features, memories
 
 
+def _with_gradients(decoder: nn.Module, maps: tuple[Tensor, list[Tensor]]) -> None:
+    for value in (*decoder.parameters(), maps[0], *maps[1]):
+        value.grad = torch.ones_like(value)  # written to, so that the system has found the memory
+
+
 def _backward(predictions: list[Tensor]) -> None:
-    torch.autograd.backward(predictions, [torch.ones_like(prediction) for prediction in predictions])
+    torch.stack([prediction.sum() for prediction in predictions]).sum().backward()
 
 
 def transformers() -> Callable[[], object]:
@@ -56,11 +61,12 @@ def transformers() -> Callable[[], object]:
         num_queries=QUERIES,
         dropout=0.0,
     )
-    decoder, (mask_features, memories) = Mask2FormerTransformerModule(WIDTH, config), _maps()
+    decoder, maps = Mask2FormerTransformerModule(WIDTH, config), _maps()
+    _with_gradients(decoder, maps)
     classifier = nn.Linear(WIDTH, 172)
 
     def run() -> None:
-        out = decoder(memories, mask_features)
+        out = decoder(maps[1], maps[0])
         classes = [classifier(x.transpose(0, 1)) for x in out.intermediate_hidden_states]
         _backward([*classes, *out.masks_queries_logits])
 
@@ -71,6 +77,7 @@ def ours() -> Callable[[], object]:
     """Fused attention, one mask for all heads."""
     head, maps = Mask2FormerHead(171, 8, encoder_layers=0, decoder_layers=LAYERS), _maps()
     head.pixel_decoder = _GivenMaps()
+    _with_gradients(head, maps)
     return lambda: _backward([value for prediction in head(maps) for value in prediction])
 
 
