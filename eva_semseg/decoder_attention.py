@@ -26,11 +26,18 @@ class DecoderAttention(nn.Module):
 
         allowed: which keys a query may attend to, bool [B, Q, N], at least one for each; None allows all.
         """
-        weights, biases = self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3)
-        projected = [
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, heads, N, C // heads]
-            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        heads = [
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, heads, N, C // heads]
+            for x in self._project(query, key, value)
         ]
         mask = None if allowed is None else allowed[:, None]
-        out = F.scaled_dot_product_attention(*projected, attn_mask=mask)
+        out = F.scaled_dot_product_attention(*heads, attn_mask=mask)
         return self.out_proj(out.transpose(1, 2).flatten(2))
+
+    def _project(self, *inputs: Tensor) -> list[Tensor]:
+        """Query, key and value, each through its third of the layer."""
+        if type(self.in_proj) is nn.Linear:
+            parts = zip(inputs, self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3), strict=True)
+            return [F.linear(x, weight, bias) for x, weight, bias in parts]
+        # A layer put in the place of `in_proj`, a low-rank adapter for example, knows more than its weight.
+        return [self.in_proj(x).chunk(3, dim=-1)[i] for i, x in enumerate(inputs)]

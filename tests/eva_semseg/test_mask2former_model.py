@@ -7,6 +7,7 @@ import torch
 
 from detectron2_ext.checkpoint import load_checkpoint
 from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
+from detectron2_ext.engine.adaptation.lora import add_lora
 from eva_backbone.errors import InputError
 from eva_semseg.losses import SetLoss
 from eva_semseg.models import MODELS, create_segmentation_model
@@ -154,3 +155,17 @@ def test_a_query_whose_mask_is_empty_looks_everywhere():
     assert allowed.tolist() == [[False, True, False, False], [True] * 4, [True, False, False, False]]
     coarse = attended_tokens(logits[None], (1, 1))[0]
     assert coarse.all()
+
+
+def test_low_rank_layers_in_the_decoder():
+    model = build().eval()
+    pixels = drawn_batch(1, 64, 64)["image"]
+    with torch.no_grad():
+        expected = model(pixels)
+        settings = {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": r".*_attn\.in_proj"}
+        add_lora(model, settings)
+        torch.testing.assert_close(model(pixels), expected)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+        assert (model(pixels) - expected).abs().max() > 1e-3
