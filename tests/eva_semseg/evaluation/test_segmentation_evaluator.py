@@ -1,13 +1,8 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from made_labels import write_image, write_labels
+from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_semseg.data import labelled_images
@@ -32,7 +27,7 @@ def predict(index: int, num_classes: int = 4) -> torch.Tensor:
     return torch.randn(num_classes, 12, 15, generator=torch.Generator().manual_seed(index))
 
 
-def test_numbers_are_those_of_the_published_definition(images, tmp_path) -> None:
+def test_numbers_are_those_of_the_published_definition(images) -> None:
     evaluator = SegmentationEvaluator(images)
     evaluator.reset()
     counts = np.zeros((4, 4))

@@ -1,0 +1,76 @@
+"""tools/segment.py with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import LazyConfig, instantiate
+from PIL import Image
+from tiny_semseg_recipe import tiny_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def segment() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("segment", ROOT / "tools/segment.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory) -> Path:
+    """What a run leaves: config.yaml and weights."""
+    root = tmp_path_factory.mktemp("run")
+    cfg = tiny_recipe(root)
+    torch.manual_seed(0)
+    torch.save({"model": instantiate(cfg.model).state_dict()}, root / "model.pth")
+    LazyConfig.save(cfg, str(root / "config.yaml"))
+    return root
+
+
+def arguments(run_folder: Path, *inputs: Path, output: Path) -> list[str]:
+    files = ["--config-file", str(run_folder / "config.yaml"), "--weights", str(run_folder / "model.pth")]
+    return [*files, "--device", "cpu", "--output", str(output), "--input", *map(str, inputs)]
+
+
+def test_pictures_of_any_size(segment, run_folder, tmp_path) -> None:
+    for name, size in (("wide.v2.png", (120, 40)), ("small.jpg", (7, 9))):
+        Image.fromarray(np.full((*size[::-1], 3), 80, np.uint8)).save(tmp_path / name)
+    assert (
+        segment.main(arguments(run_folder, tmp_path / "wide.v2.png", tmp_path / "small.jpg", output=tmp_path / "out"))
+        == 0
+    )
+    for stem, size in (("wide.v2", (120, 40)), ("small", (7, 9))):
+        labels = Image.open(tmp_path / f"out/{stem}_labels.png")
+        assert labels.size == size
+        record = json.loads((tmp_path / f"out/{stem}.json").read_text())
+        assert (record["width"], record["height"]) == size
+        assert sum(found["share"] for found in record["classes"]) == pytest.approx(1, abs=1e-5)
+        assert {found["name"] for found in record["classes"]} <= {"dark", "bright"}
+        drawn = Image.open(tmp_path / f"out/{stem}.jpg")
+        assert drawn.width > size[0]
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_goes_on(segment, run_folder, tmp_path, capsys) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    Image.new("RGB", (30, 20)).save(tmp_path / "good.png")
+    status = segment.main(arguments(run_folder, tmp_path / "bad.png", tmp_path / "good.png", output=tmp_path / "out"))
+    assert status == 1
+    assert (tmp_path / "out/good_labels.png").is_file()
+    said = capsys.readouterr()
+    assert "bad.png" in said.err
+    assert "pictures: 1, failed: 1" in said.out
+
+
+def test_a_config_of_another_task(segment, run_folder, tmp_path, capsys) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    options = arguments(run_folder, tmp_path / "a.png", output=tmp_path / "out")
+    options[1] = f"{ROOT}/projects/Classification/configs/demo/mnist_finetune.py"
+    assert segment.main(options) == 2
+    assert "give one for semantic segmentation" in capsys.readouterr().err
