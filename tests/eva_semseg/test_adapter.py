@@ -75,8 +75,12 @@ def test_gradients_are_the_slopes_of_the_loss(batch, training):
 def test_batch_norm_of_a_view_of_tokens_has_right_gradients(batch, training):
     tokens = torch.randn(batch, 96, 32, dtype=torch.float64, requires_grad=True)
     norm = SyncBatchNorm(32).double().train(training)
-    view = lambda x: x.transpose(1, 2).reshape(batch, 32, 8, 12)  # noqa: E731
-    assert torch.autograd.gradcheck(lambda x: norm(view(x)).square().sum(), (tokens,), fast_mode=True)
+    factors = torch.randn(batch, 32, 8, 12, dtype=torch.float64)
+
+    def weighted_sum(x: torch.Tensor) -> torch.Tensor:
+        return (norm(x.transpose(1, 2).reshape(batch, 32, 8, 12)) * factors).sum()
+
+    assert torch.autograd.gradcheck(weighted_sum, (tokens,), fast_mode=True)
 
 
 def test_batch_norm_trains_on_the_cpu_inside_a_process_group(tmp_path):
