@@ -37,7 +37,7 @@ from eva_semseg.segmenter import Segmenter
 CONFIG = "projects/SemSeg/configs/demo/mask2former_eva_tiny_microscope.py"
 # What a run writes, and the next run into the same folder replaces.
 OUTPUTS = ["data", "labels", "index.html", "results.json", "metrics.json", "config.yaml", "log.txt"]
-OUTPUTS += ["model_final.pth", "last_checkpoint", "events.out.tfevents.*"]
+OUTPUTS += ["model_*.pth", "last_checkpoint", "events.out.tfevents.*"]
 
 logger = logging.getLogger("detectron2_ext.demo")
 

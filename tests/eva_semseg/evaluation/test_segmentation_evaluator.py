@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from detectron2.evaluation import sem_seg_evaluation
 from made_labels import write_image, write_labels
 from PIL import Image
 
@@ -68,3 +69,28 @@ def test_a_model_of_other_classes(images) -> None:
     evaluator.reset()
     with pytest.raises(InputError, match="the model has 5 classes, the data 4"):
         evaluator.process([images[0]], [{"sem_seg": predict(0, 5)}])
+
+
+def test_counts_of_all_processes_are_added_up(images, monkeypatch) -> None:
+    parts = [SegmentationEvaluator(images) for _ in range(2)]
+    whole = SegmentationEvaluator(images)
+    for evaluator in (*parts, whole):
+        evaluator.reset()
+    for index, record in enumerate(images):
+        for evaluator in (parts[index % 2], whole):
+            evaluator.process([record], [{"sem_seg": predict(index)}])
+    expected = whole.evaluate()
+
+    def gather(own: object) -> list:
+        (name,) = (name for name, value in vars(parts[0]).items() if value is own)
+        return [vars(part)[name] for part in parts]
+
+    monkeypatch.setattr(sem_seg_evaluation, "all_gather", gather)
+    assert parts[0].evaluate()["sem_seg"] == pytest.approx(expected["sem_seg"], nan_ok=True)
+
+
+def test_only_the_first_process_reports(images, monkeypatch) -> None:
+    evaluator = SegmentationEvaluator(images)
+    evaluator.reset()
+    monkeypatch.setattr(sem_seg_evaluation, "is_main_process", lambda: False)
+    assert evaluator.evaluate() == {}
