@@ -1,5 +1,6 @@
 """What README.md and datasets/README.md tell a user to type exists, and its options and override keys are real."""
 
+import functools
 import re
 import shlex
 import subprocess
@@ -39,6 +40,7 @@ PYTHON = [as_python(line) for line in commands() if line[0] != "make"]
 MAKE = [line for line in commands() if line[0] == "make"]
 
 
+@functools.cache
 def run_help(script: str) -> str:
     result = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
