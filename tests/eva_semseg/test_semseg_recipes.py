@@ -36,6 +36,10 @@ def test_recipe_as_published(name) -> None:
     assert len(groups) == 84
     assert min(group["lr"] for group in groups) == pytest.approx(lr * decay**41)
     assert max(group["lr"] for group in groups) == lr
+    # As published, the classifier learns as slowly as the patch embedding.
+    classifier = model.decode_head.cls_embed.weight
+    (rate,) = (group["lr"] for group in groups if any(parameter is classifier for parameter in group["params"]))
+    assert rate == pytest.approx(lr * decay**41)
     schedule = instantiate(cfg.lr_multiplier)
     assert (schedule.max_iter, schedule.warmup_iters) == (cfg.train.max_iter, warmup) == (iterations, warmup)
     assert cfg.dataloader.train.total_batch_size == images

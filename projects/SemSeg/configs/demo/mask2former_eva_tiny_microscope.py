@@ -49,7 +49,7 @@ dataloader.test.mapper.views.update(long_side=650, short_side=650)
 dataloader.test.num_workers = 0
 dataloader.evaluator.output_dir = None
 
-train.max_iter = 110
+train.max_iter = 80
 train.seed = 1
 train.device = "cpu"
 train.activation_checkpointing = ""
