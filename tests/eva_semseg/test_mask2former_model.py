@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from detectron2_ext.checkpoint import load_checkpoint
 from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
@@ -72,6 +73,17 @@ def test_scores_of_any_size(height, width):
         assert scores.min() >= 0
         torch.testing.assert_close(model({"image": pixels}), scores)
         torch.testing.assert_close(torch.cat([model(image[None]) for image in pixels]), scores, rtol=0, atol=1e-5)
+
+
+def test_other_sizes_are_padded_at_the_bottom_and_right():
+    model, batch = build(), drawn_batch(2, 50, 70)
+    padding = (0, 96 - 70, 0, 64 - 50)
+    padded = {"image": F.pad(batch["image"], padding), "label": F.pad(batch["label"], padding, value=255)}
+    expected, found = (losses_and_gradients(model.train(), given)[0] for given in (padded, batch))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(batch["image"]), model(padded["image"])[..., :50, :70])
 
 
 @pytest.mark.parametrize("batch", [1, 2])
