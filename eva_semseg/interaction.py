@@ -80,8 +80,8 @@ class Extractor(nn.Module):
         self.query_norm = LayerNorm(dim)
         self.feat_norm = LayerNorm(dim)
         self.attn = MultiScaleDeformableAttention(dim, num_heads, 1, num_points, value_ratio)
-        self.ffn_norm = LayerNorm(dim)
         self.ffn = ConvFFN(dim, int(dim * ffn_ratio))
+        self.ffn_norm = LayerNorm(dim)
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, c: Tensor, x: Tensor, prior_grids: Shapes, grid: tuple[int, int]) -> Tensor:

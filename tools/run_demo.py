@@ -31,7 +31,7 @@ from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 # What a run writes, and the next run into the same folder replaces.
 OUTPUTS = ["data", "inference", "out_of_domain", "index.html", "results.json", "metrics.json", "config.yaml", "log.txt"]
-OUTPUTS += ["model_final.pth", "last_checkpoint", "events.out.tfevents.*"]
+OUTPUTS += ["model_*.pth", "last_checkpoint", "events.out.tfevents.*"]
 HELDOUT_NAME, NUCLEI_NAME = "held-out HeLa nuclei", "out of domain: other nuclei"
 
 logger = logging.getLogger("detectron2_ext.demo")

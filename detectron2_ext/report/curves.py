@@ -9,7 +9,7 @@ from eva_backbone.errors import InputError
 
 Series = dict[int, float]  # iteration -> value
 
-TASK_NAMES = {"bbox": "boxes", "segm": "masks"}
+TASK_NAMES = {"bbox": "boxes", "segm": "masks", "sem_seg": "classes of pixels"}
 
 
 @dataclass(frozen=True)

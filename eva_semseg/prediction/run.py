@@ -32,7 +32,6 @@ def segment_files(
     predictor: SegmentationPredictor,
     inputs: Sequence[Input],
     output: str | Path,
-    opacity: float = 0.55,
     report: Callable[[str], None] = lambda text: tqdm.write(text, file=sys.stderr),
 ) -> Summary:
     """Write ``<stem>.jpg`` (the picture in colours, with a legend), ``<stem>_labels.png`` (class numbers) and
@@ -42,7 +41,6 @@ def segment_files(
         predictor: the model.
         inputs: pictures from `detectron2_ext.prediction.list_inputs`.
         output: folder, made where missing; older results of the same names are replaced.
-        opacity: of the colours, 0 to 1.
         report: is handed each failure when it happens.
 
     Raises:
@@ -56,7 +54,7 @@ def segment_files(
     for item in tqdm(inputs, desc="segment", unit="image"):
         try:
             image = read_image(item.path)
-            _save(image, predictor(image), predictor.class_names, item.path, Path(output, item.stem), opacity)
+            _save(image, predictor(image), predictor.class_names, item.path, Path(output, item.stem))
         except InputError as error:
             message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
             summary.failures.append(message)
@@ -66,13 +64,11 @@ def segment_files(
     return summary
 
 
-def _save(
-    image: np.ndarray, labels: np.ndarray, class_names: Sequence[str], source: Path, target: Path, opacity: float
-) -> None:
+def _save(image: np.ndarray, labels: np.ndarray, class_names: Sequence[str], source: Path, target: Path) -> None:
     shares = class_shares(labels)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Path.with_suffix would cut "scan.v2" to "scan".
-    picture = add_legend(draw_labels(image, labels, opacity=opacity), shares, class_names)
+    picture = add_legend(draw_labels(image, labels), shares, class_names)
     save_image(picture, target.with_name(f"{target.name}.jpg"))
     with atomic_path(target.with_name(f"{target.name}_labels.png")) as partial:
         Image.fromarray(labels).save(partial, format="PNG")

@@ -1,4 +1,4 @@
-"""tools/segment.py with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
+"""tools/demo.py with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def segment() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("segment", ROOT / "tools/segment.py")
+    spec = importlib.util.spec_from_file_location("segment_command", ROOT / "tools/demo.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -68,9 +68,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(segment, run_folder, 
     assert "pictures: 1, failed: 1" in said.out
 
 
-def test_a_config_of_another_task(segment, run_folder, tmp_path, capsys) -> None:
-    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
-    options = arguments(run_folder, tmp_path / "a.png", output=tmp_path / "out")
-    options[1] = f"{ROOT}/projects/Classification/configs/demo/mnist_finetune.py"
-    assert segment.main(options) == 2
-    assert "give one for semantic segmentation" in capsys.readouterr().err
+def test_videos_are_named_as_failures(segment, run_folder, tmp_path, capsys) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"any")
+    assert segment.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
+    said = capsys.readouterr().err
+    assert "clip.mp4: a video; give pictures" in said
+    assert "no picture in" in said
