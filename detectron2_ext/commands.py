@@ -3,7 +3,7 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from eva_backbone.errors import InputError
@@ -43,6 +43,29 @@ def run_command(command: Callable[[], int | None], *, finished: str | Path | Non
     except KeyboardInterrupt:
         print("interrupted" + (f"; what was finished is in {finished}" if finished else ""), file=sys.stderr)
         return 130
+
+
+def run_exchange(
+    description: str | None, exchange: Callable[[Path, Path, str], None], argv: Sequence[str] | None
+) -> int:
+    """The command of a script that makes one weight file out of another: `exchange(input, output, entry)`."""
+    parser = command_parser(description)
+    parser.add_argument("input", type=Path, help="weight file, or checkpoint of a run")
+    parser.add_argument("output", type=Path, help="file to write, .safetensors")
+    parser.add_argument("--entry", default="", help="the weights to take where a checkpoint holds several, such as ema")
+    args = parser.parse_args(argv)
+    return run_command(lambda: exchange(args.input, args.output, args.entry))
+
+
+def run_demo(
+    description: str | None, folder: str, demo: Callable[[Path, int | None], None], argv: Sequence[str] | None
+) -> int:
+    """The command of a demo: `demo(output, iterations)`, whose results go to `folder` unless another one is given."""
+    parser = command_parser(description)
+    parser.add_argument("--output", type=Path, default=Path(folder), help="folder to write (default: %(default)s)")
+    parser.add_argument("--iterations", type=positive, metavar="N", help="of each training, to try things quickly")
+    args = parser.parse_args(argv)
+    return run_command(lambda: demo(args.output, args.iterations))
 
 
 def clear_output(folder: Path, names: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from detectron2_ext.commands import clear_output, command_parser, positive, run_command
+from detectron2_ext.commands import clear_output, run_demo
 from detectron2_ext.engine import load_config, train
 from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
@@ -53,20 +53,11 @@ class Trained:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("output/classification_demo"),
-        help="folder to write (default: %(default)s)",
-    )
-    parser.add_argument("--iterations", type=positive, metavar="N", help="of each run, to try things quickly")
-    args = parser.parse_args(argv)
     threads = torch.get_num_threads()
     # So small a model gains little from more threads, which on a busy machine wait for each other.
     torch.set_num_threads(1)
     try:
-        return run_command(lambda: run(args.output, args.iterations))
+        return run_demo(__doc__, "output/classification_demo", run, argv)
     finally:
         torch.set_num_threads(threads)
 

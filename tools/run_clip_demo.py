@@ -22,7 +22,7 @@ import torch
 from omegaconf import DictConfig
 
 from detectron2_ext.atomic import atomic_path
-from detectron2_ext.commands import clear_output, command_parser, positive, run_command
+from detectron2_ext.commands import clear_output, run_demo
 from detectron2_ext.engine import load_config, train
 from detectron2_ext.engine.evaluation import evaluate
 from detectron2_ext.engine.recipe import save_config
@@ -41,17 +41,11 @@ logger = logging.getLogger("detectron2_ext.demo")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/clip_demo"), help="folder to write (default: %(default)s)"
-    )
-    parser.add_argument("--iterations", type=positive, metavar="N", help="to try things quickly")
-    args = parser.parse_args(argv)
     threads = torch.get_num_threads()
     # So small a model gains nothing from more threads; the second core reads the images.
     torch.set_num_threads(1)
     try:
-        return run_command(lambda: run(args.output, args.iterations))
+        return run_demo(__doc__, "output/clip_demo", run, argv)
     finally:
         torch.set_num_threads(threads)
 

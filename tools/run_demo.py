@@ -20,7 +20,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
-from detectron2_ext.commands import clear_output, command_parser, positive, run_command
+from detectron2_ext.commands import clear_output, run_demo
 from detectron2_ext.data.fluo_hela import HELDOUT, MIN_AREA, register_splits, write_split
 from detectron2_ext.data.nucleus_image import NUCLEI, register_nucleus_image
 from detectron2_ext.engine import evaluate, load_config, train
@@ -39,15 +39,7 @@ logger = logging.getLogger("detectron2_ext.demo")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/demo"), help="folder to write (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--iterations", type=positive, metavar="N", help="train for another number of iterations, to try things quickly"
-    )
-    args = parser.parse_args(argv)
-    return run_command(lambda: run(args.output, args.iterations))
+    return run_demo(__doc__, "output/demo", run, argv)
 
 
 def run(output: Path, iterations: int | None = None) -> None:
