@@ -14,23 +14,16 @@ import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 
+from detectron2_ext.commands import command_parser, parse_with_overrides, run_command
 from eva_backbone.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
-    args = _parse(argv)
+    args = parse_with_overrides(_parser(), argv, "input")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted" + (f"; what was finished is in {args.output}" if args.output else ""), file=sys.stderr)
-        return 130
+    return run_command(lambda: _run(args), finished=args.output)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -58,17 +51,8 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if num_failed else 0
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    args = _parser().parse_intermixed_args(argv)
-    # --input takes everything up to the next option, changes to the config too.
-    changes = [text for text in args.input if "=" in text and not Path(text).exists()]
-    args.input = [text for text in args.input if text not in changes]
-    args.opts += changes
-    return args
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the model")
     parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="videos, folders of them")
