@@ -36,6 +36,7 @@ def test_playback_is_what_the_label_says_and_no_frame_is_in_both_parts():
         records = clips.PlaybackRecords(heldout, shorter_side=SIDE)
         assert len(records) == 6 * (10 if heldout else 19)
         for record in records:
+            assert len(record["block"]) == clips.BLOCK
             video, first = record["file_name"].split(",")[0].split(" from frame ")
             last = clips.free_frames(record["label"], 4)
             for start in (0, last):

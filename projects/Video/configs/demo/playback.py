@@ -54,7 +54,7 @@ train.amp.enabled = False
 train.activation_checkpointing = ""
 train.seed = 1
 train.clip_grad_norm = 3.0
-train.max_iter = 1200
+train.max_iter = 1500
 train.eval_period = 0
 optimizer.update(lr=1e-3, fused=True)
 lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=50, end=0.01)
