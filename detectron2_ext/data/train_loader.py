@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetFromList
-from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
@@ -16,6 +15,7 @@ from eva_backbone.errors import InputError
 
 from .batching import Sample, aspect_groups, plan_batches
 from .numbered_samples import Failure, NumberedSamples, numbered_randomness
+from .shuffled_indices import ShuffledIndices
 from .worker_failure import worker_failure
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def build_train_loader(
         mapper: from a record to the model's input. Its random numbers must come from `random`, `numpy.random` or torch.
             Where it returns None, another image is drawn; after 20 in a row the run stops.
         sampler: endless indices, of which every process yields its own part, as Detectron2's training samplers do; by
-            default a `TrainingSampler` with the loader's seed.
+            default `ShuffledIndices` with the loader's seed.
         total_batch_size: images per batch over all processes.
         collate: from the mapped records of a process to its batch, in this process; its random numbers come from where
             the mapper's do. By default the batch is the list of them.
@@ -70,7 +70,7 @@ def build_train_loader(
     records = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     return TrainLoader(
         NumberedSamples(records, mapper, seed),
-        TrainingSampler(len(records), seed=seed) if sampler is None else sampler,
+        ShuffledIndices(len(records), seed) if sampler is None else sampler,
         total_batch_size // world_size,
         groups,
         collate,

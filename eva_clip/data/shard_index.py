@@ -19,7 +19,33 @@ MAX_IMAGE, MAX_TEXT = 1 << 28, 1 << 20
 _MAX_KEY = 255
 
 
-def index_shard(shard: Path, errors: RecordErrors) -> np.ndarray:
+class KeptIndex:
+    """Rows of an index file, each read when it is asked for: those of a large collection would fill every process."""
+
+    def __init__(self, path: Path, num_rows: int) -> None:
+        self.path, self.num_rows = path, num_rows
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, number: int) -> np.void:
+        """Row `number`, from the end where that is below 0.
+
+        Raises:
+            InputError: the file is no longer what it was.
+        """
+        try:
+            rows = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if len(rows) != self.num_rows + 1:
+                raise ValueError("other rows")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"{self.path} was changed or removed during the run; start again with --resume."
+            ) from error
+        return rows[1:][number]
+
+
+def index_shard(shard: Path, errors: RecordErrors) -> KeptIndex | np.ndarray:
     """One row for each sample: its key, first byte and length of image and text, whether the text is JSON.
 
     Members of one sample share their path up to the first dot of the file's name. An index is kept beside the shard as
@@ -35,14 +61,14 @@ def index_shard(shard: Path, errors: RecordErrors) -> np.ndarray:
         raise InputError(f"{shard}: no such shard; check the path.")
     kept = shard.with_name(shard.name + ".index.npy")
     stamp = (shard.stat().st_size, shard.stat().st_mtime_ns)
-    index = _read_index(kept, stamp)
+    index = _find_index(kept, stamp)
     if index is not None:
         return index
     num_bad = len(errors.sentences)
-    index = _as_rows(_scan(shard, errors), shard.name, errors)
+    rows = _as_rows(_scan(shard, errors), shard.name, errors)
     if len(errors.sentences) == num_bad:  # bad samples are to be named each time
-        _write_index(kept, index, stamp)
-    return index
+        _write_index(kept, rows, stamp)
+    return _find_index(kept, stamp) or rows
 
 
 def _scan(shard: Path, errors: RecordErrors) -> dict[str, dict[str, tuple[int, int]]]:
@@ -102,7 +128,7 @@ def _row_type(key_bytes: int) -> np.dtype:
     return np.dtype([("key", f"S{key_bytes}"), *places, ("is_json", np.bool_)])
 
 
-def _read_index(kept: Path, stamp: tuple[int, int]) -> np.ndarray | None:
+def _find_index(kept: Path, stamp: tuple[int, int]) -> KeptIndex | None:
     """The index in the file, if it is one of the shard of this size and time."""
     try:
         # Mapped, because the length that a damaged file claims would be allocated otherwise.
@@ -111,7 +137,7 @@ def _read_index(kept: Path, stamp: tuple[int, int]) -> np.ndarray | None:
         fits = is_index and (int(rows[0]["image_start"]), int(rows[0]["image_bytes"])) == stamp
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
-    return np.array(rows[1:]) if fits else None
+    return KeptIndex(kept, len(rows) - 1) if fits else None
 
 
 def _write_index(kept: Path, index: np.ndarray, stamp: tuple[int, int]) -> None:

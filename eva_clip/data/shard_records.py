@@ -24,8 +24,8 @@ _MAX_SHARDS = 1_000_000
 class ShardRecords(Dataset):
     """Records of images (jpg, jpeg, png, webp) beside a caption (txt, or json with "caption") of the same name.
 
-    A stream could not be resumed exactly. Each process keeps some 45 bytes a pair in memory; images are read at random
-    places, for which shards should lie on a disk that is good at it.
+    A stream could not be resumed exactly. Where the indices cannot be kept beside the shards, each process has some 45
+    bytes a pair in memory. Images are read at random places, for which shards should lie on a disk that is good at it.
 
     Args:
         shards: one path or several, in which {0000..0099} stands for numbers of that many digits.

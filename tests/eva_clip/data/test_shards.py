@@ -117,10 +117,12 @@ def test_damaged_shards(tmp_path):
     shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
     whole = shard.read_bytes()
     records = ShardRecords(str(shard))
-    (tmp_path / "s.tar.index.npy").unlink()
     shard.write_bytes(whole[:3000])
     with pytest.raises(InputError, match="shorter than when it was indexed"):
         records[5]["read"]()
+    (tmp_path / "s.tar.index.npy").unlink()
+    with pytest.raises(InputError, match="index.npy was changed or removed"):
+        records[5]
     for length, sentence in ((2560, "end mark"), (3000, "end mark"), (3200, "is cut off")):
         shard.write_bytes(whole[:length])
         with pytest.raises(InputError, match=f"({sentence}).*on_error"):
