@@ -121,7 +121,7 @@ def test_damaged_shards(tmp_path):
     with pytest.raises(InputError, match="shorter than when it was indexed"):
         records[5]["read"]()
     (tmp_path / "s.tar.index.npy").unlink()
-    with pytest.raises(InputError, match="index.npy was changed or removed"):
+    with pytest.raises(InputError, match=r"index\.npy was changed or removed"):
         records[5]
     for length, sentence in ((2560, "end mark"), (3000, "end mark"), (3200, "is cut off")):
         shard.write_bytes(whole[:length])
