@@ -49,13 +49,13 @@ dataloader.test.mapper.views.update(long_side=650, short_side=650)
 dataloader.test.num_workers = 0
 dataloader.evaluator.output_dir = None
 
-train.max_iter = 80
+train.max_iter = 160
 train.seed = 1
 train.device = "cpu"
 train.activation_checkpointing = ""
 train.clip_grad_norm = 1.0
 train.log_period = 10
-train.eval_period = 0
+train.eval_period = 40
 train.checkpointer.period = 1000
 optimizer.lr = 1e-3
 optimizer.params.update(decay_rate=1.0, rule="semseg_corrected")
