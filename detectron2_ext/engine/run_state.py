@@ -6,7 +6,7 @@ from typing import Any
 
 from detectron2.utils import comm
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
@@ -78,9 +78,12 @@ class RunState:
         whole = not any(isinstance(value, DTensor) for value in state["model"].values())
         options = StateDictOptions(full_state_dict=split and whole)
         try:
-            set_optimizer_state_dict(self.model, optimizer, state["optimizer"], options=options)
+            moments = _shaped_like(self.model, state["optimizer"]["state"])
+            set_optimizer_state_dict(self.model, optimizer, {**state["optimizer"], "state": moments}, options=options)
             if trainer.ema is not None:
-                set_model_state_dict(trainer.ema.module, state["ema"], options=options)
+                averages = _shaped_like(trainer.ema.module, {n: {"": value} for n, value in state["ema"].items()})
+                averages = {name: value[""] for name, value in averages.items()}
+                set_model_state_dict(trainer.ema.module, averages, options=options)
             if trainer.precision.scaler.is_enabled():
                 trainer.precision.scaler.load_state_dict(state["scaler"])
             trainer.non_finite.load_state_dict(state["non_finite"])
@@ -100,3 +103,20 @@ class RunState:
             )
         if own_random is not None:
             set_random_state(own_random)
+
+
+def _shaped_like(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """`state`, by names of parameters, where a single number has as many dimensions as in `model`.
+
+    A split model has one more than a whole one, see `parallelize`. The count of steps never has any.
+    """
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters() if parameter.numel() == 1}
+    return {
+        name: {
+            key: value.reshape(shapes[name]) if isinstance(value, Tensor) and key != "step" else value
+            for key, value in values.items()
+        }
+        if name in shapes
+        else values
+        for name, values in state.items()
+    }
