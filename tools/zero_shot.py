@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 
+from detectron2_ext.commands import command_parser, positive, run_command
 from eva_backbone.errors import InputError
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -19,14 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; what was finished is in {args.output}", file=sys.stderr)
-        return 130
+    return run_command(lambda: _run(args), finished=args.output)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -69,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="pictures, folders of them")
     parser.add_argument(
@@ -92,21 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help="of the weights, default: %(default)s")
     parser.add_argument("--device", default="auto", help="auto (CUDA where there is one, else CPU), cpu, cuda:1, ...")
     parser.add_argument(
-        "--batch-size", type=_positive, default=16, metavar="N", help="pictures at once, default: %(default)s"
+        "--batch-size", type=positive, default=16, metavar="N", help="pictures at once, default: %(default)s"
     )
-    parser.add_argument("--top", type=_positive, default=5, metavar="N", help="labels shown, default: %(default)s")
+    parser.add_argument("--top", type=positive, default=5, metavar="N", help="labels shown, default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the folders' sub-folders too")
     return parser
 
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
-_positive.__name__ = "positive number"  # argparse names it in its errors
 
 if __name__ == "__main__":
     sys.exit(main())
