@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml $(wildcard requirements/*.txt)
 	touch $(STAMP)
 
 demo: setup
-	$(BIN)/python tools/run_demo.py --output output/demo
+	$(BIN)/python -m tools demo-detection --output output/demo
 
 # One thread a process: on small tensors more of them mostly wait for each other.
 test: setup

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train or evaluate a detector: tools/lazyconfig_train_net.py --help shows how."""
+"""The verbs train and evaluate (--eval-only) under the name that Detectron2 and the original release gave them."""
 
 import sys
 

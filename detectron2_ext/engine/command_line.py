@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 _EPILOG = """
 Evaluate:
-    tools/lazyconfig_train_net.py --eval-only \\
+    python -m tools evaluate \\
         --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
         train.init_checkpoint=eva_coco_det.pth
 
 Train on your own COCO-format data:
-    tools/lazyconfig_train_net.py \\
+    python -m tools train \\
         --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_b_100ep.py \\
         --train-json train.json --train-images photos --val-json val.json --val-images photos \\
         train.init_checkpoint=weights.pth train.max_iter=2000 dataloader.train.total_batch_size=4

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-TOOL = "python tools/lazyconfig_train_net.py"
+TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
 
 def run_commands(output_dir: Path, evaluated: bool) -> str:
@@ -13,11 +13,11 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
     The weights are the best ones where they were kept, else those of the last checkpoint.
     """
     config = shlex.quote(str(output_dir / "config.yaml"))
-    lines = [f"{TOOL} --config-file {config} {_override('train.output_dir', f'{output_dir}_again')}"]
+    lines = [f"{TRAIN} --config-file {config} {_override('train.output_dir', f'{output_dir}_again')}"]
     weights = _weights(output_dir)
     if evaluated and weights is not None:
         lines.append(
-            f"{TOOL} --eval-only --config-file {config} {_override('train.init_checkpoint', str(weights))} "
+            f"{EVALUATE} --config-file {config} {_override('train.init_checkpoint', str(weights))} "
             f"{_override('train.output_dir', f'{output_dir}_evaluation')}"
         )
     return "\n".join(lines)

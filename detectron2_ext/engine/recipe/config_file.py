@@ -14,9 +14,15 @@ from eva_backbone.errors import InputError
 from .override_keys import apply_overrides
 from .train_settings import fill_train_settings
 
+# Recipes are found from any folder: those of a checkout, and the copies that the installed package carries.
+_RECIPE_ROOTS = (Path(__file__).parents[3], Path(__file__).parents[2])
+
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     """Recipe of `path` (.py, or the .yaml saved by a run) with `overrides` applied. A recipe is code: it is executed.
+
+    A path that starts with projects/ and leads nowhere from the working folder is looked for among the recipes of this
+    package.
 
     `train.*` keys that the recipe does not list have the defaults of `train_settings.py`.
 
@@ -28,8 +34,10 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     file = Path(path)
     if file.suffix not in (".py", ".yaml", ".yml"):
         raise InputError(f"{path} is not a config file; its name must end in .py or .yaml")
+    if not file.is_file() and file.parts[0] == "projects":
+        file = next((root / file for root in _RECIPE_ROOTS if (root / file).is_file()), file)
     if not file.is_file():
-        raise InputError(f"the config file {path} does not exist; run from the repository root, or give its full path")
+        raise InputError(f"the config file {path} does not exist; give its path, or that of a recipe in projects/")
     return apply_overrides(fill_train_settings(LazyConfig.load(str(file))), overrides)
 
 

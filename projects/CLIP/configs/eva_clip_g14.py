@@ -16,7 +16,7 @@ from .common.optim import optimizer
 from .common.pair_loader import dataloader
 from .common.train import train
 
-# train.init_checkpoint: the file that tools/join_clip_towers.py makes of eva_psz14.pt and ViT-L-14.pt
+# train.init_checkpoint: the file that `python -m tools join-clip-towers` makes of eva_psz14.pt and ViT-L-14.pt
 
 # "41 K" read as 40,960, which 256 GPUs divide. 11e9 / 40,960 iterations follow from it.
 dataloader.train.total_batch_size = 40960

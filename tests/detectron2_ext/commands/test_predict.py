@@ -1,10 +1,8 @@
 """The demo command on a folder of good and broken files, with the real recipe made tiny."""
 
-import importlib.util
 import io
 import json
 from pathlib import Path
-from types import ModuleType
 
 import av
 import numpy as np
@@ -14,21 +12,14 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 
+from detectron2_ext.commands import predict as demo
 from detectron2_ext.engine import load_config
 from detectron2_ext.prediction import Predictor, read_image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 OVERRIDES = (ROOT / "tests/data/tiny_cascade_mask_rcnn.txt").read_text().split()
 PICTURE = np.random.default_rng(0).integers(0, 255, (3, 4, 3), np.uint8).repeat(30, axis=0).repeat(30, axis=1)
-
-
-@pytest.fixture(scope="module")
-def demo() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo_command", ROOT / "tools/demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +66,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_good_files_are_done_and_broken_ones_named(demo, weights, folder, capsys):
+def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     # Changes to the config right behind the inputs, as people write them.
     status = demo.main(
@@ -106,7 +97,7 @@ def test_good_files_are_done_and_broken_ones_named(demo, weights, folder, capsys
     assert (read_image("out/plain_2.jpg") != PICTURE).any()
 
 
-def test_records_are_what_the_model_found(demo, weights, folder):
+def test_records_are_what_the_model_found(weights, folder):
     arguments = ["--input", "photos/plain.png", "--score-threshold", "0", "--output", "out"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
     predictor = Predictor(load_config(str(RECIPE), OVERRIDES), weights, "cpu", 0.0)
@@ -129,7 +120,7 @@ def test_records_are_what_the_model_found(demo, weights, folder):
         np.testing.assert_array_equal(mask, mask_util.decode(rle))
 
 
-def test_weights_and_config_that_a_training_run_left(demo, weights, folder):
+def test_weights_and_config_that_a_training_run_left(weights, folder):
     cfg = load_config(str(RECIPE), OVERRIDES)
     cfg.dataloader.categories = [{"id": 1000 + i, "name": f"kind {i}"} for i in range(80)]
     cfg.dataloader.test = cfg.dataloader.evaluator = None  # it was trained without validation data
@@ -141,7 +132,7 @@ def test_weights_and_config_that_a_training_run_left(demo, weights, folder):
     assert {d["category"] for d in detections} == {f"kind {d['category_id'] - 1000}" for d in detections}
 
 
-def test_video_record_and_picture(demo, weights, folder):
+def test_video_record_and_picture(weights, folder):
     arguments = ["--input", "photos/turned.mp4", "--score-threshold", "0", "--max-frames", "2", "--device", "cpu"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
     assert listing(folder / "output") == ["predictions/turned.json", "predictions/turned.mp4"]
@@ -161,7 +152,7 @@ def test_video_record_and_picture(demo, weights, folder):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_stopped_video_keeps_its_frames(demo, weights, folder, monkeypatch, error):
+def test_a_stopped_video_keeps_its_frames(weights, folder, monkeypatch, error):
     calls = []
     predict = Predictor.__call__
 
@@ -188,7 +179,7 @@ def test_a_stopped_video_keeps_its_frames(demo, weights, folder, monkeypatch, er
 
 
 @pytest.mark.parametrize("recursive", [False, True])
-def test_sub_folders(demo, weights, folder, recursive):
+def test_sub_folders(weights, folder, recursive):
     (folder / "tree" / "sub").mkdir(parents=True)
     for name in ["a.png", "sub/a.png"]:
         Image.fromarray(PICTURE).save(folder / "tree" / name)
@@ -216,7 +207,7 @@ def test_sub_folders(demo, weights, folder, recursive):
         ({"opts": "model.roi_heads.use_soft_nmz=True"}, "use_soft_nms"),
     ],
 )
-def test_unusable_options_are_one_sentence(demo, weights, folder, capsys, change, message):
+def test_unusable_options_are_one_sentence(weights, folder, capsys, change, message):
     options = {
         "--config-file": str(RECIPE),
         "--weights": str(weights),
@@ -241,7 +232,7 @@ def test_unusable_options_are_one_sentence(demo, weights, folder, capsys, change
         (["--unknown"], "unrecognized"),
     ],
 )
-def test_unusable_values(demo, weights, capsys, extra, message):
+def test_unusable_values(weights, capsys, extra, message):
     with pytest.raises(SystemExit) as error:
         demo.main(command(weights, "--input", "photos", *extra))
     assert error.value.code == 2

@@ -1,13 +1,10 @@
 """The command: what it prints and its exit status."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from benchmarks.plan_memory import CONFIG, SMALL
+from detectron2_ext.commands import plan_memory
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = [
     *SMALL,
     "model.backbone.square_pad=128",
@@ -18,10 +15,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def command():
-    spec = importlib.util.spec_from_file_location("plan_memory_command", ROOT / "tools/plan_memory.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda *options: module.main(["--config-file", str(ROOT / CONFIG), *options, *SETTINGS, *EXTRA])
+    return lambda *options: plan_memory.main(["--config-file", CONFIG, *options, *SETTINGS, *EXTRA])
 
 
 EXTRA = ["train.device=cuda"]

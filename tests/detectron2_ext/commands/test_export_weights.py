@@ -1,4 +1,3 @@
-import runpy
 import shutil
 from pathlib import Path
 
@@ -7,8 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from detectron2_ext.checkpoint import read_weights
-
-main = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "export_weights.py"))["main"]
+from detectron2_ext.commands.export_weights import main
 
 
 def checkpoint(**more) -> dict:

@@ -1,9 +1,7 @@
-"""tools/demo.py with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
+"""The verb predict with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,15 +10,9 @@ from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 from tiny_semseg_recipe import tiny_recipe
 
+from detectron2_ext.commands import predict as segment
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def segment() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("segment_command", ROOT / "tools/demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +31,7 @@ def arguments(run_folder: Path, *inputs: Path, output: Path) -> list[str]:
     return [*files, "--device", "cpu", "--output", str(output), "--input", *map(str, inputs)]
 
 
-def test_pictures_of_any_size(segment, run_folder, tmp_path) -> None:
+def test_pictures_of_any_size(run_folder, tmp_path) -> None:
     for name, size in (("wide.v2.png", (120, 40)), ("small.jpg", (7, 9))):
         Image.fromarray(np.full((*size[::-1], 3), 80, np.uint8)).save(tmp_path / name)
     assert (
@@ -57,7 +49,7 @@ def test_pictures_of_any_size(segment, run_folder, tmp_path) -> None:
         assert drawn.width > size[0]
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_goes_on(segment, run_folder, tmp_path, capsys) -> None:
+def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, tmp_path, capsys) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     Image.new("RGB", (30, 20)).save(tmp_path / "good.png")
     status = segment.main(arguments(run_folder, tmp_path / "bad.png", tmp_path / "good.png", output=tmp_path / "out"))
@@ -68,7 +60,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(segment, run_folder, 
     assert "pictures: 1, failed: 1" in said.out
 
 
-def test_videos_are_named_as_failures(segment, run_folder, tmp_path, capsys) -> None:
+def test_videos_are_named_as_failures(run_folder, tmp_path, capsys) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"any")
     assert segment.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
     said = capsys.readouterr().err

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from eva_classification.commands import demo
+
+ROOT = Path(__file__).parents[3]
 
 
 def load_tool(name: str):
@@ -16,12 +18,7 @@ def load_tool(name: str):
     return module
 
 
-@pytest.fixture(scope="module")
-def demo():
-    return load_tool("run_classification_demo")
-
-
-def test_two_iterations_give_weights_and_both_accuracies(demo, tmp_path, capsys):
+def test_two_iterations_give_weights_and_both_accuracies(tmp_path, capsys):
     output = tmp_path / "demo"
     (output / "data").mkdir(parents=True)
     (output / "notes.txt").write_text("the user's own")
@@ -58,9 +55,9 @@ def test_two_iterations_give_weights_and_both_accuracies(demo, tmp_path, capsys)
         (95.0, 95.0, "Both ways were equally good."),
     ],
 )
-def test_the_verdict_follows_the_figures(demo, tuned, scratch, sentence):
+def test_the_verdict_follows_the_figures(tuned, scratch, sentence):
     def trained(top1: float):
-        return demo.Trained(None, {"accuracy": {"top1": top1}}, 20.0)
+        return demo.Trained(None, {"accuracy": {"top1": top1}}, 20.0, 20.0)
 
     lines = demo.verdict({"pretrained": trained(0), "finetuned": trained(tuned), "scratch": trained(scratch)})
     assert lines[-1].startswith(sentence)
@@ -68,7 +65,7 @@ def test_the_verdict_follows_the_figures(demo, tuned, scratch, sentence):
     assert lines[2].endswith("20 s")
 
 
-def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
+def test_no_iterations_are_refused_before_anything_is_removed(tmp_path, capsys):
     (tmp_path / "index.html").write_text("x")
     with pytest.raises(SystemExit) as ended:
         demo.main(["--output", str(tmp_path), "--iterations", "0"])

@@ -1,4 +1,4 @@
-"""What the commands in tools/ have in common: their parser, their exit status, their output folder."""
+"""What all commands have in common: their parser, their exit status, their output folder."""
 
 import argparse
 import shutil
@@ -55,17 +55,6 @@ def run_exchange(
     parser.add_argument("--entry", default="", help="the weights to take where a checkpoint holds several, such as ema")
     args = parser.parse_args(argv)
     return run_command(lambda: exchange(args.input, args.output, args.entry))
-
-
-def run_demo(
-    description: str | None, folder: str, demo: Callable[[Path, int | None], None], argv: Sequence[str] | None
-) -> int:
-    """The command of a demo: `demo(output, iterations)`, whose results go to `folder` unless another one is given."""
-    parser = command_parser(description)
-    parser.add_argument("--output", type=Path, default=Path(folder), help="folder to write (default: %(default)s)")
-    parser.add_argument("--iterations", type=positive, metavar="N", help="of each training, to try things quickly")
-    args = parser.parse_args(argv)
-    return run_command(lambda: demo(args.output, args.iterations))
 
 
 def clear_output(folder: Path, names: Iterable[str]) -> None:

@@ -1,12 +1,10 @@
 import re
-import runpy
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-main = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "interpolate_patch_14to16.py"))["main"]
+from detectron2_ext.commands.interpolate_patch_14to16 import main
 
 
 def vit(patch=14, positions=257, dtype=torch.float32):

@@ -1,14 +1,13 @@
 """Exchange EVA-CLIP's weights with open_clip, whose name for the model is EVA01-g-14.
 
-    python tools/export_open_clip.py eva_clip_psz14.pt eva_clip_open_clip.safetensors
-    python tools/export_open_clip.py open_clip_model.safetensors eva_clip.safetensors
-    python tools/export_open_clip.py output/model_final.pth mine.safetensors --entry ema
+    python -m tools export-open-clip eva_clip_psz14.pt eva_clip_open_clip.safetensors
+    python -m tools export-open-clip open_clip_model.safetensors eva_clip.safetensors
+    python -m tools export-open-clip output/model_final.pth mine.safetensors --entry ema
 
 The names in INPUT decide on the direction. OUTPUT is in safetensors and holds the weights alone; values do not change.
 The call that makes open_clip's model for it is printed.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,7 +31,3 @@ def export(source: Path, output: Path, entry: str = "") -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit status 2 for unusable weights."""
     return run_exchange(__doc__, export, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

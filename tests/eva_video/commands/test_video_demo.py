@@ -1,6 +1,5 @@
 """The video demo from end to end, for two iterations."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -8,18 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from eva_video.commands import demo
+
+ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def demo():
-    spec = importlib.util.spec_from_file_location("run_video_demo", ROOT / "tools/run_video_demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_two_iterations_give_weights_results_and_page(demo, tmp_path, capsys):
+def test_two_iterations_give_weights_results_and_page(tmp_path, capsys):
     output = tmp_path / "demo"
     output.mkdir()
     (output / "metrics.json").write_text("left by an earlier run")
@@ -41,7 +34,7 @@ def test_two_iterations_give_weights_results_and_page(demo, tmp_path, capsys):
     assert (output / "notes.txt").read_text() == "the user's own"
 
 
-def test_the_verdict_follows_the_figures(demo):
+def test_the_verdict_follows_the_figures():
     """48 samples: all directions right, speeds right for the first half, of which the other half is told as 1x."""
     labels = list(range(6)) * 8
     told = [label if number < 24 else label - label % 3 for number, label in enumerate(labels)]
@@ -52,7 +45,7 @@ def test_the_verdict_follows_the_figures(demo):
     assert all("is more than chance can make" in line for line in (class_, direction, speed))
 
 
-def test_a_guess_is_told_as_chance(demo):
+def test_a_guess_is_told_as_chance():
     labels = list(range(6)) * 8
     class_, direction, speed = demo.verdict(np.eye(6)[[0] * 48], labels)
     assert [line.split(" of ")[0] for line in (class_, direction, speed)] == ["16.7%", "50.0%", "33.3%"]
@@ -61,14 +54,14 @@ def test_a_guess_is_told_as_chance(demo):
     assert "is not more than chance can make (13.6 points)" in speed
 
 
-def test_direction_and_speed_add_up_their_classes(demo):
+def test_direction_and_speed_add_up_their_classes():
     """No single class is more likely than "forward 2x", reversed and 4x are."""
     scores = np.array([[0.0, 0.3, 0.15, 0.2, 0.05, 0.3 - 1e-6]])
     class_, direction, speed = demo.verdict(scores, [5])
     assert [line.split("%")[0] for line in (class_, direction, speed)] == ["0.0", "100.0", "100.0"]
 
 
-def test_no_iterations_are_refused_before_anything_is_removed(demo, tmp_path, capsys):
+def test_no_iterations_are_refused_before_anything_is_removed(tmp_path, capsys):
     (tmp_path / "index.html").write_text("x")
     with pytest.raises(SystemExit):
         demo.main(["--output", str(tmp_path), "--iterations", "0"])

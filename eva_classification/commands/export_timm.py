@@ -1,13 +1,12 @@
 """Make a weight file for timm's `eva_giant_*` out of a published classifier, or one that was trained here.
 
-    python tools/export_timm.py eva_21k_1k_336px_psz14_ema.pt eva_giant_336.safetensors
-    python tools/export_timm.py output/model_final.pth mine.safetensors --entry ema
+    python -m tools export-timm eva_21k_1k_336px_psz14_ema.pt eva_giant_336.safetensors
+    python -m tools export-timm output/model_final.pth mine.safetensors --entry ema
 
 OUTPUT is in safetensors and holds the weights alone; the names do not change, so it can be loaded here again. The call
 that makes timm's model for it is printed. Normalise its images with CLIP's mean and deviation.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,3 @@ def export(source: Path, output: Path, entry: str = "") -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; exit status 2 for unusable weights."""
     return run_exchange(__doc__, export, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,11 @@
-#!/usr/bin/env python3
 """Make the file that EVA-CLIP's training starts from: an EVA image tower and the text tower of a CLIP.
 
-    python tools/join_clip_towers.py eva_psz14.pt ViT-L-14.pt eva_clip_start.pt
+    python -m tools join-clip-towers eva_psz14.pt ViT-L-14.pt eva_clip_start.pt
 
 The projections of both towers and the scale of the logits are left out, training starts them at random. Give OUTPUT
 as train.init_checkpoint to projects/CLIP/configs/eva_clip_g14.py.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,7 +36,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("output", type=Path, help="file to write")
     args = parser.parse_args(argv)
     return run_command(lambda: join_files(args.image, args.text, args.output))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

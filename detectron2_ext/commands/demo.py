@@ -1,37 +1,30 @@
-#!/usr/bin/env python3
 """Train, evaluate and show a small EVA detector on real microscope images; no GPU, about five minutes.
 
-    python tools/run_demo.py --output output/demo
+    python -m tools demo-detection --output output/demo
 
 Writes index.html (pictures, curves, AP table), results.json (AP in percent), model_final.pth (the trained weights) and
-data/ (the tiles and their annotations). The training is that of tools/lazyconfig_train_net.py with the recipe CONFIG.
+data/ (the tiles and their annotations). The training is that of `python -m tools train` with the recipe CONFIG.
 """
 
 import copy
 import json
 import logging
-import sys
-import time
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
-from torch import nn
 
-from detectron2_ext.commands import clear_output, run_demo
 from detectron2_ext.data.fluo_hela import HELDOUT, MIN_AREA, register_splits, write_split
 from detectron2_ext.data.nucleus_image import NUCLEI, register_nucleus_image
-from detectron2_ext.engine import evaluate, load_config, train
-from detectron2_ext.engine.recipe import save_config
-from detectron2_ext.engine.run_log import start_log
+from detectron2_ext.engine import evaluate
 from detectron2_ext.report import TASK_NAMES, PicturePair, mosaic, picture_pairs, write_run_report
+
+from .demo_run import RUN_FILES, Trained, demo_recipe, run_demo, shell_command, start_demo, train_demo
 
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 # What a run writes, and the next run into the same folder replaces.
-OUTPUTS = ["data", "inference", "out_of_domain", "index.html", "results.json", "metrics.json", "config.yaml", "log.txt"]
-OUTPUTS += ["model_*.pth", "last_checkpoint", "events.out.tfevents.*"]
+OUTPUTS = [*RUN_FILES, "data", "inference", "out_of_domain"]
 HELDOUT_NAME, NUCLEI_NAME = "held-out HeLa nuclei", "out of domain: other nuclei"
 
 logger = logging.getLogger("detectron2_ext.demo")
@@ -44,26 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
-    clear_output(output, OUTPUTS)
-    start_log(str(output))
-    # Notes of PyTorch to Detectron2's authors would bury the log.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
+    start_demo(output, OUTPUTS)
     logger.info("Cutting the microscope frames into tiles")
     heldout_json, heldout_images = write_split(output / "data", HELDOUT)
 
-    cfg = load_config(str(Path(__file__).parents[1] / CONFIG))
-    cfg.train.output_dir = str(output)
-    cfg.train.max_iter = iterations or cfg.train.max_iter
+    cfg = demo_recipe(CONFIG, output, iterations)
     register_splits(output / "data")
     nuclei_data = register_nucleus_image(output / "data")
-    save_config(cfg, output / "config.yaml")
-    start = time.perf_counter()
-    model = train(cfg)
-    seconds = time.perf_counter() - start
-
-    # Training ends with an evaluation, whose numbers are in results.json.
-    heldout = json.loads((output / "results.json").read_text(encoding="utf-8"))
-    results = {HELDOUT_NAME: heldout, NUCLEI_NAME: evaluate(_on_nuclei(cfg), model)}
+    trained = train_demo(cfg)
+    results = {HELDOUT_NAME: trained.results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), trained.model)}
 
     def pictures() -> tuple[list[PicturePair], str]:
         nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
@@ -72,17 +54,17 @@ def run(output: Path, iterations: int | None = None) -> None:
 
     page = write_run_report(
         cfg,
-        heldout,
+        trained.results,
         config_file=CONFIG,
         title="A small EVA detector on HeLa nuclei",
         summary="Trained from random weights on the left part of a microscope's view, evaluated on its right part.",
         data_name=HELDOUT_NAME,
         other_results={NUCLEI_NAME: results[NUCLEI_NAME]},
         pictures=pictures,
-        facts=_facts(cfg, model, seconds),
-        command=f"python tools/run_demo.py --output {output}" + (f" --iterations {iterations}" if iterations else ""),
+        facts=_facts(cfg, trained),
+        command=shell_command("demo-detection", output, iterations),
     )
-    _print_results(results, seconds, page)
+    _print_results(results, trained.seconds, page)
 
 
 def _on_nuclei(cfg: DictConfig) -> DictConfig:
@@ -112,13 +94,13 @@ def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num
     return [whole, *picture_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
 
 
-def _facts(cfg: DictConfig, model: nn.Module, seconds: float) -> dict[str, str]:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+def _facts(cfg: DictConfig, trained: Trained) -> dict[str, str]:
+    parameters = sum(parameter.numel() for parameter in trained.model.parameters())
     batch = cfg.dataloader.train.total_batch_size
     return {
         "Model": f"EVA ViT, simple feature pyramid, Cascade Mask R-CNN; {parameters / 1e6:.1f} million parameters",
         "Training": f"{cfg.train.max_iter} iterations of {batch} tiles from random weights, seed {cfg.train.seed}",
-        "Time": f"{seconds:.0f} s for training with its evaluations",
+        "Time": f"{trained.seconds:.0f} s for training with its evaluations",
         "Training tiles": "96 x 96 pixels at x < 680 of 20 frames; border of 25 pixels dropped",
         "Held-out tiles": "96 x 96 pixels at x >= 680 of every second frame; instances cut by a tile count from "
         f"{MIN_AREA} pixels on",
@@ -136,7 +118,3 @@ def _print_results(results: dict[str, dict], seconds: float, page: Path | None) 
             print(f"{data + ', ' + TASK_NAMES[task]:46}{values}")
     if page is not None:
         print(f"\nPictures and curves: {page}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

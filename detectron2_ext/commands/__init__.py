@@ -1,0 +1,23 @@
+"""What a user types: a module per verb, the table of them in verbs.py, and what all commands share."""
+
+from .frame import (
+    check_output_file,
+    clear_output,
+    command_parser,
+    parse_with_overrides,
+    positive,
+    run_command,
+    run_exchange,
+    share,
+)
+
+__all__ = [
+    "check_output_file",
+    "clear_output",
+    "command_parser",
+    "parse_with_overrides",
+    "positive",
+    "run_command",
+    "run_exchange",
+    "share",
+]

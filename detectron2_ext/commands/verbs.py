@@ -1,0 +1,74 @@
+"""The table of all commands: `python -m tools`, or `eva-vision` where the package is installed, prints and runs it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command.
+
+    Attributes:
+        summary: what it does, in a line.
+        module: whose `main(argv)` gives its exit status; imported when it is run.
+        arguments: that stand in front of the user's own.
+    """
+
+    summary: str
+    module: str
+    arguments: tuple[str, ...] = ()
+
+
+TRAINING = "detectron2_ext.engine.command_line"
+
+VERBS = {
+    "of every task": {
+        "train": Verb("train a recipe, on its data or on your own, or go on with a run (--resume)", TRAINING),
+        "evaluate": Verb("measure weights by a recipe's evaluation", TRAINING, ("--eval-only",)),
+        "predict": Verb("what your own pictures and videos show", "detectron2_ext.commands.predict"),
+        "plan": Verb("memory that a recipe needs, and what to change to fit", "detectron2_ext.commands.plan_memory"),
+        "inspect": Verb("which model a weight file is, and which recipe", "detectron2_ext.commands.inspect_weights"),
+    },
+    "for weight files": {
+        "export": Verb("one plain file out of a run's checkpoint", "detectron2_ext.commands.export_weights"),
+        "export-timm": Verb("a classifier for timm, and back", "eva_classification.commands.export_timm"),
+        "export-open-clip": Verb("an EVA-CLIP for open_clip, and back", "eva_clip.commands.export_open_clip"),
+        "join-clip-towers": Verb("the start of EVA-CLIP's training", "eva_clip.commands.join_towers"),
+        "interpolate-patch": Verb("patch 14 to patch 16", "detectron2_ext.commands.interpolate_patch_14to16"),
+    },
+    "to try, on real data and without a GPU": {
+        "demo-detection": Verb("cells in microscope images", "detectron2_ext.commands.demo"),
+        "demo-classification": Verb("handwritten digits", "eva_classification.commands.demo"),
+        "demo-clip": Verb("digits by captions", "eva_clip.commands.demo"),
+        "demo-video": Verb("how a clip is played", "eva_video.commands.demo"),
+        "demo-segmentation": Verb("nuclei and bacteria, pixel by pixel", "eva_semseg.commands.demo"),
+    },
+}
+
+
+def table(program: str) -> str:
+    """All verbs with their summaries, as text; `program` is what the user types in front of them."""
+    lines = [f"{program} VERB ...; {program} VERB --help tells the options"]
+    for group, verbs in VERBS.items():
+        lines += ["", f"{group}:", *(f"  {name:21}{verb.summary}" for name, verb in verbs.items())]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
+    """Run a verb and return its exit status: without one, the table is printed; 2 for one that is not in it."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(table(program))
+        return 0
+    verb = {name: verb for verbs in VERBS.values() for name, verb in verbs.items()}.get(name)
+    if verb is None:
+        print(f"{table(program)}\n\nerror: {name!r} is not a verb; take one of those above.", file=sys.stderr)
+        return 2
+    sys.argv = [f"{program} {name}", *rest]  # what parsers call themselves in their help
+    return import_module(verb.module).main([*verb.arguments, *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

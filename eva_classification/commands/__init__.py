@@ -1,0 +1,1 @@
+"""Commands of image classification: its demo, and weights for timm."""

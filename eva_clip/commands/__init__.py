@@ -1,0 +1,1 @@
+"""Commands of EVA-CLIP: its demo, and weight files of and for others."""

@@ -1,0 +1,1 @@
+"""The command of semantic segmentation that is its own: its demo."""

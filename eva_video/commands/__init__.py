@@ -1,0 +1,1 @@
+"""The command of video classification that is its own: its demo."""

@@ -1,0 +1,1 @@
+"""Commands from a checkout: `python -m tools` lists them."""

@@ -1,0 +1,8 @@
+"""All commands: `python -m tools` lists them, `python -m tools VERB ...` runs one."""
+
+import sys
+
+from detectron2_ext.commands.verbs import main
+
+if __name__ == "__main__":
+    sys.exit(main(program="python -m tools"))
