@@ -1,4 +1,4 @@
-"""Multi-head self-attention with the biases and position terms of the published EVA models."""
+"""The one attention module: multi-head, with the biases and position terms of the published EVA models."""
 
 from typing import Literal
 
@@ -20,7 +20,9 @@ RelPos = Literal["decomposed", "joint", "decoupled"]
 
 
 class Attention(nn.Module):
-    """Self-attention over token sequences [B, N, C].
+    """Multi-head attention over token sequences [B, N, C], of the tokens to themselves or to others.
+
+    Parameters have BEiT's names: `qkv` is one layer for query, key and value, `proj` leads back to the token width.
 
     Args:
         dim: token width, C.
@@ -28,7 +30,7 @@ class Attention(nn.Module):
         qkv_bias: "qv" stores `q_bias` and `v_bias` and never biases the key (EVA, BEiT); "full" is one bias of 3 C.
         rel_pos: relative position owned by this block, or None. "decomposed" goes through the query and takes no class
             token; "joint" and "decoupled" are logit tables in BEiT's layout and take exactly one.
-        grid: (H, W) the relative position tables are made for.
+        grid: (H, W) in tokens that the relative position tables are made for; not needed without them.
         rel_pos_resize: how decomposed and joint tables are resized for another grid.
         kernel: attention kernel, see `attention_kernels`.
     """
@@ -79,25 +81,52 @@ class Attention(nn.Module):
             return self.rel_pos_bias(grid)
         return None
 
+    def _qkv_bias(self) -> torch.Tensor | None:
+        """[3 * inner], or None."""
+        if self.q_bias is None:
+            return self.qkv.bias
+        return torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
+
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, N, C] to query, key and value [B, N, 3 * inner], biases added."""
-        bias = self.qkv.bias
-        if self.q_bias is not None:
-            bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
+        """[B, N, C] to query, key and value side by side [B, N, 3 * inner], biases added."""
         if type(self.qkv) is nn.Linear:
-            return F.linear(x, self.qkv.weight, bias)
+            return F.linear(x, self.qkv.weight, self._qkv_bias())
         # A layer put in the place of `qkv`, a low-rank adapter for example, knows more than its weight.
         qkv = self.qkv(x)
-        return qkv if self.q_bias is None else qkv + bias.to(qkv.dtype)
+        return qkv if self.q_bias is None else qkv + self._qkv_bias().to(qkv.dtype)
 
-    def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C]; `grid` lays out the patch tokens, `shared_bias` [heads, N, N] is the model's own."""
-        batch, tokens, _ = x.shape
-        qkv = self._project(x).view(batch, tokens, 3, self.num_heads, self.head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, N, head_dim]
-        logit_bias = self._own_bias(query, grid)
-        if shared_bias is not None:
-            logit_bias = shared_bias if logit_bias is None else logit_bias + shared_bias
-        attend = choose_kernel(self.kernel, query, logit_bias)
-        out = attend(query, key, value, self.scale, logit_bias)
-        return self.proj(out.transpose(1, 2).reshape(batch, tokens, -1))
+    def _project_each(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Inputs of query, key and value, each [B, N, C], through their own thirds of `qkv` to [B, N, inner]."""
+        if type(self.qkv) is not nn.Linear:
+            return [self._project(x).chunk(3, dim=-1)[i] for i, x in enumerate(inputs)]
+        bias = self._qkv_bias()
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        return [F.linear(*part) for part in zip(inputs, self.qkv.weight.chunk(3), biases, strict=True)]
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        grid: tuple[int, ...] | None = None,
+        bias: torch.Tensor | None = None,
+        *,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """[B, N, C] to [B, N, C].
+
+        Args:
+            x: the tokens that ask, and those that are asked unless `key` and `value` are given.
+            grid: (H, W) of the patch tokens, for modules with a relative position.
+            bias: added to the logits, as the model's own relative position [heads, N, N]; or which keys a query may
+                attend to, bool [B, 1, N, M], at least one for each.
+            key, value: other tokens [B, M, C], both or neither.
+        """
+        qkv = self._project(x).chunk(3, dim=-1) if key is None else self._project_each(x, key, value)
+        heads = (part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2) for part in qkv)
+        query, key, value = heads  # each [B, heads, N or M, head_dim]
+        own_bias = self._own_bias(query, grid)
+        if own_bias is not None:
+            bias = own_bias if bias is None else own_bias + bias
+        attend = choose_kernel(self.kernel, query, bias)
+        out = attend(query, key, value, self.scale, bias)
+        return self.proj(out.transpose(1, 2).flatten(2))

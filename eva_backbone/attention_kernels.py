@@ -2,9 +2,10 @@
 
     kernel(query, key, value, scale, bias) -> output
 
-query, key, value and output are [B, heads, N, head_dim]; the query is unscaled; `bias` is None, a dense logit bias that
-broadcasts to [B, heads, N, N], or a `DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v and is held
-to `plain_attention`, gradients included, by a test.
+query and output are [B, heads, N, head_dim], key and value [B, heads, M, head_dim]; M is N unless tokens attend to
+others. The query is unscaled. `bias` is None, a dense logit bias that broadcasts to [B, heads, N, M], or a
+`DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v and is held to `plain_attention`, gradients
+included, by a test. `plain` and `sdpa` also take a boolean bias, true where a query may attend to a key.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def plain_attention(
     """The formula as written; memory grows with N^2."""
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
-        logits = logits + (dense_bias(bias) if isinstance(bias, DecomposedBias) else bias)
+        bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
+        logits = logits.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else logits + bias
     return logits.softmax(dim=-1) @ value
 
 
@@ -60,7 +62,7 @@ def sdpa_attention(
         # equal head widths keep the flash kernels eligible; the padding costs nothing that the output shows
         padded = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
         return F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
-    mask = None if bias is None else bias.to(query.dtype)
+    mask = bias if bias is None or bias.dtype == torch.bool else bias.to(query.dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
 
 
@@ -129,13 +131,19 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     """The kernel called `name`, or for "auto" the one that is right for this device, dtype and bias.
 
     On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for
-    the bias); everything else goes to PyTorch's fused kernels.
+    the bias); everything else, a boolean bias included, goes to PyTorch's fused kernels.
+
+    Raises:
+        ValueError: an unknown name, or a kernel that takes no boolean bias given one.
     """
+    boolean = isinstance(bias, torch.Tensor) and bias.dtype == torch.bool
     if name != "auto":
         if name not in KERNELS:
             raise ValueError(f"unknown attention kernel {name!r}: expected auto or one of {', '.join(KERNELS)}")
+        if boolean and name not in ("plain", "sdpa"):
+            raise ValueError(f"attention kernel {name!r} takes no boolean bias: choose auto, plain or sdpa")
         return KERNELS[name]
     full_precision = query.dtype in (torch.float32, torch.float64)
-    if bias is not None and query.device.type == "cpu" and full_precision:
+    if bias is not None and not boolean and query.device.type == "cpu" and full_precision:
         return row_block_attention
     return sdpa_attention

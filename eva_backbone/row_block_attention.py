@@ -1,6 +1,7 @@
 """Exact attention in blocks of query rows: memory bounded in both directions, near the matrix rate on CPU.
 
-The forward pass keeps no probabilities; the backward pass computes those of one block at a time again.
+The forward pass keeps no probabilities; the backward pass computes those of one tile, some rows of some heads, at a
+time again.
 """
 
 from collections.abc import Iterator
@@ -14,21 +15,19 @@ from .relative_position import DecomposedBias
 BLOCK_BYTES = 16 * 2**20
 
 
-class _Block(NamedTuple):
+class _Tile(NamedTuple):
     heads: slice  # of the flattened batch x heads axis
     rows: slice  # of the query axis
 
 
-def _blocks(
-    num_heads: int, num_queries: int, num_keys: int, element_size: int, heads_per_image: int
-) -> Iterator[_Block]:
-    """Cut [num_heads, num_queries] into blocks whose logits take about BLOCK_BYTES; a block stays within one image."""
+def _tiles(num_heads: int, num_queries: int, num_keys: int, element_size: int, heads_per_image: int) -> Iterator[_Tile]:
+    """Cut [num_heads, num_queries] into tiles whose logits take about BLOCK_BYTES; a tile stays within one image."""
     rows = max(1, min(num_queries, BLOCK_BYTES // (num_keys * element_size)))
     heads = max(1, min(heads_per_image, BLOCK_BYTES // (rows * num_keys * element_size)))
     for image in range(0, num_heads, heads_per_image):
         for head in range(image, image + heads_per_image, heads):
             for row in range(0, num_queries, rows):
-                yield _Block(
+                yield _Tile(
                     slice(head, min(head + heads, image + heads_per_image)), slice(row, min(row + rows, num_queries))
                 )
 
@@ -39,22 +38,22 @@ class _Terms(NamedTuple):
     first: torch.Tensor | None
     second: torch.Tensor | None
 
-    def dense_heads(self, block: _Block) -> slice:
+    def dense_heads(self, tile: _Tile) -> slice:
         """The heads of a dense bias, which images may share."""
         per_image = self.first.shape[0]
-        start = block.heads.start % per_image
-        return slice(start, start + block.heads.stop - block.heads.start)
+        start = tile.heads.start % per_image
+        return slice(start, start + tile.heads.stop - tile.heads.start)
 
 
-def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, block: _Block) -> torch.Tensor:
-    """Softmax of one block: [heads, rows, keys]. `query` is scaled already."""
-    q, k = query[block], key_t[block.heads]
+def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, tile: _Tile) -> torch.Tensor:
+    """Softmax of one tile: [heads, rows, keys]. `query` is scaled already."""
+    q, k = query[tile], key_t[tile.heads]
     if terms.first is None:
         logits = torch.bmm(q, k)
     elif terms.second is None:
-        logits = torch.baddbmm(terms.first[terms.dense_heads(block), block.rows], q, k)
+        logits = torch.baddbmm(terms.first[terms.dense_heads(tile), tile.rows], q, k)
     else:
-        logits = (terms.first[block].unsqueeze(-1) + terms.second[block].unsqueeze(-2)).flatten(-2).baddbmm_(q, k)
+        logits = (terms.first[tile].unsqueeze(-1) + terms.second[tile].unsqueeze(-2)).flatten(-2).baddbmm_(q, k)
     return torch.softmax(logits, dim=-1, out=logits)
 
 
@@ -65,8 +64,8 @@ class _RowBlockAttention(torch.autograd.Function):
     def forward(ctx, query, key, value, first, second, heads_per_image):
         terms, key_t = _Terms(first, second), key.transpose(1, 2)
         output = torch.empty_like(value[:, :1].expand(-1, query.shape[1], -1), memory_format=torch.contiguous_format)
-        for block in _blocks(*query.shape[:2], key.shape[1], query.element_size(), heads_per_image):
-            torch.bmm(_probabilities(query, key_t, terms, block), value[block.heads], out=output[block])
+        for tile in _tiles(*query.shape[:2], key.shape[1], query.element_size(), heads_per_image):
+            torch.bmm(_probabilities(query, key_t, terms, tile), value[tile.heads], out=output[tile])
         ctx.save_for_backward(query, key, value, first, second, output)
         ctx.heads_per_image = heads_per_image
         return output
@@ -83,22 +82,22 @@ class _RowBlockAttention(torch.autograd.Function):
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
         grad_first = torch.zeros_like(first) if ctx.needs_input_grad[3] else None
         grad_second = torch.zeros_like(second) if ctx.needs_input_grad[4] else None
-        for block in _blocks(*query.shape[:2], key.shape[1], query.element_size(), ctx.heads_per_image):
-            heads = block.heads
-            p = _probabilities(query, key_t, terms, block)
-            grad_value[heads].baddbmm_(p.transpose(1, 2), grad[block])
+        for tile in _tiles(*query.shape[:2], key.shape[1], query.element_size(), ctx.heads_per_image):
+            heads = tile.heads
+            p = _probabilities(query, key_t, terms, tile)
+            grad_value[heads].baddbmm_(p.transpose(1, 2), grad[tile])
             # p becomes the gradient of the logits
-            p.mul_(torch.bmm(grad[block], value[heads].transpose(1, 2)).sub_(correction[block]))
-            grad_query[block] = torch.bmm(p, key[heads])
-            grad_key[heads].baddbmm_(p.transpose(1, 2), query[block])
+            p.mul_(torch.bmm(grad[tile], value[heads].transpose(1, 2)).sub_(correction[tile]))
+            grad_query[tile] = torch.bmm(p, key[heads])
+            grad_key[heads].baddbmm_(p.transpose(1, 2), query[tile])
             if second is None and grad_first is not None:
-                grad_first[terms.dense_heads(block), block.rows] += p
+                grad_first[terms.dense_heads(tile), tile.rows] += p
             elif second is not None:
                 grid = p.unflatten(-1, (first.shape[-1], second.shape[-1]))
                 if grad_first is not None:
-                    grad_first[block] = grid.sum(-1)
+                    grad_first[tile] = grid.sum(-1)
                 if grad_second is not None:
-                    grad_second[block] = grid.sum(-2)
+                    grad_second[tile] = grid.sum(-2)
         return grad_query, grad_key, grad_value, grad_first, grad_second, None
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
@@ -19,6 +18,7 @@ from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
+from .recomputation import run_layer
 from .relative_position import RelPosResize
 from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
 
@@ -160,10 +160,7 @@ class VisionTransformer(nn.Module):
         """Tokens [B, prefix + N, C] through blocks start .. stop - 1."""
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
-            if self.checkpoint_blocks and torch.is_grad_enabled():
-                x = checkpoint(block, x, grid, shared_bias, use_reentrant=False)
-            else:
-                x = block(x, grid, shared_bias)
+            x = run_layer(block, x, grid, shared_bias, recompute=self.checkpoint_blocks)
         return x
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:

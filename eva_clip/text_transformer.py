@@ -1,24 +1,24 @@
 """The text side of EVA-CLIP: a causal transformer, read at the end token, and the scale of the logits."""
 
 import math
+from functools import partial
 
 import torch
-from timm.layers import QuickGELU
+from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.utils.checkpoint import checkpoint
 
 from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
+from eva_backbone.recomputation import run_layer
 
-from .text_block import EPS, TextBlock
-
+TextLayerNorm = partial(LayerNorm, eps=1e-5)
 TOKEN_STD, POSITION_STD = 0.02, 0.01
 INITIAL_LOGIT_SCALE = 1 / 0.07
 
 
 class TextTransformer(nn.Module):
-    """Token ids to one embedding per text, with the names of the published file.
+    """Token ids to one embedding per text, through open_clip's blocks, with the names of the published file.
 
     A text ends at the first occurrence of its largest id, which is the end token's. Causal attention never looks behind
     it, so that the padding that all texts of a batch share is left out of the computation.
@@ -53,16 +53,26 @@ class TextTransformer(nn.Module):
         self.text_projection = nn.Parameter(torch.empty(width, output_dim))
         self.logit_scale = nn.Parameter(torch.empty(()))
         self.transformer = nn.Module()
-        activation = QuickGELU if quick_gelu else nn.GELU
+        # The block whose attention is made of plain layers: adapters can take their places.
         self.transformer.resblocks = nn.ModuleList(
-            TextBlock(width, num_heads, num_layers, activation()) for _ in range(num_layers)
+            CustomResidualAttentionBlock(
+                width, num_heads, act_layer=QuickGELU if quick_gelu else nn.GELU, norm_layer=TextLayerNorm
+            )
+            for _ in range(num_layers)
         )
         self.token_embedding = nn.Embedding(vocab_size, width)
-        self.ln_final = LayerNorm(width, eps=EPS)
+        self.ln_final = TextLayerNorm(width)
         nn.init.normal_(self.token_embedding.weight, std=TOKEN_STD)
         nn.init.normal_(self.positional_embedding, std=POSITION_STD)
         nn.init.normal_(self.text_projection, std=width**-0.5)
         nn.init.constant_(self.logit_scale, math.log(INITIAL_LOGIT_SCALE))
+        branch_std = width**-0.5 * (2 * num_layers) ** -0.5
+        for block in self.transformer.resblocks:
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=branch_std)
+            nn.init.zeros_(block.attn.out_proj.bias)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=branch_std)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Token ids [B, L], L at most the context length, to embeddings [B, D], of any length.
@@ -80,11 +90,10 @@ class TextTransformer(nn.Module):
         table = self.token_embedding.weight
         x = self.token_embedding(token_ids.to(table.device, non_blocking=True))
         x = x + self.positional_embedding[: x.shape[1]]
+        length = x.shape[1]
+        causal = x.new_full((length, length), -torch.inf).triu(1)  # every token sees itself and those in front of it
         for block in self.transformer.resblocks:
-            if self.checkpoint_blocks and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
+            x = run_layer(block, x, causal, recompute=self.checkpoint_blocks)
         x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
         return self.ln_final(x) @ self.text_projection
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from eva_backbone import VisionTransformer
 from eva_backbone.position import resize_pos_embed
+from eva_backbone.recomputation import run_layer
 
 from .batch_norm import SyncBatchNorm
 from .deformable_attention import MultiScaleDeformableAttention
@@ -109,22 +109,17 @@ class AdapterBackbone(VisionTransformer):
             patches = patches + table[:, self.pos_prefix_tokens :]
         return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
-    def _run(self, module: nn.Module, *args: Any) -> Tensor:
-        if self.checkpoint_blocks and torch.is_grad_enabled():
-            return checkpoint(module, *args, use_reentrant=False)
-        return module(*args)
-
     def _interact(self, x: Tensor, c: Tensor, grid: tuple[int, int]) -> tuple[list[Tensor], Tensor]:
         """Tokens of the ViT [B, 1 + N, C] and of the prior [B, S, C] to patch tokens behind every group, and to c."""
         height, width = grid
         prior_grids = ((2 * height, 2 * width), grid, (height // 2, width // 2))
         behind_groups = []
         for interaction, (first, last) in zip(self.interactions, self.block_groups, strict=True):
-            patches = self._run(interaction.injector, x[:, 1:], c, grid, prior_grids)
+            patches = run_layer(interaction.injector, x[:, 1:], c, grid, prior_grids, recompute=self.checkpoint_blocks)
             x = self.run_blocks(torch.cat([x[:, :1], patches], dim=1), grid, first, last + 1)
             patches = x[:, 1:]
             for extractor in (interaction.extractor, *interaction.extra_extractors):
-                c = self._run(extractor, c, patches, prior_grids, grid)
+                c = run_layer(extractor, c, patches, prior_grids, grid, recompute=self.checkpoint_blocks)
             behind_groups.append(patches)
         return behind_groups, c
 

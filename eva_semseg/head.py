@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .feed_forward import run_layer
+from eva_backbone.recomputation import run_layer
+
 from .pixel_decoder import LEVELS, PixelDecoder
 from .position_encoding import sine_positions
 from .transformer_decoder import TransformerDecoder, attended_tokens

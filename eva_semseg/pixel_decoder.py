@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eva_backbone.layer_norm import LayerNorm
+from eva_backbone.recomputation import run_layer
 
+from .decoder_parts import decoder_mlp
 from .deformable_attention import MultiScaleDeformableAttention, pixel_centres
-from .feed_forward import FeedForward, run_layer
 from .position_encoding import sine_positions
 
 LEVELS = ("res5", "res4", "res3")  # strides 32, 16, 8: the order of everything that is listed by level
@@ -34,7 +35,7 @@ class EncoderLayer(nn.Module):
     def __init__(self, dim: int, num_heads: int, num_points: int, hidden: int) -> None:
         super().__init__()
         self.attn = MultiScaleDeformableAttention(dim, num_heads, len(LEVELS), num_points, value_ratio=1.0)
-        self.ffn = FeedForward(dim, hidden)
+        self.ffn = decoder_mlp(dim, hidden)
         self.norm1 = LayerNorm(dim, eps=NORM_EPSILON)
         self.norm2 = LayerNorm(dim, eps=NORM_EPSILON)
 

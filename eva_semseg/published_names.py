@@ -22,10 +22,10 @@ _ENCODER_PARTS = (
     ("norm2.", "norms.1."),
 )
 _DECODER_PARTS = (
-    ("cross_attn.in_proj.", "attentions.0.attn.in_proj_"),
-    ("cross_attn.out_proj.", "attentions.0.attn.out_proj."),
-    ("self_attn.in_proj.", "attentions.1.attn.in_proj_"),
-    ("self_attn.out_proj.", "attentions.1.attn.out_proj."),
+    ("cross_attn.qkv.", "attentions.0.attn.in_proj_"),
+    ("cross_attn.proj.", "attentions.0.attn.out_proj."),
+    ("self_attn.qkv.", "attentions.1.attn.in_proj_"),
+    ("self_attn.proj.", "attentions.1.attn.out_proj."),
     ("ffn.fc1.", "ffns.0.layers.0.0."),
     ("ffn.fc2.", "ffns.0.layers.1."),
     ("norm1.", "norms.0."),

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from eva_backbone.layer_norm import LayerNorm
 
-from .decoder_attention import DecoderAttention
-from .feed_forward import FeedForward
+from .decoder_parts import decoder_attention, decoder_mlp
 from .pixel_decoder import NORM_EPSILON
 
 
@@ -16,9 +15,9 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, dim: int, num_heads: int, hidden: int) -> None:
         super().__init__()
-        self.cross_attn = DecoderAttention(dim, num_heads)
-        self.self_attn = DecoderAttention(dim, num_heads)
-        self.ffn = FeedForward(dim, hidden)
+        self.cross_attn = decoder_attention(dim, num_heads)
+        self.self_attn = decoder_attention(dim, num_heads)
+        self.ffn = decoder_mlp(dim, hidden)
         self.norm1 = LayerNorm(dim, eps=NORM_EPSILON)
         self.norm2 = LayerNorm(dim, eps=NORM_EPSILON)
         self.norm3 = LayerNorm(dim, eps=NORM_EPSILON)
@@ -32,9 +31,10 @@ class DecoderLayer(nn.Module):
             key, value: of the image, [B, N, C].
             allowed: the tokens that each query may look at, bool [B, Q, N].
         """
-        x = self.norm1(x + self.cross_attn(x + positions, key, value, allowed))
+        allowed = allowed[:, None]  # one for all heads, never copied for them
+        x = self.norm1(x + self.cross_attn(x + positions, bias=allowed, key=key, value=value))
         asking = x + positions
-        x = self.norm2(x + self.self_attn(asking, asking, x))
+        x = self.norm2(x + self.self_attn(asking, key=asking, value=x))
         return self.norm3(x + self.ffn(x))
 
 

@@ -51,6 +51,26 @@ def test_kernel_equals_the_formula(name, kind, block_bytes, monkeypatch):
         torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["plain", "sdpa", "auto"])
+def test_which_keys_are_allowed(name):
+    """A boolean bias, one for all heads, over more keys than queries: as if the others were not there."""
+    query = torch.randn(1, HEADS, 2, DIM, dtype=torch.float64)
+    key, value = torch.randn(2, 1, HEADS, 5, DIM, dtype=torch.float64)
+    allowed = torch.tensor([[True, False, True, True, False], [False, False, False, False, True]])
+    expected = [
+        plain_attention(query[:, :, i : i + 1], key[:, :, row], value[:, :, row], 0.3) for i, row in enumerate(allowed)
+    ]
+    bias = allowed[None, None]
+    out = choose_kernel(name, query, bias)(query, key, value, 0.3, bias)
+    torch.testing.assert_close(out, torch.cat(expected, dim=2), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["row_block", "flex", "xformers"])
+def test_kernels_that_take_no_boolean_bias(name):
+    with pytest.raises(ValueError, match=f"'{name}' takes no boolean bias"):
+        choose_kernel(name, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1, dtype=torch.bool))
+
+
 @KINDS
 def test_flex_equals_the_formula(kind):
     """Forward only: eager FlexAttention has no backward pass on CPU."""

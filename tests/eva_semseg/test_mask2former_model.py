@@ -174,7 +174,7 @@ def test_low_rank_layers_in_the_decoder():
     pixels = drawn_batch(1, 64, 64)["image"]
     with torch.no_grad():
         expected = model(pixels)
-        settings = {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": r".*_attn\.in_proj"}
+        settings = {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": r".*_attn\.qkv"}
         add_lora(model, settings)
         torch.testing.assert_close(model(pixels), expected)
         for name, parameter in model.named_parameters():

@@ -27,7 +27,9 @@ _RULES = (
     (r"pixel_decoder\.output_conv\.conv\.", "pixel.layer_1.0."),
     (r"pixel_decoder\.output_conv\.norm\.", "pixel.layer_1.1."),
     (r"pixel_decoder\.mask_conv\.", "pixel.mask_projection."),
-    (r"transformer_decoder\.layers\.(\d+)\.cross_attn\.in_proj\.", r"decoder.decoder.layers.\1.cross_attn.in_proj_"),
+    (r"transformer_decoder\.layers\.(\d+)\.cross_attn\.qkv\.", r"decoder.decoder.layers.\1.cross_attn.in_proj_"),
+    (r"transformer_decoder\.layers\.(\d+)\.cross_attn\.proj\.", r"decoder.decoder.layers.\1.cross_attn.out_proj."),
+    (r"transformer_decoder\.layers\.(\d+)\.self_attn\.proj\.", r"decoder.decoder.layers.\1.self_attn.out_proj."),
     (r"transformer_decoder\.layers\.(\d+)\.ffn\.", r"decoder.decoder.layers.\1."),
     (r"transformer_decoder\.layers\.(\d+)\.norm1\.", r"decoder.decoder.layers.\1.cross_attn_layer_norm."),
     (r"transformer_decoder\.layers\.(\d+)\.norm2\.", r"decoder.decoder.layers.\1.self_attn_layer_norm."),
@@ -49,8 +51,8 @@ def _their_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in weights.items():
         pattern, replacement = next(rule for rule in _RULES if re.match(rule[0], name))
         name = re.sub(f"^{pattern}", replacement, name)
-        if ".self_attn.in_proj." in name:
-            stem, kind = name.split(".in_proj.")
+        if ".self_attn.qkv." in name:
+            stem, kind = name.split(".qkv.")
             parts = zip("qkv", value.chunk(3), strict=True)
             renamed |= {f"{stem}.{part}_proj.{kind}": chunk for part, chunk in parts}
         else:
