@@ -20,7 +20,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "get_tokenizer":  # open_clip is slow to import, and the models do without it
+    if name == "get_tokenizer":  # open_clip is slow to import, and images do without it
         from .tokenizer import get_tokenizer
 
         return get_tokenizer

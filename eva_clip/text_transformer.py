@@ -4,7 +4,6 @@ import math
 from functools import partial
 
 import torch
-from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
@@ -46,6 +45,8 @@ class TextTransformer(nn.Module):
         quick_gelu: bool = False,
         checkpoint_blocks: bool = False,
     ) -> None:
+        from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU  # seconds of import
+
         super().__init__()
         self.output_dim, self.context_length, self.vocab_size = output_dim, context_length, vocab_size
         self.checkpoint_blocks = checkpoint_blocks
