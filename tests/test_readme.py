@@ -1,14 +1,16 @@
 """What README.md and datasets/README.md tell a user to type exists, and its options and override keys are real."""
 
 import contextlib
+import importlib
 import io
 import re
-import runpy
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
+
+from detectron2_ext.commands import verbs
+from detectron2_ext.engine.recipe import load_config
 
 ROOT = Path(__file__).parent.parent
 TEXTS = {name: (ROOT / name).read_text() for name in ("README.md", "datasets/README.md")}
@@ -30,56 +32,42 @@ def commands() -> list[list[str]]:
     return [line for line in words if line and line[0] in ("python", "torchrun", "make")]
 
 
-def as_python(line: list[str]) -> list[str]:
-    """torchrun's own options left out."""
-    return (
-        line if line[0] == "python" else ["python", *line[next(i for i, w in enumerate(line) if w.endswith(".py")) :]]
-    )
+def own_part(line: list[str]) -> list[str]:
+    """[verb, its arguments], or [script, its arguments], without the starter (python, torchrun) and its options."""
+    if "-m" in line:
+        return line[line.index("tools", line.index("-m")) + 1 :]
+    return line[next(i for i, word in enumerate(line) if word.endswith(".py")) :]
 
 
-PYTHON = [as_python(line) for line in commands() if line[0] != "make"]
+OWN = [own_part(line) for line in commands() if line[0] != "make"]
 MAKE = [line for line in commands() if line[0] == "make"]
+VERBS = {name: verb for group in verbs.VERBS.values() for name, verb in group.items()}
 
 
-def run_help(script: str) -> str:
-    """What the command prints; in this process, which has imported most of what it needs."""
+@pytest.mark.parametrize("line", OWN, ids=" ".join)
+def test_commands_parse(line):
+    name, *arguments = line
+    if name.endswith(".py"):
+        assert (ROOT / name).exists()
+        return
+    verb = VERBS[name]
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script, "--help"])
-        patch.syspath_prepend(str((ROOT / script).parent))
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / script), run_name="__main__")
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        importlib.import_module(verb.module).main(["--help"])
     assert ended.value.code == 0
-    return printed.getvalue()
-
-
-@pytest.mark.parametrize("line", PYTHON, ids=" ".join)
-def test_python_commands_parse(line):
-    script, arguments = line[1], line[2:]
-    from detectron2_ext.engine.recipe import load_config
-
-    if script == "tools/lazyconfig_train_net.py":
-        from detectron2_ext.engine.command_line import parse_arguments
-
-        args = parse_arguments(arguments)
-        if not args.config_file.startswith("output/"):  # the recipe that a run leaves behind
-            load_config(str(ROOT / args.config_file), args.opts)
-    else:
+    if name != "predict":
         options = [word for word in arguments if word.startswith("--")]
-        text = run_help(script)
-        assert [option for option in options if option not in text] == []
-        if "--config-file" in arguments:
-            config = arguments[arguments.index("--config-file") + 1]
-            if not config.startswith("output/"):
-                load_config(str(ROOT / config), [word for word in arguments if re.match(r"[\w.]+=", word)])
+        assert [option for option in options if option not in printed.getvalue()] == []
+    if "--config-file" in arguments:
+        config = arguments[arguments.index("--config-file") + 1]
+        if not config.startswith("output/"):  # the recipe that a run leaves behind
+            load_config(str(ROOT / config), [word for word in arguments if re.match(r"[\w.]+=", word)])
 
 
 @pytest.mark.parametrize(
     "overrides", re.findall(r"^\| .*`'?(train\.[^`]+?)'?`", TEXTS["README.md"], flags=re.MULTILINE)
 )
 def test_changes_in_tables_are_overrides(overrides):
-    from detectron2_ext.engine.recipe import load_config
-
     load_config(str(ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"), overrides.split(" "))
 
 
