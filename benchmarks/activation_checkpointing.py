@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "512"))  # pixels; passed on to the measured processes
 FRONT = ("net.pos_embed", "net.patch_embed.*", "net.blocks.[0-8].*")
@@ -76,12 +76,13 @@ def lora_checkpoint() -> Callable[[], object]:
     return _step("torch", optimize=True, rank=8)
 
 
-PAIRS = {
-    "torch": ("kept", "torch_checkpoint"),
-    "fairscale": ("fairscale", "torch_checkpoint"),
-    "frozen": ("all_trained", "frozen_front"),
-    "lora": ("all_trained", "lora"),
-    "lora_checkpoint": ("all_trained", "lora_checkpoint"),
+KEPT, TRAINED = "everything kept", "everything trained"
+PAIRS = {  # the case, what it is measured against, and the functions of both
+    "torch": ("torch's checkpointing", KEPT, "kept", "torch_checkpoint"),
+    "fairscale": ("fairscale's checkpointing", KEPT, "kept", "fairscale"),
+    "frozen": ("nine of twelve blocks frozen", TRAINED, "all_trained", "frozen_front"),
+    "lora": ("adapters of rank 8", TRAINED, "all_trained", "lora"),
+    "lora_checkpoint": ("adapters and checkpointing", TRAINED, "all_trained", "lora_checkpoint"),
 }
 
 
@@ -93,7 +94,8 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
     for part in [args.only] if args.only else PAIRS:
-        compare("benchmarks.activation_checkpointing", f"{part}, {args.size} px", *PAIRS[part], args.rounds)
+        title, against, *pair = PAIRS[part]
+        compare("benchmarks.activation_checkpointing", f"{title}, {args.size} px", *pair, args.rounds, against=against)
 
 
 if __name__ == "__main__":

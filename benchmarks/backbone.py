@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "1280"))  # pixels; passed on to the measured processes
 PATCH = 16
@@ -29,6 +29,11 @@ OPTIONS = {
     "use_rel_pos": True,
     "window_size": 16,
     "window_block_indexes": [0, 1, 2],
+}
+TITLES = {
+    "attention": "global attention",
+    "forward": "four blocks, forward",
+    "training": "four blocks, training step with activation checkpointing",
 }
 
 
@@ -124,12 +129,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=1280, help="image side in pixels")
-    parser.add_argument("--only", choices=["forward", "attention", "training"])
+    parser.add_argument("--only", choices=list(TITLES))
     args = parser.parse_args()
     os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
-    for kind in [args.only] if args.only else ["attention", "forward", "training"]:
-        title = f"{kind}, {args.size} px, {torch.get_num_threads()} threads"
-        compare("benchmarks.backbone", title, f"stock_{kind}", f"own_{kind}", args.rounds, calls=2)
+    for kind in [args.only] if args.only else TITLES:
+        functions = f"stock_{kind}", f"own_{kind}"
+        title = f"{TITLES[kind]}, {args.size} px"
+        compare("benchmarks.backbone", title, *functions, args.rounds, calls=2, against="stock Detectron2")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .side_by_side import MIB, compare
+from .harness.side_by_side import MIB, compare
 
 CONFIG = Path(__file__).parents[1] / "projects/ViTDet/configs/common/models/cascade_mask_rcnn_vitdet_eva.py"
 WEIGHTS = "EVA_BENCHMARK_WEIGHTS"  # environment variable that names the file to the measured processes
@@ -77,7 +77,15 @@ def main() -> None:
         size = write_weights(path)
         os.environ[WEIGHTS] = str(path)
         print(f"file of {size / MIB:.0f} MiB of weights, {torch.get_num_threads()} threads")
-        medians = compare("benchmarks.build_and_load", "build and load", "detectron2", "ours", rounds)
+        medians = compare(
+            "benchmarks.build_and_load",
+            "build and load",
+            "detectron2",
+            "ours",
+            rounds,
+            against="Detectron2",
+            quantities=("time", "processor time", "memory"),
+        )
     for name, median in zip(("detectron2", "ours"), medians, strict=True):
         print(f"  {name:<10} peak memory {median.peak_bytes / size:.2f}x the model")
 

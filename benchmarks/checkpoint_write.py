@@ -28,7 +28,8 @@ from detectron2_ext.checkpoint import RunCheckpoints, read_file
 from detectron2_ext.checkpoint.file_checkpoint import verify_file
 from detectron2_ext.checkpoint.sharded_checkpoint import verify_folder
 
-from .side_by_side import MIB
+from .harness.figure import Figure, record
+from .harness.side_by_side import MIB
 
 FULL_BYTES = 3 * 4 * 1_074_000_000  # weights and two moments of the detector
 WIDTH, MLP_WIDTH = 1408, 6144
@@ -146,6 +147,9 @@ def main() -> None:
             chosen, plain = (choose(times[key] for times in rounds) for key in (name, "plain file"))
             row += f" {title} {chosen:6.2f} s {chosen / plain:5.2f}x"
         print(row)
+        if name != "plain file":
+            plain, ours = (statistics.median(times[key] for times in rounds) for key in ("plain file", name))
+            record(Figure(name, "time", "s", ours, "plain write", plain))
     dist.destroy_process_group()
 
 

@@ -13,10 +13,12 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "224"))  # pixels; passed on to the measured processes
 DEPTH, NUM_CLASSES, BATCH = 4, 1000, 2
+# Memory is equal to the byte but for what the allocator gives back, which differs from run to run.
+QUANTITIES = ("time", "processor time")
 
 
 def _timm() -> torch.nn.Module:
@@ -81,7 +83,8 @@ def main() -> None:
     for size in [args.size] if args.size else [224, 336]:
         os.environ["EVA_BENCHMARK_SIZE"] = str(size)
         for part, pair in PAIRS.items():
-            compare("benchmarks.classifier", f"{part}, {size} px", *pair, args.rounds, calls=3)
+            title = f"{part}, {size} px"
+            compare("benchmarks.classifier", title, *pair, args.rounds, calls=3, against="timm", quantities=QUANTITIES)
 
 
 if __name__ == "__main__":

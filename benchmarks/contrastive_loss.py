@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from eva_clip.contrastive_loss import contrastive_loss
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 WIDTH = 1024
 PAIRS = "EVA_BENCHMARK_PAIRS"
@@ -47,8 +47,8 @@ def main() -> None:
     args = parser.parse_args()
     for pairs in args.pairs:
         os.environ[PAIRS] = str(pairs)
-        title = f"contrastive loss of {pairs} pairs, {torch.get_num_threads()} threads"
-        compare("benchmarks.contrastive_loss", title, "open_clip", "tiles", args.rounds)
+        title = f"forward and backward of {pairs:,} pairs"
+        compare("benchmarks.contrastive_loss", title, "open_clip", "tiles", args.rounds, against="open_clip")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 CASE, TRAINING, SIZE = (f"EVA_BENCHMARK_{name}" for name in ("CASE", "TRAINING", "SIZE"))
 POINTS = 4
@@ -123,7 +123,8 @@ def main() -> None:
         for training in (False, True):
             os.environ[CASE], os.environ[TRAINING] = case, str(int(training))
             title = f"{case} {'training step' if training else 'forward'}, {args.size} px"
-            compare("benchmarks.deformable_attention", title, "transformers", "ours", args.rounds, calls=3)
+            pair = "transformers", "ours"
+            compare("benchmarks.deformable_attention", title, *pair, args.rounds, calls=3, against="transformers")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from pathlib import Path
 import matplotlib
 import torch
 
+from .harness.figure import Figure, record
+
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 LIMIT = 24 * 10**9
@@ -43,7 +45,8 @@ def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> 
     start = time.perf_counter()
     predictor = Predictor(load_config(str(CONFIG), overrides), weights, "cpu", threshold)
     num_parameters = sum(p.numel() for p in predictor.model.parameters())
-    print(f"{num_parameters:,} parameters built and loaded in {time.perf_counter() - start:.1f} s")
+    load_seconds = time.perf_counter() - start
+    print(f"{num_parameters:,} parameters built and loaded in {load_seconds:.1f} s")
     image = read_image(image_file)
     start, cpu_start = time.perf_counter(), time.process_time()
     found = predictor(image)
@@ -52,6 +55,13 @@ def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> 
     print(f"{image_file.name} ({size}): {len(found)} detections in {seconds:.1f} s, {cpu_seconds:.1f} s of CPU time")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"peak memory of the process, weights included: {peak / 1e9:.1f} GB (limit {LIMIT / 1e9:.0f} GB)")
+    record(
+        Figure("the model", "parameters", "", num_parameters),
+        Figure("build and load", "time", "s", load_seconds),
+        Figure(f"one photo, {len(found)} detections", "time", "s", seconds),
+        Figure(f"one photo, {len(found)} detections", "processor time", "s", cpu_seconds),
+        Figure("the process, weights included", "peak memory", "GB", peak / 1e9),
+    )
     save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
     save_image_record(output / "photo.json", image_file, found, predictor.categories, threshold)
     if peak > LIMIT:

@@ -18,7 +18,7 @@ from detectron2_ext.engine.precision import Precision
 from detectron2_ext.engine.trainer import Trainer
 from eva_backbone import create_backbone
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 NUM_IMAGES, NUM_PARTS, NUM_CLASSES = 16, 8, 100
 
@@ -58,8 +58,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    title = f"a step of {NUM_IMAGES} images, {torch.get_num_threads()} threads"
-    compare("benchmarks.gradient_accumulation", title, "at_once", "in_parts", rounds)
+    title = f"a step of {NUM_IMAGES} images, in {NUM_PARTS} parts"
+    compare("benchmarks.gradient_accumulation", title, "at_once", "in_parts", rounds, against="at once")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerTran
 
 from eva_semseg.head import Mask2FormerHead
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 WIDTH, QUERIES, LAYERS, HEADS, HIDDEN = 1024, 200, 8, 32, 4096
 SIZE = "EVA_BENCHMARK_SIZE"
@@ -88,8 +88,8 @@ def main() -> None:
     args = parser.parse_args()
     for size in args.size:
         os.environ[SIZE] = str(size)
-        title = f"transformer decoder for a {size} x {size} image, {torch.get_num_threads()} threads"
-        compare("benchmarks.mask2former_decoder", title, "transformers", "ours", args.rounds)
+        title = f"forward and backward, {size} px"
+        compare("benchmarks.mask2former_decoder", title, "transformers", "ours", args.rounds, against="transformers")
 
 
 if __name__ == "__main__":

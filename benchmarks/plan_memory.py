@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .harness.figure import Figure, record
+
 ROOT = Path(__file__).parents[1]
 CONFIG = "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 LIMIT = 0.15
@@ -110,7 +112,7 @@ def train_steps(overrides: list[str]) -> None:
 
 
 def _measure_here(overrides: list[str]) -> int:
-    from benchmarks.side_by_side import measure_once
+    from benchmarks.harness.side_by_side import measure_once
 
     tiny = ["model.backbone.square_pad=64", "model.backbone.net.depth=1", "model.backbone.net.embed_dim=32"]
     train_steps([*SMALL, *tiny])  # libraries load their code and their threads
@@ -133,6 +135,8 @@ def main() -> int:
         predicted, measured = predict(overrides), measure(overrides)
         error = predicted / measured - 1
         failed += abs(error) > LIMIT
+        amounts = predicted / 2**20, "measured", measured / 2**20
+        record(Figure(name, "peak memory, predicted", "MiB", *amounts, relation="error"))
         print(f"{name:<45} {measured / 2**20:>6,.0f} MiB {predicted / 2**20:>6,.0f} MiB  {error:+.1%}", flush=True)
     return 1 if failed else 0
 

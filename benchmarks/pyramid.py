@@ -12,7 +12,7 @@ from detectron2.modeling import Backbone
 from detectron2.modeling.backbone import vit
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 WIDTH, SIDE = 1408, 80  # channels and tokens per side of the map of stride 16
 
@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["inference", "training"])
     args = parser.parse_args()
     for part in [args.only] if args.only else ["inference", "training"]:
-        compare("benchmarks.pyramid", f"pyramid, {part}", f"stock_{part}", f"our_{part}", args.rounds)
+        pair = f"stock_{part}", f"our_{part}"
+        compare("benchmarks.pyramid", f"pyramid, {part}", *pair, args.rounds, against="stock Detectron2")
 
 
 if __name__ == "__main__":

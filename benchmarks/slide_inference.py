@@ -22,23 +22,24 @@ from eva_semseg.mask2former import semantic_scores
 from eva_semseg.models import create_segmentation_model
 from eva_semseg.sliding_windows import SlidingWindows, window_starts
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 CLASSES, WINDOW, STRIDE, ORIGINAL = 150, 896, 512, (640, 854)
+MODELS = {"tiny": "with the tiny model", "none": "all but the model"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--model", nargs="+", default=["tiny", "none"], choices=["tiny", "none"])
+    parser.add_argument("--model", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--size", nargs="+", default=["896x1216", "1280x1728"])
     args = parser.parse_args()
     os.environ["SLIDE_THREADS"] = str(args.threads)
     for os.environ["SLIDE_MODEL"] in args.model:
         for os.environ["SLIDE_SIZE"] in args.size:
-            title = f"model {os.environ['SLIDE_MODEL']}, image {os.environ['SLIDE_SIZE']}, {args.threads} threads"
-            compare("benchmarks.slide_inference", title, "one_at_a_time", "ours", args.rounds)
+            title = f"{MODELS[os.environ['SLIDE_MODEL']]}, {os.environ['SLIDE_SIZE']} px"
+            compare("benchmarks.slide_inference", title, "one_at_a_time", "ours", args.rounds, against="one at a time")
 
 
 def one_at_a_time() -> Callable[[], Tensor]:

@@ -18,6 +18,8 @@ from torchvision.ops import batched_nms
 
 from detectron2_ext.modeling import batched_soft_nms
 
+from .harness.figure import Figure, record
+
 NUM_BOXES, NUM_CLASSES, SIDE = 1000, 80, 1280.0
 
 
@@ -84,6 +86,8 @@ def main() -> None:
             print(f"{make_boxes.__name__}, {make_scores.__name__}: hard NMS {hard * 1e3:.0f} ms")
             for name, median in medians.items():
                 print(f"  soft {name:<18} {median * 1e3:6.0f} ms   soft / hard: {median / hard:.2f}")
+                title = f"{name}, {make_boxes.__name__}, {make_scores.__name__}".replace("_", " ")
+                record(Figure(title, "time", "ms", median * 1e3, "hard NMS", hard * 1e3))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from PIL import Image
 
 from detectron2_ext.data import TrainMapper, build_train_loader, load_coco_json
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 BATCH_SIZE, SIDE = 8, 1024
 SETTINGS = "TRAIN_LOADER_BENCHMARK"  # how the settings reach the measured processes
@@ -78,7 +78,7 @@ def main() -> None:
         settings = (args.annotations, args.images or folder, args.workers, args.batches)
         os.environ[SETTINGS] = "\n".join(map(str, settings))
         title = f"{args.batches} batches of {BATCH_SIZE} images, {args.workers} workers"
-        compare("benchmarks.train_loader", title, "detectron2", "ours", args.rounds)
+        compare("benchmarks.train_loader", title, "detectron2", "ours", args.rounds, against="Detectron2")
 
 
 if __name__ == "__main__":

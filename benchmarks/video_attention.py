@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from .side_by_side import compare
+from .harness.side_by_side import compare
 
 NUM_FRAMES, SIZE, DEPTH = 16, 224, 1
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     for part, pair in PAIRS.items():
-        compare("benchmarks.video_attention", f"{part}, 4,097 tokens", *pair, args.rounds)
+        compare("benchmarks.video_attention", f"{part}, 4,097 tokens", *pair, args.rounds, against="the formula")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import numpy as np
 from detectron2_ext.data.fluo_hela import package_file
 from eva_video.data import TrainingFrames, read_clip
 
+from .harness.figure import Figure, record
+
 LENGTH, WIDTH, HEIGHT, NUM_FRAMES = 300, 340, 256, 16
 
 
@@ -75,6 +77,7 @@ def compare(title: str, path: str, sets: list[np.ndarray], rounds: int) -> None:
     print(f"{title}: " + ", ".join(f"{name} {mean:.1f} ms" for name, mean in means.items()))
     ratios = [f"{name} / ours {means[name] / means['ours']:.2f}x" for name in READERS if name != "ours"]
     print("  " + ", ".join(ratios), flush=True)
+    record(*(Figure(title, "time", "ms", means["ours"], name, means[name]) for name in READERS if name != "ours"))
 
 
 def main() -> None:

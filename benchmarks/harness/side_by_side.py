@@ -10,11 +10,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from .figure import Figure, record
+
 MIB = 2**20
+QUANTITIES = ("time", "memory")
 
 Sample = tuple[float, float, int]  # wall seconds, processor seconds, peak bytes
 
@@ -49,17 +52,38 @@ def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
 
 
 def compare(
-    module: str, title: str, peer: str, ours: str, rounds: int, calls: int = 1
+    module: str,
+    title: str,
+    peer: str,
+    ours: str,
+    rounds: int,
+    calls: int = 1,
+    *,
+    against: str,
+    quantities: Sequence[str] = QUANTITIES,
 ) -> tuple[Measurement, Measurement]:
-    """Measure two functions of `module` in alternate fresh processes and print their medians and ratios.
+    """Measure two functions of `module` in alternate fresh processes, print their medians and record the last pair.
 
     With several calls a process, the first is told apart from the fastest of the others: it also pays for memory that
     the system has to find and for the start of the thread pool and the matrix library. Returns the last pair printed.
+
+    Args:
+        against: name of the peer in the figures.
+        quantities: those to record, of "time", "processor time" and "memory".
     """
     seen: dict[str, list[list[Sample]]] = {peer: [], ours: []}
     for _ in range(rounds):
         for name in (peer, ours):
-            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.side_by_side", module, name, str(calls)]
+            command = [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "benchmarks.harness.side_by_side",
+                module,
+                name,
+                str(calls),
+            ]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             seen[name].append([tuple(sample) for sample in json.loads(output.splitlines()[-1])])
     print(f"{title} ({rounds} rounds, medians)")
@@ -67,7 +91,20 @@ def compare(
     if calls > 1:
         later = {name: [min(samples[1:]) for samples in runs] for name, runs in seen.items()}
         medians = _print_pair("later call", later)
+    record(*_figures(title, against, *medians, quantities))
     return medians
+
+
+def _figures(
+    title: str, against: str, theirs: Measurement, ours: Measurement, quantities: Sequence[str]
+) -> Iterator[Figure]:
+    if "time" in quantities:
+        yield Figure(title, "time", "s", ours.seconds, against, theirs.seconds)
+    if "processor time" in quantities:
+        yield Figure(title, "processor time", "s", ours.cpu_seconds, against, theirs.cpu_seconds)
+    # What grows by less than a page or two of the allocator's says nothing.
+    if "memory" in quantities and min(theirs.peak_bytes, ours.peak_bytes) >= MIB:
+        yield Figure(title, "memory", "MiB", ours.peak_bytes / MIB, against, theirs.peak_bytes / MIB)
 
 
 def _print_pair(kind: str, samples: dict[str, list[Sample]]) -> tuple[Measurement, Measurement]:

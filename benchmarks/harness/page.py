@@ -1,0 +1,63 @@
+"""RESULTS.md, made from the results."""
+
+from collections.abc import Mapping
+
+from .figure import Figure, show_relation, show_value
+from .results import Result
+from .scripts import ALL_SCRIPTS, Script
+
+HEAD = """\
+# Measured results
+
+Written by `python -m benchmarks` (`make bench`) from [results.json](results.json). Each script runs the peer and ours
+in turn, in float32 on the CPU. A ratio is the peer's value over ours: above 1, ours is faster or smaller. What was
+expected, found and tried is in [NOTES.md](NOTES.md).
+"""
+
+
+def render(results: Mapping[str, Result]) -> str:
+    """The text of the page: conditions of the last run, what is missing, and a table for each script.
+
+    Args:
+        results: by name of the script; at least one.
+    """
+    newest = max((result.conditions for result in results.values()), key=lambda shown: shown["date"])
+    rows = "".join(f"| {name} | {value} |\n" for name, value in newest.items())
+    parts = [HEAD, f"| | |\n|---|---|\n{rows}", _missing(results)]
+    parts += [_section(script, results[script.name], newest) for script in ALL_SCRIPTS if script.name in results]
+    return "\n".join(part for part in parts if part)
+
+
+def _missing(results: Mapping[str, Result]) -> str:
+    """Which scripts have no complete figures."""
+    lines = []
+    for script in ALL_SCRIPTS:
+        outcome = results[script.name].outcome if script.name in results else None
+        if outcome is None:
+            why = f" (needs {', '.join(script.needs)})" if script.needs else ""
+            lines.append(f"* not run: {script.name}{why}\n")
+        elif outcome.state != "finished":
+            lines.append(f"* {outcome.state}: {script.name} ({outcome.note})\n")
+    return "".join(lines)
+
+
+def _section(script: Script, result: Result, newest: Mapping[str, str]) -> str:
+    outcome = result.outcome
+    other = [f"{name} {value}" for name, value in result.conditions.items() if value != newest.get(name)]
+    lines = [
+        f"## {script.name}\n",
+        f"{script.title} ([script]({script.name}.py), [notes](NOTES.md#{script.name})).\n",
+        f"`{result.command}`, {outcome.seconds:,.0f} s" + (f"; {', '.join(other)}" if other else "") + "\n",
+    ]
+    if outcome.state != "finished":
+        lines.append(f"**{outcome.state.capitalize()}**: {outcome.note}\n")
+    if outcome.figures:
+        table = "".join(map(_row, outcome.figures))
+        lines.append(f"| figure | peer | ours | peer / ours |\n|---|---|---|---|\n{table}")
+    return "\n".join(lines)
+
+
+def _row(figure: Figure) -> str:
+    theirs = "" if figure.theirs is None else f"{figure.peer} {show_value(figure.theirs, figure.unit)}"
+    cells = (f"{figure.name}: {figure.quantity}", theirs, show_value(figure.ours, figure.unit), show_relation(figure))
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,70 @@
+"""The scripts, what each compares, and the options of its short and its full form."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Script:
+    """
+    Attributes:
+        name: of the module in `benchmarks`.
+        title: what is measured.
+        short, full: options.
+        limit: seconds after which the short form is stopped; the full form has ten times as long.
+        needs: packages that are not among the project's own dependencies.
+        asked: only runs when it is named.
+    """
+
+    name: str
+    title: str
+    short: tuple[str, ...] = ("--rounds", "1")
+    full: tuple[str, ...] = ()
+    limit: int = 300
+    needs: tuple[str, ...] = ()
+    asked: bool = False
+
+
+ALL_SCRIPTS = (
+    Script("backbone", "The detection backbone: stock Detectron2's ViT and ours", limit=900),
+    Script("pyramid", "The feature pyramid: stock Detectron2's and ours"),
+    Script("build_and_load", "Building the detector and loading 4.3 GB: Detectron2 and ours", limit=600),
+    Script("full_size_inference", "One photo through the billion-parameter detector", (), limit=900),
+    Script("plan_memory", "Peak memory of training steps: measured and predicted", (), limit=900),
+    Script(
+        "checkpoint_write",
+        "Saving a run: a plain write of the same bytes and ours",
+        ("--rounds", "1", "--share", "0.02"),
+        ("--rounds", "7", "--share", "0.05"),
+    ),
+    Script("gradient_accumulation", "A step of 16 images: at once by Detectron2's trainer and in eight parts by ours"),
+    Script("activation_checkpointing", "What saves activations, and what it costs", needs=("fairscale",)),
+    Script(
+        "train_loader",
+        "The training loader: Detectron2's and ours",
+        ("--rounds", "1", "--batches", "10"),
+        ("--rounds", "3"),
+    ),
+    Script("coco_evaluation", "COCO evaluation: pycocotools and hotcoco, the default"),
+    Script("soft_nms", "Soft-NMS of 1,000 boxes x 80 classes: torchvision's hard NMS and ours", ("--rounds", "3")),
+    Script("classifier", "The classifier: timm's and ours", ("--rounds", "1", "--size", "224")),
+    Script("clip_encode", "EVA-CLIP's encoders: open_clip's and ours"),
+    Script(
+        "contrastive_loss",
+        "The contrastive loss: open_clip's and ours in tiles",
+        ("--rounds", "1", "--pairs", "8192"),
+    ),
+    Script("video_attention", "Attention over 16 frames: the formula written out and ours"),
+    Script("video_decoding", "Frames of a video: decord and ours", ("--rounds", "2", "--sets", "2"), needs=("decord",)),
+    Script(
+        "deformable_attention",
+        "Deformable attention and the pixel decoder: transformers' and ours",
+        ("--rounds", "1", "--size", "224"),
+    ),
+    Script(
+        "mask2former_decoder",
+        "Mask2Former's transformer decoder: transformers' and ours",
+        ("--rounds", "1", "--size", "448"),
+    ),
+    Script("slide_inference", "Sliding windows: one at a time and ours", ("--rounds", "1", "--model", "none")),
+    Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400, asked=True),
+)

@@ -1,0 +1,146 @@
+"""Running the scripts: what comes of success, failure, too much time and an interruption, and what is kept."""
+
+import sys
+import time
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks.harness.figure import Figure, record, show_relation, show_value
+from benchmarks.harness.page import render
+from benchmarks.harness.process import run_command
+from benchmarks.harness.results import Outcome, load_results
+from benchmarks.harness.scripts import Script
+
+RECORD = (
+    "from benchmarks.harness.figure import Figure, record; record(Figure('a step', 'time', 's', 2.0, 'stock', 3.0))\n"
+)
+FIGURE = Figure("a step", "time", "s", 2.0, "stock", 3.0)
+CONDITIONS = {"date": "2026-01-02", "torch": "2.15.0"}
+FIRST, SECOND = Script("pyramid", "One"), Script("classifier", "Another")
+
+
+def run_code(code: str, limit: float = 60) -> Outcome:
+    return run_command([sys.executable, "-c", code], limit)
+
+
+def test_success():
+    outcome = run_code(RECORD)
+    assert (outcome.state, outcome.note, outcome.figures) == ("finished", "", (FIGURE,))
+
+
+def test_a_failure_names_its_error_and_keeps_the_figures_before_it(capfd):
+    outcome = run_code(RECORD + "raise ValueError('no such width')")
+    assert (outcome.state, outcome.note) == ("failed", "ValueError: no such width")
+    assert outcome.figures == (FIGURE,)
+    assert "Traceback" in capfd.readouterr().out
+
+
+def test_a_script_that_takes_too_long_is_stopped_with_what_it_has_started(tmp_path):
+    mark = tmp_path / "alive"
+    child = f"import pathlib, time; time.sleep(2.5); pathlib.Path({str(mark)!r}).touch()"
+    code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    outcome = run_code(code, limit=1.5)
+    assert (outcome.state, outcome.note) == ("not finished", "stopped after 2 s")
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
+def test_a_line_that_was_not_finished_is_left_out():
+    code = RECORD + "import os; open(os.environ['EVA_BENCHMARK_FIGURES'], 'a').write('{\"name\": ')"
+    assert run_code(code).figures == (FIGURE,)
+
+
+def test_a_script_by_itself_records_nothing(monkeypatch, tmp_path):
+    monkeypatch.delenv("EVA_BENCHMARK_FIGURES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    record(FIGURE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def outcomes(monkeypatch):
+    """What the scripts that run next come to, in turn; an exception is raised."""
+    planned: list[Outcome | BaseException] = []
+
+    def run(line, limit):
+        del line, limit
+        outcome = planned.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(command, "run_command", run)
+    monkeypatch.setattr(command, "conditions", lambda: dict(CONDITIONS))
+    return planned
+
+
+def finished(seconds: float) -> Outcome:
+    return Outcome("finished", "", seconds, (FIGURE,))
+
+
+def test_results_and_page_are_written_as_they_come(outcomes, tmp_path, capsys):
+    outcomes += [finished(4.0), Outcome("failed", "ValueError: no such width", 1.0, ())]
+    assert command.run_all([FIRST, SECOND], False, tmp_path) == ["classifier"]
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| a step: time | stock 3.00 s | 2.00 s | 1.50x |" in page
+    assert "`python -m benchmarks.pyramid --rounds 1`, 4 s" in page
+    assert "* failed: classifier (ValueError: no such width)" in page
+    assert "* not run: video_decoding (needs decord)" in page
+    assert "[2/2] classifier" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_keeps_what_is_finished(outcomes, tmp_path):
+    outcomes += [finished(4.0), finished(5.0), finished(6.0), KeyboardInterrupt()]
+    command.run_all([FIRST, SECOND], False, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        command.run_all([FIRST, SECOND], False, tmp_path)
+    results = load_results(tmp_path / "results.json")
+    assert [result.outcome.seconds for result in results.values()] == [6.0, 5.0]
+    assert (tmp_path / "RESULTS.md").read_text() == render(results)
+
+
+def test_chosen_scripts_leave_the_other_tables_and_their_conditions(outcomes, tmp_path, monkeypatch):
+    outcomes += [finished(4.0), finished(5.0), finished(6.0)]
+    command.run_all([FIRST, SECOND], False, tmp_path)
+    monkeypatch.setattr(command, "conditions", lambda: CONDITIONS | {"date": "2026-02-03", "torch": "2.16.0"})
+    command.run_all([SECOND], False, tmp_path)
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| torch | 2.16.0 |" in page
+    assert "`, 4 s; date 2026-01-02, torch 2.15.0\n" in page
+    assert "`, 6 s\n" in page
+
+
+def test_what_needs_a_missing_package_is_not_run(outcomes, tmp_path, capsys):
+    assert outcomes == []
+    assert command.run_all([Script("video_decoding", "Frames", needs=("no_such_package",))], False, tmp_path) == []
+    assert "not run: needs no_such_package" in capsys.readouterr().out
+
+
+def test_a_wrong_name_is_told(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["backbones"])
+    assert "there is no script backbones; there are backbone, pyramid," in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(14.853, "s", "14.85 s"), (118.2, "s", "118 s"), (7782.4, "MiB", "7,782 MiB"), (1073745214, "", "1,073,745,214")],
+)
+def test_shown_values(value, unit, shown):
+    assert show_value(value, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "relation", "shown"),
+    [
+        (1.0, 1.274, "ratio", "1.27x"),
+        (1.0, 40.81, "ratio", "40.8x"),
+        (1.0, 250.4, "ratio", "250x"),
+        (95.0, 100.0, "error", "-5.0 %"),
+        (95.0, 100.0, "", ""),
+        (95.0, None, "ratio", ""),
+    ],
+)
+def test_shown_relations(ours, theirs, relation, shown):
+    assert show_relation(Figure("a step", "time", "s", ours, "stock", theirs, relation)) == shown
