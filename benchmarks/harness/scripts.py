@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Script:
-    """
+    """A script of this folder and how it is run.
+
     Attributes:
         name: of the module in `benchmarks`.
         title: what is measured.
