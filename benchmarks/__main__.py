@@ -11,6 +11,7 @@ kept. Exit status: 0, or 1 when a script failed or was stopped, 130 when the com
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_all(scripts: Sequence[Script], full: bool, folder: Path) -> list[str]:
     """Run `scripts` in turn and put their results in `folder` as they come; returns the names of those not finished."""
     wrong = []
-    results = load_results(folder / "results.json")
     for number, script in enumerate(scripts, 1):
         print(f"[{number}/{len(scripts)}] {script.name}: {script.title}", flush=True)
         if missing := [name for name in script.needs if find_spec(name) is None]:
@@ -64,14 +64,17 @@ def run_all(scripts: Sequence[Script], full: bool, folder: Path) -> list[str]:
         words = ["python", "-m", f"benchmarks.{script.name}", *(script.full if full else script.short)]
         # Notes of libraries to their authors would bury the figures.
         command = [sys.executable, "-W", "ignore", *words[1:]]
+        start = time.perf_counter()
         outcome = run_command(command, script.limit * (10 if full else 1))
         if outcome.state != "finished":
             wrong.append(script.name)
-        results[script.name] = Result(" ".join(words), conditions(), outcome)
-        save_results(results, folder / "results.json")
+        result = Result(" ".join(words), conditions(), outcome)
+        save_results(load_results(folder / "results.json") | {script.name: result}, folder / "results.json")
         write_page(folder)
         why = f" ({outcome.note})" if outcome.note else ""
-        print(f"{outcome.state} in {outcome.seconds:.0f} s, {len(outcome.figures)} figures{why}\n", flush=True)
+        print(
+            f"{outcome.state} in {time.perf_counter() - start:.0f} s, {len(outcome.figures)} figures{why}\n", flush=True
+        )
     return wrong
 
 

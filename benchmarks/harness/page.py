@@ -47,7 +47,7 @@ def _section(script: Script, result: Result, newest: Mapping[str, str]) -> str:
     lines = [
         f"## {script.name}\n",
         f"{script.title} ([script]({script.name}.py), [notes](NOTES.md#{script.name})).\n",
-        f"`{result.command}`, {outcome.seconds:,.0f} s" + (f"; {', '.join(other)}" if other else "") + "\n",
+        f"`{result.command}`" + (f", {', '.join(other)}" if other else "") + "\n",
     ]
     if outcome.state != "finished":
         lines.append(f"**{outcome.state.capitalize()}**: {outcome.note}\n")

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,20 +18,18 @@ def run_command(command: Sequence[str], limit: float) -> Outcome:
 
     Whatever ends the wait, an interruption of this process included, nothing of the command is left running.
     """
-    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         figures, errors = Path(folder, "figures.jsonl"), Path(folder, "errors.txt")
         with errors.open("wb") as file:
             status = _wait(command, limit, {**os.environ, FIGURES: str(figures)}, file.fileno())
-        seconds = time.perf_counter() - start
         if status == 0:
-            return Outcome("finished", "", seconds, read_figures(figures))
+            return Outcome("finished", "", read_figures(figures))
         text = errors.read_text(encoding="utf-8", errors="replace").strip()
         print(text, flush=True)
         if status is None:
-            return Outcome("not finished", f"stopped after {limit:.0f} s", seconds, read_figures(figures))
+            return Outcome("not finished", f"stopped after {limit:.0f} s", read_figures(figures))
         note = text.splitlines()[-1] if text else f"exit status {status}"
-        return Outcome("failed", note, seconds, read_figures(figures))
+        return Outcome("failed", note, read_figures(figures))
 
 
 def _wait(command: Sequence[str], limit: float, environment: dict[str, str], errors: int) -> int | None:

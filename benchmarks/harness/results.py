@@ -17,13 +17,11 @@ class Outcome:
     Attributes:
         state: finished, failed, or stopped at its time limit.
         note: why it is not finished; "" when it is.
-        seconds: how long it ran.
         figures: those that it has stated, up to its end.
     """
 
     state: Literal["finished", "failed", "not finished"]
     note: str
-    seconds: float
     figures: tuple[Figure, ...]
 
 
@@ -56,7 +54,6 @@ def _to_json(result: Result) -> dict[str, object]:
         "command": result.command,
         "state": outcome.state,
         "note": outcome.note,
-        "seconds": round(outcome.seconds, 1),
         "conditions": result.conditions,
         "figures": [to_json(figure) for figure in outcome.figures],
     }
@@ -64,5 +61,5 @@ def _to_json(result: Result) -> dict[str, object]:
 
 def _from_json(content: dict) -> Result:
     figures = tuple(Figure(**figure) for figure in content["figures"])
-    outcome = Outcome(content["state"], content["note"], content["seconds"], figures)
+    outcome = Outcome(content["state"], content["note"], figures)
     return Result(content["command"], content["conditions"], outcome)

@@ -76,15 +76,15 @@ def outcomes(monkeypatch):
 
 
 def finished(seconds: float) -> Outcome:
-    return Outcome("finished", "", seconds, (FIGURE,))
+    return Outcome("finished", "", (Figure("a step", "time", "s", seconds, "stock", 3.0),))
 
 
 def test_results_and_page_are_written_as_they_come(outcomes, tmp_path, capsys):
-    outcomes += [finished(4.0), Outcome("failed", "ValueError: no such width", 1.0, ())]
+    outcomes += [finished(2.0), Outcome("failed", "ValueError: no such width", ())]
     assert command.run_all([FIRST, SECOND], False, tmp_path) == ["classifier"]
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| a step: time | stock 3.00 s | 2.00 s | 1.50x |" in page
-    assert "`python -m benchmarks.pyramid --rounds 1`, 4 s" in page
+    assert "`python -m benchmarks.pyramid --rounds 1`\n" in page
     assert "* failed: classifier (ValueError: no such width)" in page
     assert "* not run: video_decoding (needs decord)" in page
     assert "[2/2] classifier" in capsys.readouterr().out
@@ -96,7 +96,7 @@ def test_an_interrupted_run_keeps_what_is_finished(outcomes, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         command.run_all([FIRST, SECOND], False, tmp_path)
     results = load_results(tmp_path / "results.json")
-    assert [result.outcome.seconds for result in results.values()] == [6.0, 5.0]
+    assert [result.outcome.figures for result in results.values()] == [finished(6.0).figures, finished(5.0).figures]
     assert (tmp_path / "RESULTS.md").read_text() == render(results)
 
 
@@ -107,8 +107,10 @@ def test_chosen_scripts_leave_the_other_tables_and_their_conditions(outcomes, tm
     command.run_all([SECOND], False, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| torch | 2.16.0 |" in page
-    assert "`, 4 s; date 2026-01-02, torch 2.15.0\n" in page
-    assert "`, 6 s\n" in page
+    assert "`python -m benchmarks.pyramid --rounds 1`, date 2026-01-02, torch 2.15.0\n" in page
+    assert "| a step: time | stock 3.00 s | 4.00 s | 0.75x |" in page
+    assert "`python -m benchmarks.classifier --rounds 1`\n" in page
+    assert "| a step: time | stock 3.00 s | 6.00 s | 0.50x |" in page
 
 
 def test_what_needs_a_missing_package_is_not_run(outcomes, tmp_path, capsys):
@@ -125,7 +127,13 @@ def test_a_wrong_name_is_told(capsys):
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(14.853, "s", "14.85 s"), (118.2, "s", "118 s"), (7782.4, "MiB", "7,782 MiB"), (1073745214, "", "1,073,745,214")],
+    [
+        (1.853, "s", "1.85 s"),
+        (14.853, "s", "14.9 s"),
+        (118.2, "s", "118 s"),
+        (7782.4, "MiB", "7,782 MiB"),
+        (1073745214, "", "1,073,745,214"),
+    ],
 )
 def test_shown_values(value, unit, shown):
     assert show_value(value, unit) == shown
