@@ -7,7 +7,7 @@ import numpy as np
 from detectron2_ext.prediction.images import MAX_PIXELS
 from eva_backbone.errors import InputError
 
-from .decoding import TIME_LIMIT, ChooseFrames, Clip, PrepareFrame
+from .decoding import TIME_LIMIT, ChooseFrames, Clip, PrepareFrame, read_clip
 from .video_container import VideoContainer
 
 
@@ -30,6 +30,8 @@ def read_clip_torchcodec(
 ) -> Clip:
     """As `read_clip`, with torchcodec's exact seek mode; only the check of the file is under the time limit.
 
+    What torchcodec cannot read, such as files whose packets have no times, `read_clip` reads.
+
     Raises:
         InputError: torchcodec cannot be loaded, or what `read_clip` raises.
     """
@@ -50,7 +52,6 @@ def read_clip_torchcodec(
             if frames is None:
                 frames = np.empty((len(numbers), *image.shape), image.dtype)
             frames[numbers == number] = image
-    except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a readable video ({reason}); replace or remove the file.") from error
+    except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
+        return read_clip(path, choose, prepare=prepare, time_limit=time_limit, max_pixels=max_pixels)
     return Clip(frames, len(decoder))
