@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from .missing_package import how_to_install
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -67,7 +69,14 @@ def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
         print(f"{table(program)}\n\nerror: {name!r} is not a verb; take one of those above.", file=sys.stderr)
         return 2
     sys.argv = [f"{program} {name}", *rest]  # what parsers call themselves in their help
-    return import_module(verb.module).main([*verb.arguments, *rest])
+    try:
+        return import_module(verb.module).main([*verb.arguments, *rest])
+    except ModuleNotFoundError as error:
+        advice = how_to_install(error)
+        if advice is None:
+            raise
+        print(f"error: {name} needs {advice}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from eva_backbone.errors import InputError
 from .override_keys import apply_overrides
 from .train_settings import fill_train_settings
 
-# Recipes are found from any folder: those of a checkout, and the copies that the installed package carries.
-_RECIPE_ROOTS = (Path(__file__).parents[3], Path(__file__).parents[2])
+# Recipes are found from any folder: the copies that an installed package carries, or those of the checkout.
+_RECIPE_ROOTS = (Path(__file__).parents[2], Path(__file__).parents[3])
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:

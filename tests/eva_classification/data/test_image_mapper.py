@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageMapper, ImageRecords, evaluation_transform
+from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.transforms import evaluation_transform
 
 TRANSFORM = evaluation_transform(28)
 

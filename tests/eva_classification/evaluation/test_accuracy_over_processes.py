@@ -9,8 +9,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from made_folders import made_folders
 
-from eva_classification.data import ImageMapper, ImageRecords, TestLoader, evaluation_transform
+from eva_classification.data import ImageMapper, ImageRecords, TestLoader
 from eva_classification.evaluation import ClassificationEvaluator
+from eva_classification.transforms import evaluation_transform
 
 
 def evaluate(folder: Path) -> dict:

@@ -5,8 +5,9 @@ from torch.optim import AdamW
 from torchvision import transforms as T
 
 from detectron2_ext.engine.optimization import WarmupCosine
-from eva_classification.data import ImageMapper, evaluation_transform
+from eva_classification.data import ImageMapper
 from eva_classification.data.mnist_digits import MEAN, STD, heldout_digits
+from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
 from eva_clip.data.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
 from eva_clip.evaluation.feature_loader import zero_shot_loader

@@ -8,8 +8,14 @@ import torch
 from PIL import Image
 from torchvision import transforms as T
 
-from eva_classification.data import CLIP_MEAN, CLIP_STD, RandomCropOnce, evaluation_transform, probe_transform
-from eva_classification.data.transforms import training_transform
+from eva_classification.transforms import (
+    CLIP_MEAN,
+    CLIP_STD,
+    RandomCropOnce,
+    evaluation_transform,
+    probe_transform,
+    training_transform,
+)
 
 
 def noise(width: int, height: int) -> Image.Image:

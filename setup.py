@@ -1,0 +1,9 @@
+"""What pyproject.toml cannot say: projects/ lies beside the packages here, and inside of one when installed."""
+
+from setuptools import find_namespace_packages, setup
+
+RECIPES = "detectron2_ext.projects"
+ours = find_namespace_packages(include=["detectron2_ext*", "eva_*"], exclude=["*__pycache__*", "*.egg-info"])
+recipes = find_namespace_packages("projects", exclude=["*__pycache__*"])
+
+setup(packages=[*ours, RECIPES, *(f"{RECIPES}.{name}" for name in recipes)], package_dir={RECIPES: "projects"})
