@@ -10,6 +10,7 @@ from eva_backbone.errors import InputError
 
 from .contrastive_loss import contrastive_loss
 from .image_tower import ImageTower
+from .open_clip_weights import from_open_clip, is_open_clip
 from .text_transformer import TextTransformer
 
 
@@ -35,6 +36,10 @@ class Clip(nn.Module):
         self.visual = visual
         self.text = text
         self.max_logit_scale = max_logit_scale
+
+    def rename_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """`weights` of a file of open_clip under the names of this model; called when a file is loaded."""
+        return from_open_clip(weights) if is_open_clip(weights) else weights
 
     @property
     def logit_scale(self) -> Tensor:

@@ -3,19 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from eva_backbone import PRESETS
-from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
 
 from .clip import Clip
 from .image_tower import ImageTower
-from .open_clip_weights import from_open_clip, is_open_clip
 from .text_transformer import TextTransformer
 from .transforms import Transform, evaluation_transform, training_transform
 
@@ -109,15 +106,13 @@ def create_model(
     """
     if weights is None:
         return build_model(name, **overrides).to(device, dtype).eval()
-    from detectron2_ext.checkpoint.files import read_weights  # needed for files only
-    from detectron2_ext.checkpoint.loading import assign_weights
+    from detectron2_ext.checkpoint.loading import build_and_load  # needed for files only
 
-    content = read_weights(weights)
-    if is_open_clip(content):
-        content = from_open_clip(content)
-    with _default_dtype(dtype), deferred_init() as pending:
-        model = build_model(name, **overrides)
-    report = assign_weights(model, content, Path(weights), pending)
+    def build() -> Clip:
+        with _default_dtype(dtype):
+            return build_model(name, **overrides)
+
+    model, report = build_and_load(build, weights)
     wrong = [*report.missing, *report.unused, *(change.name for change in report.skipped)]
     if strict and wrong:
         raise InputError(

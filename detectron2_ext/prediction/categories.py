@@ -76,19 +76,29 @@ def _dataset_categories(dataset_names: Sequence[str]) -> Categories | None:
 
 
 def match_categories(categories: Categories | None, num_classes: int, source: str) -> Categories:
-    """Hold ``categories`` to the model; without any, classes are named ``class 0``, ``class 1``, ...
+    """Hold ``categories`` to the model; without any, classes are named as by :func:`match_names`.
 
     Raises:
         InputError: their number differs from the model's.
     """
-    if categories is None:
-        return Categories(tuple(f"class {i}" for i in range(num_classes)), tuple(range(num_classes)))
-    if len(categories.names) != num_classes:
+    names = match_names(categories and categories.names, num_classes, source)
+    return categories or Categories(names, tuple(range(num_classes)))
+
+
+def match_names(names: Sequence[str] | None, num_classes: int, source: str) -> tuple[str, ...]:
+    """Hold ``names``, found in ``source``, to the model; without any, classes are ``class 0``, ``class 1``, ...
+
+    Raises:
+        InputError: their number differs from the model's.
+    """
+    if names is None:
+        return tuple(f"class {i}" for i in range(num_classes))
+    if len(names) != num_classes:
         raise InputError(
-            f"{source} names {len(categories.names)} classes, the model has {num_classes}: "
+            f"{source} names {len(names)} classes, the model has {num_classes}: "
             "give the config.yaml that the training left beside the weights, or the right names by --class-names."
         )
-    return categories
+    return tuple(names)
 
 
 def _dataset_ids(metadata: Any, num_classes: int) -> tuple[int, ...]:

@@ -1,17 +1,16 @@
 """Detections drawn over a picture: translucent masks with an outline, boxes, and labels that stay readable."""
 
 import colorsys
-import functools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
 from detectron2.structures import Instances
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import plain_font
 
 Color = tuple[int, int, int]
 GOLDEN_RATIO = 0.618033988749895
@@ -120,7 +119,7 @@ def _draw_labels(canvas: np.ndarray, labels: list[tuple[np.ndarray, str, Color]]
     height, width = canvas.shape[:2]
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    font = _font(int(np.clip(round(min(height, width) / 42), 11, 40)))
+    font = plain_font(int(np.clip(round(min(height, width) / 42), 11, 40)))
     ascent, descent = font.getmetrics()
     pad = max(1, ascent // 6)
     placed: list[tuple[float, float, float, float]] = []
@@ -139,9 +138,3 @@ def _draw_labels(canvas: np.ndarray, labels: list[tuple[np.ndarray, str, Color]]
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # matplotlib is installed anyway; its DejaVu Sans has Latin, Greek and Cyrillic letters, OpenCV writes only ASCII.
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)

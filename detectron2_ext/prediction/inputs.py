@@ -19,7 +19,7 @@ class Input:
 
     Attributes:
         path: the file as the user named it.
-        kind: ``"image"`` or ``"video"``.
+        kind: ``"picture"`` or ``"video"``.
         stem: name of its results below the output folder, without suffix; unique in a run, also where upper and lower
             case are one.
     """
@@ -35,7 +35,8 @@ class InputList:
 
     Attributes:
         inputs: files to predict on, in the order of the command line; folders sorted by name.
-        unusable: "path: reason" of each named path that is missing or of no known kind.
+        unusable: "path: reason" of each named path that is missing or of no known kind, and of pictures or videos where
+            only the other is taken.
         num_skipped: files of other kinds that lay in the folders.
     """
 
@@ -44,13 +45,19 @@ class InputList:
     num_skipped: int = 0
 
 
-def list_inputs(paths: Sequence[str | Path], output: str | Path, recursive: bool = False) -> InputList:
+def list_inputs(
+    paths: Sequence[str | Path],
+    output: str | Path,
+    recursive: bool = False,
+    kinds: Sequence[str] = ("picture", "video"),
+) -> InputList:
     """Find pictures and videos among files and folders.
 
     Args:
         paths: files and folders; a file met twice counts once.
         output: folder of the results. It is never searched, and may not hold an input.
         recursive: search sub-folders too; results then keep the sub-folder.
+        kinds: those of :class:`Input` that are taken.
 
     Raises:
         InputError: an input lies in the output folder, where a result could take its place.
@@ -71,7 +78,7 @@ def list_inputs(paths: Sequence[str | Path], output: str | Path, recursive: bool
             if path != file and (kind is None or not file.is_file()):
                 found.num_skipped += 1
                 continue
-            reason = _unusable(file, kind)
+            reason = _unusable(file, kind, kinds)
             if reason:
                 found.unusable.append(f"{file}: {reason}")
                 continue
@@ -93,16 +100,18 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
 
 def _kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+    return "picture" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
-def _unusable(path: Path, kind: str | None) -> str | None:
+def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
     if not path.exists():
         return "there is no such file or folder"
     if not path.is_file():
         return "not a regular file; give a picture, a video or a folder"
     if kind is None:
         return f"{path.suffix or 'no suffix'} is no known kind of picture or video"
+    if kind not in kinds:
+        return f"a {kind}; give {' or '.join(f'{taken}s' for taken in kinds)}"
     return None
 
 

@@ -12,10 +12,10 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
-from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 
 from .categories import Categories, find_categories, match_categories
+from .trained_model import load_trained, pick_device
 
 # Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.
 MASK_PIXELS_AT_ONCE = 100_000_000
@@ -47,7 +47,7 @@ class Predictor:
         self.device = pick_device(device)
         self.score_threshold = score_threshold
         self.resize, self.image_format = _test_input(cfg)
-        self.model = _load_model(cfg, weights, self.device)
+        self.model = load_trained(cfg.model, weights).to(self.device)
         source = "the list given"
         if categories is None:
             categories, source = find_categories(cfg, weights)
@@ -83,23 +83,6 @@ class Predictor:
         return Instances.cat(parts)
 
 
-def pick_device(name: str) -> torch.device:
-    """``"auto"``: CUDA where there is one, else the CPU.
-
-    Raises:
-        InputError: unknown device, or one this machine does not have.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used here ({reason}): give auto, cpu or cuda.") from error
-    return device
-
-
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
     """The resize and the channel order of the config's evaluation: a picture meets the model as it does there."""
     augmentations = OmegaConf.select(cfg, "dataloader.test.mapper.augmentations", default=None)
@@ -114,18 +97,6 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
     return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
-
-
-def _load_model(cfg: Any, weights: str | Path, device: torch.device) -> torch.nn.Module:
-    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
-    parameters = {name for name, _ in model.named_parameters()}
-    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
-    if random:
-        raise InputError(
-            f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that detections "
-            "would be random: give weights of a trained detector, and the config they were trained with."
-        )
-    return model.to(device).eval()
 
 
 def _to_image(found: Instances, height: int, width: int) -> Instances:

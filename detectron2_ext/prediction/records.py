@@ -1,6 +1,5 @@
 """Detections as JSON: one document beside each picture, one with a line per frame beside each video."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from detectron2.structures import BoxMode, Instances
 from detectron2_ext.atomic import atomic_path
 
 from .categories import Categories
+from .json_text import to_json
 
 BOX_FORMAT = "[x, y, width, height] in pixels of the displayed picture, from its top left corner"
 
@@ -49,7 +49,7 @@ def save_image_record(path: Path, source: Path, instances: Instances, categories
     document = {"image": str(source), "width": width, "height": height, **_conventions(threshold)}
     document["detections"] = detection_records(instances, categories)
     with atomic_path(path) as partial:
-        partial.write_text(_dumps(document) + "\n", encoding="utf-8")
+        partial.write_text(to_json(document) + "\n", encoding="utf-8")
 
 
 class VideoRecord:
@@ -63,19 +63,19 @@ class VideoRecord:
         self.categories = categories
         self.num_frames = 0
         head = {"video": str(source), "width": width, "height": height, **_conventions(threshold)}
-        self.stream.write(_dumps(head)[:-1] + ', "frames": [')
+        self.stream.write(to_json(head)[:-1] + ', "frames": [')
 
     def add(self, time: float, instances: Instances) -> None:
         """Append the next frame, shown at ``time`` seconds."""
         detections = detection_records(instances, self.categories)
         line = {"frame": self.num_frames, "time": round(time, 6), "detections": detections}
-        self.stream.write((",\n" if self.num_frames else "\n") + _dumps(line))
+        self.stream.write((",\n" if self.num_frames else "\n") + to_json(line))
         self.num_frames += 1
 
     def close(self, problem: str | None) -> None:
         """End the document; ``problem`` says why frames may be missing."""
         tail = {"num_frames": self.num_frames, "complete": problem is None, "problem": problem}
-        self.stream.write("\n], " + _dumps(tail)[1:] + "\n")
+        self.stream.write("\n], " + to_json(tail)[1:] + "\n")
 
 
 @contextmanager
@@ -87,8 +87,3 @@ def video_record(path: Path, *args: Any) -> Iterator[VideoRecord]:
 
 def _conventions(threshold: float) -> dict[str, Any]:
     return {"box_format": BOX_FORMAT, "score_threshold": threshold}
-
-
-def _dumps(document: Any) -> str:
-    # JSON has no NaN; failing here is better than a file that strict readers refuse.
-    return json.dumps(document, ensure_ascii=False, allow_nan=False)

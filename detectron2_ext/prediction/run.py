@@ -1,121 +1,100 @@
-"""Predict on many pictures and videos: what fails is named and counted, the rest goes on, what is finished stays."""
+"""Predict on many files: what fails is named and counted, the rest goes on, what is finished stays."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
-from .drawing import draw_instances
-from .images import read_image, save_image
+from .file_task import FileTask, Sample
 from .inputs import Input
-from .predictor import Predictor
-from .records import save_image_record, video_record
-from .video import VideoReader, VideoWriter
 
 
 @dataclass
 class Summary:
-    """Counts of a run; ``failures`` holds one sentence each, also for videos of which only a part could be read."""
+    """Counts of what was done, by name; ``failures`` holds one sentence each, also for videos read only in part."""
 
-    num_images: int = 0
-    num_videos: int = 0
-    num_frames: int = 0
-    num_detections: int = 0
+    counts: Counter[str]
     failures: list[str] = field(default_factory=list)
 
 
 def predict_files(
-    predictor: Predictor,
+    task: FileTask,
     inputs: Sequence[Input],
     output: str | Path,
-    max_frames: int | None = None,
     report: Callable[[str], None] = lambda text: tqdm.write(text, file=sys.stderr),
 ) -> Summary:
-    """Write ``<stem>.jpg`` or ``<stem>.mp4`` and ``<stem>.json`` for every input below ``output``.
+    """Predict on every input, in their order, and write what the task writes below ``output``.
 
     Args:
-        predictor: the model.
-        inputs: from :func:`list_inputs`.
+        task: the model, of any package's ``prediction.Task``.
+        inputs: from :func:`list_inputs`, of the kinds that the task takes.
         output: folder, made where missing; older results of the same names are replaced.
-        max_frames: frames to take from the beginning of each video; None for all.
         report: is handed each failure when it happens.
 
     Raises:
-        InputError: ``output`` cannot be made.
+        InputError: nothing can be written to ``output``.
     """
+    summary = Summary(Counter({f"{kind}s": 0 for kind in task.kinds}))
+
+    def fail(item: Input, error: InputError) -> None:
+        message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
+        summary.failures.append(message)
+        report(f"failed: {message}")
+
     try:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{output}: no folder for the results ({error.strerror}): give another --output.") from error
-    summary = Summary()
-    progress = tqdm(inputs, desc="predict", unit="file")
-    for item in progress:
-        progress.set_postfix_str(item.path.name)
-        target = Path(output, item.stem)
-        try:
-            if item.kind == "image":
-                _predict_image(predictor, item.path, target, summary)
-            else:
-                _predict_video(predictor, item.path, target, max_frames, summary)
-        except InputError as error:
-            message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
-            summary.failures.append(message)
-            report(f"failed: {message}")
+        with ExitStack() as stack:
+            task.inputs, task.folder = inputs, Path(output)
+            task.folder.mkdir(parents=True, exist_ok=True)
+            task.open(stack)
+            pool = stack.enter_context(ThreadPoolExecutor())
+            progress = stack.enter_context(tqdm(total=len(inputs), desc="predict", unit="file"))
+            for start in range(0, len(inputs), task.batch_size):
+                batch = inputs[start : start + task.batch_size]
+                progress.set_postfix_str(batch[0].path.name)
+                _predict_batch(task, batch, pool, summary, fail)
+                progress.update(len(batch))
+    except OSError as error:  # reading turns its own into InputError
+        raise InputError(
+            f"{output}: the results cannot be written ({error.strerror or error}): give another --output."
+        ) from error
+    summary.counts.update(task.counts)
     return summary
 
 
-def _predict_image(predictor: Predictor, path: Path, target: Path, summary: Summary) -> None:
-    image = read_image(path)
-    found = predictor(image)
-    names = predictor.categories.names
-    save_image(draw_instances(image, found, names), _with_suffix(target, ".jpg"))
-    save_image_record(_with_suffix(target, ".json"), path, found, predictor.categories, predictor.score_threshold)
-    summary.num_images += 1
-    summary.num_detections += len(found)
+def _predict_batch(
+    task: FileTask,
+    batch: Sequence[Input],
+    pool: ThreadPoolExecutor,
+    summary: Summary,
+    fail: Callable[[Input, InputError], None],
+) -> None:
+    readable: list[tuple[Input, Sample]] = []
+    # Decoders let other threads run.
+    for item, sample in zip(batch, pool.map(lambda item: _read(task, item), batch), strict=True):
+        if isinstance(sample, InputError):
+            fail(item, sample)
+        else:
+            readable.append((item, sample))
+    if not readable:
+        return
+    try:
+        task.predict(readable)
+    except InputError as error:
+        for item, _ in readable:
+            fail(item, error)
+    else:
+        summary.counts.update(f"{item.kind}s" for item, _ in readable)
 
 
-def _predict_video(predictor: Predictor, path: Path, target: Path, max_frames: int | None, summary: Summary) -> None:
-    names, stopped = predictor.categories.names, None
-    with VideoReader(path) as reader:
-        frames = iter(reader)
-        first = next(frames)
-        height, width = first.image.shape[:2]
-        known = [n for n in (reader.num_frames, max_frames) if n]
-        progress = tqdm(total=min(known, default=None), desc=path.name, unit="frame", leave=False)
-        details = (path, width, height, predictor.score_threshold, predictor.categories)
-        with (
-            progress,
-            atomic_path(_with_suffix(target, ".mp4")) as partial,
-            VideoWriter(partial, width, height, reader.rate, reader.time_base) as writer,
-            video_record(_with_suffix(target, ".json"), *details) as record,
-        ):
-            frame = first
-            try:
-                while frame is not None and (max_frames is None or record.num_frames < max_frames):
-                    found = predictor(frame.image)
-                    writer.write(draw_instances(frame.image, found, names, color_by="class"), frame.pts)
-                    record.add(frame.time, found)
-                    summary.num_detections += len(found)
-                    progress.update()
-                    frame = next(frames, None)
-            except BaseException as error:
-                if record.num_frames == 0:
-                    raise
-                stopped = error  # hours of work may lie behind: both files are ended properly first
-            record.close(f"stopped by {type(stopped).__name__}" if stopped else reader.problem)
-            summary.num_frames += record.num_frames
-    if stopped:
-        raise stopped
-    summary.num_videos += 1
-    if reader.problem:
-        raise InputError(f"{path}: {reader.problem}; the {record.num_frames} frames that could be read are written.")
-
-
-def _with_suffix(target: Path, suffix: str) -> Path:
-    # Path.with_suffix would cut "scan.v2" to "scan".
-    return target.with_name(target.name + suffix)
+def _read(task: FileTask[Sample], item: Input) -> Sample | InputError:
+    try:
+        return task.read(item)
+    except InputError as error:
+        return error

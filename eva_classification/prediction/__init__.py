@@ -2,6 +2,6 @@
 
 from .class_names import find_class_names
 from .predictor import ClassPredictor, Guess
-from .run import Summary, classify_files
+from .task import Task
 
-__all__ = ["ClassPredictor", "Guess", "Summary", "classify_files", "find_class_names"]
+__all__ = ["ClassPredictor", "Guess", "Task", "find_class_names"]

@@ -10,10 +10,8 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from detectron2_ext.checkpoint import build_and_load
-from detectron2_ext.prediction import Categories
-from detectron2_ext.prediction.categories import match_categories
-from detectron2_ext.prediction.predictor import pick_device
+from detectron2_ext.prediction.categories import match_names
+from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
 
 from .class_names import find_class_names
@@ -25,6 +23,18 @@ class Guess(NamedTuple):
     number: int
     name: str
     probability: float
+
+
+def in_words(guesses: Sequence[Guess]) -> str:
+    """Classes and their probabilities as a line of text."""
+    return ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in guesses)
+
+
+def as_records(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+    """Classes as JSON has them: [{"class": number, "name": ..., "probability": 0 to 1}, ...]."""
+    return [
+        {"class": guess.number, "name": guess.name, "probability": round(guess.probability, 6)} for guess in guesses
+    ]
 
 
 class ClassPredictor:
@@ -56,11 +66,10 @@ class ClassPredictor:
         source = "the list given"
         if class_names is None:
             class_names, source = find_class_names(cfg, num_classes), "the config"
-        given = None if class_names is None else Categories(tuple(class_names), tuple(range(len(class_names))))
-        self.class_names = match_categories(given, num_classes, source).names
+        self.class_names = match_names(class_names, num_classes, source)
         self.device = pick_device(device)
         self.transform = instantiate(transform)
-        self.model = _load_model(cfg, weights).to(self.device).eval()
+        self.model = load_trained(cfg.model, weights).to(self.device)
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """A picture [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
@@ -70,19 +79,12 @@ class ClassPredictor:
     def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[Guess]]:
         """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first."""
         probabilities = self.model(pixels.to(self.device)).float().softmax(1)
-        best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
+        return [self.guess(row, count) for row in probabilities]
+
+    def guess(self, probabilities: torch.Tensor, count: int) -> list[Guess]:
+        """The `count` most likely classes (fewer if there are no more) of probabilities [K], best first."""
+        best = probabilities.topk(min(count, len(probabilities)))
         return [
-            [Guess(number, self.class_names[number], value) for value, number in zip(*row, strict=True)]
-            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            Guess(number, self.class_names[number], value)
+            for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
-
-
-def _load_model(cfg: Any, weights: str | Path) -> torch.nn.Module:
-    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
-    random = [*(change.name for change in report.skipped), *report.missing]
-    if random:
-        raise InputError(
-            f"{weights} has no values for {len(random)} entries of the model ({random[0]}, ...), so that classes would "
-            "be random: give weights of a trained classifier, and the config they were trained with."
-        )
-    return model

@@ -4,15 +4,14 @@ from .contact_sheet import ContactSheets, undrawable_labels
 from .labels import read_labels
 from .model_source import load_model
 from .predictor import LabelPredictor, Match
-from .run import Summary, score_files
+from .task import Task
 
 __all__ = [
     "ContactSheets",
     "LabelPredictor",
     "Match",
-    "Summary",
+    "Task",
     "load_model",
     "read_labels",
-    "score_files",
     "undrawable_labels",
 ]

@@ -8,8 +8,9 @@ from types import TracebackType
 from PIL import Image, ImageDraw
 
 from detectron2_ext.atomic import atomic_path
+from detectron2_ext.prediction.fonts import find_font, plain_font
+from detectron2_ext.prediction.json_text import printable
 
-from .fonts import find_font, plain_font
 from .predictor import Match
 
 _PAGE = re.compile(r"contact_sheet(_\d+)?\.png")
@@ -97,7 +98,7 @@ def _draw_cell(name: str, picture: Image.Image, matches: Sequence[Match]) -> Ima
     draw = ImageDraw.Draw(cell)
     draw.rectangle((0, 0, width - 1, height - 1), fill=_FRAME)
     cell.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
-    _write_text(draw, (0, height + 3), _drawable(name), name, width)
+    _write_text(draw, (0, height + 3), printable(name), name, width)
     for line, match in enumerate(matches):
         top = height + 4 + _LINE * (1 + line)
         bar = round(match.probability * (width - 1))
@@ -108,11 +109,6 @@ def _draw_cell(name: str, picture: Image.Image, matches: Sequence[Match]) -> Ima
         draw.text((width - room - 3, top + 1), percent, fill=_INK, font=plain_font(_TEXT))
         _write_text(draw, (4, top + 1), match.label, f"label {match.number + 1}", int(width - room - 14))
     return cell
-
-
-def _drawable(name: str) -> str:
-    """File names may hold bytes that are no text."""
-    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _write_text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, instead: str, width: int) -> None:

@@ -3,14 +3,13 @@
 from .class_names import find_class_names
 from .drawing import add_legend, class_shares, draw_labels
 from .predictor import SegmentationPredictor
-from .run import Summary, segment_files
+from .task import Task
 
 __all__ = [
     "SegmentationPredictor",
-    "Summary",
+    "Task",
     "add_legend",
     "class_shares",
     "draw_labels",
     "find_class_names",
-    "segment_files",
 ]

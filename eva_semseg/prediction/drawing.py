@@ -1,14 +1,12 @@
 """Label maps drawn over pictures, with a legend of the classes beside them."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from detectron2_ext.prediction.drawing import palette_color
+from detectron2_ext.prediction.fonts import plain_font
 
 from ..data.label_file import IGNORED
 
@@ -50,7 +48,7 @@ def add_legend(picture: np.ndarray, shares: dict[int, float], class_names: Seque
     The strip is higher than the picture where it has to be; of more than 24 classes the smallest are left out.
     """
     font_size = int(np.clip(round(min(picture.shape[:2]) / 32), 12, 36))
-    font, line, pad = _font(font_size), int(font_size * 1.5), font_size // 2
+    font, line, pad = plain_font(font_size), int(font_size * 1.5), font_size // 2
     rows = [
         (palette_color(number), f"{class_names[number]} {share:.1%}")
         for number, share in list(shares.items())[:MAX_LEGEND]
@@ -77,8 +75,3 @@ def _borders(labels: np.ndarray) -> np.ndarray:
     borders[:, 1:] |= right
     borders[:, :-1] |= right
     return borders
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), size)

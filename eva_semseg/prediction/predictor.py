@@ -9,13 +9,10 @@ import torch
 from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
-from detectron2_ext.checkpoint import build_and_load
-from detectron2_ext.prediction import Categories
-from detectron2_ext.prediction.categories import match_categories
-from detectron2_ext.prediction.predictor import pick_device
+from detectron2_ext.prediction.categories import match_names
+from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
 
-from ..segmenter import Segmenter
 from .class_names import find_class_names
 
 
@@ -50,9 +47,8 @@ class SegmentationPredictor:
             class_names, source = find_class_names(cfg)
         self.device = pick_device(device)
         self.views = instantiate(views)
-        self.model = _load_model(cfg, weights).to(self.device).eval()
-        given = None if class_names is None else Categories(tuple(class_names), tuple(range(len(class_names))))
-        self.class_names = match_categories(given, self.model.num_classes, source).names
+        self.model = load_trained(cfg.model, weights).to(self.device)
+        self.class_names = match_names(class_names, self.model.num_classes, source)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -60,17 +56,3 @@ class SegmentationPredictor:
         height, width = image.shape[:2]
         (found,) = self.model([{"views": self.views(image), "height": height, "width": width}])
         return found["sem_seg"].argmax(dim=0).to("cpu", torch.uint8).numpy()
-
-
-def _load_model(cfg: Any, weights: str | Path) -> Segmenter:
-    model, report = build_and_load(lambda: instantiate(cfg.model), weights)
-    if not isinstance(model, Segmenter):
-        raise InputError(f"the config's model is a {type(model).__name__}; give one for semantic segmentation.")
-    parameters = {name for name, _ in model.named_parameters()}
-    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
-    if random:
-        raise InputError(
-            f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that classes "
-            "would be random: give weights of a trained model, and the config they were trained with."
-        )
-    return model

@@ -3,6 +3,6 @@
 from .class_names import find_class_names
 from .filmstrip import draw_filmstrip
 from .predictor import VideoPredictor, VideoViews
-from .run import Summary, classify_videos
+from .task import Task
 
-__all__ = ["Summary", "VideoPredictor", "VideoViews", "classify_videos", "draw_filmstrip", "find_class_names"]
+__all__ = ["Task", "VideoPredictor", "VideoViews", "draw_filmstrip", "find_class_names"]

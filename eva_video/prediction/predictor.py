@@ -78,8 +78,4 @@ class VideoPredictor(ClassPredictor):
         """
         parts = pixels.split(max(1, FRAMES_AT_ONCE // pixels.shape[2]))
         probabilities = torch.cat([self.model(part.to(self.device)).float().softmax(1) for part in parts]).mean(0)
-        best = probabilities.topk(min(count, len(probabilities)))
-        return [
-            Guess(number, self.class_names[number], value)
-            for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return self.guess(probabilities, count)

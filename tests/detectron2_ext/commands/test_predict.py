@@ -84,7 +84,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
     assert {path: path.read_bytes() for path in before} == before
     printed = capsys.readouterr()
     summary = printed.out.strip().splitlines()[-1]
-    assert "pictures: 2, videos: 1 (3 frames), detections: 60, failed: 5, other files skipped: 1;" in summary
+    assert "pictures: 2, videos: 1, frames: 3, detections: 60, failed: 5, other files skipped: 1;" in summary
     for name in ["cut.jpg", "empty.png", "empty.mp4", "noise.mp4", "missing.jpg"]:
         assert any(line.startswith("failed: ") and name in line for line in printed.err.splitlines()), name
 
@@ -200,7 +200,7 @@ def test_sub_folders(weights, folder, recursive):
         ({"--input": "photos/notes.txt"}, "no picture or video"),
         ({"--input": "nowhere/"}, "no picture or video"),
         ({"--output": "photos"}, "--output"),
-        ({"--output": "photos/notes.txt/out"}, "no folder for the results"),
+        ({"--output": "photos/notes.txt/out"}, "cannot be written"),
         ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 80"),
         ({"--class-names": "nothing.txt"}, "nothing.txt"),
         ({"--device": "cuda:99"}, "cuda:99"),

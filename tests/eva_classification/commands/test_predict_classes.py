@@ -1,10 +1,8 @@
-"""The classify command on good and broken files, with a published recipe made tiny."""
+"""The verb predict with a classifier: good and broken files, with a published recipe made tiny."""
 
-import importlib.util
 import io
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,20 +11,13 @@ from detectron2.config import instantiate
 from PIL import Image
 from timm.data import ImageNetInfo
 
+from detectron2_ext.commands import predict
 from detectron2_ext.engine import load_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"
 TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28"]
 DETECTION = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
-
-
-@pytest.fixture(scope="module")
-def classify() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("classify_command", ROOT / "tools/classify.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def save_weights(path: Path, *overrides: str) -> Path:
@@ -75,13 +66,11 @@ def records(path: str) -> list[dict]:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("batch_size", ["1", "2", "16"])
-def test_good_files_are_done_and_broken_ones_named(classify, weights, capsys, batch_size):
-    arguments = ["--batch-size", batch_size, "--output", "out/classes.jsonl", "--input", "photos", "missing.jpg", *TINY]
-    assert classify.main(command(weights, *arguments)) == 1
+def test_good_files_are_done_and_broken_ones_named(weights, capsys, batch_size):
+    arguments = ["--batch-size", batch_size, "--output", "out", "--input", "photos", "missing.jpg", *TINY]
+    assert predict.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[-1] == (
-        "pictures: 4, failed: 4, other files skipped: 1; classes in out/classes.jsonl"
-    )
+    assert printed.out.splitlines()[-1] == ("pictures: 4, failed: 4, other files skipped: 1; results in out")
     for name in ("cut.jpg", "empty.png", "clip.mp4", "missing.jpg"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
     found = records("out/classes.jsonl")
@@ -92,14 +81,14 @@ def test_good_files_are_done_and_broken_ones_named(classify, weights, capsys, ba
 
 
 @pytest.mark.usefixtures("folder")
-def test_classes_are_those_of_the_evaluation(classify, weights):
+def test_classes_are_those_of_the_evaluation(weights):
     """The recipe's own transform and model, one image at a time."""
-    assert classify.main(command(weights, "--output", "o.jsonl", "--input", "photos/a.png", "photos/b.jpg", *TINY)) == 0
+    assert predict.main(command(weights, "--output", "o", "--input", "photos/a.png", "photos/b.jpg", *TINY)) == 0
     cfg = load_config(str(RECIPE), TINY)
     model = instantiate(cfg.model).eval()
     model.load_state_dict(torch.load(weights)["model"])
     transform = instantiate(cfg.dataloader.test.mapper.transform)
-    for record in records("o.jsonl"):
+    for record in records("o/classes.jsonl"):
         pixels = transform(Image.open(record["image"]).convert("RGB"))
         with torch.no_grad():
             expected = model(pixels[None]).softmax(1)[0].topk(5)
@@ -109,26 +98,26 @@ def test_classes_are_those_of_the_evaluation(classify, weights):
         np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
 
 
-def test_names_from_a_file_and_from_the_class_map(classify, folder, capsys):
+def test_names_from_a_file_and_from_the_class_map(folder, capsys):
     own = ["model.num_classes=3"]
     weights = save_weights(folder / "three.pth", *own)
     (folder / "names.txt").write_text("ant\nbee\ncat\n")
     arguments = ["--input", "photos/a.png", *TINY, *own]
-    assert classify.main(command(weights, "--class-names", "names.txt", *arguments)) == 0
+    assert predict.main(command(weights, "--class-names", "names.txt", *arguments)) == 0
     from_file = capsys.readouterr().out
     assert all(name in from_file for name in ("ant", "bee", "cat"))
-    assert classify.main(command(weights, *arguments, "dataloader.test.dataset.class_map=names.txt")) == 0
+    assert predict.main(command(weights, *arguments, "dataloader.test.dataset.class_map=names.txt")) == 0
     assert capsys.readouterr().out == from_file
     none = [f"dataloader.{loader}.dataset.class_map=null" for loader in ("train", "test")]
-    assert classify.main(command(weights, *arguments, *none)) == 0
+    assert predict.main(command(weights, *arguments, *none)) == 0
     assert "class 0 " in capsys.readouterr().out
-    assert not list(folder.glob("*.jsonl"))
+    assert records("output/predictions/classes.jsonl")[0]["classes"][0]["name"].startswith("class ")
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("recursive", [False, True])
-def test_sub_folders(classify, weights, recursive, capsys):
-    assert classify.main(command(weights, "--input", "photos", *(["--recursive"] * recursive), *TINY)) == 1
+def test_sub_folders(weights, recursive, capsys):
+    assert predict.main(command(weights, "--input", "photos", *(["--recursive"] * recursive), *TINY)) == 1
     assert ("photos/sub/d.png: " in capsys.readouterr().out) == recursive
 
 
@@ -136,7 +125,6 @@ def test_sub_folders(classify, weights, recursive, capsys):
     ("change", "message"),
     [
         ({"--config-file": "nothing.py"}, "nothing.py does not exist"),
-        ({"--config-file": str(DETECTION), "opts": []}, "the config has no classifier"),
         ({"--config-file": str(RECIPE.with_name("mim_pretrain_224.py")), "opts": []}, "the config has no classifier"),
         ({"--weights": "nothing.pth"}, "nothing.pth"),
         ({"--weights": "photos/a.png"}, "a.png"),
@@ -144,16 +132,18 @@ def test_sub_folders(classify, weights, recursive, capsys):
         ({"--input": "photos/clip.mp4"}, "no picture in photos/clip.mp4"),
         ({"--output": "photos/notes.txt/out"}, "give another --output"),
         ({"--output": "photos/a.png"}, "give another --output"),
+        ({"--score-threshold": "0.5"}, "--score-threshold is no option for"),
+        ({"--labels": "cat"}, "--labels is no option for"),
         ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 1000"),
         ({"--class-names": "nothing.txt"}, "nothing.txt"),
         ({"--device": "cuda:99"}, "cuda:99"),
         ({"opts": [*TINY, "model.num_classes=7"]}, "names 1000 classes, the model has 7"),
-        ({"opts": [*TINY, "model.num_classes=1200"]}, "has no values for 2 entries of the model (head.weight"),
+        ({"opts": [*TINY, "model.num_classes=1200"]}, "has no values for 2 parameters of the model (head.weight"),
         ({"opts": [*TINY, "model.embed_dim=64"]}, "is of another model"),
         ({"opts": [*TINY, "model.dephth=3"]}, "model.depth"),
     ],
 )
-def test_unusable_options_are_one_sentence(classify, weights, folder, capsys, change, message):
+def test_unusable_options_are_one_sentence(weights, folder, capsys, change, message):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     change = dict(change)
     opts = change.pop("opts", TINY)
@@ -164,7 +154,7 @@ def test_unusable_options_are_one_sentence(classify, weights, folder, capsys, ch
         "--device": "cpu",
         **change,
     }
-    assert classify.main([text for option in options.items() for text in option] + opts) == 2
+    assert predict.main([text for option in options.items() for text in option] + opts) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]

@@ -1,22 +1,20 @@
-"""The zero-shot command on good and broken files and labels, with a tiny model."""
+"""The verb predict with an EVA-CLIP: good and broken files and labels, with a tiny model."""
 
 import csv
-import importlib.util
 import io
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from detectron2_ext.commands import predict
 from eva_clip import create_model, get_tokenizer
 from eva_clip.open_clip_weights import to_open_clip
 from eva_clip.transforms import evaluation_transform
 
-ROOT = Path(__file__).parents[2]
 TINY = "eva_clip_tiny"
 LONG = "word " * 40 + "end"
 RECIPE = """
@@ -28,14 +26,6 @@ dataloader = OmegaConf.create()
 optimizer = lr_multiplier = OmegaConf.create()
 train = OmegaConf.create()
 """
-
-
-@pytest.fixture(scope="module")
-def zero_shot() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zero_shot_command", ROOT / "tools/zero_shot.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +56,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "photos/cut.jpg").write_bytes(stream.getvalue()[:2000])
     (tmp_path / "photos/clip.mp4").touch()
     (tmp_path / "photos/notes.txt").write_text("no picture")
+    (tmp_path / "recipe.py").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def command(weights: Path, *extra: str) -> list[str]:
-    options = ["--model", TINY, "--weights", str(weights), "--device", "cpu", "--output", "out"]
+    options = ["--config-file", "recipe.py", "--weights", str(weights), "--device", "cpu", "--output", "out"]
     return [*options, *([] if "--input" in extra else ["--input", "photos"]), *extra]
 
 
@@ -81,10 +72,10 @@ def records() -> list[dict]:
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("batch_size", ["1", "16"])
-def test_good_files_are_done_and_broken_ones_named(zero_shot, weights, capsys, batch_size):
+def test_good_files_are_done_and_broken_ones_named(weights, capsys, batch_size):
     labels = ["cat", "猫", "a  red\nfox", LONG]
     arguments = ["--batch-size", batch_size, "--input", "photos", "missing.jpg", "--labels", *labels]
-    assert zero_shot.main(command(weights, *arguments)) == 1
+    assert predict.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
     assert "pictures: 2, failed: 3, other files skipped: 1\n" in printed.out
     assert "contact sheets: out/contact_sheet.png\n" in printed.out
@@ -107,13 +98,13 @@ def test_good_files_are_done_and_broken_ones_named(zero_shot, weights, capsys, b
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("layout", ["own", "open_clip"])
-def test_scores_are_those_of_the_model(zero_shot, weights, model, layout):
+def test_scores_are_those_of_the_model(weights, model, layout):
     if layout == "open_clip":
         weights = Path("open_clip.pt")
         torch.save(to_open_clip(model.state_dict()), weights)
     labels, templates = ["cat", "dog", "bird"], ["a {}.", "the {}"]
     arguments = ["--input", "photos/b.jpg", "--labels", *labels, "--templates", *templates]
-    assert zero_shot.main(command(weights, *arguments)) == 0
+    assert predict.main(command(weights, *arguments)) == 0
     tokenizer = get_tokenizer(TINY)
     with torch.no_grad():
         pixels = evaluation_transform(56)(Image.open("photos/b.jpg"))[None]
@@ -131,28 +122,40 @@ def test_scores_are_those_of_the_model(zero_shot, weights, model, layout):
         assert found[label]["probability"] == pytest.approx(chances[number].item(), abs=2e-6)
 
 
-def test_labels_and_templates_from_files_and_a_recipe(zero_shot, weights, folder):
+def test_labels_and_templates_from_files(weights, folder):
     (folder / "labels.txt").write_text("cat\nHund\n")
     (folder / "templates.txt").write_text("a {}\n{}\n")
-    (folder / "recipe.py").write_text(RECIPE)
     for name, arguments in {
-        "typed": ["--model", TINY, "--labels", "cat", "Hund", "--templates", "a {}", "{}"],
-        "files": ["--config-file", "recipe.py", "--labels", "labels.txt", "--templates", "templates.txt"],
+        "typed": ["--labels", "cat", "Hund", "--templates", "a {}", "{}"],
+        "files": ["--labels", "labels.txt", "--templates", "templates.txt"],
     }.items():
-        options = ["--weights", str(weights), "--device", "cpu", "--output", name, "--input", "photos/a.png"]
-        assert zero_shot.main([*options, *arguments]) == 0
+        options = ["--config-file", "recipe.py", "--weights", str(weights), "--device", "cpu", "--output", name]
+        assert predict.main([*options, "--input", "photos/a.png", *arguments]) == 0
     for file in ("scores.jsonl", "scores.csv"):
         assert (folder / "typed" / file).read_bytes() == (folder / "files" / file).read_bytes()
 
 
-def test_many_pictures_are_several_sheets(zero_shot, weights, folder):
+@pytest.mark.usefixtures("folder")
+def test_half_precision_is_near(weights, capsys):
+    arguments = ["--labels", "cat", "dog", "--top", "1", "--input", "photos/a.png"]
+    assert predict.main(command(weights, *arguments, "--dtype", "bfloat16")) == 0
+    half = records()[0]["labels"]
+    assert capsys.readouterr().out.startswith(f"photos/a.png  {half[0]['label']} {half[0]['probability']:.1%}\n")
+    assert predict.main(command(weights, *arguments)) == 0
+    exact = {match["label"]: match["similarity"] for match in records()[0]["labels"]}
+    for match in half:
+        assert match["similarity"] == pytest.approx(exact[match["label"]], abs=0.02)
+    assert half != records()[0]["labels"]
+
+
+def test_many_pictures_are_several_sheets(weights, folder):
     (folder / "many").mkdir()
     for number in range(22):
         Image.new("RGB", (12, 8), (number * 10, 90, 30)).save(folder / "many" / f"{number:02d}.png")
     (folder / "out").mkdir()
     for name in ("contact_sheet.png", "contact_sheet_007.png", "contact_sheet_of_mine.png"):
         (folder / "out" / name).touch()
-    assert zero_shot.main(command(weights, "--input", "many", "--labels", "cat", "dog")) == 0
+    assert predict.main(command(weights, "--input", "many", "--labels", "cat", "dog")) == 0
     sheets = sorted(path.name for path in (folder / "out").glob("*.png"))
     assert sheets == ["contact_sheet_001.png", "contact_sheet_002.png", "contact_sheet_of_mine.png"]
     first, second = (Image.open(folder / "out" / name) for name in sheets[:2])
@@ -173,8 +176,11 @@ def test_many_pictures_are_several_sheets(zero_shot, weights, folder):
         ({"--templates": ["{}", "photo"]}, "the template 'photo' has no {}"),
         ({"--weights": ["nothing.pt"]}, "nothing.pt"),
         ({"--weights": ["photos/a.png"]}, "a.png"),
-        ({"--model": ["eva_clip_huge"]}, "'eva_clip_huge' is no model of this package"),
-        ({"--model": ["eva_clip_g14"]}, "tiny.pt"),
+        ({"--labels": None}, "needs --labels"),
+        (
+            {"--class-names": ["empty.txt"]},
+            "--class-names is no option for the recipe's model; this task takes --labels",
+        ),
         ({"--input": ["photos/notes.txt"]}, "no picture in photos/notes.txt"),
         ({"--input": ["photos/clip.mp4"]}, "no picture in photos/clip.mp4"),
         ({"--output": ["photos"]}, "give another --output"),
@@ -182,11 +188,11 @@ def test_many_pictures_are_several_sheets(zero_shot, weights, folder):
         ({"--device": ["cuda:99"]}, "cuda:99"),
     ],
 )
-def test_unusable_options_are_one_sentence(zero_shot, weights, folder, capsys, change, message):
+def test_unusable_options_are_one_sentence(weights, folder, capsys, change, message):
     (folder / "empty.txt").touch()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     options = {
-        "--model": [TINY],
+        "--config-file": ["recipe.py"],
         "--weights": [str(weights)],
         "--input": ["photos"],
         "--labels": ["cat", "dog"],
@@ -194,7 +200,7 @@ def test_unusable_options_are_one_sentence(zero_shot, weights, folder, capsys, c
         "--device": ["cpu"],
         **change,
     }
-    assert zero_shot.main([text for option, values in options.items() for text in (option, *values)]) == 2
+    assert predict.main([text for option, values in options.items() if values for text in (option, *values)]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
