@@ -1,8 +1,5 @@
 """open_clip's EVA01-g-14 as an independent oracle, and weights exchanged with it in both directions."""
 
-import runpy
-from pathlib import Path
-
 import open_clip
 import pytest
 import torch
@@ -11,9 +8,9 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_clip import build_model, create_model, create_model_and_transforms, get_tokenizer
+from eva_clip.commands.export_open_clip import main as export
 from eva_clip.open_clip_weights import NAME, from_open_clip, open_clip_call, to_open_clip
 
-export = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "export_open_clip.py"))["main"]
 TRUNK = {"img_size": 56, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}
 TEXT = {"context_length": 20, "vocab_size": 300, "width": 48, "num_layers": 3, "num_heads": 4}
 WIDE_TRUNK = {"img_size": 224, "depth": 1}
