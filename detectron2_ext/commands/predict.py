@@ -5,16 +5,16 @@ detection     the picture or video with what was found drawn in, and a JSON file
         --weights eva_coco_seg.pth --input photo.jpg folder/ clip.mp4 --output out/ model.roi_heads.maskness_thresh=0.5
 segmentation  the picture in colours with a legend, class numbers, and a JSON file, for each
     python -m tools predict --config-file projects/SemSeg/configs/ade20k_ss.py \
-        --weights eva_sem_seg_mask2former_ade_ss_61p5.pth --input photos/ --output out/
+        --weights eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth --input photos/ --output out/
 classification  the five most likely classes, printed and in classes.jsonl
     python -m tools predict --config-file projects/Classification/configs/in1k_336.py \
-        --weights eva_21k_1k_336px_psz14_ema_89p6.pt --input photos/ --output out/
+        --weights eva_21k_1k_336px_psz14_ema.pt --input photos/ --output out/
 video         the same for each video, and a filmstrip. dataloader.test.mapper.frames.num_clips=1 with
               dataloader.test.mapper.transform.num_crops=1 takes one view instead of twelve
     python -m tools predict --config-file projects/Video/configs/kinetics400.py \
         --weights eva_video_k400.pth --input clip.mp4 folder/ --output out/
 EVA-CLIP      which of your labels fits: a table, contact sheets, scores.jsonl and scores.csv
-    python -m tools predict --config-file projects/CLIP/configs/eva_clip_g14.py \
+    python -m tools predict --config-file projects/CLIP/configs/zero_shot_in1k.py \
         --weights eva_clip_psz14.pt --input photos/ --labels "a cat" "a dog" --output out/
 
 Exit status: 0 when every input was done, 1 when some failed (each is named; the others are written), 2 for an unusable
