@@ -35,7 +35,16 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
     would get a value.
     """
-    state = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
+    values, report = compare_weights(model, weights, path)
+    check_same_model(model, weights, report)
+    return values, report
+
+
+def compare_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], path: Path
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """:func:`match_weights` of any two, however little they have in common."""
+    state = _tensors(model)
     if hasattr(model, "rename_weights"):
         weights = model.rename_weights(weights)
     renamed = _rename(weights, state)
@@ -70,8 +79,11 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         unused=[original for name, (original, _) in renamed.items() if name not in state],
         notes=notes,
     )
-    _check_same_model(state, weights, values, path)
     return values, report
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, Tensor)}
 
 
 def _rename(weights: Mapping[str, Tensor], state: Collection[str]) -> dict[str, tuple[str, Tensor]]:
@@ -120,18 +132,19 @@ def _convert_qkv_bias(
     return result, notes
 
 
-def _check_same_model(
-    state: Mapping[str, Tensor], weights: Mapping[str, Tensor], values: Collection[str], path: Path
-) -> None:
+def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
+    """Raise InputError where `report`, of `weights` and `model`, shows a file of another model; see `match_weights`."""
+    state = _tensors(model)
     part = [name for name in state if name.startswith(_VIT_PREFIX)]
     part = part or [name for name in state if name.startswith("backbone.")] or list(state)
+    values = {*report.used, *(change.name for change in report.resized)}
     hits = sum(name in values for name in part)
     if 2 * hits < len(part):
         held, expected = describe_weights(weights), describe_weights(state)
         if held == expected:  # the names are what differs
             held, expected = f"names such as {next(iter(weights))}", f"such as {part[0]}"
         raise InputError(
-            f"{path} is of another model: it holds {held}, expected is {expected}, "
+            f"{report.path} is of another model: it holds {held}, expected is {expected}, "
             f"and only {hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
             "give the weights made for this model, or the config that these weights were made with."
         )

@@ -107,6 +107,15 @@ def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[st
     return content
 
 
+def read_shapes(folder: Path) -> dict[str, Any]:
+    """The checkpoint with zeros that take no memory for its sharded tensors, of which nothing is read."""
+    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    for name, path in index.paths.items():
+        entry = index.tensors.state_dict_metadata[name]
+        put(content, path, torch.zeros((), dtype=entry.properties.dtype).expand(entry.size))
+    return content
+
+
 def load_folder(folder: Path, template: Mapping, group: dist.ProcessGroup | None) -> dict[str, Any]:
     """The checkpoint with its sharded tensors loaded into those of `template`, sharded in any way or whole.
 

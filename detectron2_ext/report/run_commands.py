@@ -13,12 +13,12 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
     The weights are the best ones where they were kept, else those of the last checkpoint.
     """
     config = shlex.quote(str(output_dir / "config.yaml"))
-    lines = [f"{TRAIN} --config-file {config} {_override('train.output_dir', f'{output_dir}_again')}"]
+    lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
     weights = _weights(output_dir)
     if evaluated and weights is not None:
         lines.append(
-            f"{EVALUATE} --config-file {config} {_override('train.init_checkpoint', str(weights))} "
-            f"{_override('train.output_dir', f'{output_dir}_evaluation')}"
+            f"{EVALUATE} --config-file {config} {override('train.init_checkpoint', str(weights))} "
+            f"{override('train.output_dir', f'{output_dir}_evaluation')}"
         )
     return "\n".join(lines)
 
@@ -31,8 +31,8 @@ def _weights(output_dir: Path) -> Path | None:
     return output_dir / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
 
 
-def _override(key: str, value: str) -> str:
-    """`key=value` for the shell, quoted for the override's own grammar where the value is no plain path."""
+def override(key: str, value: str) -> str:
+    """A change to a config for the shell, quoted for the grammar of overrides too where `value` is no plain path."""
     if re.fullmatch(r"[\w./-]+", value):
         return f"{key}={value}"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
