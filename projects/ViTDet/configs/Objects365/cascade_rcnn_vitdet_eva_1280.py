@@ -9,7 +9,7 @@ from ..common.train_amp import train
 #   optimizer.lr=1e-4 lr_multiplier.warmup_length=0.014283
 #   lr_multiplier.scheduler.values=[1.0,0.1,0.01] lr_multiplier.scheduler.milestones=[45000,350056]
 
-# train.init_checkpoint: eva_psz14to16.pt
+# train.init_checkpoint: eva_psz14to16.pt. To evaluate: eva_o365.pth
 model.roi_heads.num_classes = 365
 
 # 25 epochs of 1,792,292 images at 128
