@@ -1,4 +1,9 @@
-"""The EVA vision transformer, free of any task and of Detectron2."""
+"""The EVA vision transformer, free of any task and of Detectron2.
+
+From the outside in: `vision_transformer` composes `patch_embed`, `position` and blocks. A `block` is `attention`, in
+`windows` or over all tokens, and timm's MLP. Attention takes its bias from `relative_position` (ViTDet) or
+`relative_position_bias` (BEiT), and its arithmetic from one of the `attention_kernels`.
+"""
 
 from .errors import InputError
 from .presets import PRESETS, create_backbone

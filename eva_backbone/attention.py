@@ -27,7 +27,8 @@ class Attention(nn.Module):
     Args:
         dim: token width, C.
         num_heads: heads; each is `head_dim` wide, C / num_heads unless given.
-        qkv_bias: "qv" stores `q_bias` and `v_bias` and never biases the key (EVA, BEiT); "full" is one bias of 3 C.
+        qkv_bias: "qv" stores `q_bias` and `v_bias` and never biases the key (EVA, BEiT); "full" is one bias of 3 C;
+            "none" is none.
         rel_pos: relative position owned by this block, or None. "decomposed" goes through the query and takes no class
             token; "joint" and "decoupled" are logit tables in BEiT's layout and take exactly one.
         grid: (H, W) in tokens that the relative position tables are made for; not needed without them.
@@ -72,6 +73,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(inner, dim)
 
     def _own_bias(self, query: torch.Tensor, grid: tuple[int, int]) -> Bias:
+        """What this module's relative position adds to the logits of unscaled queries [B, heads, N, head_dim]."""
         if self.rel_pos == "decomposed":
             return decomposed_bias(query, self.rel_pos_h, self.rel_pos_w, grid, self.rel_pos_resize)
         if self.rel_pos == "joint":
@@ -117,8 +119,8 @@ class Attention(nn.Module):
         Args:
             x: the tokens that ask, and those that are asked unless `key` and `value` are given.
             grid: (H, W) of the patch tokens, for modules with a relative position.
-            bias: added to the logits, as the model's own relative position [heads, N, N]; or which keys a query may
-                attend to, bool [B, 1, N, M], at least one for each.
+            bias: added to the logits, such as a relative position that all blocks share [heads, N, N]; or, in modules
+                without a relative position, the keys that a query may attend to, bool [B, 1, N, M], at least one each.
             key, value: other tokens [B, M, C], both or neither.
         """
         qkv = self._project(x).chunk(3, dim=-1) if key is None else self._project_each(x, key, value)

@@ -75,6 +75,7 @@ class Block(nn.Module):
         self.residual = ResidualBottleneck(dim) if residual_conv else None
 
     def _attend(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None) -> torch.Tensor:
+        """[B, N, C] to [B, N, C], within windows where the block has some."""
         if not self.window_size:
             return self.attn(x, grid, shared_bias)
         batch, tokens, dim = x.shape
@@ -87,7 +88,13 @@ class Block(nn.Module):
         return self.drop_path(out if gamma is None else gamma * out)
 
     def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C]; windows and the residual convolution need N = H * W of `grid`, no class token."""
+        """[B, N, C] to [B, N, C].
+
+        Args:
+            x: prefix tokens and patches in row order; windows and the residual convolution take patches alone.
+            grid: (H, W) of the patches, or (T, H, W).
+            shared_bias: logits [heads, N, N] that the model adds in every block.
+        """
         if self.post_norm:
             x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias)), self.gamma_1)
             x = x + self._branch(self.norm2(self.mlp(x)), self.gamma_2)

@@ -1,4 +1,4 @@
-"""Images or clips to tokens: one strided convolution."""
+"""Images or clips to tokens: one convolution whose stride is its kernel."""
 
 import torch
 from torch import nn

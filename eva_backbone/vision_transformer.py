@@ -150,6 +150,7 @@ class VisionTransformer(nn.Module):
             x = torch.cat([self.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
+            # an entry without a class token is not used; a class token without an entry gets no position
             unused = self.pos_prefix_tokens - self.num_prefix_tokens
             x = x + (table[:, unused:] if unused >= 0 else nn.functional.pad(table, (0, 0, -unused, 0)))
         return x
@@ -157,7 +158,7 @@ class VisionTransformer(nn.Module):
     def run_blocks(
         self, x: torch.Tensor, grid: tuple[int, ...], start: int = 0, stop: int | None = None
     ) -> torch.Tensor:
-        """Tokens [B, prefix + N, C] through blocks start .. stop - 1."""
+        """Tokens [B, prefix + N, C], patches on `grid` (H, W) or (T, H, W), through blocks start .. stop - 1."""
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
             x = run_layer(block, x, grid, shared_bias, recompute=self.checkpoint_blocks)
