@@ -12,6 +12,7 @@ from eva_backbone.errors import InputError
 # Named, because Pillow would otherwise also try formats that start other programs (EPS) or are read far too leniently.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 100_000_000
+MAX_JPEG_SIDE = 65_500  # of libjpeg
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -49,6 +50,13 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def save_image(image: np.ndarray, path: str | Path) -> None:
-    """Write [H, W, 3] uint8 RGB as a JPEG without colour subsampling, so that thin coloured outlines stay crisp."""
+    """Write [H, W, 3] uint8 RGB as a JPEG without colour subsampling, so that thin coloured outlines stay crisp.
+
+    Raises:
+        InputError: a side is longer than the format allows.
+    """
+    if max(image.shape) > MAX_JPEG_SIDE:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"{size} pixels, a JPEG has at most {MAX_JPEG_SIDE:,} a side: cut the picture first.")
     with atomic_path(path) as partial:
         Image.fromarray(image).save(partial, format="JPEG", quality=92, subsampling=0)

@@ -8,6 +8,7 @@ import pycocotools.mask as mask_util
 import torch
 from detectron2.config import instantiate
 from detectron2.data import transforms as T
+from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
@@ -47,7 +48,7 @@ class Predictor:
         self.device = pick_device(device)
         self.score_threshold = score_threshold
         self.resize, self.image_format = _test_input(cfg)
-        self.model = load_trained(cfg.model, weights).to(self.device)
+        self.model = load_trained(cfg, weights, GeneralizedRCNN).to(self.device)
         source = "the list given"
         if categories is None:
             categories, source = find_categories(cfg, weights)

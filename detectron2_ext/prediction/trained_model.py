@@ -1,7 +1,7 @@
 """A trained model for prediction: nothing in it may be random."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from detectron2.config import instantiate
@@ -10,26 +10,38 @@ from torch import nn
 from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def load_trained(model: Any, weights: str | Path) -> nn.Module:
+
+def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
     """The model of a recipe, on the CPU in evaluation mode.
 
     Args:
-        model: `cfg.model`.
+        cfg: the recipe.
         weights: a weight file of the model.
+        kind: what the model has to be.
 
     Raises:
-        InputError: an unreadable file, or one that leaves parameters random.
+        InputError: a model of another kind; an unreadable file, or one that leaves parameters random.
     """
-    built, report = build_and_load(lambda: instantiate(model), weights)
-    parameters = {name for name, _ in built.named_parameters()}
+
+    def build() -> Model:
+        model = instantiate(cfg.model)
+        if not isinstance(model, kind):
+            raise InputError(
+                f"the config's model is a {type(model).__name__}; to predict, give the recipe of a {kind.__name__}."
+            )
+        return model
+
+    model, report = build_and_load(build, weights)
+    parameters = {name for name, _ in model.named_parameters()}
     random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
     if random:
         raise InputError(
             f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that what it "
             "predicts would be random: give weights of a trained model, and the config they were trained with."
         )
-    return built.eval()
+    return model.eval()
 
 
 def pick_device(name: str) -> torch.device:

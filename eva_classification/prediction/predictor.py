@@ -14,6 +14,7 @@ from detectron2_ext.prediction.categories import match_names
 from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
 
+from ..classifier import Classifier
 from .class_names import find_class_names
 
 
@@ -69,7 +70,7 @@ class ClassPredictor:
         self.class_names = match_names(class_names, num_classes, source)
         self.device = pick_device(device)
         self.transform = instantiate(transform)
-        self.model = load_trained(cfg.model, weights).to(self.device)
+        self.model = load_trained(cfg, weights, Classifier).to(self.device)
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """A picture [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""

@@ -24,7 +24,7 @@ def load_model(cfg: Any, weights: str | Path, dtype: torch.dtype = torch.float32
     Raises:
         InputError: weights that are unreadable or leave a part of the model random.
     """
-    model = load_trained(cfg.model, weights).to(dtype)
+    model = load_trained(cfg, weights, Clip).to(dtype)
     transform = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
     if transform is not None:
         return model, instantiate(transform)

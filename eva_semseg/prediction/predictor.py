@@ -13,6 +13,7 @@ from detectron2_ext.prediction.categories import match_names
 from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
 
+from ..segmenter import Segmenter
 from .class_names import find_class_names
 
 
@@ -47,7 +48,7 @@ class SegmentationPredictor:
             class_names, source = find_class_names(cfg)
         self.device = pick_device(device)
         self.views = instantiate(views)
-        self.model = load_trained(cfg.model, weights).to(self.device)
+        self.model = load_trained(cfg, weights, Segmenter).to(self.device)
         self.class_names = match_names(class_names, self.model.num_classes, source)
 
     @torch.inference_mode()

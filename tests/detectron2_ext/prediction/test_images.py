@@ -87,3 +87,10 @@ def test_saved_picture_keeps_thin_coloured_lines(tmp_path):
     save_image(picture, tmp_path / "new" / "folder" / "out.jpg")
     saved = read_image(tmp_path / "new" / "folder" / "out.jpg")
     assert np.abs(saved.astype(int) - picture).max() < 30
+
+
+def test_what_no_jpeg_holds_is_refused(tmp_path):
+    with pytest.raises(InputError, match="65501x1 pixels"):
+        save_image(np.zeros((1, 65_501, 3), np.uint8), tmp_path / "wide.jpg")
+    assert not list(tmp_path.iterdir())
+    save_image(np.zeros((1, 65_500, 3), np.uint8), tmp_path / "wide.jpg")
