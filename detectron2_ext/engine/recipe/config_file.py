@@ -15,7 +15,7 @@ from .override_keys import apply_overrides
 from .train_settings import fill_train_settings
 
 # Recipes are found from any folder: the copies that an installed package carries, or those of the checkout.
-_RECIPE_ROOTS = (Path(__file__).parents[2], Path(__file__).parents[3])
+RECIPE_ROOTS = (Path(__file__).parents[2], Path(__file__).parents[3])
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -35,7 +35,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     if file.suffix not in (".py", ".yaml", ".yml"):
         raise InputError(f"{path} is not a config file; its name must end in .py or .yaml")
     if not file.is_file() and file.parts[0] == "projects":
-        file = next((root / file for root in _RECIPE_ROOTS if (root / file).is_file()), file)
+        file = next((root / file for root in RECIPE_ROOTS if (root / file).is_file()), file)
     if not file.is_file():
         raise InputError(f"the config file {path} does not exist; give its path, or that of a recipe in projects/")
     return apply_overrides(fill_train_settings(LazyConfig.load(str(file))), overrides)

@@ -164,7 +164,7 @@ def test_a_detection_run_shows_images_spread_over_the_data(detection, folder):
     assert captions == [f"{n}.png: 1 in the ground truth, 2 found" for n in (1, 3, 4, 6, 7, 9)]
     assert "6 of the 10 test images, at even distances" in html
     assert "Average precision, percent" in html
-    assert f"--eval-only --config-file {folder}/config.yaml train.init_checkpoint={folder}/model_final.pth" in html
+    assert f"evaluate --config-file {folder}/config.yaml train.init_checkpoint={folder}/model_final.pth" in html
 
 
 def test_no_other_image_is_opened(detection, folder):
@@ -215,10 +215,10 @@ def test_commands_can_be_run(tmp_path, name):
     train, evaluation = run_commands(folder, evaluated=True).splitlines()
     cfg = recipe(tmp_path)
     words = shlex.split(evaluation)
-    assert words[3:5] == ["--config-file", f"{folder}/config.yaml"]
-    apply_overrides(cfg, words[5:])
+    assert words[4:6] == ["--config-file", f"{folder}/config.yaml"]
+    apply_overrides(cfg, words[6:])
     assert cfg.train.init_checkpoint == f"{folder}/model_final.pth"
-    apply_overrides(cfg, shlex.split(train)[4:])
+    apply_overrides(cfg, shlex.split(train)[6:])
     assert cfg.train.output_dir == f"{folder}_again"
 
 
