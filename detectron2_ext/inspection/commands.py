@@ -2,14 +2,17 @@
 
 import shlex
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
+from detectron2_ext.prediction import find_task
 from detectron2_ext.report.run_commands import EVALUATE, TRAIN, override
 
 from .fits import Fit
 from .words import predicts
 
 _PREDICT = "python -m tools predict"
+_EXAMPLES = {"picture": "photo.jpg", "video": "clip.mp4"}
 
 
 def commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:
@@ -19,6 +22,9 @@ def commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:
         if fit.recipe.has_evaluation:
             yield "evaluate", f"{EVALUATE} {config} {start}"
         if predicts(fit.model):
-            file = shlex.quote(str(weights))
-            yield "predict", f"{_PREDICT} {config} --weights {file} --input FILES --output output/predictions"
-    yield "train", f"{TRAIN} {config} {start} train.output_dir=output/from_{weights.stem}"
+            task = find_task(fit.recipe.cfg)
+            labels = ' --labels "a cat" "a dog"' if "labels" in signature(task).parameters else ""
+            files = f"--weights {shlex.quote(str(weights))} --input {_EXAMPLES[task.kinds[0]]}{labels}"
+            yield "predict", f"{_PREDICT} {config} {files} --output output/predictions"
+    output = override("train.output_dir", f"output/from_{weights.stem}")
+    yield "train", f"{TRAIN} {config} {start} {output}"

@@ -59,8 +59,8 @@ class Candidates:
         self._models: dict[str, nn.Module] = {}
 
     def fits(self, weights: Mapping[str, Tensor], path: Path) -> list[Fit]:
-        """A fit for each recipe whose model can make sense of `weights`, which are those of an `Outline` of `path`."""
-        outcomes: dict[str, tuple[nn.Module, LoadReport, str] | None] = {}
+        """A fit for each recipe; `weights` are those of an `Outline` of `path`."""
+        outcomes: dict[str, tuple[nn.Module, LoadReport, str]] = {}
         fits = []
         for recipe in self.recipes:
             key = recipe.model_key
@@ -68,18 +68,14 @@ class Candidates:
                 if key not in self._models:
                     self._models[key] = recipe.build_on_meta()
                 outcomes[key] = _fit(self._models[key], weights, path)
-            outcome = outcomes[key]
-            if outcome is not None:
-                fits.append(Fit(recipe, *outcome))
+            fits.append(Fit(recipe, *outcomes[key]))
         return fits
 
 
-def _fit(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[nn.Module, LoadReport, str] | None:
+def _fit(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[nn.Module, LoadReport, str]:
+    report = LoadReport(path, used=(), missing=list(model.state_dict()), unused=list(weights))
     try:
         _, report = compare_weights(model, weights, path)
-    except InputError:  # positions whose layout the model cannot tell
-        return None
-    try:
         check_same_model(model, weights, report)
     except InputError as error:
         return model, report, str(error)

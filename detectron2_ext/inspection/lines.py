@@ -1,9 +1,10 @@
 """What was found out about a weight file, as lines of text."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectron2_ext.checkpoint.names import shorten_names
 
@@ -30,7 +31,7 @@ def describe(found: Identification, entry: str = "") -> Iterator[str]:
     weights = found.outline.path
     if entry and best is not None:
         weights = weights.with_name(f"{weights.stem}_{entry}.pth")
-        yield f"  first: python -m tools export {found.outline.path} {weights} --entry {entry}"
+        yield f"  first: python -m tools export {shlex.join(map(str, (found.outline.path, weights, '--entry', entry)))}"
     if found.same:
         yield from _describe_recipes("config", found.same, weights)
     starts = _starts_worth_naming(found)
@@ -62,7 +63,7 @@ def describe_names(outline: Outline) -> Iterator[str]:
         yield f"    {name} {_shape(value)} {str(value.dtype).removeprefix('torch.')}"
 
 
-def _likely_model(found: Identification):
+def _likely_model(found: Identification) -> nn.Module | None:
     """Of recipes with another patch or other classes the task is known, of those with little in common it is not."""
     nearest = found.nearest
     return nearest.model if nearest is not None and nearest.coverage > 0.95 else None
@@ -98,6 +99,8 @@ def _describe_difference(found: Identification) -> Iterator[str]:
     nearest = found.nearest
     if nearest is None or not nearest.num_common:
         yield "  config: no recipe has a model with such entries"
+        if nearest is not None:
+            yield f"    {nearest.problem}"
         return
     yield f"  config: no recipe has this model; nearest is {nearest.recipe.path} ({_remark(nearest)})"
     if nearest.problem:

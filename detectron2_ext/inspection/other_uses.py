@@ -1,5 +1,6 @@
 """What weights are for that no recipe's model takes as they are: tried with the code that would use them."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,8 @@ class OtherUse:
 
 
 def find_other_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable[Recipe]) -> list[OtherUse]:
-    """EVA-CLIP under open_clip's names, the target of pre-training, the text tower of a CLIP."""
-    from eva_clip.open_clip_weights import is_open_clip  # imported by need: of a task
-
+    """The target of pre-training, the text tower of a CLIP."""
     uses = []
-    if is_open_clip(weights):
-        converted = path.with_name(f"{path.stem}_eva_clip.safetensors")
-        uses.append(
-            OtherUse("EVA-CLIP under open_clip's names", f"python -m tools export-open-clip {path} {converted}")
-        )
     for recipe in recipes:
         if _is_target(weights, recipe):
             change = override("model.target.weights", str(path))
@@ -40,7 +34,12 @@ def find_other_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable
                 OtherUse("target of pre-training", f"python -m tools train --config-file {recipe.path} {change}")
             )
     if _has_text_tower(weights):
-        uses.append(OtherUse("text tower of a new CLIP", f"python -m tools join-clip-towers IMAGE_FILE {path} OUTPUT"))
+        uses.append(
+            OtherUse(
+                "text tower of a new CLIP",
+                f"python -m tools join-clip-towers IMAGE_FILE {shlex.quote(str(path))} OUTPUT",
+            )
+        )
     return uses
 
 

@@ -13,10 +13,8 @@ from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-import detectron2_ext
 from detectron2_ext.engine.recipe import load_config
-
-FOLDER = "projects"
+from detectron2_ext.engine.recipe.config_file import RECIPE_ROOTS
 
 
 @dataclass(frozen=True)
@@ -59,20 +57,19 @@ class Recipe:
 
 
 def find_recipes(*, demos: bool = False) -> list[Recipe]:
-    """The recipes in the working folder's `projects`, else in those beside the package, by path.
+    """The recipes of this package, by path. Whatever lies in the working folder is not executed.
 
     demos: those of the demos instead.
     """
-    root = Path(FOLDER)
-    if not root.is_dir():
-        root = Path(detectron2_ext.__file__).parents[1] / FOLDER
-    files = [file for file in sorted(root.glob("*/configs/**/*.py")) if "common" not in file.parts]
+    root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
+    files = sorted(root.glob("projects/*/configs/**/*.py"))
     recipes = []
     for file in files:
-        if ("demo" in file.parts) is demos:
+        path = file.relative_to(root)
+        if "common" not in path.parts and ("demo" in path.parts) is demos:
             cfg = load_config(str(file))
             if "model" in cfg:
-                recipes.append(Recipe(str(file), cfg, file.read_text(encoding="utf-8")))
+                recipes.append(Recipe(str(path), cfg, file.read_text(encoding="utf-8")))
     return recipes
 
 

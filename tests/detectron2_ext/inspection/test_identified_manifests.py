@@ -1,5 +1,6 @@
 """The published files' own names and shapes: their task, their recipe, and what else they are good for."""
 
+import functools
 import gzip
 import json
 import re
@@ -11,34 +12,28 @@ import torch
 from detectron2_ext.checkpoint.file_kind import FileKind
 from detectron2_ext.inspection import Identifier, Outline
 from detectron2_ext.inspection.lines import describe
+from eva_clip.open_clip_weights import to_open_clip
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def identifier():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        identifier = Identifier()
-        identifier._recipes, identifier._demos  # noqa: B018 (found by the working folder)
-    known = {}
+def identified():
+    """What a file of a manifest's names and shapes is found to be, under any name; each is asked for once."""
+    identifier = Identifier()
 
-    def identify(manifest, file_name):
-        if (manifest, file_name) not in known:
-            known[manifest, file_name] = identifier.identify(outline(manifest, file_name))
-        return known[manifest, file_name]
+    @functools.cache
+    def identify(manifest, file_name, rename=dict):
+        entries = read_manifest(manifest)["entries"]
+        weights = {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in entries}
+        weights = rename(weights)
+        return identifier.identify(Outline(Path(file_name), FileKind.TORCH, 1, {}, weights, None))
 
-    identifier.by_name = identify
-    return identifier
+    return identify
 
 
-def outline(manifest, file_name, rename=lambda name: name):
-    content = json.loads(gzip.decompress((ROOT / f"tests/data/manifests/{manifest}.json.gz").read_bytes()))
-    weights = {
-        rename(name): torch.zeros((), dtype=getattr(torch, dtype)).expand(shape)
-        for name, shape, dtype in content["entries"]
-    }
-    return Outline(Path(file_name), FileKind.TORCH, 1, {}, weights, None)
+def read_manifest(name):
+    return json.loads(gzip.decompress((ROOT / f"tests/data/manifests/{name}.json.gz").read_bytes()))
 
 
 def recipes(fits):
@@ -114,8 +109,8 @@ GIANT = "a ViT of width 1408, depth 40"
         ),
     ],
 )
-def test_published_model(identifier, manifest, file_name, words, recipe):
-    found = identifier.by_name(manifest, file_name)
+def test_published_model(identified, manifest, file_name, words, recipe):
+    found = identified(manifest, file_name)
     assert recipes(found.same)[0] == recipe
     assert found.best.is_exact
     lines = list(describe(found))
@@ -126,6 +121,12 @@ def test_published_model(identifier, manifest, file_name, words, recipe):
         f"    evaluate: python -m tools evaluate --config-file projects/{recipe} train.init_checkpoint={file_name}"
     )
     assert (evaluation in lines) == found.best.recipe.has_evaluation
+    prediction = [line for line in lines if line.startswith("    predict: ")]
+    assert [f"--config-file projects/{recipe} --weights {file_name} --input " in line for line in prediction] == (
+        [] if "mim" in recipe else [True]
+    )
+    assert any("--labels" in line for line in prediction) == ("zero_shot" in recipe)
+    assert any("--input clip.mp4" in line for line in prediction) == (VIDEO in recipe)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +143,12 @@ def test_published_model(identifier, manifest, file_name, words, recipe):
         ("eva_video_k722", "eva_video_k722.pth", [f"{VIDEO}/kinetics{n}.py" for n in (400, 600, 700)]),
     ],
 )
-def test_where_training_starts_from_it(identifier, manifest, file_name, expected):
-    assert recipes(identifier.by_name(manifest, file_name).starts)[: len(expected)] == expected
+def test_where_training_starts_from_it(identified, manifest, file_name, expected):
+    assert recipes(identified(manifest, file_name).starts)[: len(expected)] == expected
 
 
-def test_pretraining_of_another_patch_size(identifier):
-    found = identifier.identify(outline("eva_psz14to16", "eva_psz14to16.pt"))
+def test_pretraining_of_another_patch_size(identified):
+    found = identified("eva_psz14to16", "eva_psz14to16.pt")
     assert not found.same
     assert recipes(found.starts)[:4] == [
         *(f"{DETECTION}/Objects365/cascade_rcnn_vitdet_eva_{size}.py" for size in (1024, 1280)),
@@ -159,25 +160,34 @@ def test_pretraining_of_another_patch_size(identifier):
     assert not any(line.startswith("    evaluate:") for line in lines)
 
 
-def test_target_of_pretraining(identifier):
-    teacher = outline("extra_openai_clip_vit_l14_visual_teacher", "ViT-L-14.pt", lambda name: f"visual.{name}")
-    found = identifier.identify(teacher)
+def test_target_of_pretraining(identified):
+    def in_whole_file(weights):
+        return {f"visual.{name}": value for name, value in weights.items()}
+
+    found = identified("extra_openai_clip_vit_l14_visual_teacher", "ViT-L-14.pt", in_whole_file)
     assert found.best is None
     assert [use.purpose for use in found.other_uses] == ["target of pre-training"]
     assert found.other_uses[0].command.endswith("configs/mim_pretrain_224.py model.target.weights=ViT-L-14.pt")
 
 
-def test_clip_under_the_names_of_open_clip(identifier):
-    def rename(name):
-        return name.replace("visual.", "visual.trunk.", 1)
-
-    found = identifier.identify(outline("eva_clip_psz14", "open_clip_model.safetensors", rename))
-    assert found.best is None
-    assert "export-open-clip open_clip_model.safetensors" in found.other_uses[0].command
+def test_clip_under_the_names_of_open_clip(identified):
+    found = identified("eva_clip_psz14", "open_clip_model.safetensors", to_open_clip)
+    assert found.best.is_exact
+    assert recipes(found.same)[0] == f"{CLIP}/zero_shot_in1k.py"
+    assert any("EVA-CLIP" in line and "positions for 224 px" in line for line in describe(found))
 
 
-def test_no_recipe_has_the_model(identifier):
-    found = identifier.identify(outline("extra_eva_l_336px_1k_ft", "eva_l_336px.pt"))
+def test_text_tower_of_a_clip(identified):
+    def with_text(weights):
+        text = {"transformer.resblocks.0.attn.in_proj_weight": (3, 2), "ln_final.weight": (2,)}
+        return weights | {name: torch.zeros(shape) for name, shape in text.items()}
+
+    found = identified("extra_openai_clip_vit_l14_visual_teacher", "clip.pt", with_text)
+    assert found.other_uses[-1].command == "python -m tools join-clip-towers IMAGE_FILE clip.pt OUTPUT"
+
+
+def test_no_recipe_has_the_model(identified):
+    found = identified("extra_eva_l_336px_1k_ft", "eva_l_336px.pt")
     assert not found.is_identified
     lines = "\n".join(describe(found))
     assert (
