@@ -62,7 +62,9 @@ def to_json(figure: Figure) -> dict[str, object]:
 
 
 def show_value(value: float, unit: str) -> str:
-    """Such as "14.85 s", "7,782 MiB", "1,073,745,214"."""
+    """Such as "14.9 s", "2.0 ms", "7,782 MiB", "1,073,745,214"."""
+    if unit == "s" and value < 0.1:
+        return show_value(1e3 * value, "ms")
     decimals = 0 if abs(value) >= 100 else min(DECIMALS.get(unit, 0), 1 if abs(value) >= 10 else 2)
     return f"{value:,.{decimals}f} {unit}".rstrip()
 

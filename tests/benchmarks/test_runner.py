@@ -129,6 +129,7 @@ def test_a_wrong_name_is_told(capsys):
     ("value", "unit", "shown"),
     [
         (1.853, "s", "1.85 s"),
+        (0.00197, "s", "2.0 ms"),
         (14.853, "s", "14.9 s"),
         (118.2, "s", "118 s"),
         (7782.4, "MiB", "7,782 MiB"),
