@@ -147,4 +147,4 @@ def _crosses(tile: Tensor, offset: int) -> bool:
 
 def _limited_gradient(gradient: Tensor, scale: Tensor, limited: Tensor) -> Tensor:
     """A scale above the limit may only fall. That is decided by the mean over processes, which all of them get."""
-    return gradient if scale <= limited else mean(gradient).clamp(min=0)
+    return torch.where(scale <= limited, gradient, mean(gradient).clamp(min=0))
