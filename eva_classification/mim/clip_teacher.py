@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,25 @@ from eva_backbone.position import resize_pos_embed
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
+VIT_LARGE = MappingProxyType(
+    {
+        "image_size": 224,
+        "patch_size": 14,
+        "width": 1024,
+        "layers": 24,
+        "heads": 16,
+        "mlp_ratio": 4.0,
+        "output_dim": 768,
+        "quick_gelu": True,
+    }
+)
 
 
 class ClipTeacher(nn.Module):
     """Patch features of a CLIP ViT: those of the last block, normalised and projected, [B, N, width of CLIP's space].
 
-    The architecture is read off the weights. Needs open_clip (`open_clip_torch`).
+    The architecture is read off the weights. A model that is built on the meta device, where weights have no values,
+    does not need their file; ViT-L/14 is assumed without it. Needs open_clip (`open_clip_torch`).
 
     Args:
         weights: file of OpenAI's ViT-L/14 or of another CLIP ViT with its names, whole or its image tower alone; or the
@@ -37,6 +51,8 @@ class ClipTeacher(nn.Module):
         quick_gelu: bool = True,
     ) -> None:
         super().__init__()
+        if _is_absent(weights) and torch.get_default_device().type == "meta":
+            weights = _build_tower(**VIT_LARGE).state_dict()
         source = "the given weights" if isinstance(weights, Mapping) else os.fspath(weights)
         tower = _select_tower(weights if isinstance(weights, Mapping) else _read(weights), source)
         width, _, patch_size, _ = tower["conv1.weight"].shape
@@ -64,6 +80,10 @@ class ClipTeacher(nn.Module):
         """Pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to features [B, N, D]."""
         _, tokens = self.visual(pixels)  # patch tokens behind the last normalisation
         return tokens @ self.visual.proj
+
+
+def _is_absent(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
+    return not isinstance(weights, Mapping) and not os.path.exists(weights)
 
 
 def _read(path: str | os.PathLike) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The model whose features are predicted."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,13 +22,12 @@ class FrozenTarget:
         for parameter in module.parameters():
             # Inside `deferred_init` an initialiser runs when something reads what it fills: nobody else will.
             parameter.detach().flatten()[:0].clone()
-        self._device: torch.device | None = None
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        if self._device != pixels.device:
+        first = next(chain(self.module.parameters(), self.module.buffers()), None)
+        if first is not None and first.device != pixels.device:
             self.module.to(pixels.device)
-            self._device = pixels.device
         return self.module(pixels)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTarget":
