@@ -1,10 +1,13 @@
-"""Predicted against measured peak memory of training steps of detectors that fit a CPU."""
+"""Predicted against measured peak memory of training steps of every task, of models that fit a CPU."""
 
 import argparse
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .harness.figure import Figure, record
@@ -12,6 +15,7 @@ from .harness.figure import Figure, record
 ROOT = Path(__file__).parents[1]
 CONFIG = "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 LIMIT = 0.15
+NUM_OBJECTS = 32
 # Freed blocks go back to the system at once, so that the resident set is what is alive.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 
@@ -46,7 +50,7 @@ NO_MASKS = [
     "model.roi_heads.mask_pooler=null",
     "model.roi_heads.mask_head=null",
 ]
-CASES = {
+DETECTORS = {
     "512 px": [],
     "512 px, 2 images": ["dataloader.train.total_batch_size=2"],
     "512 px, blocks recomputed": ["train.activation_checkpointing=torch", "model.backbone.net.depth=8"],
@@ -61,83 +65,189 @@ CASES = {
     ],
     "384 px, wide": ["model.backbone.square_pad=384", "model.backbone.net.embed_dim=768"],
 }
-NUM_OBJECTS = 32
+
+CPU = ["train.device=cpu", "train.amp.enabled=False"]
+SMALL_VIT = ["model.embed_dim=256", "model.depth=6", "model.num_heads=4", "model.mlp_ratio=4.0"]
+# A file of this name is made for the case.
+CLIP_FILE = "small_clip.pt"
+OTHERS = {
+    "classification": (
+        "projects/Classification/configs/in1k_336.py",
+        [*SMALL_VIT, *CPU, "model.img_size=112", "dataloader.train.total_batch_size=32"],
+    ),
+    "classification, not recomputed, 2 parts": (
+        "projects/Classification/configs/in1k_336.py",
+        [
+            *SMALL_VIT,
+            *CPU,
+            "model.img_size=112",
+            "dataloader.train.total_batch_size=32",
+            "train.accumulation_steps=2",
+            "train.activation_checkpointing=",
+            "train.ema.enabled=False",
+        ],
+    ),
+    "linear probe": (
+        "projects/Classification/configs/linear_probe_224.py",
+        [*SMALL_VIT, *CPU, "model.img_size=112", "dataloader.train.total_batch_size=128"],
+    ),
+    "masked images": (
+        "projects/Classification/configs/mim_pretrain_224.py",
+        [
+            *SMALL_VIT,
+            *CPU,
+            "model.img_size=112",
+            "model.masking.grid=[8,8]",
+            "model.masking.num_masked=26",
+            "dataloader.train.total_batch_size=16",
+            f"model.target.weights={CLIP_FILE}",
+        ],
+    ),
+    "CLIP, LAMB": (
+        "projects/CLIP/configs/eva_clip_g14.py",
+        [*CPU, "model.name=eva_clip_tiny", "model.visual.img_size=112", "dataloader.train.total_batch_size=256"],
+    ),
+    "video, 2 parts": (
+        "projects/Video/configs/kinetics400.py",
+        [
+            *SMALL_VIT,
+            *CPU,
+            "model.img_size=112",
+            "model.num_frames=4",
+            "dataloader.train.total_batch_size=8",
+            "train.accumulation_steps=2",
+        ],
+    ),
+    "segmentation": (
+        "projects/SemSeg/configs/demo/mask2former_eva_tiny_microscope.py",
+        ["dataloader.train.mapper.size=[256,256]", "dataloader.train.total_batch_size=2"],
+    ),
+}
+CASES = {name: (CONFIG, [*SMALL, *more]) for name, more in DETECTORS.items()} | OTHERS
+
+# Before the measured steps, for libraries to load their code and their threads.
+WARM_UP = ["dataloader.train.total_batch_size=2", "train.accumulation_steps=1"]
+WARM_UP_OF = {CONFIG: [f"model.backbone.{key}" for key in ("square_pad=64", "net.depth=1", "net.embed_dim=32")]}
 
 
-def predict(overrides: list[str]) -> int:
-    """Predicted peak bytes for the small detector with `overrides`."""
-    from detectron2_ext.engine.memory.prediction import Predictor
+@dataclass(frozen=True)
+class Row:
+    """Bytes at the peak of a step."""
+
+    name: str
+    measured: int
+    predicted: int
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, relative to what was measured."""
+        return self.predicted / self.measured - 1
+
+
+def rows(only: str = "") -> Iterator[Row]:
+    """Of the cases whose names contain `only`."""
+    for name in CASES:
+        if only in name:
+            yield from compare(name)
+
+
+def compare(*names: str) -> list[Row]:
+    """Predict and measure the cases of these names, in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipes = []
+        for config, overrides in (CASES[name] for name in names):
+            if any(CLIP_FILE in override for override in overrides):
+                _write_clip(Path(folder, CLIP_FILE))
+            recipes.append((config, [override.replace(CLIP_FILE, f"{folder}/{CLIP_FILE}") for override in overrides]))
+        predicted = [predict(*recipe) for recipe in recipes]
+        return [Row(*row) for row in zip(names, measure(recipes), predicted, strict=True)]
+
+
+Recipe = tuple[str, list[str]]  # config and overrides
+
+
+def predict(config: str, overrides: list[str]) -> int:
+    """Predicted peak bytes of a recipe."""
+    from detectron2_ext.engine.memory import Predictor
     from detectron2_ext.engine.recipe import load_config
 
-    cfg = load_config(str(ROOT / CONFIG), [*SMALL, *overrides])
-    return Predictor(num_objects=NUM_OBJECTS).predict(cfg).peak
+    return Predictor(num_objects=NUM_OBJECTS).predict(load_config(str(ROOT / config), overrides)).peak
 
 
-def measure(overrides: list[str]) -> int:
-    """Peak bytes of the small detector's training steps: growth of the resident set of a fresh process."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plan_memory", "--measure", json.dumps(overrides)]
+def measure(recipes: list[Recipe]) -> list[int]:
+    """Peak bytes of each recipe's training steps: growth of the resident set of a process of their own."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plan_memory", "--measure", json.dumps(recipes)]
     environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment).stdout
-    return int(output.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
 
 
-def train_steps(overrides: list[str]) -> None:
-    """Three plain steps, as the training loop takes them."""
+def train_steps(config: str, overrides: list[str]) -> None:
+    """Two plain steps on made data, as the training loop takes them."""
     import torch
     from detectron2.config import instantiate
     from detectron2.utils.events import EventStorage
+    from torch.utils._pytree import tree_map_only
 
+    from detectron2_ext.data.recipe_batch import find_recipe_batch
     from detectron2_ext.engine import build_optimizer
     from detectron2_ext.engine.adaptation import adapt_model
-    from detectron2_ext.engine.memory.made_batch import made_batch
+    from detectron2_ext.engine.batches import split_batch
+    from detectron2_ext.engine.optimization import build_ema
     from detectron2_ext.engine.recipe import load_config
 
-    cfg = load_config(str(ROOT / CONFIG), overrides)
+    cfg = load_config(str(ROOT / config), overrides)
     model = instantiate(cfg.model)
     adapt_model(model, cfg.train)
-    optimizer = build_optimizer(cfg, model)
+    optimizer, ema = build_optimizer(cfg, model), build_ema(cfg.train.ema, model)
     parts = cfg.train.accumulation_steps
-    images = cfg.dataloader.train.total_batch_size // parts
-    masks = "polygon" if cfg.model.roi_heads.get("mask_head") is not None else None
-    batch = made_batch(images, cfg.model.backbone.square_pad, NUM_OBJECTS, 80, masks)
+    whole = find_recipe_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
+    batches = [tree_map_only(torch.Tensor, torch.clone, part) for part in split_batch(whole, parts)]
     with EventStorage():
-        for _ in range(3):
-            for _ in range(parts):
+        for _ in range(2):
+            for batch in batches:
                 loss = sum(model(batch).values()) / parts
                 loss.backward()
                 del loss
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            if ema is not None:
+                ema.update(model)
             optimizer.zero_grad(set_to_none=True)
 
 
-def _measure_here(overrides: list[str]) -> int:
+def _measure_here(config: str, overrides: list[str]) -> int:
     from benchmarks.harness.side_by_side import measure_once
 
-    tiny = ["model.backbone.square_pad=64", "model.backbone.net.depth=1", "model.backbone.net.embed_dim=32"]
-    train_steps([*SMALL, *tiny])  # libraries load their code and their threads
-    return measure_once(lambda: train_steps([*SMALL, *overrides]))[2]
+    train_steps(config, [*overrides, *WARM_UP, *WARM_UP_OF.get(config, ())])
+    return measure_once(lambda: train_steps(config, overrides))[2]
+
+
+def _write_clip(path: Path) -> None:
+    """The image tower of a CLIP with 22 million parameters, for 112 pixels."""
+    import torch
+    from open_clip.transformer import VisionTransformer
+
+    tower = VisionTransformer(112, 14, width=384, layers=12, heads=6, mlp_ratio=4.0, output_dim=768)
+    torch.save(tower.state_dict(), path)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--only", help="cases whose names contain this")
+    parser.add_argument("--only", default="", help="cases whose names contain this")
     args = parser.parse_args()
     if args.measure:
-        print(_measure_here(json.loads(args.measure)))
+        print([_measure_here(*recipe) for recipe in json.loads(args.measure)])
         return 0
     failed = 0
-    print(f"{'case':<45} {'measured':>10} {'predicted':>10}  error")
-    for name, overrides in CASES.items():
-        if args.only and args.only not in name:
-            continue
-        predicted, measured = predict(overrides), measure(overrides)
-        error = predicted / measured - 1
-        failed += abs(error) > LIMIT
-        amounts = predicted / 2**20, "measured", measured / 2**20
-        record(Figure(name, "peak memory, predicted", "MiB", *amounts, relation="error"))
-        print(f"{name:<45} {measured / 2**20:>6,.0f} MiB {predicted / 2**20:>6,.0f} MiB  {error:+.1%}", flush=True)
+    print(f"{'case':<55} {'measured':>10} {'predicted':>10}  error")
+    for row in rows(args.only):
+        failed += abs(row.error) > LIMIT
+        amounts = row.predicted / 2**20, "measured", row.measured / 2**20
+        record(Figure(row.name, "peak memory, predicted", "MiB", *amounts, relation="error"))
+        sizes = f"{row.measured / 2**20:>6,.0f} MiB {row.predicted / 2**20:>6,.0f} MiB"
+        print(f"{row.name:<55} {sizes}  {row.error:+.1%}", flush=True)
     return 1 if failed else 0
 
 

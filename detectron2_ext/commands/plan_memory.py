@@ -4,8 +4,9 @@
         --gpu-memory 24GB dataloader.train.total_batch_size=16
     python -m tools plan --config-file ... --table
 
-No GPU is needed and the backbone takes no memory: it runs on fake tensors. Proposal network and heads are run once on
-the CPU, for one image of full size. Where train.device is cuda, fused attention and CUDA's autocast are assumed.
+Recipes of every task can be planned. No GPU, data or weight file is needed, and the step takes no memory: it runs on
+fake tensors. Only the proposal network and the heads of a detector are run once on the CPU, for one image of full size.
+Where train.device is cuda, fused attention and CUDA's autocast are assumed.
 
 Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), 1 when it does not, 2 for an unusable
 option or config.
@@ -32,14 +33,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
-    from detectron2_ext.engine.memory import DEFAULT_RANKS, Predictor, advise, rank_table
+    from detectron2_ext.engine.memory import DEFAULT_RANKS, Predictor, advise, at_side, rank_table
     from detectron2_ext.engine.memory.report import (
         describe_advice,
         describe_prediction,
         describe_ranks,
         describe_resolutions,
     )
-    from detectron2_ext.engine.memory.resolution import resolution_overrides
     from detectron2_ext.engine.recipe import load_config
 
     def load(more: list[str]):
@@ -49,13 +49,13 @@ def _run(args: argparse.Namespace) -> int:
     cfg = load([])
     reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
     if args.table or args.ranks:
-        print("GB per GPU, one image at a time on each; state stays from step to step\n")
+        print("GB per GPU, one sample at a time on each; state stays from step to step\n")
         print(describe_ranks(list(rank_table(load, predictor, args.ranks or DEFAULT_RANKS))))
         return 0
     prediction = predictor.predict(cfg)
     print(describe_prediction(prediction, reserve), end="\n\n")
     if args.resolutions:
-        others = [predictor.predict(load(resolution_overrides(cfg, side))) for side in args.resolutions]
+        others = [predictor.predict(load(at_side(cfg, side))) for side in args.resolutions]
         memory = args.gpu_memory or sys.maxsize
         print(describe_resolutions(others, reserve, memory), end="\n\n")
     if args.gpu_memory is None:
@@ -86,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-gpus", type=positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
     parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
     parser.add_argument(
-        "--objects", type=positive, default=128, metavar="N", help="objects per image, default: %(default)s"
+        "--objects",
+        type=positive,
+        metavar="N",
+        help="objects per image in detection (default: 128), classes per image in segmentation (default: 32)",
     )
     parser.add_argument(
         "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from eva_backbone import VisionTransformer
+from detectron2_ext.data.recipe_batch import RecipeBatch
 from eva_backbone.errors import InputError
 
-from .planned_model import model_on_meta
-from .prediction import Prediction, Predictor, images_at_once
-from .resolution import resolution_overrides, training_side
+from .planned_model import model_on_meta, recipe_batch
+from .prediction import Prediction, Predictor, samples_at_once
 
 _LORA_RANK = 16
 _SMALLER = (0.8, 0.6)  # of the side of the images
@@ -44,15 +43,21 @@ def advise(load: Load, predictor: Predictor, limit: int) -> Advice:
     """
     steps: list[Change] = []
     taken: list[str] = []
-    best = predictor.predict(load(taken)).peak
-    candidates = list(_candidates(predictor.num_ranks))
+    cfg = load(taken)
+    made = recipe_batch(cfg)
+    best = predictor.predict(cfg).peak
+
+    def attempt(make: _Alternatives) -> Change | None:
+        return _try(make(type(made)(load(taken))), taken, load, predictor, limit)
+
+    candidates = list(_candidates(made, predictor.num_ranks))
     for number, make in enumerate(candidates):
-        change = _try(make, taken, load, predictor, limit)
+        change = attempt(make)
         if change is None or change.prediction.peak > 0.99 * best:
             continue
         steps.append(change)
         if change.prediction.peak <= limit:
-            others = [_try(other, taken, load, predictor, limit) for other in candidates[number + 1 :]]
+            others = [attempt(other) for other in candidates[number + 1 :]]
             instead = [other for other in others if other is not None and other.prediction.peak <= limit]
             return Advice(True, tuple(steps), tuple(instead))
         taken += change.overrides
@@ -60,41 +65,50 @@ def advise(load: Load, predictor: Predictor, limit: int) -> Advice:
     return Advice(False, tuple(steps), ())
 
 
-# Alternatives for a recipe, from the mildest on: the cost in words and the overrides.
-_Alternatives = Callable[[DictConfig], list[tuple[str, list[str]]]]
+# For a recipe the alternatives from the mildest on: the cost in words and the overrides.
+_Alternatives = Callable[[RecipeBatch], list[tuple[str, list[str]]]]
 
 
-def _candidates(num_ranks: int) -> Iterator[_Alternatives]:
-    yield lambda cfg: [
-        ("same result, more time per iteration", [f"train.accumulation_steps={number}"])
-        for number in _accumulations(cfg, num_ranks)
-    ]
-    yield _checkpointing
+def _candidates(made: RecipeBatch, num_ranks: int) -> Iterator[_Alternatives]:
+    def parts(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+        cost = f"{made.parts_change or 'same result'}, more time per iteration"
+        return [(cost, [f"train.accumulation_steps={number}"]) for number in _accumulations(made.cfg, num_ranks)]
+
+    if not made.parts_change:
+        yield parts
+    yield _recomputation
     if num_ranks > 1:
-        yield lambda cfg: _unless(cfg.train.parallel == "fsdp", "same result", ["train.parallel=fsdp"])
-    yield lambda cfg: _unless(
-        cfg.train.amp.enabled,
+        yield lambda made: _unless(made.cfg.train.parallel == "fsdp", "same result", ["train.parallel=fsdp"])
+    yield lambda made: _unless(
+        made.cfg.train.amp.enabled,
         "forward pass in bfloat16",
         ["train.amp.enabled=True", "train.amp.dtype=bfloat16"],
     )
-    yield lambda cfg: _unless(
-        cfg.train.parallel == "fsdp" and cfg.train.fsdp.cpu_offload,
+    yield lambda made: _unless(
+        made.cfg.train.parallel == "fsdp" and made.cfg.train.fsdp.cpu_offload,
         "same result; weights and optimizer in the memory of the CPU, slower",
         ["train.parallel=fsdp", "train.fsdp.cpu_offload=True"],
     )
-    yield lambda cfg: _unless(not cfg.train.ema.enabled, "no moving average", ["train.ema.enabled=False"])
-    yield lambda cfg: [(f"images of {side} pixels", resolution_overrides(cfg, side)) for side in _smaller(cfg)]
-    yield lambda cfg: _unless(
-        cfg.train.lora.rank > 0, "the backbone learns low-rank differences only", [f"train.lora.rank={_LORA_RANK}"]
+    yield lambda made: _unless(not made.cfg.train.ema.enabled, "no moving average", ["train.ema.enabled=False"])
+    if made.parts_change:
+        yield parts
+    yield lambda made: [
+        (f"images of {side} pixels", overrides)
+        for side in _smaller(made)
+        if (overrides := made.resolution_overrides(side))
+    ]
+    yield lambda made: _unless(
+        made.cfg.train.lora.rank > 0 or not made.backbone_names,
+        "the backbone learns low-rank differences only",
+        [f"train.lora.rank={_LORA_RANK}"],
     )
-    yield lambda cfg: _unless(
-        "backbone.net.*" in cfg.train.freeze, "the backbone learns nothing", ['train.freeze=["backbone.net.*"]']
-    )
+    yield _freezing
 
 
-def _try(make: _Alternatives, taken: list[str], load: Load, predictor: Predictor, limit: int) -> Change | None:
+def _try(
+    alternatives: list[tuple[str, list[str]]], taken: list[str], load: Load, predictor: Predictor, limit: int
+) -> Change | None:
     """The mildest alternative that fits, else the strongest; None if there is none."""
-    alternatives = make(load(taken))
     change = None
     for cost, overrides in [*alternatives[-1:], *alternatives[:-1]]:
         try:
@@ -114,17 +128,23 @@ def _unless(done: bool, cost: str, overrides: list[str]) -> list[tuple[str, list
 
 
 def _accumulations(cfg: DictConfig, num_ranks: int) -> list[int]:
-    """More parts than now, into which the images of a GPU can be split."""
+    """More parts than now, into which the samples of a GPU can be split."""
     now = cfg.train.accumulation_steps
-    images = images_at_once(cfg, num_ranks) * now
-    return [number for number in range(now + 1, images + 1) if images % number == 0]
+    samples = samples_at_once(cfg, num_ranks) * now
+    return [number for number in range(now + 1, samples + 1) if samples % number == 0]
 
 
-def _checkpointing(cfg: DictConfig) -> list[tuple[str, list[str]]]:
-    backbones = [module for module in model_on_meta(cfg).modules() if isinstance(module, VisionTransformer)]
-    done = not backbones or all(vit.checkpoint_blocks for vit in backbones) or cfg.train.activation_checkpointing != ""
-    return _unless(done, "same result, about a third more time", ["train.activation_checkpointing=torch"])
+def _recomputation(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+    optional = [part for part in model_on_meta(made.cfg).modules() if hasattr(part, "checkpoint_blocks")]
+    done = all(part.checkpoint_blocks for part in optional)
+    return _unless(done, "same result, about a third more time", made.recomputation)
 
 
-def _smaller(cfg: DictConfig) -> list[int]:
-    return [round(training_side(cfg) * factor / 64) * 64 for factor in _SMALLER]
+def _freezing(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+    patterns = ",".join(f'"{name}"' for name in made.backbone_names)
+    done = set(made.backbone_names) <= set(made.cfg.train.freeze)
+    return _unless(done, "the backbone learns nothing", [f"train.freeze=[{patterns}]"])
+
+
+def _smaller(made: RecipeBatch) -> list[int]:
+    return [round(made.side * factor / made.side_unit) * made.side_unit for factor in _SMALLER]

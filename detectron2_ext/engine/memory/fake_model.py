@@ -12,10 +12,13 @@ from torch.overrides import TorchFunctionMode
 
 from eva_backbone import relative_position, relative_position_bias
 from eva_backbone.attention import Attention
+from eva_backbone.block import Block
 
 
 def make_fake(module: nn.Module, mode: FakeTensorMode, dtype: torch.dtype | None = None) -> None:
     """Replace, in place, every parameter and buffer of `module` by a fake one of `mode`; shared ones stay shared.
+
+    Those on the meta device become fake ones on the CPU.
 
     Args:
         dtype: of the parameters from then on; None leaves it.
@@ -32,10 +35,19 @@ def make_fake(module: nn.Module, mode: FakeTensorMode, dtype: torch.dtype | None
 
 
 def _fake(tensor: torch.Tensor, mode: FakeTensorMode, dtype: torch.dtype | None) -> torch.Tensor:
-    if dtype is None or not isinstance(tensor, nn.Parameter):
+    dtype = dtype if isinstance(tensor, nn.Parameter) else None
+    if dtype is None and not tensor.is_meta:
         return tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor)
     with mode:
-        return nn.Parameter(torch.empty_like(tensor, dtype=dtype), requires_grad=tensor.requires_grad)
+        fake = torch.empty_like(tensor, dtype=dtype, device="cpu")
+    return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+
+
+def gather_blocks(model: nn.Module, mode: FakeTensorMode, dtype: torch.dtype) -> None:
+    """Weights and inputs of the blocks in `dtype`, in place, as FSDP gathers them."""
+    for block in filter(lambda module: isinstance(module, Block), model.modules()):
+        make_fake(block, mode, dtype)
+        block.register_forward_pre_hook(lambda _, args: (args[0].to(dtype), *args[1:]))
 
 
 @contextmanager

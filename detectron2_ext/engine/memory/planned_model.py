@@ -5,6 +5,7 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from detectron2_ext.data.recipe_batch import RecipeBatch, find_recipe_batch
 from detectron2_ext.engine.adaptation import adapt_model
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
@@ -18,6 +19,29 @@ def model_on_meta(cfg: DictConfig) -> nn.Module:
     return model
 
 
+def recipe_batch(cfg: DictConfig) -> RecipeBatch:
+    """The made batches of the recipe's task.
+
+    Raises:
+        InputError: a model of which none are known.
+    """
+    return find_recipe_batch(cfg, model_on_meta(cfg))
+
+
+def at_side(cfg: DictConfig, side: int) -> list[str]:
+    """Overrides by which the recipe trains on images of `side` x `side` pixels.
+
+    Raises:
+        InputError: its images have one size only, or no patches of that size.
+    """
+    made = recipe_batch(cfg)
+    overrides = made.resolution_overrides(side)
+    if not overrides or side % made.side_unit:
+        reason = f"is no multiple of {made.side_unit}" if overrides else f"is not offered: the size is {made.side}"
+        raise InputError(f"a side of {side} pixels {reason}; choose another one for this recipe")
+    return overrides
+
+
 def model_with_real_heads(cfg: DictConfig) -> nn.Module:
     """The same on the CPU, with initialised weights outside of `backbone`; inside they are never written to.
 
@@ -28,7 +52,7 @@ def model_with_real_heads(cfg: DictConfig) -> nn.Module:
         model = instantiate(cfg.model)
         if not isinstance(getattr(model, "backbone", None), nn.Module):
             raise InputError(
-                f"{type(model).__name__} has no part called backbone; the plan is made for detectors of that layout"
+                f"{type(model).__name__} has no part called backbone; detectors are planned in that layout"
             )
         adapt_model(model, cfg.train)
     pending.materialize(model, {name for name, _ in model.named_parameters() if not name.startswith("backbone.")})

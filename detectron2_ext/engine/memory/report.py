@@ -13,6 +13,7 @@ _STATE = {
     "weights": "weights",
     "optimizer": "optimizer state",
     "average": "moving average",
+    "companions": "frozen target",
     "gradients": "gradients (wait for the other parts)",
     "buckets": "gradient buckets between GPUs",
 }
@@ -33,8 +34,9 @@ def describe_prediction(prediction: Prediction, reserve: int) -> str:
     table = tabulate(
         [(text, f"{num_bytes / GB:.2f}") for text, num_bytes in lines], ("per GPU", "GB"), stralign="right"
     )
-    size = f"{prediction.images} image(s) of {prediction.side} x {prediction.side} pixels at a time"
-    return f"{size}\n\n{table}\n\nmost in each part of a step, GB: {moments}"
+    return (
+        f"{prediction.samples} {prediction.sample} at a time\n\n{table}\n\nmost in each part of a step, GB: {moments}"
+    )
 
 
 def describe_resolutions(predictions: Sequence[Prediction], reserve: int, memory: int) -> str:
@@ -43,8 +45,8 @@ def describe_resolutions(predictions: Sequence[Prediction], reserve: int, memory
     for p in predictions:
         total = p.peak + reserve
         fits = "yes" if total <= memory else "no"
-        rows.append((p.side, p.images, _gb(p.residents.total), _gb(p.peak - p.residents.total), _gb(total), fits))
-    headers = ("pixels", "images at a time", "resident GB", "activations, gradients GB", "with reserve GB", "fits")
+        rows.append((p.side, p.samples, _gb(p.residents.total), _gb(p.peak - p.residents.total), _gb(total), fits))
+    headers = ("pixels", "at a time", "resident GB", "activations, gradients GB", "with reserve GB", "fits")
     return tabulate(rows, headers, disable_numparse=True, stralign="right")
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from omegaconf import DictConfig
@@ -26,6 +26,7 @@ class Residents:
             block and the next one; in the backward pass also the gradients of the rest and of two blocks.
         step: what the optimizer's step holds only while it runs.
         host: bytes in the memory of the CPU, with offload.
+        companions: modules that the step runs beside the model; each process has them whole.
     """
 
     weights: int
@@ -38,18 +39,20 @@ class Residents:
     backward: int = 0
     step: int = 0
     host: int = 0
+    companions: int = 0
 
     @property
     def total(self) -> int:
         """What is there at every moment."""
-        return self.weights + self.optimizer + self.average + self.gradients + self.buckets
+        return self.weights + self.optimizer + self.average + self.gradients + self.buckets + self.companions
 
 
-def residents(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) -> Residents:
+def residents(
+    cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int, companions: Iterable[nn.Module] = ()
+) -> Residents:
     """Of one of `num_ranks` processes; `model` is the whole one, on the meta device, `state` its unsharded bytes."""
-    if cfg.train.parallel == "fsdp":
-        return _fsdp(cfg, model, state, num_ranks)
-    return _ddp(cfg, state, num_ranks)
+    held = _fsdp(cfg, model, state, num_ranks) if cfg.train.parallel == "fsdp" else _ddp(cfg, state, num_ranks)
+    return replace(held, companions=sum(_sum({*part.parameters(), *part.buffers()}) for part in companions))
 
 
 def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> Residents:

@@ -34,10 +34,14 @@ def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
     for parameter in trained:
         parameter.grad = torch.empty_like(parameter)
     optimizer = build_optimizer(cfg, model)
+    fused = all(group.get("fused") for group in optimizer.param_groups)
+    for group in optimizer.param_groups:
+        if group.get("fused"):  # a kernel that the meta device does not have; it holds nothing while it runs
+            group.update(fused=False, foreach=False)
     if str(cfg.train.device).startswith("cuda"):
         # What PyTorch itself chooses for CUDA: whole groups at a time, with copies of a group.
         for group in optimizer.param_groups:
-            if group.get("foreach", False) is None and not group.get("fused"):
+            if group.get("foreach", False) is None:
                 group["foreach"] = True
     existing = [*model.parameters(), *model.buffers(), *(p.grad for p in trained)]
     tracker = LiveBytes(ignored=existing)
@@ -50,7 +54,7 @@ def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
         weights=sum(map(tensor_bytes, {*model.parameters(), *model.buffers()})),
         gradients=sum(map(tensor_bytes, trained)),
         optimizer=state,
-        step=tracker.peak - state,
+        step=0 if fused else tracker.peak - state,
     )
 
 

@@ -1,9 +1,10 @@
 """Bytes of live tensors, operation by operation, of real and of fake tensors alike."""
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -66,3 +67,14 @@ class LiveBytes(TorchDispatchMode):
     def _forget(self, key: int, num_bytes: int) -> None:
         self._followed.discard(key)
         self.live -= num_bytes
+
+
+@contextmanager
+def gradients_taken(parameters: Iterable[nn.Parameter], tracker: LiveBytes) -> Iterator[None]:
+    """Every gradient of `parameters` goes to `tracker` as soon as it is made."""
+    hooks = [p.register_post_accumulate_grad_hook(tracker.take_gradient) for p in parameters if p.requires_grad]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

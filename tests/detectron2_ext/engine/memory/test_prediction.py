@@ -3,7 +3,7 @@
 import pytest
 from small_recipe import CONFIG, OVERRIDES, small_recipe
 
-from benchmarks.plan_memory import CASES, LIMIT, measure, predict
+from benchmarks.plan_memory import LIMIT, compare
 from detectron2_ext.engine.memory import Predictor, advise, rank_table
 from detectron2_ext.engine.recipe import load_config
 
@@ -13,9 +13,10 @@ def predictor():
     return Predictor(num_objects=8)
 
 
-@pytest.mark.parametrize("case", ["512 px, without masks", "512 px, blocks recomputed"])
-def test_prediction_is_near_the_measured_peak(case):
-    assert predict(CASES[case]) == pytest.approx(measure(CASES[case]), rel=LIMIT)
+def test_predictions_are_near_the_measured_peaks():
+    names = ("classification", "masked images", "CLIP, LAMB", "video, 2 parts", "segmentation")
+    for row in compare("512 px, blocks recomputed", *names):
+        assert abs(row.error) < LIMIT, row
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Bytes that forward and backward pass of a detector hold beyond its weights."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,9 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from eva_backbone.block import Block
-
-from .fake_model import fake_run, make_fake
-from .tracker import LiveBytes
+from .fake_model import fake_run, gather_blocks, make_fake
+from .phases import Phase
+from .tracker import LiveBytes, gradients_taken
 
 Maps = dict[str, torch.Tensor]  # fake: shapes and dtypes only
 
@@ -52,6 +50,17 @@ class HeadBytes:
         return HeadBytes(forward, backward, backward + self.backward_with_gradients - self.backward, self.gradients)
 
 
+def detector_phases(backbone: BackboneBytes, heads: HeadBytes) -> list[Phase]:
+    """Of the whole step, whose backward pass goes through the heads first."""
+    kept = backbone.kept + backbone.cached
+    return [
+        Phase("backbone forward", False, backbone.forward, backbone.forward),
+        Phase("heads forward", False, kept + heads.forward, kept + heads.forward),
+        Phase("heads backward", True, backbone.kept + heads.backward, backbone.kept + heads.backward_with_gradients),
+        Phase("backbone backward", True, backbone.backward, heads.gradients + backbone.backward_with_gradients),
+    ]
+
+
 class FakeBackbone:
     """The backbone of a detector, turned in place into one of fake parameters; it cannot run for real afterwards.
 
@@ -70,9 +79,7 @@ class FakeBackbone:
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         make_fake(self.backbone, self._mode)
         if low_precision_blocks and dtype is not None:
-            for block in filter(lambda module: isinstance(module, Block), self.backbone.modules()):
-                make_fake(block, self._mode, dtype)
-                block.register_forward_pre_hook(lambda _, args: (args[0].to(dtype), *args[1:]))
+            gather_blocks(self.backbone, self._mode, dtype)
 
     def run(self, num_images: int, side: int) -> tuple[BackboneBytes, Maps]:
         """Forward and backward over `num_images` of `side` x `side` pixels; also the maps."""
@@ -80,7 +87,7 @@ class FakeBackbone:
         tracker = LiveBytes([*parameters, *self.backbone.buffers()])
         with ExitStack() as stack:
             stack.enter_context(fake_run(self._mode, self.backbone, self.device_type))
-            stack.enter_context(_gradients_taken(parameters, tracker))
+            stack.enter_context(gradients_taken(parameters, tracker))
             stack.enter_context(tracker)
             with torch.autocast("cpu", dtype=self.dtype, enabled=self.dtype is not None):
                 pixels = torch.zeros(num_images, 3, side, side)
@@ -132,7 +139,7 @@ def run_heads(
     backbone_forward = model.backbone.forward
     model.backbone.forward = lambda _pixels: dict(leaves)
     try:
-        with _gradients_taken(inside, tracker), EventStorage(), tracker:
+        with gradients_taken(inside, tracker), EventStorage(), tracker:
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
                 losses = sum(model(batch).values())
             forward = tracker.peak
@@ -142,13 +149,3 @@ def run_heads(
             return HeadBytes(forward, tracker.peak, tracker.peak_with_gradients, tracker.gradients)
     finally:
         model.backbone.forward = backbone_forward
-
-
-@contextmanager
-def _gradients_taken(parameters: list[nn.Parameter], tracker: LiveBytes) -> Iterator[None]:
-    hooks = [p.register_post_accumulate_grad_hook(tracker.take_gradient) for p in parameters if p.requires_grad]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

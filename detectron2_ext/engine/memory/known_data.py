@@ -1,0 +1,54 @@
+"""Values where a step of fake tensors asks for them: those of labels, token ids and masks are known."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+
+class KnownData(TorchDispatchMode):
+    """Lets whole numbers and truth values that are no fake tensors keep their values; enter it inside of `mode`.
+
+    What is computed from them alone is computed, so that shapes that follow from labels are right; only floating-point
+    results become fake. A known mask selects as many elements as it has.
+    """
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        super().__init__()
+        self._fake_mode = mode
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
+            with unset_fake_temporarily():
+                result = func(*args, **kwargs)
+            return tree_map_only(Tensor, self._hide, result)
+        if func is torch.ops.aten.index.Tensor:
+            args = (args[0], [number for index in args[1] for number in _as_numbers(index)])
+        return func(*args, **kwargs)
+
+    def _hide(self, tensor: Tensor) -> Tensor:
+        return self._fake_mode.from_tensor(tensor) if tensor.is_floating_point() else tensor
+
+
+def _as_numbers(index: Tensor | None) -> list[Tensor | None]:
+    """A known mask as the places of its elements, one tensor for each of its dimensions."""
+    if index is None or index.dtype != torch.bool or isinstance(index, FakeTensor):
+        return [index]
+    with unset_fake_temporarily():
+        return list(index.nonzero(as_tuple=True))
+
+
+class ZerosOutside(TorchFunctionMode):
+    """Fake tensors that leave PyTorch as arrays are zeros: what is computed there must depend on shapes alone."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.numpy and isinstance(args[0], FakeTensor):
+            return np.zeros(args[0].shape)
+        return func(*args, **(kwargs or {}))
