@@ -55,9 +55,8 @@ def test_commands_parse(line):
     with contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
         importlib.import_module(verb.module).main(["--help"])
     assert ended.value.code == 0
-    if name != "predict":
-        options = [word for word in arguments if word.startswith("--")]
-        assert [option for option in options if option not in printed.getvalue()] == []
+    options = [word for word in arguments if word.startswith("--")]
+    assert [option for option in options if option not in printed.getvalue()] == []
     if "--config-file" in arguments:
         config = arguments[arguments.index("--config-file") + 1]
         if not config.startswith("output/"):  # the recipe that a run leaves behind

@@ -99,3 +99,11 @@ def test_names_that_are_no_text(tmp_path):
     predict_files(Echo(1), list_inputs([path], tmp_path / "out").inputs, tmp_path / "out")
     line = (tmp_path / "out/lines.jsonl").read_text(encoding="utf-8")
     assert json.loads(line) == [f"{tmp_path}/caf?.png", "a"]
+
+
+def test_lines_are_there_as_soon_as_they_are_written(tmp_path):
+    with json_lines(tmp_path / "lines.jsonl") as write:
+        write({"first": 1})
+        assert (tmp_path / "lines.jsonl").read_text() == '{"first": 1}\n'
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write(float("nan"))
