@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +84,7 @@ def reason_to_skip(command: Command, root: Path) -> str:
 def _inputs(words: tuple[str, ...]) -> list[str]:
     """What a command reads, among other words: all but where it writes."""
     given = words[:-1] if any(word in EXCHANGES for word in words) else words
-    read = [word for before, word in zip(given, given[1:], strict=False) if not before.startswith("--out")]
+    read = [word for before, word in pairwise(given) if not before.startswith("--out")]
     return [word.partition("=")[2] or word for word in read if not word.startswith(("-", "train.output_dir="))]
 
 
