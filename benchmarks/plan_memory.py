@@ -67,20 +67,17 @@ DETECTORS = {
 }
 
 CPU = ["train.device=cpu", "train.amp.enabled=False"]
-SMALL_VIT = ["model.embed_dim=256", "model.depth=6", "model.num_heads=4", "model.mlp_ratio=4.0"]
+IN1K = "projects/Classification/configs/in1k_336.py"
+SMALL_VIT = ["model.img_size=112", "model.embed_dim=256", "model.depth=6", "model.num_heads=4", "model.mlp_ratio=4.0"]
 # A file of this name is made for the case.
 CLIP_FILE = "small_clip.pt"
 OTHERS = {
-    "classification": (
-        "projects/Classification/configs/in1k_336.py",
-        [*SMALL_VIT, *CPU, "model.img_size=112", "dataloader.train.total_batch_size=32"],
-    ),
+    "classification": (IN1K, [*SMALL_VIT, *CPU, "dataloader.train.total_batch_size=32"]),
     "classification, not recomputed, 2 parts": (
-        "projects/Classification/configs/in1k_336.py",
+        IN1K,
         [
             *SMALL_VIT,
             *CPU,
-            "model.img_size=112",
             "dataloader.train.total_batch_size=32",
             "train.accumulation_steps=2",
             "train.activation_checkpointing=",
@@ -89,14 +86,13 @@ OTHERS = {
     ),
     "linear probe": (
         "projects/Classification/configs/linear_probe_224.py",
-        [*SMALL_VIT, *CPU, "model.img_size=112", "dataloader.train.total_batch_size=128"],
+        [*SMALL_VIT, *CPU, "dataloader.train.total_batch_size=128"],
     ),
     "masked images": (
         "projects/Classification/configs/mim_pretrain_224.py",
         [
             *SMALL_VIT,
             *CPU,
-            "model.img_size=112",
             "model.masking.grid=[8,8]",
             "model.masking.num_masked=26",
             "dataloader.train.total_batch_size=16",
@@ -112,7 +108,6 @@ OTHERS = {
         [
             *SMALL_VIT,
             *CPU,
-            "model.img_size=112",
             "model.num_frames=4",
             "dataloader.train.total_batch_size=8",
             "train.accumulation_steps=2",
