@@ -71,9 +71,10 @@ def _options(task: Callable, args: argparse.Namespace) -> dict[str, Any]:
 
     taken = {name: p for name, p in inspect.signature(task).parameters.items() if p.kind is p.KEYWORD_ONLY}
     given = {name: value for name, value in vars(args).items() if name not in COMMON}
-    for name in given.keys() - taken.keys():
+    wrong = [_flag(name) for name in given if name not in taken]
+    if wrong:
         raise InputError(
-            f"{_flag(name)} is no option for the recipe's model; this task takes {', '.join(map(_flag, taken))}."
+            f"{', '.join(wrong)} is no option for the recipe's model; this task takes {', '.join(map(_flag, taken))}."
         )
     for name, parameter in taken.items():
         if parameter.default is parameter.empty and name not in given:
