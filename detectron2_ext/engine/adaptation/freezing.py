@@ -59,13 +59,15 @@ def stop_noise_of_frozen_blocks(model: nn.Module) -> None:
 def trained_in_front_of_frozen_blocks(model: nn.Module) -> Iterator[tuple[str, int]]:
     """For each backbone whose frozen blocks must hand gradients on: a parameter they do it for, and their number."""
     for prefix, vit in _backbones(model):
-        # named_parameters is in the order of computation: tokens and positions, then the blocks
-        first = next((name for name, parameter in vit.named_parameters() if parameter.requires_grad), None)
+        # named_parameters is in the order of computation: tokens and positions, the blocks, then norm and heads
+        names = [name for name, _ in vit.named_parameters()]
+        last = max(number for number, name in enumerate(names) if name.startswith("blocks."))
+        first = next((name for name in names[: last + 1] if vit.get_parameter(name).requires_grad), None)
         if first is None:
             continue
         start = int(first.split(".")[1]) if first.startswith("blocks.") else 0
         num_frozen = sum(not _is_trained(block) for block in vit.blocks[start:])
-        if num_frozen and not first.startswith("norm."):
+        if num_frozen:
             yield f"{prefix}.{first}".lstrip("."), num_frozen
 
 

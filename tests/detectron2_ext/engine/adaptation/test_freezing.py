@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from detectron2_ext.engine import build_optimizer
 from detectron2_ext.engine.adaptation import adapt_model, freeze_parameters
 from eva_backbone.errors import InputError
+from eva_classification import create_classifier
 
 FRONT = ["backbone.net.pos_embed", "backbone.net.patch_embed.*"]
 HALF = [*FRONT, "backbone.net.blocks.[01].*"]
@@ -159,3 +160,11 @@ def test_a_model_without_an_eva_backbone_can_be_frozen_too():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     adapt_model(model, settings(freeze=["0.*"]))
     assert trained_names(model) == ["1.weight", "1.bias"]
+
+
+def test_a_head_behind_frozen_blocks_costs_nothing_of_theirs(caplog):
+    model = create_classifier("eva_tiny_patch14", num_classes=3, depth=2)
+    frozen = [name for name, _ in model.named_parameters() if not name.startswith("head.")]
+    with caplog.at_level(logging.INFO, logger="detectron2_ext"):
+        adapt_model(model, settings(freeze=frozen))
+    assert len(caplog.records) == 1
