@@ -120,7 +120,7 @@ def pictures(
         pairs.append(
             PicturePair(
                 f"{record['file_name']}; predicted {guesses[0].name}",
-                mosaic(frames, 2),
+                mosaic(list(frames), 2),
                 np.array(Image.open(io.BytesIO(strip)).convert("RGB")),
                 wide=True,
             )

@@ -12,6 +12,9 @@ from eva_video.kinetics import kinetics_names
 _KINETICS_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 _MEND = "correct the line"
 
+# Path, label and number of frames as they are written; None for a line that has them not.
+_Fields = tuple[str, str, str | None] | None
+
 
 class ListedVideo(NamedTuple):
     """A line of a list: path below the data root, class, and frames of an extracted video where the list says."""
@@ -82,8 +85,8 @@ def read_list(
     return videos
 
 
-def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, tuple[str, str, str | None] | None]]:
-    rows = []
+def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, _Fields]]:
+    rows: list[tuple[str, _Fields]] = []
     num_fields = 3 if has_frame_counts else 2
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -96,7 +99,7 @@ def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, tuple[str, 
     return rows
 
 
-def _table_rows(path: str, text: str) -> list[tuple[str, tuple[str, str, str | None] | None]]:
+def _table_rows(path: str, text: str) -> list[tuple[str, _Fields]]:
     reader = csv.DictReader(text.splitlines())
     columns = set(reader.fieldnames or ())
     is_kinetics = columns >= _KINETICS_COLUMNS
@@ -105,7 +108,7 @@ def _table_rows(path: str, text: str) -> list[tuple[str, tuple[str, str, str | N
             f"{path}: has no header with the columns path and label, or {', '.join(sorted(_KINETICS_COLUMNS))}; "
             "add one, or name the file .txt if its lines are a path, a blank and a label."
         )
-    rows = []
+    rows: list[tuple[str, _Fields]] = []
     for row in reader:
         name = f"line {reader.line_num}"
         try:

@@ -1,6 +1,6 @@
 """Exactly the frames asked for, out of a video file, with PyAV."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
@@ -11,14 +11,12 @@ from detectron2_ext.prediction.images import MAX_PIXELS
 from detectron2_ext.prediction.video import MAX_DAMAGED_IN_A_ROW, turn_upright
 from eva_backbone.errors import InputError
 
+from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
 from .packet_index import PacketIndex, index_packets
 from .packet_reader import OtherPacketError, PacketReader
 from .video_container import VideoContainer
 
 TIME_LIMIT = 60.0
-
-ChooseFrames = Callable[[int], np.ndarray]
-PrepareFrame = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,24 @@ class _WantedFrames:
 
     def __init__(self, path: str, numbers: np.ndarray, prepare: PrepareFrame | None) -> None:
         self._path = path
-        self._prepare = prepare
-        self._length = len(numbers)
-        self._places: dict[int, list[int]] = {}
-        for place, number in enumerate(np.asarray(numbers).tolist()):
-            self._places.setdefault(number, []).append(place)
+        self._chosen = ChosenFrames(numbers, prepare)
         self._to_rgb = VideoReformatter()
         self._size: tuple[int, int] | None = None
-        self.frames: np.ndarray | None = None
 
     @property
     def is_complete(self) -> bool:
-        return not self._places
+        return not self._chosen.missing
 
     @property
     def numbers(self) -> list[int]:
-        return list(self._places)
+        return self._chosen.missing
+
+    @property
+    def frames(self) -> np.ndarray:
+        return self._chosen.frames
 
     def offer(self, number: int, frame: av.VideoFrame) -> None:
-        places = self._places.pop(number, None)
-        if places is None:
+        if number not in self._chosen.missing:
             return
         size = frame.width, frame.height
         if self._size not in (None, size):
@@ -120,11 +116,7 @@ class _WantedFrames:
             raise InputError(
                 f"{self._path}: pixels of format {frame.format.name} cannot be converted; convert it to H.264."
             ) from error
-        image = turn_upright(rgb, frame)
-        image = image if self._prepare is None else self._prepare(image)
-        if self.frames is None:
-            self.frames = np.empty((self._length, *image.shape), image.dtype)
-        self.frames[places] = image
+        self._chosen.put(number, turn_upright(rgb, frame))
 
 
 def _decode_runs(container: VideoContainer, index: PacketIndex, wanted: _WantedFrames) -> None:
@@ -133,18 +125,14 @@ def _decode_runs(container: VideoContainer, index: PacketIndex, wanted: _WantedF
     reader = PacketReader(container, index)
     try:
         for first, last in index.runs(frame_of_packet):
-            packets = reader.read(first, last)
-            packet = next(packets)  # here it may be opened anew, with another decoder
-            decoder = container.stream.codec_context
-            decoder.flush_buffers()
-            # Other formats have pictures that are marked like this and still referred to.
-            can_skip = decoder.name == "h264"
-            number = first
-            while packet is not None:
-                if can_skip:
+            for number, packet in enumerate(reader.read(first, last), start=first):
+                if number == first:  # reading it may have opened the file anew, with another decoder
+                    decoder = container.stream.codec_context
+                    decoder.flush_buffers()
+                # Other formats have pictures that are marked like this and still referred to.
+                if decoder.name == "h264":
                     decoder.skip_frame = "DEFAULT" if number in frame_of_packet else "NONREF"
                 _offer_all(_decode(decoder, packet), number_of_time, wanted)
-                packet, number = next(packets, None), number + 1
             _offer_all(_decode(decoder, None), number_of_time, wanted)
     except OtherPacketError:
         return

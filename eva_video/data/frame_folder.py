@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
 from detectron2_ext.data.image_file import read_image
 from eva_backbone.errors import InputError
 
-from .decoding import ChooseFrames, Clip, PrepareFrame
+from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
+from .decoding import Clip
 
 FIRST_NUMBER = 1
 
@@ -35,18 +34,16 @@ def read_folder(
         raise InputError(
             f"{folder}: has no frame {pattern.format(FIRST_NUMBER)}; check the folder and the pattern of names."
         )
-    numbers = np.asarray(choose(total))
-    frames: np.ndarray | None = None
-    for number in np.unique(numbers):
-        path = str(Path(folder, pattern.format(int(number) + FIRST_NUMBER)))
+    chosen = ChosenFrames(choose(total), prepare)
+    shape: tuple[int, ...] | None = None
+    for number in sorted(chosen.missing):
+        path = str(Path(folder, pattern.format(number + FIRST_NUMBER)))
         image = read_image(path, "RGB")
-        image = image if prepare is None else prepare(image)
-        if frames is None:
-            frames = np.empty((len(numbers), *image.shape), image.dtype)
-        if image.shape != frames.shape[1:]:
+        if shape not in (None, image.shape):
             raise InputError(f"{path}: is of another size than the frames before it; extract the video anew.")
-        frames[numbers == number] = image
-    return Clip(frames, total)
+        shape = image.shape
+        chosen.put(number, image)
+    return Clip(chosen.frames, total)
 
 
 def check_pattern(pattern: str) -> str:

@@ -9,7 +9,8 @@ from detectron2_ext.data.record_errors import check_on_error
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
 
-from .decoding import TIME_LIMIT, Clip, PrepareFrame, read_clip
+from .chosen_frames import PrepareFrame
+from .decoding import TIME_LIMIT, Clip, read_clip
 from .frame_folder import check_pattern, read_folder
 from .sampling import EvaluationFrames, TrainingFrames
 from .torchcodec_decoding import load_torchcodec, read_clip_torchcodec

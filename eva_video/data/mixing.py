@@ -61,7 +61,8 @@ class ClipMixing:
         partners = torch.from_numpy(np.random.permutation(len(clips)))
         if np.random.rand() < self.switch:
             share = np.random.beta(self.cutmix_alpha, self.cutmix_alpha)
-            return cutmix(clips, targets, draw_box(*clips.shape[-2:], share), partners)
+            height, width = clips.shape[-2:]
+            return cutmix(clips, targets, draw_box(height, width, share), partners)
         share = np.random.beta(self.mixup_alpha, self.mixup_alpha)
         return mixup(clips, targets, share, partners)
 

@@ -82,6 +82,5 @@ def index_packets(container: VideoContainer) -> PacketIndex | None:
         columns.append((packet.pts, seek_time, packet.is_keyframe, is_shown))
     if not columns:
         return None
-    times, seek_times, is_key, is_shown = (np.array(column) for column in zip(*columns, strict=True))
-    index = PacketIndex(times, seek_times, is_key, is_shown)
+    index = PacketIndex(*(np.array(column) for column in zip(*columns, strict=True)))
     return None if index.is_ambiguous else index

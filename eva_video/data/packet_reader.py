@@ -22,8 +22,8 @@ class PacketReader:
     def __init__(self, container: VideoContainer, index: PacketIndex) -> None:
         self._container = container
         self._index = index
-        self._packets: Iterator[av.Packet] | None = None
-        self._next = 0
+        self._packets: Iterator[av.Packet] = iter(())
+        self._next = -_SEEK_FROM  # so far behind that the first read seeks
 
     def read(self, first: int, last: int) -> Iterator[av.Packet]:
         """The packets `first` to `last`, of which the first is a key frame or the first of the file.
@@ -31,7 +31,7 @@ class PacketReader:
         Raises:
             OtherPacketError: the file gives others than when it was indexed.
         """
-        if self._packets is None or not 0 <= first - self._next < _SEEK_FROM:
+        if not 0 <= first - self._next < _SEEK_FROM:
             self._seek(first)
         while self._next < first:
             self._advance()
@@ -42,10 +42,11 @@ class PacketReader:
         if self._container.seek(int(self._index.seek_times[first])):
             packets = self._container.packets()
             packet = next(packets, None)
-            arrived = None if packet is None else self._index.number_of(packet)
-            if arrived is not None and arrived <= first:
-                self._packets, self._next = chain((packet,), packets), arrived
-                return
+            if packet is not None:
+                arrived = self._index.number_of(packet)
+                if arrived is not None and arrived <= first:
+                    self._packets, self._next = chain((packet,), packets), arrived
+                    return
         self._container.reopen()
         self._packets, self._next = self._container.packets(), 0
 

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
 from detectron2_ext.prediction.images import MAX_PIXELS
 from eva_backbone.errors import InputError
 
-from .decoding import TIME_LIMIT, ChooseFrames, Clip, PrepareFrame, read_clip
+from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
+from .decoding import TIME_LIMIT, Clip, read_clip
 from .video_container import VideoContainer
 
 
@@ -44,14 +43,9 @@ def read_clip_torchcodec(
     VideoContainer(path, time_limit, max_pixels).close()
     try:
         decoder = decoder_class(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
-        numbers = np.asarray(choose(len(decoder)))
-        frames: np.ndarray | None = None
-        for number in np.unique(numbers):
-            image = decoder.get_frame_at(int(number)).data.numpy()
-            image = image if prepare is None else prepare(image)
-            if frames is None:
-                frames = np.empty((len(numbers), *image.shape), image.dtype)
-            frames[numbers == number] = image
+        chosen = ChosenFrames(choose(len(decoder)), prepare)
+        for number in sorted(chosen.missing):
+            chosen.put(number, decoder.get_frame_at(number).data.numpy())
     except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
         return read_clip(path, choose, prepare=prepare, time_limit=time_limit, max_pixels=max_pixels)
-    return Clip(frames, len(decoder))
+    return Clip(chosen.frames, len(decoder))

@@ -19,8 +19,8 @@ def normalise(frames: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     """[T, H, W, 3] uint8 to normalised [3, T, H, W] float32, contiguous."""
     shape = (3, 1, 1, 1)
     values = np.ascontiguousarray(frames.transpose(3, 0, 1, 2)).astype(np.float32)
-    values -= np.float32(mean).reshape(shape)
-    values /= np.float32(std).reshape(shape)
+    values -= np.asarray(mean, np.float32).reshape(shape)
+    values /= np.asarray(std, np.float32).reshape(shape)
     return values
 
 
