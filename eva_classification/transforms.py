@@ -52,13 +52,14 @@ def training_transform(
         auto_augment: timm's name of an augmentation, None for none; colours are not changed beside it.
         re_prob: share of images with a random rectangle erased.
     """
+    smallest, largest = scale
     transform = create_transform(
         size,
         is_training=True,
-        scale=tuple(scale),
+        scale=(smallest, largest),
         ratio=_ASPECTS,
         hflip=0.5,
-        color_jitter=None,
+        color_jitter=None,  # type: ignore[arg-type]  # timm takes None, for no jitter, but does not say so
         auto_augment=auto_augment,
         interpolation="bicubic",
         re_prob=re_prob,

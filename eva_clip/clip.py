@@ -85,8 +85,8 @@ class Clip(nn.Module):
             features["text_features"] = self.encode_text(given["text"], normalize=True)
         if not self.training:
             return features
-        loss = contrastive_loss(**features, logit_scale=self.logit_scale, max_logit_scale=self.max_logit_scale)
-        return {"loss_contrastive": loss}
+        pairs = features["image_features"], features["text_features"]
+        return {"loss_contrastive": contrastive_loss(*pairs, self.logit_scale, max_logit_scale=self.max_logit_scale)}
 
 
 def _finish(embeddings: Tensor, normalize: bool) -> Tensor:

@@ -29,6 +29,8 @@ class Tokenizer(SimpleTokenizer):
         context_length: ids per text, start and end included. Longer texts are cut, and end all the same.
     """
 
+    pat: regex.Pattern[str]
+
     def __init__(self, context_length: int = 77) -> None:
         if context_length < 2:
             raise InputError(f"a context of {context_length} tokens has no room for start and end; give 2 or more.")

@@ -1,7 +1,7 @@
 """Mapping a sample with random numbers that are a function of its number alone."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from eva_backbone.errors import InputError
 
 from .batching import Sample
+from .records import Records
 
 _MAX_TRIES = 20
 
@@ -55,7 +56,7 @@ class NumberedSamples(Dataset):
         seed: of the random numbers, at least 0.
     """
 
-    def __init__(self, records: Sequence[dict], mapper: Callable[[dict], dict | None], seed: int) -> None:
+    def __init__(self, records: Records[dict], mapper: Callable[[dict], dict | None], seed: int) -> None:
         self.records = records
         self.mapper = PicklableWrapper(mapper)
         self.seed = seed

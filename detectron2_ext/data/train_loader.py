@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -15,6 +15,7 @@ from eva_backbone.errors import InputError
 
 from .batching import Sample, aspect_groups, plan_batches
 from .numbered_samples import Failure, NumberedSamples, numbered_randomness
+from .records import Records
 from .shuffled_indices import ShuffledIndices
 from .worker_failure import worker_failure
 
@@ -25,7 +26,7 @@ _BATCHES = 1
 
 
 def build_train_loader(
-    dataset: Sequence[dict],
+    dataset: Records[dict],
     *,
     mapper: Callable[[dict], dict | None],
     sampler: Iterable[int] | None = None,

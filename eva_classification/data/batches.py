@@ -31,18 +31,19 @@ class ImageBatches:
         labels = torch.tensor([sample["label"] for sample in samples])
         names = [sample["file_name"] for sample in samples]
         if self.mixup is not None:
-            self._check(labels)
+            _check(labels, self.mixup.num_classes)
             images, labels = self.mixup(images, labels)
         return {"image": images, "label": labels, "file_name": names}
 
-    def _check(self, labels: torch.Tensor) -> None:
-        if len(labels) % 2:
-            raise InputError(
-                f"mixup and CutMix mix pairs, but each process gets {len(labels)} images; give an even "
-                "dataloader.train.total_batch_size per process."
-            )
-        if not 0 <= int(labels.min()) <= int(labels.max()) < self.mixup.num_classes:
-            raise InputError(
-                f"the mixup knows classes 0 to {self.mixup.num_classes - 1}, the data has {int(labels.max())}; give "
-                "the mixup the num_classes of the data."
-            )
+
+def _check(labels: torch.Tensor, num_classes: int) -> None:
+    if len(labels) % 2:
+        raise InputError(
+            f"mixup and CutMix mix pairs, but each process gets {len(labels)} images; give an even "
+            "dataloader.train.total_batch_size per process."
+        )
+    if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise InputError(
+            f"the mixup knows classes 0 to {num_classes - 1}, the data has {int(labels.max())}; give "
+            "the mixup the num_classes of the data."
+        )

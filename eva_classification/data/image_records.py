@@ -62,10 +62,12 @@ class ImageRecords(Dataset):
             raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
         class_map = _load_class_map(class_map, root)
         is_folder = not name and os.path.isdir(root)
+        handed_on = dict(options or {})
         # A folder is read with its own numbers first: given a class map, timm would leave out unlisted images silently.
-        handed_on = None if is_folder or class_map is None else class_map
+        if class_map is not None and not is_folder:
+            handed_on["class_map"] = class_map
         try:
-            dataset = create_dataset(name, root=root, split=split, class_map=handed_on, **(options or {}))
+            dataset = create_dataset(name, root=root, split=split, **handed_on)
         # Where the package that reads a named data set is missing, timm's reader fails in nearly any way.
         except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
             mend = "install the package that timm reads it with, or correct the name" if name else "check the folder"

@@ -1,14 +1,13 @@
 """The loader of evaluations: every image once, split among the processes."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from detectron2.data.samplers import InferenceSampler
-from detectron2.utils.serialize import PicklableWrapper
-from torch.utils.data import DataLoader, Dataset
 
-from detectron2_ext.data.numbered_samples import Failure
+from detectron2_ext.data.evaluation_samples import EvaluationSamples, Mapper
+from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
 
 from .batches import ImageBatches
@@ -34,9 +33,9 @@ class TestLoader:
 
     def __init__(
         self,
-        dataset: Sequence[Any],
+        dataset: Records[Any],
         *,
-        mapper: Callable[[Any], dict[str, Any]],
+        mapper: Mapper,
         batch_size: int = 24,
         num_workers: int = 0,
         repeat_to_multiple_of: int = 1,
@@ -45,44 +44,26 @@ class TestLoader:
             raise InputError(
                 f"batch_size={batch_size} and repeat_to_multiple_of={repeat_to_multiple_of} must be 1 or more."
             )
-        self.dataset: Sized = dataset
+        self.dataset = dataset
         multiple = repeat_to_multiple_of
         self.num_images = -(-len(dataset) // multiple) * multiple
-        self._batches = DataLoader(
-            _Mapped(dataset, mapper),
+        self._batches = EvaluationSamples(
+            dataset,
+            mapper,
+            num_samples=self.num_images,
+            collate=partial(_collate, len(dataset)),
             batch_size=batch_size,
-            sampler=InferenceSampler(self.num_images),
             num_workers=num_workers,
-            collate_fn=_collate,
-            # Starting the workers would draw from torch's own state otherwise.
-            generator=torch.Generator().manual_seed(0),
         )
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for batch in self._batches:
-            if isinstance(batch, Failure):
-                raise InputError(batch.sentence)
-            yield batch
+        """{"image": [B, 3, H, W], "label": [B], "file_name": list, "repeated": bool [B]}."""
+        return iter(self._batches)
 
 
-class _Mapped(Dataset):
-    def __init__(self, records: Sequence[Any], mapper: Callable[[Any], dict[str, Any]]) -> None:
-        self.records = records
-        self.mapper = PicklableWrapper(mapper)
-
-    def __getitem__(self, number: int) -> dict[str, Any] | Failure:
-        try:
-            mapped = self.mapper(self.records[number % len(self.records)])
-        except InputError as error:
-            return Failure(str(error))
-        return {**mapped, "repeated": number >= len(self.records)}
-
-
-def _collate(samples: list[dict[str, Any] | Failure]) -> dict[str, Any] | Failure:
-    failures = [sample for sample in samples if isinstance(sample, Failure)]
-    if failures:
-        return failures[0]
-    return {**ImageBatches()(samples), "repeated": torch.tensor([sample["repeated"] for sample in samples])}
+def _collate(num_records: int, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    repeated = torch.tensor([sample["index"] >= num_records for sample in samples])
+    return {**ImageBatches()(samples), "repeated": repeated}

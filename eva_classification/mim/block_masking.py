@@ -56,11 +56,11 @@ class BlockMasking:
 
     def draw(self, rng: random.Random | None = None) -> np.ndarray:
         """A mask [H, W], True where a patch is hidden; from `rng` or else from Python's global generator."""
-        rng = rng or random
+        source = rng or random
         mask = np.zeros(self.grid, dtype=bool)
         missing = self.num_masked
         while missing > 0:
-            covered = self._add_block(mask, min(missing, self.max_block), rng)
+            covered = self._add_block(mask, min(missing, self.max_block), source)
             if covered == 0:
                 break
             missing -= covered

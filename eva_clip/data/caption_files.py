@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
@@ -94,11 +94,15 @@ def _objects(objects: Iterable[Any], image_key: str, caption_key: str, what: str
 
 def _coco(path: Path, content: dict) -> Iterator[tuple[str, Any, Any]]:
     images, annotations = content.get("images"), content.get("annotations")
-    if not all(isinstance(part, list) and all(isinstance(x, dict) for x in part) for part in (images, annotations)):
+    if not (_are_objects(images) and _are_objects(annotations)):
         raise InputError(f"{path} lacks the lists 'images' and 'annotations' of objects; give COCO's captions.")
     names = {str(image.get("id")): image.get("file_name") for image in images}
     for number, annotation in enumerate(annotations, start=1):
         yield f"annotation {number}", names.get(str(annotation.get("image_id"))), annotation.get("caption")
+
+
+def _are_objects(part: Any) -> TypeGuard[list[dict]]:
+    return isinstance(part, list) and all(isinstance(item, dict) for item in part)
 
 
 def _add(found: Captions, record: str, image: Any, captions: Any, errors: RecordErrors) -> None:

@@ -78,7 +78,7 @@ def _scan(shard: Path, errors: RecordErrors) -> dict[str, dict[str, tuple[int, i
     try:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
-                tar.members = []  # of millions of members none is needed again
+                tar.members.clear()  # type: ignore[attr-defined]  # not in typeshed; of millions none is needed again
                 folder, _, name = member.name.rpartition("/")
                 key, _, ending = name.partition(".")
                 if not member.isfile() or member.sparse is not None:

@@ -11,7 +11,7 @@ from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
 
 
-class CaptionedImages(Sequence[dict[str, Any]]):
+class CaptionedImages:
     """Records for `ImageMapper`, one per image that has captions, in the order of the file; labels are their numbers.
 
     The published numbers on COCO and Flickr30k are of Karpathy's splits: {"images": [{"filename", "split", "sentences":

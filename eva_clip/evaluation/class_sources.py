@@ -2,22 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageRecords
 from eva_classification.data.class_maps import read_objectnet
 
 
-def folder_names(dataset: ImageRecords) -> list[str]:
+def class_numbers(dataset: Records[Any]) -> dict[str, int]:
+    """From class name to number, as `ImageRecords` has them; empty where a data set does not name its classes."""
+    return getattr(dataset, "class_numbers", {})
+
+
+def folder_names(dataset: Records[Any]) -> list[str]:
     """The folders' names, in the order of the class numbers, with spaces for underscores.
 
     Raises:
         InputError: a data set whose classes have no names.
     """
-    numbers = dataset.class_numbers
+    numbers, source = class_numbers(dataset), getattr(dataset, "source", "the data set")
     if not numbers or sorted(numbers.values()) != list(range(len(numbers))):
         raise InputError(
-            f"the classes of {dataset.source} have no names, or not all numbers have one; give "
+            f"the classes of {source} have no names, or not all numbers have one; give "
             "dataloader.test.class_names a text file with a name a line."
         )
     return [name.replace("_", " ").strip() for name in sorted(numbers, key=numbers.__getitem__)]

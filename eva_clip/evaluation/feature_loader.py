@@ -7,11 +7,12 @@ import torch
 from detectron2.utils import comm
 from torch import Tensor
 
+from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 
 from .captions import CaptionedImages
-from .class_sources import folder_names
+from .class_sources import class_numbers, folder_names
 from .prompts import Prompts
 from .text_batches import TextBatches
 
@@ -40,15 +41,16 @@ class FeatureLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for loader, length in self._parts:
-            batch = None
+            num_given, batch = 0, {}
             for batch in loader:
+                num_given += 1
                 yield batch
-            for _ in range(length - len(loader)):
+            for _ in range(length - num_given):
                 yield {**batch, "repeated": torch.ones_like(batch["repeated"])}
 
 
 def zero_shot_loader(
-    dataset: Sequence[Any],
+    dataset: Records[Any],
     *,
     mapper: Callable[[Any], dict[str, Any]],
     class_names: str | Sequence[str],
@@ -74,7 +76,7 @@ def zero_shot_loader(
         InputError: names or templates that cannot be used, or images of classes beyond the names.
     """
     prompts = Prompts(folder_names(dataset) if class_names == "folders" else class_names, templates)
-    highest = max(getattr(dataset, "class_numbers", {}).values(), default=-1)
+    highest = max(class_numbers(dataset).values(), default=-1)
     if highest >= len(prompts.class_names):
         raise InputError(
             f"the images have class numbers up to {highest}, but there are {len(prompts.class_names)} class names; "

@@ -66,7 +66,7 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-class Prompts(Sequence[tuple[str, int]]):
+class Prompts:
     """Every class name in every template, with the number of the class; written when asked for.
 
     Args:

@@ -55,13 +55,13 @@ class RetrievalEvaluator(DatasetEvaluator):
         is_text = "text" in inputs
         features = finite_features(outputs, "text_features" if is_text else "image_features")
         self._device = features.device
-        features = features.cpu().numpy()
+        values = features.cpu().numpy()
         if is_text:
-            self._captions += [{"file": inputs["owner"][row], "feature": features[row].copy()} for row in rows]
+            self._captions += [{"file": inputs["owner"][row], "feature": values[row].copy()} for row in rows]
             return
         for row in rows:
             readable = int(inputs["label"][row]) != UNREADABLE
-            feature = features[row].copy() if readable else None
+            feature = values[row].copy() if readable else None
             self._images.append({"file": inputs["file_name"][row], "feature": feature})
 
     def evaluate(self) -> dict[str, dict[str, float]]:

@@ -1,12 +1,13 @@
 """Sentences as batches of token ids, split among the processes."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 import torch
 from detectron2.data.samplers import InferenceSampler
 from torch import Tensor
 
+from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
 
 
@@ -23,7 +24,7 @@ class TextBatches(Sized):
     """
 
     def __init__(
-        self, texts: Sequence[tuple[str, Any]], tokenizer: Callable[[list[str]], Tensor], batch_size: int = 256
+        self, texts: Records[tuple[str, Any]], tokenizer: Callable[[list[str]], Tensor], batch_size: int = 256
     ) -> None:
         if batch_size < 1:
             raise InputError(f"text_batch_size={batch_size} must be 1 or more.")

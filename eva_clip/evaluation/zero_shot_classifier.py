@@ -1,7 +1,7 @@
 """A classifier made of sentences: for each class the mean direction of its prompts."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ Tokenizer = Callable[[list[str]], Tensor]
 class TextEncoder(Protocol):
     """A model with a text tower."""
 
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
     def encode_text(self, ids: Tensor, normalize: bool = False) -> Tensor: ...
 
 
@@ -22,18 +24,29 @@ class ClassDirections:
     """Sums of prompt features, a row for each class; a prompt is forgotten as soon as it is added."""
 
     def __init__(self) -> None:
-        self.sums: Tensor | None = None
+        self._sums: Tensor | None = None
+
+    @property
+    def sums(self) -> Tensor:
+        """[K, D] float32, for the classes up to the highest that was added.
+
+        Raises:
+            ValueError: none was.
+        """
+        if self._sums is None:
+            raise ValueError("no prompt has been added to any class")
+        return self._sums
 
     def add(self, features: Tensor, class_numbers: Sequence[int] | Tensor) -> None:
         """Add L2-normalised features [B, D] of prompts to the classes that they name."""
         numbers = torch.as_tensor(class_numbers, device=features.device)
         features = features.detach().float()
         num_classes = int(numbers.max()) + 1
-        if self.sums is None:
-            self.sums = features.new_zeros(num_classes, features.shape[1])
-        elif num_classes > len(self.sums):
-            self.sums = nn.functional.pad(self.sums, (0, 0, 0, num_classes - len(self.sums)))
-        self.sums.index_add_(0, numbers, features)
+        if self._sums is None:
+            self._sums = features.new_zeros(num_classes, features.shape[1])
+        elif num_classes > len(self._sums):
+            self._sums = nn.functional.pad(self._sums, (0, 0, 0, num_classes - len(self._sums)))
+        self._sums.index_add_(0, numbers, features)
 
     def weights(self) -> Tensor:
         """The L2-normalised mean of each class, [K, D] float32. (The mean and the sum have the same direction.)"""
@@ -42,7 +55,7 @@ class ClassDirections:
 
 @torch.no_grad()
 def build_zero_shot_weights(
-    model: TextEncoder | Any,
+    model: TextEncoder,
     tokenizer: Tokenizer,
     class_names: str | Sequence[str],
     templates: str | Sequence[str],

@@ -1,16 +1,24 @@
 """The loader of evaluations: every view of every video once, the videos split among the processes."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from detectron2.data.samplers import InferenceSampler
-from detectron2.utils.serialize import PicklableWrapper
-from torch.utils.data import DataLoader, Dataset
 
-from detectron2_ext.data.numbered_samples import Failure, numbered_randomness
+from detectron2_ext.data.evaluation_samples import EvaluationSamples
+from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
+
+
+class ViewsMapper(Protocol):
+    """From a record to {"video": all its views [V, 3, T, H, W], "view": clip and crop of each [V, 2], ...}."""
+
+    @property
+    def num_views(self) -> int:
+        """V, of every video."""
+
+    def __call__(self, record: Any, /) -> dict[str, Any]: ...
 
 
 class TestLoader:
@@ -33,26 +41,18 @@ class TestLoader:
 
     def __init__(
         self,
-        dataset: Sequence[Any],
+        dataset: Records[Any],
         *,
-        mapper: Callable[[Any], dict[str, Any]],
+        mapper: ViewsMapper,
         batch_size: int = 12,
         num_workers: int = 0,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be 1 or more.")
-        self.dataset: Sized = dataset
+        self.dataset = dataset
         self.num_views = mapper.num_views
         self.batch_size = batch_size
-        self._videos = DataLoader(
-            _Mapped(dataset, mapper),
-            batch_size=None,
-            sampler=InferenceSampler(len(dataset)),
-            num_workers=num_workers,
-            collate_fn=_unchanged,
-            # Starting the workers would draw from torch's own state otherwise.
-            generator=torch.Generator().manual_seed(0),
-        )
+        self._videos = EvaluationSamples(dataset, mapper, num_workers=num_workers)
 
     def __len__(self) -> int:
         return -(-len(self._videos) * self.num_views // self.batch_size)
@@ -63,8 +63,6 @@ class TestLoader:
         """
         views: list[dict[str, Any]] = []
         for mapped in self._videos:
-            if isinstance(mapped, Failure):
-                raise InputError(mapped.sentence)
             pixels, numbers = mapped.pop("video"), mapped.pop("view")
             views += [{**mapped, "video": clip, "view": view} for clip, view in zip(pixels, numbers, strict=True)]
             while len(views) >= self.batch_size:
@@ -72,26 +70,6 @@ class TestLoader:
                 del views[: self.batch_size]
         if views:
             yield _collate(views)
-
-
-class _Mapped(Dataset):
-    def __init__(self, records: Sequence[Any], mapper: Callable[[Any], dict[str, Any]]) -> None:
-        self.records = records
-        self.mapper = PicklableWrapper(mapper)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> dict[str, Any] | Failure:
-        with numbered_randomness(0, index):
-            try:
-                return {**self.mapper(self.records[index]), "index": index}
-            except InputError as error:
-                return Failure(str(error))
-
-
-def _unchanged(sample: dict[str, Any] | Failure) -> dict[str, Any] | Failure:
-    return sample
 
 
 def _collate(views: list[dict[str, Any]]) -> dict[str, Any]:
