@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .attention_kernels import Bias, KernelName, choose_kernel
-from .relative_position import RelPosResize, decomposed_bias
+from .relative_position import DecomposedBias, RelPosResize, decomposed_bias
 from .relative_position_bias import (
     DecoupledRelativePositionBias,
     joint_bias,
@@ -52,40 +52,45 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
         self.scale = self.head_dim**-0.5
-        self.grid = grid
         self.rel_pos_resize = rel_pos_resize
         self.kernel = kernel
         inner = self.num_heads * self.head_dim
+        self.q_bias: nn.Parameter | None = None
+        self.v_bias: nn.Parameter | None = None
         if qkv_bias == "qv":
             self.q_bias = nn.Parameter(torch.zeros(inner))
             self.v_bias = nn.Parameter(torch.zeros(inner))
-        else:
-            self.q_bias = self.v_bias = None
-        if rel_pos == "decomposed":
-            self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid[0] - 1, self.head_dim))
-            self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid[1] - 1, self.head_dim))
-        elif rel_pos == "joint":
-            self.relative_position_bias_table = nn.Parameter(torch.zeros(joint_table_rows(grid), num_heads))
-        elif rel_pos == "decoupled":
-            self.rel_pos_bias = DecoupledRelativePositionBias(grid, num_heads)
         self.rel_pos = rel_pos
+        if rel_pos is not None:
+            self._add_tables(rel_pos, grid)
         self.qkv = nn.Linear(dim, 3 * inner, bias=qkv_bias == "full")
         self.proj = nn.Linear(inner, dim)
 
-    def _own_bias(self, query: torch.Tensor, grid: tuple[int, int]) -> Bias:
+    def _add_tables(self, rel_pos: RelPos, grid: tuple[int, int] | None) -> None:
+        height, width = self.grid = _check_grid(grid)
+        if rel_pos == "decomposed":
+            self.rel_pos_h = nn.Parameter(torch.zeros(2 * height - 1, self.head_dim))
+            self.rel_pos_w = nn.Parameter(torch.zeros(2 * width - 1, self.head_dim))
+        elif rel_pos == "joint":
+            self.relative_position_bias_table = nn.Parameter(torch.zeros(joint_table_rows(self.grid), self.num_heads))
+        else:
+            self.rel_pos_bias = DecoupledRelativePositionBias(self.grid, self.num_heads)
+
+    def _own_bias(self, query: torch.Tensor, grid: tuple[int, ...] | None) -> Bias:
         """What this module's relative position adds to the logits of unscaled queries [B, heads, N, head_dim]."""
+        if self.rel_pos is None:
+            return None
+        sides = _check_grid(grid)
         if self.rel_pos == "decomposed":
-            return decomposed_bias(query, self.rel_pos_h, self.rel_pos_w, grid, self.rel_pos_resize)
+            return decomposed_bias(query, self.rel_pos_h, self.rel_pos_w, sides, self.rel_pos_resize)
         if self.rel_pos == "joint":
-            table = resize_joint_table(self.relative_position_bias_table, self.grid, grid, self.rel_pos_resize)
-            return joint_bias(table, grid)
-        if self.rel_pos == "decoupled":
-            return self.rel_pos_bias(grid)
-        return None
+            table = resize_joint_table(self.relative_position_bias_table, self.grid, sides, self.rel_pos_resize)
+            return joint_bias(table, sides)
+        return self.rel_pos_bias(sides)
 
     def _qkv_bias(self) -> torch.Tensor | None:
         """[3 * inner], or None."""
-        if self.q_bias is None:
+        if self.q_bias is None or self.v_bias is None:
             return self.qkv.bias
         return torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
 
@@ -94,8 +99,8 @@ class Attention(nn.Module):
         if type(self.qkv) is nn.Linear:
             return F.linear(x, self.qkv.weight, self._qkv_bias())
         # A layer put in the place of `qkv`, a low-rank adapter for example, knows more than its weight.
-        qkv = self.qkv(x)
-        return qkv if self.q_bias is None else qkv + self._qkv_bias().to(qkv.dtype)
+        qkv, bias = self.qkv(x), self._qkv_bias()
+        return qkv if self.q_bias is None or bias is None else qkv + bias.to(qkv.dtype)
 
     def _project_each(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         """Inputs of query, key and value, each [B, N, C], through their own thirds of `qkv` to [B, N, inner]."""
@@ -123,12 +128,28 @@ class Attention(nn.Module):
                 without a relative position, the keys that a query may attend to, bool [B, 1, N, M], at least one each.
             key, value: other tokens [B, M, C], both or neither.
         """
-        qkv = self._project(x).chunk(3, dim=-1) if key is None else self._project_each(x, key, value)
+        if key is None or value is None:
+            qkv = list(self._project(x).chunk(3, dim=-1))
+        else:
+            qkv = self._project_each(x, key, value)
         heads = (part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2) for part in qkv)
         query, key, value = heads  # each [B, heads, N or M, head_dim]
-        own_bias = self._own_bias(query, grid)
-        if own_bias is not None:
-            bias = own_bias if bias is None else own_bias + bias
-        attend = choose_kernel(self.kernel, query, bias)
-        out = attend(query, key, value, self.scale, bias)
+        logit_bias = _sum_of(self._own_bias(query, grid), bias)
+        attend = choose_kernel(self.kernel, query, logit_bias)
+        out = attend(query, key, value, self.scale, logit_bias)
         return self.proj(out.transpose(1, 2).flatten(2))
+
+
+def _check_grid(grid: tuple[int, ...] | None) -> tuple[int, int]:
+    if grid is None or len(grid) != 2:
+        raise ValueError(f"relative positions are laid out for a grid (H, W) of patches, not for {grid}")
+    height, width = grid
+    return height, width
+
+
+def _sum_of(own: Bias, given: torch.Tensor | None) -> Bias:
+    if own is None or given is None:
+        return given if own is None else own
+    if isinstance(own, DecomposedBias):
+        raise ValueError("a decomposed relative position goes with no other bias")
+    return own + given

@@ -9,6 +9,7 @@ included, by a test. `plain` and `sdpa` also take a boolean bias, true where a q
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import torch
@@ -88,34 +89,43 @@ def flex_attention(
     """FlexAttention with the bias as a score modification: nothing of size N x N is ever made. Compiled on CUDA."""
     from torch.nn.attention import flex_attention as flex
 
-    kernel = _compiled_flex() if query.is_cuda else flex.flex_attention
+    kernel: Callable[..., torch.Tensor] = _compiled_flex() if query.is_cuda else flex.flex_attention
+    add_bias = None
     if isinstance(bias, DecomposedBias):
-        rel_h, rel_w, width = bias.rel_h, bias.rel_w, bias.rel_w.shape[-1]
-
-        def add_bias(score, batch, head, row, column):
-            return score + rel_h[batch, head, row, column // width] + rel_w[batch, head, row, column % width]
-
+        add_bias = _add_decomposed(bias)
     elif bias is not None:
-        table = bias.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
-
-        def add_bias(score, batch, head, row, column):
-            return score + table[batch, head, row, column]
-
-    else:
-        add_bias = None
+        add_bias = _add_dense(bias.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2]))
     return kernel(query.contiguous(), key.contiguous(), value.contiguous(), score_mod=add_bias, scale=scale)
 
 
-_FLEX = None
+ScoreMod = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _compiled_flex() -> Callable:
-    global _FLEX
-    if _FLEX is None:
-        from torch.nn.attention import flex_attention as flex
+def _add_decomposed(bias: DecomposedBias) -> ScoreMod:
+    rel_h, rel_w, width = bias.rel_h, bias.rel_w, bias.rel_w.shape[-1]
 
-        _FLEX = torch.compile(flex.flex_attention, dynamic=False)
-    return _FLEX
+    def add_bias(
+        score: torch.Tensor, batch: torch.Tensor, head: torch.Tensor, row: torch.Tensor, column: torch.Tensor
+    ) -> torch.Tensor:
+        return score + rel_h[batch, head, row, column // width] + rel_w[batch, head, row, column % width]
+
+    return add_bias
+
+
+def _add_dense(table: torch.Tensor) -> ScoreMod:
+    def add_bias(
+        score: torch.Tensor, batch: torch.Tensor, head: torch.Tensor, row: torch.Tensor, column: torch.Tensor
+    ) -> torch.Tensor:
+        return score + table[batch, head, row, column]
+
+    return add_bias
+
+
+@cache
+def _compiled_flex() -> Callable[..., torch.Tensor]:
+    from torch.nn.attention import flex_attention as flex
+
+    return torch.compile(flex.flex_attention, dynamic=False)
 
 
 KERNELS: dict[str, Kernel] = {

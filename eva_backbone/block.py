@@ -60,11 +60,11 @@ class Block(nn.Module):
         residual_conv: bool = False,
     ) -> None:
         super().__init__()
+        self.gamma_1: nn.Parameter | None = None
+        self.gamma_2: nn.Parameter | None = None
         if layer_scale is not None:
             self.gamma_1 = nn.Parameter(torch.full((dim,), float(layer_scale)))
             self.gamma_2 = nn.Parameter(torch.full((dim,), float(layer_scale)))
-        else:
-            self.gamma_1 = self.gamma_2 = None
         self.norm1 = LayerNorm(dim)
         self.attn = attention
         self.norm2 = LayerNorm(dim)
@@ -79,10 +79,11 @@ class Block(nn.Module):
         if not self.window_size:
             return self.attn(x, grid, shared_bias)
         batch, tokens, dim = x.shape
-        windows, padded = partition_windows(x.view(batch, *grid, dim), self.window_size)
+        height, width = grid
+        windows, padded = partition_windows(x.view(batch, height, width, dim), self.window_size)
         window_grid = (self.window_size, self.window_size)
         windows = self.attn(windows.flatten(1, 2), window_grid, shared_bias)
-        return merge_windows(windows, self.window_size, padded, grid).reshape(batch, tokens, dim)
+        return merge_windows(windows, self.window_size, padded, (height, width)).reshape(batch, tokens, dim)
 
     def _branch(self, out: torch.Tensor, gamma: torch.Tensor | None) -> torch.Tensor:
         return self.drop_path(out if gamma is None else gamma * out)

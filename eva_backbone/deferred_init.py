@@ -19,7 +19,7 @@ construction are right; it only costs the time that would have been saved. Limit
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,19 +91,25 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
         self.pending = pending
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, options)) if isinstance(leaf, Tensor)]
         if len(tensors) == 1 and _writes_first_argument(func) and tensors[0] is args[0]:
             target = args[0]
             if isinstance(target, nn.Parameter) or self.pending.holds(target):
                 overwrites = func._schema.name.removeprefix("aten::") in _OVERWRITING
-                self.pending.record(target, lambda alias: func(alias, *args[1:], **kwargs), overwrites=overwrites)
+                self.pending.record(target, lambda alias: func(alias, *args[1:], **options), overwrites=overwrites)
                 return target
         if not _is_view(func):
             for tensor in tensors:
                 self.pending.run(tensor)
-        return func(*args, **kwargs)
+        return func(*args, **options)
 
 
 def _writes_first_argument(func: torch._ops.OpOverload) -> bool:

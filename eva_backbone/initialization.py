@@ -25,6 +25,6 @@ def init_weights(model: nn.Module, std: float = 0.02, limit: float = 2.0) -> Non
 def scale_branch_outputs(model: nn.Module) -> None:
     """Divide the last weights of both branches of block i = 0, 1, ... by sqrt(2 (i + 1)), as BEiT does."""
     with torch.no_grad():
-        for i, block in enumerate(model.blocks):
-            for layer in (block.attn.proj, block.mlp.fc2):
-                layer.weight.div_(math.sqrt(2 * (i + 1)))
+        for i, block in enumerate(model.get_submodule("blocks").children()):
+            for name in ("attn.proj.weight", "mlp.fc2.weight"):
+                block.get_parameter(name).div_(math.sqrt(2 * (i + 1)))

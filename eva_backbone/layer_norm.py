@@ -1,5 +1,7 @@
 """LayerNorm whose arithmetic is float32 whatever the precision of its input."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,7 +14,7 @@ class LayerNorm(nn.LayerNorm):
     every residual stream it feeds). Input and output: [..., dim].
     """
 
-    def __init__(self, dim: int, eps: float = 1e-6, **kwargs) -> None:
+    def __init__(self, dim: int, eps: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(dim, eps=eps, **kwargs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

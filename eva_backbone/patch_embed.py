@@ -16,9 +16,13 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int, tubelet_size: int | None = None) -> None:
         super().__init__()
-        self.kernel = (patch_size, patch_size) if tubelet_size is None else (tubelet_size, patch_size, patch_size)
-        conv = nn.Conv2d if tubelet_size is None else nn.Conv3d
-        self.proj = conv(in_chans, embed_dim, kernel_size=self.kernel, stride=self.kernel)
+        self.proj: nn.Conv2d | nn.Conv3d
+        if tubelet_size is None:
+            self.proj = nn.Conv2d(in_chans, embed_dim, kernel_size=patch_size, stride=patch_size)
+        else:
+            patch = (tubelet_size, patch_size, patch_size)
+            self.proj = nn.Conv3d(in_chans, embed_dim, kernel_size=patch, stride=patch)
+        self.kernel = self.proj.kernel_size
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
         """[B, in_chans, (T,) H, W] pixels to tokens [B, N, C] and their grid of patches, (H, W) or (T, H, W).

@@ -5,7 +5,7 @@ time again.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -38,11 +38,11 @@ class _Terms(NamedTuple):
     first: torch.Tensor | None
     second: torch.Tensor | None
 
-    def dense_heads(self, tile: _Tile) -> slice:
-        """The heads of a dense bias, which images may share."""
-        per_image = self.first.shape[0]
-        start = tile.heads.start % per_image
-        return slice(start, start + tile.heads.stop - tile.heads.start)
+
+def _dense_heads(num_heads: int, tile: _Tile) -> slice:
+    """The heads of a dense bias, which images may share."""
+    start = tile.heads.start % num_heads
+    return slice(start, start + tile.heads.stop - tile.heads.start)
 
 
 def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, tile: _Tile) -> torch.Tensor:
@@ -51,7 +51,7 @@ def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, tile
     if terms.first is None:
         logits = torch.bmm(q, k)
     elif terms.second is None:
-        logits = torch.baddbmm(terms.first[terms.dense_heads(tile), tile.rows], q, k)
+        logits = torch.baddbmm(terms.first[_dense_heads(len(terms.first), tile), tile.rows], q, k)
     else:
         logits = (terms.first[tile].unsqueeze(-1) + terms.second[tile].unsqueeze(-2)).flatten(-2).baddbmm_(q, k)
     return torch.softmax(logits, dim=-1, out=logits)
@@ -61,10 +61,18 @@ class _RowBlockAttention(torch.autograd.Function):
     """Takes query (scaled), key and value flattened to [G, N, d], G = B * heads, and the bias terms."""
 
     @staticmethod
-    def forward(ctx, query, key, value, first, second, heads_per_image):
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        first: torch.Tensor | None,
+        second: torch.Tensor | None,
+        heads_per_image: int,
+    ) -> torch.Tensor:
         terms, key_t = _Terms(first, second), key.transpose(1, 2)
         output = torch.empty_like(value[:, :1].expand(-1, query.shape[1], -1), memory_format=torch.contiguous_format)
-        for tile in _tiles(*query.shape[:2], key.shape[1], query.element_size(), heads_per_image):
+        for tile in _tiles(len(query), query.shape[1], key.shape[1], query.element_size(), heads_per_image):
             torch.bmm(_probabilities(query, key_t, terms, tile), value[tile.heads], out=output[tile])
         ctx.save_for_backward(query, key, value, first, second, output)
         ctx.heads_per_image = heads_per_image
@@ -72,7 +80,7 @@ class _RowBlockAttention(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, first, second, output = ctx.saved_tensors
         terms, key_t = _Terms(first, second), key.transpose(1, 2)
         grad = grad.contiguous()
@@ -82,7 +90,7 @@ class _RowBlockAttention(torch.autograd.Function):
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
         grad_first = torch.zeros_like(first) if ctx.needs_input_grad[3] else None
         grad_second = torch.zeros_like(second) if ctx.needs_input_grad[4] else None
-        for tile in _tiles(*query.shape[:2], key.shape[1], query.element_size(), ctx.heads_per_image):
+        for tile in _tiles(len(query), query.shape[1], key.shape[1], query.element_size(), ctx.heads_per_image):
             heads = tile.heads
             p = _probabilities(query, key_t, terms, tile)
             grad_value[heads].baddbmm_(p.transpose(1, 2), grad[tile])
@@ -91,7 +99,7 @@ class _RowBlockAttention(torch.autograd.Function):
             grad_query[tile] = torch.bmm(p, key[heads])
             grad_key[heads].baddbmm_(p.transpose(1, 2), query[tile])
             if second is None and grad_first is not None:
-                grad_first[terms.dense_heads(tile), tile.rows] += p
+                grad_first[_dense_heads(len(grad_first), tile), tile.rows] += p
             elif second is not None:
                 grid = p.unflatten(-1, (first.shape[-1], second.shape[-1]))
                 if grad_first is not None:
@@ -110,13 +118,13 @@ def row_block_attention(
 ) -> torch.Tensor:
     """softmax(scale * q k^T + bias) v for [B, heads, N, head_dim], with about BLOCK_BYTES of logits alive at a time."""
     batch, heads = query.shape[:2]
+    first: torch.Tensor | None = None
+    second: torch.Tensor | None = None
     if isinstance(bias, DecomposedBias):
         first, second = bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1)
     elif bias is not None:
         shared = bias.dim() == 3 or bias.shape[0] == 1
         bias = bias.reshape(-1, *bias.shape[-2:]) if shared else bias.flatten(0, 1)
-        first, second = bias.expand(heads if shared else batch * heads, -1, -1), None
-    else:
-        first = second = None
+        first = bias.expand(heads if shared else batch * heads, -1, -1)
     flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
     return _RowBlockAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))

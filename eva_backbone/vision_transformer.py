@@ -6,7 +6,7 @@ Parameter names are those of the published checkpoints.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -96,19 +96,23 @@ class VisionTransformer(nn.Module):
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
         grid = _patch_grid(img_size, patch_size)
-        frames = () if tubelet_size is None else (num_frames // tubelet_size,)
-        self.pos_grid = (*frames, *_patch_grid(pos_img_size or img_size, patch_size))
+        self.pos_grid: tuple[int, ...] = _patch_grid(pos_img_size or img_size, patch_size)
+        if tubelet_size is not None:
+            if num_frames is None:
+                raise ValueError(f"tubelet_size={tubelet_size} takes clips: give their num_frames")
+            self.pos_grid = (num_frames // tubelet_size, *self.pos_grid)
         self.pos_prefix_tokens = int(class_token) if pos_prefix_tokens is None else pos_prefix_tokens
 
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
+        self.pos_embed: nn.Parameter | None = None
         if abs_pos:
             num_positions = torch.Size(self.pos_grid).numel() + self.pos_prefix_tokens
             self.pos_embed = nn.Parameter(torch.zeros(1, num_positions, embed_dim))
-        else:
-            self.pos_embed = None
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, tubelet_size)
-        shared = {None: lambda *_: None, "joint": JointRelativePositionBias, "decoupled": DecoupledRelativePositionBias}
-        self.rel_pos_bias = shared[shared_rel_pos](grid, num_heads)
+        self.rel_pos_bias: JointRelativePositionBias | DecoupledRelativePositionBias | None = None
+        if shared_rel_pos is not None:
+            tables = JointRelativePositionBias if shared_rel_pos == "joint" else DecoupledRelativePositionBias
+            self.rel_pos_bias = tables(grid, num_heads)
         self.blocks = nn.ModuleList()
         drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
         for i in range(depth):
@@ -164,15 +168,18 @@ class VisionTransformer(nn.Module):
             x = run_layer(block, x, grid, shared_bias, recompute=self.checkpoint_blocks)
         return x
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: Any) -> Any:
+        """`forward_tokens`; the models of the tasks, which inherit, give it a meaning of their own."""
+        return self.forward_tokens(pixels)
+
+    def forward_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels to tokens [B, prefix + N, C], patches in (time,) row, column order."""
         patches, grid = self.patch_embed(pixels)
         return self.norm(self.run_blocks(self.add_positions(patches, grid), grid))
 
     def forward_map(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised images to the map of their patch tokens, [B, C, H / patch_size, W / patch_size]."""
-        # Not self(...): a task may give its own meaning to forward, in terms of this map.
-        tokens = VisionTransformer.forward(self, pixels)[:, self.num_prefix_tokens :]
+        tokens = self.forward_tokens(pixels)[:, self.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
 
 

@@ -48,12 +48,12 @@ class Classifier(VisionTransformer):
 
     def forward_features(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [B, 3, H, W] to what the head sees, [B, C]."""
-        tokens = super().forward(pixels)
+        tokens = self.forward_tokens(pixels)
         return self.fc_norm(tokens[:, 1:].mean(1)) if self.pooling == "mean" else tokens[:, 0]
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
         """Normalised pixels to the features of the patches, [B, N, C], on which the head may be run as well."""
-        return self.fc_norm(super().forward(pixels)[:, 1:])
+        return self.fc_norm(self.forward_tokens(pixels)[:, 1:])
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         """Logits [B, K], or in training the losses.

@@ -1,6 +1,7 @@
 """The text side of EVA-CLIP: a causal transformer, read at the end token, and the scale of the logits."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -68,12 +69,15 @@ class TextTransformer(nn.Module):
         nn.init.normal_(self.text_projection, std=width**-0.5)
         nn.init.constant_(self.logit_scale, math.log(INITIAL_LOGIT_SCALE))
         branch_std = width**-0.5 * (2 * num_layers) ** -0.5
-        for block in self.transformer.resblocks:
-            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=branch_std)
-            nn.init.zeros_(block.attn.out_proj.bias)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=branch_std)
+        for block in self._blocks():
+            nn.init.normal_(block.get_parameter("attn.in_proj_weight"), std=width**-0.5)
+            nn.init.normal_(block.get_parameter("attn.out_proj.weight"), std=branch_std)
+            nn.init.zeros_(block.get_parameter("attn.out_proj.bias"))
+            nn.init.normal_(block.get_parameter("mlp.c_fc.weight"), std=(2 * width) ** -0.5)
+            nn.init.normal_(block.get_parameter("mlp.c_proj.weight"), std=branch_std)
+
+    def _blocks(self) -> Iterator[nn.Module]:
+        return self.transformer.get_submodule("resblocks").children()
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Token ids [B, L], L at most the context length, to embeddings [B, D], of any length.
@@ -93,7 +97,7 @@ class TextTransformer(nn.Module):
         x = x + self.positional_embedding[: x.shape[1]]
         length = x.shape[1]
         causal = x.new_full((length, length), -torch.inf).triu(1)  # every token sees itself and those in front of it
-        for block in self.transformer.resblocks:
+        for block in self._blocks():
             x = run_layer(block, x, causal, recompute=self.checkpoint_blocks)
         x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
         return self.ln_final(x) @ self.text_projection

@@ -1,9 +1,9 @@
 """The ViT with an adapter: a spatial prior exchanges with it around four groups of blocks; maps at four strides out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -107,14 +107,17 @@ class AdapterBackbone(VisionTransformer):
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
             patches = patches + table[:, self.pos_prefix_tokens :]
-        return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+        return torch.cat(
+            [self.get_parameter("cls_token").expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1
+        )
 
     def _interact(self, x: Tensor, c: Tensor, grid: tuple[int, int]) -> tuple[list[Tensor], Tensor]:
         """Tokens of the ViT [B, 1 + N, C] and of the prior [B, S, C] to patch tokens behind every group, and to c."""
         height, width = grid
         prior_grids = ((2 * height, 2 * width), grid, (height // 2, width // 2))
         behind_groups = []
-        for interaction, (first, last) in zip(self.interactions, self.block_groups, strict=True):
+        interactions = cast("Iterable[Interaction]", self.interactions)
+        for interaction, (first, last) in zip(interactions, self.block_groups, strict=True):
             patches = run_layer(interaction.injector, x[:, 1:], c, grid, prior_grids, recompute=self.checkpoint_blocks)
             x = self.run_blocks(torch.cat([x[:, :1], patches], dim=1), grid, first, last + 1)
             patches = x[:, 1:]

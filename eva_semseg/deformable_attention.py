@@ -6,11 +6,12 @@ zeros outside a map, in float32 whatever the precision around it.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 Shapes = Sequence[tuple[int, int]]
 
@@ -61,7 +62,9 @@ class _WeightedSamples(torch.autograd.Function):
     """
 
     @staticmethod
-    def _arrange(value: Tensor, locations: Tensor, weights: Tensor, shapes: Shapes) -> tuple[list[Tensor], ...]:
+    def _arrange(
+        value: Tensor, locations: Tensor, weights: Tensor, shapes: Shapes
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
         """By level: maps [B * heads, D, H, W], grids [B * heads, P, N, 2] in -1 .. 1, weights [B * heads, P, N]."""
         maps = value.permute(0, 2, 3, 1).flatten(0, 1)  # [B * heads, D, S]
         levels = maps.split([height * width for height, width in shapes], dim=2)
@@ -70,7 +73,7 @@ class _WeightedSamples(torch.autograd.Function):
         return [level.unflatten(2, shape) for level, shape in zip(levels, shapes, strict=True)], grids, weights
 
     @staticmethod
-    def forward(ctx: FunctionCtx, value: Tensor, locations: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
+    def forward(ctx: Any, value: Tensor, locations: Tensor, weights: Tensor, shapes: Shapes) -> Tensor:
         ctx.save_for_backward(value, locations, weights)
         ctx.shapes = shapes
         batch, _, heads, dim = value.shape
@@ -85,7 +88,7 @@ class _WeightedSamples(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_output: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         value, locations, weights = ctx.saved_tensors
         batch, num_tokens, heads, dim = value.shape
         grad_output = grad_output.transpose(1, 2).reshape(batch * heads, dim, -1).contiguous()

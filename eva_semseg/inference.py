@@ -55,17 +55,17 @@ class ViewInference:
             image: "views", a list of {"pixels": uint8 RGB [3, h, w], "content": (h, w), "flipped": bool}, and the
                 original "height" and "width".
         """
-        total = None
-        for view in image["views"]:
-            pixels = view["pixels"].to(device)[None].float()
-            pixels = (pixels - self.pixel_mean.to(device)) / self.pixel_std.to(device)
-            probabilities = view_probabilities(
-                score,
-                pixels,
-                self.windows,
-                content=view["content"],
-                output_size=(image["height"], image["width"]),
-                flipped=view["flipped"],
-            )
-            total = probabilities if total is None else total.add_(probabilities)
+        size = image["height"], image["width"]
+        first, *others = image["views"]
+        total = self._of_view(score, first, size, device)
+        for view in others:
+            total.add_(self._of_view(score, view, size, device))
         return total[0] / len(image["views"])
+
+    def _of_view(self, score: Score, view: Mapping[str, Any], size: tuple[int, int], device: torch.device) -> Tensor:
+        """[1, K, *size]."""
+        pixels = view["pixels"].to(device)[None].float()
+        pixels = (pixels - self.pixel_mean.to(device)) / self.pixel_std.to(device)
+        return view_probabilities(
+            score, pixels, self.windows, content=view["content"], output_size=size, flipped=view["flipped"]
+        )

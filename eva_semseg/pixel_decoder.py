@@ -79,11 +79,11 @@ class PixelDecoder(nn.Module):
         self.output_conv = ConvNorm(dim, dim, 3, num_groups=num_groups, bias=False)
         self.mask_conv = nn.Conv2d(dim, dim, 1)
         for level in self.input_convs:
-            nn.init.xavier_uniform_(level.conv.weight)
-            nn.init.zeros_(level.conv.bias)
+            nn.init.xavier_uniform_(level.get_parameter("conv.weight"))
+            nn.init.zeros_(level.get_parameter("conv.bias"))
         for conv in (self.lateral_conv.conv, self.output_conv.conv, self.mask_conv):
             nn.init.kaiming_uniform_(conv.weight, a=1)
-        nn.init.zeros_(self.mask_conv.bias)
+        nn.init.zeros_(self.get_parameter("mask_conv.bias"))
 
     def forward(self, features: Mapping[str, Tensor], *, recompute: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Maps "res2" to "res5" [B, in_channels, H, W] of strides 4 to 32 to mask features and memories.

@@ -30,7 +30,7 @@ class Segmenter(Mask2Former):
         super().__init__(backbone, decode_head, criterion)
         self.inference = inference
 
-    def forward(
+    def forward(  # type: ignore[override]  # lists are taken, and given back, beside what the model itself takes
         self, batch: Tensor | Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Tensor]]:
         """As `Mask2Former`'s; or for a list of images of `SegmentationTestMapper` [{"sem_seg": probabilities}, ...].

@@ -7,7 +7,7 @@ size of the window or of the resized image.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -73,20 +73,18 @@ class SlidingWindows:
         window = (height, width) if self.size is None else (min(self.size[0], height), min(self.size[1], width))
         tops = window_starts(height, window[0], self.stride[0])
         lefts = window_starts(width, window[1], self.stride[1])
-        down = down_right = None
-        merged = None
+        rows = self._rows_of_scores(score, pixels, window, tops, lefts)
+        first_row = next(rows)
+        one = first_row[0]
+        down = axis_matrices(tops, window[0], one.shape[2], content[0], output_size[0], like=one)
+        across = torch.cat(axis_matrices(lefts, window[1], one.shape[3], content[1], output_size[1], like=one), dim=1)
+        merged = one.new_zeros(batch, one.shape[1], *output_size)
         # Row by row of windows: what one row of them adds is put together along the width first.
-        for row, scores in enumerate(self._rows_of_scores(score, pixels, window, tops, lefts)):
-            if down is None:
-                options = {"dtype": scores[0].dtype, "device": scores[0].device}
-                down = axis_matrices(tops, window[0], scores[0].shape[2], content[0], output_size[0], **options)
-                down_right = axis_matrices(lefts, window[1], scores[0].shape[3], content[1], output_size[1], **options)
+        for row, scores in enumerate(chain((first_row,), rows)):
             # Reduced precision would be visible in the averages.
             with torch.autocast(pixels.device.type, enabled=False):
-                wide = torch.cat(scores, dim=3) @ torch.cat(down_right, dim=1).T  # [B, K, h', W]
+                wide = torch.cat(scores, dim=3) @ across.T  # [B, K, h', W]
                 first, last = _nonzero_rows(down[row])
-                if merged is None:
-                    merged = wide.new_zeros(batch, wide.shape[1], *output_size)
                 merged[:, :, first:last] += down[row][first:last] @ wide
         return merged
 
@@ -110,12 +108,12 @@ def _covers(side: int, step: int) -> bool:
 
 
 def axis_matrices(
-    starts: list[int], window: int, resolution: int, content: int, output: int, **options: object
+    starts: list[int], window: int, resolution: int, content: int, output: int, *, like: Tensor
 ) -> list[Tensor]:
     """For each window along an axis the matrix [output, resolution] from its scores to its part of the result.
 
     It resizes the scores to `window` pixels, divides each pixel by the number of windows over it, drops what lies
-    behind `content` and resizes the rest to `output`.
+    behind `content` and resizes the rest to `output`. Type and device are those of `like`.
     """
     length = starts[-1] + window
     resize = _interpolation(resolution, window)
@@ -127,7 +125,7 @@ def axis_matrices(
     for start in starts:
         inside = max(min(window, content - start), 0)
         part = to_output[:, start : start + inside] / counts[start : start + inside]
-        matrices.append((part @ resize[:inside]).to(**options))
+        matrices.append((part @ resize[:inside]).to(like))
     return matrices
 
 

@@ -57,4 +57,5 @@ class VideoClassifier(Classifier):
         Raises:
             InputError: a position table whose frames and rows cannot be told.
         """
-        return self.starting.adapt(weights, self.state_dict(keep_vars=True), self.pos_grid)
+        times, rows, columns = self.pos_grid
+        return self.starting.adapt(weights, self.state_dict(keep_vars=True), (times, rows, columns))

@@ -56,12 +56,12 @@ class MaskedImageModel(VisionTransformer):
         init_weights(self, INIT_STD, limit=INIT_STD)
         for weight in (self.mask_token, self.patch_embed.proj.weight):
             nn.init.trunc_normal_(weight, std=INIT_STD, a=-INIT_STD, b=INIT_STD)
-        nn.init.zeros_(self.patch_embed.proj.bias)
+        nn.init.zeros_(self.get_parameter("patch_embed.proj.bias"))
         scale_branch_outputs(self)
         if post_norm:
             for block in self.blocks:
-                nn.init.zeros_(block.norm1.weight)
-                nn.init.zeros_(block.norm2.weight)
+                nn.init.zeros_(block.get_parameter("norm1.weight"))
+                nn.init.zeros_(block.get_parameter("norm2.weight"))
 
     def forward_features(self, pixels: Tensor, mask: Tensor) -> Tensor:
         """Normalised pixels [B, 3, H, W], of which patches `mask` [B, N] are hidden, to tokens [B, 1 + N, C]."""

@@ -15,6 +15,7 @@ import torch
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 from PIL import Image
+from torch import nn
 
 from detectron2_ext.commands.demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
 from detectron2_ext.data.image_file import read_image
@@ -22,7 +23,6 @@ from detectron2_ext.report import PicturePair, write_run_report
 from eva_semseg.data.label_file import read_labels
 from eva_semseg.data.microscope import CLASSES
 from eva_semseg.prediction import add_legend, class_shares, draw_labels
-from eva_semseg.segmenter import Segmenter
 
 CONFIG = "projects/SemSeg/configs/demo/mask2former_eva_tiny_microscope.py"
 # What a run writes, and the next run into the same folder replaces.
@@ -66,7 +66,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     _print_results(trained.results["sem_seg"], trained.seconds, page)
 
 
-def held_out_pictures(cfg: DictConfig, model: Segmenter, folder: Path) -> list[PicturePair]:
+def held_out_pictures(cfg: DictConfig, model: nn.Module, folder: Path) -> list[PicturePair]:
     """Labels beside predictions of the held-out images, whose class numbers are also written to `folder`."""
     folder.mkdir(exist_ok=True)
     model.eval()
@@ -91,7 +91,7 @@ def _pair(name: str, record: dict, predicted: np.ndarray) -> PicturePair:
         colored = np.where(labels == CLASSES.index("background"), 255, labels)
         drawn.append(add_legend(draw_labels(image, colored, opacity=0.4), class_shares(labels), CLASSES))
     right = float((truth == predicted).mean())
-    return PicturePair(f"{name}: {right:.1%} of the pixels right", *drawn)
+    return PicturePair(f"{name}: {right:.1%} of the pixels right", drawn[0], drawn[1])
 
 
 def _print_results(results: dict[str, float], seconds: float, page: Path | None) -> None:

@@ -3,8 +3,6 @@
 All random numbers come from `numpy.random`.
 """
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
@@ -22,13 +20,15 @@ class RandomScale:
         ratios: lowest and highest ratio.
     """
 
-    def __init__(self, long_side: int, short_side: int, ratios: Sequence[float] = (0.5, 2.0)) -> None:
-        self.long_side, self.short_side, self.ratios = long_side, short_side, tuple(ratios)
+    def __init__(self, long_side: int, short_side: int, ratios: tuple[float, float] = (0.5, 2.0)) -> None:
+        self.long_side, self.short_side = long_side, short_side
+        self.lowest_ratio, self.highest_ratio = ratios
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
-        ratio = np.random.uniform(*self.ratios)
-        limits = max(int(self.long_side * ratio), 1), max(int(self.short_side * ratio), 1)
-        return resize_pair(image, labels, limited_size(*labels.shape, *limits))
+        ratio = np.random.uniform(self.lowest_ratio, self.highest_ratio)
+        height, width = labels.shape
+        long_side, short_side = max(int(self.long_side * ratio), 1), max(int(self.short_side * ratio), 1)
+        return resize_pair(image, labels, limited_size(height, width, long_side, short_side))
 
 
 def resize_pair(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> Pair:
@@ -67,7 +67,8 @@ class RandomCrop:
 
     def _draw(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
         starts = [np.random.randint(max(length - side, 0) + 1) for length, side in zip(shape, self.size, strict=True)]
-        return tuple(slice(start, start + side) for start, side in zip(starts, self.size, strict=True))
+        rows, columns = (slice(start, start + side) for start, side in zip(starts, self.size, strict=True))
+        return rows, columns
 
     def _is_good(self, labels: np.ndarray) -> bool:
         counts = np.unique(labels[labels != IGNORED], return_counts=True)[1]
@@ -100,12 +101,13 @@ class PhotometricDistortion:
     def __init__(
         self,
         brightness: float = 32,
-        contrast: Sequence[float] = (0.5, 1.5),
-        saturation: Sequence[float] = (0.5, 1.5),
+        contrast: tuple[float, float] = (0.5, 1.5),
+        saturation: tuple[float, float] = (0.5, 1.5),
         hue: int = 18,
     ) -> None:
         self.brightness, self.hue = brightness, hue
-        self.contrast, self.saturation = tuple(contrast), tuple(saturation)
+        self.lowest_contrast, self.highest_contrast = contrast
+        self.lowest_saturation, self.highest_saturation = saturation
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
         if np.random.randint(2):
@@ -115,7 +117,7 @@ class PhotometricDistortion:
             image = self._change_contrast(image)
         if np.random.randint(2):
             hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-            hsv[..., 1] = _scaled(hsv[..., 1], np.random.uniform(*self.saturation))
+            hsv[..., 1] = _scaled(hsv[..., 1], np.random.uniform(self.lowest_saturation, self.highest_saturation))
             image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
         if np.random.randint(2):
             hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
@@ -124,7 +126,9 @@ class PhotometricDistortion:
         return (image if contrast_first else self._change_contrast(image)), labels
 
     def _change_contrast(self, image: np.ndarray) -> np.ndarray:
-        return _scaled(image, np.random.uniform(*self.contrast)) if np.random.randint(2) else image
+        if np.random.randint(2) == 0:
+            return image
+        return _scaled(image, np.random.uniform(self.lowest_contrast, self.highest_contrast))
 
 
 def _scaled(values: np.ndarray, factor: float, offset: float = 0.0) -> np.ndarray:

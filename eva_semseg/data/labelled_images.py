@@ -39,9 +39,8 @@ def labelled_images(
     Raises:
         InputError: what is needed is not given or does not exist, or numbers of classes that differ.
     """
-    own = (image_root, label_root, class_names)
-    if any(part is not None for part in own):
-        if any(part is None for part in own):
+    if any(part is not None for part in (image_root, label_root, class_names)):
+        if image_root is None or label_root is None or class_names is None:
             raise InputError("own data needs image_root, label_root and class_names of the data set; give all three.")
         names = f"labels of {Path(label_root).resolve()}"
         register_label_folders(names, image_root, label_root, class_names)

@@ -40,7 +40,8 @@ class Views:
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """(height, width) of the view of each ratio, without padding."""
         return [
-            tuple(next_multiple(side, self.divisor) for side in resized) for resized in self._resized(height, width)
+            (next_multiple(resized_height, self.divisor), next_multiple(resized_width, self.divisor))
+            for resized_height, resized_width in self._resized(height, width)
         ]
 
     def __call__(self, image: np.ndarray) -> list[dict[str, Any]]:

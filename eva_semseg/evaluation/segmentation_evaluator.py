@@ -45,8 +45,8 @@ class SegmentationEvaluator(SemSegEvaluator):
                     f"the model has {len(output['sem_seg'])} classes, the data {self._num_classes}; "
                     f"give model.decode_head.num_classes={self._num_classes} and weights of such a model."
                 )
-            size = tuple(output["sem_seg"].shape[1:])
-            self.sem_seg_loading_fn = partial(_load, self._num_classes, size)
+            height, width = output["sem_seg"].shape[1:]
+            self.sem_seg_loading_fn = partial(_load, self._num_classes, (height, width))
             super().process([image], [output])
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
