@@ -10,7 +10,7 @@ included, by a test. `plain` and `sdpa` also take a boolean bias, true where a q
 
 from collections.abc import Callable
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -89,7 +89,7 @@ def flex_attention(
     """FlexAttention with the bias as a score modification: nothing of size N x N is ever made. Compiled on CUDA."""
     from torch.nn.attention import flex_attention as flex
 
-    kernel: Callable[..., torch.Tensor] = _compiled_flex() if query.is_cuda else flex.flex_attention
+    kernel = _compiled_flex() if query.is_cuda else cast("Callable[..., torch.Tensor]", flex.flex_attention)
     add_bias = None
     if isinstance(bias, DecomposedBias):
         add_bias = _add_decomposed(bias)

@@ -1,11 +1,13 @@
 """Files that are summed while they are written, for `torch.distributed.checkpoint`."""
 
+import io
 import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.filesystem import FileSystem
@@ -60,13 +62,13 @@ class _ChecksummingFileSystem(FileSystem):
         self.files: dict[str, tuple[int, int]] = {}
 
     @contextmanager
-    def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator[ChecksummedStream]:
+    def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator[io.IOBase]:
         if mode != "wb":
             raise ValueError(f"files are only written here, not opened in mode {mode!r}")
         with open_eagerly(Path(path)) as file, ThreadPoolExecutor(1) as helper:
             stream = ChecksummedStream(file, helper)
             try:
-                yield stream
+                yield cast("io.IOBase", stream)  # of which torch needs only what this stream has
             except RuntimeError as error:  # torch's file writer hides the system's error behind its own
                 if stream.error is not None:
                     raise stream.error from error
@@ -84,11 +86,8 @@ class ChecksummingWriter(FileSystemWriter):
     def __init__(self, folder: Path) -> None:
         # nothing is copied ahead: that would start CUDA on the first device in the writing thread of every process
         super().__init__(folder, per_thread_copy_ahead=0)
-        self.fs = _ChecksummingFileSystem()
-
-    @property
-    def files(self) -> dict[str, tuple[int, int]]:
-        return self.fs.files
+        self.fs = file_system = _ChecksummingFileSystem()
+        self.files = file_system.files
 
     def storage_meta(self) -> StorageMeta:
         return StorageMeta()  # torch's own would name the temporary folder

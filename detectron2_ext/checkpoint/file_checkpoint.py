@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, cast
 
 import torch
 
@@ -35,7 +36,7 @@ def write_file(path: Path, state: Mapping) -> None:
 def save_readable(content: Mapping, path: Path) -> None:
     """`torch.save` that raises TypeError when reading the file without running code would be impossible."""
     with open_eagerly(path) as file:  # an error of torch's own file writer does not say that the disk is full
-        torch.save(content, file)
+        torch.save(content, cast("IO[bytes]", file))  # of which torch needs only what an EagerFile has
     unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if unsafe:
         raise TypeError(f"the state holds objects that are refused when it is read again: {', '.join(unsafe)}")

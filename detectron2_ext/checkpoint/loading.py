@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,10 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, pending: PendingI
     return assign_weights(model, read_weights(path), Path(path), pending)
 
 
-def build_and_load(build: Callable[[], nn.Module], path: str | os.PathLike) -> tuple[nn.Module, LoadReport]:
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def build_and_load(build: Callable[[], Model], path: str | os.PathLike) -> tuple[Model, LoadReport]:
     """`build()` without running initialisers that the file `path` makes needless, then :func:`load_checkpoint`.
 
     The model is on the device that `build` puts it on; move it, wrap it and make its optimizer afterwards.

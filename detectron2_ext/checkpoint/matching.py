@@ -45,15 +45,18 @@ def compare_weights(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """:func:`match_weights` of any two, however little they have in common."""
     state = _tensors(model)
-    if hasattr(model, "rename_weights"):
-        weights = model.rename_weights(weights)
+    rename = getattr(model, "rename_weights", None)
+    if rename is not None:
+        weights = rename(weights)
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
     # A model may know more about the files that it starts from than their shapes tell.
     adapt = getattr(model, "adapt_weights", None)
     adapted = {} if adapt is None else adapt({name: value for name, (_, value) in renamed.items()})
     values: dict[str, Tensor] = {}
-    used, resized, skipped = [], [], []
+    used: list[str] = []
+    resized: list[ShapeChange] = []
+    skipped: list[ShapeChange] = []
     for name, (_, value) in renamed.items():
         if name not in state:
             continue

@@ -5,12 +5,13 @@ import pickle
 from collections import OrderedDict
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+_BYTE_ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 _NUMERIC_KINDS = "biuf"
 
 
@@ -44,7 +45,10 @@ class _Dtype:
         dtype = np.dtype(self.code)
         if dtype.kind not in _NUMERIC_KINDS:
             raise pickle.UnpicklingError(f"an array of type {self.code!r}")
-        return dtype if self.byte_order == "|" else dtype.newbyteorder(self.byte_order)
+        byte_order = _BYTE_ORDERS.get(self.byte_order)
+        if byte_order is None:
+            raise pickle.UnpicklingError(f"an array of byte order {self.byte_order!r}")
+        return dtype.newbyteorder(byte_order)
 
 
 class _Array:

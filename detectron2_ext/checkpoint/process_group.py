@@ -1,7 +1,7 @@
 """What the processes of a run tell each other about checkpoints."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
 
@@ -10,7 +10,7 @@ def new_group() -> dist.ProcessGroup | None:
     """A group of all processes for messages between their CPUs, apart from those of training; None if there is one."""
     if not (dist.is_available() and dist.is_initialized()):
         return None
-    return dist.new_group(backend="gloo")
+    return cast("dist.ProcessGroup", dist.new_group(backend="gloo"))  # a number only for those left out of it
 
 
 def is_first(group: dist.ProcessGroup | None) -> bool:
@@ -18,7 +18,7 @@ def is_first(group: dist.ProcessGroup | None) -> bool:
     return group is None or dist.get_rank(group) == 0
 
 
-def all_values(group: dist.ProcessGroup, value: Any) -> list[Any]:
+def all_values(group: dist.ProcessGroup | None, value: Any) -> list[Any]:
     """The `value` of every process, in their order."""
     values = [None] * dist.get_world_size(group)
     dist.all_gather_object(values, value, group=group)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from eva_backbone.patch_resize import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
-from eva_backbone.relative_position import resize_rel_pos
+from eva_backbone.relative_position import RelPosResize, resize_rel_pos
 
 Shape = tuple[int, ...]
 
@@ -39,7 +39,7 @@ def _resize_decomposed(value: Tensor, shape: Shape, name: str, model: nn.Module)
     if value.ndim != 2 or value.shape[1] != shape[1] or value.shape[0] % 2 == 0 or shape[0] % 2 == 0:
         return None
     attention = model.get_submodule(name.rpartition(".")[0])
-    method = getattr(attention, "rel_pos_resize", "vitdet")  # Detectron2's own ViT resizes linearly
+    method: RelPosResize = getattr(attention, "rel_pos_resize", "vitdet")  # Detectron2's own ViT resizes linearly
     return resize_rel_pos(value, (shape[0] + 1) // 2, method)
 
 

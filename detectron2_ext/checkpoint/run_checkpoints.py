@@ -136,8 +136,8 @@ class RunCheckpoints:
                 logger.warning("The checkpoint %s is not used, but one before it: %s", path, error)
             else:
                 return path
-        if candidates or last is not None:
-            names = ", ".join(path.name for path in candidates) or last.name
+        names = ", ".join(path.name for path in (candidates or (() if last is None else (last,))))
+        if names:
             raise InputError(
                 f"{self._folder.path} holds no intact checkpoint ({names}: damaged or gone); put one back, or start a "
                 "new run in another train.output_dir."

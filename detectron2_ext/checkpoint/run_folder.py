@@ -68,8 +68,8 @@ class RunFolder:
         """
         if not self.path.is_dir():
             return []
-        found = [path for path in self.path.iterdir() if _NUMBERED.fullmatch(path.name)]
-        found.sort(key=lambda path: int(_NUMBERED.fullmatch(path.name)[1]), reverse=True)
+        numbered = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
+        found = [path for _, path in sorted(numbered, reverse=True)]
         last = self.last()
         return [last, *found] if last is not None and last.exists() and last not in found else found
 

@@ -35,11 +35,28 @@ class ShardIndex:
     paths: dict[str, KeyPath]
     files: dict[str, tuple[int, int]]
 
+    def described(self, name: str) -> TensorStorageMetadata:
+        """Shape, type and pieces of a tensor."""
+        return tensor_entry(self.tensors, name)
+
+
+def tensor_entry(tensors: Metadata, name: str) -> TensorStorageMetadata:
+    """torch's description of the tensor `name`; it describes other objects too, of which a checkpoint has none.
+
+    Raises:
+        TypeError: it is not a tensor.
+    """
+    entry = tensors.state_dict_metadata[name]
+    if not isinstance(entry, TensorStorageMetadata):
+        raise TypeError(f"{name} is not a tensor")
+    return entry
+
 
 def index_content(tensors: Metadata, files: dict[str, tuple[int, int]]) -> bytes:
     """The content of the index file for `tensors` as torch describes them after saving."""
     entries = []
-    for name, entry in tensors.state_dict_metadata.items():
+    for name in tensors.state_dict_metadata:
+        entry = tensor_entry(tensors, name)
         pieces = []
         for chunk in entry.chunks:
             if prod(chunk.sizes):
@@ -78,12 +95,14 @@ def _parse(content: bytes) -> ShardIndex:
     if body.pop("crc32") != _checksum(body):
         raise ValueError("its checksum differs")
     files = {_plain_name(name): (int(size), int(checksum)) for name, (size, checksum) in body["files"].items()}
-    tensors, paths = Metadata({}, storage_data={}), {}
+    paths: dict[str, KeyPath] = {}
+    places: dict[MetadataIndex, Any] = {}
+    tensors = Metadata({}, storage_data=places)
     for entry in body["tensors"]:
         name = ".".join(map(str, entry["path"]))
         paths[name] = tuple(entry["path"])
-        tensors.state_dict_metadata[name] = _describe_tensor(name, entry, tensors.storage_data, files)
-    if sum(place.length for place in tensors.storage_data.values()) > sum(size for size, _ in files.values()):
+        tensors.state_dict_metadata[name] = _describe_tensor(name, entry, places, files)
+    if sum(place.length for place in places.values()) > sum(size for size, _ in files.values()):
         raise ValueError("pieces overlap")
     return ShardIndex(tensors, paths, files)
 

@@ -37,7 +37,7 @@ from .shard_index import ShardIndex, index_content, read_index
 _WHOLE_NAME = "whole.pth"  # what is not sharded
 
 
-def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup) -> None:
+def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup | None) -> None:
     """Write the checkpoint `path` of `state` to the new folder `partial`, which the caller gives its name.
 
     Every process of `group` calls it; what is not sharded is taken from the first one. All is on disk when it returns.
@@ -97,7 +97,7 @@ def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[st
     """
     index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
     wanted = {name for name, path in index.paths.items() if entries is None or path[0] in entries}
-    shapes = {name: index.tensors.state_dict_metadata[name] for name in wanted}
+    shapes = {name: index.described(name) for name in wanted}
     tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in shapes.items()}
     _load_tensors(folder, index, tensors, None)
     content = {key: value for key, value in content.items() if entries is None or key in entries}
@@ -111,7 +111,7 @@ def read_shapes(folder: Path) -> dict[str, Any]:
     """The checkpoint with zeros that take no memory for its sharded tensors, of which nothing is read."""
     index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
     for name, path in index.paths.items():
-        entry = index.tensors.state_dict_metadata[name]
+        entry = index.described(name)
         put(content, path, torch.zeros((), dtype=entry.properties.dtype).expand(entry.size))
     return content
 
@@ -134,7 +134,7 @@ def load_folder(folder: Path, template: Mapping, group: dist.ProcessGroup | None
 def _check_fit(folder: Path, index: ShardIndex, targets: dict[KeyPath, Tensor], whole: set[KeyPath]) -> None:
     problems = []
     for name, path in index.paths.items():
-        size = index.tensors.state_dict_metadata[name].size
+        size = index.described(name).size
         if path not in targets:
             problems.append(f"{name} is not in this run")
         elif targets[path].shape != size:

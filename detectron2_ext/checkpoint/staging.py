@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class StagingBuffers:
         return result
 
     def _copy_mapping(self, state: Mapping, prefix: KeyPath, earlier: _Buffers, seen: dict[tuple, Tensor]) -> dict:
-        result = {}
+        result: dict[Any, Any] = {}
         for key, value in state.items():
             path = (*prefix, key)
             if isinstance(value, Mapping):
@@ -65,7 +66,7 @@ def _is_pinned(value: Tensor) -> bool:
 
 def _fits(buffer: Tensor, value: Tensor) -> bool:
     same = buffer.shape == value.shape and buffer.dtype == value.dtype and type(buffer) is type(value)
-    if same and isinstance(value, DTensor):
+    if same and isinstance(value, DTensor) and isinstance(buffer, DTensor):
         same = buffer.placements == value.placements and buffer.device_mesh == value.device_mesh
     local = _local(value)
     return same and _is_pinned(buffer) == local.is_cuda and _local(buffer).stride() == local.stride()

@@ -20,8 +20,10 @@ from eva_backbone.errors import InputError
 from .frame import clear_output, command_parser, positive, run_command
 
 # What a training run leaves in its folder.
-RUN_FILES = ("config.yaml", "log.txt", "metrics.json", "results.json", "index.html", "model_*.pth", "last_checkpoint")
-RUN_FILES += ("events.out.tfevents.*",)
+RUN_FILES: tuple[str, ...] = (
+    *("config.yaml", "log.txt", "metrics.json", "results.json", "index.html"),
+    *("model_*.pth", "last_checkpoint", "events.out.tfevents.*"),
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ import argparse
 import re
 import sys
 import warnings
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
 
 from detectron2_ext.commands import command_parser, parse_with_overrides, positive, run_command
 
@@ -42,7 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     from detectron2_ext.engine.recipe import load_config
 
-    def load(more: list[str]):
+    def load(more: Sequence[str]) -> DictConfig:
         return load_config(args.config_file, [*args.opts, *more])
 
     predictor = Predictor(args.num_gpus, args.objects, tell=lambda line: print(f"... {line}", file=sys.stderr))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from eva_backbone.errors import InputError
 
@@ -88,7 +89,7 @@ def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str]
         )
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[int]:
     """Whether ``value`` can be an id: an integer of at most 64 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 

@@ -25,7 +25,8 @@ def write_ground_truth(dicts: list[dict], categories: Mapping[int, str]) -> str:
         categories: category id -> name, in the order of the contiguous class indices.
     """
     category_ids = list(categories)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for image in dicts:
         images.append({key: image[key] for key in ("file_name", "height", "width")} | {"id": image["image_id"]})
         for annotation in image["annotations"]:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from detectron2.structures import BoxMode
 from PIL import Image
@@ -94,7 +95,7 @@ def check_annotations(
             continue
         box, problem = _check_box(record.get("bbox"), image["height"], image["width"])
         if box is None:
-            errors.add(f"{name} (image {image_id})", problem, "correct the box, [x, y, width, height] in pixels")
+            errors.add(f"{name} (image {image_id})", str(problem), "correct the box, [x, y, width, height] in pixels")
             continue
         mask, problem = check_segmentation(record.get("segmentation"), image["height"], image["width"])
         if problem is not None:
@@ -147,7 +148,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) < 1e9  # false for NaN too
 
 
-def _is_side(value: object) -> bool:
+def _is_side(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 

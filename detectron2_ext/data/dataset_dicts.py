@@ -32,17 +32,17 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
     Raises:
         InputError: unknown name, missing annotation file, or no image left.
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
-    for name in names:
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
         check_registered(name)
-    key = (tuple((name, id(DatasetCatalog[name])) for name in names), filter_empty)
+    key = (tuple((name, id(DatasetCatalog[name])) for name in wanted), filter_empty)
     dicts = _loaded.get(key)
     if dicts is None:
         try:
-            dicts = DatasetDicts(get_detection_dataset_dicts(list(names), filter_empty=filter_empty))
+            dicts = DatasetDicts(get_detection_dataset_dicts(wanted, filter_empty=filter_empty))
         except AssertionError as error:  # all that Detectron2 says about an empty list
             what = "image with annotations" if filter_empty else "image"
-            raise InputError(f"Data set {' + '.join(names)} has no {what}; check its annotation file.") from error
+            raise InputError(f"Data set {' + '.join(wanted)} has no {what}; check its annotation file.") from error
         _loaded[key] = dicts
     return dicts
 

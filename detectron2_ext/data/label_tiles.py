@@ -66,7 +66,8 @@ def write_coco_tiles(tiles: Iterable[LabelledImage], json_file: Path, image_root
     background. Tiles without instances stay in the set. The JSON is renamed into place when it is complete.
     """
     image_root.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for image_id, tile in enumerate(tiles, start=1):
         file_name = f"{tile.name}.png"
         Image.fromarray(tile.pixels).save(image_root / file_name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.Image import Resampling
 
 from .coco_json import CocoJsonSummary, register_coco_json
 from .fluo_hela import MIN_AREA, TILE, package_file, read_pages
@@ -25,8 +26,8 @@ def load_nucleus_image() -> LabelledImage:
     """The image, stretched and enlarged to [576, 576]; labels by nearest neighbour."""
     image = read_pages(package_file("stardist", "data/images/img2d.tif"))[0]
     labels = read_pages(package_file("stardist", "data/images/mask2d.tif"))[0]
-    pixels = Image.fromarray(stretch_intensity(image)).resize((SIDE, SIDE), Image.BICUBIC)
-    enlarged = Image.fromarray(labels.astype(np.int32), mode="I").resize((SIDE, SIDE), Image.NEAREST)
+    pixels = Image.fromarray(stretch_intensity(image)).resize((SIDE, SIDE), Resampling.BICUBIC)
+    enlarged = Image.fromarray(labels.astype(np.int32), mode="I").resize((SIDE, SIDE), Resampling.NEAREST)
     return LabelledImage("nuclei", np.array(pixels), np.array(enlarged))
 
 

@@ -67,7 +67,7 @@ def build_train_loader(
     seed = comm.shared_random_seed() if seed is None else seed
     if seed < 0:
         raise InputError(f"The training loader got seed={seed}; give 0 or more, or none for a random one.")
-    groups = aspect_groups(dataset) if aspect_ratio_grouping else None
+    groups = aspect_groups(dataset[number] for number in range(len(dataset))) if aspect_ratio_grouping else None
     records = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
     return TrainLoader(
         NumberedSamples(records, mapper, seed),
@@ -134,7 +134,7 @@ class TrainLoader:
             logger.info("%d batches skipped in %.1f s", self._num_skipped, time.perf_counter() - start)
         return batches
 
-    def _mapped(self, samples: Iterator[Sample]) -> Iterator[dict | Failure]:
+    def _mapped(self, samples: Iterator[Sample]) -> Iterator[Any]:
         return iter(
             DataLoader(
                 self._samples,
@@ -165,5 +165,5 @@ class TrainLoader:
             yield batch
 
 
-def _unchanged(sample: dict | Failure) -> dict | Failure:
+def _unchanged(sample: Any) -> Any:
     return sample

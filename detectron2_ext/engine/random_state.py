@@ -12,16 +12,16 @@ import torch
 def get_random_state() -> dict[str, Any]:
     """State of Python's, NumPy's and torch's generators, and of the current CUDA device's if CUDA is in use."""
     version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
     state = {
         # Tensors, since plain weight files hold neither NumPy's arrays nor, compactly, 625 numbers.
         "python": {"version": version, "numbers": torch.tensor(numbers), "gauss": gauss},
         "numpy": {
-            "kind": kind,
-            "keys": torch.from_numpy(keys.astype(np.int64)),
-            "position": position,
-            "has_gauss": has_gauss,
-            "cached": cached,
+            "kind": numpy["bit_generator"],
+            "keys": torch.from_numpy(numpy["state"]["key"].astype(np.int64)),
+            "position": numpy["state"]["pos"],
+            "has_gauss": numpy["has_gauss"],
+            "cached": numpy["gauss"],
         },
         "torch": torch.get_rng_state(),
     }

@@ -105,7 +105,7 @@ class RunState:
             set_random_state(own_random)
 
 
-def _shaped_like(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _shaped_like(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """`state`, by names of parameters, where a single number has as many dimensions as in `model`.
 
     A split model has one more than a whole one, see `parallelize`. The count of steps never has any.

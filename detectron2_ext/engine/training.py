@@ -95,7 +95,7 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints | None = None, last: 
     )
     state = RunState(model, trainer, seed, cfg.train.lora if cfg.train.lora.rank > 0 else None)
     start_iter = 0
-    if last:
+    if last is not None and checkpoints is not None:
         if content is None:
             content = checkpoints.load(last, state.state_dict())
         start_iter = content["iteration"] + 1

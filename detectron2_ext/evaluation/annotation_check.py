@@ -1,5 +1,7 @@
 """Checking one annotation of a ground truth, and supplying what it leaves out."""
 
+from typing import Any
+
 import pycocotools.mask as mask_util
 
 from detectron2_ext.data.segmentation import check_segmentation
@@ -22,7 +24,7 @@ def complete_annotation(record: dict, image: dict, where: str) -> dict:
     Raises:
         InputError: a box or mask that cannot be read.
     """
-    completed = {"iscrowd": int(bool(record.get("iscrowd", 0)))}
+    completed: dict[str, Any] = {"iscrowd": int(bool(record.get("iscrowd", 0)))}
     if record.get("ignore"):
         completed["ignore"] = 1
     segmentation = _readable_mask(record.get("segmentation"), image, where)
@@ -44,7 +46,7 @@ def complete_annotation(record: dict, image: dict, where: str) -> dict:
     return completed
 
 
-def _readable_mask(segmentation: object, image: dict, where: str) -> list | dict | None:
+def _readable_mask(segmentation: Any, image: dict, where: str) -> list | dict | None:
     """The mask as it is, None if there is none.
 
     The value is not mended: polygons that leave the image, or odd coordinates, have a defined meaning to the metrics.

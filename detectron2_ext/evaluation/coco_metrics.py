@@ -44,7 +44,8 @@ def _hotcoco(content: dict, results: list[dict], task: str, limits: tuple[int, .
     evaluation.params.max_dets = list(limits)
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
+    tables = evaluation.eval or {}
+    return tables["precision"], tables["recall"]
 
 
 def _pycocotools(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -77,7 +77,7 @@ def run_on_first(work: Callable[[], Value]) -> Value | None:
 
 
 def _receive(rank: int, group: dist.ProcessGroup) -> list[dict]:
-    received = [None]
+    received: list[Any] = [None]
     dist.recv_object_list(received, src=rank, group=group, device=_CPU)
     return received[0]
 
@@ -94,4 +94,5 @@ def _pass_on(failure: Exception | None) -> Exception | None:
 @lru_cache(maxsize=1)
 def _waiting_group(world: dist.ProcessGroup) -> dist.ProcessGroup:
     """All processes of `world`, joined over main memory, also where `world` is for GPUs; made once by all together."""
-    return dist.new_group(dist.get_process_group_ranks(world), backend="gloo", timeout=_TIMEOUT)
+    group = dist.new_group(dist.get_process_group_ranks(world), backend="gloo", timeout=_TIMEOUT)
+    return cast("dist.ProcessGroup", group)  # a number only for processes that are left out of it

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2_ext.data.coco_file import read_categories
 from eva_backbone.errors import InputError
@@ -90,7 +92,9 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
         for category_id, name in names.items()
     ]
     image_numbers, images = _number_images(content["images"], category_numbers, source)
-    annotations, seen, num_strays = [], set(), 0
+    annotations: list[dict] = []
+    seen: set[int | str] = set()
+    num_strays = 0
     for position, record in enumerate(content.get("annotations", [])):
         annotation_id = record.get("id")
         where = f"{source}: annotation {annotation_id}"
@@ -163,5 +167,5 @@ def _number_images(
     return numbers, images
 
 
-def _find(numbers: dict[int | str, int], key: object) -> int | None:
+def _find(numbers: Mapping[Any, int], key: object) -> int | None:
     return numbers.get(key) if isinstance(key, int | str) else None

@@ -82,7 +82,8 @@ def _hotcoco(content: dict, results: list[dict], task: str, max_dets: int) -> tu
     evaluation = hotcoco.LVISEval(truth, hotcoco.LVISResults(truth, kept, max_dets=-1), task)
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation.eval["precision"], evaluation.eval["recall"]
+    tables = evaluation.eval or {}
+    return tables["precision"], tables["recall"]
 
 
 def limit_per_image(results: list[dict], max_dets: int) -> list[dict]:

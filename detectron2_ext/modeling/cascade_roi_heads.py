@@ -1,5 +1,7 @@
 """Cascade R-CNN heads with soft-NMS and maskness re-scoring."""
 
+from typing import Any
+
 import torch
 from detectron2.modeling.roi_heads import cascade_rcnn
 from detectron2.structures import Instances
@@ -34,7 +36,7 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
         override_score_thresh: float | None = None,
         soft_nms_topk: int | None = None,
         maskness_thresh: float | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if kwargs.get("mask_in_features") is not None and kwargs.get("mask_head") is None:
             raise InputError("mask_in_features is set but mask_head is None; set both, or both to None for boxes only")
@@ -59,7 +61,8 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
             return super()._forward_box(features, proposals, targets)
         levels = [features[name] for name in self.box_in_features]
         image_sizes = [x.image_size for x in proposals]
-        boxes, stage_scores = [], []
+        boxes: list[torch.Tensor] = []
+        stage_scores: list[list[torch.Tensor]] = []
         for stage, predictor in enumerate(self.box_predictor):
             if stage > 0:
                 proposals = self._create_proposals_from_boxes(boxes, image_sizes)

@@ -1,6 +1,7 @@
 """Box predictor: Detectron2's, with soft-NMS and a sigmoid / federated loss that holds in the corner cases."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from detectron2.layers import ShapeSpec
@@ -34,7 +35,7 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
         min_score: float = 1e-3,
         override_score_thresh: float | None = None,
         soft_nms_topk: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         weights = get_fed_loss_cls_weights
         super().__init__(

@@ -23,7 +23,7 @@ class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
             training it is refused, since annotations are made to fit by the data loader).
     """
 
-    def __init__(self, *, large_images: str = "refuse", **kwargs) -> None:
+    def __init__(self, *, large_images: str = "refuse", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if large_images not in ("refuse", "resize"):
             raise InputError(f'large_images={large_images!r} is not known; choose "refuse" or "resize"')

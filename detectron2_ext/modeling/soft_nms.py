@@ -1,6 +1,7 @@
 """Soft-NMS (Bodla et al., 2017): overlapping boxes lose score instead of being removed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from .soft_nms_decay import DecayRule, OwnBoxes, SharedBoxes
 _MAX_TABLE_BOXES = 4096
 
 
-def soft_nms(boxes: torch.Tensor, scores: torch.Tensor, **options) -> tuple[torch.Tensor, torch.Tensor]:
+def soft_nms(boxes: torch.Tensor, scores: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Soft-NMS of a single class; options and results as in `batched_soft_nms`."""
     return batched_soft_nms(boxes, scores, torch.zeros(len(boxes), dtype=torch.int64), **options)
 
@@ -56,7 +57,7 @@ def batched_soft_nms(
         keep = live[np.concatenate([index for index, _ in emitted])]
         decayed = np.concatenate([score for _, score in emitted])
     else:  # the exemption of the first box
-        keep = score_array.argmax(keepdims=True) if len(score_array) else live
+        keep = score_array.argmax(axis=0, keepdims=True) if len(score_array) else live
         decayed = score_array[keep]
     # Scores only fall, so sorting by score at emission gives the order of one loop over all classes.
     order = np.lexsort((keep, -decayed))[:limit]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def read_curves(metrics_file: str | Path) -> TrainingCurves:
     return TrainingCurves(losses, metrics, other)
 
 
-def is_per_class(name: str, names: object) -> bool:
+def is_per_class(name: str, names: Container[str]) -> bool:
     """Whether `name` is one class's part of a metric in `names`, as "AP-person" is of "AP"."""
     stem, dash, _ = name.partition("-")
     return bool(dash) and stem in names

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -94,7 +95,7 @@ def _number(value: float | None, form: str) -> str:
     return format(value, form) if _is_number(value) else "-"
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
 from PIL import Image
+from PIL.Image import Resampling
 from pycocotools import mask as mask_api
 
 from detectron2_ext.prediction import draw_instances
@@ -48,15 +49,14 @@ def picture_pairs(
         enlarge: whole factor applied to the image before drawing, so that outlines of small objects stay thin.
         max_side: a picture with a longer side than this, in pixels, is made smaller once it is drawn.
     """
-    if not isinstance(truth, Mapping):
-        truth = json.loads(Path(truth).read_bytes())
-    images = {image["id"]: image for image in truth["images"]}
+    content = truth if isinstance(truth, Mapping) else json.loads(Path(truth).read_bytes())
+    images = {image["id"]: image for image in content["images"]}
     chosen = list(images) if image_ids is None else list(image_ids)
-    categories = sorted(truth["categories"], key=lambda category: category["id"])
+    categories = sorted(content["categories"], key=lambda category: category["id"])
     class_of = {category["id"]: index for index, category in enumerate(categories)}
     names = [category["name"] for category in categories]
     annotations, found = defaultdict(list), defaultdict(list)
-    for record in truth["annotations"]:
+    for record in content["annotations"]:
         if not record.get("iscrowd"):
             annotations[record["image_id"]].append(record)
     for record in read_predictions(predictions_file, set(chosen)):
@@ -68,7 +68,9 @@ def picture_pairs(
         image = images[image_id]
         name = file_name(image)
         with Image.open(Path(image_root, name)) as file:
-            pixels = np.array(file.convert("RGB").resize((file.width * enlarge, file.height * enlarge), Image.BICUBIC))
+            pixels = np.array(
+                file.convert("RGB").resize((file.width * enlarge, file.height * enlarge), Resampling.BICUBIC)
+            )
         left, right = (
             _shrink(draw_instances(pixels, instances, names, labels=len(names) > 1), max_side)
             for instances in (
@@ -123,16 +125,18 @@ def _instances(records: list[dict], image: dict, class_of: dict[int, int], enlar
 
 def _run_lengths(segmentation: dict | list, height: int, width: int, enlarge: int) -> dict:
     if isinstance(segmentation, list):
-        segmentation = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
+        lengths = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
-        segmentation = mask_api.frPyObjects(segmentation, height, width)
+        lengths = mask_api.frPyObjects(segmentation, height, width)
+    else:
+        lengths = segmentation
     if enlarge == 1:
-        return segmentation
-    mask = mask_api.decode(segmentation).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+        return lengths
+    mask = mask_api.decode(lengths).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
     return mask_api.encode(np.asfortranarray(mask))
 
 
 def _shrink(picture: np.ndarray, max_side: int) -> np.ndarray:
     image = Image.fromarray(picture)
-    image.thumbnail((max_side, max_side), Image.LANCZOS)
+    image.thumbnail((max_side, max_side), Resampling.LANCZOS)
     return np.array(image)

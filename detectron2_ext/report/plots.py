@@ -2,6 +2,7 @@
 
 import io
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .curves import TASK_NAMES, Series, TrainingCurves, is_per_class
@@ -92,7 +93,7 @@ def _running_mean(values: list[float], half: int) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _figure(title: str) -> tuple[Figure, object]:
+def _figure(title: str) -> tuple[Figure, Axes]:
     # No pyplot: nothing is kept open, no display is asked for.
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
@@ -103,7 +104,7 @@ def _figure(title: str) -> tuple[Figure, object]:
     return figure, axes
 
 
-def _svg(figure: Figure, axes: object) -> str:
+def _svg(figure: Figure, axes: Axes) -> str:
     axes.set_xlim(left=0)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     file = io.StringIO()

@@ -17,7 +17,7 @@ def read_predictions(path: str | Path, image_ids: Collection[int | str]) -> list
     records = list(_records_by_line(Path(path), image_ids))
     if None in records:
         records = json.loads(Path(path).read_bytes())
-    return [record for record in records if record["image_id"] in image_ids]
+    return [record for record in records if record is not None and record["image_id"] in image_ids]
 
 
 def _records_by_line(path: Path, image_ids: Collection[int | str]) -> Iterator[dict | None]:

@@ -1,13 +1,13 @@
 """The loader of evaluations that compare images with sentences: all images, then all sentences."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from detectron2.utils import comm
 from torch import Tensor
 
 from detectron2_ext.data.records import Records
+from detectron2_ext.engine.distributed.even_batches import Loader, even_length
 from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 
@@ -34,7 +34,10 @@ class FeatureLoader:
 
     def __init__(self, images: TestLoader, texts: TextBatches) -> None:
         self.dataset = images.dataset
-        self._parts = [(loader, _even_length(loader)) for loader in (images, texts)]
+        self._parts: list[tuple[Loader, int]] = [
+            (images, even_length(len(images), "images")),
+            (texts, even_length(len(texts), "sentences")),
+        ]
 
     def __len__(self) -> int:
         return sum(length for _, length in self._parts)
@@ -98,13 +101,3 @@ def retrieval_loader(
     """Images and their captions, for `RetrievalEvaluator`; the arguments are those of `zero_shot_loader`."""
     images = TestLoader(dataset, mapper=mapper, batch_size=batch_size, num_workers=num_workers)
     return FeatureLoader(images, TextBatches(dataset.captions, tokenizer, text_batch_size))
-
-
-def _even_length(loader: Sized) -> int:
-    lengths = comm.all_gather(len(loader))
-    if min(lengths) == 0:
-        raise InputError(
-            f"there are fewer batches of images or sentences than the {len(lengths)} processes; evaluate with fewer "
-            "processes."
-        )
-    return max(lengths)

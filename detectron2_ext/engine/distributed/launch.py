@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from detectron2.utils import comm
+from torch.multiprocessing.spawn import ProcessContext
 
 from eva_backbone.errors import InputError
 
@@ -75,7 +76,9 @@ def launch(
         _wait(context)
 
 
-def _worker(local_rank: int, function: Callable[..., None], args: tuple[Any, ...], first_rank: int, *group) -> None:
+def _worker(
+    local_rank: int, function: Callable[..., None], args: tuple[Any, ...], first_rank: int, *group: Any
+) -> None:
     world_size, local_world_size, url = group
     _join(first_rank + local_rank, world_size, local_world_size, init_method=url)
     try:
@@ -104,7 +107,7 @@ def _join(rank: int, world_size: int, local_world_size: int, **meeting_point: An
     comm.synchronize()
 
 
-def _wait(context: mp.ProcessContext) -> None:
+def _wait(context: ProcessContext) -> None:
     """Until all processes have ended; signals to stop are passed on to them, since only they can save their work."""
 
     def pass_on(number: int, _frame: FrameType | None) -> None:

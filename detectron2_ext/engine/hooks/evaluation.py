@@ -46,8 +46,9 @@ class Evaluate(HookBase):
         self.write = write
 
     def before_train(self) -> None:
-        for results in self.earlier if self.best else ():
-            self.best.update(results, int(results["iteration"]))
+        if self.best is not None:
+            for results in self.earlier:
+                self.best.update(results, int(results["iteration"]))
         done = self.trainer.start_iter
         was_made = any(results["iteration"] == done - 1 for results in self.earlier)
         if done and is_due(done, self.period, self.trainer.max_iter) and not comm.all_gather(was_made)[0]:

@@ -30,4 +30,4 @@ class StopOnSignal(HookBase):
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         logger.warning("%s: stopping after this iteration", signal.Signals(number).name)
         self.trainer.stop_requested = True
-        signal.signal(number, self._before[number])
+        signal.signal(number, self._before[signal.Signals(number)])

@@ -48,11 +48,10 @@ class LARS(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, group)
+                    self._step_one(parameter, parameter.grad, group)
         return loss
 
-    def _step_one(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        step = parameter.grad
+    def _step_one(self, parameter: Tensor, step: Tensor, group: dict[str, Any]) -> None:
         if parameter.ndim > 1:
             step = step.add(parameter, alpha=group["weight_decay"])
             length, size = step.norm(), parameter.norm()

@@ -23,7 +23,7 @@ def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
     """
     target = locate(target) if isinstance(target, str) else target
     if inspect.isclass(target):
-        callables = [cls.__init__ for cls in target.__mro__ if "__init__" in vars(cls)]
+        callables = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
     else:
         callables = [target, *_FORWARDS.get(target, ())]
     found: dict[str, type | None] = {}

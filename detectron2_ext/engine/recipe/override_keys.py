@@ -130,7 +130,7 @@ def _check_value(text: str, key: str, value: Any, present: Any, kind: type | Non
     else:
         kind = kind or (type(present) if type(present) in _KIND_NAMES else None)
         fits = kind is None or value is None or _is_kind(value, kind) or (kind is str and isinstance(value, list))
-        expected = _KIND_NAMES.get(kind)
+        expected = None if kind is None else _KIND_NAMES.get(kind)
     if not fits:
         null = " (the empty value is written null)" if value == "None" else ""
         raise InputError(f"{text}: {key} takes {expected}, not {value!r}{null}")

@@ -74,22 +74,24 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
     val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
-    if own.train_json:
+    if own.train_json and own.train_images:
         train = register_coco_json("own_train", own.train_json, own.train_images, on_error=on_error)
-    if own.val_json:
+    if own.val_json and own.val_images:
         val = register_coco_json("own_val", own.val_json, own.val_images, on_error=val_on_error)
+    leading = train if training else val
+    if leading is None:
+        raise InputError(f"there is no own data to {'train' if training else 'evaluate'} on; give its json and images")
     if train and val:
         _check_same_categories(train, val)
 
     cfg.dataloader.own_data = own.absolute()
-    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or val).items()]
+    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or leading).items()]
     if comm.is_main_process():
         content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
         with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
             file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 
-    leading = train if training else val
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
     # In evaluation a mask head may still be needed to re-score boxes.
     rescores = not training and cfg.model.roi_heads.get("maskness_thresh") is not None
@@ -98,7 +100,7 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
         cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
         has_mask_head = False
     if training:
-        _use_training_data(cfg, train, with_masks=has_mask_head)
+        _use_training_data(cfg, leading, with_masks=has_mask_head)
     _use_test_data(cfg, val, val_on_error)
 
 
@@ -130,7 +132,7 @@ def _groups(node: DictConfig | ListConfig) -> Iterator[DictConfig]:
     """`node` and every group below it, interpolations not followed."""
     if isinstance(node, DictConfig):
         yield node
-        children = [node[key] for key in node if not OmegaConf.is_interpolation(node, key)]
+        children = [node[key] for key in map(str, node) if not OmegaConf.is_interpolation(node, key)]
     else:
         children = list(node)
     for child in children:
