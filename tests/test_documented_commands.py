@@ -1,0 +1,171 @@
+"""What README.md and the pages of docs/ tell a user to type can be typed: verbs, options, recipes, keys, files, links."""
+
+import argparse
+import runpy
+import sys
+from collections import Counter
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import re
+import torch
+from detectron2.config import instantiate
+from documented_pages import PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links, shell_lines
+from omegaconf import OmegaConf
+
+from detectron2_ext.commands.verbs import VERBS
+from detectron2_ext.engine.recipe import load_config
+from eva_backbone.errors import InputError
+
+MODULES = {name: verb for group in VERBS.values() for name, verb in group.items()}
+COMMANDS = [command for page in PAGES for command in commands(page)]
+WITH_RECIPE = [command for command in COMMANDS if command.option("--config-file")]
+RESULTS = "docs/published_results.md"
+FILES = "docs/weight_files.md"
+# Settings that a text names are looked for in these.
+RECIPES_IN_TEXT = (
+    "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py",
+    "projects/Classification/configs/in1k_336.py",
+    "projects/CLIP/configs/eva_clip_g14_captions.py",
+    "projects/Video/configs/kinetics400.py",
+    "projects/SemSeg/configs/ade20k_ss.py",
+)
+
+
+class Parsed(Exception):
+    """Raised where the command would begin to work."""
+
+
+def parse(command: Command, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
+    """The command's own parser on its arguments; a word that it does not take ends the test."""
+
+    def stop_behind(parse):
+        def parse_and_stop(self, *args, **keywords):
+            raise Parsed(parse(self, *args, **keywords))
+
+        return parse_and_stop
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, stop_behind(getattr(argparse.ArgumentParser, name)))
+    with pytest.raises(Parsed) as parsed:
+        if command.name.endswith(".py"):
+            monkeypatch.setattr(sys, "argv", [command.name, *command.arguments])
+            monkeypatch.syspath_prepend(str((ROOT / command.name).parent))
+            runpy.run_path(str(ROOT / command.name), run_name="__main__")
+        else:
+            verb = MODULES[command.name]
+            import_module(verb.module).main([*verb.arguments, *command.arguments])
+    return parsed.value.args[0]
+
+
+def recipe_of(command: Command) -> tuple[str, list[str]]:
+    """The recipe and all overrides; a config.yaml of a run stands for the command of the page that made it."""
+    config, overrides = command.option("--config-file"), command.overrides
+    if config in ("output/mine/config.yaml",) or config.startswith("output/"):
+        folder = str(Path(config).parent)
+        makers = [c for c in commands(command.page) if c.name == "train" and folder in c.writes and c is not command]
+        makers = [c for c in makers if c.option("--config-file") != config]
+        assert makers, f"no command of the page makes {config}"
+        return recipe_of(makers[0])[0], makers[0].overrides + overrides
+    return config, overrides
+
+
+@cache
+def loaded(config: str, overrides: tuple[str, ...]):
+    return load_config(str(ROOT / config), overrides)
+
+
+@cache
+def build_on_meta(model: str) -> None:
+    """Build the model that is described by the YAML text `model`."""
+    described = OmegaConf.create(model, flags={"allow_objects": True})
+    if "target" in described:
+        described.target = None  # the teacher of pre-training reads its weights when it is made
+    with torch.device("meta"):
+        instantiate(described)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_options_are_real(command, monkeypatch):
+    parsed = parse(command, monkeypatch)
+    misplaced = [word for word in getattr(parsed, "opts", None) or [] if word.startswith("--")]
+    assert misplaced == []  # Detectron2's parser takes all that stands behind the first override
+
+
+@pytest.mark.parametrize("command", WITH_RECIPE, ids=str)
+def test_recipes_exist_take_the_overrides_and_build(command):
+    config, overrides = recipe_of(command)
+    assert (ROOT / config).is_file()
+    cfg = loaded(config, tuple(overrides))
+    build_on_meta(OmegaConf.to_yaml(cfg.model))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_are_made_on_the_page_or_explained(page):
+    explained = set(re.findall(r"`([^`]+)`", TEXTS[FILES]))
+    made: set[str] = {"output/mine"} if page.endswith("own_data.md") else set()  # of the commands for own data below
+    for command in commands(page):
+        for file in command.reads:
+            inside = [folder for folder in made if file == folder or file.startswith(f"{folder}/")]
+            assert inside or file in explained or (ROOT / file).is_file(), f"{file}: {command}"
+        made |= set(command.writes)
+
+
+def test_every_published_row_has_its_command():
+    rows = re.findall(r"^\| ([A-Z]\d+) \|", TEXTS["README.md"], flags=re.M)
+    labels = [command.label.partition(":")[0] for command in commands(RESULTS)]
+    named = [label for label in labels if re.fullmatch(r"[A-Z]\d+", label)]
+    assert len(rows) == 33
+    assert Counter(rows) == Counter(named)
+    assert len({command.arguments for command in commands(RESULTS)}) == len(labels)
+
+
+def test_every_recipe_is_reached():
+    recipes = {str(path.relative_to(ROOT)) for path in ROOT.glob("projects/*/configs/**/*.py")}
+    recipes = {path for path in recipes if not {"common", "demo"} & set(Path(path).parts)}
+    assert recipes - {recipe_of(command)[0] for command in WITH_RECIPE} == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "overrides"), [(page, found) for page in PAGES for found in re.findall(r"`([^`\n]+=[^`\n]+)`", PROSE[page])]
+)
+def test_settings_in_the_text_are_real(page, overrides):
+    words = [word.strip("'") for word in overrides.split(" ")]
+    if not all(re.match(r"[a-z]\w+\.[\w.]+=", word) for word in words):
+        return  # Python, or an option
+    reasons = []
+    for recipe in RECIPES_IN_TEXT:
+        try:
+            load_config(str(ROOT / recipe), words)
+        except InputError as error:
+            reasons.append(str(error))
+    assert len(reasons) < len(RECIPES_IN_TEXT), f"{page}: {reasons[0]}"
+
+
+def test_verbs_in_the_text_exist():
+    named = {name for text in PROSE.values() for name in re.findall(r"python -m tools ([a-z][\w-]*)", text)}
+    assert named <= set(MODULES)
+    shown = {command.name for command in COMMANDS}
+    assert set(MODULES) - shown == set()
+
+
+def test_make_targets_exist():
+    made = {words[1] for page in PAGES for words, _ in shell_lines(page) if words[0] == "make"}
+    made |= {name for text in PROSE.values() for name in re.findall(r"`make (\w+)", text)}
+    assert {"demo", "test"} <= made <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in code_blocks(page, "python"):
+        exec(compile(block, page, "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for path, anchor in links(page):
+        assert path.exists(), path
+        assert not anchor or anchor in anchors(path), f"{path.name}#{anchor}"
