@@ -67,10 +67,9 @@ class Command:
 
 
 def code_blocks(page: str, language: str) -> list[str]:
-    return [
-        re.sub(rf"^{indent}", "", block, flags=re.M)
-        for indent, block in re.findall(rf"^( *)```{language}\n(.*?)^ *```$", TEXTS[page], flags=re.M | re.S)
-    ]
+    """The fenced blocks of a language ("" for commands), without the indentation of a list."""
+    fences = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", TEXTS[page], flags=re.M | re.S)
+    return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, found, block in fences if found == language]
 
 
 def shell_lines(page: str) -> Iterator[tuple[list[str], str]]:
@@ -80,9 +79,8 @@ def shell_lines(page: str) -> Iterator[tuple[list[str], str]]:
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("#"):
                 label = line.removeprefix("#").strip()
-            words = shlex.split(line, comments=True)
-            if words and words[0] in ("python", "torchrun", "make"):
-                yield words, label
+            if line.startswith(("python ", "torchrun ", "make ")):
+                yield shlex.split(line, comments=True), label
 
 
 def commands(page: str) -> list[Command]:
