@@ -102,7 +102,9 @@ def test_options_are_real(command, monkeypatch):
 def test_recipes_exist_take_the_overrides_and_build(command):
     config, overrides = recipe_of(command)
     assert (ROOT / config).is_file()
-    loaded(config, tuple(overrides))
+    cfg = loaded(config, tuple(overrides))
+    if command.name == "train":
+        instantiate(cfg.lr_multiplier)  # its warm-up must fit the run
     build_on_meta(
         config, tuple(change for change in overrides if change.startswith(("model.", "dataloader.class_names")))
     )
