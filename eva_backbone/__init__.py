@@ -5,8 +5,23 @@ From the outside in: `vision_transformer` composes `patch_embed`, `position` and
 `relative_position_bias` (BEiT), and its arithmetic from one of the `attention_kernels`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .errors import InputError
-from .presets import PRESETS, create_backbone
-from .vision_transformer import VisionTransformer
+
+if TYPE_CHECKING:
+    from .presets import PRESETS, create_backbone
+    from .vision_transformer import VisionTransformer
 
 __all__ = ["PRESETS", "InputError", "VisionTransformer", "create_backbone"]
+
+
+def __getattr__(name: str) -> Any:
+    # PyTorch takes seconds to import, and commands tell their options and errors without it.
+    if name in ("PRESETS", "create_backbone"):
+        from . import presets as module
+    elif name == "VisionTransformer":
+        from . import vision_transformer as module
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(module, name)
