@@ -29,9 +29,10 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf output build dist .pytest_cache .ruff_cache
+	rm -rf output build dist .pytest_cache .ruff_cache .mypy_cache

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
     from detectron2_ext.engine import load_config
-    from detectron2_ext.prediction import find_task, list_inputs, predict_files
+    from detectron2_ext.prediction import FileTask, find_task, list_inputs, predict_files
 
     cfg = load_config(args.config_file, args.opts)
     task_class = find_task(cfg)
@@ -55,7 +55,8 @@ def _run(args: argparse.Namespace) -> int:
     if not found.inputs:
         kinds = " or ".join(task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
-    task = task_class(cfg, args.weights, args.device, **options)
+    make_task: Callable[..., FileTask] = task_class
+    task = make_task(cfg, args.weights, args.device, **options)
     done = predict_files(task, found.inputs, args.output)
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())

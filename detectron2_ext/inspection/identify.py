@@ -58,7 +58,7 @@ class Identifier:
 
     @cached_property
     def _given(self) -> Candidates:
-        return Candidates([self.given])
+        return Candidates([] if self.given is None else [self.given])
 
     def identify(self, outline: Outline) -> Identification:
         """Try the recipes on the weights of `outline`.

@@ -56,7 +56,7 @@ def read_outline(path: Path, entry: str = "") -> Outline:
         raise InputError(f"{path} has an entry with a name of {len(long)} characters; no model has such names.")
     settings = content.get("lora") if isinstance(content, Mapping) else None
     rank = settings.get("rank") if isinstance(settings, Mapping) else None
-    if rank:  # on the meta device merging only names them
+    if settings is not None and rank:  # on the meta device merging only names them
         weights = merge_lora_weights({name: value.to("meta") for name, value in weights.items()}, settings)
     return Outline(
         path, kind, sum(file.stat().st_size for file in files), dict(_describe_entries(content)), weights, rank

@@ -81,7 +81,7 @@ def match_categories(categories: Categories | None, num_classes: int, source: st
     Raises:
         InputError: their number differs from the model's.
     """
-    names = match_names(categories and categories.names, num_classes, source)
+    names = match_names(None if categories is None else categories.names, num_classes, source)
     return categories or Categories(names, tuple(range(num_classes)))
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from eva_backbone.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
-IMAGE_SUFFIXES += (".mpo", ".avif")
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv")
-VIDEO_SUFFIXES += (".3gp", ".ogv")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
+    *(".mpo", ".avif"),
+)
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"),
+    *(".3gp", ".ogv"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def list_inputs(
                 found.num_skipped += 1
                 continue
             reason = _unusable(file, kind, kinds)
-            if reason:
+            if reason or kind is None:
                 found.unusable.append(f"{file}: {reason}")
                 continue
             real = file.resolve()

@@ -69,7 +69,7 @@ def predict_files(
 
 
 def _predict_batch(
-    task: FileTask,
+    task: FileTask[Sample],
     batch: Sequence[Input],
     pool: ThreadPoolExecutor,
     summary: Summary,

@@ -17,7 +17,7 @@ from .images import read_image, save_image
 from .inputs import Input
 from .predictor import Predictor
 from .records import save_image_record, video_record
-from .video import VideoReader, VideoWriter
+from .video import VideoFrame, VideoReader, VideoWriter
 
 
 class Task(FileTask[np.ndarray | None]):
@@ -70,8 +70,9 @@ class Task(FileTask[np.ndarray | None]):
         categories, stopped = self.predictor.categories, None
         with VideoReader(path) as reader:
             frames = iter(reader)
-            frame = next(frames)
-            height, width = frame.image.shape[:2]
+            first = next(frames)
+            height, width = first.image.shape[:2]
+            frame: VideoFrame | None = first
             known = [n for n in (reader.num_frames, self.max_frames) if n]
             progress = tqdm(total=min(known, default=None), desc=path.name, unit="frame", leave=False)
             details = (path, width, height, self.predictor.score_threshold, categories)

@@ -183,7 +183,7 @@ def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
     Right angles only, as cameras write them.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV: names only, takes both
     if side_data is None:
         return image
     # Rows of the matrix are (a, b, u), (c, d, v), (x, y, w): a stored pixel (p, q) is shown at (a p + c q, b p + d q).

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from detectron2_ext.data.recipe_batch import RecipeBatch
@@ -14,9 +14,10 @@ from ..mim.masked_image_model import MaskedImageModel
 class MadeBatch(RecipeBatch):
     """Images of one value, and class numbers; mixed targets where the recipe mixes."""
 
-    @property
-    def parts_change(self) -> str:
-        return "batch normalisation by parts" if self.cfg.model.get("head") == "probe" else ""
+    def __init__(self, cfg: DictConfig, num_objects: int | None = None) -> None:
+        super().__init__(cfg, num_objects)
+        if cfg.model.get("head") == "probe":
+            self.parts_change = "batch normalisation by parts"
 
     @property
     def side(self) -> int:
@@ -56,5 +57,6 @@ class MadeBatch(RecipeBatch):
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
     def companions(self, model: nn.Module) -> list[nn.Module]:
-        hides = isinstance(model, MaskedImageModel) and model.target is not None
-        return [model.target.module] if hides else []
+        if isinstance(model, MaskedImageModel) and model.target is not None:
+            return [model.target.module]
+        return []

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from eva_backbone.position import resize_pos_embed
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
-VIT_LARGE = MappingProxyType(
+VIT_LARGE: Mapping[str, Any] = MappingProxyType(
     {
         "image_size": 224,
         "patch_size": 14,

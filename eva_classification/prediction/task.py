@@ -37,7 +37,7 @@ class Task(FileTask[Tensor]):
         class_names: Categories | None = None,
     ) -> None:
         super().__init__()
-        self.predictor = ClassPredictor(cfg, weights, device, class_names and class_names.names)
+        self.predictor = ClassPredictor(cfg, weights, device, None if class_names is None else class_names.names)
         self.batch_size = batch_size
 
     def open(self, stack: ExitStack) -> None:

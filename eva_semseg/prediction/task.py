@@ -32,7 +32,7 @@ class Task(FileTask[np.ndarray]):
         self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
     ) -> None:
         super().__init__()
-        self.predictor = SegmentationPredictor(cfg, weights, device, class_names and class_names.names)
+        self.predictor = SegmentationPredictor(cfg, weights, device, None if class_names is None else class_names.names)
 
     def read(self, item: Input) -> np.ndarray:
         """A picture [H, W, 3] uint8 RGB."""

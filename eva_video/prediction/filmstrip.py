@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -44,7 +45,7 @@ def draw_filmstrip(frames: np.ndarray, guesses: Sequence[Guess], title: str = ""
     return stream.getvalue()
 
 
-def _draw_bars(axes, guesses: Sequence[Guess]) -> None:
+def _draw_bars(axes: Axes, guesses: Sequence[Guess]) -> None:
     values = [guess.probability for guess in guesses]
     places = range(len(guesses))
     bars = axes.barh(places, values, color=[RIGHT] + [OTHER] * (len(guesses) - 1))

@@ -71,7 +71,9 @@ class VideoPredictor(ClassPredictor):
         return VideoViews(torch.from_numpy(pixels), clip.frames[: choose.num_frames], clip.problem)
 
     @torch.inference_mode()
-    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[Guess]:
+    def __call__(  # type: ignore[override]  # the classes of one video, not of each image of a batch
+        self, pixels: torch.Tensor, count: int = 5
+    ) -> list[Guess]:
         """The `count` most likely classes (fewer if there are no more) of a video of views [V, 3, T, S, S], best first.
 
         Probabilities are averaged over the views.

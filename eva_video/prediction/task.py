@@ -33,7 +33,7 @@ class Task(FileTask[VideoViews]):
         self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
     ) -> None:
         super().__init__()
-        self.predictor = VideoPredictor(cfg, weights, device, class_names and class_names.names)
+        self.predictor = VideoPredictor(cfg, weights, device, None if class_names is None else class_names.names)
 
     def open(self, stack: ExitStack) -> None:
         """Start an empty classes.jsonl; an older one is replaced."""

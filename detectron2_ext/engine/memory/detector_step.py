@@ -74,7 +74,7 @@ class FakeBackbone:
     def __init__(
         self, model: nn.Module, device_type: str, dtype: torch.dtype | None, low_precision_blocks: bool = False
     ) -> None:
-        self.backbone = model.backbone
+        self.backbone = model.get_submodule("backbone")
         self.device_type, self.dtype = device_type, dtype
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         make_fake(self.backbone, self._mode)
@@ -136,8 +136,9 @@ def run_heads(
         for name, x in maps.items()
     }
     tracker = LiveBytes([*inside, *model.buffers(), *leaves.values()])
-    backbone_forward = model.backbone.forward
-    model.backbone.forward = lambda _pixels: dict(leaves)
+    backbone = model.get_submodule("backbone")
+    backbone_forward = backbone.forward
+    backbone.forward = lambda _pixels: dict(leaves)
     try:
         with gradients_taken(inside, tracker), EventStorage(), tracker:
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
@@ -148,4 +149,4 @@ def run_heads(
             del losses
             return HeadBytes(forward, tracker.peak, tracker.peak_with_gradients, tracker.gradients)
     finally:
-        model.backbone.forward = backbone_forward
+        backbone.forward = backbone_forward

@@ -25,7 +25,8 @@ def make_fake(module: nn.Module, mode: FakeTensorMode, dtype: torch.dtype | None
     """
     replaced: dict[int, torch.Tensor] = {}
     for part in module.modules():
-        for entries in (part._parameters, part._buffers):
+        both: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
+        for entries in both:
             for name, tensor in entries.items():
                 if tensor is None:
                     continue

@@ -31,6 +31,5 @@ def rank_table(load: Load, predictor: Predictor, ranks: Sequence[int] = DEFAULT_
     """One row per entry of `ranks`."""
     for num_ranks in ranks:
         one_image = ("train.accumulation_steps=1", f"dataloader.train.total_batch_size={num_ranks}")
-        yield RankRow(
-            num_ranks, tuple(predictor.predict(load([*way, *one_image]), num_ranks=num_ranks) for way in _WAYS)
-        )
+        ddp, fsdp, offloaded = (predictor.predict(load([*way, *one_image]), num_ranks=num_ranks) for way in _WAYS)
+        yield RankRow(num_ranks, (ddp, fsdp, offloaded))

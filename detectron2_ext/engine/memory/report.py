@@ -23,7 +23,7 @@ def describe_prediction(prediction: Prediction, reserve: int) -> str:
     """The parts of the peak and the peak of every part of a step."""
     held = prediction.residents
     lines = [(text, getattr(held, name)) for name, text in _STATE.items() if getattr(held, name)]
-    top = max(prediction.moments, key=prediction.moments.get)
+    top = max(prediction.moments, key=prediction.moments.__getitem__)
     lines.append((f"activations and gradients at the peak ({top})", prediction.peak - held.total))
     lines.append(("peak", prediction.peak))
     if reserve:

@@ -43,7 +43,7 @@ def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
         for group in optimizer.param_groups:
             if group.get("foreach", False) is None:
                 group["foreach"] = True
-    existing = [*model.parameters(), *model.buffers(), *(p.grad for p in trained)]
+    existing = [*model.parameters(), *model.buffers(), *(p.grad for p in trained if p.grad is not None)]
     tracker = LiveBytes(ignored=existing)
     with tracker:
         optimizer.step()

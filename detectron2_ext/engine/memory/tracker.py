@@ -3,7 +3,9 @@
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -42,10 +44,17 @@ class LiveBytes(TorchDispatchMode):
 
     def take_gradient(self, parameter: Tensor) -> None:
         """Hook for `register_post_accumulate_grad_hook`: count the gradient apart from all else, and free it."""
-        self.gradients += parameter.grad.numel() * parameter.grad.element_size()
+        if parameter.grad is not None:
+            self.gradients += parameter.grad.numel() * parameter.grad.element_size()
         parameter.grad = None
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in [result] if isinstance(result, Tensor) else tree_leaves(result):
             if isinstance(leaf, Tensor):
