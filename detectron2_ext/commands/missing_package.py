@@ -3,8 +3,8 @@
 _RECIPES = ("detectron2", "fvcore", "hydra", "iopath", "omegaconf")
 _DETECTRON2 = (
     "in the folder of EVA Vision run pip install '.[detection]' and then uv pip install --python-version 3.10 "
-    "--no-deps -r requirements/detectron2.txt, or take upstream's from https://github.com/facebookresearch/detectron2 instead of "
-    "the latter."
+    "--no-deps -r requirements/detectron2.txt, or take upstream's from "
+    "https://github.com/facebookresearch/detectron2 instead of the latter."
 )
 _OURS = ("detectron2_ext", "eva_")
 
