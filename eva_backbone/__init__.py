@@ -5,6 +5,7 @@ From the outside in: `vision_transformer` composes `patch_embed`, `position` and
 `relative_position_bias` (BEiT), and its arithmetic from one of the `attention_kernels`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "InputError", "VisionTransformer", "create_backbone"]
 
 
+# PyTorch takes seconds to import, and commands tell their options and errors without it.
+_MODULES = {"PRESETS": "presets", "create_backbone": "presets", "VisionTransformer": "vision_transformer"}
+
+
 def __getattr__(name: str) -> Any:
-    # PyTorch takes seconds to import, and commands tell their options and errors without it.
-    if name in ("PRESETS", "create_backbone"):
-        from . import presets as module
-    elif name == "VisionTransformer":
-        from . import vision_transformer as module
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(module, name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -18,6 +18,7 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(dim, eps=eps, **kwargs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., dim] to [..., dim] in the dtype of `x`."""
         if x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
             return super().forward(x)
         weight, bias = self.weight.float(), None if self.bias is None else self.bias.float()

@@ -35,6 +35,7 @@ class Mask2Former(nn.Module):
 
     @property
     def num_classes(self) -> int:
+        """K."""
         return self.decode_head.num_classes
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:

@@ -20,6 +20,7 @@ class MatchCost:
     dice: Tensor
 
     def total(self) -> Tensor:
+        """Their sum, of the same shape."""
         return self.classes + self.masks + self.dice
 
 

@@ -28,6 +28,7 @@ class ChecksummedStream:
         self.error: OSError | None = None
 
     def write(self, data: memoryview | bytes) -> int:
+        """Write and sum all of `data`, returning its bytes; raises OSError."""
         try:
             if len(data) < _LARGE:
                 self.checksum = zlib.crc32(data, self.checksum)
@@ -45,12 +46,15 @@ class ChecksummedStream:
         return len(data)
 
     def tell(self) -> int:
+        """Bytes written so far."""
         return self.num_bytes
 
     def flush(self) -> None:
+        """Hand what is buffered to the system."""
         self._file.flush()
 
     def fileno(self) -> int:
+        """The system's number of the file, by which torch syncs it."""
         return self._file.fileno()
 
     def close(self) -> None:
@@ -90,6 +94,7 @@ class ChecksummingWriter(FileSystemWriter):
         self.files = file_system.files
 
     def storage_meta(self) -> StorageMeta:
+        """Nothing about where the files are, so that the folder can be renamed."""
         return StorageMeta()  # torch's own would name the temporary folder
 
 

@@ -34,9 +34,11 @@ class EagerFile:
             self._syncing.result()
 
     def flush(self) -> None:
+        """Hand what is buffered to the system."""
         self._file.flush()
 
     def fileno(self) -> int:
+        """The system's number of the file, by which it is synced."""
         return self._file.fileno()
 
 

@@ -53,6 +53,7 @@ class CocoJsonSummary:
 
     @property
     def num_classes(self) -> int:
+        """Categories of the file, with or without annotations."""
         return len(self.class_names)
 
 

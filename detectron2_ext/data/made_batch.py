@@ -38,6 +38,7 @@ class MadeBatch(RecipeBatch):
 
     @property
     def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
         return ["backbone.net.*"]
 
     def make(self, num_samples: int) -> list[dict[str, Any]]:

@@ -16,6 +16,11 @@ def check_on_error(on_error: str) -> str:
     return on_error
 
 
+def or_skip(error: InputError, what: str) -> InputError:
+    """`error`, which also says that such `what` ("images") can be passed over."""
+    return InputError(f'{str(error).rstrip(".")}, or pass over such {what} with on_error="skip".')
+
+
 class RecordErrors:
     """Bad records of one file.
 

@@ -60,9 +60,11 @@ class NonFiniteSteps:
         logger.warning("Step skipped (%d in a row, %d in all): %s", self.num_in_a_row, self.num_skipped, sentence)
 
     def state_dict(self) -> dict[str, int]:
+        """Counts for a checkpoint: steps skipped in all, and in a row until now."""
         return {"num_skipped": self.num_skipped, "num_in_a_row": self.num_in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with the counts of a checkpoint."""
         self.num_skipped, self.num_in_a_row = state["num_skipped"], state["num_in_a_row"]
 
 

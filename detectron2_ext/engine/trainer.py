@@ -85,10 +85,12 @@ class Trainer(TrainerBase):
                 self.after_train()
 
     def before_train(self) -> None:
+        """Note the random state, before any hook draws from it."""
         self.random_state = get_random_state()
         super().before_train()
 
     def run_step(self) -> None:
+        """One iteration: a batch in parts, its losses, and the step that all processes agree on."""
         if self._batches is None:
             self._batches = iter(self.loader)
         start = time.perf_counter()

@@ -1,6 +1,6 @@
 """COCO and LVIS evaluators for Detectron2's evaluation loop."""
 
-from .coco_evaluation import COCOEvaluator
-from .lvis_evaluation import LVISEvaluator
+from .coco_evaluator import COCOEvaluator
+from .lvis_evaluator import LVISEvaluator
 
 __all__ = ["COCOEvaluator", "LVISEvaluator"]

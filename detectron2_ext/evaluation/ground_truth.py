@@ -43,6 +43,7 @@ class GroundTruth:
 
     @property
     def has_masks(self) -> bool:
+        """Whether any annotation has one."""
         return any("segmentation" in annotation for annotation in self.annotations)
 
     def annotations_for(self, task: str) -> list[dict]:

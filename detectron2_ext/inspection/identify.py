@@ -31,10 +31,12 @@ class Identification:
 
     @property
     def best(self) -> Fit | None:
+        """The first recipe of the same model, else the first that can start from the file; None if there is none."""
         return next(iter([*self.same, *self.starts]), None)
 
     @property
     def is_identified(self) -> bool:
+        """Whether any recipe or other use was found."""
         return self.best is not None or bool(self.other_uses)
 
 

@@ -27,6 +27,7 @@ class Recipe:
 
     @property
     def has_evaluation(self) -> bool:
+        """Whether it can be evaluated."""
         return OmegaConf.select(self.cfg, "dataloader.evaluator") is not None
 
     @cached_property

@@ -24,6 +24,7 @@ class DecayRule:
             raise InputError(f"gaussian soft-NMS got sigma={self.sigma}; give a sigma above 0")
 
     def factor(self, iou: np.ndarray) -> np.ndarray:
+        """What the scores of boxes are multiplied by that overlap a chosen one by `iou`, 0 to 1 [N]; float32 [N]."""
         if self.method == "gaussian":
             return np.exp(-(iou * iou) / np.float32(self.sigma))
         overlapping = iou >= np.float32(self.iou_threshold)
@@ -80,6 +81,7 @@ class OwnBoxes:
         np.copyto(out, self.rule.factor(_iou(emitted[..., None], self.corners, self.areas)))
 
     def keep_classes(self, mask: np.ndarray) -> None:
+        """Keep the classes of `mask`, bool [classes]."""
         self.corners, self.areas = np.ascontiguousarray(self.corners[:, mask]), self.areas[mask]
 
     def keep_boxes(self, columns: np.ndarray) -> None:

@@ -21,14 +21,17 @@ class MadeBatch(RecipeBatch):
 
     @property
     def side(self) -> int:
+        """Of the square images, pixels."""
         return int(self.cfg.model.img_size)
 
     @property
     def side_unit(self) -> int:
+        """Pixels that a side has to be a multiple of."""
         return int(self.cfg.model.patch_size)
 
     @property
     def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
         return [] if self._hides_patches else ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", "norm.*"]
 
     @property
@@ -57,6 +60,7 @@ class MadeBatch(RecipeBatch):
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
     def companions(self, model: nn.Module) -> list[nn.Module]:
+        """The frozen target of masked image modelling, which is no part of the model."""
         if isinstance(model, MaskedImageModel) and model.target is not None:
             return [model.target.module]
         return []

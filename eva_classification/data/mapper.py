@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from detectron2_ext.data.image_file import check_depth, image_errors
-from detectron2_ext.data.record_errors import check_on_error
+from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
 
@@ -54,7 +54,7 @@ class ImageMapper:
             image, label = self._read(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise InputError(f'{str(error).rstrip(".")}, or pass over such images with on_error="skip".') from error
+                raise or_skip(error, "images") from error
             if self.is_train:
                 self._skipped.add(file_name, error)
                 return None

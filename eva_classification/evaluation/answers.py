@@ -73,5 +73,6 @@ class ObjectNetAnswers(AnswerKey):
         self.classes = [numbers[:1] for numbers in classes] if first_only else list(classes)
 
     def accepted(self, label: int, file_name: str) -> tuple[int, ...]:
+        """ImageNet's numbers of the class `label` of ObjectNet."""
         del file_name
         return (UNREADABLE,) if label == UNREADABLE else self.classes[label]

@@ -50,6 +50,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
+        """Forget all images."""
         self._tallies = {RIGHT: Tally(), PUBLISHED: Tally()}
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:

@@ -25,6 +25,7 @@ class FrozenTarget:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [B, 3, H, W] to features [B, N, target_dim] on their device, without gradients."""
         first = next(chain(self.module.parameters(), self.module.buffers()), None)
         if first is not None and first.device != pixels.device:
             self.module.to(pixels.device)

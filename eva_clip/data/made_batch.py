@@ -17,23 +17,28 @@ class MadeBatch(RecipeBatch):
 
     @property
     def side(self) -> int:
+        """Of the square images, pixels."""
         return int(self._option("visual.img_size"))
 
     @property
     def side_unit(self) -> int:
+        """Pixels that a side has to be a multiple of."""
         return int(self._option("visual.patch_size"))
 
     @property
     def sample(self) -> str:
+        """What a sample is, in words."""
         tokens = self._option("text.context_length")
         return f"pair(s) of {self.side} x {self.side} pixels and {tokens} tokens"
 
     @property
     def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
         return ["visual.*"]
 
     @property
     def recomputation(self) -> list[str]:
+        """Overrides that make both towers keep only the inputs of their blocks."""
         return [*super().recomputation, "model.text.checkpoint_blocks=True"]
 
     def make(self, num_samples: int) -> dict[str, Tensor]:

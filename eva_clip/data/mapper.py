@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from detectron2_ext.data.image_file import check_depth, image_errors
-from detectron2_ext.data.record_errors import check_on_error
+from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
 
@@ -45,7 +45,7 @@ class PairMapper:
             pixels, caption = self._read(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise InputError(f'{str(error).rstrip(".")}, or pass over such pairs with on_error="skip".') from error
+                raise or_skip(error, "pairs") from error
             self._skipped.add(file_name, error)
             return None
         self._skipped.reset()

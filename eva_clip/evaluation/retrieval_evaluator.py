@@ -41,6 +41,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
+        """Forget all features."""
         self._device = torch.device("cpu")
         self._images: list[dict[str, Any]] = []
         self._captions: list[dict[str, Any]] = []

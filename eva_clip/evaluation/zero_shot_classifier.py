@@ -15,9 +15,11 @@ Tokenizer = Callable[[list[str]], Tensor]
 class TextEncoder(Protocol):
     """A model with a text tower."""
 
-    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Of the model; the first one tells the device."""
 
-    def encode_text(self, ids: Tensor, normalize: bool = False) -> Tensor: ...
+    def encode_text(self, ids: Tensor, normalize: bool = False) -> Tensor:
+        """Token ids [B, L] to features [B, D], of length 1 with `normalize`."""
 
 
 class ClassDirections:

@@ -44,6 +44,7 @@ class ZeroShotEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
+        """Forget all features."""
         self._features: list[Tensor] = []
         self._accepted: list[tuple[int, ...]] = []
         self._directions = ClassDirections()

@@ -25,6 +25,7 @@ class RandomScale:
         self.lowest_ratio, self.highest_ratio = ratios
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
+        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
         ratio = np.random.uniform(self.lowest_ratio, self.highest_ratio)
         height, width = labels.shape
         long_side, short_side = max(int(self.long_side * ratio), 1), max(int(self.short_side * ratio), 1)
@@ -57,6 +58,7 @@ class RandomCrop:
         self.size, self.max_share = tuple(size), max_share
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
+        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
         window = self._draw(labels.shape)
         if self.max_share < 1:
             for _ in range(self.NUM_TRIES):
@@ -82,6 +84,7 @@ class RandomMirror:
         self.axis = 0 if vertical else 1
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
+        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
         if np.random.rand() < 0.5:
             return np.flip(image, self.axis), np.flip(labels, self.axis)
         return image, labels
@@ -110,6 +113,7 @@ class PhotometricDistortion:
         self.lowest_saturation, self.highest_saturation = saturation
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
+        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
         if np.random.randint(2):
             image = _scaled(image, 1.0, np.random.uniform(-self.brightness, self.brightness))
         contrast_first = np.random.randint(2)

@@ -22,6 +22,7 @@ class MadeBatch(RecipeBatch):
 
     @property
     def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
         return [f"backbone.{name}" for name in ("cls_token", "pos_embed", "patch_embed.*", "blocks.*")]
 
     def make(self, num_samples: int) -> dict[str, Tensor]:

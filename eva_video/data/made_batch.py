@@ -13,6 +13,7 @@ class MadeBatch(ImageBatch):
 
     @property
     def sample(self) -> str:
+        """What a sample is, in words."""
         return f"clip(s) of {self.cfg.model.num_frames} frames of {self.side} x {self.side} pixels"
 
     def make(self, num_samples: int) -> dict[str, Tensor]:

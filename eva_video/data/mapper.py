@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from detectron2_ext.data.record_errors import check_on_error
+from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
 
@@ -95,7 +95,7 @@ class TrainingMapper:
             clip = self.reading.read(record, self.frames, self.transform.prepare)
         except InputError as error:
             if self.on_error == "stop":
-                raise _with_mend(error) from error
+                raise or_skip(error, "videos") from error
             self._skipped.add(record["file_name"], error)
             return None
         self._skipped.reset()
@@ -139,14 +139,10 @@ class EvaluationMapper:
             frames = self.reading.read(record, self.frames, self.transform.prepare).frames
         except InputError as error:
             if self.on_error == "stop":
-                raise _with_mend(error) from error
+                raise or_skip(error, "videos") from error
             logger.warning("Counted as wrong: %s", error)
             size, label = self.transform.size, UNREADABLE
             black = self.transform.prepare(np.zeros((size, size, 3), np.uint8))
             frames = np.stack([black] * (self.frames.num_clips * self.frames.num_frames))
         pixels, views = self.transform(frames, self.frames.num_clips)
         return {"video": pixels, "view": views, "label": label, "file_name": record["file_name"]}
-
-
-def _with_mend(error: InputError) -> InputError:
-    return InputError(f'{str(error).rstrip(".")}, or pass over such videos with on_error="skip".')

@@ -32,6 +32,7 @@ class PacketIndex:
 
     @property
     def num_frames(self) -> int:
+        """Frames that are shown."""
         return len(self._packets)
 
     @property

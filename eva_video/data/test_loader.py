@@ -18,7 +18,8 @@ class ViewsMapper(Protocol):
     def num_views(self) -> int:
         """V, of every video."""
 
-    def __call__(self, record: Any, /) -> dict[str, Any]: ...
+    def __call__(self, record: Any, /) -> dict[str, Any]:
+        """The views of one record."""
 
 
 class TestLoader:

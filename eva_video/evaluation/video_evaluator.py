@@ -37,6 +37,7 @@ class VideoEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
+        """Forget all videos."""
         self._tally = Tally()
         self._scores = ViewScores(self._num_views)
 

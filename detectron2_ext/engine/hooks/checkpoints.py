@@ -32,9 +32,11 @@ class SaveCheckpoints(HookBase):
         self._num_saved = 0
 
     def before_train(self) -> None:
+        """What the run begins with need not be saved again."""
         self._num_saved = self.trainer.start_iter
 
     def after_step(self) -> None:
+        """Save when it is due, or under the final name at the end; raises the error of an earlier write."""
         self.checkpoints.poll()
         trainer = self.trainer
         if trainer.num_finished == trainer.max_iter:
@@ -43,6 +45,7 @@ class SaveCheckpoints(HookBase):
             self._save(self._name())
 
     def after_train(self) -> None:
+        """Save what a stopped run has not saved yet, and wait until all is written."""
         try:
             if self._can_save_unfinished():
                 self._save(self._name())

@@ -46,6 +46,7 @@ class Evaluate(HookBase):
         self.write = write
 
     def before_train(self) -> None:
+        """Take over earlier results, and evaluate a checkpoint that a stopped run left without."""
         if self.best is not None:
             for results in self.earlier:
                 self.best.update(results, int(results["iteration"]))
@@ -57,6 +58,7 @@ class Evaluate(HookBase):
             self.trainer.storage.iter = done
 
     def after_step(self) -> None:
+        """Evaluate when it is due."""
         trainer = self.trainer
         if is_due(trainer.num_finished, self.period, trainer.max_iter) and not trainer.stopping:
             self._evaluate(trainer.iter)

@@ -18,9 +18,11 @@ class ScheduleLearningRate(HookBase):
         self.multiplier = multiplier
 
     def before_train(self) -> None:
+        """Note the rates of the recipe, which the schedule multiplies."""
         self._base = [group["lr"] for group in self.trainer.optimizer.param_groups]
 
     def before_step(self) -> None:
+        """Set the rates of this iteration."""
         factor = self.multiplier(self.trainer.iter / self.trainer.max_iter)
         groups = self.trainer.optimizer.param_groups
         for group, base in zip(groups, self._base, strict=True):

@@ -19,11 +19,13 @@ class StopOnSignal(HookBase):
     """
 
     def before_train(self) -> None:
+        """Begin to listen, where this is the main thread."""
         self._before = {}
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             self._before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
 
     def after_train(self) -> None:
+        """Give the signals back to their earlier handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -22,6 +22,7 @@ class ScheduleWeightDecay(HookBase):
         self.initial = [group["weight_decay"] for group in optimizer.param_groups]
 
     def before_step(self) -> None:
+        """Set the weight decay of this iteration."""
         factor = self.multiplier(self.trainer.iter / self.trainer.max_iter)
         for group, initial in zip(self.optimizer.param_groups, self.initial, strict=True):
             group["weight_decay"] = initial * factor

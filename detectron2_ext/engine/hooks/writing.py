@@ -24,6 +24,7 @@ class WriteMetrics(HookBase):
         self.periods = periods
 
     def after_step(self) -> None:
+        """Write when it is due."""
         number = self.trainer.num_finished
         if any(is_due(number, period, self.trainer.max_iter) for period in self.periods):
             self.write()
@@ -34,5 +35,6 @@ class WriteMetrics(HookBase):
             writer.write()
 
     def after_train(self) -> None:
+        """Close all writers."""
         for writer in self.writers:
             writer.close()

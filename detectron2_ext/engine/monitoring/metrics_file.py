@@ -34,12 +34,14 @@ class MetricsFile(EventWriter):
         self._new = NewScalars()
 
     def write(self) -> None:
+        """Append a line for each iteration with new values."""
         for iteration, values in self._new.take(get_event_storage()):
             self._file.write(json.dumps({**values, "iteration": iteration}, sort_keys=True) + "\n")
             self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 

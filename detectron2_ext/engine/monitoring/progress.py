@@ -35,6 +35,7 @@ class ProgressLine(EventWriter):
         self._next = 0
 
     def write(self) -> None:
+        """Log the newest iteration, if it has not been yet."""
         storage = get_event_storage()
         newest = max(
             (storage.latest()[name][1] for name in ("total_loss", "data_time") if name in storage.latest()), default=-1

@@ -20,6 +20,7 @@ class TensorBoardEvents(TensorboardXWriter):
         self._new = NewScalars()
 
     def write(self) -> None:
+        """Hand on all new values."""
         for iteration, values in self._new.take(get_event_storage()):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, iteration)

@@ -29,8 +29,10 @@ class WandbWriter(EventWriter):
         self._new = NewScalars()
 
     def write(self) -> None:
+        """Hand on all new values."""
         for iteration, values in self._new.take(get_event_storage()):
             self._run.log(values, step=iteration)
 
     def close(self) -> None:
+        """End the run there."""
         self._run.finish()

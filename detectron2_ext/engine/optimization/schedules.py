@@ -71,6 +71,7 @@ class WarmupCosine(IterationSchedule):
         self.iters_to_end = max(num_after if shape == "cosine" else num_after - 1, 1)
 
     def at(self, iteration: int) -> float:
+        """Factor of the learning rate in iteration `iteration`, from 0 on."""
         if iteration < self.warmup_iters:
             return self.warmup(iteration / max(self.warmup_iters - 1, 1))
         return self.after(min((iteration - self.warmup_iters) / self.iters_to_end, 1.0))
@@ -94,6 +95,7 @@ class LaggedWarmupCosine(IterationSchedule):
         self.after = CosineParamScheduler(1.0, end)
 
     def at(self, iteration: int) -> float:
+        """Factor of the learning rate in iteration `iteration`, from 0 on."""
         update = max(iteration - 1, 0)
         if update < self.warmup_iters:
             return self.warmup(update / self.warmup_iters)
@@ -116,5 +118,6 @@ class WarmupPolynomial(IterationSchedule):
         self.power = power
 
     def at(self, iteration: int) -> float:
+        """Factor of the learning rate in iteration `iteration`, from 0 on."""
         factor = max(1.0 - iteration / self.max_iter, 0.0) ** self.power
         return factor * self.warmup(iteration / self.warmup_iters) if iteration < self.warmup_iters else factor

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from evaluation_cases import CaseOptions, make_case
 from model_outputs import evaluate, model_outputs
 
-import detectron2_ext.evaluation.detection_evaluation
+import detectron2_ext.evaluation.detection_evaluator
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
 
@@ -253,7 +253,7 @@ def test_masks_seen_by_another_process_count(register, monkeypatch: pytest.Monke
         output["instances"].remove("pred_masks")  # the first process saw no mask
 
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    module = detectron2_ext.evaluation.detection_evaluation
+    module = detectron2_ext.evaluation.detection_evaluator
     monkeypatch.setattr(module, "gather_values", lambda own: [own, (4, True)])
     monkeypatch.setattr(module, "gather_records", lambda own: own + other._predictions)
     monkeypatch.setattr(module, "run_on_first", lambda work: work())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from detectron2.data import MetadataCatalog
 
-from .detection_evaluation import AP_METRICS, TASKS, DetectionEvaluator
+from .detection_evaluator import AP_METRICS, TASKS, DetectionEvaluator
 from .lvis_metrics import check_lvis, frequency_metrics, measure_lvis
 from .precision_recall import PrecisionRecall
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from detectron2.data import MetadataCatalog
 
 from .coco_metrics import measure_coco
-from .detection_evaluation import AP_METRICS, TASKS, DetectionEvaluator
+from .detection_evaluator import AP_METRICS, TASKS, DetectionEvaluator
 from .precision_recall import PrecisionRecall
 
 

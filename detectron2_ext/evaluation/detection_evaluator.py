@@ -92,6 +92,7 @@ class DetectionEvaluator(DatasetEvaluator):
         """Class index of the model to category id of the data set."""
 
     def reset(self) -> None:
+        """Forget all images."""
         self._predictions: list[dict] = []
         self._num_images = 0
         self._predicts_masks = False
