@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
+from eva_classification.mim.frozen_tower import freeze_with
 
 from .image_tower import ImageTower, image_tower_weights
 from .open_clip_weights import from_open_clip, is_open_clip
@@ -54,13 +55,10 @@ class EvaClipTeacher(nn.Module):
                 num_heads=num_heads or width // HEAD_DIM,
                 mlp_ratio=len(tower["blocks.0.mlp.fc1.weight"]) / width,
             )
-        expected = self.visual.state_dict()
-        wrong = sorted(expected.keys() ^ tower.keys())
-        wrong += [name for name in expected if name in tower and tower[name].shape != expected[name].shape]
-        if wrong:
-            raise InputError(f"{wrong[0]} does not fit the image tower of an EVA-CLIP model; give weights of one.")
-        self.visual.load_state_dict({name: value.float() for name, value in tower.items()}, assign=True)
-        self.eval().requires_grad_(False)
+        wrong = freeze_with(self.visual, tower)
+        if wrong is not None:
+            raise InputError(f"{wrong} does not fit the image tower of an EVA-CLIP model; give weights of one.")
+        self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to features [B, N, D]."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
+from .frozen_tower import freeze_with
+
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
 VIT_LARGE: Mapping[str, Any] = MappingProxyType(
@@ -69,13 +71,10 @@ class ClipTeacher(nn.Module):
             output_dim=tower["proj"].shape[1],
             quick_gelu=quick_gelu,
         )
-        expected = self.visual.state_dict()
-        wrong = sorted(expected.keys() ^ tower.keys())
-        wrong += [name for name in expected if name in tower and tower[name].shape != expected[name].shape]
-        if wrong:
-            raise InputError(f"{source} is no plain CLIP ViT: {wrong[0]} does not fit one; give a CLIP ViT's weights.")
-        self.visual.load_state_dict({name: value.float() for name, value in tower.items()}, assign=True)
-        self.eval().requires_grad_(False)
+        wrong = freeze_with(self.visual, tower)
+        if wrong is not None:
+            raise InputError(f"{source} is no plain CLIP ViT: {wrong} does not fit one; give a CLIP ViT's weights.")
+        self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to features [B, N, D]."""
