@@ -31,7 +31,7 @@ def dense_bias(bias: DecomposedBias) -> torch.Tensor:
 def plain_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """The formula as written; memory grows with N^2."""
+    """The formula as written, for [B, heads, N, head_dim]; memory grows with N^2."""
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
         bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
@@ -57,7 +57,7 @@ def fold_bias(
 def sdpa_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """PyTorch's fused attention."""
+    """PyTorch's fused attention, for [B, heads, N, head_dim]."""
     if isinstance(bias, DecomposedBias):
         query, key = fold_bias(query, key, scale, bias)
         # equal head widths keep the flash kernels eligible; the padding costs nothing that the output shows
@@ -70,7 +70,7 @@ def sdpa_attention(
 def xformers_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """xFormers' memory-efficient attention (optional extra `xformers`)."""
+    """xFormers' memory-efficient attention, for [B, heads, N, head_dim] (optional extra `xformers`)."""
     from xformers.ops import memory_efficient_attention
 
     mask = None

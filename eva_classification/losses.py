@@ -20,7 +20,7 @@ def classification_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: f
 
 
 def check_labels(labels: torch.Tensor, num_classes: int) -> None:
-    """Raise InputError for labels of another number of classes; reads class numbers, so give them on the CPU."""
+    """Raise InputError for labels [B] or targets [B, K] of another number of classes; on the CPU, as it reads them."""
     if labels.is_floating_point():
         if labels.ndim != 2 or labels.shape[1] != num_classes:
             raise InputError(

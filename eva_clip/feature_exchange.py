@@ -15,7 +15,7 @@ def first_own(num_own: int) -> int:
 
 
 def gather(own: Tensor) -> Tensor:
-    """Rows of all processes in the order of their ranks; each must give equally many."""
+    """Rows [P * B, ...] of all P processes in the order of their ranks; each must give equally many, [B, ...]."""
     if world_size() == 1:
         return own
     everything = own.new_empty(world_size() * len(own), *own.shape[1:])
@@ -24,7 +24,7 @@ def gather(own: Tensor) -> Tensor:
 
 
 def scatter_sum(everything: Tensor) -> Tensor:
-    """This process's rows of the sum over processes."""
+    """This process's rows [B, ...] of the sum of everybody's [P * B, ...]."""
     if world_size() == 1:
         return everything
     own = everything.new_empty(len(everything) // world_size(), *everything.shape[1:])
@@ -33,7 +33,7 @@ def scatter_sum(everything: Tensor) -> Tensor:
 
 
 def log_sum_exp(log_sums: Tensor) -> Tensor:
-    """Of every element over processes."""
+    """Of every element of [N] over processes, [N]."""
     if world_size() == 1:
         return log_sums
     largest = log_sums.clone()
@@ -44,7 +44,7 @@ def log_sum_exp(log_sums: Tensor) -> Tensor:
 
 
 def mean(value: Tensor) -> Tensor:
-    """Over processes."""
+    """Of a tensor of any shape over processes."""
     if world_size() == 1:
         return value
     total = value.clone()

@@ -30,7 +30,7 @@ def masks_of_labels(labels: Tensor) -> Target:
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:
-    """Raise InputError for labels that are no class of the model; reads them, so give them on the CPU."""
+    """Raise InputError for labels [B, H, W] that are no class of the model; reads them, so give them on the CPU."""
     wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= num_classes))]
     if wrong.numel():
         raise InputError(

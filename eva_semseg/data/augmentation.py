@@ -33,7 +33,7 @@ class RandomScale:
 
 
 def resize_pair(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> Pair:
-    """Bilinear image and nearest labels of (height, width)."""
+    """Image [H, W, 3] and labels [H, W] to `size` (height, width) in pixels: bilinear, and nearest for labels."""
     shape = size[::-1]
     return (
         cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR),

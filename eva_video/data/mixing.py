@@ -19,7 +19,10 @@ def mixup(clips: Tensor, targets: Tensor, share: float, partners: Tensor) -> tup
 
 
 def cutmix(clips: Tensor, targets: Tensor, box: Box, partners: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels of the partner inside a box (left, top, right, bottom), in all frames; targets by its area."""
+    """The pixels of the partner inside a box (left, top, right, bottom), in all frames; targets by its area.
+
+    Clips are [B, 3, T, H, W], targets [B, K], partners the numbers [B] of other clips.
+    """
     left, top, right, bottom = box
     mixed = clips.clone()
     mixed[..., top:bottom, left:right] = clips[partners][..., top:bottom, left:right]
