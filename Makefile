@@ -24,7 +24,7 @@ demo: setup
 
 # One thread a process: on small tensors more of them mostly wait for each other.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

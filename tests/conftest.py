@@ -6,6 +6,7 @@ import pytest
 import torch
 
 GOLDEN_DIR = Path(__file__).parent / "data" / "golden"
+LONGEST = ("tests/tools/", "tests/detectron2_ext/engine/memory/", "tests/golden/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,6 +16,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=GOLDEN_DIR,
         help="directory with detection/, classification/, ... of numerical cases (default: tests/data/golden)",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whole runs take longest: they come first, so that no process is left alone with them at the end.
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from eva_backbone.errors import InputError
 
 from .numbered_samples import Failure, numbered_randomness
 from .records import Records
+from .worker_start import keep_inherited
 
 Mapper = Callable[[Any], dict[str, Any]]
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -53,6 +54,7 @@ class EvaluationSamples:
             collate_fn=_unchanged if collate is None else partial(_collate_usable, collate),
             # Starting the workers would draw from torch's own state otherwise.
             generator=torch.Generator().manual_seed(0),
+            worker_init_fn=keep_inherited,
         )
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from .numbered_samples import Failure, NumberedSamples, numbered_randomness
 from .records import Records
 from .shuffled_indices import ShuffledIndices
 from .worker_failure import worker_failure
+from .worker_start import keep_inherited
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class TrainLoader:
                 collate_fn=_unchanged,
                 # Starting the workers would draw from torch's own state otherwise.
                 generator=torch.Generator().manual_seed(self._samples.seed),
+                worker_init_fn=keep_inherited,
                 **self._worker_options,
             )
         )
