@@ -1,8 +1,5 @@
 """timm's EVA as an independent oracle, and weights exchanged with it in both directions."""
 
-import runpy
-from pathlib import Path
-
 import pytest
 import timm
 import torch
@@ -11,10 +8,10 @@ from safetensors.torch import load_file
 from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier
+from eva_classification.commands.export_timm import main as export_timm
 from eva_classification.timm_weights import timm_call, to_timm
 
 TINY = {"embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}
-export_timm = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "export_timm.py"))["main"]
 
 
 def sharp_weights(model):

@@ -1,8 +1,5 @@
 """Two files into one that training starts from."""
 
-import importlib.util
-from pathlib import Path
-
 import open_clip
 import pytest
 import torch
@@ -12,6 +9,7 @@ from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 from eva_classification import BlockMasking, MaskedImageModel
 from eva_clip import build_model
+from eva_clip.commands import join_towers as tool
 from eva_clip.starting_weights import join_towers
 
 SIZE = {"img_size": 28, "patch_size": 14, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_ratio": 4.0}
@@ -20,14 +18,6 @@ TEXT = {"context_length": 8, "vocab_size": 50, "width": 32, "num_heads": 2, "num
 
 def build():
     return build_model("eva_clip_tiny", visual=SIZE, text=TEXT)
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("join", Path(__file__).parents[2] / "tools" / "join_clip_towers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -43,7 +33,7 @@ def clip() -> torch.nn.Module:
     return CLIP(embed_dim=24, vision_cfg=vision, text_cfg=text, quick_gelu=True)
 
 
-def test_towers_of_two_files_start_a_model(tool, pretrained, clip, tmp_path, capsys):
+def test_towers_of_two_files_start_a_model(pretrained, clip, tmp_path, capsys):
     torch.save({"model": pretrained.state_dict()}, tmp_path / "mim.pt")
     torch.save({name: value.half() for name, value in clip.state_dict().items()}, tmp_path / "clip.pt")
     paths = [str(tmp_path / name) for name in ("mim.pt", "clip.pt", "start.pt")]
@@ -76,7 +66,7 @@ def test_towers_of_whole_models_do_too():
     assert all(joined[name] is weights[name] for name in joined)
 
 
-def test_files_in_the_wrong_order_are_one_sentence(tool, pretrained, clip, tmp_path, capsys):
+def test_files_in_the_wrong_order_are_one_sentence(pretrained, clip, tmp_path, capsys):
     with pytest.raises(InputError, match="image tower have names such as"):
         join_towers(clip.state_dict(), pretrained.state_dict())
     with pytest.raises(InputError, match="text tower have names such as"):
