@@ -94,6 +94,7 @@ def test_python_blocks_that_read_absent_files_are_left_out(tmp_path, documented)
             "skipped",
             "the folder a",
         ),
+        ("import sys; sys.exit('error: the folder a does not exist')", "FAILED", "status 1"),
         ("import sys; print('error: an unknown key', file=sys.stderr); sys.exit(2)", "FAILED", "status 2"),
         ("import time; time.sleep(60)", "FAILED", "not done after 1 s"),
     ],
