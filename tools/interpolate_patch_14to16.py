@@ -3,7 +3,7 @@
 
 import sys
 
-from detectron2_ext.commands.interpolate_patch_14to16 import main
+from detectron2_ext.commands.verbs import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["interpolate-patch", *sys.argv[1:]], program="python -m tools"))

@@ -3,7 +3,7 @@
 
 import sys
 
-from detectron2_ext.commands.plan_memory import main
+from detectron2_ext.commands.verbs import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["plan", *sys.argv[1:]], program="python -m tools"))

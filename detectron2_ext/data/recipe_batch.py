@@ -1,16 +1,13 @@
 """What a recipe trains on, as far as a plan of its memory needs it; found by the model's class."""
 
 from abc import ABC, abstractmethod
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import DictConfig
 from torch import nn
 
+from detectron2_ext.task_parts import find_task_part
 from eva_backbone.errors import InputError
-
-_MODULE = "data.made_batch"
 
 
 class RecipeBatch(ABC):
@@ -88,20 +85,10 @@ def find_recipe_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None
     Raises:
         InputError: no such package.
     """
-    for kind in type(model).__mro__:
-        package = kind.__module__.partition(".")[0]
-        # Detectron2's own models are trained by this package's loader.
-        package = "detectron2_ext" if package == "detectron2" else package
-        if _exists(f"{package}.{_MODULE}"):
-            return import_module(f"{package}.{_MODULE}").MadeBatch(cfg, num_objects)
-    raise InputError(
-        f"{type(model).__name__} is of a package without {_MODULE}, so that no training batch is known for it; derive "
-        "it from a model of this project."
-    )
-
-
-def _exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package in front of it
-        return False
+    made_batch = find_task_part(type(model).__mro__, "data.made_batch", "MadeBatch", RecipeBatch)
+    if made_batch is None:
+        raise InputError(
+            f"{type(model).__name__} is of a package without data.made_batch, so that no training batch is known for "
+            "it; derive it from a model of this project."
+        )
+    return made_batch(cfg, num_objects)

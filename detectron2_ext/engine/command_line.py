@@ -57,7 +57,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="build everything, try two batches and one test image, print the plan, write nothing",
+        help="build everything, try two batches and one test image, print the plan, keep nothing of the run",
     )
     return parser.parse_args(argv)
 

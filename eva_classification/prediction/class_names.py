@@ -7,13 +7,14 @@ from omegaconf import OmegaConf
 from timm.data import ImageNetInfo
 from timm.data.readers.class_map import load_class_map
 
+from detectron2_ext.prediction.categories import match_names
 from eva_backbone.errors import InputError
 
 from ..data.class_maps import NUM_CLASSES, named_class_map
 
 
-def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...] | None:
-    """A name for each output, from the class map of the recipe's test or else training data; None if it has none.
+def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
+    """A name for each output, from the class map of the recipe's test or else training data; numbers where it has none.
 
     ImageNet's classes get their English names. Numbers that no class has are named by the number.
 
@@ -26,7 +27,8 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...] | None:
             class_map = None  # made from a data set that need not be here
         if class_map:
             return _names(class_map, num_classes)
-    return _imagenet_names(range(NUM_CLASSES)) if num_classes == NUM_CLASSES else None
+    names = _imagenet_names(range(NUM_CLASSES)) if num_classes == NUM_CLASSES else None
+    return match_names(names, num_classes, "ImageNet")
 
 
 def _names(class_map: Mapping[str, int] | str, num_classes: int) -> tuple[str, ...]:

@@ -64,10 +64,10 @@ class ClassPredictor:
                 "the config has no classifier with dataloader.test.mapper.transform: give a classification config, "
                 "such as projects/Classification/configs/in1k_336.py."
             )
-        source = "the list given"
         if class_names is None:
-            class_names, source = find_class_names(cfg, num_classes), "the config"
-        self.class_names = match_names(class_names, num_classes, source)
+            self.class_names = find_class_names(cfg, num_classes)
+        else:
+            self.class_names = match_names(class_names, num_classes, "the list given")
         self.device = pick_device(device)
         self.transform = instantiate(transform)
         self.model = load_trained(cfg, weights, Classifier).to(self.device)

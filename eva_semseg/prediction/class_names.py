@@ -6,14 +6,14 @@ from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
 import eva_semseg.data  # noqa: F401  registers the data sets that recipes name
-from detectron2_ext.prediction.categories import read_categories
+from detectron2_ext.prediction.categories import match_names, read_categories
 
 
-def find_class_names(cfg: Any) -> tuple[tuple[str, ...] | None, str]:
-    """Names of the recipe's test or else training data, and where they were found; None if there are none.
+def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
+    """A name for each class, from the recipe's test or else training data; numbers where they have none.
 
     Raises:
-        InputError: a list of classes that cannot be read.
+        InputError: a list of classes that cannot be read, or of another length.
     """
     for loader in ("test", "train"):
         dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset", default=None)
@@ -21,8 +21,9 @@ def find_class_names(cfg: Any) -> tuple[tuple[str, ...] | None, str]:
             continue
         own = dataset.get("class_names")
         if own is not None:
-            return (read_categories(own).names if isinstance(own, str) else tuple(own)), f"dataloader.{loader}.dataset"
+            names = read_categories(own).names if isinstance(own, str) else tuple(own)
+            return match_names(names, num_classes, f"dataloader.{loader}.dataset")
         if dataset.get("names"):
-            names = MetadataCatalog.get(dataset.names).get("stuff_classes")
-            return (tuple(names) if names else None), dataset.names
-    return None, "the config"
+            names = MetadataCatalog.get(dataset.names).get("stuff_classes") or None
+            return match_names(names, num_classes, dataset.names)
+    return match_names(None, num_classes, "the config")

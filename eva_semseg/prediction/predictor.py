@@ -43,13 +43,14 @@ class SegmentationPredictor:
                 "the config has no dataloader.test.mapper.views: give one for semantic segmentation, such as "
                 "projects/SemSeg/configs/ade20k_ss.py."
             )
-        source = "the list given"
-        if class_names is None:
-            class_names, source = find_class_names(cfg)
         self.device = pick_device(device)
         self.views = instantiate(views)
         self.model = load_trained(cfg, weights, Segmenter).to(self.device)
-        self.class_names = match_names(class_names, self.model.num_classes, source)
+        num_classes = self.model.num_classes
+        if class_names is None:
+            self.class_names = find_class_names(cfg, num_classes)
+        else:
+            self.class_names = match_names(class_names, num_classes, "the list given")
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from detectron2_ext.prediction.categories import match_names
+
 from ..kinetics import kinetics_names
 
 
@@ -11,9 +13,9 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
     """A name for each output, from `dataloader.class_names` of the recipe; numbers where it has none.
 
     Raises:
-        InputError: the name of a set of classes that is not known.
+        InputError: the name of a set of classes that is not known, or names of another number of classes.
     """
     names = OmegaConf.select(cfg, "dataloader.class_names", default=None)
-    if names is None:
-        return tuple(f"class {number}" for number in range(num_classes))
-    return kinetics_names(names) if isinstance(names, str) else tuple(str(name) for name in names)
+    if names is not None:
+        names = kinetics_names(names) if isinstance(names, str) else tuple(str(name) for name in names)
+    return match_names(names, num_classes, "dataloader.class_names")
