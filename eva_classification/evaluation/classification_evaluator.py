@@ -10,6 +10,7 @@ from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
 from detectron2_ext.evaluation.gathering import gather_values
+from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 
 from ..data.class_maps import NUM_CLASSES, imagenet_classes
@@ -57,9 +58,9 @@ class ClassificationEvaluator(DatasetEvaluator):
         """Score logits [B, K] of a batch of `TestLoader`.
 
         Raises:
-            InputError: images of classes that the model does not have.
+            InputError: logits that are no finite numbers, or images of classes that the model does not have.
         """
-        logits, classes = self._select(outputs.detach().float())
+        logits, classes = self._select(finite_outputs(outputs, "logits"))
         output_of_class = {number: output for output, number in enumerate(classes)}
         best = top_outputs(logits)
         losses = -logits.log_softmax(dim=1).cpu()

@@ -10,6 +10,7 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
+from detectron2_ext.finite_outputs import finite_outputs
 from detectron2_ext.prediction.categories import match_names
 from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
@@ -78,8 +79,12 @@ class ClassPredictor:
 
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[Guess]]:
-        """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first."""
-        probabilities = self.model(pixels.to(self.device)).float().softmax(1)
+        """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first.
+
+        Raises:
+            InputError: logits that are no finite numbers.
+        """
+        probabilities = finite_outputs(self.model(pixels), "logits").softmax(1)
         return [self.guess(row, count) for row in probabilities]
 
     def guess(self, probabilities: torch.Tensor, count: int) -> list[Guess]:

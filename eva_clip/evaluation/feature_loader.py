@@ -1,6 +1,6 @@
 """The loader of evaluations that compare images with sentences: all images, then all sentences."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,6 +50,11 @@ class FeatureLoader:
                 yield batch
             for _ in range(length - num_given):
                 yield {**batch, "repeated": torch.ones_like(batch["repeated"])}
+
+
+def rows_that_count(batch: Mapping[str, Any]) -> list[int]:
+    """Numbers of the rows of a batch of `FeatureLoader` that are no repetitions."""
+    return [row for row, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
 
 
 def zero_shot_loader(

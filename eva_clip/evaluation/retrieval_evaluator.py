@@ -11,10 +11,11 @@ from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
 from detectron2_ext.evaluation.gathering import gather_records, run_on_first
+from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 
-from .features import finite_features, rows_that_count
+from .feature_loader import rows_that_count
 from .retrieval import best_ranks, recall_at
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class RetrievalEvaluator(DatasetEvaluator):
         """
         rows = rows_that_count(inputs)
         is_text = "text" in inputs
-        features = finite_features(outputs, "text_features" if is_text else "image_features")
+        kind = "text" if is_text else "image"
+        features = finite_outputs(outputs[f"{kind}_features"], f"{kind} features")
         self._device = features.device
         values = features.cpu().numpy()
         if is_text:

@@ -11,13 +11,14 @@ from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
 from detectron2_ext.evaluation.gathering import gather_values
+from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import AnswerKey
 from eva_classification.evaluation.tally import Tally, top_outputs
 
 from .class_recall import ClassRecall
-from .features import finite_features, rows_that_count
+from .feature_loader import rows_that_count
 from .zero_shot_classifier import ClassDirections
 
 logger = logging.getLogger(__name__)
@@ -59,10 +60,10 @@ class ZeroShotEvaluator(DatasetEvaluator):
         if not rows:
             return
         if "text" in inputs:
-            features = finite_features(outputs, "text_features")[rows]
+            features = finite_outputs(outputs["text_features"], "text features")[rows]
             self._directions.add(features, [inputs["owner"][row] for row in rows])
             return
-        features = finite_features(outputs, "image_features").cpu()
+        features = finite_outputs(outputs["image_features"], "image features").cpu()
         for row in rows:
             label = int(inputs["label"][row])
             accepted = self._answers.accepted(label, inputs["file_name"][row])

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detectron2_ext.prediction.predictor import pick_device
-from eva_backbone.errors import InputError
+from detectron2_ext.finite_outputs import finite_outputs
+from detectron2_ext.prediction.trained_model import pick_device
 
 from ..clip import Clip
 from ..evaluation import build_zero_shot_weights
@@ -37,7 +37,7 @@ class LabelPredictor:
         device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
 
     Raises:
-        InputError: a device that this machine does not have.
+        InputError: a device that this machine does not have, or features of labels that are no finite numbers.
 
     Attributes:
         cut: labels of which a prompt was too long for the model and was cut.
@@ -62,9 +62,10 @@ class LabelPredictor:
             num_prompts += len(texts)
             return ids
 
-        self.weights = build_zero_shot_weights(
+        weights = build_zero_shot_weights(
             self.model, tokenize, self.labels, templates, progress=len(labels) * len(templates) > 1000
         )
+        self.weights = finite_outputs(weights, "text features")
         self.cut = tuple(dict.fromkeys(self.labels[number // len(templates)] for number in cut_prompts))
 
     def prepare(self, image: np.ndarray) -> Tensor:
@@ -78,9 +79,7 @@ class LabelPredictor:
         Raises:
             InputError: features that are no finite numbers.
         """
-        features = self.model.encode_image(pixels, normalize=True).float()
-        if not (features.isfinite().all() and self.weights.isfinite().all()):
-            raise InputError("the model gives no finite numbers; give --dtype float32, or check the weights.")
+        features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale * similarities).softmax(1)
         order = similarities.argsort(dim=1, descending=True, stable=True)

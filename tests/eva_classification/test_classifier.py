@@ -99,3 +99,13 @@ def test_initial_weights_of_a_deferred_model(post_norm):
         expected = plain[name]
         spread = 6 * expected.std().item() / expected.numel() ** 0.5
         assert abs(found.std() - expected.std()).item() <= spread + 1e-8, name
+
+
+@pytest.mark.parametrize("options", [{"dtype": torch.bfloat16}, {"device": "meta"}])
+def test_pixels_follow_the_model(options):
+    """In type and to its device, alone and in a batch."""
+    model = create_classifier(**TINY).to(**options).eval()
+    pixels = torch.randn(2, 3, 28, 28)
+    weight = model.patch_embed.proj.weight
+    for found in (model(pixels), model({"image": pixels}), model.forward_patch_features(pixels)):
+        assert (found.dtype, found.device) == (weight.dtype, weight.device)

@@ -115,6 +115,15 @@ def test_names_from_a_file_and_from_the_class_map(folder, capsys):
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
+    model = torch.load(weights)["model"]
+    torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
+    assert predict.main(command(Path("diverged.pth"), "--input", "photos/a.png", *TINY)) == 1
+    assert "failed: photos/a.png: the model gives logits that are no finite numbers" in capsys.readouterr().err
+    assert records("output/predictions/classes.jsonl") == []
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("recursive", [False, True])
 def test_sub_folders(weights, recursive, capsys):
     assert predict.main(command(weights, "--input", "photos", *(["--recursive"] * recursive), *TINY)) == 1

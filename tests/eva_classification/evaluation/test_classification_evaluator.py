@@ -137,6 +137,12 @@ def test_nothing_scored_is_not_a_number():
     assert math.isnan(ClassificationEvaluator().evaluate()["accuracy"]["top1"])
 
 
+def test_logits_that_are_no_numbers_stop():
+    inputs = {"label": torch.tensor([0, 1]), "file_name": ["a", "b"]}
+    with pytest.raises(InputError, match="logits that are no finite numbers"):
+        evaluate([(inputs, torch.tensor([[1.0, 0.0], [torch.nan, 0.0]]))])
+
+
 def test_few_classes_and_half_precision():
     inputs = {"label": torch.tensor([0, 1]), "file_name": ["a", "b"]}
     found = evaluate([(inputs, torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.bfloat16))])["accuracy"]

@@ -100,7 +100,7 @@ def test_bad_caption_files(content, message, tmp_path):
 
 def test_features_that_are_no_numbers_stop():
     evaluator = RetrievalEvaluator()
-    with pytest.raises(InputError, match="text_features that are no finite numbers"):
+    with pytest.raises(InputError, match="text features that are no finite numbers"):
         evaluator.process(
             {"text": [], "owner": ["a"], "repeated": torch.tensor([False])},
             {"text_features": torch.tensor([[torch.nan]])},
