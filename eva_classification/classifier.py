@@ -46,13 +46,17 @@ class Classifier(VisionTransformer):
         self.head = build_head(head, self.embed_dim, num_classes)
         scale_branch_outputs(self)
 
+    def forward_tokens(self, pixels: Tensor) -> Tensor:
+        """That of the backbone; pixels may be of any floating type and on any device."""
+        return super().forward_tokens(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
+
     def forward_features(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [B, 3, H, W] to what the head sees, [B, C]."""
         tokens = self.forward_tokens(pixels)
         return self.fc_norm(tokens[:, 1:].mean(1)) if self.pooling == "mean" else tokens[:, 0]
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels to the features of the patches, [B, N, C], on which the head may be run as well."""
+        """Normalised pixels to the normalised features of the patches, [B, N, C]; a linear head may be run on them."""
         return self.fc_norm(self.forward_tokens(pixels)[:, 1:])
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
@@ -68,11 +72,10 @@ class Classifier(VisionTransformer):
         """
         if isinstance(batch, Tensor):
             return self.head(self.forward_features(batch))
-        device = self.patch_embed.proj.weight.device
         labels = batch["label"] if self.training else None
         if labels is not None and labels.device.type == "cpu":
             check_labels(labels, self.num_classes)
-        logits = self.head(self.forward_features(batch["image"].to(device, non_blocking=True)))
+        logits = self.head(self.forward_features(batch["image"]))
         if labels is None:
             return logits
-        return {"loss_cls": classification_loss(logits, labels.to(device, non_blocking=True), self.smoothing)}
+        return {"loss_cls": classification_loss(logits, labels.to(logits.device, non_blocking=True), self.smoothing)}
