@@ -139,6 +139,8 @@ def _emit(
             state[index < 0] = -1
         if done % 32 == 31 and isinstance(decay, OwnBoxes):  # what is dead costs time
             width = np.count_nonzero(state >= max(min_score, 0), axis=1).max()
+            if width == 0:
+                break
             if width < 0.8 * state.shape[1]:
                 columns = np.argsort(state < max(min_score, 0), axis=1, kind="stable")[:, :width]
                 state, index = (np.take_along_axis(x, columns, axis=1) for x in (state, index))

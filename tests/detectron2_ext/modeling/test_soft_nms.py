@@ -76,6 +76,14 @@ def orders_that_differ(count: int, num_classes: int):
     return boxes, torch.rand(len(boxes)), torch.arange(num_classes).repeat_interleave(count)
 
 
+def copies_apart(count: int):
+    """Class 0 has `count` boxes apart from each other, each twice; nine classes of one box keep it off a table."""
+    corner = torch.arange(count + 9)[:, None] * 20.0
+    boxes = torch.cat([corner, corner, corner + 10, corner + 10], dim=1)
+    classes = torch.cat([torch.zeros(2 * count, dtype=torch.int64), torch.arange(1, 10)])
+    return torch.cat([boxes[:count], boxes]), torch.rand(len(classes)), classes
+
+
 def with_degenerate(boxes, scores, classes):
     boxes = boxes.clone()
     boxes[::5, 2] = boxes[::5, 0]
@@ -92,6 +100,7 @@ CASES = {
     "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 6))),
     "one box twice in a class": lambda: twice_in_a_class(15, 6),
     "ties in classes of opposite order": lambda: with_ties(*orders_that_differ(20, 6)),
+    "all dead after 32 rounds": lambda: copies_apart(32),
     "own boxes": lambda: separate(240, 3),
     "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
     "one class": lambda: separate(50, 1),
@@ -115,6 +124,22 @@ def test_same_as_obvious_loop(name: str, method: str, min_score: float) -> None:
     slow_keep, slow_decayed = slow_soft_nms(boxes, scores, classes, **options)
     assert keep.tolist() == slow_keep
     np.testing.assert_allclose(decayed, slow_decayed, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["naive", "linear"])
+def test_same_as_obvious_loop_however_many_rounds(method: str) -> None:
+    """So crowded that 25 to 40 ("naive") or 60 to 80 boxes of a class remain: with 32 or 64, nothing is left then."""
+    rounds = set()
+    for _ in range(40):
+        boxes, scores, classes = separate(133, 2)
+        classes[-3:] = torch.arange(2, 5)  # more than four classes, so that no table of all boxes pays
+        options = {"method": method, "iou_threshold": 0.3, "sigma": 0.5, "min_score": 1e-3}
+        keep, decayed = batched_soft_nms(boxes, scores, classes, **options)
+        slow_keep, slow_decayed = slow_soft_nms(boxes, scores, classes, **options)
+        assert keep.tolist() == slow_keep
+        np.testing.assert_allclose(decayed, slow_decayed, rtol=1e-6)
+        rounds.add(int(classes[keep].bincount().max()))
+    assert rounds & {32, 64}
 
 
 @pytest.mark.parametrize("topk", [0, 1, 7, 1000])
