@@ -23,10 +23,19 @@ def to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         InputError: relative positions, which timm's models have no place for, or weights of something else.
     """
-    if "blocks.0.attn.qkv.weight" not in weights or "patch_embed.proj.weight" not in weights:
+    head = "head.1.weight" if _PROBE_MEAN in weights else "head.weight"
+    missing = [
+        name
+        for name in ("pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", head)
+        if name not in weights
+    ]
+    if missing:
         raise InputError(
-            f"names such as {next(iter(weights), '(none)')} are no ViT's; give the weights of a classifier."
+            f"names such as {next(iter(weights), '(none)')}, without {missing[0]}, are no classifier's; give the "
+            "weights of an image classifier."
         )
+    if weights["patch_embed.proj.weight"].ndim != 4:
+        raise InputError("the patches have a length in time; timm's EVA takes images, give an image classifier.")
     relative = next((name for name in weights if "rel_pos" in name or "relative_position" in name), None)
     if relative is not None:
         raise InputError(
@@ -48,9 +57,8 @@ def timm_call(weights: Mapping[str, Tensor]) -> str | None:
     name = _NAMES.get((width, depth, patch_size, "blocks.0.attn.qkv.bias" in weights))
     if name is None:
         return None
-    options = [repr(name), f"img_size={patch_size * square_grid(weights['pos_embed'].shape[1] - 1)[0]}"]
-    if "head.weight" in weights:
-        options.append(f"num_classes={len(weights['head.weight'])}")
+    size = patch_size * square_grid(weights["pos_embed"].shape[1] - 1)[0]
+    options = [repr(name), f"img_size={size}", f"num_classes={len(weights['head.weight'])}"]
     if "norm.weight" in weights:
         options.append("global_pool='token'")
     return f"timm.create_model({', '.join(options)})"

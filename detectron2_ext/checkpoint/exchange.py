@@ -1,8 +1,9 @@
-"""Weight files under the names of another library."""
+"""Weight files for others: the weights alone, in our names or in those of another library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -10,7 +11,19 @@ from detectron2_ext.atomic import atomic_path
 from detectron2_ext.commands import check_output_file
 from eva_backbone.errors import InputError
 
-from .files import WRAPPERS, read_file, select_weights
+from .files import read_weights
+
+
+def write_weights(weights: Mapping[str, Tensor], output: Path) -> None:
+    """Write `weights` as such where the name of `output` ends in .safetensors, else {"model": weights}; all or nothing.
+
+    Of tensors that share memory each is stored as a whole in safetensors.
+    """
+    with atomic_path(output) as partial:
+        if output.suffix == ".safetensors":
+            save_file(_unshared(weights), partial)
+        else:
+            torch.save({"model": dict(weights)}, partial)
 
 
 def exchange_weights(
@@ -29,10 +42,17 @@ def exchange_weights(
     if output.suffix != ".safetensors":
         raise InputError(f"{output} does not end in .safetensors, the format that is written; rename the output.")
     check_output_file(output, source)
-    content = read_file(source, (entry,) if entry else WRAPPERS)
-    if entry and (not isinstance(content, dict) or not content.get(entry)):
-        raise InputError(f"{source} has no entry {entry!r}; leave --entry out, or name one that the file has.")
-    weights = rename(select_weights(content[entry] if entry else content, source))
-    with atomic_path(output) as partial:
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial)
+    weights = rename(read_weights(source, entry))
+    write_weights(weights, output)
     return weights
+
+
+def _unshared(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The format has no way to store one tensor under two names, nor other strides."""
+    seen: set[int] = set()
+    result = {}
+    for name, value in weights.items():
+        address = value.untyped_storage().data_ptr()
+        result[name] = value.clone(memory_format=torch.contiguous_format) if address in seen else value.contiguous()
+        seen.add(address)
+    return result

@@ -23,7 +23,7 @@ WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep th
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
 
 
-def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
+def read_weights(path: str | os.PathLike, entry: str = "") -> dict[str, Tensor]:
     """The named tensors of a .pt, .pth, .pkl or .safetensors file, or of the folder of a sharded checkpoint of a run.
 
     They are on the CPU, in the dtypes they are stored in.
@@ -35,10 +35,14 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     The low-rank layers of a run that trained some (its checkpoints have the settings under ``lora``) are merged.
 
-    Raises InputError when the file is missing, damaged, of another kind, or asks for code to be run.
+    entry: which of several weights a checkpoint holds, such as "ema"; empty: the first of those above.
+
+    Raises InputError when the file is missing, damaged, of another kind, has no such entry, or asks for code to be run.
     """
-    content = read_file(path, (*WRAPPERS, "lora"))
-    weights = select_weights(content, path)
+    content = read_file(path, (*((entry,) if entry else WRAPPERS), "lora"))
+    if entry and not (isinstance(content, Mapping) and isinstance(content.get(entry), Mapping)):
+        raise InputError(f"{path} has no entry {entry!r}; leave --entry out, or name one that the file has.")
+    weights = select_weights(content[entry] if entry else content, path)
     settings = content.get("lora") if isinstance(content, Mapping) else None
     return merge_lora_weights(weights, settings) if isinstance(settings, Mapping) else weights
 

@@ -9,15 +9,9 @@ the weights alone where its name ends in .safetensors. Low-rank adapters are mer
 
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-from torch import Tensor
-
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.checkpoint import read_file, select_weights
-from detectron2_ext.checkpoint.lora_weights import merge_lora_weights
+from detectron2_ext.checkpoint import read_weights
+from detectron2_ext.checkpoint.exchange import write_weights
 from detectron2_ext.commands import check_output_file, command_parser, run_command
-from eva_backbone.errors import InputError
 
 
 def export(source: Path, output: Path, entry: str = "model", *, half: bool = False) -> None:
@@ -26,35 +20,14 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
     half: floating-point numbers in float16.
     """
     check_output_file(output, source)
-    content = read_file(source, (entry, "lora"))
-    if not isinstance(content, dict) or not content.get(entry):
-        raise InputError(f"{source} has no entry {entry!r}; expected a checkpoint of a training run that has one.")
-    weights = select_weights(content[entry], source)
-    if content.get("lora"):
-        weights = merge_lora_weights(weights, content["lora"])
-    del content
+    weights = read_weights(source, entry)
     if half:
         for name, value in weights.items():
             if value.is_floating_point():
                 weights[name] = value.half()
-    with atomic_path(output) as partial:
-        if output.suffix == ".safetensors":
-            save_file(_unshared(weights), partial)
-        else:
-            torch.save({"model": weights}, partial)
+    write_weights(weights, output)
     num_bytes = sum(value.nbytes for value in weights.values())
     print(f"{output}: {len(weights)} tensors, {num_bytes:,} bytes, from the entry {entry!r} of {source}")
-
-
-def _unshared(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The format has no way to store one tensor under two names."""
-    seen: set[int] = set()
-    result = {}
-    for name, value in weights.items():
-        address = value.untyped_storage().data_ptr()
-        result[name] = value.clone() if address in seen else value.contiguous()
-        seen.add(address)
-    return result
 
 
 def main(argv: list[str] | None = None) -> int:

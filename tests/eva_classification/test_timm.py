@@ -7,9 +7,10 @@ from safetensors.torch import load_file
 
 from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
-from eva_classification import create_classifier
+from eva_classification import create_classifier, create_masked_image_model
 from eva_classification.commands.export_timm import main as export_timm
 from eva_classification.timm_weights import timm_call, to_timm
+from eva_video.classifier import VideoClassifier
 
 TINY = {"embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}
 
@@ -135,17 +136,29 @@ def test_call_of_the_published_sizes():
     assert timm_call(create_classifier("eva_tiny_patch14", 10, depth=1).state_dict()) is None
 
 
-def test_relative_positions_are_refused(tmp_path, capsys):
-    model = create_classifier("eva_tiny_patch14", 10, img_size=28, depth=1, rel_pos="joint")
-    torch.save(model.state_dict(), tmp_path / "weights.pt")
+SMALL = {"img_size": 28, "depth": 1}
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: create_classifier("eva_tiny_patch14", 10, rel_pos="joint", **SMALL), "timm's EVA has no relative pos"),
+        (lambda: create_classifier("eva_tiny_patch14", 10, abs_pos=False, **SMALL), "without pos_embed, are no class"),
+        (lambda: create_masked_image_model("eva_tiny_patch14", **SMALL), "without head.weight, are no classifier's"),
+        (
+            lambda: VideoClassifier(10, num_frames=2, tubelet_size=1, patch_size=14, **{**TINY, **SMALL}),
+            "the patches have a length in time",
+        ),
+        (lambda: torch.nn.Linear(2, 2), "names such as weight, without"),
+    ],
+)
+def test_what_timm_cannot_load_is_refused(build, sentence, tmp_path, capsys):
+    torch.save(build().state_dict(), tmp_path / "weights.pt")
     assert export_timm([str(tmp_path / "weights.pt"), str(tmp_path / "out.safetensors")]) == 2
-    assert capsys.readouterr().err.startswith("error: timm's EVA has no relative positions")
+    assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_export_of_something_else(tmp_path, capsys):
-    torch.save({"a": torch.zeros(2)}, tmp_path / "weights.pt")
-    assert export_timm([str(tmp_path / "weights.pt"), str(tmp_path / "out.safetensors")]) == 2
-    assert "names such as a are no ViT's" in capsys.readouterr().err
-    with pytest.raises(InputError, match="names such as"):
+def test_no_weights_at_all():
+    with pytest.raises(InputError, match=r"names such as \(none\)"):
         to_timm({})
