@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from detectron2.data import detection_utils
@@ -13,6 +14,9 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 
+# Named, because Pillow goes by the content and would otherwise also try formats that start other programs (EPS) or are
+# read far too leniently.
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _EXIF_ORIENTATION = 274
 _TURNED_BY_90 = (5, 6, 7, 8)
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow clips these to nearly white when it converts
@@ -34,10 +38,15 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
         # A pipe or a device would block or never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise InputError(f"{file_name}: not a regular file; give an image file.")
-        with Image.open(path) as header:
+        with open_image(path) as header:
             _check_size(file_name, header, size)
             check_depth(file_name, header)
         return detection_utils.read_image(path, format=image_format)
+
+
+def open_image(source: str | Path | BinaryIO) -> Image.Image:
+    """The header of an image of one of `FORMATS`; what is wrong with it raises as Pillow does."""
+    return Image.open(source, formats=FORMATS)
 
 
 def check_depth(file_name: str, header: Image.Image) -> None:
@@ -50,8 +59,8 @@ def check_depth(file_name: str, header: Image.Image) -> None:
 
 
 @contextmanager
-def image_errors(file_name: str) -> Iterator[None]:
-    """Whatever goes wrong with reading `file_name` inside becomes an `InputError` of one sentence."""
+def image_errors(file_name: str, kind: str = "image") -> Iterator[None]:
+    """Whatever goes wrong with reading `file_name` inside becomes an `InputError` of one sentence; `kind`: of file."""
     try:
         with warnings.catch_warnings():
             # Between the limit and twice the limit Pillow only warns; such images are usable.
@@ -60,13 +69,13 @@ def image_errors(file_name: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{file_name}: no such image file; check the image folder.") from error
+        raise InputError(f"{file_name}: no such {kind} file; check the {kind} folder.") from error
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise InputError(f"{file_name}: more than {limit} pixels; give a smaller image.") from error
+        raise InputError(f"{file_name}: more than {limit} pixels; give a smaller {kind}.") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise InputError(
-            f"{file_name}: not a readable image ({type(error).__name__}: {error}); replace or remove the file."
+            f"{file_name}: not a readable {kind} file ({type(error).__name__}: {error}); replace or remove the file."
         ) from error
 
 

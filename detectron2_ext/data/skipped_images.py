@@ -32,8 +32,8 @@ class SkippedImages:
         self._in_a_row += 1
         if self._in_a_row >= _MAX_IN_A_ROW:
             raise InputError(
-                f"{_MAX_IN_A_ROW} images in a row could not be used, the last one because: {error} "
-                "Check the image folder."
+                f"{_MAX_IN_A_ROW} samples in a row could not be used, the last one because: {error} "
+                "Check the folder of the data."
             ) from error
         if file_name not in self._files:
             self._files.add(file_name)

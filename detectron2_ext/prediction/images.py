@@ -7,20 +7,18 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from detectron2_ext.atomic import atomic_path
+from detectron2_ext.data.image_file import check_depth, open_image
 from eva_backbone.errors import InputError
 
-# Named, because Pillow would otherwise also try formats that start other programs (EPS) or are read far too leniently.
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 100_000_000
 MAX_JPEG_SIDE = 65_500  # of libjpeg
-WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture the way it is displayed: EXIF orientation applied, first frame or page, transparency dropped.
 
     Args:
-        path: a file of one of ``FORMATS``, told by its content.
+        path: a file of one of `image_file.FORMATS`, told by its content.
         max_pixels: a picture whose header announces more is refused before it is decoded.
 
     Returns:
@@ -32,15 +30,11 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides, on the next lines
-            with Image.open(path, formats=FORMATS) as image:
+            with open_image(path) as image:
                 if image.width * image.height > max_pixels:
                     size = f"{image.width}x{image.height}"
                     raise InputError(f"{path}: {size} pixels, at most {max_pixels:,} are read: make it smaller first.")
-                if image.mode in WIDE_MODES:
-                    raise InputError(
-                        f"{path}: {image.mode} pixels of more than 8 bits, whose black and white are unknown: "
-                        "convert it to 8 bits a channel first."
-                    )
+                check_depth(str(path), image)
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except InputError:
         raise

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.Image import Resampling
 from pycocotools import mask as mask_api
 
+from detectron2_ext.data.image_file import open_image
 from detectron2_ext.prediction import draw_instances
 
 from .prediction_file import read_predictions
@@ -67,7 +68,7 @@ def picture_pairs(
     for image_id in chosen:
         image = images[image_id]
         name = file_name(image)
-        with Image.open(Path(image_root, name)) as file:
+        with open_image(Path(image_root, name)) as file:
             pixels = np.array(
                 file.convert("RGB").resize((file.width * enlarge, file.height * enlarge), Resampling.BICUBIC)
             )

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from detectron2_ext.data.image_file import check_depth, image_errors
+from detectron2_ext.data.image_file import check_depth, image_errors, open_image
 from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
@@ -71,7 +71,7 @@ class ImageMapper:
         file_name = record["file_name"]
         with image_errors(file_name):
             file, label = record["read"]()
-            with file, Image.open(file) as opened:
+            with file, open_image(file) as opened:
                 check_depth(file_name, opened)
                 image = opened.convert("RGB")
         if min(image.size) <= 2 * self.border:

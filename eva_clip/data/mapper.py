@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from detectron2_ext.data.image_file import check_depth, image_errors
+from detectron2_ext.data.image_file import check_depth, image_errors, open_image
 from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
@@ -57,7 +57,7 @@ class PairMapper:
         file_name = record["file_name"]
         with image_errors(file_name):
             file, captions = record["read"]()
-            with file, Image.open(file) as image:
+            with file, open_image(file) as image:
                 check_depth(file_name, image)
                 image.load()
                 captions = [caption for caption in captions if caption.strip()]

@@ -4,9 +4,8 @@ import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from detectron2_ext.data.image_file import image_errors
+from detectron2_ext.data.image_file import image_errors, open_image
 from eva_backbone.errors import InputError
 
 # One channel of whole numbers. The numbers of a palette picture are its colour numbers.
@@ -26,11 +25,11 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
     Raises:
         InputError: no such file, not readable, a colour picture, other numbers, or another size.
     """
-    with image_errors(file_name):
+    with image_errors(file_name, "label"):
         # A pipe or a device would block or never end.
         if not stat.S_ISREG(Path(file_name).stat().st_mode):
             raise InputError(f"{file_name}: not a regular file; give a label file.")
-        with Image.open(file_name) as image:
+        with open_image(file_name) as image:
             if image.mode not in _MODES:
                 raise InputError(
                     f"{file_name}: {image.mode} pixels, expected one class number a pixel; "

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from detectron2.config import instantiate
 from omegaconf import DictConfig
-from PIL import Image
 from torch import nn
 
 from detectron2_ext.commands.demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
+from detectron2_ext.data.image_file import open_image
 from detectron2_ext.report import PicturePair, mosaic, write_run_report
 from eva_classification.prediction import Guess
 from eva_video.data.playback_mappers import motion_picture
@@ -121,7 +121,7 @@ def pictures(
             PicturePair(
                 f"{record['file_name']}; predicted {guesses[0].name}",
                 mosaic(list(frames), 2),
-                np.array(Image.open(io.BytesIO(strip)).convert("RGB")),
+                np.array(open_image(io.BytesIO(strip)).convert("RGB")),
                 wide=True,
             )
         )

@@ -186,7 +186,7 @@ def test_error_in_the_data_keeps_the_finished_iterations(tmp_path, capsys):
     assert main(command) == 2
     out, err = capsys.readouterr()
     assert err.splitlines()[-1] == (
-        f"error: {broken}: not a readable image (OSError: image file is truncated); replace or remove the file."
+        f"error: {broken}: not a readable image file (OSError: image file is truncated); replace or remove the file."
     )
     assert "Traceback" not in out + err
     assert f"Stopped: {broken}: not a readable image" in (tmp_path / "log.txt").read_text()

@@ -211,7 +211,7 @@ def test_too_many_bad_images_in_a_row_stop(records):
     for record in records:
         Path(record["file_name"]).unlink()
     data = MapDataset(records * 20, _mapper(on_error="skip"))
-    with pytest.raises(InputError, match=r"20 images in a row could not be used, .* no such image file"):
+    with pytest.raises(InputError, match=r"20 samples in a row could not be used, .* no such image file"):
         data[0]
 
 

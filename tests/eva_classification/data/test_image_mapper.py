@@ -76,7 +76,7 @@ def test_many_unreadable_images_in_a_row_stop_all_the_same(image_folder):
     mapper = ImageMapper(TRANSFORM, is_train=True, on_error="skip")
     for _ in range(19):
         assert mapper(records[0]) is None
-    with pytest.raises(InputError, match="20 images in a row"):
+    with pytest.raises(InputError, match="20 samples in a row"):
         mapper(records[0])
     with pytest.raises(InputError, match="on_error is 'hide'"):
         ImageMapper(TRANSFORM, is_train=True, on_error="hide")

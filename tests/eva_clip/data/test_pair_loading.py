@@ -68,7 +68,7 @@ def test_unusable_pairs_stop_or_are_passed_over(caption_file, damage, caplog):
     assert sentence in caplog.text
     for _ in range(18):
         assert mapper(record) is None
-    with pytest.raises(InputError, match="20 images in a row"):
+    with pytest.raises(InputError, match="20 samples in a row"):
         mapper(record)
 
 

@@ -51,8 +51,8 @@ def write_rubbish(path) -> None:
     ("write", "said"),
     [
         (write_colours, "expected one class number a pixel"),
-        (write_rubbish, "not a readable image"),
-        (str, "no such image file"),  # writes nothing
+        (write_rubbish, "not a readable label file"),
+        (str, "no such label file; check the label folder"),  # writes nothing
         (os.mkfifo, "not a regular file"),
     ],
 )
