@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,28 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file open for writing that takes the name `path` once the block has ended; see `atomic_path`."""
     with atomic_path(path) as partial, open(partial, "wb") as file:
         yield file
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its name once the block has ended.
+
+    Where another process was first, its folder stays and this one is let go. Nothing is forced to disk. Missing parents
+    are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".partial"))
+    try:
+        yield partial
+        partial.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
+        try:
+            partial.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_to_disk(path: str | Path) -> None:

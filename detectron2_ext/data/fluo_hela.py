@@ -15,49 +15,21 @@ Registered data sets cut and write their tiles when they are first used.
 Source: B. Neumann et al., Nature 464 (2010); http://celltrackingchallenge.net/2d-datasets.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
-
-from eva_backbone.errors import InputError
 
 from .builtin import dataset_root
 from .coco_json import load_coco_json
 from .label_tiles import NUCLEUS, LabelledImage, cut_tiles, stretch_intensity, write_coco_tiles
+from .package_files import package_file, read_pages
 
 TRAIN, HELDOUT = "fluo_hela_train", "fluo_hela_heldout"
 TILE = 96
 MIN_AREA = 16
 BORDER = 25
 SPLIT_COLUMN = 680
-
-
-def package_file(package: str, relative: str) -> Path:
-    """Path of a data file inside an installed package, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    for place in places:
-        path = Path(place, relative)
-        if path.is_file():
-            return path
-    raise InputError(
-        f"The demo reads {relative} of the package {package}, which is not installed here; "
-        "run `make setup`, or `pip install --no-deps -r requirements/demo.txt`."
-    )
-
-
-def read_pages(path: Path) -> np.ndarray:
-    """All pages of a TIFF file as one array [pages, H, W]."""
-    with Image.open(path) as image:
-        pages = []
-        for index in range(getattr(image, "n_frames", 1)):
-            image.seek(index)
-            pages.append(np.array(image))
-    return np.stack(pages)
 
 
 def load_frames() -> list[LabelledImage]:

@@ -15,8 +15,9 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from .coco_json import CocoJsonSummary, register_coco_json
-from .fluo_hela import MIN_AREA, TILE, package_file, read_pages
+from .fluo_hela import MIN_AREA, TILE
 from .label_tiles import LabelledImage, cut_tiles, stretch_intensity, write_coco_tiles
+from .package_files import package_file, read_pages
 
 NUCLEI = "stardist_nuclei"
 SIDE = 6 * TILE

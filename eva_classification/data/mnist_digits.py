@@ -13,10 +13,7 @@ Source: Y. LeCun, C. Cortes and C. J. C. Burges, http://yann.lecun.com/exdb/mnis
 """
 
 import gzip
-import os
 import random
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,9 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from detectron2_ext.atomic import atomic_folder
 from detectron2_ext.data.builtin import dataset_root
-from detectron2_ext.data.fluo_hela import package_file
+from detectron2_ext.data.package_files import package_file
 
 from .image_records import ImageRecords
 
@@ -100,14 +98,8 @@ def heldout_digits(folder: str | None = None) -> ImageRecords:
 
 def _write(folder: Path) -> None:
     """PNG files named by their row, all of them or none."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + "."))
-    try:
+    with atomic_folder(folder) as partial:
         for name in CLASSES:
             (partial / name).mkdir()
         for image, digit, row in zip(*read_digits(heldout=True), strict=True):
             Image.fromarray(image).save(partial / str(digit) / f"{row:04}.png")
-        partial.chmod(0o755)  # a temporary folder is the user's alone
-        os.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -8,14 +8,12 @@ They were written down before the first model was trained and not changed since.
 """
 
 import csv
-import os
 import random
-import shutil
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 
+from detectron2_ext.atomic import atomic_folder
 from detectron2_ext.data.builtin import dataset_root
 from eva_classification.data.mnist_digits import read_digits
 
@@ -68,17 +66,10 @@ def _write(folder: Path) -> None:
     """PNG files named by their row and captions.csv, all of it or nothing."""
     images, digits, rows = read_digits(heldout=False)
     draw = random.Random(0)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + "."))
-    try:
-        with open(partial / "captions.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("image", "caption"))
-            for image, digit, row in zip(images, digits, rows, strict=True):
-                Image.fromarray(image).save(partial / f"{row:04}.png")
-                for phrasing in draw.sample(TRAINING_PHRASINGS, CAPTIONS_PER_IMAGE):
-                    table.writerow((f"{row:04}.png", phrasing.format(draw.choice((WORDS[digit], str(digit))))))
-        partial.chmod(0o755)  # a temporary folder is the user's alone
-        os.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with atomic_folder(folder) as partial, open(partial / "captions.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("image", "caption"))
+        for image, digit, row in zip(images, digits, rows, strict=True):
+            Image.fromarray(image).save(partial / f"{row:04}.png")
+            for phrasing in draw.sample(TRAINING_PHRASINGS, CAPTIONS_PER_IMAGE):
+                table.writerow((f"{row:04}.png", phrasing.format(draw.choice((WORDS[digit], str(digit))))))

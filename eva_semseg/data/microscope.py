@@ -11,15 +11,16 @@ All frames are trained on, every fourth is held out. Pictures are grey, stretche
 `fluo_hela`, bacteria by the range of their whole sequence, because the share of the dark cells grows from 0.2 to 3 %.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from detectron2_ext.atomic import atomic_folder
 from detectron2_ext.data import dataset_root
-from detectron2_ext.data.fluo_hela import BORDER, SPLIT_COLUMN, load_frames, package_file, read_pages
+from detectron2_ext.data.fluo_hela import BORDER, SPLIT_COLUMN, load_frames
+from detectron2_ext.data.package_files import package_file, read_pages
 
 from .labelled_images import LabelledImages, labelled_images
 
@@ -68,14 +69,12 @@ def regions(split: str) -> Iterator[Region]:
 
 def write_split(root: Path, split: str) -> None:
     """Write the regions as PNG files to ``root``/<split>/images and labels, all of them or none."""
-    partial = root / f".{split}.part"
-    shutil.rmtree(partial, ignore_errors=True)
-    for folder in ("images", "labels"):
-        (partial / folder).mkdir(parents=True)
-    for name, picture, labels in regions(split):
-        Image.fromarray(picture).save(partial / "images" / f"{name}.png")
-        Image.fromarray(labels).save(partial / "labels" / f"{name}.png")
-    partial.rename(root / split)
+    with atomic_folder(root / split) as partial:
+        for folder in ("images", "labels"):
+            (partial / folder).mkdir()
+        for name, picture, labels in regions(split):
+            Image.fromarray(picture).save(partial / "images" / f"{name}.png")
+            Image.fromarray(labels).save(partial / "labels" / f"{name}.png")
 
 
 def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> LabelledImages:
@@ -87,7 +86,6 @@ def microscope_images(split: str, folder: str | None = None, num_classes: int | 
     """
     root = Path(folder or Path(dataset_root(), "microscope"))
     if not (root / split).is_dir():
-        root.mkdir(parents=True, exist_ok=True)
         write_split(root, split)
     folders = {"image_root": str(root / split / "images"), "label_root": str(root / split / "labels")}
     return labelled_images(**folders, class_names=list(CLASSES), num_classes=num_classes)

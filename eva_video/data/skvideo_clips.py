@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
-from detectron2_ext.data.fluo_hela import package_file
+from detectron2_ext.data.package_files import package_file
 from eva_backbone.errors import InputError
 
 from .decoding import read_clip

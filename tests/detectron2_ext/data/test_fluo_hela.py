@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from detectron2_ext.data import fluo_hela
 from detectron2_ext.data.nucleus_image import load_nucleus_image, register_nucleus_image
+from detectron2_ext.data.package_files import package_file
 from eva_backbone.errors import InputError
 
 
@@ -74,4 +75,4 @@ def test_nucleus_image(tmp_path):
 @pytest.mark.parametrize("package", ["no_such_package", "json"])
 def test_a_missing_package_is_named_with_the_mend(package):
     with pytest.raises(InputError, match=rf"(?s)data/x\.tif of the package {package}.*make setup"):
-        fluo_hela.package_file(package, "data/x.tif")
+        package_file(package, "data/x.tif")

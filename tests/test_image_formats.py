@@ -1,0 +1,64 @@
+"""No reader of images tries a format that starts another program, whatever a file is called."""
+
+import ast
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detectron2_ext.data import read_image
+from detectron2_ext.data.package_files import read_pages
+from detectron2_ext.prediction.images import read_image as read_photo
+from eva_backbone.errors import InputError
+from eva_classification.data import ImageMapper
+from eva_clip import get_tokenizer
+from eva_clip.data import PairMapper
+from eva_clip.transforms import evaluation_transform
+from eva_semseg.data.label_file import read_labels
+from eva_video.data.frame_folder import read_folder
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = (
+    *("eva_backbone", "detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"),
+    *("projects", "tools", "datasets", "benchmarks"),
+)
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+
+
+def classify(path: str) -> None:
+    ImageMapper(evaluation_transform(16), is_train=True)({"file_name": path, "read": lambda: (io.BytesIO(EPS), 0)})
+
+
+def pair(path: str) -> None:
+    mapper = PairMapper(evaluation_transform(16), get_tokenizer("eva_clip_tiny", 8))
+    mapper({"file_name": path, "read": lambda: (io.BytesIO(EPS), ["a page"])})
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_photo,
+        lambda path: read_image(path, "RGB"),
+        classify,
+        pair,
+        lambda path: read_labels(path, 3),
+        lambda path: read_folder(str(Path(path).parent), "{}.jpg", lambda _: np.array([0])),
+        read_pages,
+    ],
+    ids=["prediction", "detection", "classification", "CLIP", "labels", "frames", "packages"],
+)
+def test_what_starts_ghostscript_is_no_image(tmp_path, read):
+    path = tmp_path / "1.jpg"
+    path.write_bytes(EPS)
+    with pytest.raises((InputError, OSError), match=r"cannot identify|format is unknown"):
+        read(str(path))
+
+
+def test_images_are_opened_with_a_list_of_formats():
+    careless = []
+    for file in (file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Image.open"):
+                careless += [] if any(word.arg == "formats" for word in call.keywords) else [str(file)]
+    assert not careless
