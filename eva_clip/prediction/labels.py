@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from eva_backbone.errors import InputError
 
@@ -13,18 +12,19 @@ def read_labels(given: Sequence[str]) -> tuple[str, ...]:
     """The labels, with white space collapsed.
 
     Args:
-        given: the labels, or one text file (.txt) with one a line.
+        given: two labels or more, or one text file (.txt) with one a line.
 
     Raises:
-        InputError: no label, an empty one, or the same one twice; upper and lower case are one to the model.
+        InputError: fewer than two labels, an empty one, or the same one twice (upper and lower case are one to the
+            model); a file that cannot be read.
     """
-    source: str | Sequence[str] = given
-    if len(given) == 1 and given[0].endswith(".txt") and Path(given[0]).is_file():
-        source = given[0]
+    source = given[0] if len(given) == 1 and given[0].endswith(".txt") else given
     if any(not label.strip() for label in given):
         number = next(number for number, label in enumerate(given, start=1) if not label.strip())
         raise InputError(f"label {number} of {len(given)} is empty; give every label a text.")
     labels = tuple(" ".join(label.split()) for label in read_class_names(source))
+    if len(labels) < 2:
+        raise InputError(f"{labels[0]!r} is the only label, which would fit every picture; give two or more.")
     counts = Counter(label.lower() for label in labels)
     twice = [label for label in labels if counts[label.lower()] > 1]
     if twice:

@@ -172,6 +172,8 @@ def test_many_pictures_are_several_sheets(weights, folder):
         ({"--labels": ["cat", " "]}, "label 2 of 2 is empty"),
         ({"--labels": ["cat", "dog", "Cat", "bird", "bird"]}, "given more than once: 'cat', 'Cat', 'bird';"),
         ({"--labels": ["empty.txt"]}, "no class name"),
+        ({"--labels": ["lables.txt"]}, "lables.txt cannot be read as text"),
+        ({"--labels": ["cat"]}, "'cat' is the only label"),
         ({"--templates": ["photo"]}, "'photo' is no list of templates"),
         ({"--templates": ["{}", "photo"]}, "the template 'photo' has no {}"),
         ({"--weights": ["nothing.pt"]}, "nothing.pt"),
