@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import IO, Any, Literal, TypedDict
 
+import numpy as np
 from detectron2.data import DatasetFromList
 from timm.data import create_dataset
 from timm.data.readers.class_map import load_class_map
 from timm.data.readers.reader_image_folder import ReaderImageFolder
+from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from torch.utils.data import Dataset, IterableDataset
 
 from eva_backbone.errors import InputError
@@ -61,10 +63,10 @@ class ImageRecords(Dataset):
         if not name and not os.path.exists(root):
             raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
         class_map = _load_class_map(class_map, root)
-        is_folder = not name and os.path.isdir(root)
         handed_on = dict(options or {})
-        # A folder is read with its own numbers first: given a class map, timm would leave out unlisted images silently.
-        if class_map is not None and not is_folder:
+        # Folders and tar files are read with their own numbers first: given a class map, timm would leave out unlisted
+        # images silently.
+        if class_map is not None and name:
             handed_on["class_map"] = class_map
         try:
             dataset = create_dataset(name, root=root, split=split, **handed_on)
@@ -79,9 +81,9 @@ class ImageRecords(Dataset):
             )
         self._reader = dataset.reader
         self.source = str(getattr(self._reader, "root", None) or name)
+        if class_map is not None and isinstance(self._reader, ReaderImageFolder | ReaderImageInTar):
+            _renumber(self._reader, class_map, unlisted, self.source)
         if isinstance(self._reader, ReaderImageFolder):
-            if class_map is not None:
-                _renumber(self._reader, class_map, unlisted, self.source)
             # One block of memory that the workers share, in place of a tuple and a string for each image.
             self._reader.samples = DatasetFromList(self._reader.samples, copy=False)
         self.class_numbers = dict(self._class_to_index())
@@ -120,20 +122,30 @@ def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dic
     return {str(name): int(number) for name, number in class_map.items()}
 
 
-def _renumber(reader: ReaderImageFolder, class_map: Mapping[str, int], unlisted: str, source: str) -> None:
+def _renumber(
+    reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], unlisted: str, source: str
+) -> None:
     """Give the images of `reader` the numbers of `class_map`."""
-    missing = sorted(reader.class_to_idx.keys() - class_map.keys())
+    in_tar = isinstance(reader, ReaderImageInTar)
+    classes = reader.class_name_to_idx if in_tar else reader.class_to_idx
+    missing = sorted(classes.keys() - class_map.keys())
     if missing and unlisted == "stop":
         more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
         raise InputError(
             f"{source} has images in {', '.join(missing[:_MAX_NAMES])}{more}, which the class map does not list; add "
             'the missing classes to it, or leave their images out with unlisted="leave_out".'
         )
-    names = {number: name for name, number in reader.class_to_idx.items()}
-    reader.samples = [(path, class_map[names[number]]) for path, number in reader.samples if names[number] in class_map]
-    if not reader.samples:
+    new_classes = {name: class_map[name] for name in classes if name in class_map}
+    if not new_classes:
         raise InputError(f"{source} has no image of a class that the class map lists; check both.")
-    reader.class_to_idx = {name: class_map[name] for name in reader.class_to_idx if name in class_map}
+    new_numbers = {classes[name]: number for name, number in new_classes.items()}
+    if in_tar:
+        kept = np.isin(reader.targets, list(new_numbers))
+        reader.samples, reader.class_name_to_idx = reader.samples[kept], new_classes
+        reader.targets = np.array([new_numbers[number] for number in reader.targets[kept]])
+    else:
+        reader.samples = [(path, new_numbers[number]) for path, number in reader.samples if number in new_numbers]
+        reader.class_to_idx = new_classes
 
 
 def _check_number(class_numbers: Mapping[str, int], num_classes: int | None, source: str) -> None:

@@ -14,6 +14,13 @@ from eva_backbone.errors import InputError
 from eva_classification.data import ImageRecords
 
 
+@pytest.fixture
+def image_tar(image_folder: Path, tmp_path: Path) -> Path:
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(image_folder, arcname=".")
+    return tmp_path / "images.tar"
+
+
 def labels(records: ImageRecords) -> list[int]:
     found = []
     for number in range(len(records)):
@@ -72,20 +79,21 @@ def test_class_maps_by_name(tmp_path, name, classes, numbers):
     assert labels(records) == numbers
 
 
-def test_class_map_may_leave_classes_out_on_request(image_folder):
-    records = ImageRecords(str(image_folder), class_map={"cat": 7}, unlisted="leave_out")
-    assert labels(records) == [7] * 4
-    assert {Path(r["file_name"]).parent.name for r in records} == {"cat"}
+@pytest.mark.parametrize("source", ["image_folder", "image_tar"])
+def test_class_map_may_leave_classes_out_on_request(source, request):
+    records = ImageRecords(str(request.getfixturevalue(source)), class_map={"cat": 7, "ant": 2}, unlisted="leave_out")
+    assert labels(records) == [2] * 4 + [7] * 4
+    assert [Path(r["file_name"]).parent.name for r in records] == ["ant"] * 4 + ["cat"] * 4
+    assert records.class_numbers == {"ant": 2, "cat": 7}
 
 
-def test_tar_file(image_folder, tmp_path):
-    with tarfile.open(tmp_path / "images.tar", "w") as tar:
-        tar.add(image_folder, arcname=".")
-    records = ImageRecords(str(tmp_path / "images.tar"))
+def test_tar_file(image_tar):
+    records = ImageRecords(str(image_tar))
     assert labels(records) == [0] * 4 + [1] * 4 + [2] * 4
     assert Path(records[4]["file_name"]).name == "0.png"
 
 
+@pytest.mark.parametrize("source", ["image_folder", "image_tar"])
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -98,9 +106,9 @@ def test_tar_file(image_folder, tmp_path):
         ({"unlisted": "ignore"}, "unlisted is 'ignore'"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(image_folder, options, sentence):
+def test_what_does_not_fit_is_one_sentence(source, options, sentence, request):
     with pytest.raises(InputError, match=sentence) as error:
-        ImageRecords(str(image_folder), **options)
+        ImageRecords(str(request.getfixturevalue(source)), **options)
     assert "\n" not in str(error.value)
 
 
