@@ -71,7 +71,9 @@ def place_images(source: Path, target: Path, wanted: dict[str, str], mode: str) 
         destination = target / wanted[path.name]
         if not _is_placed(destination):
             _place(path, destination, mode)
-    for path in tqdm(sorted(archives), desc="archives", unit=""):
+    # Archive patchN has the images of the folder patchN; unpacking one takes minutes.
+    needed = {f"{path.split('/')[2]}.tar.gz" for path in wanted.values() if not _is_placed(target / path)}
+    for path in tqdm(sorted(path for path in archives if path.name in needed), desc="archives", unit=""):
         with _open_archive(path) as archive:
             _unpack_images(archive, target, wanted)
 
@@ -131,6 +133,33 @@ def write_annotations(found: Path | tuple[Path, str], destination: Path) -> None
                 return
 
 
+def prepare(source: Path, target: Path, splits: list[str], mode: str, allow_missing: int) -> None:
+    """Images first, in one pass over the downloads for all splits, then each split's annotations."""
+    names = {split: f"zhiyuan_objv2_{split}.json" for split in splits}
+    staged = {split: target / "annotations" / f".{name}.staged" for split, name in names.items()}
+    try:
+        for split, name in names.items():
+            write_annotations(find_annotations(source, name.removesuffix(".json")), staged[split])
+        wanted = {split: list_images(path) for split, path in staged.items()}
+        place_images(source, target, {name: path for paths in wanted.values() for name, path in paths.items()}, mode)
+        for split, name in names.items():
+            missing = [path for path in wanted[split].values() if not _is_placed(target / path)]
+            if len(missing) > allow_missing:
+                patches = Counter(path.split("/")[2] for path in missing)
+                raise PrepareError(
+                    f"{len(missing)} of {len(wanted[split])} {split} images are not below {source}, most of them "
+                    f"from {', '.join(patch for patch, _ in patches.most_common(5))}; download these patches and run "
+                    f"again, or accept that with --allow-missing {len(missing)}."
+                )
+            destination = target / "annotations" / name
+            staged[split].replace(destination)
+            in_place = len(wanted[split]) - len(missing)
+            print(f"{destination}: {in_place} images in place, {len(missing)} missing {missing[:3]}")
+    finally:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="folder of the downloads, searched at any depth")
@@ -148,27 +177,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.source.is_dir():
         raise PrepareError(f"{arguments.source}: no such folder; give the folder of the downloads.")
-    target = arguments.root / "Objects365"
-    for split in arguments.splits:
-        name = f"zhiyuan_objv2_{split}"
-        destination = target / "annotations" / f"{name}.json"
-        staged = target / "annotations" / f".{name}.staged"
-        write_annotations(find_annotations(arguments.source, name), staged)
-        try:
-            wanted = list_images(staged)
-            place_images(arguments.source, target, wanted, arguments.mode)
-            missing = [path for path in wanted.values() if not _is_placed(target / path)]
-            if len(missing) > arguments.allow_missing:
-                patches = Counter(path.split("/")[2] for path in missing)
-                raise PrepareError(
-                    f"{len(missing)} of {len(wanted)} {split} images are not below {arguments.source}, most of them "
-                    f"from {', '.join(patch for patch, _ in patches.most_common(5))}; download these patches and run "
-                    f"again, or accept that with --allow-missing {len(missing)}."
-                )
-            staged.replace(destination)
-        finally:
-            staged.unlink(missing_ok=True)
-        print(f"{destination}: {len(wanted) - len(missing)} images in place, {len(missing)} missing {missing[:3]}")
+    prepare(arguments.source, arguments.root / "Objects365", arguments.splits, arguments.mode, arguments.allow_missing)
 
 
 if __name__ == "__main__":

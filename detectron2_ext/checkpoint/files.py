@@ -14,9 +14,10 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
+from .bounded_unpickler import UnsafePickleError
 from .file_kind import FileKind, detect_kind
 from .lora_weights import merge_lora_weights
-from .numpy_pickle import UnsafePickleError, read_numpy_pickle
+from .numpy_pickle import read_numpy_pickle
 from .torchscript_archive import read_torchscript
 
 WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep their weights, in order of preference

@@ -11,16 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bounded_unpickler import BoundedUnpickler, UnsafePickleError
+
 _BYTE_ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 _NUMERIC_KINDS = "biuf"
-
-
-class UnsafePickleError(pickle.UnpicklingError):
-    """The pickle asks for a class or function other than NumPy's arrays; `global_name` is its dotted name."""
-
-    def __init__(self, global_name: str) -> None:
-        super().__init__(f"needs {global_name}")
-        self.global_name = global_name
 
 
 class _Latin1:
@@ -100,8 +94,7 @@ for _package in ("numpy.core", "numpy._core"):  # the name before and since NumP
     _ALLOWED[(f"{_package}.numeric", "_frombuffer")] = _from_buffer
 
 
-# The unpickler written in Python: the one in C lets a file of a few bytes reserve gigabytes for its memo table.
-class _NumpyUnpickler(pickle._Unpickler):
+class _NumpyUnpickler(BoundedUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[module, name]
@@ -116,17 +109,23 @@ def read_numpy_pickle(path: Path) -> Any:
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         content = _NumpyUnpickler(mapped, encoding="latin1").load()
-        return _with_tensors(content, budget=[len(mapped)])
+        return _with_tensors(content, budget=[len(mapped)], done={})
 
 
-def _with_tensors(value: Any, budget: list[int], depth: int = 0) -> Any:
-    """`value` with its arrays as tensors; `budget` (bytes) refuses a file that names one buffer as many arrays."""
+def _with_tensors(value: Any, budget: list[int], done: dict[int, dict], depth: int = 0) -> Any:
+    """`value` with its arrays as tensors; `budget` (bytes) refuses a file that names one buffer as many arrays.
+
+    `done` has the dicts that were met, since a file may refer to one of them any number of times.
+    """
     if isinstance(value, _Array):
         tensor = value.tensor()
         budget[0] -= tensor.nbytes
         if budget[0] < 0:
             raise pickle.UnpicklingError("arrays larger than the file")
         return tensor
-    if isinstance(value, dict) and depth < 4:
-        return {key: _with_tensors(item, budget, depth + 1) for key, item in value.items()}
-    return value
+    if not isinstance(value, dict) or depth == 4:
+        return value
+    if id(value) not in done:
+        done[id(value)] = {}
+        done[id(value)] |= {key: _with_tensors(item, budget, done, depth + 1) for key, item in value.items()}
+    return done[id(value)]

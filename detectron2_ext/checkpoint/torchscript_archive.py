@@ -1,6 +1,5 @@
 """Weights inside TorchScript archives (OpenAI's CLIP), read without the program that lies beside them."""
 
-import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .numpy_pickle import UnsafePickleError
+from .bounded_unpickler import BoundedUnpickler, UnsafePickleError
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -49,8 +48,7 @@ def _as_list(items: list) -> list:
     return list(items)
 
 
-# The unpickler written in Python: the one in C lets a file of a few bytes reserve gigabytes for its memo table.
-class _ArchiveUnpickler(pickle._Unpickler):
+class _ArchiveUnpickler(BoundedUnpickler):
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         self._archive, self._root = archive, root
         self._storages: dict[str, Tensor] = {}

@@ -1,6 +1,7 @@
 """The published data sets that Detectron2 does not register itself, under the root DETECTRON2_DATASETS."""
 
 import os
+from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
@@ -25,8 +26,10 @@ def dataset_root() -> str:
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
 
-def missing_file_hint(name: str) -> str:
-    """The mend of a missing file of data set ``name``."""
+def missing_file_hint(name: str, path: str | os.PathLike) -> str:
+    """The mend of a missing file or folder of data set ``name``."""
+    if not Path(path).absolute().is_relative_to(Path(dataset_root()).absolute()):
+        return f"data set {name!r} was registered with this path; check it"
     return (
         f"data set {name!r} is looked for under DETECTRON2_DATASETS ({dataset_root()!r} now), "
         "point it to your data; datasets/README.md shows the layout"
@@ -66,7 +69,8 @@ class _LvisLoader:
 
     def __call__(self) -> list[dict]:
         if not os.path.isfile(self.json_file):
-            raise InputError(f"{self.json_file}: no such annotation file; {missing_file_hint(self.name)}.")
+            hint = missing_file_hint(self.name, self.json_file)
+            raise InputError(f"{self.json_file}: no such annotation file; {hint}.")
         return load_lvis_json(self.json_file, self.image_root, self.name)
 
 
@@ -78,7 +82,7 @@ class _Objects365Loader:
 
     def __call__(self) -> list[dict]:
         known = dict(enumerate(OBJECTS365_CLASSES, start=1))
-        hint = missing_file_hint(self.name)
+        hint = missing_file_hint(self.name, self.json_file)
         return load_coco_json(
             self.json_file, self.image_root, self.name, on_error="skip", known_categories=known, hint=hint
         )[0]

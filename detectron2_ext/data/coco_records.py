@@ -113,9 +113,9 @@ def _annotation(record: dict, box: list, mask: list | dict | None, class_index: 
     counts.without_mask += mask is None and not crowd
     counts.with_rle += isinstance(mask, dict) and not crowd
     counts.clipped_boxes += box is not record["bbox"]
-    if not isinstance(area, int | float) or not math.isfinite(area) or "iscrowd" not in record or record["id"] == 0:
-        counts.completed += 1
+    if not isinstance(area, int | float) or not math.isfinite(area):
         area = None
+    counts.completed += area is None or "iscrowd" not in record or record["id"] == 0
     annotation = {
         "id": record["id"],
         "bbox": box,

@@ -40,9 +40,9 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
     if dicts is None:
         try:
             dicts = DatasetDicts(get_detection_dataset_dicts(wanted, filter_empty=filter_empty))
-        except AssertionError as error:  # all that Detectron2 says about an empty list
-            what = "image with annotations" if filter_empty else "image"
-            raise InputError(f"Data set {' + '.join(wanted)} has no {what}; check its annotation file.") from error
+        except AssertionError as error:  # how Detectron2 tells of an empty list, or of an unknown class
+            problem = str(error).strip().rstrip(".!")
+            raise InputError(f"Data set {' + '.join(wanted)}: {problem}; check its annotation file.") from error
         _loaded[key] = dicts
     return dicts
 
@@ -55,4 +55,4 @@ def check_registered(name: str) -> None:
         raise InputError(f"No data set is registered as {name!r}; {guess}")
     json_file = MetadataCatalog.get(name).get("json_file")
     if json_file and "://" not in json_file and not Path(json_file).is_file():
-        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name)}.")
+        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name, json_file)}.")

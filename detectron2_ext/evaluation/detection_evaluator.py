@@ -14,7 +14,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from detectron2_ext.data.builtin import dataset_root, missing_file_hint
+from detectron2_ext.data.builtin import missing_file_hint
 from eva_backbone.errors import InputError
 
 from .gathering import gather_records, gather_values, run_on_first
@@ -201,5 +201,4 @@ def _load(dataset_name: str, output_dir: Path | None) -> GroundTruth:
             )
         json_file = output_dir / f"{dataset_name}_coco_format.json"
         convert_to_coco_json(dataset_name, str(json_file), allow_cached=False)
-    built_in = str(json_file).startswith(dataset_root())
-    return read_ground_truth(json_file, missing_file_hint(dataset_name) if built_in else "check the path")
+    return read_ground_truth(json_file, missing_file_hint(dataset_name, json_file))

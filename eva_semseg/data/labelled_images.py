@@ -55,7 +55,7 @@ def labelled_images(
         )
     for folder in (metadata.get("image_root"), metadata.get("sem_seg_root")):
         if folder and "://" not in folder and not Path(folder).is_dir():
-            hint = "name an existing folder" if image_root else missing_file_hint(names)
+            hint = "name an existing folder" if image_root else missing_file_hint(names, folder)
             raise InputError(f"{folder}: no such folder; {hint}.")
     if num_classes is not None and num_classes != len(metadata.stuff_classes):
         raise InputError(

@@ -101,6 +101,16 @@ def test_missing_images(tmp_path):
     assert done.returncode == 0
 
 
+def test_archives_of_images_in_place_are_not_unpacked_again(tmp_path):
+    source, root = tmp_path / "downloads", tmp_path / "root"
+    _packed(source)
+    assert run_script("prepare_objects365.py", "--source", source, root=root).returncode == 0
+    for archive in source.rglob("patch*.tar.gz"):
+        archive.write_bytes(b"")
+    done = run_script("prepare_objects365.py", "--source", source, root=root)
+    assert done.returncode == 0, done.stderr
+
+
 def _damage_archive(source: Path) -> None:
     """Cut within the second image."""
     path = source / "train" / "patch16.tar.gz"

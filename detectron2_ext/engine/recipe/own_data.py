@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detectron2.utils import comm
+from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detectron2_ext.atomic import atomic_path
@@ -144,9 +145,10 @@ def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool
     loader = cfg.dataloader.train
     loader.dataset.names = train.name
     loader.mapper.use_instance_mask = with_masks
-    loader.mapper.recompute_boxes = with_masks
-    if with_masks:
-        loader.mapper.instance_mask_format = train.mask_format
+    if not with_masks:
+        loader.mapper.recompute_boxes = False
+    elif train.mask_format == "bitmask":  # which takes polygons too
+        loader.mapper.instance_mask_format = "bitmask"
 
 
 def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, on_error: str) -> None:
@@ -157,8 +159,7 @@ def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, on_error: str) 
     cfg.dataloader.test.dataset.names = val.name
     if on_error != "stop":  # the default, and Detectron2's own mapper knows no other
         cfg.dataloader.test.mapper.on_error = on_error
-    cfg.dataloader.evaluator = {
-        "_target_": COCOEvaluator,
-        "dataset_name": val.name,
-        "output_dir": "${train.output_dir}/inference",
-    }
+    kind = OmegaConf.select(cfg, "dataloader.evaluator._target_", default=None)
+    if (locate(kind) if isinstance(kind, str) else kind) is not COCOEvaluator:
+        cfg.dataloader.evaluator = {"_target_": COCOEvaluator}
+    cfg.dataloader.evaluator.update(dataset_name=val.name, output_dir="${train.output_dir}/inference")

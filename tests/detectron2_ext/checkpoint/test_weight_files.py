@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from detectron2_ext.checkpoint import read_weights
+from detectron2_ext.checkpoint.files import read_file
 from eva_backbone.errors import InputError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([7.0, 8.0])}
@@ -157,6 +159,25 @@ def test_only_numpy_arrays_in_pickles(name, tmp_path):
     (tmp_path / "w.pkl").write_bytes(f"c{module}\n{attribute}\n.".encode())
     with pytest.raises(InputError, match="is refused.*" + name.replace(".", r"\.")):
         read_weights(tmp_path / "w.pkl")
+
+
+def test_announced_bytes_take_no_memory(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(b"\x80\x05\x96" + (1 << 30).to_bytes(8, "little") + b".")
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"w\.pkl"):
+            read_weights(tmp_path / "w.pkl")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_dict_referred_to_twice_is_converted_once(tmp_path):
+    shared = {"a": np.zeros(1)}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"one": shared, "two": shared}))
+    content = read_file(tmp_path / "w.pkl")
+    assert isinstance(content["one"]["a"], torch.Tensor)
+    assert content["one"] is content["two"]
 
 
 def test_advice_of_the_refusal_works(tmp_path):

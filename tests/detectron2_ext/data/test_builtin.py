@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 from made_coco import noise_image
 
 from detectron2_ext.data import OBJECTS365_CLASSES, dataset_root, get_dataset_dicts, register_builtin_datasets
@@ -41,12 +42,30 @@ def test_metadata(root, name, json_file, evaluator, num_classes, first):
 
 
 @pytest.mark.parametrize("name", [*_NAMES, "coco_2017_val", "lvis_v1_train"])
-def test_missing_file(root, name):  # noqa: ARG001
+def test_missing_file(root, name, monkeypatch):
+    if name in _NAMES:
+        monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     with pytest.raises(InputError) as caught:
         get_dataset_dicts(name)
     sentence = str(caught.value)
     assert sentence.startswith(f"{MetadataCatalog.get(name).json_file}: no such annotation file")
     assert f"{name!r} is looked for under DETECTRON2_DATASETS" in sentence
+
+
+def test_missing_file_of_a_users_own_data_set(tmp_path):
+    register_coco_instances("users_own", {}, str(tmp_path / "own.json"), str(tmp_path))
+    with pytest.raises(InputError, match=r"own\.json: no such .* 'users_own' was registered with this path"):
+        get_dataset_dicts("users_own")
+
+
+@pytest.mark.parametrize(("category", "problem"), [(3, "category_id=3 for a dataset of 2"), (None, "No valid data")])
+def test_what_detectron2_finds_wrong_is_told(category, problem, monkeypatch):
+    annotations = [] if category is None else [{"category_id": category, "bbox": [0, 0, 2, 2], "iscrowd": 0}]
+    name = f"wrong {category}"
+    DatasetCatalog.register(name, lambda: [{"file_name": "a.jpg", "annotations": annotations}])
+    monkeypatch.setattr(MetadataCatalog.get(name), "thing_classes", ["a", "b"], raising=False)
+    with pytest.raises(InputError, match=f"^Data set {name}: .*{problem}.*; check its annotation file"):
+        get_dataset_dicts(name)
 
 
 @pytest.mark.parametrize(

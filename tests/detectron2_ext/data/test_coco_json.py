@@ -197,3 +197,14 @@ def test_the_file_may_start_with_a_byte_order_mark(write_coco, dataset_name):
     json_file, folder = write_coco(made_content())
     json_file.write_text("\ufeff" + json.dumps(made_content()), encoding="utf-8")
     assert register_coco_json(dataset_name, json_file, folder).num_images == 3
+
+
+def test_given_areas_stay_when_something_else_is_completed(write_coco, dataset_name):
+    """Objects of a box-only file may have areas smaller than their boxes, by which APs, APm and APl tell them apart."""
+    content = made_content()
+    content["annotations"].pop(2)
+    _without(content, "iscrowd")
+    for annotation in content["annotations"]:
+        annotation["area"] = 7.5
+    summary = register_coco_json(dataset_name, *write_coco(content))
+    assert {annotation["area"] for annotation in COCO(summary.ground_truth_file).anns.values()} == {7.5}

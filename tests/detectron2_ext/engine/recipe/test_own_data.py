@@ -8,6 +8,7 @@ from PIL import Image
 
 from detectron2_ext.data import get_dataset_dicts
 from detectron2_ext.engine.recipe import OwnData, load_config, use_own_data
+from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
 
 CONFIGS = Path(__file__).parents[4] / "projects" / "ViTDet" / "configs"
@@ -54,3 +55,24 @@ def test_bad_validation_data_are_treated_as_asked_for(own_data, tmp_path, overri
     use_own_data(cfg, own_data, training=training)
     assert cfg.dataloader.test.mapper.on_error == "skip"
     assert [len(record["annotations"]) for record in get_dataset_dicts("own_val", filter_empty=False)] == [1, 0]
+
+
+def test_overrides_of_the_evaluator_and_of_the_mapper_stay(own_data, tmp_path):
+    overrides = ["dataloader.evaluator.max_dets_per_image=300", "dataloader.test.mapper.on_error=skip"]
+    config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
+    cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
+    use_own_data(cfg, own_data, training=True)
+    assert cfg.dataloader.evaluator.max_dets_per_image == 300
+    assert cfg.dataloader.evaluator.dataset_name == "own_val"
+    assert not cfg.dataloader.train.mapper.recompute_boxes  # there are no masks
+
+
+def test_another_evaluator_gives_way_to_cocos(own_data, tmp_path):
+    config = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva.py")
+    cfg = load_config(config, ["dataloader.test.mapper.on_error=skip", f"train.output_dir={tmp_path}"])
+    use_own_data(cfg, own_data, training=False)
+    assert cfg.dataloader.evaluator == {
+        "_target_": COCOEvaluator,
+        "dataset_name": "own_val",
+        "output_dir": f"{tmp_path}/inference",
+    }
