@@ -17,6 +17,7 @@ from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
+from detectron2_ext.checkpoint.run_folder import RunFolder
 from detectron2_ext.data import worker_failure
 from detectron2_ext.report import write_run_report
 from eva_backbone.errors import InputError
@@ -26,7 +27,7 @@ from .device import processes_per_machine, settle_device
 from .distributed import launch, restarted_by_torchrun
 from .dry_run import dry_run
 from .evaluation import evaluate
-from .recipe import OwnData, check_datasets, load_config, save_config, use_own_data
+from .recipe import OwnData, check_datasets, load_config, save_categories, save_config, use_own_data
 from .run_log import start_log
 from .training import check_new_run, train
 
@@ -108,8 +109,11 @@ def _run(args: argparse.Namespace) -> None:
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
-    if comm.is_main_process():
+    is_of_a_run = bool(RunFolder(Path(output_dir)).checkpoints())
+    if comm.is_main_process() and not (args.eval_only and is_of_a_run):  # an evaluation leaves the run's own recipe
         save_config(cfg, Path(cfg.train.output_dir, "config.yaml"))
+        if own_data is not None:
+            save_categories(cfg)
     settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
     with _failures_in_the_log():
         if args.dry_run:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,16 @@ def test_saved_config_evaluates_without_naming_the_data_again(trained, tmp_path)
     overrides = [f"train.init_checkpoint={trained}/model_final.pth", f"train.output_dir={tmp_path}"]
     assert main(["--config-file", str(trained / "config.yaml"), "--eval-only", *overrides]) == 0
     assert (tmp_path / "results.json").read_text() == (trained / "results.json").read_text()
+
+
+def test_evaluation_in_the_folder_of_a_run_leaves_its_recipe(trained, data, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = {name: (run / name).read_text() for name in ("config.yaml", "categories.json")}
+    overrides = [f"train.init_checkpoint={run}/model_final.pth", f"train.output_dir={run}"]
+    assert main(["--config-file", str(run / "config.yaml"), "--eval-only", *data[False]["val"], *overrides]) == 0
+    assert json.loads((run / "results.json").read_text()).keys() == {"bbox"}
+    assert {name: (run / name).read_text() for name in before} == before
 
 
 def test_saved_config_trains_again_to_the_same_losses(trained, tmp_path):

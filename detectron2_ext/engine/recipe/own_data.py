@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from detectron2.utils import comm
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -65,9 +64,8 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     """Register `own` and change `cfg` to it: data sets, evaluator, number of classes, mask head.
 
     Without validation data `cfg` is left without an evaluator; for data without masks the model is box-only.
-    Class names and ids are kept in `cfg.dataloader.categories` and `train.output_dir`/categories.json, the paths in
-    `cfg.dataloader.own_data`. Bad validation images are treated as bad training images are, unless
-    `dataloader.test.mapper.on_error` says otherwise.
+    Class names and ids are kept in `cfg.dataloader.categories`, the paths in `cfg.dataloader.own_data`. Bad validation
+    images are treated as bad training images are, unless `dataloader.test.mapper.on_error` says otherwise.
 
     Raises:
         InputError: data that cannot be used, or training and validation data with different categories.
@@ -87,10 +85,6 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
 
     cfg.dataloader.own_data = own.absolute()
     cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or leading).items()]
-    if comm.is_main_process():
-        content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
-        with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
-            file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
@@ -103,6 +97,13 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     if training:
         _use_training_data(cfg, leading, with_masks=has_mask_head)
     _use_test_data(cfg, val, val_on_error)
+
+
+def save_categories(cfg: DictConfig) -> None:
+    """Write the class names and ids of own data to `train.output_dir`/categories.json."""
+    content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
+    with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _categories(summary: CocoJsonSummary) -> dict[int, str]:
