@@ -1,8 +1,8 @@
 """The training command, from its arguments to what it leaves on disk."""
 
-import importlib.util
 import json
 import math
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -22,11 +22,12 @@ LVIS = "LVIS/cascade_mask_rcnn_vitdet_eva.py"
 O365 = "Objects365/cascade_rcnn_vitdet_eva_1024.py"
 
 
-def test_script_runs_the_main_function():
-    spec = importlib.util.spec_from_file_location("script", ROOT / "tools" / "lazyconfig_train_net.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.main is main
+def test_script_runs_the_training_command(monkeypatch, capsys):
+    script = str(ROOT / "tools" / "lazyconfig_train_net.py")
+    monkeypatch.setattr("sys.argv", [script])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(script, run_name="__main__")
+    assert "no config file was given" in capsys.readouterr().err
 
 
 EVALUATE_COCO = """--num-gpus 8 --eval-only
