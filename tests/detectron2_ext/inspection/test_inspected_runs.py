@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from detectron2.config import instantiate
+from omegaconf import OmegaConf
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
@@ -17,11 +18,14 @@ from detectron2_ext.commands.inspect_weights import main
 from detectron2_ext.engine.adaptation import adapt_model
 from detectron2_ext.engine.recipe import load_config, save_config
 from detectron2_ext.inspection import identify
+from detectron2_ext.inspection.own_config import read_own_config
 from detectron2_ext.inspection.recipes import Recipe
 
 ROOT = Path(__file__).parents[3]
 RECIPE = "projects/Classification/configs/demo/mnist_scratch.py"
 LARGE = "projects/Classification/configs/in1k_336.py"
+CLASSIFIER = "eva_classification.Classifier"
+EVIL = "evil: {_target_: os.system, command: touch ran}\n"
 TINY = ["model.embed_dim=32", "model.depth=2", "model.num_classes=3"]
 
 
@@ -114,11 +118,36 @@ def test_split_run(run, capfd):
 
 
 @pytest.mark.parametrize(
+    "recipe",
+    [
+        "projects/SemSeg/configs/demo/mask2former_eva_tiny_microscope.py",
+        "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py",
+    ],
+)
+def test_references_of_a_run(tmp_path, recipe):
+    save_config(load_config(recipe), tmp_path / "config.yaml")
+    saved = load_config(str(tmp_path / "config.yaml"))
+    own = read_own_config(tmp_path / "model_final.pth", lambda: [Recipe(recipe, saved)])
+    assert own.model_key != Recipe(recipe, saved).model_key  # it had references
+    assert own.model_key == repr(OmegaConf.to_container(saved.model, resolve=True))
+    assert own.has_evaluation
+
+
+@pytest.mark.parametrize(
     ("config", "why"),
     [
         ("model: {_target_: os.system, command: touch ran}", "from os.system, which no recipe of the project does"),
         ("model: !!python/object/apply:os.system ['touch ran']", "is no config of a run"),
         ("a: &a {_target_: os.system}\nmodel: *a", "repeats parts by reference"),
+        (
+            f"{EVIL}model: {{_target_: {CLASSIFIER}, num_classes: '${{evil}}'}}",
+            "which refers to more than a value",
+        ),
+        (f"{EVIL}model: {{_target_: '${{evil._target_}}', command: touch ran}}", "from os.system, which no recipe"),
+        (f"{EVIL}model: {{_target_: {CLASSIFIER}, depth: '\\${{evil}}'}}", "which refers to more than a value"),
+        ("a: {_target_: os.system}\nmodel: {_target_: '${oc.create:${a}}'}", "which refers to more than a value"),
+        ("a: abc\nb: '${a}${a}'\nmodel: {_target_: '${b}'}", "which refers to more than a value"),
+        ("model: {_target_: '${model._target_}'}", "is no config of a run"),
         ("train: {}", "is no config of a run"),
         ("model: {_target_: eva_classification.Classifier, num_classes: ", "is no config of a run"),
     ],
