@@ -27,8 +27,7 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
             class_map = None  # made from a data set that need not be here
         if class_map:
             return _names(class_map, num_classes)
-    names = _imagenet_names(range(NUM_CLASSES)) if num_classes == NUM_CLASSES else None
-    return match_names(names, num_classes, "ImageNet")
+    return match_names(None, num_classes, "the recipe")
 
 
 def _names(class_map: Mapping[str, int] | str, num_classes: int) -> tuple[str, ...]:

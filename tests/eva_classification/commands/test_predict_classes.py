@@ -17,6 +17,7 @@ from detectron2_ext.engine import load_config
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"
 TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28"]
+CLIP = ROOT / "projects/CLIP/configs"
 DETECTION = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 
 
@@ -170,12 +171,22 @@ def test_unusable_options_are_one_sentence(weights, folder, capsys, change, mess
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.parametrize("name", ["in1k_336", "evaluate_imagenet_v2", "evaluate_imagenet_a", "evaluate_objectnet"])
-def test_recipes_of_imagenet_name_its_classes(name):
+OTHERS = ("in21k_224", "mim_pretrain_224")
+IMAGENET = [file for file in sorted(RECIPE.parent.glob("*.py")) if file.stem not in OTHERS]
+
+
+@pytest.mark.parametrize("file", [*IMAGENET, *sorted(CLIP.glob("in1k_*.py"))], ids=lambda file: file.stem)
+def test_recipes_of_imagenet_name_its_classes(file):
     from eva_classification.prediction import find_class_names
 
-    cfg = load_config(str(RECIPE.with_name(f"{name}.py")))
-    assert find_class_names(cfg, 1000)[0].startswith("tench")
+    assert find_class_names(load_config(str(file)), 1000)[0].startswith("tench")
+
+
+def test_a_thousand_classes_of_ones_own_are_not_imagenets():
+    from eva_classification.prediction import find_class_names
+
+    none = [f"dataloader.{loader}.dataset.class_map=null" for loader in ("train", "test")]
+    assert find_class_names(load_config(str(RECIPE), none), 1000)[0] == "class 0"
 
 
 def test_a_model_of_the_classes_of_one_set():
