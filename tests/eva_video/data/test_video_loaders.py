@@ -117,7 +117,7 @@ def test_bad_videos_are_replaced_by_the_same_ones(video_folder):
 def test_nothing_but_bad_videos(video_folder):
     for file in video_folder.glob("*.mp4"):
         file.write_bytes(b"")
-    with pytest.raises(InputError, match="20 images"):
+    with pytest.raises(InputError, match="20 samples"):
         draw(train_loader(video_folder, on_error="skip"), 1)
 
 
