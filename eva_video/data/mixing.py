@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from eva_backbone.errors import InputError
+
 Box = tuple[int, int, int, int]
 
 
@@ -41,6 +43,9 @@ class ClipMixing:
         cutmix_alpha: of the distribution of areas left; 0 for mixup alone.
         switch: share of the batches with CutMix, where both are on.
         smoothing: of the targets.
+
+    Raises:
+        InputError: neither of the two is on.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class ClipMixing:
         smoothing: float = 0.1,
     ) -> None:
         if mixup_alpha <= 0 and cutmix_alpha <= 0:
-            raise ValueError("mixup_alpha and cutmix_alpha are both 0: leave the mixing out")
+            raise InputError("mixup_alpha and cutmix_alpha are both 0: leave the mixing out.")
         self.num_classes = num_classes
         self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
         self.switch = switch if mixup_alpha > 0 and cutmix_alpha > 0 else float(cutmix_alpha > 0)

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from torchvision.transforms import v2
 
+from eva_backbone.errors import InputError
+
 from .crops import centre_crop, crop_corners, crop_sizes, resize_shorter_side, three_crops
 
 # ImageNet's, in grey levels.
@@ -97,6 +99,9 @@ class EvaluationTransform:
     Args:
         size: side of the output, pixels. Before the crop the shorter side is 256/224 of it, with three crops just it.
         num_crops: 1 or 3.
+
+    Raises:
+        InputError: another number of crops.
     """
 
     def __init__(
@@ -107,7 +112,7 @@ class EvaluationTransform:
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         if num_crops not in (1, 3):
-            raise ValueError(f"num_crops={num_crops}, expected 1 or 3")
+            raise InputError(f"num_crops is {num_crops}, expected 1 or 3.")
         self.size = size
         self.num_crops = num_crops
         self.mean, self.std = tuple(mean), tuple(std)

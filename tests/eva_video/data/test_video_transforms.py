@@ -59,7 +59,7 @@ def test_three_views_are_first_last_and_middle():
         left = (0, 40, 20)[crop]
         part = frames[2 * clip : 2 * clip + 2, :, left : left + 20]
         np.testing.assert_array_equal(pixels[view], part.transpose(3, 0, 1, 2))
-    with pytest.raises(ValueError, match="expected 1 or 3"):
+    with pytest.raises(InputError, match="expected 1 or 3"):
         EvaluationTransform(20, 5)
 
 
@@ -165,5 +165,5 @@ def test_boxes_stay_inside_and_cover_what_is_drawn():
 
 
 def test_nothing_to_mix():
-    with pytest.raises(ValueError, match="both 0"):
+    with pytest.raises(InputError, match="both 0"):
         ClipMixing(5, mixup_alpha=0, cutmix_alpha=0)
