@@ -1,7 +1,7 @@
 """Lists of videos as they are published: "path label" lines, tables with a header, Kinetics' own tables."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,21 +24,26 @@ class ListedVideo(NamedTuple):
     num_frames: int | None
 
 
-def read_class_numbers(classes: Mapping[str, int] | str | None) -> dict[str, int] | None:
+def read_class_numbers(classes: Mapping[str, int] | Sequence[str] | str | None) -> dict[str, int] | None:
     """From class name to number.
 
     Args:
-        classes: the numbers themselves; "k400", "k600", "k700" or "k722"; or a CSV file with the columns id and name.
+        classes: the numbers themselves; the names in the order of their numbers; "k400", "k600", "k700" or "k722"; or a
+            CSV file with the columns id and name.
 
     Raises:
-        InputError: a file that cannot be read or lacks a column.
+        InputError: a file that cannot be read or lacks a column, or a list with a name twice.
     """
     if classes is None:
         return None
-    if not isinstance(classes, str):
+    if isinstance(classes, Mapping):
         return {str(name): int(number) for name, number in classes.items()}
-    if not classes.endswith(".csv"):
-        return {name: number for number, name in enumerate(kinetics_names(classes))}
+    if not isinstance(classes, str) or not classes.endswith(".csv"):
+        names = kinetics_names(classes) if isinstance(classes, str) else [str(name) for name in classes]
+        numbers = {name: number for number, name in enumerate(names)}
+        if len(numbers) < len(names):
+            raise InputError(f"the classes {', '.join(names)} have a name twice; give each its own.")
+        return numbers
     text = _read_text(classes)
     try:
         return {row["name"].strip(): int(row["id"]) for row in csv.DictReader(text.splitlines())}

@@ -1,6 +1,6 @@
 """The videos of a data set as records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
@@ -42,7 +42,7 @@ class VideoRecords(Dataset):
         annotations: str,
         root: str = "",
         *,
-        classes: Mapping[str, int] | str | None = None,
+        classes: Mapping[str, int] | Sequence[str] | str | None = None,
         has_frame_counts: bool = False,
         num_classes: int | None = None,
         on_error: str = "stop",

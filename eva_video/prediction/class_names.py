@@ -6,16 +6,18 @@ from omegaconf import OmegaConf
 
 from detectron2_ext.prediction.categories import match_names
 
-from ..kinetics import kinetics_names
+from ..data.annotation_files import read_class_numbers
 
 
 def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
     """A name for each output, from `dataloader.class_names` of the recipe; numbers where it has none.
 
     Raises:
-        InputError: the name of a set of classes that is not known, or names of another number of classes.
+        InputError: names that `read_class_numbers` cannot read, or of another number of classes.
     """
-    names = OmegaConf.select(cfg, "dataloader.class_names", default=None)
-    if names is not None:
-        names = kinetics_names(names) if isinstance(names, str) else tuple(str(name) for name in names)
+    numbers = read_class_numbers(OmegaConf.select(cfg, "dataloader.class_names", default=None))
+    names = None
+    if numbers is not None:
+        name_of = {number: name for name, number in numbers.items()}
+        names = [name_of.get(number, f"class {number}") for number in range(max(name_of, default=-1) + 1)]
     return match_names(names, num_classes, "dataloader.class_names")

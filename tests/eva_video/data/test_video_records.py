@@ -65,6 +65,7 @@ def test_names_of_classes_from_a_table(tmp_path):
         ("list.txt", "\n", {}, "lists no video"),
         ("list.txt", "a.mp4 9\n", {"num_classes": 4}, "has 10 classes, the model only 4; set the model's num_classes"),
         ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is no set of Kinetics' classes"),
+        ("list.txt", "a.mp4 1\n", {"classes": ["cat", "cat"]}, "the classes cat, cat have a name twice"),
         ("list.txt", "a.mp4 1\n", {"classes": "gone.csv"}, "the list gone.csv cannot be read"),
     ],
 )

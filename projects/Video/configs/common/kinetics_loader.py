@@ -20,7 +20,8 @@ ROOT = f"{dataset_root()}/kinetics"
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
-# Names of the model's outputs: "k400", "k600", "k700" or "k722", or a list of names.
+# Names of the model's outputs: "k400", "k600", "k700" or "k722", a list of names, or a CSV file with the columns id and
+# name.
 dataloader.class_names = None
 
 # Video files. For folders of frames: frame_pattern="img_{:05d}.jpg", and has_frame_counts=True below if the lists have
