@@ -27,6 +27,15 @@ class Guess(NamedTuple):
     probability: float
 
 
+def most_likely(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[Guess]:
+    """The `count` most likely classes (fewer if there are no more) of probabilities [K], best first."""
+    best = probabilities.topk(min(count, len(probabilities)))
+    return [
+        Guess(number, class_names[number], value)
+        for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
 def in_words(guesses: Sequence[Guess]) -> str:
     """Classes and their probabilities as a line of text."""
     return ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in guesses)
@@ -85,12 +94,4 @@ class ClassPredictor:
             InputError: logits that are no finite numbers.
         """
         probabilities = finite_outputs(self.model(pixels), "logits").softmax(1)
-        return [self.guess(row, count) for row in probabilities]
-
-    def guess(self, probabilities: torch.Tensor, count: int) -> list[Guess]:
-        """The `count` most likely classes (fewer if there are no more) of probabilities [K], best first."""
-        best = probabilities.topk(min(count, len(probabilities)))
-        return [
-            Guess(number, self.class_names[number], value)
-            for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        return [most_likely(row, self.class_names, count) for row in probabilities]

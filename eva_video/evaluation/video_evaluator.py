@@ -9,6 +9,7 @@ from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
 from detectron2_ext.evaluation.gathering import gather_records, gather_values, run_on_first
+from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.evaluation.tally import Tally, top_outputs
 
@@ -26,8 +27,8 @@ class VideoEvaluator(DatasetEvaluator):
             scored at once and its probabilities are let go, so that memory holds those of a few videos only.
 
     Raises:
-        InputError: from `process`, a class that the model does not have; from `evaluate`, videos that came with fewer
-            or more views.
+        InputError: from `process`, logits that are no finite numbers, or a class that the model does not have; from
+            `evaluate`, videos that came with fewer or more views.
     """
 
     metric_names = ("accuracy/top1", "accuracy/top5", "accuracy/loss")
@@ -43,7 +44,7 @@ class VideoEvaluator(DatasetEvaluator):
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
         """Take logits [B, K] of a batch of views: "label" their classes, "index" the numbers of their videos."""
-        probabilities = outputs.detach().float().softmax(dim=1).cpu()
+        probabilities = finite_outputs(outputs, "logits").softmax(dim=1).cpu()
         labels = [int(label) for label in inputs["label"]]
         if max(labels, default=0) >= probabilities.shape[1]:
             raise InputError(

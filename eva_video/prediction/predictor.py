@@ -9,9 +9,13 @@ import torch
 from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
+from detectron2_ext.finite_outputs import finite_outputs
+from detectron2_ext.prediction.categories import match_names
+from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
-from eva_classification.prediction import ClassPredictor, Guess
+from eva_classification.prediction.predictor import Guess, most_likely
 
+from ..classifier import VideoClassifier
 from .class_names import find_class_names
 
 FRAMES_AT_ONCE = 64  # that the model gets
@@ -31,17 +35,20 @@ class VideoViews(NamedTuple):
     problem: str | None
 
 
-class VideoPredictor(ClassPredictor):
+class VideoPredictor:
     """Build the config's classifier, load weights, and classify with the views of the config's evaluation.
 
     Args:
         cfg: a recipe of ``projects/Video/configs``, or what a run left of one.
         weights: a weight file of the model.
         device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
-        class_names: one per output; those of the config when not given.
+        class_names: one per output; found by :func:`find_class_names` when not given, or else the number.
 
     Raises:
         InputError: no video classifier, weights that leave a part of it random, or names of another number of classes.
+
+    Attributes:
+        class_names: one per output of the model.
     """
 
     def __init__(
@@ -54,7 +61,11 @@ class VideoPredictor(ClassPredictor):
                 "the config has no video classifier with dataloader.test.mapper.frames: give a video config, such as "
                 "projects/Video/configs/kinetics400.py."
             )
-        super().__init__(cfg, weights, device, class_names or find_class_names(cfg, num_classes))
+        if class_names is None:
+            self.class_names = find_class_names(cfg, num_classes)
+        else:
+            self.class_names = match_names(class_names, num_classes, "the list given")
+        self.model = load_trained(cfg, weights, VideoClassifier).to(pick_device(device))
         self._mapper = instantiate(mapper)
         # Also where the recipe's data are folders of frames, what is classified are files.
         self._mapper.reading.frame_pattern = None
@@ -71,13 +82,14 @@ class VideoPredictor(ClassPredictor):
         return VideoViews(torch.from_numpy(pixels), clip.frames[: choose.num_frames], clip.problem)
 
     @torch.inference_mode()
-    def __call__(  # type: ignore[override]  # the classes of one video, not of each image of a batch
-        self, pixels: torch.Tensor, count: int = 5
-    ) -> list[Guess]:
+    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[Guess]:
         """The `count` most likely classes (fewer if there are no more) of a video of views [V, 3, T, S, S], best first.
 
         Probabilities are averaged over the views.
+
+        Raises:
+            InputError: logits that are no finite numbers.
         """
         parts = pixels.split(max(1, FRAMES_AT_ONCE // pixels.shape[2]))
-        probabilities = torch.cat([self.model(part.to(self.device)).float().softmax(1) for part in parts]).mean(0)
-        return self.guess(probabilities, count)
+        probabilities = torch.cat([finite_outputs(self.model(part), "logits").softmax(1) for part in parts]).mean(0)
+        return most_likely(probabilities, self.class_names, count)

@@ -90,6 +90,14 @@ def test_classes_are_those_of_the_evaluation(weights):
     np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
+    model = torch.load(weights)["model"]
+    torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
+    assert predict.main(command(Path("diverged.pth"), "--input", "clips/good.mp4")) == 1
+    assert "failed: clips/good.mp4: the model gives logits that are no finite numbers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

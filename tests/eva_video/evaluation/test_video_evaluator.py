@@ -120,3 +120,8 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     together, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert other == {}
     assert together["accuracy"] == pytest.approx(expected(made_views()), rel=1e-5)
+
+
+def test_logits_that_are_no_numbers_stop():
+    with pytest.raises(InputError, match="logits that are no finite numbers"):
+        evaluated([(0, 1, torch.tensor([1.0, torch.nan]))], num_views=1)
