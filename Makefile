@@ -32,6 +32,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
+	$(UV) pip install --python $(BIN)/python --no-deps -r requirements/bench.txt
 	$(BIN)/python -m benchmarks
 
 clean:
