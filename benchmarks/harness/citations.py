@@ -1,65 +1,76 @@
-"""Figures that a text cites, and which of them are none of the results."""
+"""Texts that cite figures: the numbers put in from the results, and what looks measured but is not cited by name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from .figure import Figure
+from .results import Result
 
-# In a cell of a table any ratio; elsewhere one digit and an x, as in "2x", may be a speed of playback.
-RATIOS = (
-    r"(?<![\w.,])(?P<value>\d+\.\d+ ?|\d\d+)x(?![\w ]*\d)",
-    r"\|\s*(?P<value>\d)x\s*(?=\|)",
-    r"(?<![\w.,])(?P<value>\d+(?:\.\d+)?) times (?:as|faster|less|longer|slower)\b",
+# A ratio of one digit, as in "2x", may be a speed of playback; "80x80" is a resolution.
+MEASURED = (
+    r"(?<![\w.,])(?:\d+\.\d+ ?|\d\d+)x(?![\w ]*\d)",
+    r"\|\s*\dx\s*(?=\|)",
+    r"(?<![\w.,])\d+(?:\.\d+)? times (?:as|faster|less|longer|slower)\b",
+    r"(?<![\w.,])\d+(?:\.\d+)? s\b",
+    r"(?<![\w.,])\d+\.\d+ ?%",
+    r"(?<![\w.,])\d+(?:\.\d+)? (?:box|mask) AP",
 )
-MEASURED = {
-    "s": (r"(?<![\w.,])(?P<about>about )?(?P<value>\d+(?:\.\d+)?) s\b",),
-    "GB": (r"\b\d+ s and\s+(?P<value>\d+(?:\.\d+)?) GB",),
-    "%": (r"(?<![\w.,])(?P<value>\d+\.\d+) ?%",),
-    "AP": (r"(?<![\w.,])(?P<value>\d+(?:\.\d+)?) (?:box|mask) AP",),
-}
-TOLERANCE = 0.1  # of a figure that is said to be "about" so
 
 
-def unknown_ratios(text: str, figures: Iterable[Figure]) -> list[str]:
-    """Ratios of speed or memory in `text`, such as "2.67x", to which no figure's ratio rounds.
+@dataclass(frozen=True)
+class Cited:
+    """A number of a table in RESULTS.md: of `script`, in the row "figure: quantity"."""
 
-    Resolutions ("80x80") are none.
+    script: str
+    figure: str
+    quantity: str
+    column: Literal["ours", "theirs", "ratio"] = "ours"
+
+
+# By a phrase of the text with {} for each number, the numbers.
+Citations = Mapping[str, Sequence[Cited]]
+
+
+def with_results(text: str, citations: Citations, results: Mapping[str, Result]) -> str:
+    """`text` with its cited numbers as they are in `results`, rounded to as many decimals as stand in the text.
+
+    Args:
+        results: by name of the script.
+
+    Raises:
+        ValueError: a phrase is not in the text exactly once, or the results have no such number.
     """
-    known = [figure.ratio for figure in figures if figure.ratio is not None]
-    return [found for found, *cited in _cited(text, RATIOS) if not _is_known(*cited, known)]
+    for phrase, numbers in citations.items():
+        found = list(_pattern(phrase).finditer(text))
+        if len(found) != 1:
+            raise ValueError(f"{phrase!r} stands {len(found)} times in the text, expected once")
+        # From the last to the first, so that places in the text stay what they are.
+        for group, cited in reversed(list(enumerate(numbers, 1))):
+            start, end = found[0].span(group)
+            decimals = len(text[start:end].partition(".")[2])
+            text = f"{text[:start]}{_value(cited, results):,.{decimals}f}{text[end:]}"
+    return text
 
 
-def unknown_measurements(text: str, figures: Iterable[Figure]) -> list[str]:
-    """Seconds, memory beside seconds, percentages with a decimal and box or mask AP in `text` that are no figure's."""
-    known = _values(figures)
-    return [
-        found
-        for unit, patterns in MEASURED.items()
-        for found, *cited in _cited(text, patterns)
-        if not _is_known(*cited, known.get(unit, []))
-    ]
+def uncited(text: str, citations: Citations) -> list[str]:
+    """What in `text` looks like a measured figure and stands in none of the phrases."""
+    for phrase in citations:
+        text = _pattern(phrase).sub(" ", text)
+    return [match[0] for pattern in MEASURED for match in re.finditer(pattern, text)]
 
 
-def _values(figures: Iterable[Figure]) -> Mapping[str, list[float]]:
-    """All values by unit."""
-    known: dict[str, list[float]] = {}
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """Lines may break anywhere."""
+    words = r"\s+".join(map(re.escape, phrase.split()))
+    return re.compile(words.replace(re.escape("{}"), r"(\d[\d,]*(?:\.\d+)?)"))
+
+
+def _value(cited: Cited, results: Mapping[str, Result]) -> float:
+    figures = results[cited.script].outcome.figures if cited.script in results else ()
     for figure in figures:
-        given = [(figure.unit, figure.ours), (figure.unit, figure.theirs), ("%", figure.error)]
-        for unit, value in given:
+        if (figure.name, figure.quantity) == (cited.figure, cited.quantity):
+            value: float | None = getattr(figure, cited.column)
             if value is not None:
-                known.setdefault(unit, []).append(abs(value))
-    return known
-
-
-def _cited(text: str, patterns: Iterable[str]) -> Iterator[tuple[str, str, bool]]:
-    """What stands in the text, its number, and whether it is only about right."""
-    for pattern in patterns:
-        for match in re.finditer(pattern, text):
-            yield match[0], match["value"].strip(), bool(match.groupdict().get("about"))
-
-
-def _is_known(value: str, about: bool, known: Iterable[float]) -> bool:
-    if about:
-        return any(abs(float(value) / number - 1) <= TOLERANCE for number in known if number)
-    decimals = len(value.partition(".")[2])
-    return any(f"{number:.{decimals}f}" == value for number in known)
+                return value
+    raise ValueError(f"the results of {cited.script} have no {cited.column} of {cited.figure}: {cited.quantity}")

@@ -1,4 +1,4 @@
-"""Under what conditions figures were measured: date, machine, versions."""
+"""Under what conditions figures were measured: date, machine, what else it did, versions."""
 
 import os
 import platform
@@ -12,18 +12,36 @@ PACKAGES = ("torch", "torchvision", "timm", "detectron2", "open_clip", "transfor
 PACKAGES += ("fairscale", "decord", "av")
 
 
-def conditions() -> dict[str, str]:
-    """By name, in the order in which they are shown."""
+# What each table says of itself, whether or not it is as in the others.
+OWN = ("date", "other programs")
+
+
+def conditions(others: float) -> dict[str, str]:
+    """By name, in the order in which they are shown.
+
+    Args:
+        others: cores that other programs kept busy meanwhile, on average.
+    """
     distributions = packages_distributions()
     versions = {name: version(distributions[name][0]) for name in PACKAGES if name in distributions}
     return {
         "date": datetime.now(UTC).date().isoformat(),
+        "other programs": f"{max(others, 0):.1f} cores",
         "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "GPU": f"{torch.cuda.get_device_name()}: not used" if torch.cuda.is_available() else "no GPU: not run",
         "Python": platform.python_version(),
         **{name: versions.get(name, "not installed") for name in PACKAGES},
     }
+
+
+def others_seconds() -> float:
+    """Processor time so far, over all cores, that neither this process nor its finished children took. Linux only."""
+    user, nice, system, _idle, _waiting, *interrupts = map(
+        int, Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+    )
+    busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(os.times()[:4])
 
 
 def _processor() -> str:

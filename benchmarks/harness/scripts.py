@@ -12,8 +12,6 @@ class Script:
         title: what is measured.
         short, full: options.
         limit: seconds after which the short form is stopped; the full form has ten times as long.
-        needs: packages that are not among the project's own dependencies.
-        asked: only runs when it is named.
     """
 
     name: str
@@ -21,8 +19,6 @@ class Script:
     short: tuple[str, ...] = ("--rounds", "1")
     full: tuple[str, ...] = ()
     limit: int = 300
-    needs: tuple[str, ...] = ()
-    asked: bool = False
 
 
 ALL_SCRIPTS = (
@@ -38,7 +34,7 @@ ALL_SCRIPTS = (
         ("--rounds", "7", "--share", "0.05"),
     ),
     Script("gradient_accumulation", "A step of 16 images: at once by Detectron2's trainer and in eight parts by ours"),
-    Script("activation_checkpointing", "What saves activations, and what it costs", needs=("fairscale",)),
+    Script("activation_checkpointing", "What saves activations, and what it costs"),
     Script(
         "train_loader",
         "The training loader: Detectron2's and ours",
@@ -55,7 +51,7 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--pairs", "8192"),
     ),
     Script("video_attention", "Attention over 16 frames: the formula written out and ours"),
-    Script("video_decoding", "Frames of a video: decord and ours", ("--rounds", "2", "--sets", "2"), needs=("decord",)),
+    Script("video_decoding", "Frames of a video: decord and ours", ("--rounds", "2", "--sets", "2")),
     Script(
         "deformable_attention",
         "Deformable attention and the pixel decoder: transformers' and ours",
@@ -67,5 +63,5 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--size", "448"),
     ),
     Script("slide_inference", "Sliding windows: one at a time and ours", ("--rounds", "1", "--model", "none")),
-    Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400, asked=True),
+    Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

@@ -1,22 +1,25 @@
 """Running the scripts: what comes of success, failure, too much time and an interruption, and what is kept."""
 
+import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks.harness import conditions
 from benchmarks.harness.figure import Figure, record, show_relation, show_value
 from benchmarks.harness.page import render
-from benchmarks.harness.process import run_command
+from benchmarks.harness.process import ROOT, run_command
 from benchmarks.harness.results import Outcome, load_results
-from benchmarks.harness.scripts import Script
+from benchmarks.harness.scripts import ALL_SCRIPTS, Script
 
 RECORD = (
     "from benchmarks.harness.figure import Figure, record; record(Figure('a step', 'time', 's', 2.0, 'stock', 3.0))\n"
 )
 FIGURE = Figure("a step", "time", "s", 2.0, "stock", 3.0)
-CONDITIONS = {"date": "2026-01-02", "torch": "2.15.0"}
+CONDITIONS = {"date": "2026-01-02", "other programs": "0.1 cores", "torch": "2.15.0"}
 FIRST, SECOND = Script("pyramid", "One"), Script("classifier", "Another")
 
 
@@ -71,7 +74,7 @@ def outcomes(monkeypatch):
         return outcome
 
     monkeypatch.setattr(command, "run_command", run)
-    monkeypatch.setattr(command, "conditions", lambda: dict(CONDITIONS))
+    monkeypatch.setattr(command, "conditions", lambda _: dict(CONDITIONS))
     return planned
 
 
@@ -84,9 +87,9 @@ def test_results_and_page_are_written_as_they_come(outcomes, tmp_path, capsys):
     assert command.run_all([FIRST, SECOND], False, tmp_path) == ["classifier"]
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| a step: time | stock 3.00 s | 2.00 s | 1.50x |" in page
-    assert "`python -m benchmarks.pyramid --rounds 1`\n" in page
+    assert "`python -m benchmarks.pyramid --rounds 1`, date 2026-01-02, other programs 0.1 cores\n" in page
     assert "* failed: classifier (ValueError: no such width)" in page
-    assert "* not run: video_decoding (needs decord)" in page
+    assert "* not run: video_decoding\n" in page
     assert "[2/2] classifier" in capsys.readouterr().out
 
 
@@ -103,20 +106,47 @@ def test_an_interrupted_run_keeps_what_is_finished(outcomes, tmp_path):
 def test_chosen_scripts_leave_the_other_tables_and_their_conditions(outcomes, tmp_path, monkeypatch):
     outcomes += [finished(4.0), finished(5.0), finished(6.0)]
     command.run_all([FIRST, SECOND], False, tmp_path)
-    monkeypatch.setattr(command, "conditions", lambda: CONDITIONS | {"date": "2026-02-03", "torch": "2.16.0"})
+    later = {"date": "2026-02-03", "other programs": "1.2 cores", "torch": "2.16.0"}
+    monkeypatch.setattr(command, "conditions", lambda _: later)
     command.run_all([SECOND], False, tmp_path)
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| torch | 2.16.0 |" in page
-    assert "`python -m benchmarks.pyramid --rounds 1`, date 2026-01-02, torch 2.15.0\n" in page
+    first = "`python -m benchmarks.pyramid --rounds 1`, date 2026-01-02, other programs 0.1 cores"
+    assert f"{first}, torch 2.15.0\n" in page
     assert "| a step: time | stock 3.00 s | 4.00 s | 0.75x |" in page
-    assert "`python -m benchmarks.classifier --rounds 1`\n" in page
+    assert "`python -m benchmarks.classifier --rounds 1`, date 2026-02-03, other programs 1.2 cores\n" in page
     assert "| a step: time | stock 3.00 s | 6.00 s | 0.50x |" in page
 
 
-def test_what_needs_a_missing_package_is_not_run(outcomes, tmp_path, capsys):
-    assert outcomes == []
-    assert command.run_all([Script("video_decoding", "Frames", needs=("no_such_package",))], False, tmp_path) == []
-    assert "not run: needs no_such_package" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("outcome", "missing", "status"),
+    [([], [], 0), (["pyramid"], [], 1), ([], ["README.md"], 1), (KeyboardInterrupt(), ["README.md"], 130)],
+)
+def test_exit_status_of_all_scripts(monkeypatch, outcome, missing, status):
+    run_all = mock.Mock(side_effect=[outcome])
+    monkeypatch.setattr(command, "run_all", run_all)
+    monkeypatch.setattr(command, "write_citations", lambda: missing)
+    monkeypatch.setattr(command.signal, "signal", mock.Mock())
+    assert command.main([]) == status
+    assert run_all.call_args.args[0] == ALL_SCRIPTS
+
+
+def test_what_only_the_scripts_need_is_installed_before_they_run():
+    lines = subprocess.run(["make", "-n", "bench"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert lines.splitlines()[-2].endswith("--no-deps -r requirements/bench.txt")
+    assert lines.splitlines()[-1].endswith("-m benchmarks")
+
+
+def test_processor_time_of_other_programs(tmp_path, monkeypatch):
+    """Idle and waiting cores are not busy, time given to other machines is; guests are counted among the users."""
+    stat = tmp_path / "stat"
+    user, nice, system, idle, waiting, interrupts, late, elsewhere, guests = 900, 10, 40, 7000, 800, 20, 20, 10, 300
+    ticks = (user, nice, system, idle, waiting, interrupts, late, elsewhere, guests, 0)
+    stat.write_text(f"cpu  {' '.join(map(str, ticks))}\ncpu0 1 2 3 4 5 6 7 8 9 0\n")
+    monkeypatch.setattr(conditions, "Path", lambda _: stat)
+    monkeypatch.setattr(conditions.os, "times", lambda: (1.0, 0.5, 3.0, 1.5, 99.0))
+    monkeypatch.setattr(conditions.os, "sysconf", {"SC_CLK_TCK": 100}.get)
+    assert conditions.others_seconds() == pytest.approx(10.0 - 6.0)
 
 
 def test_a_wrong_name_is_told(capsys):

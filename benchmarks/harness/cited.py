@@ -1,0 +1,74 @@
+"""Which numbers of README and docs are which results: a phrase of the text, {} for each number, and where it is from.
+
+`python -m benchmarks` puts the numbers in. A phrase without {} speaks of an earlier run, such as that of a picture.
+"""
+
+from .citations import Citations, Cited
+
+
+def _ratios(script: str, figure: str) -> list[Cited]:
+    return [Cited(script, figure, quantity, "ratio") for quantity in ("time", "memory")]
+
+
+def _demo(figure: str, *quantities: str) -> list[Cited]:
+    return [Cited("demos", figure, quantity) for quantity in quantities]
+
+
+def _beside_guessing(figure: str) -> list[Cited]:
+    return [Cited("demos", figure, "top-1"), Cited("demos", figure, "top-1", "theirs")]
+
+
+FULL_SIZE = [
+    Cited("full_size_inference", "one photo, 100 detections", "time"),
+    Cited("full_size_inference", "the process, weights included", "peak memory"),
+]
+
+CITED: dict[str, Citations] = {
+    "README.md": {
+        "{} box AP and {} mask AP on tiles": _demo("detection, held-out tiles", "box AP", "mask AP"),
+        "after {} s of training": _demo("detection, training", "time"),
+        "on nuclei of another laboratory, {} and {}": _demo(
+            "detection, nuclei of another laboratory", "box AP", "mask AP"
+        ),
+        "| EVA's global attention, 80x80 tokens | {}x | {}x |": _ratios("backbone", "global attention, 1280 px"),
+        "| four giant blocks, 1280 px, forward | {}x | {}x |": _ratios("backbone", "four blocks, forward, 1280 px"),
+        "| four giant blocks, 1280 px, training step with activation checkpointing | {}x | {}x |": _ratios(
+            "backbone", "four blocks, training step with activation checkpointing, 1280 px"
+        ),
+        "| pyramid, inference | {}x | {}x |": _ratios("pyramid", "pyramid, inference"),
+        "| build and load the 1.07-billion-parameter detector | {}x | {}x |": _ratios(
+            "build_and_load", "build and load"
+        ),
+        "| COCO evaluation of 70,000 boxes (pycocotools / default) | {}x |": [
+            Cited("coco_evaluation", "boxes, 70,000 detections", "time", "ratio")
+        ],
+        "takes {} s and {} GB with the billion-parameter detector": FULL_SIZE,
+    },
+    "docs/demos.md": {
+        "{} % are named right by the phrasings of the training": _demo("clip, phrasings of the training", "top-1"),
+        "{} % by phrasings that it never saw": _demo("clip, held-out phrasings", "top-1"),
+        "a single unseen phrasing gives {} to {} %": [
+            *_demo("clip, the worst held-out phrasing alone", "top-1"),
+            *_demo("clip, the best held-out phrasing alone", "top-1"),
+        ],
+        "{} % are right (guessing: {} %)": _beside_guessing("video, samples"),
+        "{} % in direction ({} %)": _beside_guessing("video, directions"),
+        "{} % in speed ({} %)": _beside_guessing("video, speeds"),
+        "an earlier run (48.3 %)": [],
+        "in {} s and reaches {} % mIoU": [
+            *_demo("segmentation, training", "time"),
+            *_demo("segmentation, held-out regions", "mIoU"),
+        ],
+        "(nuclei {}, bacteria {};": [*_demo("segmentation, nuclei", "IoU"), *_demo("segmentation, bacteria", "IoU")],
+        "a run that reached 86.0 % with an earlier recipe": [],
+    },
+    "docs/howto/evaluate_published_weights.md": {
+        "the billion-parameter detector takes {} s and {} GB for a photo": FULL_SIZE,
+    },
+    "docs/howto/pretrain_your_own.md": {
+        "pre-trained and fine-tuned {} % in {} s of processor time": _demo(
+            "classification, pre-trained and fine-tuned", "top-1", "processor time"
+        ),
+        "from scratch {} % in {} s": _demo("classification, from scratch", "top-1", "processor time"),
+    },
+}
