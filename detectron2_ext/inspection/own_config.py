@@ -22,9 +22,8 @@ from .recipes import Recipe, model_targets
 
 _NAME = "config.yaml"
 _MAX_BYTES = 2**20
-_REFERENCE = re.compile(
-    r"\$\{(\.*)(\w+(?:\.\w+)*)\}"
-)  # dots: levels up from the value; names from there, or from the top
+# Dots, levels up from the value, and names from there; names from the top without dots.
+_REFERENCE = re.compile(r"\$\{(\.*)(\w+(?:\.\w+)*)\}")
 
 
 class _PlainLoader(yaml.SafeLoader):
