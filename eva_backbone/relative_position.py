@@ -25,8 +25,8 @@ class DecomposedBias(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def beit_resize_matrix(length: int, num_tokens: int) -> torch.Tensor:
-    """The constant float64 matrix [2 num_tokens - 1, length] that resizes a table of odd `length` in the "beit" way.
+def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """The constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` in the "beit" way.
 
     Interpolation is linear in the table, so the spline through each unit vector gives one column. Source abscissae grow
     as a geometric series with BEIT_RATIO; outside their range the end polynomials go on.
@@ -36,7 +36,8 @@ def beit_resize_matrix(length: int, num_tokens: int) -> torch.Tensor:
     source = np.concatenate([-positive[::-1], [0.0], positive])
     target = np.arange(-(num_tokens - 1), num_tokens, dtype=np.float64)
     spline = make_interp_spline(source, np.eye(length), k=min(3, length - 1))
-    return torch.from_numpy(np.ascontiguousarray(spline(target)))
+    with torch.inference_mode(False):  # training in the same process may use it later
+        return torch.from_numpy(np.ascontiguousarray(spline(target))).to(device, dtype)
 
 
 def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:
@@ -48,7 +49,7 @@ def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -
         return F.interpolate(table.T[None].float(), size=length, mode="linear")[0].T.to(table.dtype)
     # float64 as in the original where the device has it
     dtype = torch.float32 if table.device.type == "mps" else torch.float64
-    matrix = beit_resize_matrix(table.shape[0], num_tokens).to(table.device, dtype)
+    matrix = beit_resize_matrix(table.shape[0], num_tokens, table.device, dtype)
     return (matrix @ table.to(dtype)).to(table.dtype)
 
 

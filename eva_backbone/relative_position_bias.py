@@ -26,9 +26,9 @@ def _with_class_token(index: torch.Tensor, class_to_patch: int) -> torch.Tensor:
     return full
 
 
-def _offsets(grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+def _offsets(grid: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(query - key) row and column distances, each [N, N]."""
-    rows, columns = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    rows, columns = torch.meshgrid([torch.arange(side, device=device) for side in grid], indexing="ij")
     rows, columns = rows.flatten(), columns.flatten()
     return rows[:, None] - rows[None, :], columns[:, None] - columns[None, :]
 
@@ -38,37 +38,44 @@ def joint_table_rows(grid: tuple[int, int]) -> int:
     return (2 * grid[0] - 1) * (2 * grid[1] - 1) + NUM_CLASS_OFFSETS
 
 
-@lru_cache(maxsize=8)
-def joint_index(grid: tuple[int, int]) -> torch.Tensor:
+# Two grids: of training and of evaluation. Their indices are large, 79 MB for 56 x 56, and training in the same process
+# may use those that an evaluation made.
+@lru_cache(maxsize=2)
+def joint_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Row of the joint table for each (query, key), class token first: [1 + N, 1 + N]."""
-    dy, dx = _offsets(grid)
-    index = (dy + grid[0] - 1) * (2 * grid[1] - 1) + dx + grid[1] - 1
-    return _with_class_token(index, joint_table_rows(grid) - NUM_CLASS_OFFSETS)
+    with torch.inference_mode(False):
+        dy, dx = _offsets(grid, device)
+        index = (dy + grid[0] - 1) * (2 * grid[1] - 1) + dx + grid[1] - 1
+        return _with_class_token(index, joint_table_rows(grid) - NUM_CLASS_OFFSETS)
 
 
-@lru_cache(maxsize=8)
-def decoupled_index(grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+@lru_cache(maxsize=2)
+def decoupled_index(grid: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of the two axis tables for each (query, key), class token first; distances are (key - query) here."""
-    dy, dx = _offsets(grid)
-    return (
-        _with_class_token(-dy + grid[0] - 1, 2 * grid[0] - 1),
-        _with_class_token(-dx + grid[1] - 1, 2 * grid[1] - 1),
-    )
+    with torch.inference_mode(False):
+        dy, dx = _offsets(grid, device)
+        return (
+            _with_class_token(-dy + grid[0] - 1, 2 * grid[0] - 1),
+            _with_class_token(-dx + grid[1] - 1, 2 * grid[1] - 1),
+        )
 
 
 def _look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """[rows, heads] by [T, T] to [heads, T, T]."""
-    return table[index.to(table.device)].permute(2, 0, 1)
+    return table[index].permute(2, 0, 1)
 
 
 def joint_bias(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """The logit bias [heads, 1 + N, 1 + N] of a joint table [rows, heads] on `grid`."""
-    if table.shape[0] != joint_table_rows(grid):
+    """The logit bias [heads, 1 + N, 1 + N] of a joint table [rows, heads] made for `grid`."""
+    return _look_up(table, joint_index(grid, table.device))
+
+
+def _check_made_for(made_for: tuple[int, int], grid: tuple[int, ...]) -> None:
+    if grid != made_for:
         raise ValueError(
-            f"a relative position table of {table.shape[0]} rows does not fit a {grid[0]}x{grid[1]} grid, "
-            f"which needs {joint_table_rows(grid)}: resize the table or feed the size it was made for"
+            f"shared relative positions for a grid of {made_for} patches do not fit {grid}: "
+            "resize their tables or feed the size they were made for"
         )
-    return _look_up(table, joint_index(grid))
 
 
 def resize_joint_table(
@@ -94,10 +101,12 @@ class JointRelativePositionBias(nn.Module):
 
     def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
         super().__init__()
+        self.grid = grid
         self.relative_position_bias_table = nn.Parameter(torch.zeros(joint_table_rows(grid), num_heads))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The logit bias [heads, 1 + N, 1 + N]."""
+        """The logit bias [heads, 1 + N, 1 + N]; ValueError for another grid than the tables were made for."""
+        _check_made_for(self.grid, grid)
         return joint_bias(self.relative_position_bias_table, grid)
 
 
@@ -106,12 +115,14 @@ class DecoupledRelativePositionBias(nn.Module):
 
     def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
         super().__init__()
+        self.grid = grid
         self.relative_position_bias_for_high = nn.Parameter(torch.zeros(2 * grid[0] + 2, num_heads))
         self.relative_position_bias_for_width = nn.Parameter(torch.zeros(2 * grid[1] + 2, num_heads))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The logit bias [heads, 1 + N, 1 + N]."""
-        index_h, index_w = decoupled_index(grid)
+        """The logit bias [heads, 1 + N, 1 + N]; ValueError for another grid than the tables were made for."""
+        _check_made_for(self.grid, grid)
+        index_h, index_w = decoupled_index(grid, self.relative_position_bias_for_high.device)
         return _look_up(self.relative_position_bias_for_high, index_h) + _look_up(
             self.relative_position_bias_for_width, index_w
         )

@@ -100,4 +100,4 @@ def _square_index(name: str, table: Tensor) -> Tensor:
     if offsets**2 != len(table) - NUM_CLASS_OFFSETS:
         raise InputError(f"{name} has {len(table)} rows, which is no square grid: train on square crops to export it.")
     side = (offsets + 1) // 2
-    return joint_index((side, side)).to(table.device)
+    return joint_index((side, side), table.device)

@@ -7,7 +7,8 @@ from detectron2.modeling.backbone.vit import ViT as StockViT
 
 from detectron2_ext.modeling.vit import ViT
 from eva_backbone import PRESETS, VisionTransformer, create_backbone
-from eva_backbone.relative_position_bias import resize_joint_table
+from eva_backbone.relative_position import beit_resize_matrix
+from eva_backbone.relative_position_bias import decoupled_index, joint_index, resize_joint_table
 
 WINDOWED = {
     "img_size": 64,
@@ -123,9 +124,43 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
         create_backbone("tiny")(torch.zeros(1, 3, 28, 30))
 
 
-def test_shared_joint_table_for_another_grid_is_refused():
-    with pytest.raises(ValueError, match="does not fit a 3x3 grid"):
-        create_backbone("tiny", img_size=28, shared_rel_pos="joint")(torch.zeros(1, 3, 42, 42))
+@pytest.mark.parametrize("size", [(42, 42), (56, 28)])
+@pytest.mark.parametrize(
+    "layout", [{"shared_rel_pos": "joint"}, {"shared_rel_pos": "decoupled"}, {"rel_pos": "decoupled"}]
+)
+def test_tables_that_cannot_be_resized_are_refused_for_another_grid(layout, size):
+    model = create_backbone("tiny", img_size=(28, 56), **layout)
+    model(torch.zeros(1, 3, 28, 56))
+    with pytest.raises(ValueError, match=r"of \(2, 4\) patches do not fit"):
+        model(torch.zeros(1, 3, *size))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"rel_pos": "joint", "rel_pos_resize": "beit"},
+        {"rel_pos": "decomposed", "rel_pos_resize": "beit", "class_token": False},
+        {"shared_rel_pos": "joint"},
+        {"rel_pos": "decoupled"},
+    ],
+)
+def test_training_behind_an_evaluation_of_the_same_size(layout):
+    size = 28 if "shared_rel_pos" in layout or layout["rel_pos"] == "decoupled" else 42  # constants of another size
+    for constants in (beit_resize_matrix, joint_index, decoupled_index):
+        constants.cache_clear()
+    model = create_backbone("tiny", img_size=28, **layout)
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, size, size))
+    model(torch.randn(1, 3, size, size)).sum().backward()
+
+
+@pytest.mark.parametrize("make", [joint_index, lambda *key: decoupled_index(*key)[0]])
+def test_indices_are_made_once_on_the_device_that_asks(make):
+    assert make((2, 3), torch.device("meta")).is_meta
+    with torch.device("meta"):
+        index = make((2, 3), torch.device("cpu"))
+    assert index.device.type == "cpu"
+    assert make((2, 3), torch.device("cpu")) is index
 
 
 @pytest.mark.parametrize("grid", [(3, 4), (2, 7), (5, 3)])
