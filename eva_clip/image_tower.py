@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
 from eva_backbone.initialization import scale_branch_outputs
+from eva_classification.heads import build_head
 
-HEAD_STD, HEAD_SCALE = 0.02, 0.001
-PREFIX = "visual."
+VISUAL = "visual."  # in front of the tower's names in a whole model
 
 
 class ImageTower(VisionTransformer):
@@ -25,11 +24,7 @@ class ImageTower(VisionTransformer):
     def __init__(self, output_dim: int, **backbone: Any) -> None:
         super().__init__(**backbone)
         self.output_dim = output_dim
-        self.head = nn.Linear(self.embed_dim, output_dim)
-        nn.init.trunc_normal_(self.head.weight, std=HEAD_STD)
-        with torch.no_grad():
-            self.head.weight.mul_(HEAD_SCALE)
-        nn.init.zeros_(self.head.bias)
+        self.head = build_head("linear", self.embed_dim, output_dim)
         scale_branch_outputs(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -53,10 +48,10 @@ def image_tower_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         InputError: there is no image tower among them.
     """
-    tower = {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
+    tower = {name.removeprefix(VISUAL): value for name, value in weights.items() if name.startswith(VISUAL)}
     if "blocks.0.attn.qkv.weight" not in tower:
         raise InputError(
             f"names such as {next(iter(weights), '(none)')} are not those of an EVA-CLIP model; give weights with "
-            f"{PREFIX}blocks.0.attn.qkv.weight, such as eva_clip_psz14.pt."
+            f"{VISUAL}blocks.0.attn.qkv.weight, such as eva_clip_psz14.pt."
         )
     return tower

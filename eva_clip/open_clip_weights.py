@@ -7,11 +7,13 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
+from .image_tower import VISUAL
+
 NAME = "EVA01-g-14"
 PUBLISHED_DEPTH = 40
 # open_clip's model has no options: weights of another size than these cannot be loaded by its name.
 _PUBLISHED = {"visual.trunk.pos_embed": (1, 257, 1408), "text.token_embedding.weight": (49408, 768)}
-_VISUAL, _TRUNK, _SCALE = "visual.", "visual.trunk.", "logit_scale"
+_TRUNK, _SCALE = f"{VISUAL}trunk.", "logit_scale"
 
 
 def is_open_clip(weights: Mapping[str, Tensor]) -> bool:
@@ -29,11 +31,11 @@ def to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise InputError("the weights have open_clip's names already; use them as they are.")
     result = {}
     for name, value in weights.items():
-        if not name.startswith((_VISUAL, "text.")):
+        if not name.startswith((VISUAL, "text.")):
             raise InputError(
                 f"{name} is no entry of an EVA-CLIP model; give weights whose names begin with visual. and text."
             )
-        new = _TRUNK + name.removeprefix(_VISUAL) if name.startswith(_VISUAL) else name
+        new = _TRUNK + name.removeprefix(VISUAL) if name.startswith(VISUAL) else name
         result[_SCALE if name == f"text.{_SCALE}" else new] = value
     return result
 
@@ -49,7 +51,7 @@ def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name == _SCALE:
             result[f"text.{_SCALE}"] = value
         elif name.startswith(_TRUNK):
-            result[_VISUAL + name.removeprefix(_TRUNK)] = value
+            result[VISUAL + name.removeprefix(_TRUNK)] = value
         elif name.startswith("text."):
             result[name] = value
         else:

@@ -6,16 +6,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
+from eva_classification.heads import LINEAR_STD
 
 from .clip import Clip
-from .image_tower import HEAD_STD
+from .image_tower import VISUAL
 from .models import build_model
 
 _TEXT = "text."
 _TEXT_ENTRIES = ("positional_embedding", "token_embedding.weight", "transformer.resblocks.", "ln_final.")
 # Made for another space or task: the heads of pre-training and of classifiers, the token of hidden patches.
 _LEFT_OUT = ("head.", "lm_head.", "mask_token", "fc_norm.")
-_VISUAL = "visual."
 
 
 def join_towers(image: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -32,13 +32,13 @@ def join_towers(image: Mapping[str, Tensor], text: Mapping[str, Tensor]) -> dict
     Raises:
         InputError: no image tower or no text tower where one should be.
     """
-    prefix = _VISUAL if f"{_VISUAL}blocks.0.attn.qkv.weight" in image else ""
+    prefix = VISUAL if f"{VISUAL}blocks.0.attn.qkv.weight" in image else ""
     tower = {
-        _VISUAL + name.removeprefix(prefix): value
+        VISUAL + name.removeprefix(prefix): value
         for name, value in image.items()
         if name.startswith(prefix) and not name.removeprefix(prefix).startswith(_LEFT_OUT)
     }
-    if f"{_VISUAL}blocks.0.attn.qkv.weight" not in tower:
+    if f"{VISUAL}blocks.0.attn.qkv.weight" not in tower:
         raise InputError(
             f"the weights for the image tower have names such as {next(iter(image), '(none)')}; give an EVA ViT with "
             "blocks.0.attn.qkv.weight, such as eva_psz14.pt."
@@ -64,5 +64,5 @@ def build_from_scratch(name: str, **options: Any) -> Clip:
     From scratch its first updates would give all images one embedding, and training takes long to get away from there.
     """
     model = build_model(name, **options)
-    nn.init.trunc_normal_(model.visual.head.weight, std=HEAD_STD)
+    nn.init.trunc_normal_(model.visual.get_parameter("head.weight"), std=LINEAR_STD)
     return model

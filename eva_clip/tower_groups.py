@@ -1,16 +1,16 @@
 """Parameter groups with a learning rate and a layer decay for each tower."""
 
-import re
-
 from torch import nn
 
+from detectron2_ext.engine.optimization import GroupingRule
 from eva_backbone.errors import InputError
 
-# Prefix of a tower's names, of its blocks inside the tower, and beginnings of what lies below the blocks.
-_VISUAL = ("visual.", "blocks.", ("cls_token", "pos_embed", "patch_embed."))
-_TEXT = ("text.", "transformer.resblocks.", ("positional_embedding", "token_embedding."))
-_SCALE = "text.logit_scale"
-_NO_DECAY = ("visual.cls_token", "visual.pos_embed", "text.positional_embedding")
+from .image_tower import VISUAL
+
+_SCALE, _POSITIONS = "text.logit_scale", "text.positional_embedding"
+_VISUAL = GroupingRule(vit=VISUAL)
+# The text tower calls its blocks "resblocks".
+_TEXT = GroupingRule(vit="text.transformer.res", also_layer_0=(_POSITIONS, "text.token_embedding."))
 
 
 def tower_groups(
@@ -42,41 +42,25 @@ def tower_groups(
     Raises:
         InputError: a decay rate out of range, or a model that is no `Clip`.
     """
-    for rate in (visual_decay_rate, text_decay_rate):
+    names = [name for name, _ in model.named_parameters()]
+    towers = {}
+    for rule, lr, rate in ((_VISUAL, visual_lr, visual_decay_rate), (_TEXT, text_lr, text_decay_rate)):
         if not 0 < rate <= 1:
             raise InputError(f"a decay rate of {rate} is out of range; give a number above 0 and at most 1.")
-    names = [name for name, _ in model.named_parameters()]
-    towers = {
-        _VISUAL: (visual_lr, visual_decay_rate, _depth(names, _VISUAL)),
-        _TEXT: (text_lr, text_decay_rate, _depth(names, _TEXT)),
-    }
+        depth = max(rule.layer(name) or 0 for name in names)
+        if depth == 0:
+            raise InputError(f"the model has no parameters {rule.vit}blocks.0.*; tower_groups is made for EVA-CLIP.")
+        towers[rule] = (lr, rate, depth)
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        lr = scale_lr
-        if name != _SCALE:
-            tower = _VISUAL if name.startswith(_VISUAL[0]) else _TEXT
-            base, rate, depth = towers[tower]
-            lr = base * rate ** (depth + 1 - _layer(name, tower, depth))
-        decays = parameter.ndim > 1 and not name.endswith("bias") and name not in _NO_DECAY
-        decay = weight_decay if decays else 0.0
+        rule = _VISUAL if name.startswith(VISUAL) else _TEXT
+        base, rate, depth = towers[rule]
+        layer = rule.layer(name)
+        lr = scale_lr if name == _SCALE else base * rate ** (0 if layer is None else depth + 1 - layer)
+        has_decay = rule.has_decay(name, parameter.ndim) and name != _POSITIONS
+        decay = weight_decay if has_decay else 0.0
         group = groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})
         group["params"].append(parameter)
     return list(groups.values())
-
-
-def _depth(names: list[str], tower: tuple[str, str, tuple[str, ...]]) -> int:
-    prefix, blocks, _ = tower
-    numbers = [int(match[1]) for name in names if (match := re.match(rf"{re.escape(prefix + blocks)}(\d+)\.", name))]
-    if not numbers:
-        raise InputError(f"the model has no parameters {prefix}{blocks}0.*; tower_groups is made for EVA-CLIP.")
-    return max(numbers) + 1
-
-
-def _layer(name: str, tower: tuple[str, str, tuple[str, ...]], depth: int) -> int:
-    prefix, blocks, inputs = tower
-    inside = name.removeprefix(prefix)
-    if inside.startswith(blocks):
-        return int(inside.removeprefix(blocks).partition(".")[0]) + 1
-    return 0 if inside.startswith(inputs) else depth + 1

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from detectron2_ext.engine.optimization import layer_decay_groups
 from eva_backbone.errors import InputError
 from eva_clip import build_model
 from eva_clip.tower_groups import tower_groups
@@ -46,14 +45,6 @@ def test_learning_rate_and_decay_by_name(model, name, lr, decay):
     settings = by_name(model, tower_groups(model, 4, 2, 8, 0.1, visual_decay_rate=0.5, text_decay_rate=0.1))
     assert settings.keys() == dict(model.named_parameters()).keys()
     assert settings[name] == pytest.approx((lr, decay))
-
-
-def test_the_image_tower_agrees_with_the_general_rule(model):
-    ours = by_name(model, tower_groups(model, 3, 2, 8, 0.1, visual_decay_rate=0.7))
-    general = by_name(model, layer_decay_groups(model, 3, 0.1, 0.7, rule="clip"))
-    for name, settings in ours.items():
-        if name.startswith("visual."):
-            assert settings == pytest.approx(general[name]), name
 
 
 def test_frozen_parameters_are_in_no_group_and_mistakes_are_told():

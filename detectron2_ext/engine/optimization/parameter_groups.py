@@ -45,7 +45,6 @@ _SEMSEG_QUERIES = tuple(f"decode_head.{part}" for part in ("mask_embed", "cls_em
 GROUPING_RULES = {
     "classification": GroupingRule(),  # masked image modelling too
     "video": GroupingRule(),
-    "clip": GroupingRule(vit="visual."),
     "semseg": GroupingRule(vit="backbone.", also_layer_0=_SEMSEG_QUERIES, decay_tokens=True),
     # As meant: classifier and queries learn at the full rate; class token and position table have no decay.
     "semseg_corrected": GroupingRule(vit="backbone."),

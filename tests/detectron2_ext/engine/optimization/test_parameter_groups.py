@@ -67,22 +67,22 @@ def test_corrected_segmentation_groups_differ_in_the_queries_and_the_tokens():
     }
 
 
-class ClipLike(nn.Module):
+class WithBackbone(nn.Module):
     def __init__(self):
         super().__init__()
-        self.visual = VisionTransformer(img_size=28, embed_dim=8, depth=2, num_heads=2)
+        self.backbone = VisionTransformer(img_size=28, embed_dim=8, depth=2, num_heads=2)
         self.blocks = nn.ModuleList([nn.Linear(2, 2)])
-        self.logit_scale = nn.Parameter(torch.zeros(()))
+        self.scale = nn.Parameter(torch.zeros(()))
 
 
-def test_only_the_image_tower_of_clip_has_layers():
+def test_only_the_backbone_has_layers():
     with torch.device("meta"):
-        model = ClipLike()
-    found = describe(model, layer_decay_groups(model, 1.0, 0.1, 0.5, "clip"))
-    assert found["visual.pos_embed"] == (0.125, 0.0)
-    assert found["visual.patch_embed.proj.weight"] == (0.125, 0.1)
-    assert found["visual.blocks.1.mlp.fc1.weight"] == (0.5, 0.1)
-    assert found["visual.norm.weight"] == found["logit_scale"] == (1.0, 0.0)
+        model = WithBackbone()
+    found = describe(model, layer_decay_groups(model, 1.0, 0.1, 0.5, "semseg_corrected"))
+    assert found["backbone.pos_embed"] == (0.125, 0.0)
+    assert found["backbone.patch_embed.proj.weight"] == (0.125, 0.1)
+    assert found["backbone.blocks.1.mlp.fc1.weight"] == (0.5, 0.1)
+    assert found["backbone.norm.weight"] == found["scale"] == (1.0, 0.0)
     assert found["blocks.0.weight"] == (1.0, 0.1)
 
 
@@ -111,7 +111,7 @@ def test_mask_token_and_biases_of_any_shape():
         ({"rule": "detection"}, "rule=detection is no grouping .* choose one of classification, video"),
         ({"decay_rate": 1.5}, "decay_rate=1.5 is out of range"),
         ({"decay_rate": 0.0}, "decay_rate=0.0 is out of range"),
-        ({"decay_rate": 0.9, "rule": "clip"}, r"needs parameters visual\.blocks\.0"),
+        ({"decay_rate": 0.9, "rule": "semseg"}, r"needs parameters backbone\.blocks\.0"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(options, sentence):
