@@ -23,7 +23,7 @@ class BlockMasking:
         grid: (H, W) of the patches.
         num_masked: patches to hide. Published: 105 of 16 x 16.
         min_block: smallest area a block is drawn with, in patches.
-        max_block: most patches that one block may newly cover; `num_masked` unless given.
+        max_block: most patches that one block may newly cover, `min_block` or more; `num_masked` unless given.
         min_aspect: least height over width of a block; 1 / `min_aspect` is the largest.
 
     Raises:
@@ -44,14 +44,16 @@ class BlockMasking:
                 f"num_masked={num_masked} patches cannot be hidden in a grid of {self.grid[0]} x {self.grid[1]}; "
                 "give at least 1 and fewer than there are."
             )
-        if not 0 < min_block <= num_masked or not 0 < min_aspect <= 1:
+        max_block = num_masked if max_block is None else max_block
+        largest = min(num_masked, max_block, (self.grid[0] - 1) * (self.grid[1] - 1))
+        if not 0 < min_block <= largest or not 0 < min_aspect <= 1:
             raise InputError(
-                f"min_block={min_block}, min_aspect={min_aspect} are out of range; give a block of 1 to "
-                f"num_masked={num_masked} patches and an aspect above 0 and at most 1."
+                f"min_block={min_block}, min_aspect={min_aspect} are out of range; with num_masked={num_masked}, "
+                f"max_block={max_block} give a block of 1 to {largest} patches and an aspect above 0 and at most 1."
             )
         self.num_masked = num_masked
         self.min_block = min_block
-        self.max_block = num_masked if max_block is None else max_block
+        self.max_block = max_block
         self.log_aspects = (math.log(min_aspect), math.log(1 / min_aspect))
 
     def draw(self, rng: random.Random | None = None) -> np.ndarray:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eva_backbone.errors import InputError
+
 
 class OrientedGradients(nn.Module):
     """Histograms of gradient directions, one or several cells to a patch.
@@ -19,6 +21,9 @@ class OrientedGradients(nn.Module):
         num_directions: directions of a histogram.
         cells: cells along a side of a patch; must divide `patch_size`.
 
+    Raises:
+        InputError: cells that do not.
+
     Attributes:
         dim: features per patch, `cells` * `cells` * `num_directions`.
     """
@@ -26,7 +31,7 @@ class OrientedGradients(nn.Module):
     def __init__(self, patch_size: int, num_directions: int = 8, cells: int = 1) -> None:
         super().__init__()
         if patch_size % cells:
-            raise ValueError(f"a patch of {patch_size} pixels does not divide into {cells} cells")
+            raise InputError(f"cells={cells} do not divide a patch of {patch_size} pixels; give a number that does.")
         self.cell = patch_size // cells
         self.cells = cells
         self.num_directions = num_directions

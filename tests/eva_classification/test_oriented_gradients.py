@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from eva_backbone.errors import InputError
 from eva_classification.mim.oriented_gradients import OrientedGradients
 
 
@@ -57,5 +58,5 @@ def test_contrast_and_brightness_play_no_part():
 
 
 def test_cells_have_to_divide_a_patch():
-    with pytest.raises(ValueError, match="does not divide"):
+    with pytest.raises(InputError, match="cells=4 do not divide a patch of 14 pixels"):
         OrientedGradients(14, cells=4)
