@@ -8,11 +8,11 @@ from typing import Any
 from PIL import Image
 from timm.data import auto_augment as auto_augment_ops
 from timm.data import create_transform
+from timm.data.constants import OPENAI_CLIP_MEAN as CLIP_MEAN
+from timm.data.constants import OPENAI_CLIP_STD as CLIP_STD
 from torch import Tensor
 from torchvision import transforms as T
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _ASPECTS = (3 / 4, 4 / 3)
 
 Transform = Callable[[Image.Image], Tensor]

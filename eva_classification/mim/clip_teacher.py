@@ -38,7 +38,7 @@ class ClipTeacher(nn.Module):
     Args:
         weights: file of OpenAI's ViT-L/14 or of another CLIP ViT with its names, whole or its image tower alone; or the
             weights themselves.
-        image_size: side of the images in pixels; positions are resized where it is not that of the weights.
+        img_size: side of the images in pixels; positions are resized where it is not that of the weights.
         num_heads: attention heads; of 64 channels unless given.
         quick_gelu: the activation of OpenAI's models; models trained by others have the plain one.
 
@@ -49,7 +49,7 @@ class ClipTeacher(nn.Module):
     def __init__(
         self,
         weights: str | os.PathLike | Mapping[str, Tensor],
-        image_size: int = 224,
+        img_size: int = 224,
         num_heads: int | None = None,
         quick_gelu: bool = True,
     ) -> None:
@@ -59,10 +59,10 @@ class ClipTeacher(nn.Module):
         source = "the given weights" if isinstance(weights, Mapping) else os.fspath(weights)
         tower = _select_tower(weights if isinstance(weights, Mapping) else _read(weights), source)
         width, _, patch_size, _ = tower["conv1.weight"].shape
-        side = image_size // patch_size
+        side = img_size // patch_size
         tower["positional_embedding"] = resize_pos_embed(tower["positional_embedding"][None].float(), (side, side))[0]
         self.visual = _build_tower(
-            image_size=image_size,
+            image_size=img_size,
             patch_size=patch_size,
             width=width,
             layers=sum(name.endswith(".attn.in_proj_weight") for name in tower),

@@ -136,6 +136,9 @@ def test_masks_never_span_the_grid():
         ({"num_masked": 256}, "num_masked=256"),
         ({"grid": (4, 4), "num_masked": 6}, "min_block=16, .* num_masked=6"),
         ({"min_aspect": 0}, "min_aspect=0"),
+        ({"max_block": 0}, "max_block=0 give a block of 1 to 0 patches"),
+        ({"max_block": 15}, "max_block=15 give a block of 1 to 15 patches"),
+        ({"grid": (4, 4), "num_masked": 15, "min_block": 13}, "give a block of 1 to 9 patches"),
     ],
 )
 def test_impossible_masks(options, message):
@@ -174,10 +177,10 @@ def test_teacher_from_a_file(tmp_path, dtype):
     text = {"token_embedding.weight": torch.zeros(3, 2), "logit_scale": torch.ones(())}
     torch.save({"state_dict": {**text, **weights}}, tmp_path / "clip.pt")
     images = torch.randn(2, 3, 56, 56)
-    teacher = ClipTeacher(tmp_path / "clip.pt", image_size=56)
+    teacher = ClipTeacher(tmp_path / "clip.pt", img_size=56)
     features = teacher(images)
     assert (features.shape, features.dtype) == ((2, 16, 8), torch.float32)
-    assert torch.equal(features, ClipTeacher(weights, image_size=56)(images))
+    assert torch.equal(features, ClipTeacher(weights, img_size=56)(images))
     assert not torch.allclose(features, ClipTeacher(weights, 56, quick_gelu=False)(images), atol=1e-4)
     model = create_masked_image_model(**TINY, target=teacher, masking=MASKING)
     assert model({"image": images})["loss_mim"].isfinite()

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"
 TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28"]
 CLIP = ROOT / "projects/CLIP/configs"
-DETECTION = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 
 
 def save_weights(path: Path, *overrides: str) -> Path:

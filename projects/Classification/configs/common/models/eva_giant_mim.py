@@ -9,7 +9,7 @@ model = L(MaskedImageModel)(
     drop_path_rate=0.1,
     # The frozen model whose patch features are predicted, any module that gives [images, patches, target_dim]. This one
     # is the image tower of OpenAI's CLIP ViT-L/14.
-    target=L(ClipTeacher)(weights="ViT-L-14.pt", image_size="${model.img_size}"),
+    target=L(ClipTeacher)(weights="ViT-L-14.pt", img_size="${model.img_size}"),
     target_dim=768,
     masking=L(BlockMasking)(
         grid=(16, 16),
