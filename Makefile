@@ -22,9 +22,9 @@ $(STAMP): pyproject.toml setup.py $(wildcard requirements/*.txt)
 demo: setup
 	$(BIN)/python -m tools demo-detection --output output/demo
 
-# One thread a process: on small tensors more of them mostly wait for each other.
+# TESTS: a part of them. One thread a process: on small tensors more of them mostly wait for each other.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 lint: setup
 	$(BIN)/ruff check .
