@@ -2,16 +2,27 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def prose(text: str) -> str:
+    """A page without its blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
+
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "datasets/README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("docs/**/*.md")))]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
-PROSE = {page: re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S) for page, text in TEXTS.items()}
+PROSE = {page: prose(text) for page, text in TEXTS.items()}
+FILES = "docs/weight_files.md"
+_PUBLISHED, _YOURS = (re.findall(r"`([^`]+)`", part) for part in TEXTS[FILES].split("\n## Names that stand for yours"))
+# Names of files that no command makes, with what they are.
+EXPLAINED = dict.fromkeys(_PUBLISHED, "a published weight file") | dict.fromkeys(_YOURS, "data of your own")
 # Options and keys whose value is a file or folder, and those whose value is written.
 READ = ("--train-json", "--train-images", "--val-json", "--val-images", "--weights", "--input", "--config-file")
+READ += ("--source", "--annotations", "--split")
 READ += ("init_checkpoint", "weights", "root", "annotations", "file", "class_map", "image_root", "label_root")
 WRITTEN = ("--output", "output_dir", "folder")
 EXCHANGES = ("export", "export-timm", "export-open-clip", "interpolate-patch", "join-clip-towers")
@@ -19,20 +30,26 @@ EXCHANGES = ("export", "export-timm", "export-open-clip", "interpolate-patch", "
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a page, without the starter (python, torchrun) and its options.
+    """A command of a page.
 
     Attributes:
-        name: a verb, or a script.
+        starter: what stands in front of the name, such as python and its options.
+        name: a verb, a script, or a target of make; empty for the table of verbs.
         label: the comment above it.
     """
 
     page: str
+    starter: tuple[str, ...]
     name: str
-    arguments: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
     label: str = ""
 
     def __str__(self) -> str:
-        return f"{self.page}: {self.name} {' '.join(self.arguments)}"
+        return f"{self.page}: {' '.join(self.words)}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*self.starter, *([self.name] if self.name else []), *self.arguments)
 
     @property
     def overrides(self) -> list[str]:
@@ -84,17 +101,28 @@ def shell_lines(page: str) -> Iterator[tuple[list[str], str]]:
 
 
 def commands(page: str) -> list[Command]:
-    """All commands of a page but those of make."""
-    found = []
-    for words, label in shell_lines(page):
-        if words[0] == "make":
-            continue
-        if "-m" in words:
-            own = words[words.index("tools", words.index("-m")) + 1 :]
-        else:
-            own = words[next(i for i, word in enumerate(words) if word.endswith(".py")) :]
-        found.append(Command(page, own[0], tuple(own[1:]), label))
-    return found
+    """All commands in the blocks of a page."""
+    return [to_command(page, words, label) for words, label in shell_lines(page)]
+
+
+def inline_commands(page: str, verbs: Collection[str]) -> list[Command]:
+    """Whole commands in the text of a page: the table of verbs, the help of each, targets of make."""
+    found = re.findall(r"`(python -m tools(?: VERB --help)?|make \w+)`", PROSE[page])
+    lines = [text.replace("VERB", verb) for text in found for verb in (verbs if "VERB" in text else [""])]
+    return [to_command(page, line.split()) for line in lines]
+
+
+def to_command(page: str, words: list[str], label: str = "") -> Command:
+    if words[1] == "-c":
+        return Command(page, tuple(words[:2]), words[2])
+    if words[0] == "make":
+        behind = 1
+    elif "-m" in words:
+        behind = words.index("tools", words.index("-m")) + 1
+    else:
+        behind = next(i for i, word in enumerate(words) if word.endswith(".py"))
+    name = words[behind] if behind < len(words) else ""
+    return Command(page, tuple(words[:behind]), name, tuple(words[behind + 1 :]), label)
 
 
 def links(page: str) -> list[tuple[Path, str]]:

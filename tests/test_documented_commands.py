@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import instantiate
-from documented_pages import PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links, shell_lines
+from documented_pages import EXPLAINED, PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links
 
 from detectron2_ext.commands.verbs import VERBS
 from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 
 MODULES = {name: verb for group in VERBS.values() for name, verb in group.items()}
-COMMANDS = [command for page in PAGES for command in commands(page)]
+ALL_COMMANDS = [command for page in PAGES for command in commands(page)]
+COMMANDS = [command for command in ALL_COMMANDS if command.starter != ("make",)]
 WITH_RECIPE = [command for command in COMMANDS if command.option("--config-file")]
 SETTINGS = [(page, found) for page in PAGES for found in re.findall(r"`([^`\n]+=[^`\n]+)`", PROSE[page])]
 RESULTS = "docs/published_results.md"
-FILES = "docs/weight_files.md"
 # Settings that a text names are looked for in these.
 RECIPES_IN_TEXT = (
     "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py",
@@ -91,6 +91,11 @@ def build_on_meta(config: str, of_model: tuple[str, ...]) -> None:
         instantiate(model)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_are_of_kinds_that_are_tested(page):
+    assert set(re.findall(r"^ *```(.+)$", TEXTS[page], flags=re.M)) <= {"python"}
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_options_are_real(command, monkeypatch):
     parsed = parse(command, monkeypatch)
@@ -112,12 +117,11 @@ def test_recipes_exist_take_the_overrides_and_build(command):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_are_made_on_the_page_or_explained(page):
-    explained = set(re.findall(r"`([^`]+)`", TEXTS[FILES]))
     made: set[str] = {"output/mine"} if page.endswith("own_data.md") else set()  # of the commands for own data below
     for command in commands(page):
         for file in command.reads:
             inside = [folder for folder in made if file == folder or file.startswith(f"{folder}/")]
-            assert inside or file in explained or (ROOT / file).is_file(), f"{file}: {command}"
+            assert inside or file in EXPLAINED or (ROOT / file).is_file(), f"{file}: {command}"
         made |= set(command.writes)
 
 
@@ -158,7 +162,7 @@ def test_verbs_in_the_text_exist():
 
 
 def test_make_targets_exist():
-    made = {words[1] for page in PAGES for words, _ in shell_lines(page) if words[0] == "make"}
+    made = {command.name for command in ALL_COMMANDS if command.starter == ("make",)}
     made |= {name for text in PROSE.values() for name in re.findall(r"`make (\w+)", text)}
     assert {"demo", "test"} <= made <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M))
 

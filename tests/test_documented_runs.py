@@ -2,24 +2,20 @@
 
 import importlib.util
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import documented_pages
 import pytest
+from documented_pages import Command
 
-SCRIPT = Path(__file__).parent.parent / ".ci" / "documented_commands.py"
-
-
-@pytest.fixture(scope="module")
-def documented():
-    spec = importlib.util.spec_from_file_location("documented_commands", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
+CI = Path(__file__).parent.parent / ".ci"
 PAGE = """
+Text with `python -m tools`, `python -m tools VERB --help`, `make lint`, and `python -m tools train`, a part of one.
+
 ```
 git clone it
 python -m tools train \\
@@ -28,26 +24,42 @@ python -m tools train \\
 ```python
 print("x")
 ```
-```bash
-python -m tools train --config-file a.py
-make demo
-```
+   ```
+   python -m tools train --config-file a.py
+   make demo
+   ```
 ```json
 {"python": 1}
 ```
 """
 
 
-def test_commands_are_found_once(tmp_path, documented):
-    (tmp_path / "docs" / "howto").mkdir(parents=True)
-    (tmp_path / "README.md").write_text(PAGE)
-    (tmp_path / "docs" / "howto" / "b.md").write_text(PAGE + "```\n$ eva-vision\n```\n")
-    found = [(command.page, str(command)) for command in documented.commands(tmp_path)]
-    assert found == [
-        ("README.md", "python -m tools train --config-file a.py"),
-        ("README.md", 'python block: print("x")'),
-        ("README.md", "make demo"),
-        ("docs/howto/b.md", "eva-vision"),
+@pytest.fixture(scope="module")
+def documented():
+    spec = importlib.util.spec_from_file_location("documented_commands", CI / "documented_commands.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def command(line: str) -> Command:
+    return documented_pages.to_command("page.md", shlex.split(line))
+
+
+def test_commands_are_found_once(monkeypatch, documented):
+    monkeypatch.setattr(documented_pages, "TEXTS", {"page.md": PAGE, "other.md": PAGE})
+    monkeypatch.setattr(documented_pages, "PROSE", {"page.md": documented_pages.prose(PAGE), "other.md": ""})
+    monkeypatch.setattr(documented, "PAGES", ["page.md", "other.md"])
+    monkeypatch.setattr(documented, "VERBS", {"all": {"train": None, "plan": None}})
+    assert [shlex.join(command.words) for command in documented.all_commands()] == [
+        "python -m tools",
+        "python -m tools train --help",
+        "python -m tools plan --help",
+        "make lint",
+        "python -m tools train --config-file a.py",
+        "make demo",
+        "python -c 'print(\"x\")\n'",
     ]
 
 
@@ -55,53 +67,112 @@ def test_commands_are_found_once(tmp_path, documented):
     ("line", "reason"),
     [
         ("python -m tools plan --config-file there.py", ""),
-        ("python -m tools plan --config-file gone.py", "gone.py is not here"),
-        ("python -m tools predict --weights there.pth --input photos/ --output out/", "photos/ is not here"),
+        ("python -m tools plan --config-file gone.py", ""),
+        ("python -m tools predict --config-file gone.py --weights eva_lvis.pth", ""),
+        ("torchrun --nnodes 4 -m tools train --config-file gone.py", ""),
+        ("python -m tools predict --weights there.pth --input photos/ --output out/", "needs data of your own"),
         ("python -m tools predict --weights there.pth --input there.py --output out/", ""),
-        ("python -m tools train train.init_checkpoint=gone.pth", "gone.pth is not here"),
-        ("python -m tools train train.output_dir=output/mine/", ""),
-        ("python -m tools export there.pth made.pth", ""),
-        ("python -m tools export gone.pth made.pth", "gone.pth is not here"),
-        ("python -m tools train --num-gpus 8 --config-file there.py", "for several GPUs"),
-        ("python -m tools train --num-gpus 1 --config-file there.py", ""),
-        ("torchrun -m tools train", "for several GPUs"),
-        ("make test", "make demo and make test run before, the others are long"),
-        ("python -m tools train --config-file <yours>", "has a placeholder"),
-        ("eva-vision", ""),
+        ("python -m tools train train.init_checkpoint=eva_lvis.pth", "needs a published weight file"),
+        ("python -m tools train train.init_checkpoint=unheard_of.pth", ""),
+        ("python -m tools export output/left_out/model_final.pth a.pth", "needs what a command makes that is left out"),
+        ("python -m tools export output/made/model_final.pth a.pth", ""),
+        ("python -m tools export output/never_made/model_final.pth a.pth", ""),
+        ("python -m tools train --num-gpus 8 --config-file there.py", "needs more than two processes"),
+        ("python -m tools train --num-machines=2 --config-file there.py", "needs more than two processes"),
+        ("python -m tools train --num-gpus 2 --config-file there.py", ""),
+        ("torchrun --nproc-per-node 8 -m tools train", "needs more than two processes"),
+        ("torchrun --nproc-per-node 2 -m tools train", ""),
+        ("make test", "is a stage of .ci/run"),
+        ("make setup", ""),
+        ("python -c 'load(\"eva_lvis.pth\")'", "needs a published weight file"),
+        ('python -c \'save("tiny.pt"); load("tiny.pt")\'', ""),
     ],
 )
 def test_what_cannot_run_is_left_out(tmp_path, documented, line, reason):
     for name in ("there.py", "there.pth"):
         (tmp_path / name).touch()
-    command = documented.Command("README.md", tuple(shlex.split(line)))
-    assert documented.reason_to_skip(command, tmp_path) == reason
-
-
-def test_python_blocks_that_read_absent_files_are_left_out(tmp_path, documented):
-    command = documented.Command("README.md", ('load("eva.pt", "https://a.org/b.pt")',), python=True)
-    assert documented.reason_to_skip(command, tmp_path) == "eva.pt is not here"
-    (tmp_path / "eva.pt").touch()
-    assert documented.reason_to_skip(command, tmp_path) == ""
+    found = [
+        command(line),
+        command(
+            "python -m tools train train.init_checkpoint=output/chain/model_final.pth train.output_dir=output/left_out"
+        ),
+        command("python -m tools train train.init_checkpoint=eva_lvis.pth train.output_dir=output/chain"),
+        command("python -m tools train train.output_dir=output/made"),
+    ]
+    assert documented.reasons_to_skip(found, tmp_path).get(found[0], "") == reason
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome", "detail"),
+    ("status", "out", "err", "expected"),
     [
-        ("pass", "ran", " s"),
-        ("import sys; sys.exit('error: x')", "FAILED", "status 1: error: x"),
+        (0, "", "", "ran"),
+        (1, "peak 30 GB\nIt does not fit 24.0 GB.\n", "a warning", "ran"),
+        (1, "", "Traceback (most recent call last):\nKeyError", "FAILED"),
+        (1, "It does not fit 24.0 GB.\n", "Traceback (most recent call last):\nKeyError", "FAILED"),
+        (1, "", "error: x", "FAILED"),
+        (2, "", "error: DATA/lvis/val.json: no such file; give another.", "needs a data set"),
         (
-            "import sys; print('error: the folder a does not exist', file=sys.stderr); sys.exit(2)",
-            "skipped",
-            "the folder a",
+            2,
+            "",
+            "error: data set 'a' is looked for under DETECTRON2_DATASETS, DATA/coco is missing",
+            "needs a data set",
         ),
-        ("import sys; sys.exit('error: the folder a does not exist')", "FAILED", "status 1"),
-        ("import sys; print('error: an unknown key', file=sys.stderr); sys.exit(2)", "FAILED", "status 2"),
-        ("import time; time.sleep(60)", "FAILED", "not done after 1 s"),
+        (2, "", "error: DATA/README.md is no data set", "FAILED"),
+        (1, "", "error: DATA/lvis/val.json: no such file; give another.", "FAILED"),
+        (2, "", "error: the config file projects/gone.py does not exist", "FAILED"),
+        (2, "", "error: output/mine/model_final.pth does not exist", "FAILED"),
     ],
 )
-def test_outcomes(tmp_path, documented, code, outcome, detail):
-    found = documented.run(
-        documented.Command("README.md", (code,), python=True), tmp_path, 60 if "sleep" not in code else 1
+def test_outcomes(tmp_path, monkeypatch, documented, status, out, err, expected):
+    (tmp_path / "README.md").touch()
+    monkeypatch.setattr(documented, "DATA", tmp_path)
+    plan = command("python -m tools plan --config-file a.py")
+    assert documented.outcome(plan, status, out, err.replace("DATA", str(tmp_path)), 1)[0] == expected
+
+
+def test_only_a_plan_may_end_with_1(documented):
+    train = command("python -m tools train --config-file a.py")
+    assert documented.outcome(train, 1, "It does not fit 24.0 GB.\n", "", 1)[0] == "FAILED"
+
+
+def test_a_command_runs_and_is_stopped(tmp_path, documented):
+    assert documented.run(command("python -c 'print(1)'"), tmp_path, 60)[0] == "ran"
+    detail = documented.run(command("python -c 'import time; time.sleep(60)'"), tmp_path, 1)
+    assert detail == ("FAILED", "not done after 1 s")
+
+
+@pytest.mark.parametrize(
+    ("limit", "line", "status", "sentence"),
+    [
+        ("60", "true", 0, "CI: name: passed in"),
+        ("60", "exit 3", 3, "CI: name: failed with status 3"),
+        ("1", "sleep 60 & sleep 60", 124, "CI: name: stopped, not done after 1 s"),
+    ],
+)
+def test_a_stage_is_bounded(limit, line, status, sentence):
+    ended = subprocess.run(
+        [CI / "stage", limit, "name", "bash", "-c", line], capture_output=True, text=True, check=False
     )
-    assert found[0] == outcome
-    assert detail in found[1]
+    assert (ended.returncode, ended.stdout[: len(sentence)]) == (status, sentence)
+
+
+def test_nothing_is_left_of_an_interrupted_stage(tmp_path):
+    line = f"sleep 60 & echo $! >{tmp_path}/new && mv {tmp_path}/new {tmp_path}/pid; wait"
+    stage = subprocess.Popen([CI / "stage", "60", "name", "bash", "-c", line])
+    while not (tmp_path / "pid").exists():
+        time.sleep(0.05)
+    stage.send_signal(signal.SIGINT)
+    assert stage.wait(30) == 130
+    child = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 30
+    while _is_running(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_running(child)
+
+
+def _is_running(process: int) -> bool:
+    """Whether it is, and not only waits for its end to be taken note of."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
