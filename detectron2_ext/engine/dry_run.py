@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from .batches import first_image
+from .distributed.gathered_weights import gathered_weights
 from .monitoring.peak_memory import peak_memory_gib
 from .recipe import check_batch_size, check_datasets
 from .training import Run, build_run
@@ -110,7 +111,7 @@ def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, st
     inputs = first_image(next(iter(loader)))
     model.eval()
     start = time.perf_counter()
-    with torch.no_grad():
+    with torch.no_grad(), gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward):
         outputs = model(inputs)
     seconds = time.perf_counter() - start
     evaluator.reset()

@@ -10,11 +10,10 @@ from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 
 from detectron2_ext.atomic import atomic_path
 
-from .distributed.even_batches import EvenBatches, ignore_padding
+from .distributed.gathered_weights import gathered_weights
 
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
@@ -25,10 +24,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
         is written to `train.output_dir`/results.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    if isinstance(model, FSDPModule):  # every forward pass gathers weights, so all processes must make equally many
-        loader = EvenBatches(loader)
-        evaluator = ignore_padding(evaluator, loader)
-    results = inference_on_dataset(model, loader, evaluator)
+    with gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward):
+        results = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
     print_csv_format(results)
