@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from eva_backbone.errors import InputError
@@ -86,11 +87,22 @@ def _predict_batch(
         return
     try:
         task.predict(readable)
-    except InputError as error:
+    except (InputError, RuntimeError, MemoryError) as error:
+        told = error if isinstance(error, InputError) else _lack_of_memory(error)
+        if told is None:
+            raise
         for item, _ in readable:
-            fail(item, error)
+            fail(item, told)
     else:
         summary.counts.update(f"{item.kind}s" for item, _ in readable)
+
+
+def _lack_of_memory(error: Exception) -> InputError | None:
+    """What to tell of `error`; None if it is another one."""
+    # On the CPU torch has no type of its own for it.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return InputError("there is not enough memory for it; make it smaller, or give another --device.")
+    return None
 
 
 def _read(task: FileTask[Sample], item: Input) -> Sample | InputError:
