@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
+from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.recomputation import run_layer
 
@@ -42,6 +43,9 @@ class AdapterBackbone(VisionTransformer):
         checkpoint_blocks: keep only the inputs of blocks, injectors and extractors for the backward pass.
         backbone: further arguments of `VisionTransformer`. `rel_pos="joint"` and `layer_scale=1.0` give the variant
             with relative positions.
+
+    Raises:
+        InputError: another patch size, or groups that leave blocks out.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class AdapterBackbone(VisionTransformer):
             img_size=img_size, patch_size=patch_size, drop_path_rate=drop_path_rate, final_norm=False, **backbone
         )
         if patch_size != 16:
-            raise ValueError(f"patch_size={patch_size} does not fit the adapter, whose maps have strides of {STRIDES}")
+            raise InputError(
+                f"patch_size={patch_size} does not fit the adapter, whose maps have strides of {STRIDES}; give 16."
+            )
         self.block_groups = _check_groups(block_groups, self.depth)
         dim = self.embed_dim
         self.level_embed = nn.Parameter(torch.zeros(3, dim))
@@ -129,9 +135,11 @@ class AdapterBackbone(VisionTransformer):
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Normalised pixels [B, 3, H, W] to "res2" .. "res5", maps [B, C, H' / s, W' / s] for s = 4, 8, 16, 32.
 
+        Pixels may be of any floating type and on any device; maps are of the parameters' type, and where those are.
         Sides that are no multiples of 32 are padded with zeros at the bottom and right to H' and W', the next ones.
         """
         coarsest = STRIDES[-1]
+        pixels = pixels.to(self.patch_embed.proj.weight, non_blocking=True)
         pixels = F.pad(pixels, (0, -pixels.shape[3] % coarsest, 0, -pixels.shape[2] % coarsest))
         c1, *prior = self.spm(pixels)
         c = torch.cat([tokens + level for tokens, level in zip(prior, self.level_embed, strict=True)], dim=1)
@@ -161,7 +169,8 @@ def _check_groups(groups: Sequence[tuple[int, int]] | None, depth: int) -> tuple
     groups = tuple((first, last) for first, last in groups)
     follow = [0, *(last + 1 for _, last in groups)]
     if len(groups) != len(MAPS) or [first for first, _ in groups] != follow[:-1] or follow[-1] != depth:
-        raise ValueError(
-            f"block_groups={groups} are not {len(MAPS)} groups that follow each other through {depth} blocks"
+        raise InputError(
+            f"block_groups={groups} are not {len(MAPS)} groups that follow each other through {depth} blocks; give the "
+            "first and the last block of each group."
         )
     return groups

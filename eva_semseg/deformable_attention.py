@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from eva_backbone.errors import InputError
+
 Shapes = Sequence[tuple[int, int]]
 
 
@@ -126,6 +128,9 @@ class MultiScaleDeformableAttention(nn.Module):
         num_levels: maps, L.
         num_points: places per map and head.
         value_ratio: width of the values over C.
+
+    Raises:
+        InputError: heads that do not divide the width of the values.
     """
 
     def __init__(
@@ -134,7 +139,10 @@ class MultiScaleDeformableAttention(nn.Module):
         super().__init__()
         inner = int(dim * value_ratio)
         if inner % num_heads:
-            raise ValueError(f"values of width {inner} cannot be shared out to {num_heads} heads")
+            raise InputError(
+                f"values of width {inner} cannot be shared out to {num_heads} heads; give a number of heads that "
+                "divides the width."
+            )
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         num_places = num_heads * num_levels * num_points
         self.sampling_offsets = nn.Linear(dim, 2 * num_places)

@@ -115,7 +115,7 @@ class Mask2FormerHead(nn.Module):
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):
             grid = tuple(memory.shape[2:])
             value = memory.flatten(2).transpose(1, 2) + embed
-            levels.append(_Level(grid, value + sine_positions(grid, value.shape[-1], value.device), value))
+            levels.append(_Level(grid, value + sine_positions(grid, value.shape[-1], embed), value))
         queries = self.query_feat.weight.expand(len(mask_features), -1, -1)
         return mask_features, levels, queries
 

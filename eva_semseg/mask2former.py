@@ -46,19 +46,18 @@ class Mask2Former(nn.Module):
         Args:
             batch: normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class numbers
                 [B, H, W], 255 where there is none}, for the losses in training and scores in evaluation, where no label
-                is needed. Tensors may be on any device.
+                is needed. Pixels may be of any floating type; tensors may be on any device.
 
         Raises:
             InputError: labels of another size than the pixels or, as far as they are on the CPU, of another number of
                 classes.
         """
         pixels = batch if isinstance(batch, Tensor) else batch["image"]
-        device = self.decode_head.cls_embed.weight.device
         if self.training and not isinstance(batch, Tensor):
-            return self._losses(pixels.to(device, non_blocking=True), batch["label"], device)
-        return self._scores(pixels.to(device, non_blocking=True))
+            return self._losses(pixels, batch["label"])
+        return self._scores(pixels)
 
-    def _losses(self, pixels: Tensor, labels: Tensor, device: torch.device) -> dict[str, Tensor]:
+    def _losses(self, pixels: Tensor, labels: Tensor) -> dict[str, Tensor]:
         if labels.shape != (len(pixels), *pixels.shape[2:]):
             raise InputError(
                 f"the label maps have shape {list(labels.shape)}, the images {list(pixels.shape)}: give label maps "
@@ -67,6 +66,7 @@ class Mask2Former(nn.Module):
         if labels.device.type == "cpu":
             check_labels(labels, self.num_classes)
         height, width = labels.shape[1:]
+        device = self.decode_head.cls_embed.weight.device
         labels = F.pad(labels.to(device, non_blocking=True), (0, -width % STRIDE, 0, -height % STRIDE), value=IGNORED)
         # the option that train.activation_checkpointing sets
         recompute = getattr(self.backbone, "checkpoint_blocks", False)

@@ -101,7 +101,7 @@ class PixelDecoder(nn.Module):
         x = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
         embeds = self.level_embed.weight[:, None]
         positions = torch.cat(
-            [sine_positions(shape, self.dim, x.device) + embed for shape, embed in zip(shapes, embeds, strict=True)],
+            [sine_positions(shape, self.dim, embed) + embed for shape, embed in zip(shapes, embeds, strict=True)],
             dim=1,
         )
         references = pixel_centres(shapes, x.device)

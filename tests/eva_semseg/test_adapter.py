@@ -6,6 +6,7 @@ from torch import nn
 
 from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
 from eva_backbone import VisionTransformer
+from eva_backbone.errors import InputError
 from eva_semseg.adapter import MAPS, AdapterBackbone
 from eva_semseg.batch_norm import SyncBatchNorm
 
@@ -176,5 +177,5 @@ def test_stored_entries_hold_no_index_tables():
     ],
 )
 def test_impossible_options_are_refused(options, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         AdapterBackbone(**{**TINY, **options})

@@ -7,6 +7,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 from transformers.models.mask2former.modeling_mask2former import multi_scale_deformable_attention
 
+from eva_backbone.errors import InputError
 from eva_semseg.deformable_attention import MultiScaleDeformableAttention, deformable_attention, pixel_centres
 
 
@@ -106,7 +107,7 @@ def test_maps_that_do_not_make_up_the_tokens_are_refused():
     value, locations, weights = draw([(4, 6)])
     with pytest.raises(ValueError, match=r"24 tokens are not those of maps of \[\(4, 5\)\]"):
         deformable_attention(value, [(4, 5)], locations, weights)
-    with pytest.raises(ValueError, match="width 9 cannot be shared out to 4 heads"):
+    with pytest.raises(InputError, match="width 9 cannot be shared out to 4 heads"):
         MultiScaleDeformableAttention(18, 4, 1, value_ratio=0.5)
 
 

@@ -127,6 +127,17 @@ def test_bfloat16():
     assert (scores - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_of_reduced_precision(dtype):
+    """Pixels follow them; nothing on the way is wider than they are."""
+    model, pixels = build().eval(), drawn_batch(1, 64, 64)["image"]
+    with torch.no_grad():
+        expected = model(pixels)
+        scores = model.to(dtype)(pixels)
+    assert scores.dtype == torch.float32
+    assert (scores - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
 @pytest.mark.parametrize("rel_pos", [None, "joint"])
 def test_files_under_both_names(tmp_path, rel_pos):
     model = build(rel_pos=rel_pos).eval()
