@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from detectron2_ext.finite_outputs import finite_outputs
 
 from .head import Mask2FormerHead
 from .inference import ViewInference
@@ -33,17 +36,35 @@ class Segmenter(Mask2Former):
     def forward(  # type: ignore[override]  # lists are taken, and given back, beside what the model itself takes
         self, batch: Tensor | Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Tensor]]:
-        """As `Mask2Former`'s; or for a list of images of `SegmentationTestMapper` [{"sem_seg": probabilities}, ...].
+        """As `Mask2Former`'s; or for a list of images of `EvaluationMapper` [{"sem_seg": probabilities}, ...].
 
         Probabilities are [K, height, width] in float32, of the size of the original image.
+
+        Raises:
+            InputError: scores of such images that are no finite numbers.
         """
         if isinstance(batch, Tensor | Mapping):
             return super().forward(batch)
-        device = self.decode_head.cls_embed.weight.device
-        return [{"sem_seg": self.inference(self._window_scores, image, device)} for image in batch]
+        return [{"sem_seg": self.inference(self._window_scores, image, self._device)} for image in batch]
+
+    def most_likely(self, image: Mapping[str, Any]) -> Tensor:
+        """The most likely class of each pixel, uint8 [height, width], of an image of `EvaluationMapper`.
+
+        It needs less memory than the probabilities of all classes.
+
+        Raises:
+            InputError: scores that are no finite numbers.
+        """
+        return self.inference.most_likely(self._window_scores, image, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.decode_head.cls_embed.weight.device
 
     def _window_scores(self, pixels: Tensor) -> Tensor:
         """Scores at a quarter of the resolution, where nothing has to be cut off."""
         if pixels.shape[2] % STRIDE or pixels.shape[3] % STRIDE:
-            return self._scores(pixels)
-        return semantic_scores(*self.decode_head.predict(self.backbone(pixels)))
+            scores = self._scores(pixels)
+        else:
+            scores = semantic_scores(*self.decode_head.predict(self.backbone(pixels)))
+        return finite_outputs(scores, "scores")

@@ -2,12 +2,12 @@
 
 The scores of a window come at the resolution of the model, are resized to the window, averaged with those of its
 neighbours and resized once more to the wanted size. All these steps are linear and act on rows and columns apart, so
-each window's scores are multiplied once from the left and once from the right, and no map of all classes exists at the
-size of the window or of the resized image.
+each window's scores are multiplied once from the left and once from the right, for as many rows of the result as are
+wanted. No map of all classes exists at the size of the window or of the resized image.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,6 +22,40 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     """First pixel of each window along an axis of `length` pixels; the last window ends at the border."""
     count = max(-(-(length - window) // stride), 0) + 1
     return [max(min(index * stride, length - window), 0) for index in range(count)]
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """Scores of all windows of an image, put together for the rows that are asked for.
+
+    Args:
+        windows: for each row of windows the scores [B, K, h', w'] of its windows from left to right.
+        down: for each row of windows the matrix [H, h'] from its scores to its part of the result.
+        across: the matrix [W, sum of w'] from the scores of a row of windows, side by side.
+    """
+
+    windows: list[list[Tensor]]
+    down: list[Tensor]
+    across: Tensor
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.windows[0][0].shape[1]
+
+    def rows(self, first: int = 0, last: int | None = None) -> Tensor:
+        """Scores [B, K, rows, W] of the rows from `first` up to `last` without it, or to the end."""
+        one, num_rows = self.windows[0][0], len(self.down[0][first:last])
+        merged = one.new_zeros(*one.shape[:2], num_rows, len(self.across))
+        # Reduced precision would be visible in the averages.
+        with torch.autocast(one.device.type, enabled=False):
+            for scores, matrix in zip(self.windows, self.down, strict=True):
+                matrix = matrix[first:last]
+                top, bottom = _nonzero(matrix.any(dim=1))
+                begin, end = _nonzero(matrix.any(dim=0))
+                wide = torch.cat([window[:, :, begin:end] for window in scores], dim=3) @ self.across.T
+                merged[:, :, top:bottom] += matrix[top:bottom, begin:end] @ wide
+        return merged
 
 
 class SlidingWindows:
@@ -59,8 +93,8 @@ class SlidingWindows:
         *,
         content: tuple[int, int] | None = None,
         output_size: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """Scores [B, K, H, W] of `pixels` [B, 3, h, w].
+    ) -> WindowScores:
+        """Scores of `pixels` [B, 3, h, w], to be had as [B, K, H, W] or in parts of its rows.
 
         Args:
             score: the model.
@@ -73,34 +107,18 @@ class SlidingWindows:
         window = (height, width) if self.size is None else (min(self.size[0], height), min(self.size[1], width))
         tops = window_starts(height, window[0], self.stride[0])
         lefts = window_starts(width, window[1], self.stride[1])
-        rows = self._rows_of_scores(score, pixels, window, tops, lefts)
-        first_row = next(rows)
-        one = first_row[0]
+        corners = [(top, left) for top in tops for left in lefts]
+        scores: list[Tensor] = []
+        at_once = max(self.batch_size // batch, 1)
+        for start in range(0, len(corners), at_once):
+            group = corners[start : start + at_once]
+            cut = torch.cat([pixels[:, :, top : top + window[0], left : left + window[1]] for top, left in group])
+            scores += score(cut).float().split(batch)
+        one = scores[0]
         down = axis_matrices(tops, window[0], one.shape[2], content[0], output_size[0], like=one)
         across = torch.cat(axis_matrices(lefts, window[1], one.shape[3], content[1], output_size[1], like=one), dim=1)
-        merged = one.new_zeros(batch, one.shape[1], *output_size)
-        # Row by row of windows: what one row of them adds is put together along the width first.
-        for row, scores in enumerate(chain((first_row,), rows)):
-            # Reduced precision would be visible in the averages.
-            with torch.autocast(pixels.device.type, enabled=False):
-                wide = torch.cat(scores, dim=3) @ across.T  # [B, K, h', W]
-                first, last = _nonzero_rows(down[row])
-                merged[:, :, first:last] += down[row][first:last] @ wide
-        return merged
-
-    def _rows_of_scores(
-        self, score: Score, pixels: Tensor, window: tuple[int, int], tops: list[int], lefts: list[int]
-    ) -> Iterator[list[Tensor]]:
-        """For each row of windows, the scores [B, K, h', w'] of its windows from left to right."""
-        corners = iter([(top, left) for top in tops for left in lefts])
-        num_images, waiting = len(pixels), []
-        at_once = max(self.batch_size // num_images, 1)
-        while group := list(islice(corners, at_once)):
-            cut = torch.cat([pixels[:, :, top : top + window[0], left : left + window[1]] for top, left in group])
-            waiting += score(cut).float().split(num_images)
-            while len(waiting) >= len(lefts):
-                yield waiting[: len(lefts)]
-                waiting = waiting[len(lefts) :]
+        rows = [scores[start : start + len(lefts)] for start in range(0, len(scores), len(lefts))]
+        return WindowScores(rows, down, across)
 
 
 def _covers(side: int, step: int) -> bool:
@@ -137,6 +155,7 @@ def _interpolation(size: int, output: int) -> Tensor:
     return F.interpolate(unit, size=output, mode="linear", align_corners=False)[:, 0].T
 
 
-def _nonzero_rows(matrix: Tensor) -> tuple[int, int]:
-    rows = matrix.any(dim=1).nonzero()
-    return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+def _nonzero(used: Tensor) -> tuple[int, int]:
+    """From the first one that is true to behind the last one."""
+    places = used.nonzero()
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)

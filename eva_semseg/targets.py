@@ -6,6 +6,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
+# Value of pixels without a label.
 IGNORED = 255
 
 

@@ -12,6 +12,8 @@ FILES = sorted(file.relative_to(ROOT) for package in PACKAGES for file in (ROOT 
 
 # What every task has under the same name; detection's models are recipes alone.
 ROLES = ("commands/demo.py", "data/made_batch.py", "data/mapper.py", "prediction/predictor.py", "prediction/task.py")
+# And what every sibling has of its own, where detection has Detectron2's.
+SIBLING_ROLES = ("models.py", "data/batches.py", "data/*_records.py", "**/transforms.py")
 EMPTY_NAMES = {"base", "common", "core", "functions", "helper", "helpers", "misc", "tools", "util", "utils"}
 MOST_LINES = 250
 
@@ -25,7 +27,7 @@ def test_the_same_role_has_the_same_name(package):
     missing = [role for role in ROLES if not (ROOT / package / role).is_file()]
     assert not missing
     if package in SIBLINGS:
-        assert (ROOT / package / "models.py").is_file()
+        assert not [role for role in SIBLING_ROLES if not list((ROOT / package).glob(role))]
     assert "Task" in {name[-4:] for name in classes(Path(package, "prediction/task.py"))}
     assert {"MadeBatch"} <= set(classes(Path(package, "data/made_batch.py")))
 
@@ -38,6 +40,7 @@ def test_roles_are_in_files_of_their_name():
             fits = {
                 "Evaluator": file.parent.name != "evaluation" or file.stem.endswith("_evaluator"),
                 "Predictor": file.parent.name != "prediction" or file.stem == "predictor",
+                "TestLoader": file.stem == "test_loader",
                 "Mapper": file.stem.endswith(("mapper", "mappers", "test_loader")),
             }
             misplaced += [f"{file}: {name}" for role, right in fits.items() if name.endswith(role) and not right]

@@ -1,32 +1,35 @@
-"""Labelled images: published data sets and own folders, augmentations, views, mappers.
+"""Labelled images: published data sets and own folders, transforms, views, mappers, the loader of evaluations.
 
 Importing this registers the built-in data sets.
 """
 
 from detectron2_ext.data import dataset_root
 
-from .augmentation import PhotometricDistortion, RandomCrop, RandomMirror, RandomScale
+from .batches import stack_samples
 from .builtin import register_builtin_datasets
 from .coco_stuff_classes import COCO_STUFF_CLASSES
 from .label_file import read_labels
 from .label_folders import register_label_folders
-from .labelled_images import LabelledImages, labelled_images
-from .mapper import SegmentationTestMapper, SegmentationTrainMapper, stack_samples
+from .labelled_records import LabelledRecords, labelled_records
+from .mapper import EvaluationMapper, TrainingMapper
+from .test_loader import TestLoader
+from .transforms import PhotometricDistortion, RandomCrop, RandomMirror, RandomScale
 from .views import Views
 
 register_builtin_datasets(dataset_root())
 
 __all__ = [
     "COCO_STUFF_CLASSES",
-    "LabelledImages",
+    "EvaluationMapper",
+    "LabelledRecords",
     "PhotometricDistortion",
     "RandomCrop",
     "RandomMirror",
     "RandomScale",
-    "SegmentationTestMapper",
-    "SegmentationTrainMapper",
+    "TestLoader",
+    "TrainingMapper",
     "Views",
-    "labelled_images",
+    "labelled_records",
     "read_labels",
     "register_builtin_datasets",
     "register_label_folders",

@@ -8,12 +8,10 @@ import numpy as np
 from detectron2_ext.data.image_file import image_errors, open_image
 from eva_backbone.errors import InputError
 
+from ..targets import IGNORED
+
 # One channel of whole numbers. The numbers of a palette picture are its colour numbers.
 _MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
-
-
-# Value of pixels without a label.
-IGNORED = 255
 
 
 def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None = None) -> np.ndarray:

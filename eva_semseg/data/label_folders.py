@@ -10,7 +10,7 @@ from detectron2_ext.prediction.categories import read_categories
 from detectron2_ext.prediction.inputs import IMAGE_SUFFIXES
 from eva_backbone.errors import InputError
 
-from .label_file import IGNORED
+from ..targets import IGNORED
 
 _LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 

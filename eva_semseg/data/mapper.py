@@ -5,21 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, from_numpy
 
 from detectron2_ext.data.image_file import read_image
-from detectron2_ext.data.record_errors import check_on_error
+from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_images import SkippedImages
 from eva_backbone.errors import InputError
 
-from .augmentation import Pair
-from .label_file import IGNORED, read_labels
+from ..targets import IGNORED
+from .label_file import read_labels
+from .transforms import Pair
 from .views import Views
 
 logger = logging.getLogger(__name__)
 
 
-class SegmentationTrainMapper:
+class TrainingMapper:
     """Reads, augments, normalises and pads an image and its labels.
 
     Args:
@@ -55,7 +55,7 @@ class SegmentationTrainMapper:
             result = self._map(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise
+                raise or_skip(error, "images") from error
             self._skipped.add(record["file_name"], error)
             return None
         self._skipped.reset()
@@ -79,7 +79,7 @@ class SegmentationTrainMapper:
         return {"image": pixels, "label": padded, "file_name": record["file_name"]}
 
 
-class SegmentationTestMapper:
+class EvaluationMapper:
     """Reads an image and makes its views; labels are read by the evaluator.
 
     Args:
@@ -98,7 +98,7 @@ class SegmentationTestMapper:
             image = read_image(record["file_name"], "RGB")
         except InputError as error:
             if self.on_error == "stop":
-                raise
+                raise or_skip(error, "images") from error
             logger.warning("Evaluated as a black image: %s", error)
             image = _black_image(record)
         height, width = image.shape[:2]
@@ -108,10 +108,3 @@ class SegmentationTestMapper:
 def _black_image(record: Mapping[str, Any]) -> np.ndarray:
     labels = read_labels(record["sem_seg_file_name"], num_classes=2**31 - 1)
     return np.zeros((*labels.shape, 3), dtype=np.uint8)
-
-
-def stack_samples(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """{"image": [B, 3, H, W] float32, "label": [B, H, W] int64, "file_name": list} out of mapped images."""
-    images: Tensor = from_numpy(np.stack([sample["image"] for sample in samples]))
-    labels = from_numpy(np.stack([sample["label"] for sample in samples])).long()
-    return {"image": images, "label": labels, "file_name": [sample["file_name"] for sample in samples]}

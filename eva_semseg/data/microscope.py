@@ -22,7 +22,7 @@ from detectron2_ext.data import dataset_root
 from detectron2_ext.data.fluo_hela import BORDER, SPLIT_COLUMN, load_frames
 from detectron2_ext.data.package_files import package_file, read_pages
 
-from .labelled_images import LabelledImages, labelled_images
+from .labelled_records import LabelledRecords, labelled_records
 
 CLASSES = ("background", "nucleus", "bacterium")
 TRAIN, HELDOUT = "train", "heldout"
@@ -77,7 +77,7 @@ def write_split(root: Path, split: str) -> None:
             Image.fromarray(labels).save(partial / "labels" / f"{name}.png")
 
 
-def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> LabelledImages:
+def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> LabelledRecords:
     """A LazyConfig target: the images of `split`, which are written when they are not there yet.
 
     Args:
@@ -88,4 +88,4 @@ def microscope_images(split: str, folder: str | None = None, num_classes: int | 
     if not (root / split).is_dir():
         write_split(root, split)
     folders = {"image_root": str(root / split / "images"), "label_root": str(root / split / "labels")}
-    return labelled_images(**folders, class_names=list(CLASSES), num_classes=num_classes)
+    return labelled_records(**folders, class_names=list(CLASSES), num_classes=num_classes)

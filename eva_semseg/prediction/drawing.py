@@ -8,19 +8,18 @@ from PIL import Image, ImageDraw
 from detectron2_ext.prediction.drawing import palette_color
 from detectron2_ext.prediction.fonts import plain_font
 
-from ..data.label_file import IGNORED
+from ..targets import IGNORED
 
 MAX_LEGEND = 24
 
 
-def draw_labels(image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.55, outline: bool = True) -> np.ndarray:
+def draw_labels(image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.55) -> np.ndarray:
     """Every class in its colour over the picture, with a line of that colour where it ends.
 
     Args:
         image: [H, W, 3] uint8 RGB; left unchanged.
         labels: class numbers [H, W]; pixels of 255 keep the picture's colour.
         opacity: 0 (the picture) to 1 (colours only).
-        outline: full colour at the borders of classes.
 
     Returns:
         [H, W, 3] uint8 RGB, a new array.
@@ -29,8 +28,7 @@ def draw_labels(image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.55,
         raise ValueError(f"labels of {labels.shape} pixels for a picture of {image.shape[:2]}")
     colors = np.array([palette_color(number) for number in range(IGNORED)] + [(0, 0, 0)], dtype=np.float32)[labels]
     weight = np.full((*labels.shape, 1), opacity, dtype=np.float32)
-    if outline:
-        weight[_borders(labels)] = 1.0
+    weight[_borders(labels)] = 1.0
     weight[labels == IGNORED] = 0.0
     return np.rint(image * (1 - weight) + colors * weight).astype(np.uint8)
 

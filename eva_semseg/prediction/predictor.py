@@ -37,24 +37,28 @@ class SegmentationPredictor:
     def __init__(
         self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
     ) -> None:
+        num_classes = OmegaConf.select(cfg, "model.decode_head.num_classes", default=None)
         views = OmegaConf.select(cfg, "dataloader.test.mapper.views", default=None)
-        if views is None:
+        if num_classes is None or views is None:
             raise InputError(
-                "the config has no dataloader.test.mapper.views: give one for semantic segmentation, such as "
-                "projects/SemSeg/configs/ade20k_ss.py."
+                "the config has no model.decode_head.num_classes with dataloader.test.mapper.views: give one for "
+                "semantic segmentation, such as projects/SemSeg/configs/ade20k_ss.py."
             )
-        self.device = pick_device(device)
-        self.views = instantiate(views)
-        self.model = load_trained(cfg, weights, Segmenter).to(self.device)
-        num_classes = self.model.num_classes
         if class_names is None:
             self.class_names = find_class_names(cfg, num_classes)
         else:
             self.class_names = match_names(class_names, num_classes, "the list given")
+        self.device = pick_device(device)
+        self.views = instantiate(views)
+        self.model = load_trained(cfg, weights, Segmenter).to(self.device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Class numbers [H, W] uint8 of a picture [H, W, 3] uint8 RGB of any size."""
+        """Class numbers [H, W] uint8 of a picture [H, W, 3] uint8 RGB of any size.
+
+        Raises:
+            InputError: scores that are no finite numbers.
+        """
         height, width = image.shape[:2]
-        (found,) = self.model([{"views": self.views(image), "height": height, "width": width}])
-        return found["sem_seg"].argmax(dim=0).to("cpu", torch.uint8).numpy()
+        found = self.model.most_likely({"views": self.views(image), "height": height, "width": width})
+        return found.cpu().numpy()

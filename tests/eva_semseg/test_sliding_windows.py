@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eva_backbone.errors import InputError
+from eva_semseg import inference as inference_module
 from eva_semseg.inference import ViewInference, view_probabilities
-from eva_semseg.sliding_windows import SlidingWindows, window_starts
+from eva_semseg.sliding_windows import SlidingWindows, WindowScores, window_starts
 
 CONV = torch.nn.Conv2d(3, 4, 5, padding=2)
 
@@ -64,14 +65,17 @@ def test_batches_of_windows_equal_one_at_a_time(shape, content, output, batch_si
     windows = SlidingWindows((32, 28), (20, 18), batch_size)
     expected = one_window_at_a_time(quarter_scores, pixels, (32, 28), (20, 18), content, output)
     found = windows(quarter_scores, pixels, content=content, output_size=output)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found.rows(), expected, rtol=0, atol=2e-6)
+    parts = [found.rows(first, first + 4) for first in range(0, output[0], 4)]
+    torch.testing.assert_close(torch.cat(parts, dim=2), expected, rtol=0, atol=2e-6)
 
 
 @torch.no_grad()
 def test_tiles_equal_the_whole_image_where_the_model_looks_at_single_pixels() -> None:
     pixels = torch.randn(1, 3, 50, 70)
     score = torch.nn.Conv2d(3, 4, 1)
-    tiled, whole = SlidingWindows((32, 28), (20, 18))(score, pixels), SlidingWindows(None)(score, pixels)
+    windows = SlidingWindows((32, 28), (20, 18)), SlidingWindows(None)
+    tiled, whole = (each(score, pixels).rows() for each in windows)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-6)
     torch.testing.assert_close(whole, score(pixels), rtol=0, atol=1e-6)
 
@@ -93,7 +97,7 @@ def test_no_batch_is_larger_than_asked_for() -> None:
 def test_scores_of_reduced_precision_are_averaged_in_full() -> None:
     pixels = torch.randn(1, 3, 50, 70)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = SlidingWindows((32, 32), (20, 20))(lambda window: window, pixels)
+        found = SlidingWindows((32, 32), (20, 20))(lambda window: window, pixels).rows()
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, pixels, rtol=0, atol=1e-5)
 
@@ -112,8 +116,8 @@ def test_mirrored_views_are_turned_back_before_the_mean() -> None:
     pixels = torch.randn(1, 3, 24, 30)
     options = {"content": (24, 30), "output_size": (12, 15)}
     windows = SlidingWindows(None)
-    plain = view_probabilities(lambda x: x, pixels, windows, **options)
-    mirrored = view_probabilities(lambda x: x, pixels.flip(3), windows, **options, flipped=True)
+    plain = view_probabilities(windows(lambda x: x, pixels, **options))
+    mirrored = view_probabilities(windows(lambda x: x, pixels.flip(3), **options), flipped=True)
     torch.testing.assert_close(plain, mirrored)
     torch.testing.assert_close(plain.sum(1), torch.ones(1, 12, 15))
 
@@ -132,3 +136,29 @@ def test_views_are_normalised_and_averaged() -> None:
     assert seen == [[1.0, 0.0, -1.0]] * 2
     assert found.shape == (2, 8, 3)
     assert found[0, 0, 0].item() == pytest.approx((0.5 + 1 / (1 + 2.718281828**-1)) / 2)
+
+
+@pytest.mark.parametrize("most", [1, 500, 10**6])
+@torch.no_grad()
+def test_strips_of_rows_hold_as_many_numbers_as_are_allowed(most, monkeypatch) -> None:
+    """One row at least; the most likely classes are those of the whole map."""
+    pixels = torch.randint(256, (3, 40, 50), dtype=torch.uint8)
+    views = [{"pixels": pixels, "content": (36, 50), "flipped": flipped} for flipped in (False, True)]
+    image = {"views": views, "height": 61, "width": 17}
+    inference = ViewInference(SlidingWindows((32, 28), (20, 18)), pixel_mean=[120] * 3, pixel_std=[60] * 3)
+    expected = inference(quarter_scores, image, torch.device("cpu"))
+    sizes = []
+
+    def rows(self: WindowScores, *of: int) -> Tensor:
+        found = original(self, *of)
+        sizes.append(found.numel())
+        return found
+
+    original = WindowScores.rows
+    monkeypatch.setattr(WindowScores, "rows", rows)
+    monkeypatch.setattr(inference_module, "VALUES_AT_ONCE", most)
+    torch.testing.assert_close(inference(quarter_scores, image, torch.device("cpu")), expected, rtol=0, atol=1e-6)
+    classes = inference.most_likely(quarter_scores, image, torch.device("cpu"))
+    assert max(sizes) <= max(most, 4 * 17)
+    assert classes.dtype == torch.uint8
+    assert classes.equal(expected.argmax(0).to(torch.uint8))

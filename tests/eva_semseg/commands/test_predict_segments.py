@@ -11,6 +11,9 @@ from PIL import Image
 from tiny_semseg_recipe import tiny_recipe
 
 from detectron2_ext.commands import predict as segment
+from eva_backbone.errors import InputError
+from eva_semseg.prediction import SegmentationPredictor
+from eva_semseg.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +61,41 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, tmp_path,
     said = capsys.readouterr()
     assert "bad.png" in said.err
     assert "pictures: 1, failed: 1" in said.out
+
+
+def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
+    run_folder, tmp_path, capsys, monkeypatch
+) -> None:
+    def most_likely(self: Segmenter, image: dict) -> torch.Tensor:
+        return torch.empty(2**50) if image["width"] == 50 else original(self, image)
+
+    original = Segmenter.most_likely
+    monkeypatch.setattr(Segmenter, "most_likely", most_likely)
+    for width in (50, 30):
+        Image.new("RGB", (width, 20)).save(tmp_path / f"{width}.png")
+    inputs = [tmp_path / "50.png", tmp_path / "30.png"]
+    assert segment.main(arguments(run_folder, *inputs, output=tmp_path / "out")) == 1
+    assert (tmp_path / "out/30_labels.png").is_file()
+    said = capsys.readouterr()
+    assert "50.png: there is not enough memory" in said.err
+    assert "pictures: 1, failed: 1" in said.out
+
+
+def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
+    weights = torch.load(run_folder / "model.pth")
+    weights["model"]["decode_head.cls_embed.bias"].fill_(float("nan"))
+    torch.save(weights, tmp_path / "diverged.pth")
+    Image.new("RGB", (30, 20)).save(tmp_path / "good.png")
+    given = arguments(run_folder, tmp_path / "good.png", output=tmp_path / "out")
+    assert segment.main([*given, "--weights", str(tmp_path / "diverged.pth")]) == 1
+    assert not list((tmp_path / "out").glob("good*"))
+    assert "good.png: the model gives scores that are no finite numbers" in capsys.readouterr().err
+
+
+def test_names_of_classes_are_checked_before_weights_are_read(run_folder) -> None:
+    cfg = LazyConfig.load(str(run_folder / "config.yaml"))
+    with pytest.raises(InputError, match="names 3 classes, the model has 2"):
+        SegmentationPredictor(cfg, run_folder / "no such file.pth", "cpu", ["a", "b", "c"])
 
 
 def test_videos_are_named_as_failures(run_folder, tmp_path, capsys) -> None:

@@ -20,7 +20,8 @@ from detectron2_ext.engine.evaluation import evaluate
 def evaluate_split(root: str, parallel: str) -> None:
     faulthandler.dump_traceback_later(100, exit=True)  # processes that wait for each other would do so for an hour
     torch.set_num_threads(1)
-    cfg = tiny_recipe(Path(root))
+    cfg = tiny_recipe(Path(root))  # every process writes the images
+    comm.synchronize()
     cfg.model.inference.windows.batch_size = 1
     cfg.train.output_dir = root
     if comm.is_main_process():

@@ -24,32 +24,30 @@ def check_slide_inference(case: GoldenCase) -> None:
         windows = SlidingWindows(tuple(spec["crop"]), tuple(spec["stride"]), batch_size)
         for index, image in enumerate(spec["images"]):
             pixels, size, original = inputs[f"img{index}"], tuple(image["size"]), tuple(image["ori"])
-            assert_near(windows(score, pixels), case.arrays[f"slide{index}"], f"slide{index}")
+            assert_near(windows(score, pixels).rows(), case.arrays[f"slide{index}"], f"slide{index}")
             assert_near(
-                windows(score, pixels, output_size=original),
+                windows(score, pixels, output_size=original).rows(),
                 case.arrays[f"slide_rescaled{index}"],
                 f"slide_rescaled{index}",
             )
-            probabilities = view_probabilities(score, pixels, windows, content=size, output_size=original)
-            assert_near(probabilities, case.arrays[f"prob{index}"], f"prob{index}")
+            scores = windows(score, pixels, content=size, output_size=original)
+            assert_near(view_probabilities(scores), case.arrays[f"prob{index}"], f"prob{index}")
 
         padded, views = spec["pad_case"], spec["aug_case"]
         content, original = tuple(padded["content"]), tuple(padded["ori"])
         pixels = torch.zeros_like(inputs["padded"])
         pixels[:, :, : content[0], : content[1]] = inputs["padded"][:, :, : content[0], : content[1]]
         scores = windows(score, pixels, content=content, output_size=original)
-        assert_near(scores, case.arrays["unpad_slide"], "unpad_slide")
-        probabilities = view_probabilities(
-            score, pixels, windows, content=content, output_size=original, flipped=padded["flip"] == "horizontal"
-        )
+        assert_near(scores.rows(), case.arrays["unpad_slide"], "unpad_slide")
+        probabilities = view_probabilities(scores, flipped=padded["flip"] == "horizontal")
         assert_near(probabilities, case.arrays["unpad_prob_flip"], "unpad_prob_flip")
 
         total = 0
         for index, size in enumerate(views["sizes"]):
             for flipped in (False, True):
                 pixels = inputs[f"aug{index}"].flip(3) if flipped else inputs[f"aug{index}"]
-                options = {"content": tuple(size), "output_size": tuple(views["ori"]), "flipped": flipped}
-                total = total + view_probabilities(score, pixels, windows, **options)
+                scores = windows(score, pixels, content=tuple(size), output_size=tuple(views["ori"]))
+                total = total + view_probabilities(scores, flipped=flipped)
         mean = total / (2 * len(views["sizes"]))
         assert_near(mean, case.arrays["aug_prob"], "aug_prob")
         assert mean[0].argmax(0).equal(case.tensor("aug_pred"))

@@ -1,17 +1,17 @@
 from detectron2.config import LazyCall as L
-from detectron2.data import build_detection_test_loader
 from omegaconf import OmegaConf
 
 from detectron2_ext.data import build_train_loader
 from eva_semseg.data import (
+    EvaluationMapper,
     PhotometricDistortion,
     RandomCrop,
     RandomMirror,
     RandomScale,
-    SegmentationTestMapper,
-    SegmentationTrainMapper,
+    TestLoader,
+    TrainingMapper,
     Views,
-    labelled_images,
+    labelled_records,
     stack_samples,
 )
 from eva_semseg.evaluation import SegmentationEvaluator
@@ -21,14 +21,14 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 dataloader.train = L(build_train_loader)(
     # Own data: image_root and label_root, folders with files of the same names, and class_names, a list or a text file
     # with one name a line, of the label values 0, 1, ...; 255 is no label.
-    dataset=L(labelled_images)(
+    dataset=L(labelled_records)(
         names="coco_stuff164k_train",
         image_root=None,
         label_root=None,
         class_names=None,
         num_classes="${model.decode_head.num_classes}",
     ),
-    mapper=L(SegmentationTrainMapper)(
+    mapper=L(TrainingMapper)(
         augmentations=[
             # The shorter side becomes 448 to 1791 pixels, the longer one at most four times as many.
             L(RandomScale)(long_side=3584, short_side=896, ratios=(0.5, 2.0)),
@@ -50,15 +50,15 @@ dataloader.train = L(build_train_loader)(
     num_workers=4,
 )
 
-dataloader.test = L(build_detection_test_loader)(
-    dataset=L(labelled_images)(
+dataloader.test = L(TestLoader)(
+    dataset=L(labelled_records)(
         names="coco_stuff164k_val",
         image_root=None,
         label_root=None,
         class_names=None,
         num_classes="${model.decode_head.num_classes}",
     ),
-    mapper=L(SegmentationTestMapper)(
+    mapper=L(EvaluationMapper)(
         views=L(Views)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
         # "skip" evaluates a black image in place of one that cannot be read.
         on_error="stop",

@@ -9,11 +9,11 @@ from detectron2_ext.data import check_registered
 from detectron2_ext.data.builtin import missing_file_hint
 from eva_backbone.errors import InputError
 
-from .label_file import IGNORED
+from ..targets import IGNORED
 from .label_folders import register_label_folders
 
 
-class LabelledImages(list):
+class LabelledRecords(list):
     """Records {"file_name", "sem_seg_file_name", ...} of the data set registered as `name`."""
 
     def __init__(self, name: str, records: list[dict]) -> None:
@@ -22,13 +22,13 @@ class LabelledImages(list):
         self.class_names: tuple[str, ...] = tuple(MetadataCatalog.get(name).stuff_classes)
 
 
-def labelled_images(
+def labelled_records(
     names: str | None = None,
     image_root: str | None = None,
     label_root: str | None = None,
     class_names: str | Sequence[str] | None = None,
     num_classes: int | None = None,
-) -> LabelledImages:
+) -> LabelledRecords:
     """A LazyConfig target.
 
     Args:
@@ -62,4 +62,4 @@ def labelled_images(
             f"the data has {len(metadata.stuff_classes)} classes, the model {num_classes}; "
             f"give model.decode_head.num_classes={len(metadata.stuff_classes)}."
         )
-    return LabelledImages(names, DatasetCatalog.get(names))
+    return LabelledRecords(names, DatasetCatalog.get(names))

@@ -4,14 +4,14 @@ from made_labels import write_pairs
 
 from eva_backbone.errors import InputError
 from eva_semseg.data import (
+    EvaluationMapper,
     PhotometricDistortion,
     RandomCrop,
     RandomMirror,
     RandomScale,
-    SegmentationTestMapper,
-    SegmentationTrainMapper,
+    TrainingMapper,
     Views,
-    labelled_images,
+    labelled_records,
     stack_samples,
 )
 
@@ -24,10 +24,8 @@ def make_pair(height: int = 40, width: int = 60) -> tuple[np.ndarray, np.ndarray
     return np.repeat(labels[..., None], 3, axis=2).astype(np.uint8), labels
 
 
-def make_mapper(size=(32, 32), augmentations=(), **options) -> SegmentationTrainMapper:
-    return SegmentationTrainMapper(
-        list(augmentations), size=size, pixel_mean=MEAN, pixel_std=STD, num_classes=3, **options
-    )
+def make_mapper(size=(32, 32), augmentations=(), **options) -> TrainingMapper:
+    return TrainingMapper(list(augmentations), size=size, pixel_mean=MEAN, pixel_std=STD, num_classes=3, **options)
 
 
 @pytest.mark.parametrize("augment", [RandomCrop((16, 24), 1.0), RandomMirror(), RandomMirror(vertical=True)])
@@ -90,7 +88,7 @@ def test_distortion_changes_colours_within_bounds() -> None:
 
 
 def test_padding_comes_behind_the_normalisation(tmp_path) -> None:
-    (record,) = labelled_images(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     sample = make_mapper(size=(32, 40))(record)
     assert sample["image"].shape == (3, 32, 40)
     assert sample["image"].dtype == np.float32
@@ -105,14 +103,14 @@ def test_padding_comes_behind_the_normalisation(tmp_path) -> None:
 
 
 def test_an_image_larger_than_the_result_needs_a_crop(tmp_path) -> None:
-    (record,) = labelled_images(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     with pytest.raises(InputError, match=r"a\.jpg: the augmentations leave 30x20 pixels, the mapper makes 16x16"):
         make_mapper(size=(16, 16))(record)
 
 
 def test_bad_samples_stop_or_are_skipped_and_named(tmp_path, caplog) -> None:
-    (record,) = labelled_images(**write_pairs(tmp_path, ["a"], num_classes=9), class_names=["a", "b", "c"])
-    with pytest.raises(InputError, match=r"a\.png: .* 0 to 2, or 255"):
+    (record,) = labelled_records(**write_pairs(tmp_path, ["a"], num_classes=9), class_names=["a", "b", "c"])
+    with pytest.raises(InputError, match=r'a\.png: .* 0 to 2, or 255.*, or pass over such images with on_error="skip"'):
         make_mapper()(record)
     assert make_mapper(on_error="skip")(record) is None
     assert "a.png" in caplog.text
@@ -145,12 +143,12 @@ def test_views_of_an_image(options, sizes, shapes) -> None:
 
 
 def test_an_unreadable_test_image_stops_or_is_black(tmp_path, caplog) -> None:
-    (record,) = labelled_images(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     (tmp_path / "images/a.jpg").write_bytes(b"no picture")
     views = Views(long_side=64, short_side=32)
-    with pytest.raises(InputError, match="not a readable image"):
-        SegmentationTestMapper(views)(record)
-    found = SegmentationTestMapper(views, on_error="skip")(record)
+    with pytest.raises(InputError, match=r'not a readable image.*on_error="skip"'):
+        EvaluationMapper(views)(record)
+    found = EvaluationMapper(views, on_error="skip")(record)
     assert (found["height"], found["width"]) == (20, 30)
     assert not found["views"][0]["pixels"].any()
     assert "black image" in caplog.text

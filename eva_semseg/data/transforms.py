@@ -6,7 +6,7 @@ All random numbers come from `numpy.random`.
 import cv2
 import numpy as np
 
-from .label_file import IGNORED
+from ..targets import IGNORED
 from .view_sizes import limited_size
 
 Pair = tuple[np.ndarray, np.ndarray]
