@@ -33,7 +33,7 @@ def complete_annotation(record: dict, image: dict, where: str) -> dict:
         completed["segmentation"] = segmentation
     area = record.get("area")
     if "bbox" not in record or not _is_number(area):
-        rle = _to_rle(segmentation, image) if segmentation is not None else None
+        rle = to_run_lengths(segmentation, image) if segmentation is not None else None
     box = record.get("bbox")
     if box is None and rle is not None:
         box = mask_util.toBbox(rle).tolist()
@@ -83,7 +83,8 @@ def _polygon_problem(polygons: object, limit: float) -> str | None:
     return None
 
 
-def _to_rle(segmentation: list | dict, image: dict) -> dict:
+def to_run_lengths(segmentation: list | dict, image: dict) -> dict:
+    """COCO's compressed run lengths of a readable `segmentation`; `image`: its `width` and `height`, in pixels."""
     height, width = image["height"], image["width"]
     if isinstance(segmentation, list):
         return mask_util.merge(mask_util.frPyObjects(segmentation, height, width))

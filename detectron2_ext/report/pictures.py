@@ -14,8 +14,8 @@ from PIL import Image
 from PIL.Image import Resampling
 from pycocotools import mask as mask_api
 
-from detectron2_ext.data.image_file import open_image
-from detectron2_ext.prediction import draw_instances
+from detectron2_ext.evaluation.annotation_check import complete_annotation, to_run_lengths
+from detectron2_ext.prediction import draw_instances, read_image
 
 from .prediction_file import read_predictions
 
@@ -42,6 +42,8 @@ def picture_pairs(
 ) -> list[PicturePair]:
     """Pairs of the chosen images (by default all), in the order of ``image_ids``.
 
+    Categories that the ground truth does not list are left out, as in the evaluation.
+
     Args:
         truth: ground truth in COCO or LVIS format, a file or its content; masks as polygons or run lengths, or boxes
             alone.
@@ -58,25 +60,25 @@ def picture_pairs(
     names = [category["name"] for category in categories]
     annotations, found = defaultdict(list), defaultdict(list)
     for record in content["annotations"]:
-        if not record.get("iscrowd"):
+        if not record.get("iscrowd") and record["category_id"] in class_of:
             annotations[record["image_id"]].append(record)
     for record in read_predictions(predictions_file, set(chosen)):
-        if record["score"] >= min_score:
+        if record["score"] >= min_score and record["category_id"] in class_of:
             found[record["image_id"]].append(record)
 
     pairs = []
     for image_id in chosen:
-        image = images[image_id]
-        name = file_name(image)
-        with open_image(Path(image_root, name)) as file:
-            pixels = np.array(
-                file.convert("RGB").resize((file.width * enlarge, file.height * enlarge), Resampling.BICUBIC)
-            )
+        name = file_name(images[image_id])
+        image = Image.fromarray(read_image(Path(image_root, name)))
+        size = {"height": image.height, "width": image.width}
+        pixels = np.array(image.resize((image.width * enlarge, image.height * enlarge), Resampling.BICUBIC))
+        truths = [
+            {"category_id": record["category_id"]} | complete_annotation(record, size, f"{name}: {record.get('id')}")
+            for record in annotations[image_id]
+        ]
         left, right = (
             _shrink(draw_instances(pixels, instances, names, labels=len(names) > 1), max_side)
-            for instances in (
-                _instances(records[image_id], image, class_of, enlarge) for records in (annotations, found)
-            )
+            for instances in (_instances(records, size, class_of, enlarge) for records in (truths, found[image_id]))
         )
         caption = f"{name}: {len(annotations[image_id])} in the ground truth, {len(found[image_id])} found"
         pairs.append(PicturePair(caption, left, right))
@@ -110,27 +112,20 @@ def mosaic(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.nda
     return canvas
 
 
-def _instances(records: list[dict], image: dict, class_of: dict[int, int], enlarge: int) -> Instances:
+def _instances(records: list[dict], size: dict, class_of: dict[int, int], enlarge: int) -> Instances:
     """COCO records in the fields that `draw_instances` reads, boxes only where there is no mask; no scores."""
-    size = (image["height"] * enlarge, image["width"] * enlarge)
-    instances = Instances(size)
+    instances = Instances((size["height"] * enlarge, size["width"] * enlarge))
     instances.pred_classes = torch.tensor([class_of[record["category_id"]] for record in records], dtype=torch.long)
     if records and all(record.get("segmentation") for record in records):
         instances.pred_masks_rle = [
-            _run_lengths(record["segmentation"], image["height"], image["width"], enlarge) for record in records
+            _enlarged(to_run_lengths(record["segmentation"], size), enlarge) for record in records
         ]
     corners = [[x, y, x + w, y + h] for x, y, w, h in (record["bbox"] for record in records)]
     instances.pred_boxes = Boxes(torch.tensor(corners).reshape(-1, 4) * enlarge)
     return instances
 
 
-def _run_lengths(segmentation: dict | list, height: int, width: int, enlarge: int) -> dict:
-    if isinstance(segmentation, list):
-        lengths = mask_api.merge(mask_api.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        lengths = mask_api.frPyObjects(segmentation, height, width)
-    else:
-        lengths = segmentation
+def _enlarged(lengths: dict, enlarge: int) -> dict:
     if enlarge == 1:
         return lengths
     mask = mask_api.decode(lengths).repeat(enlarge, axis=0).repeat(enlarge, axis=1)

@@ -148,6 +148,24 @@ def test_pairs_are_drawn_enlarged(tmp_path, segmentation):
         np.testing.assert_array_equal(shown.ground_truth, shown.prediction)
 
 
+def test_what_the_evaluation_takes_is_drawn(tmp_path):
+    """A photo stored on its side, a mask without a box and with a part of two points, a category of no name."""
+    truth_file, folder, found_file = write_coco(tmp_path, [[2, 1, 8, 1, 8, 5, 2, 5], [0, 0, 9, 9]])
+    truth, found = json.loads(truth_file.read_bytes()), json.loads(found_file.read_bytes())
+    del truth["annotations"][0]["bbox"]
+    found[1] |= {"category_id": 4, "score": 0.9}
+    upright = Image.open(folder / "a.png")
+    on_its_side = upright.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned clockwise
+    on_its_side.save(folder / "a.png", exif=exif)
+    found_file.write_text(json.dumps(found))
+    (shown,) = picture_pairs(truth, folder, found_file)
+    assert shown.caption == "a.png: 1 in the ground truth, 1 found"
+    assert shown.ground_truth.shape == (10, 14, 3)
+    np.testing.assert_array_equal(shown.ground_truth, shown.prediction)
+
+
 def test_scores_below_the_limit_are_not_drawn(tmp_path):
     (shown,) = picture_pairs(*write_coco(tmp_path, rle()), min_score=0.95)
     assert (shown.prediction == 40).all()
