@@ -10,11 +10,12 @@ from eva_backbone.errors import InputError
 _REQUIRED = ("images", "annotations", "categories")
 
 
-def read_coco_file(json_file: str | Path, hint: str = "check the path") -> dict:
+def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_set: bool = False) -> dict:
     """The content of a COCO-format file with the lists ``images``, ``annotations`` and ``categories``.
 
     Args:
         hint: the mend of a missing file.
+        test_set: it may be the file of a test set, which has no annotations.
 
     Raises:
         InputError: no such file, not JSON, or one of the three lists is missing.
@@ -31,6 +32,8 @@ def read_coco_file(json_file: str | Path, hint: str = "check the path") -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_keys(_REQUIRED)}.")
     for key in _REQUIRED:
+        if key not in content and test_set and key == "annotations":
+            continue
         if key not in content:
             raise InputError(
                 f"{path} has no {key!r}, expected {_keys(_REQUIRED)}; give a COCO-format file of object instances."

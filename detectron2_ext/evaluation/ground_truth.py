@@ -1,13 +1,12 @@
 """The annotations that predictions are compared with, checked and brought into one form."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.coco_file import read_categories
+from detectron2_ext.data.coco_file import read_categories, read_coco_file
 from eva_backbone.errors import InputError
 
 from .annotation_check import complete_annotation
@@ -84,7 +83,7 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
             or mask cannot be read.
     """
     source = str(json_file)
-    content = _read(Path(json_file), hint)
+    content = read_coco_file(json_file, hint, test_set=True)
     names = read_categories(content, source)
     category_numbers = {category_id: number for number, category_id in enumerate(names, start=1)}
     frequencies = {category["id"]: category.get("frequency") for category in content["categories"]}
@@ -123,23 +122,6 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
         logger.warning("%s: %d annotations belong to no listed image and are left out.", source, num_strays)
     is_annotated = "annotations" in content
     return GroundTruth(source, images, annotations, categories, image_numbers, category_numbers, is_annotated)
-
-
-def _read(path: Path, hint: str) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path}: no such annotation file; {hint}.")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); give a COCO-format annotation file.") from error
-    # The files of test sets have no annotations.
-    for key in ("images", "annotations", "categories"):
-        records = content.get(key, [] if key == "annotations" else None) if isinstance(content, dict) else None
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise InputError(
-                f"{path} is not in COCO format: {key!r} is not a list of objects; give a COCO-format annotation file."
-            )
-    return content
 
 
 def _number_images(

@@ -71,7 +71,7 @@ def test_bad_records(part: str, index: int, key: str, value: object, sentence: s
     ("text", "sentence"),
     [
         ("{", "is not valid JSON"),
-        ("[]", "'images' is not a list of objects"),
+        ("[]", "holds a JSON list, expected an object with 'images'"),
         ('{"images": [], "annotations": 3, "categories": []}', "'annotations' is not a list of objects"),
         ('{"images": [1], "categories": []}', "'images' is not a list of objects"),
         ('{"images": [], "annotations": [], "categories": []}', "'categories' is empty"),
