@@ -37,10 +37,6 @@ class PrecisionRecall:
         values = values if categories is None else values[:, :, categories]
         return _mean(values if iou is None else values[iou])
 
-    def average_recall(self, limit: int = -1, area: str = "all") -> float:
-        """Mean recall at the detection limit of index `limit`, NaN where nothing can be measured."""
-        return _mean(self.recall[:, :, AREA_RANGES.index(area), limit])
-
     def ap_metrics(self) -> dict[str, float]:
         """AP, AP50, AP75, APs, APm, APl as Detectron2 names them, in percent."""
         return {
