@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from .image_file import read_image
 from .instances import make_instances
 from .record_errors import check_on_error
-from .skipped_images import SkippedImages
+from .skipped_samples import SkippedSamples
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class TrainMapper(DatasetMapper):
             recompute_boxes=recompute_boxes and use_instance_mask,
         )
         self.on_error = check_on_error(on_error)
-        self._skipped = SkippedImages()
+        self._skipped = SkippedSamples()
 
     @property
     def num_skipped(self) -> int:

@@ -80,6 +80,6 @@ class NumberedSamples(Dataset):
             unusable, index = index, random.randrange(len(self))
         name = self.records[unusable].get("file_name", f"number {unusable}")
         raise InputError(
-            f"{_MAX_TRIES} images drawn one after the other could not be used, the last one {name}; "
-            "check the images of the training data."
+            f"{_MAX_TRIES} samples drawn one after the other could not be used, the last one {name}; "
+            "check the training data."
         )

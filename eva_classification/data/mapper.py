@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detectron2_ext.data.image_file import check_depth, image_errors, open_image
 from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_images import SkippedImages
+from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
 
 from .image_records import ImageRecord
@@ -45,7 +45,7 @@ class ImageMapper:
         self.is_train = is_train
         self.on_error = check_on_error(on_error)
         self.border = border
-        self._skipped = SkippedImages()
+        self._skipped = SkippedSamples()
 
     def __call__(self, record: ImageRecord) -> dict[str, Any] | None:
         """{"image": float32 array [3, H, W], "label": class number, "file_name": ...}, or None for a skipped image."""

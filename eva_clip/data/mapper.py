@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detectron2_ext.data.image_file import check_depth, image_errors, open_image
 from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_images import SkippedImages
+from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
 
 from ..tokenizer import Tokenizer
@@ -33,7 +33,7 @@ class PairMapper:
         self.transform = transform
         self.tokenizer = tokenizer
         self.on_error = check_on_error(on_error)
-        self._skipped = SkippedImages()
+        self._skipped = SkippedSamples()
 
     def __call__(self, record: PairRecord) -> dict[str, Any] | None:
         """The pair for `PairBatches`, or None for a skipped one.

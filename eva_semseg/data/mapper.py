@@ -8,7 +8,7 @@ import numpy as np
 
 from detectron2_ext.data.image_file import read_image
 from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_images import SkippedImages
+from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
 
 from ..targets import IGNORED
@@ -47,7 +47,7 @@ class TrainingMapper:
         self.pixel_mean, self.pixel_std = (np.array(list(v), dtype=np.float32) for v in (pixel_mean, pixel_std))
         self.num_classes = num_classes
         self.on_error = check_on_error(on_error)
-        self._skipped = SkippedImages()
+        self._skipped = SkippedSamples()
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """{"image": float32 array [3, *size], "label": int32 array [*size], "file_name": ...}; None: skipped."""

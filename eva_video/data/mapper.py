@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_images import SkippedImages
+from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
 
 from .chosen_frames import PrepareFrame
@@ -87,7 +87,7 @@ class TrainingMapper:
         self.transform = transform
         self.on_error = check_on_error(on_error)
         self.reading = reading or VideoReading()
-        self._skipped = SkippedImages()
+        self._skipped = SkippedSamples()
 
     def __call__(self, record: VideoRecord) -> dict[str, Any] | None:
         """{"video": float32 array [3, T, H, W], "label": class number, "file_name": ...}, or None for a skipped one."""

@@ -14,7 +14,7 @@ from eva_backbone.errors import InputError
 
 def test_too_many_bad_images_in_a_row(photo_records):
     loader = build_train_loader(photo_records, mapper=lambda _: None, total_batch_size=4, seed=1)
-    with pytest.raises(InputError, match=r"20 images drawn .* the last one .*\d\.png; check the images"):
+    with pytest.raises(InputError, match=r"20 samples drawn .* the last one .*\d\.png; check the training data"):
         next(iter(loader))
 
 

@@ -1,4 +1,4 @@
-"""Bad images that a mapper leaves out: counted, named, and not without end."""
+"""Bad samples (images, pairs, videos) that a mapper leaves out: counted, named, and not without end."""
 
 import logging
 
@@ -9,8 +9,8 @@ logger = logging.getLogger(__name__)
 _MAX_IN_A_ROW = 20
 
 
-class SkippedImages:
-    """Bad images met so far by this process (each loader worker counts and logs its own)."""
+class SkippedSamples:
+    """Bad samples met so far by this process (each loader worker counts and logs its own)."""
 
     def __init__(self) -> None:
         self._files: set[str] = set()
@@ -20,14 +20,14 @@ class SkippedImages:
         return len(self._files)
 
     def reset(self) -> None:
-        """After an image that could be used."""
+        """After a sample that could be used."""
         self._in_a_row = 0
 
     def add(self, file_name: str, error: InputError) -> None:
         """Name `file_name`, if it is new.
 
         Raises:
-            InputError: 20 bad images in a row.
+            InputError: 20 bad samples in a row.
         """
         self._in_a_row += 1
         if self._in_a_row >= _MAX_IN_A_ROW:
