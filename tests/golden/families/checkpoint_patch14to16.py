@@ -1,15 +1,14 @@
 """The patch-14 to patch-16 conversion, run as the command on a made file."""
 
-import runpy
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..case import GoldenCase, family
+from detectron2_ext.commands.verbs import main
 
-TOOL = Path(__file__).parents[3] / "tools" / "interpolate_patch_14to16.py"
+from ..case import GoldenCase, family
 
 
 @family("patch14to16_")
@@ -27,7 +26,7 @@ def check_patch14to16(case: GoldenCase) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder, "in.pt"), Path(folder, "out.pt")
         torch.save({"model": weights, "epoch": 3}, source)
-        assert runpy.run_path(str(TOOL))["main"]([str(source), str(output)]) == 0
+        assert main(["interpolate-patch", str(source), str(output)]) == 0
         result = torch.load(output, weights_only=True)
     assert sorted(result) == case.spec["out_top_level"]
     model = result["model"]
