@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from detectron2.data import detection_utils
@@ -44,7 +44,7 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
         return detection_utils.read_image(path, format=image_format)
 
 
-def open_image(source: str | Path | BinaryIO) -> Image.Image:
+def open_image(source: str | Path | IO[bytes]) -> Image.Image:
     """The header of an image of one of `FORMATS`; what is wrong with it raises as Pillow does."""
     return Image.open(source, formats=FORMATS)
 
