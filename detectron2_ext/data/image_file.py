@@ -41,6 +41,7 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
         with open_image(path) as header:
             _check_size(file_name, header, size)
             check_depth(file_name, header)
+        # Opened anew, with all formats: EPS begins like none of ours.
         return detection_utils.read_image(path, format=image_format)
 
 

@@ -104,7 +104,7 @@ def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
         (["--input", "clips/notes.txt"], "no video in clips/notes.txt: name files or folders that have some."),
         (["--input", "clips", "--class-names", "names.txt"], "names.txt: no class names could be read"),
         (["--input", "clips", "--output", "clips/notes.txt"], "clips/notes.txt: the results cannot be written"),
-        (["--input", "clips", "model.num_classes=7"], "names 400 classes, the model has 7"),
+        (["--input", "clips", "model.num_classes=7"], "dataloader.class_names names 400 classes, the model has 7"),
         (["--input", "clips", "--batch-size", "2"], "--batch-size is no option for the recipe's model"),
     ],
 )
