@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="checkpoint of a run, a file or a folder")
     parser.add_argument("output", type=Path, help="file to write, .pth or .safetensors")
-    parser.add_argument("--entry", choices=("model", "ema"), default="model", help="the weights or their average")
+    parser.add_argument("--entry", default="model", help="model, or ema for the average; default: %(default)s")
     parser.add_argument("--half", action="store_true", help="store float16")
     arguments = parser.parse_args(argv)
     return run_command(lambda: export(arguments.input, arguments.output, arguments.entry, half=arguments.half))

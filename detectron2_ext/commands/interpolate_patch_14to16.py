@@ -62,6 +62,8 @@ def convert_content(content: Any, path: Path) -> Any:
 def convert_file(source: Path, output: Path) -> None:
     """Convert the file `source` and write `output`, whole or not at all."""
     check_output_file(output, source)
+    if output.suffix == ".safetensors":
+        raise InputError(f"{output} is no name for what is written, a file of torch.save; name it .pt or .pth")
     content = read_file(source)
     select_weights(content, source)  # for its checks
     content = convert_content(content, source)
@@ -74,6 +76,6 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; exit status 2 for an unusable file."""
     parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="patch-14 weights, for example eva_psz14.pt")
-    parser.add_argument("output", type=Path, help="file to write")
+    parser.add_argument("output", type=Path, help="file to write, .pt or .pth")
     arguments = parser.parse_args(argv)
     return run_command(lambda: convert_file(arguments.input, arguments.output))

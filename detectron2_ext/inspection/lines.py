@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from detectron2_ext.checkpoint.names import shorten_names
 
-from .commands import commands
+from .example_commands import example_commands
 from .fits import Fit
 from .identify import Identification
 from .outline import Outline, describe_tensors
@@ -77,7 +77,7 @@ def _starts_worth_naming(found: Identification) -> Sequence[Fit]:
 def _describe_recipes(title: str, fits: Sequence[Fit], weights: Path) -> Iterator[str]:
     best, *others = fits
     yield f"  {title}: {best.recipe.path} ({_remark(best)})"
-    for verb, command in commands(best, weights):
+    for verb, command in example_commands(best, weights):
         yield f"    {verb}: {command}"
     for fit in others[:_MANY]:
         yield f"    or {fit.recipe.path} ({_remark(fit)})"

@@ -16,11 +16,11 @@ def checkpoint(**more) -> dict:
     return {"model": weights, "ema": average, "optimizer": {"state": {}}, "iteration": 3, **more}
 
 
-@pytest.mark.parametrize("entry", ["model", "ema"])
+@pytest.mark.parametrize("entry", ["model", "ema", "swa"])
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("name", ["out.pth", "out.safetensors"])
 def test_exported_from_a_file(entry, half, name, tmp_path):
-    content = checkpoint()
+    content = checkpoint(swa={"a.weight": torch.ones(2)})
     torch.save(content, tmp_path / "model_0000003.pth")
     options = ["--entry", entry, *(["--half"] if half else [])]
     assert main([str(tmp_path / "model_0000003.pth"), str(tmp_path / name), *options]) == 0
@@ -85,6 +85,7 @@ def test_adapters_are_merged(tmp_path):
         ("in.pth", checkpoint(), "is the input itself"),
         ("missing/out.pth", checkpoint(), "does not exist; make it first"),
         ("out.pth", {"model": checkpoint()["model"]}, "has no entry 'ema'"),
+        ("out.pth", checkpoint(ema=3), "has no entry 'ema'"),
         ("out.pth", checkpoint(ema={"decay": 0.5}), "holds no named tensors"),
     ],
 )

@@ -61,6 +61,13 @@ def test_input_is_never_overwritten(tmp_path, capsys):
     assert (tmp_path / "in.pt").read_bytes() == before
 
 
+def test_a_name_of_another_format(tmp_path, capsys):
+    torch.save(vit(), tmp_path / "in.pt")
+    assert main([str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors")]) == 2
+    assert "name it .pt or .pth" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
+
+
 def test_missing_folder_of_the_output(tmp_path, capsys):
     torch.save(vit(), tmp_path / "in.pt")
     assert main([str(tmp_path / "in.pt"), str(tmp_path / "no" / "out.pt")]) == 2

@@ -1,6 +1,7 @@
 """What all commands have in common: their parser, their exit status, their output folder."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,7 @@ def parse_with_overrides(parser: argparse.ArgumentParser, argv: list[str] | None
     args = parser.parse_intermixed_args(argv)
     for option in options:
         given = getattr(args, option) or []
-        changes = [text for text in given if "=" in text and not Path(text).exists()]
+        changes = [text for text in given if "=" in text and not os.path.exists(text)]
         setattr(args, option, [text for text in given if text not in changes])
         args.opts += changes
     return args

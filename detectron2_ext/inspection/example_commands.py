@@ -15,7 +15,7 @@ _PREDICT = "python -m tools predict"
 _EXAMPLES = {"picture": "photo.jpg", "video": "clip.mp4"}
 
 
-def commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:
+def example_commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:
     """Verb and command line: evaluation and prediction for the recipe's own model, and training from the file."""
     config, start = f"--config-file {shlex.quote(fit.recipe.path)}", override("train.init_checkpoint", str(weights))
     if fit.is_same_model:

@@ -1,0 +1,15 @@
+"""Changes to the config among the values of an option."""
+
+from detectron2_ext.commands import command_parser, parse_with_overrides
+
+
+def test_changes_are_told_from_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.jpg").touch()
+    long = f"model.prompts=[{'x' * 300}]"  # no file can have such a name
+    parser = command_parser("")
+    parser.add_argument("--input", nargs="+")
+    parser.add_argument("opts", nargs="*")
+    args = parse_with_overrides(parser, ["c=1", "--input", "a=b.jpg", "d.jpg", "e=2", long], "input")
+    assert args.input == ["a=b.jpg", "d.jpg"]
+    assert args.opts == ["c=1", "e=2", long]
