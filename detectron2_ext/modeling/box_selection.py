@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, Instances
 from eva_backbone.errors import InputError
 
 from .soft_nms import batched_soft_nms
-from .soft_nms_decay import METHODS
+from .soft_nms_decay import DecayRule
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class BoxSelection:
     soft_nms_topk: int | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method={self.method!r} is not a soft-NMS method; choose one of {', '.join(METHODS)}")
+        DecayRule(self.method, self.iou_threshold, self.sigma)  # for its checks
         if self.soft_nms_topk is not None and self.soft_nms_topk < 0:
             raise InputError(f"soft_nms_topk={self.soft_nms_topk} is negative; give a count, or None for no limit")
 

@@ -46,6 +46,11 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
                 f"maskness_thresh={maskness_thresh} re-scores by predicted masks, but this model has no mask head; "
                 "set model.roi_heads.maskness_thresh=None"
             )
+        if any(getattr(stage, "box_selection", BoxSelection()) != BoxSelection() for stage in self.box_predictor):
+            raise InputError(
+                "soft-NMS options of a box predictor have no effect in a cascade, whose stages are averaged first; "
+                "set them as model.roi_heads.use_soft_nms, model.roi_heads.method, ..."
+            )
         self.maskness_thresh = maskness_thresh
         self.box_selection = BoxSelection(
             use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, soft_nms_topk

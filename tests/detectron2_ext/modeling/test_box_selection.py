@@ -73,7 +73,11 @@ def test_nothing_detected(use_soft_nms: bool, rows: int) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"method": "soft"}, "naive, linear, gaussian"), ({"soft_nms_topk": -1}, "None for no limit")],
+    [
+        ({"method": "soft"}, "naive, linear, gaussian"),
+        ({"method": "gaussian", "sigma": 0.0}, "sigma above 0"),
+        ({"soft_nms_topk": -1}, "None for no limit"),
+    ],
 )
 def test_wrong_options(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):

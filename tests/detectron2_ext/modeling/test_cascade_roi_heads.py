@@ -6,7 +6,7 @@ from detectron2.modeling.roi_heads import cascade_rcnn
 from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
-from detectron2_ext.modeling import cascade_roi_heads
+from detectron2_ext.modeling import BoxSelection, cascade_roi_heads
 from eva_backbone.errors import InputError
 
 
@@ -70,6 +70,22 @@ def test_maskness_rescores_and_sorts_both_paths(make_detector, image: torch.Tens
 def test_boxes_only_with_maskness_is_refused(make_detector) -> None:
     with pytest.raises(InputError, match=r"model\.roi_heads\.maskness_thresh=None"):
         make_detector(masks=False, maskness_thresh=0.5)
+
+
+def test_options_of_a_stage_are_refused(make_detector) -> None:
+    heads = make_detector(masks=False).roi_heads
+    heads.box_predictor[1].box_selection = BoxSelection(method="gaussian")
+    with pytest.raises(InputError, match=r"set them as model\.roi_heads\.use_soft_nms"):
+        cascade_roi_heads.CascadeROIHeads(
+            box_in_features=heads.box_in_features,
+            box_pooler=heads.box_pooler,
+            box_heads=list(heads.box_head),
+            box_predictors=list(heads.box_predictor),
+            proposal_matchers=heads.proposal_matchers,
+            num_classes=heads.num_classes,
+            batch_size_per_image=heads.batch_size_per_image,
+            positive_fraction=heads.positive_fraction,
+        )
 
 
 def test_mask_features_without_head_are_refused() -> None:
