@@ -5,7 +5,8 @@
 query and output are [B, heads, N, head_dim], key and value [B, heads, M, head_dim]; M is N unless tokens attend to
 others. The query is unscaled. `bias` is None, a dense logit bias that broadcasts to [B, heads, N, M], or a
 `DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v and is held to `plain_attention`, gradients
-included, by a test. `plain` and `sdpa` also take a boolean bias, true where a query may attend to a key.
+included, by a test; `flex` has no gradients on the CPU. `plain` and `sdpa` also take a boolean bias, true where a query
+may attend to a key.
 """
 
 from collections.abc import Callable
@@ -78,7 +79,8 @@ def xformers_attention(
         query, key = fold_bias(query, key, scale, bias)
         scale = 1.0
     elif bias is not None:
-        mask = bias.to(query.dtype).expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2]).contiguous()
+        mask = bias.to(query.dtype).expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
+        mask = F.pad(mask, (0, -key.shape[2] % 8))[..., : key.shape[2]]  # it takes rows that start at multiples of 8
     heads_last = (x.transpose(1, 2) for x in (query, key, value))  # [B, N, heads, head_dim]
     return memory_efficient_attention(*heads_last, attn_bias=mask, scale=scale).transpose(1, 2)
 

@@ -123,8 +123,7 @@ def row_block_attention(
     if isinstance(bias, DecomposedBias):
         first, second = bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1)
     elif bias is not None:
-        shared = bias.dim() == 3 or bias.shape[0] == 1
-        bias = bias.reshape(-1, *bias.shape[-2:]) if shared else bias.flatten(0, 1)
-        first = bias.expand(heads if shared else batch * heads, -1, -1)
+        images = 1 if bias.dim() < 4 else bias.shape[0]  # a bias that images share is not repeated
+        first = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1)
     flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
     return _RowBlockAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))

@@ -1,5 +1,8 @@
 """Every kernel is held to the plain formula, gradients included."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -17,6 +20,9 @@ def make_bias(kind: str, dtype: torch.dtype):
     shape = {
         "dense": (HEADS, TOKENS, TOKENS),
         "dense per image": (BATCH, HEADS, TOKENS, TOKENS),
+        "heads alike": (BATCH, 1, TOKENS, TOKENS),
+        "queries alike": (BATCH, 1, 1, TOKENS),
+        "one for all": (TOKENS, TOKENS),
     }.get(kind)
     if shape:
         table = torch.randn(shape, dtype=dtype, requires_grad=True)
@@ -30,7 +36,9 @@ def run(kernel, inputs, bias, terms, cotangent):
     return out, torch.autograd.grad(out, [*inputs, *terms], cotangent)
 
 
-KINDS = pytest.mark.parametrize("kind", ["none", "dense", "dense per image", "decomposed"])
+KINDS = pytest.mark.parametrize(
+    "kind", ["none", "dense", "dense per image", "heads alike", "queries alike", "one for all", "decomposed"]
+)
 
 
 @KINDS
@@ -80,6 +88,27 @@ def test_flex_equals_the_formula(kind):
     bias = bias.detach() if isinstance(bias, torch.Tensor) else bias
     out = KERNELS["flex"](*inputs, DIM**-0.5, bias)
     torch.testing.assert_close(out, plain_attention(*inputs, DIM**-0.5, bias), rtol=0, atol=1e-5)
+
+
+@KINDS
+def test_xformers_is_given_rows_of_the_bias_that_it_takes(kind, monkeypatch):
+    """A stand-in for the package with its layout and its rule that rows start at multiples of 8 numbers."""
+
+    def memory_efficient_attention(query, key, value, *, attn_bias, scale):
+        assert attn_bias is None or attn_bias.stride()[2:] == (-(-TOKENS // 8) * 8, 1)
+        heads_first = [x.transpose(1, 2) for x in (query, key, value)]
+        return plain_attention(*heads_first, scale, attn_bias).transpose(1, 2)
+
+    package = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
+    monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace(ops=package))
+    monkeypatch.setitem(sys.modules, "xformers.ops", package)
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    bias, terms = make_bias(kind, torch.float64)
+    cotangent = torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64)
+    expected, expected_gradients = run(plain_attention, inputs, bias, terms, cotangent)
+    out, gradients = run(KERNELS["xformers"], inputs, bias, terms, cotangent)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(gradients, expected_gradients)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
