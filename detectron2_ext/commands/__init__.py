@@ -1,6 +1,6 @@
 """What a user types: a module per verb, the table of them in verbs.py, and what all commands share."""
 
-from .common import (
+from .every_command import (
     check_output_file,
     clear_output,
     command_parser,

@@ -17,7 +17,7 @@ from detectron2_ext.engine.recipe import save_config
 from detectron2_ext.engine.run_log import start_log
 from eva_backbone.errors import InputError
 
-from .common import clear_output, command_parser, positive, run_command
+from .every_command import clear_output, command_parser, positive, run_command
 
 # What a training run leaves in its folder.
 RUN_FILES: tuple[str, ...] = (
