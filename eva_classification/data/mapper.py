@@ -17,7 +17,7 @@ from .image_records import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-# Class of an image that could not be read: no prediction is right.
+# Class of an image or video that could not be read: no prediction is right.
 UNREADABLE = -1
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from detectron2_ext.data.record_errors import check_on_error, or_skip
 from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
+from eva_classification.data.mapper import UNREADABLE
 
 from .chosen_frames import PrepareFrame
 from .decoding import TIME_LIMIT, Clip, read_clip
@@ -19,8 +20,6 @@ from .video_records import VideoRecord
 
 logger = logging.getLogger(__name__)
 
-# Class of a video that could not be read: no prediction is right.
-UNREADABLE = -1
 _MAX_NAMED = 20
 
 
