@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -124,7 +125,7 @@ def main() -> int:
             continue
         result, detail = (reasons[command], "") if command in reasons else run(command, ROOT, args.limit)
         counts[result] += 1
-        print(f"{result}: {command}" + (f"\n    {detail}" if detail else ""), flush=True)
+        print(shorten(f"{result}: {command}", 300) + (f"\n    {detail}" if detail else ""), flush=True)
     print("\n".join(f"{count:4} {result}" for result, count in sorted(counts.items())))
     return 1 if counts["FAILED"] or not counts["ran"] else 0
 

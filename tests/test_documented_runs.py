@@ -1,7 +1,9 @@
 """The script that runs the documented commands: what it finds, what it leaves out and why, what it counts as failed."""
 
 import importlib.util
+import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +170,35 @@ def test_nothing_is_left_of_an_interrupted_stage(tmp_path):
     while _is_running(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _is_running(child)
+
+
+def test_stages_that_are_left_out_are_in_the_run(documented):
+    run = (CI / "run").read_text()
+    assert [stage for stage in documented.STAGES if f"make {stage}\n" not in run] == ["bench"]
+    assert ".venv/bin/python -m benchmarks " in run
+
+
+def test_pythons_that_run_are_found(tmp_path):
+    folders = {name: tmp_path / name for name in (".ci", ".venv/bin", "bin", ".pyenv/versions/3.12.1/bin")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    script = shutil.copy(CI / "pythons", folders[".ci"])
+    commands = {
+        ".venv/bin/python": "echo 3.11",
+        "bin/python3.12": "exit 127",  # pyenv's command for a version that is not chosen
+        ".pyenv/versions/3.12.1/bin/python3": "exit 0",
+        "bin/python3.13": "exit 127",
+        "bin/make": 'echo "$*" >>made',
+    }
+    for name, line in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    ended = subprocess.run([script], env=environment, capture_output=True, text=True, check=True)
+    setup, test = (tmp_path / "made").read_text().splitlines()
+    assert setup == f"--silent setup PYTHON={tmp_path}/.pyenv/versions/3.12.1/bin/python3 VENV=.venv-3.12"
+    assert test.startswith("--silent test VENV=.venv-3.12 TESTS=tests/")
+    assert ended.stdout.splitlines()[-1] == "Python 3.13: not on this machine"
 
 
 def _is_running(process: int) -> bool:
