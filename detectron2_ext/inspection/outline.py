@@ -20,8 +20,11 @@ _MAX_NAME = 300  # characters
 class Outline:
     """A weight file without its values.
 
+    kind: how it is stored, told by its first bytes.
+    num_bytes: size of the file, or of all files of the folder.
     entries: what is at the top of the file, in words; "" stands for weights that lie there themselves.
     weights: the ones a run would take, mapped and not yet read; those of low-rank layers merged, on the meta device.
+    lora_rank: of those low-rank layers; None where there are none.
     """
 
     path: Path

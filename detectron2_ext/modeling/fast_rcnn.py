@@ -68,6 +68,13 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
         """Classes that count in this loss: those present, and sampled absent ones up to `num_fed_loss_classes` in all.
 
         Where fewer absent classes have a weight than would be drawn, all of them are.
+
+        Args:
+            gt_classes: of the regions [R]; `num_classes` stands for background.
+            weight: how often an absent class is drawn [num_classes].
+
+        Returns:
+            Class indices [M], each once; background among them where a region has it.
         """
         present = torch.unique(gt_classes)
         absent_weight = weight.clone()

@@ -19,8 +19,9 @@ class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
 
     Args:
         large_images: what to do with an image larger than the square the backbone pads to. "refuse" raises InputError;
-            "resize" shrinks it to fit and gives the detections in the pixels of the original (inference only: in
-            training it is refused, since annotations are made to fit by the data loader).
+            "resize" shrinks it to fit (inference only: in training it is refused, since annotations are made to fit by
+            the data loader). The detections are in pixels of the record's `height` and `width`, or of the image as it
+            was given where the record has none; those without post-processing, of the shrunk image.
     """
 
     def __init__(self, *, large_images: str = "refuse", **kwargs: Any) -> None:
@@ -64,7 +65,11 @@ class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
         return super().inference(batched_inputs, detected_instances, do_postprocess)
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
-        """Normalise images [3, H, W] and pad them at the bottom and right, to the backbone's square if it has one."""
+        """Normalise images [3, H, W] and pad them at the bottom and right, to the backbone's square if it has one.
+
+        Raises:
+            InputError: an image is larger than that square.
+        """
         for record in batched_inputs:
             height, width = record["image"].shape[-2:]
             if max(height, width) > self.square_size > 0:

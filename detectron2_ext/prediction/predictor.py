@@ -65,6 +65,9 @@ class Predictor:
             Instances on the CPU, image_size (H, W), best first: ``pred_boxes`` (x0, y0, x1, y1 in pixels of ``image``),
             ``scores``, ``pred_classes`` and, from a model with a mask head, ``pred_masks_rle``: COCO's compressed run
             lengths of each [H, W] mask.
+
+        Raises:
+            InputError: a picture too narrow for the resize, or one that is larger behind it than the model takes.
         """
         height, width = image.shape[:2]
         if self.image_format == "BGR":
