@@ -94,8 +94,9 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
     for part in [args.only] if args.only else PAIRS:
-        title, against, *pair = PAIRS[part]
-        compare("benchmarks.activation_checkpointing", f"{title}, {args.size} px", *pair, args.rounds, against=against)
+        title, against, peer, ours = PAIRS[part]
+        title = f"{title}, {args.size} px"
+        compare("benchmarks.activation_checkpointing", title, peer, ours, args.rounds, against=against)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import argparse
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "1280"))  # pixels; passed on to the measured processes
 PATCH = 16
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "img_size": SIZE,
     "patch_size": PATCH,
     "embed_dim": 1408,
@@ -107,11 +108,11 @@ def own_attention() -> Callable[[], object]:
     from eva_backbone.attention_kernels import choose_kernel
     from eva_backbone.relative_position import decomposed_bias
 
-    query, key, value, *tables = (x[None] if x.dim() == 3 else x for x in _attention_inputs())
+    query, key, value, table_h, table_w = (x[None] if x.dim() == 3 else x for x in _attention_inputs())
     grid = (SIZE // PATCH, SIZE // PATCH)
 
     def attend() -> torch.Tensor:
-        bias = decomposed_bias(query, *tables, grid, "vitdet")
+        bias = decomposed_bias(query, table_h, table_w, grid, "vitdet")
         return choose_kernel("auto", query, bias)(query, key, value, query.shape[-1] ** -0.5, bias)
 
     return torch.inference_mode()(attend)

@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ def memory(state: dict) -> list[memoryview]:
         if isinstance(value, dict):
             found += memory(value)
         elif isinstance(value, torch.Tensor):
-            found.append(memoryview(value.view(-1).view(torch.uint8).numpy()))
+            found.append(value.view(-1).view(torch.uint8).numpy().data)
     return found
 
 
@@ -99,20 +100,24 @@ def measure(folder: Path, content: list[memoryview], states: dict[str, dict], be
     for kind, state in states.items():
         run = folder / "run"
         direct = RunCheckpoints(run, max_to_keep=1, asynchronous=False)
-        times[f"{kind}, direct"] = seconds(lambda direct=direct, state=state: direct.save("model_0000001", state))
+        times[f"{kind}, direct"] = seconds(partial(direct.save, "model_0000001", state))
         path = direct.find_last()
-        times[f"{kind}, verified"] = seconds(lambda path=path: (verify_folder if path.is_dir() else verify_file)(path))
-        times[f"{kind}, read"] = seconds(lambda path=path: touch(read_file(path)))
+        times[f"{kind}, verified"] = seconds(partial(verify_folder if path.is_dir() else verify_file, path))
+        times[f"{kind}, read"] = seconds(partial(_read, path))
         shutil.rmtree(run)
         checkpoints = RunCheckpoints(run, max_to_keep=1)
         for which in ("first", "later") if beside else ():
             shutil.rmtree(run)
             run.mkdir()
-            save = lambda checkpoints=checkpoints, state=state: checkpoints.save("model_0000001", state)  # noqa: E731
+            save = partial(checkpoints.save, "model_0000001", state)
             times[f"{kind}, beside training: training waits, {which} time"] = seconds(save)
             times[f"{kind}, beside training: written after, {which} time"] = seconds(checkpoints.wait)
         shutil.rmtree(run)
     return times
+
+
+def _read(path: Path) -> None:
+    touch(read_file(path))
 
 
 def touch(content: dict) -> None:

@@ -28,10 +28,12 @@ ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 def make_data(num_images: int, seed: int = 0) -> tuple[dict, list[dict]]:
     """A ground truth of some 7 objects per image, and some 70 detections per image, half of them near an object."""
     rng = np.random.default_rng(seed)
-    images, annotations, detections = [], [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
+    detections: list[dict] = []
     for image_id in range(1, num_images + 1):
         images.append({"id": image_id, "width": WIDTH, "height": HEIGHT, "file_name": f"{image_id}.jpg"})
-        boxes = _draw_boxes(rng, rng.integers(0, 15))
+        boxes = _draw_boxes(rng, int(rng.integers(0, 15)))
         classes = rng.integers(1, NUM_CATEGORIES + 1, len(boxes))
         for box, category_id in zip(boxes, classes, strict=True):
             annotations.append(
@@ -45,7 +47,7 @@ def make_data(num_images: int, seed: int = 0) -> tuple[dict, list[dict]]:
                     "segmentation": [_ellipse(box)],
                 }
             )
-        near = rng.integers(0, len(boxes), 35) if len(boxes) else []
+        near = rng.integers(0, len(boxes), 35).tolist() if len(boxes) else []
         found = [boxes[i] + rng.normal(0, 0.1, 4) * boxes[i, [2, 3, 2, 3]] for i in near]
         shapes = np.concatenate([np.reshape(found, (-1, 4)), _draw_boxes(rng, 70 - len(near))])
         shapes[:, 2:] = np.maximum(shapes[:, 2:], 2)

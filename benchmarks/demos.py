@@ -79,7 +79,8 @@ def read_text(task: str, text: str) -> list[Figure]:
             raise ValueError(f"the demo of {task} printed no {reading.quantity} of {reading.name}")
         ours, *theirs = map(float, match.groups())
         title = f"{task}, {reading.name}"
-        figures.append(Figure(title, reading.quantity, reading.unit, ours, reading.peer, *theirs, relation=""))
+        peer = theirs[0] if theirs else None
+        figures.append(Figure(title, reading.quantity, reading.unit, ours, reading.peer, peer, relation=""))
     return figures
 
 

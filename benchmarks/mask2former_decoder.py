@@ -76,7 +76,7 @@ def transformers() -> Callable[[], object]:
 def ours() -> Callable[[], object]:
     """Fused attention, one mask for all heads."""
     head, maps = Mask2FormerHead(171, 8, encoder_layers=0, decoder_layers=LAYERS), _maps()
-    head.pixel_decoder = _GivenMaps()
+    head.pixel_decoder = _GivenMaps()  # type: ignore[assignment]
     _with_gradients(head, maps)
     return lambda: _backward([value for prediction in head(maps) for value in prediction])
 

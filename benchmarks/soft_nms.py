@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torchvision.ops import batched_nms
@@ -65,18 +66,14 @@ def main() -> None:
             row, classes = torch.ones(NUM_BOXES, NUM_CLASSES).nonzero(as_tuple=True)
             boxes, scores = make_boxes()[row], make_scores()[row, classes]
             own = boxes + torch.rand(len(boxes), 1)
-            contenders = {"hard": lambda b=boxes, s=scores, c=classes: batched_nms(b, s, c, 0.5)}
-            for method in ("linear", "gaussian", "naive"):
-                contenders[method] = lambda b=boxes, s=scores, c=classes, m=method: batched_soft_nms(
-                    b, s, c, method=m, iou_threshold=0.6
-                )
             order = classes.argsort(stable=True)
-            contenders["linear, by class"] = lambda b=boxes[order], s=scores[order], c=classes[order]: batched_soft_nms(
-                b, s, c, iou_threshold=0.6
-            )
-            contenders["linear, own boxes"] = lambda b=own, s=scores, c=classes: batched_soft_nms(
-                b, s, c, iou_threshold=0.6
-            )
+            soft = partial(batched_soft_nms, iou_threshold=0.6)
+            contenders: dict[str, Callable[[], object]] = {
+                "hard": partial(batched_nms, boxes, scores, classes, 0.5),
+                **{m: partial(soft, boxes, scores, classes, method=m) for m in ("linear", "gaussian", "naive")},
+                "linear, by class": partial(soft, boxes[order], scores[order], classes[order]),
+                "linear, own boxes": partial(soft, own, scores, classes),
+            }
             times: dict[str, list[float]] = {name: [] for name in contenders}
             for _ in range(args.rounds):
                 for name, run in contenders.items():

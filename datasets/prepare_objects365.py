@@ -87,7 +87,7 @@ def _unpack_images(archive: tarfile.TarFile, target: Path, wanted: dict[str, str
         destination = target / wanted[name]
         if not _is_placed(destination):
             with whole_file(destination, sync=False) as temporary, temporary.open("wb") as file:
-                shutil.copyfileobj(archive.extractfile(member), file)
+                shutil.copyfileobj(archive.extractfile(member), file)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def write_annotations(found: Path | tuple[Path, str], destination: Path) -> None
     with whole_file(destination) as temporary, _open_archive(path) as archive, temporary.open("wb") as file:
         for member in archive:
             if member.name == member_name:
-                shutil.copyfileobj(archive.extractfile(member), file)
+                shutil.copyfileobj(archive.extractfile(member), file)  # type: ignore[arg-type]
                 return
 
 

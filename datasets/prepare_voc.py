@@ -34,7 +34,8 @@ def convert(
     if unknown:
         raise PrepareError(f"class {unknown[0]!r} is not among --classes {','.join(names)}; add it or correct the XML.")
     ids = {name: index for index, name in enumerate(names, start=1)}
-    annotations, num_dropped = [], 0
+    annotations: list[dict] = []
+    num_dropped = 0
     for image_id, image in enumerate(images, start=1):
         for item in image.objects:
             if item.difficult and difficult == "drop":

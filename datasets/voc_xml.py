@@ -60,18 +60,20 @@ def _read_object(element: ElementTree.Element, index: int, path: Path) -> VocObj
     name = (element.findtext("name") or "").strip()
     if not name:
         raise PrepareError(f"{path}: object {index} has no <name>; name its class.")
-    corners = tuple(_number(element, f"bndbox/{key}", path, index) for key in ("xmin", "ymin", "xmax", "ymax"))
-    if corners[2] < corners[0] or corners[3] < corners[1]:
+    left, top, right, bottom = (
+        _number(element, f"bndbox/{key}", path, index) for key in ("xmin", "ymin", "xmax", "ymax")
+    )
+    if right < left or bottom < top:
         raise PrepareError(f"{path}: object {index} has xmax < xmin or ymax < ymin; correct its box.")
-    return VocObject(name, corners, (element.findtext("difficult") or "0").strip() == "1")
+    return VocObject(name, (left, top, right, bottom), (element.findtext("difficult") or "0").strip() == "1")
 
 
 def _number(element: ElementTree.Element, tag: str, path: Path, index: int | None = None) -> float:
     text = element.findtext(tag)
     owner = f"object {index}: " if index is not None else ""
     try:
-        value = float(text)
-    except (TypeError, ValueError):
+        value = float(text or "nan")
+    except ValueError:
         value = float("nan")
     if not abs(value) < 1e9:
         raise PrepareError(f"{path}: {owner}<{tag}> is {text!r}; give a number of pixels.")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "timm", "detectron2", "open_clip", "transformers", "pycocotools", "hotcoco")
-PACKAGES += ("fairscale", "decord", "av")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "detectron2", "open_clip", "transformers"),
+    *("pycocotools", "hotcoco", "fairscale", "decord", "av"),
+)
 
 
 # What each table says of itself, whether or not it is as in the others.
