@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from detectron2_ext.atomic import atomic_path
+from detectron2_ext.atomic import atomic_folder, atomic_path
 
 NUCLEUS = {"id": 1, "name": "nucleus"}
 
@@ -63,18 +63,19 @@ def write_coco_tiles(tiles: Iterable[LabelledImage], json_file: Path, image_root
     """Write each tile as ``image_root/<name>.png`` and all instances to ``json_file``; return the number of instances.
 
     An instance cut by the edge of its tile stays when ``min_area`` pixels of it are inside; a smaller piece is
-    background. Tiles without instances stay in the set. The JSON is renamed into place when it is complete.
+    background. Tiles without instances stay in the set. Folder and JSON appear when they are complete, the JSON last;
+    tiles that another process has written meanwhile stay.
     """
-    image_root.mkdir(parents=True, exist_ok=True)
     images: list[dict] = []
     annotations: list[dict] = []
-    for image_id, tile in enumerate(tiles, start=1):
-        file_name = f"{tile.name}.png"
-        Image.fromarray(tile.pixels).save(image_root / file_name)
-        height, width = tile.labels.shape
-        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
-        for annotation in label_annotations(tile.labels, min_area):
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
+    with atomic_folder(image_root) as partial_folder:
+        for image_id, tile in enumerate(tiles, start=1):
+            file_name = f"{tile.name}.png"
+            Image.fromarray(tile.pixels).save(partial_folder / file_name)
+            height, width = tile.labels.shape
+            images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
+            for annotation in label_annotations(tile.labels, min_area):
+                annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
     with atomic_path(json_file) as partial:
         partial.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [NUCLEUS]}))
     return len(annotations)

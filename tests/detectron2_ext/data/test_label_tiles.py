@@ -56,6 +56,21 @@ def test_written_masks_are_the_labels(tmp_path):
     assert Image.open(dicts[0]["file_name"]).size == (10, 10)
 
 
+def test_a_second_process_leaves_the_images_of_the_first(tmp_path):
+    """They may be read at that time."""
+
+    def written() -> dict[str, int]:
+        write_coco_tiles(cut_tiles(labelled(), 10, 10), tmp_path / "tiles.json", tmp_path / "images", min_area=4)
+        return {path.name: path.stat().st_ino for path in (tmp_path / "images").iterdir()}
+
+    first = written()
+    assert len(first) == 6
+    (tmp_path / "images/frame_y0000_x0000.png").write_bytes(b"being read")
+    assert written() == first
+    assert (tmp_path / "images/frame_y0000_x0000.png").read_bytes() == b"being read"
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "tiles.json"}
+
+
 def test_stretching_maps_background_to_black_and_bright_nuclei_to_white():
     counts = np.full((100, 100), 33000, np.uint16)
     counts[80:] = 32990  # darker than the median
