@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.utils import comm
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
+from detectron2_ext.checkpoint import read_file
 from eva_backbone.errors import InputError
 
 from .random_state import get_random_state, set_random_state
@@ -64,7 +67,9 @@ class RunState:
         return self.trainer.random_state or get_random_state()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore all but the weights (`model`), which are loaded when the model is built.
+        """Restore all but the weights (`model`) of a file, which are loaded when the model is built.
+
+        Those of a folder were read into the model's shares; its buffers, which are not split, are restored here.
 
         Settings of the optimizer (learning rate, weight decay, ...) stay those of the recipe.
 
@@ -78,7 +83,12 @@ class RunState:
         whole = not any(isinstance(value, DTensor) for value in state["model"].values())
         options = StateDictOptions(full_state_dict=split and whole)
         try:
-            moments = _shaped_like(self.model, state["optimizer"]["state"])
+            if not whole:
+                buffers = {n: value for n, value in state["model"].items() if not isinstance(value, DTensor)}
+                self.model.load_state_dict(buffers, strict=False)
+            groups = state["optimizer"]["param_groups"]
+            moments = {name: {} for group in groups for name in group["params"]}  # which stay empty without a gradient
+            moments |= _shaped_like(self.model, state["optimizer"]["state"])
             set_optimizer_state_dict(self.model, optimizer, {**state["optimizer"], "state": moments}, options=options)
             if trainer.ema is not None:
                 averages = _shaped_like(trainer.ema.module, {n: {"": value} for n, value in state["ema"].items()})
@@ -87,6 +97,8 @@ class RunState:
             if trainer.precision.scaler.is_enabled():
                 trainer.precision.scaler.load_state_dict(state["scaler"])
             trainer.non_finite.load_state_dict(state["non_finite"])
+        except torch.OutOfMemoryError:  # a RuntimeError too
+            raise
         except (KeyError, ValueError, AttributeError, TypeError, RuntimeError) as error:
             raise InputError(
                 f"the checkpoint does not fit this run ({error}); resume with the config that wrote it, or give it as "
@@ -103,6 +115,23 @@ class RunState:
             )
         if own_random is not None:
             set_random_state(own_random)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state in the checkpoint `path` of a run.
+
+    Raises:
+        InputError: an unreadable file, or one of something else than a run of this package.
+    """
+    state = read_file(path)
+    entries = ("model", "optimizer", "scaler", "iteration", "seed", "random", "non_finite")
+    missing = [name for name in entries if name not in state]
+    if missing:
+        raise InputError(
+            f"{path} is no checkpoint that a run can go on from, it has no entry {', '.join(missing)}; give it as "
+            "train.init_checkpoint of a new run in another train.output_dir"
+        )
+    return dict(state)
 
 
 def _shaped_like(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from linear_trainer import batches, make_trainer, weights
 from timm.utils import ModelEmaV3
 
+from detectron2_ext.engine import run_state
 from detectron2_ext.engine.run_state import RunState
 from eva_backbone.errors import InputError
 
@@ -62,6 +63,39 @@ def test_settings_of_the_optimizer_are_the_recipes():
     group = second.optimizer.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.01, 0.3)
     assert second.optimizer.state_dict()["state"][0]["step"] == 2
+
+
+def test_parameter_without_a_gradient_has_no_moments():
+    def with_unused(data):
+        trainer = make_trainer(data)
+        trainer.model.unused = torch.nn.Linear(2, 1)
+        trainer.optimizer = torch.optim.AdamW(trainer.model.parameters())
+        return trainer, RunState(trainer.model, trainer, seed=3)
+
+    first, state = with_unused(batches(2))
+    first.train(0, 2)
+    second, second_state = with_unused(batches(1))
+    second_state.load_state_dict(through_file(state.state_dict()))
+    second.train(2, 3)
+    assert second.optimizer.state_dict()["state"][0]["step"] == 3
+    assert not second.optimizer.state[second.model.unused.weight]
+
+
+def test_full_memory_is_no_fault_of_the_checkpoint(monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    _, state = make_run([])
+    saved = state.state_dict()
+    monkeypatch.setattr(run_state, "set_optimizer_state_dict", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        state.load_state_dict(saved)
+
+
+def test_checkpoint_of_another_program_is_refused(tmp_path):
+    torch.save({"model": {}, "optimizer": {}, "scheduler": {}, "iteration": 3}, tmp_path / "model_0000003.pth")
+    with pytest.raises(InputError, match=r"it has no entry scaler, seed, random, non_finite; give it as train\.init"):
+        run_state.read_state(tmp_path / "model_0000003.pth")
 
 
 @pytest.mark.parametrize("missing", ["ema", "scaler", "optimizer", "non_finite"])
