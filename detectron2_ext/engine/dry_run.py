@@ -13,11 +13,10 @@ from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 
-from .batches import first_image
+from .batches import count_images, first_image
 from .distributed.gathered_weights import gathered_weights
 from .monitoring.peak_memory import peak_memory_gib
-from .recipe import check_batch_size, check_datasets
-from .training import Run, build_run
+from .training import Run, build_run, check_run
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,7 @@ def dry_run(cfg: DictConfig, checkpoint_folder: str) -> None:
     Raises:
         InputError: whatever would stop the run itself.
     """
-    check_batch_size(cfg)
-    check_datasets(cfg, training=True)
+    check_run(cfg)
     run = build_run(cfg)
     seconds = _train_twice(run)
     metrics = {name: value for name, (value, _) in run.trainer.storage.latest().items()}
@@ -95,10 +93,11 @@ def _describe_checkpoints(cfg: DictConfig, run: Run, folder: str) -> Iterator[tu
     state = run.state.state_dict()
     size = sum(value.numel() * value.element_size() for value in _tensors(state))
     settings = cfg.train.checkpointer
-    number = min(settings.max_to_keep, -(-cfg.train.max_iter // settings.period))
+    period = settings.period if settings.period > 0 else cfg.train.max_iter
+    number = min(settings.max_to_keep, -(-cfg.train.max_iter // period))
     free = shutil.disk_usage(_existing(folder)).free
     short = "" if free > size * (number + 1) else ": NOT ENOUGH"
-    when = f"every {settings.period:,} iterations" if settings.period < cfg.train.max_iter else "at the end"
+    when = f"every {period:,} iterations" if period < cfg.train.max_iter else "at the end"
     yield (
         "checkpoints",
         f"{when}, {size / 1e9:.2f} GB each, {number} kept: "
@@ -108,7 +107,8 @@ def _describe_checkpoints(cfg: DictConfig, run: Run, folder: str) -> Iterator[tu
 
 def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, str]]:
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    inputs = first_image(next(iter(loader)))
+    batch = next(iter(loader))
+    inputs = first_image(batch)
     model.eval()
     start = time.perf_counter()
     with torch.no_grad(), gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward):
@@ -116,9 +116,9 @@ def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, st
     seconds = time.perf_counter() - start
     evaluator.reset()
     evaluator.process(inputs, outputs)
-    num_images = len(loader.dataset)
     when = f"every {cfg.train.eval_period:,} iterations" if cfg.train.eval_period else "at the end"
-    yield "evaluation", f"{when}, {num_images:,} images, {seconds:.2f} s for the first: {_hours(seconds * num_images)}"
+    total = seconds * count_images(batch) * len(loader)  # this process's batches
+    yield "evaluation", f"{when}, {len(loader.dataset):,} images, {seconds:.2f} s for the first: {_hours(total)}"
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:

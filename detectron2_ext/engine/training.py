@@ -20,12 +20,12 @@ from eva_backbone.errors import InputError
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
 from .evaluation import evaluate
-from .hooks import Evaluate, SaveCheckpoints, ScheduleLearningRate, ScheduleWeightDecay, StopOnSignal, WriteMetrics
+from .hooks import Evaluate, SaveCheckpoints, ScheduleGroups, StopOnSignal, WriteMetrics
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
 from .recipe import check_batch_size, check_datasets
-from .run_state import RunState
+from .run_state import RunState, read_state
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -53,14 +53,7 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     Raises:
         InputError: data, weights or batch size that do not fit, as far as possible before the model is built.
     """
-    check_batch_size(cfg)
-    check_datasets(cfg, training=True)
-    check_best_metric(cfg)
-    check_writers(cfg)
-    settings = cfg.train.checkpointer
-    checkpoints = RunCheckpoints(
-        cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous
-    )
+    checkpoints = check_run(cfg)
     if not resume:
         check_new_run(cfg.train.output_dir)
     run = build_run(cfg, checkpoints, checkpoints.find_last() if resume else None)
@@ -69,10 +62,26 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     return run.model
 
 
+def check_run(cfg: DictConfig) -> RunCheckpoints:
+    """Find out what of `cfg` would stop its run, as far as no model is needed; the run's checkpoints.
+
+    Raises:
+        InputError: data, batch size, metric, writer, schedule or number of checkpoints that do not fit.
+    """
+    check_batch_size(cfg)
+    check_datasets(cfg, training=True)
+    check_best_metric(cfg)
+    check_writers(cfg)
+    instantiate(cfg.lr_multiplier)
+    instantiate(cfg.get("weight_decay_multiplier"))
+    settings = cfg.train.checkpointer
+    return RunCheckpoints(cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous)
+
+
 def build_run(cfg: DictConfig, checkpoints: RunCheckpoints | None = None, last: Path | None = None) -> Run:
     """All that trains, from the beginning or from the checkpoint `last` among `checkpoints`."""
     sharded = last is not None and last.is_dir() and cfg.train.parallel == "fsdp"
-    content: dict[str, Any] | None = None if last is None or sharded else dict(read_file(last))
+    content: dict[str, Any] | None = None if last is None or sharded else read_state(last)
     if last is not None:
         seed = (content or read_file(last, ("seed",)))["seed"]
     else:
@@ -135,9 +144,9 @@ def _hooks(cfg: DictConfig, run: Run, checkpoints: RunCheckpoints) -> list[HookB
     is_evaluated = cfg.dataloader.get("evaluator") is not None
     writing = WriteMetrics(writers, train.log_period, train.eval_period if is_evaluated else 0)
     saving = SaveCheckpoints(run.state, checkpoints, train.checkpointer.period)
-    hooks = [StopOnSignal(), IterationTimer(), ScheduleLearningRate(instantiate(cfg.lr_multiplier))]
+    hooks = [StopOnSignal(), IterationTimer(), ScheduleGroups("lr", instantiate(cfg.lr_multiplier))]
     if cfg.get("weight_decay_multiplier") is not None:
-        hooks.append(ScheduleWeightDecay(run.trainer.optimizer, instantiate(cfg.weight_decay_multiplier)))
+        hooks.append(ScheduleGroups("weight_decay", instantiate(cfg.weight_decay_multiplier)))
     # What is measured is written down before the checkpoint that says it was done.
     hooks += [writing, saving]
     if is_evaluated:

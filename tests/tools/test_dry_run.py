@@ -1,9 +1,18 @@
 """`--dry-run`: everything is built and tried, nothing is left behind."""
 
+import time
+
 import pytest
+import torch
+from detectron2.config import LazyCall
+from detectron2.evaluation import DatasetEvaluator
+from omegaconf import OmegaConf
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
+from torch import nn
 
 from detectron2_ext.engine.command_line import main
+from detectron2_ext.engine.dry_run import _try_evaluation
+from detectron2_ext.engine.recipe import TRAIN_SETTINGS
 
 
 @pytest.fixture
@@ -30,6 +39,49 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_would_stop_the_run_stops_the_trial(command, capsys):
-    assert main([*command, "train.accumulation_steps=3"]) == 2
-    assert "cannot be split among 1 processes in 3 parts each" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.accumulation_steps=3", "cannot be split among 1 processes in 3 parts each"),
+        ("train.checkpointer.max_to_keep=0", "max_to_keep is 0; set it to 1 or more"),
+        ("train.checkpointer.best_metric=bbox/Ap", "the metrics are: bbox/AP"),
+        ("train.init_checkpoint=none.pth", "none.pth does not exist"),
+    ],
+)
+def test_what_would_stop_the_run_stops_the_trial(override, sentence, command, capsys):
+    assert main([*command, override]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_folder_of_an_earlier_run_stops_the_trial(command, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model_0000001.pth").touch()
+    assert main(command) == 2
+    assert "holds checkpoints of an earlier run" in capsys.readouterr().err
+
+
+class Views(list):
+    """Batches of a process; what they are of is fewer than they hold."""
+
+    dataset = range(2)
+
+
+def make_views():
+    return Views([torch.zeros(2, 1)] * 5)
+
+
+class Nothing(DatasetEvaluator):
+    def reset(self):
+        pass
+
+    def process(self, inputs, outputs):
+        pass
+
+
+def test_time_of_the_evaluation_is_that_of_the_views_of_this_process(monkeypatch):
+    clock = iter([10.0, 12.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    cfg = OmegaConf.create({"train": TRAIN_SETTINGS}, flags={"allow_objects": True})
+    cfg.dataloader = {"test": LazyCall(make_views)(), "evaluator": LazyCall(Nothing)()}
+    (_, line), *_ = _try_evaluation(cfg, nn.Linear(1, 1))
+    assert line.endswith("2 images, 2.00 s for the first: 20 s")

@@ -2,9 +2,8 @@
 
 from .checkpoints import SaveCheckpoints
 from .evaluation import Evaluate
-from .learning_rate import ScheduleLearningRate
+from .schedule_groups import ScheduleGroups
 from .stop_signals import StopOnSignal
-from .weight_decay import ScheduleWeightDecay
 from .writing import WriteMetrics
 
-__all__ = ["Evaluate", "SaveCheckpoints", "ScheduleLearningRate", "ScheduleWeightDecay", "StopOnSignal", "WriteMetrics"]
+__all__ = ["Evaluate", "SaveCheckpoints", "ScheduleGroups", "StopOnSignal", "WriteMetrics"]

@@ -10,6 +10,7 @@ from detectron2_ext.checkpoint import RunCheckpoints
 
 from ..non_finite import TooManySkippedSteps
 from ..run_state import RunState
+from .due import is_due
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class SaveCheckpoints(HookBase):
     Args:
         state: what to save.
         checkpoints: where.
-        period: iterations between checkpoints.
+        period: iterations between checkpoints; 0: only the last.
     """
 
     def __init__(self, state: RunState, checkpoints: RunCheckpoints, period: int) -> None:
@@ -41,7 +42,7 @@ class SaveCheckpoints(HookBase):
         trainer = self.trainer
         if trainer.num_finished == trainer.max_iter:
             self._save("model_final")
-        elif trainer.num_finished % self.period == 0 or trainer.stopping:
+        elif is_due(trainer.num_finished, self.period, trainer.max_iter) or trainer.stopping:
             self._save(self._name())
 
     def after_train(self) -> None:

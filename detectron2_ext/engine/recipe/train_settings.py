@@ -45,8 +45,9 @@ TRAIN_SETTINGS: dict[str, Any] = {
     # Moving average of the weights: new = decay * old + (1 - decay) * weights after each update. With `evaluate` it is
     # what evaluations during training measure.
     "ema": {"enabled": False, "decay": 0.9999, "evaluate": False},
-    # Iterations between checkpoints and how many of them stay on disk; written while training goes on; the best one by
-    # a metric such as "bbox/AP" is kept as model_best, `best_mode` says whether "max" or "min" is best.
+    # Iterations between checkpoints (0: only at the end) and how many of them stay on disk; written while training goes
+    # on; the best one by a metric such as "bbox/AP" is kept as model_best, `best_mode` says whether "max" or "min" is
+    # best.
     "checkpointer": {
         "period": 5000,
         "max_to_keep": 100,

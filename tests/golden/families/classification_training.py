@@ -9,8 +9,7 @@ from fvcore.common.param_scheduler import StepParamScheduler
 from omegaconf import OmegaConf
 
 from detectron2_ext.engine.adaptation import freeze_parameters
-from detectron2_ext.engine.hooks.learning_rate import ScheduleLearningRate
-from detectron2_ext.engine.hooks.weight_decay import ScheduleWeightDecay
+from detectron2_ext.engine.hooks import ScheduleGroups
 from detectron2_ext.engine.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
 from detectron2_ext.engine.precision import Precision
 from detectron2_ext.engine.trainer import Trainer
@@ -77,8 +76,8 @@ def check_training_steps(case: GoldenCase) -> None:
     num_steps = len(spec["lr_schedule"])
     trainer.register_hooks(
         [
-            ScheduleLearningRate(StepParamScheduler(num_steps, spec["lr_schedule"])),
-            ScheduleWeightDecay(optimizer, StepParamScheduler(num_steps, spec["wd_schedule"])),
+            ScheduleGroups("lr", StepParamScheduler(num_steps, spec["lr_schedule"])),
+            ScheduleGroups("weight_decay", StepParamScheduler(num_steps, spec["wd_schedule"])),
         ]
     )
     trainer.train(0, num_steps)
