@@ -1,5 +1,6 @@
 """Weight files of every published kind, read without running code and without copying the tensors."""
 
+import logging
 import os
 import pickle
 import re
@@ -20,11 +21,13 @@ from .lora_weights import merge_lora_weights
 from .numpy_pickle import read_numpy_pickle
 from .torchscript_archive import read_torchscript
 
+logger = logging.getLogger(__name__)
+
 WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep their weights, in order of preference
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
 
 
-def read_weights(path: str | os.PathLike, entry: str = "") -> dict[str, Tensor]:
+def read_weights(path: str | os.PathLike, entry: str = "", *, averaged: bool = False) -> dict[str, Tensor]:
     """The named tensors of a .pt, .pth, .pkl or .safetensors file, or of the folder of a sharded checkpoint of a run.
 
     They are on the CPU, in the dtypes they are stored in.
@@ -37,12 +40,18 @@ def read_weights(path: str | os.PathLike, entry: str = "") -> dict[str, Tensor]:
     The low-rank layers of a run that trained some (its checkpoints have the settings under ``lora``) are merged.
 
     entry: which of several weights a checkpoint holds, such as "ema"; empty: the first of those above.
+    averaged: take the moving average, "ema", where the file has one.
 
     Raises InputError when the file is missing, damaged, of another kind, has no such entry, or asks for code to be run.
     """
+    entry = "ema" if averaged else entry
     content = read_file(path, (*((entry,) if entry else WRAPPERS), "lora"))
     if entry and not (isinstance(content, Mapping) and isinstance(content.get(entry), Mapping)):
+        if averaged:
+            return read_weights(path)
         raise InputError(f"{path} has no entry {entry!r}; leave --entry out, or name one that the file has.")
+    if averaged:
+        logger.info("Of %s the moving average of the weights is taken, as train.ema.evaluate says", path)
     weights = select_weights(content[entry] if entry else content, path)
     settings = content.get("lora") if isinstance(content, Mapping) else None
     return merge_lora_weights(weights, settings) if isinstance(settings, Mapping) else weights

@@ -35,12 +35,16 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike, pending: PendingI
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def build_and_load(build: Callable[[], Model], path: str | os.PathLike) -> tuple[Model, LoadReport]:
+def build_and_load(
+    build: Callable[[], Model], path: str | os.PathLike, *, averaged: bool = False
+) -> tuple[Model, LoadReport]:
     """`build()` without running initialisers that the file `path` makes needless, then :func:`load_checkpoint`.
 
     The model is on the device that `build` puts it on; move it, wrap it and make its optimizer afterwards.
+
+    averaged: take the moving average of the weights where the file has one, see :func:`read_weights`.
     """
-    weights = read_weights(path)  # before building, so that a wrong path fails at once
+    weights = read_weights(path, averaged=averaged)  # before building, so that a wrong path fails at once
     with deferred_init() as pending:
         model = build()
     return model, assign_weights(model, weights, Path(path), pending)

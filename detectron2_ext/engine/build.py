@@ -17,11 +17,12 @@ from .adaptation import adapt_model
 logger = logging.getLogger(__name__)
 
 
-def build_model(cfg: DictConfig, weights: str = "") -> nn.Module:
+def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False) -> nn.Module:
     """Model of `cfg.model` on `train.device`, in training mode, as it is evaluated.
 
     Args:
         weights: file to load, initialisers of what it holds are then not run; empty: random weights.
+        averaged: load the moving average of the weights where the file has one.
 
     Raises:
         InputError: a weight file that cannot be read or is of another model.
@@ -29,7 +30,7 @@ def build_model(cfg: DictConfig, weights: str = "") -> nn.Module:
     if weights:
         # "?matching_heuristics=True" behind addresses in stock configs says how Detectron2 should match names.
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
-        model, _ = build_and_load(lambda: instantiate(cfg.model), local)
+        model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged)
     else:
         logger.info("train.init_checkpoint is empty: the model starts from random weights")
         model = instantiate(cfg.model)

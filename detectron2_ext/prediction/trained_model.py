@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from detectron2.config import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 
 from detectron2_ext.checkpoint import build_and_load
@@ -33,7 +34,9 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
             )
         return model
 
-    model, report = build_and_load(build, weights)
+    # What the run's own evaluations measured.
+    averaged = bool(OmegaConf.select(cfg, "train.ema.evaluate", default=False))
+    model, report = build_and_load(build, weights, averaged=averaged)
     parameters = {name for name, _ in model.named_parameters()}
     random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
     if random:

@@ -28,6 +28,23 @@ def test_values_of_the_file_without_buffers(cfg, weights):
     assert model.bias.tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("entries", "evaluate", "taken"),
+    [(["model", "ema"], True, "ema"), (["model", "ema"], False, "model"), (["model"], True, "model")],
+)
+def test_moving_average_of_a_run_that_measures_it(entries, evaluate, taken, cfg, tmp_path, caplog):
+    content = {
+        entry: {"weight": torch.ones(3), "bias": torch.full((3,), float(number)), "running_mean": torch.zeros(3)}
+        for number, entry in enumerate(entries)
+    }
+    torch.save(content, tmp_path / "run.pth")
+    cfg.train = {"ema": {"enabled": True, "evaluate": evaluate}}
+    with caplog.at_level("INFO"):
+        model = load_trained(cfg, tmp_path / "run.pth", nn.Module)
+    assert model.bias.tolist() == [entries.index(taken)] * 3
+    assert ("the moving average of the weights is taken" in caplog.text) == (taken == "ema")
+
+
 def test_another_kind_of_model(cfg, weights):
     with pytest.raises(
         InputError, match="the config's model is a BatchNorm1d; to predict, give the recipe of a Conv2d"
