@@ -62,7 +62,7 @@ class RunFolder:
             return None
 
     def checkpoints(self) -> list[Path]:
-        """Those a run can be resumed from, newest first: `model_final` where it is the last, then by falling number.
+        """Those a run can be resumed from: first what `last_checkpoint` names, then by falling number.
 
         Times of files are not looked at, which copying changes.
         """
@@ -71,7 +71,7 @@ class RunFolder:
         numbered = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
         found = [path for _, path in sorted(numbered, reverse=True)]
         last = self.last()
-        return [last, *found] if last is not None and last.exists() and last not in found else found
+        return [last, *(path for path in found if path != last)] if last is not None and last.exists() else found
 
     def prune(self, max_to_keep: int) -> None:
         """Delete all but the newest `max_to_keep` of the numbered checkpoints."""

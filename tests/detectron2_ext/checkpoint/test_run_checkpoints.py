@@ -71,9 +71,11 @@ def test_old_ones_are_deleted_by_count(checkpoints, tmp_path):
 
 
 def test_copies_are_found_in_the_order_of_their_numbers(checkpoints, tmp_path):
-    """Copying a folder leaves any order of times behind."""
+    """Copying a folder leaves any order of times behind; what `last_checkpoint` names comes first."""
     for number in (7, 9, 8):
         checkpoints.save(f"model_{number:07}", state_of(number))
+    assert checkpoints.find_last().name == "model_0000008.pth"
+    (tmp_path / "last_checkpoint").unlink()
     assert checkpoints.find_last().name == "model_0000009.pth"
     checkpoints.save("model_final", state_of(10))
     assert checkpoints.find_last().name == "model_final.pth"
