@@ -24,7 +24,7 @@ from eva_backbone.errors import InputError
 
 from .build import build_model
 from .device import processes_per_machine, settle_device
-from .distributed import launch, restarted_by_torchrun
+from .distributed import launch, restarted_by_torchrun, starts_processes
 from .dry_run import dry_run
 from .evaluation import evaluate
 from .recipe import OwnData, check_datasets, load_config, save_categories, save_config, use_own_data
@@ -68,13 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         cfg = load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
+        device = str(cfg.train.device)
+        processes = processes_per_machine(args.num_gpus, device)
         launch(
             _run,
-            (args,),
-            processes_per_machine=processes_per_machine(args.num_gpus, str(cfg.train.device)),
+            # A recipe is code, which may register data sets: no process executes it twice.
+            (args, None if starts_processes(processes * args.num_machines) else cfg),
+            processes_per_machine=processes,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
+            device=device,
         )
     except (InputError, ProcessRaisedException) as error:
         sentence = _sentence(error)
@@ -93,8 +97,9 @@ def _sentence(error: Exception) -> str | None:
     return str(error) if isinstance(error, InputError) else None
 
 
-def _run(args: argparse.Namespace) -> None:
-    cfg = load_config(args.config_file, args.opts)
+def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
+    if cfg is None:
+        cfg = load_config(args.config_file, args.opts)
     own_data = OwnData.find(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
@@ -102,10 +107,10 @@ def _run(args: argparse.Namespace) -> None:
         raise InputError("--dry-run tries a training run; leave out --eval-only")
     resume = args.resume or restarted_by_torchrun()
     output_dir = cfg.train.output_dir
+    if not args.eval_only and not resume:
+        check_new_run(output_dir)  # before anything of an earlier run is written over
     if args.dry_run:
         cfg.train.output_dir = _throwaway_folder()
-    elif not args.eval_only and not resume:
-        check_new_run(output_dir)  # before anything of an earlier run is written over
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
@@ -120,7 +125,7 @@ def _run(args: argparse.Namespace) -> None:
             dry_run(cfg, output_dir)
         elif args.eval_only:
             check_datasets(cfg, training=False)
-            evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint))
+            evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate))
         else:
             train(cfg, resume)
             if comm.is_main_process():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import instantiate
+from detectron2.data import DatasetCatalog
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_MASK, TINY_TRAINING, write_data
 
 from detectron2_ext.checkpoint import read_file
@@ -165,6 +166,7 @@ def test_resumed_run_goes_on_after_the_last_iteration(trained, data, tmp_path):
     for name in ("model_final.pth", "last_checkpoint"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     overrides = [*TINY, *TINY_CASCADE, *TINY_MASK, *TINY_TRAINING, f"train.output_dir={tmp_path}", "train.max_iter=5"]
+    overrides.append("train.checkpointer.period=0")
     assert main([*config(COCO), "--resume", *data[True]["train"], *overrides]) == 0
     lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
     assert [line["iteration"] for line in lines if "total_loss" in line] == [3, 4]
@@ -252,6 +254,16 @@ def test_data_that_cannot_be_used_is_answered_with_one_sentence(flags, sentence,
     overrides = [*TINY, *TINY_CASCADE, *TINY_MASK, *TINY_TRAINING, f"train.output_dir={tmp_path / 'output'}"]
     assert main([*config(COCO), *(names.get(flag, flag) for flag in flags), *overrides]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_recipe_is_executed_once(tmp_path, capsys):
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from detectron2.data import DatasetCatalog\nDatasetCatalog.register('by_a_recipe', list)\ndataloader = {}\n"
+    )
+    assert main(["--config-file", str(recipe), "--eval-only"]) == 2
+    DatasetCatalog.remove("by_a_recipe")
+    assert "--eval-only was given without weights" in capsys.readouterr().err
 
 
 def test_fewer_gpus_than_asked_for(monkeypatch, capsys):

@@ -6,6 +6,7 @@ Two ways lead here: torchrun, which starts the processes itself (and again after
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
@@ -39,6 +40,11 @@ def _num_restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def starts_processes(world_size: int) -> bool:
+    """Whether `launch` starts processes for `world_size` of them, instead of going on in this one."""
+    return world_size > 1 and not started_by_torchrun()
+
+
 def launch(
     function: Callable[..., None],
     args: tuple[Any, ...],
@@ -47,13 +53,24 @@ def launch(
     num_machines: int = 1,
     machine_rank: int = 0,
     dist_url: str = "",
+    device: str = "cuda",
 ) -> None:
     """Call `function(*args)` in every process of the run, joined into a process group if there is more than one.
 
     The group uses NCCL for CUDA tensors and gloo for those on the CPU. Under torchrun the process count and the
-    rendezvous are torchrun's, and the keywords are not looked at.
+    rendezvous are torchrun's.
+
+    Args:
+        function: what every process does.
+        args: its arguments, which can be pickled where processes are started.
+        processes_per_machine: how many are started here; as the next three of no account under torchrun.
+        num_machines: of the run.
+        machine_rank: number of this one.
+        dist_url: where processes meet, as "tcp://HOST:PORT"; "auto" finds a free port on a single machine.
+        device: of the model: on the CPU there may be more processes than GPUs.
 
     Raises:
+        InputError: "auto" on many machines.
         torch.multiprocessing.ProcessRaisedException: a process started here raised; the others are stopped.
     """
     world_size = processes_per_machine * num_machines
@@ -62,16 +79,18 @@ def launch(
         store, rank, world_size = next(dist.rendezvous("env://"))
         # torchrun's store may outlive a failure, and with it the addresses of processes that are gone.
         store = dist.PrefixStore(f"start_{_num_restarts()}", store)
-        _join(rank, world_size, local_world_size, store=store)
+        _join(rank, world_size, local_world_size, device, store=store)
         try:
             function(*args)
         finally:
             dist.destroy_process_group()
-    elif world_size == 1:
+    elif not starts_processes(world_size):
         function(*args)
     else:
+        if dist_url == "auto":
+            dist_url = _free_address(num_machines)
         first_rank = machine_rank * processes_per_machine
-        worker_args = (function, args, first_rank, world_size, processes_per_machine, dist_url)
+        worker_args = (function, args, first_rank, world_size, processes_per_machine, device, dist_url)
         context = mp.start_processes(_worker, worker_args, processes_per_machine, join=False, start_method="spawn")
         _wait(context)
 
@@ -79,8 +98,8 @@ def launch(
 def _worker(
     local_rank: int, function: Callable[..., None], args: tuple[Any, ...], first_rank: int, *group: Any
 ) -> None:
-    world_size, local_world_size, url = group
-    _join(first_rank + local_rank, world_size, local_world_size, init_method=url)
+    world_size, local_world_size, device, url = group
+    _join(first_rank + local_rank, world_size, local_world_size, device, init_method=url)
     try:
         function(*args)
     except InputError as error:
@@ -91,18 +110,27 @@ def _worker(
 def join_alone() -> None:
     """A group of this one process, unless there is a group already: splitting a model needs one."""
     if not dist.is_initialized():
-        dist.init_process_group(_backend(), store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(_backend("cuda"), store=dist.HashStore(), rank=0, world_size=1)
         comm.create_local_process_group(1)
 
 
-def _backend() -> str:
-    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+def _free_address(num_machines: int) -> str:
+    if num_machines > 1:
+        raise InputError("--dist-url auto is for one machine; give tcp://HOST:PORT of the first of them to all")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{free.getsockname()[1]}"
 
 
-def _join(rank: int, world_size: int, local_world_size: int, **meeting_point: Any) -> None:
-    if torch.cuda.is_available():
+def _backend(device: str) -> str:
+    return "cpu:gloo,cuda:nccl" if device.startswith("cuda") and torch.cuda.is_available() else "gloo"
+
+
+def _join(rank: int, world_size: int, local_world_size: int, device: str, **meeting_point: Any) -> None:
+    backend = _backend(device)
+    if "cuda" in backend:
         torch.cuda.set_device(rank % local_world_size)
-    dist.init_process_group(_backend(), rank=rank, world_size=world_size, timeout=_TIMEOUT, **meeting_point)
+    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_TIMEOUT, **meeting_point)
     comm.create_local_process_group(local_world_size)
     comm.synchronize()
 

@@ -16,9 +16,11 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
         training: look at the training data too; evaluation data counts where there is an evaluator.
 
     Raises:
-        InputError: names the data set, file or folder that is missing.
+        InputError: names the data set, file or folder that is missing; nothing to do without training.
     """
     has_evaluator = cfg.dataloader.get("evaluator") is not None
+    if not training and not has_evaluator:
+        raise InputError("this config has no dataloader.evaluator, it only trains; give one that evaluates")
     for loader in ["train"] * training + ["test"] * has_evaluator:
         names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names")
         for name in [names] if isinstance(names, str) else names or []:

@@ -68,8 +68,11 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     images are treated as bad training images are, unless `dataloader.test.mapper.on_error` says otherwise.
 
     Raises:
-        InputError: data that cannot be used, or training and validation data with different categories.
+        InputError: a config of no detector, data that cannot be used, or validation data whose categories are not
+            those of the training data.
     """
+    if not isinstance(cfg.model, DictConfig) or "roi_heads" not in cfg.model:
+        raise InputError("own data in COCO format is for detectors with model.roi_heads; give the config of one")
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
     val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
@@ -80,11 +83,16 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     leading = train if training else val
     if leading is None:
         raise InputError(f"there is no own data to {'train' if training else 'evaluate'} on; give its json and images")
-    if train and val:
-        _check_same_categories(train, val)
+    categories = _categories(train or leading)
+    source = (train or leading).json_file
+    if not training and cfg.dataloader.get("categories"):  # of the run that is evaluated
+        categories = {category.id: category.name for category in cfg.dataloader.categories}
+        source = "the training data of the config"
+    if val:
+        _check_same_categories(categories, source, val)
 
     cfg.dataloader.own_data = own.absolute()
-    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in _categories(train or leading).items()]
+    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in categories.items()]
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
@@ -110,12 +118,12 @@ def _categories(summary: CocoJsonSummary) -> dict[int, str]:
     return dict(zip(summary.category_ids, summary.class_names, strict=True))
 
 
-def _check_same_categories(train: CocoJsonSummary, val: CocoJsonSummary) -> None:
-    one, other = _categories(train), _categories(val)
+def _check_same_categories(one: dict[int, str], source: str, val: CocoJsonSummary) -> None:
+    other = _categories(val)
     for category_id in sorted(one.keys() | other.keys()):
         if one.get(category_id) != other.get(category_id):
             raise InputError(
-                f"category {category_id} is {one.get(category_id)!r} in {train.json_file} but "
+                f"category {category_id} is {one.get(category_id)!r} in {source} but "
                 f"{other.get(category_id)!r} in {val.json_file}; give both files the same list of categories"
             )
 

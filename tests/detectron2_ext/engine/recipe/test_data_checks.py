@@ -29,3 +29,5 @@ def test_folders_of_what_is_to_be_done_must_exist(tmp_path):
         check_datasets(recipe(gone, there), training=True)
     with pytest.raises(InputError, match=r"gone does not exist; .* dataloader\.test\.dataset\.root"):
         check_datasets(recipe(there, gone), training=False)
+    with pytest.raises(InputError, match=r"no dataloader\.evaluator, it only trains"):
+        check_datasets(recipe(there, there, evaluator=None), training=False)

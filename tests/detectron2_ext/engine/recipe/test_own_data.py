@@ -76,3 +76,20 @@ def test_another_evaluator_gives_way_to_cocos(own_data, tmp_path):
         "dataset_name": "own_val",
         "output_dir": f"{tmp_path}/inference",
     }
+
+
+def test_classes_of_other_validation_data_are_those_of_the_run(own_data):
+    cfg = load_config(str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py"))
+    val = OwnData(val_json=own_data.train_json, val_images=own_data.train_images)  # the sound ones
+    cfg.dataloader.categories = [{"id": 3, "name": "bolt"}]
+    with pytest.raises(InputError, match=r"category 3 is 'bolt' in the training data of the config but 'nut' in"):
+        use_own_data(cfg, val, training=False)
+    cfg.dataloader.categories = [{"id": 3, "name": "nut"}]
+    use_own_data(cfg, val, training=False)
+    assert cfg.dataloader.categories == [{"id": 3, "name": "nut"}]
+
+
+def test_own_data_are_for_detectors(own_data):
+    cfg = load_config(str(CONFIGS.parents[1] / "Classification" / "configs" / "in1k_336.py"))
+    with pytest.raises(InputError, match=r"for detectors with model\.roi_heads"):
+        use_own_data(cfg, own_data, training=True)
