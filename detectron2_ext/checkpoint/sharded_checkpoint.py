@@ -35,6 +35,7 @@ from .process_group import all_values, on_first_process
 from .shard_index import ShardIndex, index_content, read_index
 
 _WHOLE_NAME = "whole.pth"  # what is not sharded
+_MOMENTS = ("optimizer", "state")  # where parameters without a gradient so far have no entries
 
 
 def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup | None) -> None:
@@ -145,7 +146,7 @@ def _check_fit(folder: Path, index: ShardIndex, targets: dict[KeyPath, Tensor], 
     problems += [
         f"{'.'.join(map(str, path))} is not in the checkpoint"
         for path in targets
-        if path not in known and path[0] in sharded
+        if path not in known and path[0] in sharded and path[:2] != _MOMENTS
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

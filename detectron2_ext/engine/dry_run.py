@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from .batches import count_images, first_image
-from .distributed.gathered_weights import gathered_weights
+from .evaluation import as_evaluated
 from .monitoring.peak_memory import peak_memory_gib
 from .training import Run, build_run, check_run
 
@@ -111,7 +111,7 @@ def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, st
     inputs = first_image(batch)
     model.eval()
     start = time.perf_counter()
-    with torch.no_grad(), gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward):
+    with torch.no_grad(), as_evaluated(cfg, model):
         outputs = model(inputs)
     seconds = time.perf_counter() - start
     evaluator.reset()

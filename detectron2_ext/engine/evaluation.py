@@ -2,18 +2,36 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from detectron2_ext.atomic import atomic_path
 
 from .distributed.gathered_weights import gathered_weights
+from .precision import Precision
+
+
+@contextmanager
+def as_evaluated(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
+    """Forward passes of `model` as evaluations make them: in float32, those of a split one in the run's precision.
+
+    What FSDP has split computes in the type that its weights are gathered in, which the rest has to follow. All
+    processes enter together; inside, their forward passes do not wait for each other.
+    """
+    precision = Precision(cfg.train.amp, torch.device(cfg.train.device).type)
+    autocast = precision.autocast() if isinstance(model, FSDPModule) else nullcontext()
+    with gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward), autocast:
+        yield
 
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
@@ -24,7 +42,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
         is written to `train.output_dir`/results.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    with gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward):
+    with as_evaluated(cfg, model):
         results = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
