@@ -31,6 +31,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# About 35 minutes on two cores; writes benchmarks/RESULTS.md and the figures that README and docs cite.
 bench: setup
 	$(UV) pip install --python $(BIN)/python --no-deps -r requirements/bench.txt
 	$(BIN)/python -m benchmarks
