@@ -8,7 +8,7 @@ segmentation  the picture in colours with a legend, class numbers, and a JSON fi
         --weights eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth --input photos/ --output out/
 classification  the five most likely classes, printed and in classes.jsonl
     python -m tools predict --config-file projects/Classification/configs/in1k_336.py \
-        --weights eva_21k_1k_336px_psz14_ema.pt --input photos/ --output out/
+        --weights eva_21k_1k_336px_psz14_ema_89p6.pt --input photos/ --output out/
 video         the same for each video, and a filmstrip. dataloader.test.mapper.frames.num_clips=1 with
               dataloader.test.mapper.transform.num_crops=1 takes one view instead of twelve
     python -m tools predict --config-file projects/Video/configs/kinetics400.py \

@@ -1,6 +1,6 @@
 """Make a weight file for timm's `eva_giant_*` out of a published classifier, or one that was trained here.
 
-    python -m tools export-timm eva_21k_1k_336px_psz14_ema.pt eva_giant_336.safetensors
+    python -m tools export-timm eva_21k_1k_336px_psz14_ema_89p6.pt eva_giant_336.safetensors
     python -m tools export-timm output/model_final.pth mine.safetensors --entry ema
 
 OUTPUT is in safetensors and holds the weights alone; the names do not change, so it can be loaded here again. The call
