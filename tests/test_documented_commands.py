@@ -118,6 +118,7 @@ def test_recipes_exist_take_the_overrides_and_build(command):
 @pytest.mark.parametrize("page", PAGES)
 def test_files_are_made_on_the_page_or_explained(page):
     made: set[str] = {"output/mine"} if page.endswith("own_data.md") else set()  # of the commands for own data below
+    made |= set(re.findall(r'Path\("([^"]+)"\)\.write_', "".join(code_blocks(page, "python"))))
     for command in commands(page):
         for file in command.reads:
             inside = [folder for folder in made if file == folder or file.startswith(f"{folder}/")]
@@ -127,11 +128,25 @@ def test_files_are_made_on_the_page_or_explained(page):
 
 def test_every_published_row_has_its_command():
     rows = re.findall(r"^\| ([A-Z]\d+) \|", TEXTS["README.md"], flags=re.M)
-    labels = [command.label.partition(":")[0] for command in commands(RESULTS)]
-    named = [label for label in labels if re.fullmatch(r"[A-Z]\d+", label)]
+    labels = [command.label for command in commands(RESULTS)]
+    named = [row for label in labels for row in re.findall(r"^[A-Z]\d+(?=[:,])", label)]
     assert len(rows) == 33
     assert Counter(rows) == Counter(named)
     assert len({command.arguments for command in commands(RESULTS)}) == len(labels)
+
+
+def test_published_figures_stand_beside_their_commands():
+    expected = {}
+    for table in re.findall(r"(?:^\|.*\n)+", TEXTS["README.md"], flags=re.M):
+        head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+        for row in rows:
+            if re.fullmatch(r"[A-Z]\d+", row[0]):
+                cells = list(zip(head, row, strict=True))[2:]
+                figures = [f"{name} = {value}" for name, value in cells if not name.startswith("weights")]
+                expected[row[0]] = "; ".join(figures)
+    found = re.findall(r"^# ([A-Z]\d+)(?:, trains the head)?: (.*)$", TEXTS[RESULTS], flags=re.M)
+    assert len(found) == 33
+    assert dict(found) == expected
 
 
 def test_every_recipe_is_reached():
