@@ -13,7 +13,7 @@ FILES = sorted(file.relative_to(ROOT) for package in PACKAGES for file in (ROOT 
 # What every task has under the same name; detection's models are recipes alone.
 ROLES = ("commands/demo.py", "data/made_batch.py", "data/mapper.py", "prediction/predictor.py", "prediction/task.py")
 # And what every sibling has of its own, where detection has Detectron2's.
-SIBLING_ROLES = ("models.py", "data/batches.py", "data/*_records.py", "**/transforms.py")
+SIBLING_ROLES = ("models.py", "data/batches.py", "data/*_records.py", "data/test_loader.py", "**/transforms.py")
 EMPTY_NAMES = {"base", "common", "core", "functions", "helper", "helpers", "misc", "tools", "util", "utils"}
 MOST_LINES = 250
 

@@ -1,4 +1,4 @@
-"""Pairs of images and texts from caption files and tar shards, for the training loop of `detectron2_ext`."""
+"""Pairs of images and texts from caption files and tar shards, and images with sentences for evaluations."""
 
 from .batches import PairBatches
 from .caption_records import CaptionRecords, PairRecord

@@ -1,6 +1,6 @@
 """Zero-shot classification and retrieval.
 
-What needs Detectron2, the evaluators and their loaders, is imported from its module, so that the rest does without.
+The evaluators, which need Detectron2, are imported from their modules, so that the rest does without.
 """
 
 from .prompts import read_class_names, read_templates

@@ -15,7 +15,7 @@ from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 
-from .feature_loader import rows_that_count
+from ..data.test_loader import rows_that_count
 from .retrieval import best_ranks, recall_at
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import AnswerKey
 from eva_classification.evaluation.tally import Tally, top_outputs
 
+from ..data.test_loader import rows_that_count
 from .class_recall import ClassRecall
-from .feature_loader import rows_that_count
 from .zero_shot_classifier import ClassDirections
 
 logger = logging.getLogger(__name__)

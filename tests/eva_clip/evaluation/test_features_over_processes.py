@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from made_features import data, measure_retrieval, measure_zero_shot, write_captions, write_classes
 
-from eva_clip.evaluation.feature_loader import FeatureLoader
+from eva_clip.data.test_loader import FeatureLoader
 
 
 def measure(folder: Path) -> list[dict]:

@@ -3,7 +3,7 @@ from detectron2.config import LazyCall as L
 from detectron2_ext.data import dataset_root
 from eva_classification.data import ImageMapper, ImageRecords
 from eva_clip import get_tokenizer
-from eva_clip.evaluation.feature_loader import zero_shot_loader
+from eva_clip.data.test_loader import zero_shot_loader
 from eva_clip.transforms import evaluation_transform
 
 test = L(zero_shot_loader)(

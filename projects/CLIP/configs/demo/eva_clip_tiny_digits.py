@@ -10,7 +10,7 @@ from eva_classification.data.mnist_digits import MEAN, STD, heldout_digits
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
 from eva_clip.data.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
-from eva_clip.evaluation.feature_loader import zero_shot_loader
+from eva_clip.data.test_loader import zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from eva_clip.starting_weights import build_from_scratch
 

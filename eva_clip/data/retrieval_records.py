@@ -10,6 +10,8 @@ from typing import IO, Any
 from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
 
+from .caption_files import read_captions
+
 
 class CaptionedImages:
     """Records for `ImageMapper`, one per image that has captions, in the order of the file; labels are their numbers.
@@ -48,9 +50,6 @@ class CaptionedImages:
             raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
         content = _karpathy_images(file)
         if content is None:
-            # Imported late: the package of the training data brings open_clip along, which is slow to import.
-            from ..data.caption_files import read_captions
-
             found = read_captions(file, image_key, caption_key, RecordErrors(str(file), on_error))
         else:
             found = _split_of(content, split, file)

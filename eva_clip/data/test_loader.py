@@ -11,9 +11,9 @@ from detectron2_ext.engine.distributed.even_batches import Loader, even_length
 from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 
-from .captions import CaptionedImages
-from .class_sources import class_numbers, folder_names
-from .prompts import Prompts
+from ..evaluation.class_sources import class_numbers, folder_names
+from ..evaluation.prompts import Prompts
+from .retrieval_records import CaptionedImages
 from .text_batches import TextBatches
 
 
