@@ -4,12 +4,10 @@ import inspect
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar
-
-Part = TypeVar("Part")
+from typing import Any
 
 
-def find_task_part(origins: Iterable[Any], module: str, name: str, base: type[Part]) -> type[Part] | None:
+def find_task_part(origins: Iterable[Any], module: str, name: str, base: type) -> type[Any] | None:
     """``PACKAGE.module.name`` of the first package that has one; None if none has.
 
     Args:

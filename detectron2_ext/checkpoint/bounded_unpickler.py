@@ -1,7 +1,8 @@
 """An unpickler whose memory is bounded by the size of what it reads."""
 
 import pickle
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 
 class UnsafePickleError(pickle.UnpicklingError):
@@ -16,7 +17,9 @@ class UnsafePickleError(pickle.UnpicklingError):
 class BoundedUnpickler(pickle._Unpickler):
     """Base class; a subclass says in `find_class` which classes and functions a pickle may name."""
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def load_bytearray8(self) -> None:
         """The bytes that are there: Python's own method reserves as many as the pickle announces before it reads."""

@@ -87,7 +87,8 @@ class RunState:
                 buffers = {n: value for n, value in state["model"].items() if not isinstance(value, DTensor)}
                 self.model.load_state_dict(buffers, strict=False)
             groups = state["optimizer"]["param_groups"]
-            moments = {name: {} for group in groups for name in group["params"]}  # which stay empty without a gradient
+            # They stay empty where there was no gradient.
+            moments: dict[str, Any] = {name: {} for group in groups for name in group["params"]}
             moments |= _shaped_like(self.model, state["optimizer"]["state"])
             set_optimizer_state_dict(self.model, optimizer, {**state["optimizer"], "state": moments}, options=options)
             if trainer.ema is not None:

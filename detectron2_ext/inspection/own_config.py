@@ -59,7 +59,7 @@ def read_own_config(checkpoint: Path, trusted: Callable[[], Iterable[Recipe]]) -
         if path.stat().st_size > _MAX_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         content = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
-        evaluator = {} if (content.get("dataloader") or {}).get("evaluator") else None
+        evaluator: dict | None = {} if (content.get("dataloader") or {}).get("evaluator") else None
         used = {"model": _resolve(content, ("model",)), "dataloader": {"evaluator": evaluator}}
         recipe = Recipe(str(path), OmegaConf.create(used, flags={"allow_objects": True}))
         targets = model_targets(recipe)

@@ -126,8 +126,7 @@ def _renumber(
     reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], unlisted: str, source: str
 ) -> None:
     """Give the images of `reader` the numbers of `class_map`."""
-    in_tar = isinstance(reader, ReaderImageInTar)
-    classes = reader.class_name_to_idx if in_tar else reader.class_to_idx
+    classes = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
     missing = sorted(classes.keys() - class_map.keys())
     if missing and unlisted == "stop":
         more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
@@ -139,7 +138,7 @@ def _renumber(
     if not new_classes:
         raise InputError(f"{source} has no image of a class that the class map lists; check both.")
     new_numbers = {classes[name]: number for name, number in new_classes.items()}
-    if in_tar:
+    if isinstance(reader, ReaderImageInTar):
         kept = np.isin(reader.targets, list(new_numbers))
         reader.samples, reader.class_name_to_idx = reader.samples[kept], new_classes
         reader.targets = np.array([new_numbers[number] for number in reader.targets[kept]])

@@ -24,6 +24,6 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
             names = read_categories(own).names if isinstance(own, str) else tuple(own)
             return match_names(names, num_classes, f"dataloader.{loader}.dataset")
         if dataset.get("names"):
-            names = MetadataCatalog.get(dataset.names).get("stuff_classes") or None
-            return match_names(names, num_classes, dataset.names)
+            registered = MetadataCatalog.get(dataset.names).get("stuff_classes")
+            return match_names(registered or None, num_classes, dataset.names)
     return match_names(None, num_classes, "the config")
