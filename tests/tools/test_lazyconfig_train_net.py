@@ -266,6 +266,22 @@ def test_recipe_is_executed_once(tmp_path, capsys):
     assert "--eval-only was given without weights" in capsys.readouterr().err
 
 
+def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
+    weights = {name: {"weight": torch.full((1, 1), value)} for name, value in (("model", 1.0), ("ema", 2.0))}
+    torch.save(weights, tmp_path / "model_0000001.pth")
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from detectron2.config import LazyCall as L\nfrom torch import nn\n"
+        "model = L(nn.Linear)(in_features=1, out_features=1, bias=False)\n"
+        "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
+    )
+    measured = []
+    monkeypatch.setattr("detectron2_ext.engine.command_line.evaluate", lambda _, model: measured.append(model.weight))
+    overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
+    assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
+    assert measured == [2.0]
+
+
 def test_fewer_gpus_than_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

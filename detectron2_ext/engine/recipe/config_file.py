@@ -63,8 +63,8 @@ def save_config(cfg: DictConfig, path: str | Path) -> None:
     try:
         yaml.unsafe_load(dumped)  # written a line above
     except Exception as error:  # whatever the objects in it raise
-        reason = " ".join(str(error).split())
-        logger.warning("%s can be read but not loaded, give the recipe itself in its place: %s", path, reason)
+        reason = getattr(error, "problem", error)
+        logger.warning("%s can be read but not loaded (%s); give the recipe itself in its place", path, reason)
     with atomic_path(path) as partial:
         partial.write_text(dumped, encoding="utf-8")
 

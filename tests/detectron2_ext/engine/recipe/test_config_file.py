@@ -46,9 +46,8 @@ def test_saved_recipe_is_the_same_with_its_keys_in_order(tmp_path, caplog):
 def test_recipe_with_functions_of_its_own_is_saved_for_reading(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         cfg = save(tmp_path, NOT_LOADABLE)
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
-        f"{tmp_path}/saved.yaml can be read but not loaded, give the recipe itself in its place"
-    ]
+    (record,) = caplog.records
+    assert record.message.startswith(f"{tmp_path}/saved.yaml can be read but not loaded (cannot find module")
     assert instantiate(cfg.model).in_features == 3
     assert "width: 3" in (tmp_path / "saved.yaml").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.py", "saved.yaml"]
