@@ -2,7 +2,6 @@
 
 import json
 import math
-import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_MASK, TINY_TRAINING, write_data
 
 from detectron2_ext.checkpoint import read_file
@@ -21,14 +19,6 @@ ROOT = CONFIGS.parents[2]
 COCO = "COCO/cascade_mask_rcnn_vitdet_eva.py"
 LVIS = "LVIS/cascade_mask_rcnn_vitdet_eva.py"
 O365 = "Objects365/cascade_rcnn_vitdet_eva_1024.py"
-
-
-def test_script_runs_the_training_command(monkeypatch, capsys):
-    script = str(ROOT / "tools" / "lazyconfig_train_net.py")
-    monkeypatch.setattr("sys.argv", [script])
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(script, run_name="__main__")
-    assert "no config file was given" in capsys.readouterr().err
 
 
 EVALUATE_COCO = """--num-gpus 8 --eval-only
@@ -254,36 +244,3 @@ def test_data_that_cannot_be_used_is_answered_with_one_sentence(flags, sentence,
     overrides = [*TINY, *TINY_CASCADE, *TINY_MASK, *TINY_TRAINING, f"train.output_dir={tmp_path / 'output'}"]
     assert main([*config(COCO), *(names.get(flag, flag) for flag in flags), *overrides]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_recipe_is_executed_once(tmp_path, capsys):
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(
-        "from detectron2.data import DatasetCatalog\nDatasetCatalog.register('by_a_recipe', list)\ndataloader = {}\n"
-    )
-    assert main(["--config-file", str(recipe), "--eval-only"]) == 2
-    DatasetCatalog.remove("by_a_recipe")
-    assert "--eval-only was given without weights" in capsys.readouterr().err
-
-
-def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
-    weights = {name: {"weight": torch.full((1, 1), value)} for name, value in (("model", 1.0), ("ema", 2.0))}
-    torch.save(weights, tmp_path / "model_0000001.pth")
-    recipe = tmp_path / "recipe.py"
-    recipe.write_text(
-        "from detectron2.config import LazyCall as L\nfrom torch import nn\n"
-        "model = L(nn.Linear)(in_features=1, out_features=1, bias=False)\n"
-        "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
-    )
-    measured = []
-    monkeypatch.setattr("detectron2_ext.engine.command_line.evaluate", lambda _, model: measured.append(model.weight))
-    overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
-    assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
-    assert measured == [2.0]
-
-
-def test_fewer_gpus_than_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert main([*config(COCO), "--num-gpus", "8"]) == 2
-    assert "--num-gpus 8 was given, but this machine has 2; use --num-gpus 2" in capsys.readouterr().err
