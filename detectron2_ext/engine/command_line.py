@@ -17,6 +17,7 @@ from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
+from detectron2_ext.checkpoint.run_folder import RunFolder
 from detectron2_ext.data import worker_failure
 from detectron2_ext.report import write_run_report
 from eva_backbone.errors import InputError
