@@ -39,7 +39,7 @@ def all_commands() -> list[Command]:
     found: dict[tuple[str, ...], Command] = {}
     for page in PAGES:
         blocks = [to_command(page, ["python", "-c", block]) for block in code_blocks(page, "python")]
-        for command in [*inline_commands(page, verbs), *commands(page), *blocks]:
+        for command in [*inline_commands(page, verbs), *blocks, *commands(page)]:
             found.setdefault(command.words, command)
     return list(found.values())
 
