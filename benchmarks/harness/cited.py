@@ -54,7 +54,6 @@ CITED: dict[str, Citations] = {
         "{} % are right (guessing: {} %)": _beside_guessing("video, samples"),
         "{} % in direction ({} %)": _beside_guessing("video, directions"),
         "{} % in speed ({} %)": _beside_guessing("video, speeds"),
-        "an earlier run (48.3 %)": [],
         "in {} s and reaches {} % mIoU": [
             *_demo("segmentation, training", "time"),
             *_demo("segmentation, held-out regions", "mIoU"),
