@@ -1,6 +1,6 @@
 """Which numbers of README and docs are which results: a phrase of the text, {} for each number, and where it is from.
 
-`python -m benchmarks` puts the numbers in. A phrase without {} speaks of an earlier run, such as that of a picture.
+`python -m benchmarks` puts the numbers in.
 """
 
 from .citations import Citations, Cited
@@ -59,7 +59,6 @@ CITED: dict[str, Citations] = {
             *_demo("segmentation, held-out regions", "mIoU"),
         ],
         "(nuclei {}, bacteria {};": [*_demo("segmentation, nuclei", "IoU"), *_demo("segmentation, bacteria", "IoU")],
-        "a run that reached 86.0 % with an earlier recipe": [],
     },
     "docs/howto/evaluate_published_weights.md": {
         "the billion-parameter detector takes {} s and {} GB for a photo": FULL_SIZE,
