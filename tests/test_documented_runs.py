@@ -163,7 +163,7 @@ def test_nothing_is_left_of_an_interrupted_stage(tmp_path):
     stage = subprocess.Popen([CI / "stage", "60", "name", "bash", "-c", line])
     while not (tmp_path / "pid").exists():
         time.sleep(0.05)
-    stage.send_signal(signal.SIGINT)
+    stage.send_signal(signal.SIGTERM)  # SIGINT is ignored below a shell's background job
     assert stage.wait(30) == 130
     child = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 30
