@@ -1,13 +1,12 @@
 """The loader of evaluations that compare images with sentences: all images, then all sentences."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from detectron2_ext.data.records import Records
-from detectron2_ext.engine.distributed.even_batches import Loader, even_length
 from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 
@@ -18,43 +17,22 @@ from .text_batches import TextBatches
 
 
 class FeatureLoader:
-    """Batches {"image": [B, 3, H, W], "label", "file_name", "repeated"}, then {"text": [B, L], "owner", "repeated"}.
-
-    Every process gets its part of both, in as many batches as the others: a model split among processes gathers the
-    weights of one tower for images and of the other for sentences, in all of them at once. Batches that fill up are
-    marked as repeated.
+    """Batches {"image": [B, 3, H, W], "label", "file_name"}, then {"text": [B, L], "owner"}: this process's parts.
 
     Args:
         images: the loader of the images.
         texts: the sentences.
-
-    Raises:
-        InputError: fewer images or sentences than processes.
     """
 
     def __init__(self, images: TestLoader, texts: TextBatches) -> None:
         self.dataset = images.dataset
-        self._parts: list[tuple[Loader, int]] = [
-            (images, even_length(len(images), "images")),
-            (texts, even_length(len(texts), "sentences")),
-        ]
+        self._images, self._texts = images, texts
 
     def __len__(self) -> int:
-        return sum(length for _, length in self._parts)
+        return len(self._images) + len(self._texts)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for loader, length in self._parts:
-            num_given, batch = 0, {}
-            for batch in loader:
-                num_given += 1
-                yield batch
-            for _ in range(length - num_given):
-                yield {**batch, "repeated": torch.ones_like(batch["repeated"])}
-
-
-def rows_that_count(batch: Mapping[str, Any]) -> list[int]:
-    """Numbers of the rows of a batch of `FeatureLoader` that are no repetitions."""
-    return [row for row, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
+        return chain(self._images, self._texts)
 
 
 def zero_shot_loader(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
-import torch
 from detectron2.data.samplers import InferenceSampler
 from torch import Tensor
 
@@ -39,14 +38,10 @@ class TextBatches(Sized):
         return -(-len(self._numbers) // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """{"text": ids [B, L], "owner": list of what they belong to, "repeated": bool [B], all False}."""
+        """{"text": ids [B, L], "owner": list of what they belong to}."""
         numbers = list(self._numbers)
         for start in range(0, len(numbers), self.batch_size):
             texts, owners = zip(
                 *(self.texts[number] for number in numbers[start : start + self.batch_size]), strict=True
             )
-            yield {
-                "text": self.tokenizer(list(texts)),
-                "owner": list(owners),
-                "repeated": torch.zeros(len(texts), dtype=torch.bool),
-            }
+            yield {"text": self.tokenizer(list(texts)), "owner": list(owners)}

@@ -15,7 +15,6 @@ from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 
-from ..data.test_loader import rows_that_count
 from .retrieval import best_ranks, recall_at
 
 logger = logging.getLogger(__name__)
@@ -53,19 +52,17 @@ class RetrievalEvaluator(DatasetEvaluator):
         Raises:
             InputError: features that are no finite numbers.
         """
-        rows = rows_that_count(inputs)
         is_text = "text" in inputs
         kind = "text" if is_text else "image"
         features = finite_outputs(outputs[f"{kind}_features"], f"{kind} features")
         self._device = features.device
         values = features.cpu().numpy()
         if is_text:
-            self._captions += [{"file": inputs["owner"][row], "feature": values[row].copy()} for row in rows]
+            owned = zip(inputs["owner"], values, strict=True)
+            self._captions += [{"file": file, "feature": value.copy()} for file, value in owned]
             return
-        for row in rows:
-            readable = int(inputs["label"][row]) != UNREADABLE
-            feature = values[row].copy() if readable else None
-            self._images.append({"file": inputs["file_name"][row], "feature": feature})
+        for file, label, value in zip(inputs["file_name"], inputs["label"].tolist(), values, strict=True):
+            self._images.append({"file": file, "feature": None if label == UNREADABLE else value.copy()})
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """{"text_to_image": {"R@1": ..., "R@5": ..., "R@10": ...}, "image_to_text": ...} in per cent.

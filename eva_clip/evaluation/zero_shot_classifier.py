@@ -23,35 +23,34 @@ class TextEncoder(Protocol):
 
 
 class ClassDirections:
-    """Sums of prompt features, a row for each class; a prompt is forgotten as soon as it is added."""
+    """Sums of prompt features; a prompt is forgotten as soon as it is added.
+
+    Attributes:
+        sums: [K, D] float32, for the classes up to the highest that was added; None before the first prompt.
+    """
 
     def __init__(self) -> None:
-        self._sums: Tensor | None = None
-
-    @property
-    def sums(self) -> Tensor:
-        """[K, D] float32, for the classes up to the highest that was added.
-
-        Raises:
-            ValueError: none was.
-        """
-        if self._sums is None:
-            raise ValueError("no prompt has been added to any class")
-        return self._sums
+        self.sums: Tensor | None = None
 
     def add(self, features: Tensor, class_numbers: Sequence[int] | Tensor) -> None:
         """Add L2-normalised features [B, D] of prompts to the classes that they name."""
         numbers = torch.as_tensor(class_numbers, device=features.device)
         features = features.detach().float()
         num_classes = int(numbers.max()) + 1
-        if self._sums is None:
-            self._sums = features.new_zeros(num_classes, features.shape[1])
-        elif num_classes > len(self._sums):
-            self._sums = nn.functional.pad(self._sums, (0, 0, 0, num_classes - len(self._sums)))
-        self._sums.index_add_(0, numbers, features)
+        if self.sums is None:
+            self.sums = features.new_zeros(num_classes, features.shape[1])
+        elif num_classes > len(self.sums):
+            self.sums = nn.functional.pad(self.sums, (0, 0, 0, num_classes - len(self.sums)))
+        self.sums.index_add_(0, numbers, features)
 
     def weights(self) -> Tensor:
-        """The L2-normalised mean of each class, [K, D] float32. (The mean and the sum have the same direction.)"""
+        """The L2-normalised mean of each class, [K, D] float32. (The mean and the sum have the same direction.)
+
+        Raises:
+            ValueError: no prompt was added.
+        """
+        if self.sums is None:
+            raise ValueError("no prompt has been added to any class")
         return nn.functional.normalize(self.sums, dim=-1)
 
 

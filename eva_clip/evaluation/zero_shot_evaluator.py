@@ -17,7 +17,6 @@ from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import AnswerKey
 from eva_classification.evaluation.tally import Tally, top_outputs
 
-from ..data.test_loader import rows_that_count
 from .class_recall import ClassRecall
 from .zero_shot_classifier import ClassDirections
 
@@ -56,19 +55,14 @@ class ZeroShotEvaluator(DatasetEvaluator):
         Raises:
             InputError: features that are no finite numbers.
         """
-        rows = rows_that_count(inputs)
-        if not rows:
-            return
         if "text" in inputs:
-            features = finite_outputs(outputs["text_features"], "text features")[rows]
-            self._directions.add(features, [inputs["owner"][row] for row in rows])
+            self._directions.add(finite_outputs(outputs["text_features"], "text features"), inputs["owner"])
             return
         features = finite_outputs(outputs["image_features"], "image features").cpu()
-        for row in rows:
-            label = int(inputs["label"][row])
-            accepted = self._answers.accepted(label, inputs["file_name"][row])
+        for file, label, feature in zip(inputs["file_name"], inputs["label"].tolist(), features, strict=True):
+            accepted = self._answers.accepted(label, file)
             if accepted:
-                self._features.append(features[row])
+                self._features.append(feature)
                 self._accepted.append((UNREADABLE,) if label == UNREADABLE else accepted)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
@@ -108,11 +102,12 @@ class ZeroShotEvaluator(DatasetEvaluator):
         return {TASK: metrics}
 
     def _gathered_weights(self) -> Tensor:
-        total = ClassDirections()
-        device = self._directions.sums.device
-        for sums in gather_values(self._directions.sums.cpu()):
-            total.add(sums, range(len(sums)))
-        return total.weights().to(device)
+        total, own = ClassDirections(), self._directions.sums
+        # A process may have no prompt where there are few.
+        for sums in gather_values(None if own is None else own.cpu()):
+            if sums is not None:
+                total.add(sums, range(len(sums)))
+        return total.weights() if own is None else total.weights().to(own.device)
 
 
 def _score(logits: Tensor, accepted: Sequence[tuple[int, ...]], tally: Tally, recall: ClassRecall) -> None:

@@ -102,6 +102,6 @@ def test_features_that_are_no_numbers_stop():
     evaluator = RetrievalEvaluator()
     with pytest.raises(InputError, match="text features that are no finite numbers"):
         evaluator.process(
-            {"text": [], "owner": ["a"], "repeated": torch.tensor([False])},
+            {"text": [], "owner": ["a"]},
             {"text_features": torch.tensor([[torch.nan]])},
         )

@@ -94,6 +94,6 @@ def test_more_classes_than_names(tmp_path):
 def test_features_that_are_no_numbers():
     with pytest.raises(InputError, match="image features that are no finite numbers"):
         ZeroShotEvaluator().process(
-            {"image": [], "label": torch.tensor([0]), "file_name": ["a"], "repeated": torch.tensor([False])},
+            {"image": [], "label": torch.tensor([0]), "file_name": ["a"]},
             {"image_features": torch.tensor([[torch.inf]])},
         )
