@@ -114,8 +114,8 @@ def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
-    is_of_a_run = bool(RunFolder(Path(output_dir)).checkpoints())
-    if comm.is_main_process() and not (args.eval_only and is_of_a_run):  # an evaluation leaves the run's own recipe
+    of_another_run = args.eval_only and RunFolder(Path(output_dir)).checkpoints()  # whose recipe stays
+    if comm.is_main_process() and not of_another_run:
         save_config(cfg, Path(cfg.train.output_dir, "config.yaml"))
         if own_data is not None:
             save_categories(cfg)

@@ -26,13 +26,13 @@ class FeatureLoader:
 
     def __init__(self, images: TestLoader, texts: TextBatches) -> None:
         self.dataset = images.dataset
-        self._images, self._texts = images, texts
+        self.images, self.texts = images, texts
 
     def __len__(self) -> int:
-        return len(self._images) + len(self._texts)
+        return len(self.images) + len(self.texts)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return chain(self._images, self._texts)
+        return chain(self.images, self.texts)
 
 
 def zero_shot_loader(

@@ -98,7 +98,7 @@ def test_recipe_reads_and_scores_its_data_set(name, root):
     found = loader.dataset.class_numbers
     assert (set(found.values()) if isinstance(numbers, set) else found) == numbers
     assert len(loader.dataset) == num_images
-    texts = [text for batch_texts in loader_texts(loader) for text in batch_texts]
+    texts = [text for text, _ in loader.texts.texts]
     assert len(texts) == 2 * num_classes
     if name == "objectnet":
         assert texts == ["a alarm clock.", "alarm clock", "a bench.", "bench"]
@@ -110,12 +110,6 @@ def test_recipe_reads_and_scores_its_data_set(name, root):
     if name != "imagenet_real":  # where images may have several right classes
         assert 0 <= results["mean_recall"] <= 100
     assert json.loads((root / "results.json").read_text()).keys() == {"zero_shot"}
-
-
-def loader_texts(loader):
-    for part, _ in loader._parts:
-        if hasattr(part, "texts"):
-            yield [text for text, _ in part.texts]
 
 
 @pytest.mark.parametrize("name", [path.stem for path in CONFIGS.glob("zero_shot_*.py")])
