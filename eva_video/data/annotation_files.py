@@ -11,6 +11,7 @@ from eva_video.kinetics import kinetics_names
 
 _KINETICS_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 _MEND = "correct the line"
+_MAX_DIGITS = 9
 
 # Path, label and number of frames as they are written; None for a line that has them not.
 _Fields = tuple[str, str, str | None] | None
@@ -80,10 +81,10 @@ def read_list(
         number = _label_number(label, class_numbers)
         if number is None:
             errors.add(name, f"has the label {label!r}", "give a class number, or the names of the classes")
-        elif frames is not None and not (frames.isdecimal() and int(frames) > 0):
+        elif frames is not None and not _whole_number(frames):
             errors.add(name, f"has {frames!r} frames", _MEND)
         else:
-            videos.append(ListedVideo(video_path, number, None if frames is None else int(frames)))
+            videos.append(ListedVideo(video_path, number, None if frames is None else _whole_number(frames)))
     errors.log_total()
     if not videos:
         raise InputError(f"{path}: lists no video; check the file.")
@@ -114,14 +115,20 @@ def _table_rows(path: str, text: str) -> list[tuple[str, _Fields]]:
             "add one, or name the file .txt if its lines are a path, a blank and a label."
         )
     rows: list[tuple[str, _Fields]] = []
-    for row in reader:
-        name = f"line {reader.line_num}"
-        try:
-            video = _kinetics_path(row) if is_kinetics else row["path"].strip()
-            rows.append((name, (video, row["label"].strip(), row.get("num_frames"))))
-        except (AttributeError, TypeError, ValueError):
-            rows.append((name, None))
+    try:
+        for row in reader:
+            rows.append((f"line {reader.line_num}", _table_fields(row, is_kinetics)))
+    except csv.Error as error:
+        raise InputError(f"{path}: what follows line {reader.line_num} is no table ({error}); {_MEND}.") from error
     return rows
+
+
+def _table_fields(row: Mapping[str, str], is_kinetics: bool) -> _Fields:
+    try:
+        video = _kinetics_path(row) if is_kinetics else row["path"].strip()
+        return video, row["label"].strip(), row.get("num_frames")
+    except (AttributeError, TypeError, ValueError, OverflowError):  # too few columns, or times that are no numbers
+        return None
 
 
 def _kinetics_path(row: Mapping[str, str]) -> str:
@@ -130,9 +137,13 @@ def _kinetics_path(row: Mapping[str, str]) -> str:
 
 
 def _label_number(label: str, class_numbers: Mapping[str, int] | None) -> int | None:
-    if label.isdecimal():
-        return int(label)
-    return None if class_numbers is None else class_numbers.get(label)
+    number = _whole_number(label)
+    return number if number is not None or class_numbers is None else class_numbers.get(label)
+
+
+def _whole_number(text: str) -> int | None:
+    """None for what is none, or has more digits than any count or class."""
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 
 def _read_text(path: str) -> str:

@@ -63,7 +63,7 @@ def _count(folder: str, pattern: str) -> int:
     try:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a zero byte in the name
         raise InputError(f"{folder}: no such folder of frames; check the data root.") from error
     total = 0
     while pattern.format(total + FIRST_NUMBER) in names:

@@ -62,6 +62,11 @@ def test_names_of_classes_from_a_table(tmp_path):
         ("list.txt", "a many 1\n", {"has_frame_counts": True}, "line 1 has 'many' frames"),
         ("list.csv", "a.mp4,1\n", {}, "has no header with the columns path and label"),
         ("list.csv", "path,label\nonly\n", {}, "line 2 is not a path and a label"),
+        ("list.csv", f"path,label\n{'x' * 200_000},1\n", {}, "what follows line 1 is no table"),
+        ("train.csv", KINETICS.replace("120.0", "inf"), {"classes": "k400"}, "line 3 is not a path and a label"),
+        ("list.txt", f"a.mp4 {'1' * 5000}\n", {}, "line 1 has the label '111"),
+        ("list.txt", f"a {'1' * 5000} 3\n", {"has_frame_counts": True}, "line 1 has '1+' frames"),
+        ("list.txt", "a 0 3\n", {"has_frame_counts": True}, "line 1 has '0' frames"),
         ("list.txt", "\n", {}, "lists no video"),
         ("list.txt", "a.mp4 9\n", {"num_classes": 4}, "has 10 classes, the model only 4; set the model's num_classes"),
         ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is no set of Kinetics' classes"),
@@ -118,8 +123,9 @@ def test_frames_that_are_missing(frame_folder, pattern, num_frames, sentence):
 
 
 def test_folders_and_patterns_that_are_none(tmp_path, frame_folder):
-    with pytest.raises(InputError, match="no such folder of frames"):
-        read_folder(str(tmp_path / "gone"), "{}.png", np.arange)
+    for name in ("gone", "zero\0byte"):
+        with pytest.raises(InputError, match="no such folder of frames"):
+            read_folder(str(tmp_path / name), "{}.png", np.arange)
     Image.fromarray(coded_image(0)[:20]).save(Path(frame_folder, "img_00002.png"))
     with pytest.raises(InputError, match=r"img_00002\.png: is of another size"):
         read_folder(frame_folder, "img_{:05d}.png", np.arange)
