@@ -23,7 +23,7 @@ class ViT(VisionTransformer, Backbone):
         depth: number of blocks.
         num_heads: attention heads.
         mlp_ratio: MLP width over `embed_dim`.
-        qkv_bias: bias on query, key and value.
+        qkv_bias: one bias on query, key and value.
         drop_path_rate: stochastic depth of the last block.
         use_abs_pos: learn an absolute position table.
         use_rel_pos: learn decomposed relative position tables, initially zero.
@@ -34,7 +34,7 @@ class ViT(VisionTransformer, Backbone):
         pretrain_img_size: image side in pixels the absolute position table is stored for.
         pretrain_use_cls_token: the table has an entry for a class token in front (not used here).
         out_feature: name of the output map.
-        beit_like_qkv_bias: separate `q_bias`, `v_bias` and none on the key, in place of one fused bias.
+        beit_like_qkv_bias: separate `q_bias`, `v_bias` and none on the key, whatever `qkv_bias` says.
         beit_like_gamma: layer scale, initially one.
         freeze_patch_embed: do not train the patch embedding.
         interp_type: resizing of relative position tables, "vitdet" (linear) or "beit" (cubic, geometric spacing).
@@ -75,7 +75,7 @@ class ViT(VisionTransformer, Backbone):
             depth=depth,
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
-            qkv_bias="none" if not qkv_bias else "qv" if beit_like_qkv_bias else "full",
+            qkv_bias="qv" if beit_like_qkv_bias else "full" if qkv_bias else "none",
             class_token=False,
             abs_pos=use_abs_pos,
             pos_img_size=pretrain_img_size,

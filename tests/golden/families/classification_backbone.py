@@ -73,4 +73,7 @@ def check_classifier(case: GoldenCase) -> None:
     compared = [name for name in outputs if name in case.arrays]
     assert "logits" in compared
     for name in compared:
-        np.testing.assert_allclose(outputs[name].detach(), case.arrays[name], rtol=0, atol=TOLERANCE, err_msg=name)
+        expected = case.arrays[name]
+        # What is not normalised yet is as large as the weights make it: the tolerance is per unit of its scale.
+        scale = max(1.0, expected.std()) if name.startswith("block_") else 1.0
+        np.testing.assert_allclose(outputs[name].detach(), expected, rtol=0, atol=TOLERANCE * scale, err_msg=name)

@@ -42,7 +42,7 @@ def check_losses(case: GoldenCase) -> None:
     for name, gradients in spec["grads"].items():
         smoothing = float(name.removeprefix("ls")) if name.startswith("ls") else 0.0
         model = build_classifier(config, draw_entries(spec), smoothing=smoothing)
-        if config["stop_grad_conv1"]:
+        if config.get("stop_grad_conv1"):
             freeze_parameters(model, ["patch_embed.*"])
         losses = model({"image": images, "label": mixed if name == "soft" else labels})
         loss = sum(losses.values())

@@ -29,7 +29,7 @@ class RecordingTrainer(Trainer):
 def build_model(spec: dict) -> Classifier:
     config, entries = spec["config"], draw_entries(spec)
     model = build_classifier(config, entries, smoothing=spec["smoothing"])
-    if config["stop_grad_conv1"]:
+    if config.get("stop_grad_conv1"):
         freeze_parameters(model, ["patch_embed.*"])
     return model
 

@@ -7,6 +7,8 @@ from detectron2_ext.engine.optimization import LaggedWarmupCosine, WarmupCosine
 from ..case import GoldenCase, family
 from .parameter_groups import check_video_groups
 
+SHAPES = {"cos": "cosine", "linear": "linear"}
+
 
 @family("schedules")
 def check_schedules(case: GoldenCase) -> None:
@@ -27,7 +29,7 @@ def build_schedule(settings: dict) -> WarmupCosine:
         warmup_iters,
         start=settings.get("start_warmup_value", 0.0) / settings["base_value"],
         end=settings["final_value"] / settings["base_value"],
-        shape=settings.get("sched_type", "cosine"),
+        shape=SHAPES[settings.get("sched_type", "cos")],
     )
 
 

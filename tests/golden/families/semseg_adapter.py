@@ -19,7 +19,7 @@ GRADIENTS = 1e-4  # of the whole backbone, relative to the largest
 
 
 def read_inputs(spec: dict[str, Any]) -> dict[str, torch.Tensor]:
-    return draw_inputs(spec["inputs"], spec["seed_inputs"], spec["input_sha256"])
+    return draw_inputs(spec["inputs"], spec["seed_inputs"], spec.get("input_sha256"))
 
 
 @family("msda_core")

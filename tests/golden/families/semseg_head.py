@@ -70,7 +70,7 @@ def check_pixel_decoder(case: GoldenCase) -> None:
     weights = draw_weights(spec["weights"], spec["seed_weights"])
     module = PixelDecoder(**pixel_decoder_options(case, weights, ""))
     load_published(module, weights, "decode_head.pixel_decoder.")
-    inputs = draw_inputs(spec["inputs"], spec["seed_inputs"], spec["input_sha256"])
+    inputs = draw_inputs(spec["inputs"], spec["seed_inputs"], spec.get("input_sha256"))
     features = {name: inputs[key].requires_grad_() for name, key in FEATURES.items()}
     for recompute in (False, True):
         mask_features, memories = module(features, recompute=recompute)
@@ -98,7 +98,7 @@ def check_head(case: GoldenCase) -> None:
         **options,
     )
     load_published(module, weights, "decode_head.")
-    inputs = draw_inputs(spec["inputs"], spec["seed_inputs"], spec["input_sha256"])
+    inputs = draw_inputs(spec["inputs"], spec["seed_inputs"], spec.get("input_sha256"))
     features = {name: inputs[key] for name, key in FEATURES.items()}
     with torch.no_grad():
         predictions = module(features)
