@@ -14,8 +14,8 @@ from eva_backbone.errors import InputError
 
 from .disk_space import full_disk_as_input_error, require_space
 from .eager_sync import open_eagerly
-from .files import read_file
 from .nested_state import tensor_bytes
+from .single_file import read_single_file
 
 _PIECE = 2**20  # bytes read at a time, so that they are still in the processor's cache when they are summed
 _MAX_READERS = 4
@@ -44,7 +44,7 @@ def save_readable(content: Mapping, path: Path) -> None:
 
 def verify_file(path: Path) -> None:
     """Raise InputError unless the file can be opened and every record in it has its checksum."""
-    read_file(path)
+    read_single_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()

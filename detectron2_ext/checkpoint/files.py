@@ -2,24 +2,18 @@
 
 import logging
 import os
-import pickle
-import re
-from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from eva_backbone.errors import InputError
 
-from .bounded_unpickler import UnsafePickleError
 from .file_kind import FileKind, detect_kind
 from .lora_weights import merge_lora_weights
-from .numpy_pickle import read_numpy_pickle
-from .torchscript_archive import read_torchscript
+from .single_file import read_single_file
 
 logger = logging.getLogger(__name__)
 
@@ -65,28 +59,10 @@ def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -
     path = Path(path)
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:
-        from .sharded_checkpoint import read_folder  # slow to import, and it reads files itself
+        from .sharded_checkpoint import read_folder  # slow to import
 
         return read_folder(path, entries)
-    try:
-        if kind is FileKind.SAFETENSORS:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if kind is FileKind.NUMPY_PICKLE:
-            return read_numpy_pickle(path)
-        if kind is FileKind.TORCHSCRIPT:
-            return read_torchscript(path)
-        # Published video models store their settings too, in a dict of a class of yacs; a plain one serves for it.
-        with torch.serialization.safe_globals([(OrderedDict, "yacs.config.CfgNode")]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
-    except Exception as error:  # a damaged file makes these parsers raise nearly anything
-        unsafe = _unsafe_globals(path, error)
-        if unsafe:
-            raise InputError(_refusal(path, kind, unsafe)) from error
-        raise InputError(
-            f"{path} cannot be read as a {kind} file ({_first_line(error)}); it is damaged or cut short: "
-            f"compare its size ({path.stat().st_size:,} bytes) with the source and fetch it again."
-        ) from error
+    return read_single_file(path, kind)
 
 
 def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
@@ -120,35 +96,3 @@ def _stored_bytes(path: Path) -> int:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, Tensor) and value.layout is torch.strided and value.is_cpu and not value.is_quantized
-
-
-def _unsafe_globals(path: Path, error: Exception) -> list[str]:
-    """Names of the objects that made a safe reader give up, if that is why it did."""
-    if isinstance(error, UnsafePickleError):
-        return [error.global_name]
-    if not isinstance(error, pickle.UnpicklingError):
-        return []
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # not an archive, or too damaged to list: the message names the first one
-        return re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
-
-
-def _refusal(path: Path, kind: FileKind, names: list[str]) -> str:
-    copy = path.with_name(f"{path.stem}_weights.pth")
-    if kind is FileKind.NUMPY_PICKLE:
-        read = f"import pickle; c = pickle.load(open('{path}', 'rb'), encoding='latin1')"
-    elif kind is FileKind.TORCHSCRIPT:
-        read = f"c = torch.jit.load('{path}', map_location='cpu').state_dict()"
-    else:
-        read = f"c = torch.load('{path}', map_location='cpu', weights_only=False)"
-    save = f"torch.save({{'model': c.get('model', c)}}, '{copy}')"
-    return (
-        f"{path} is refused: beside weights it stores Python objects ({', '.join(names[:4])}), and reading those can "
-        f'run any code; if you trust its source, save the weights alone with: python -c "import torch; {read}; {save}".'
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

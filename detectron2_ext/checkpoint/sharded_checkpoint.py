@@ -29,10 +29,10 @@ from .checksummed_files import ChecksummingWriter, file_checksum
 from .disk_space import full_disk_as_input_error, require_space
 from .file_checkpoint import save_readable
 from .file_kind import INDEX_NAME
-from .files import read_file
 from .nested_state import KeyPath, named_leaves, put, sharded_part, tensor_bytes, whole_part
 from .process_group import all_values, on_first_process
 from .shard_index import ShardIndex, index_content, read_index
+from .single_file import read_single_file
 
 _WHOLE_NAME = "whole.pth"  # what is not sharded
 _MOMENTS = ("optimizer", "state")  # where parameters without a gradient so far have no entries
@@ -96,7 +96,7 @@ def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[st
 
     entries: the top-level entries wanted; None: all. Memory is that of what is wanted.
     """
-    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
     wanted = {name for name, path in index.paths.items() if entries is None or path[0] in entries}
     shapes = {name: index.described(name) for name in wanted}
     tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in shapes.items()}
@@ -110,7 +110,7 @@ def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[st
 
 def read_shapes(folder: Path) -> dict[str, Any]:
     """The checkpoint with zeros that take no memory for its sharded tensors, of which nothing is read."""
-    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
     for name, path in index.paths.items():
         entry = index.described(name)
         put(content, path, torch.zeros((), dtype=entry.properties.dtype).expand(entry.size))
@@ -122,7 +122,7 @@ def load_folder(folder: Path, template: Mapping, group: dist.ProcessGroup | None
 
     Every process of `group` calls it. Raises InputError unless `template` has just the tensors of the checkpoint.
     """
-    index, content = read_index(folder), read_file(folder / _WHOLE_NAME)
+    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
     targets = {path: value.detach() for path, value in named_leaves(template) if isinstance(value, Tensor)}
     _check_fit(folder, index, targets, {path for path, _ in named_leaves(content)})
     tensors = {name: targets[path] for name, path in index.paths.items()}

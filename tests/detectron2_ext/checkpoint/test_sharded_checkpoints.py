@@ -26,7 +26,7 @@ def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
     script = Path(__file__).with_name("sharded_run.py")
     command = [sys.executable, "-W", "ignore", str(script), str(folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=Path(__file__).parents[3])
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3])
     assert ended.returncode == 0, ended.stderr
     return folder
 
@@ -147,6 +147,15 @@ def test_an_index_that_makes_no_sense(change, run):
     forge_index(run / "model_final", change)
     with pytest.raises(InputError, match=r"index\.json is damaged"):
         read_file(run / "model_final")
+
+
+def test_a_folder_in_itself(run):
+    folder = run / "model_final"
+    forge_index(folder, lambda body: body["files"].pop("whole.pth"))
+    (folder / "whole.pth").unlink()
+    (folder / "whole.pth").symlink_to(folder)
+    with pytest.raises(InputError, match=r"whole\.pth is a folder; expected a file"):
+        read_file(folder)
 
 
 def evil_metadata(folder: Path, payload: Malicious) -> None:
