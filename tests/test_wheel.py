@@ -39,7 +39,7 @@ def wheel(tmp_path_factory) -> list[str]:
         elif not path.name.startswith(".") and path.name not in ("output", "build", "dist"):
             shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("*.egg-info", "golden"))
     build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
-    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True, timeout=400)
     (file,) = folder.glob("*.whl")
     return zipfile.ZipFile(file).namelist()
 

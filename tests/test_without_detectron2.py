@@ -33,7 +33,7 @@ def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess
         env=path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 

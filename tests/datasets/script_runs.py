@@ -10,7 +10,7 @@ SCRIPTS = Path(__file__).parents[2] / "datasets"
 def run_script(name: str, *arguments: object, root: Path | None = None) -> subprocess.CompletedProcess:
     environment = {"PATH": "", "DETECTRON2_DATASETS": str(root)} if root else {"PATH": ""}
     command = [sys.executable, SCRIPTS / name, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=240)
 
 
 def files_below(folder: Path) -> list[str]:

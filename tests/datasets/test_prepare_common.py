@@ -75,7 +75,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, number):
     assert process.stdout.readline() == b"writing\n"
     assert len(files_below(tmp_path)) == 2
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode in (130, 143)
     assert files_below(tmp_path) == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "old"

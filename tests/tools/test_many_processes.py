@@ -58,7 +58,7 @@ def command(data, output, *overrides, flags=()):
 
 def run(arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done
 
@@ -196,7 +196,7 @@ def test_signal_to_the_starter_saves_and_ends_all_processes(starter, data, tmp_p
     process = background(arguments)
     wait_for_lines(tmp_path / "metrics.json", 3, process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=400)
     saved = read_file(tmp_path / (tmp_path / "last_checkpoint").read_text())
     assert saved["iteration"] == len(losses(tmp_path)) - 1 < 499
     assert saved["random"].keys() == {"0", "1"}
@@ -211,7 +211,7 @@ def test_torchrun_restarts_a_killed_process_where_the_run_was(single, data, tmp_
     wait_for_lines(tmp_path / "last_checkpoint", 1, process)
     workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(workers[-1]), signal.SIGKILL)
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
     assert "Going on from" in (tmp_path / "log.txt").read_text()
     assert_same_run(tmp_path, single)
