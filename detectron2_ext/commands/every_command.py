@@ -15,7 +15,9 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def parse_with_overrides(parser: argparse.ArgumentParser, argv: list[str] | None, *options: str) -> argparse.Namespace:
+def parse_with_overrides(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *options: str
+) -> argparse.Namespace:
     """Parse a command that takes changes to a config, as `opts`, before, between and behind its options.
 
     Args:
@@ -62,7 +64,7 @@ def clear_output(folder: Path, names: Iterable[str]) -> None:
     """Make `folder`, without what an earlier run of the command left there; `names`: what it writes, wildcards allowed.
 
     Raises:
-        InputError: `folder` is a file.
+        InputError: `folder` is a file, or cannot be made.
     """
     if folder.is_file():
         raise InputError(f"--output {folder} is a file; name a folder")
@@ -71,7 +73,10 @@ def clear_output(folder: Path, names: Iterable[str]) -> None:
         print(f"{folder} holds an earlier run, which is replaced.")
     for path in old:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {folder} cannot be made ({error.strerror}); name another folder") from error
 
 
 def check_output_file(output: Path, source: Path | None = None) -> None:

@@ -9,8 +9,6 @@ the weights alone where its name ends in .safetensors. Low-rank adapters are mer
 
 from pathlib import Path
 
-from detectron2_ext.checkpoint import read_weights
-from detectron2_ext.checkpoint.exchange import write_weights
 from detectron2_ext.commands import check_output_file, command_parser, run_command
 
 
@@ -19,6 +17,10 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
 
     half: floating-point numbers in float16.
     """
+    # Imported late, so that --help and a wrong option answer at once.
+    from detectron2_ext.checkpoint import read_weights
+    from detectron2_ext.checkpoint.exchange import write_weights
+
     check_output_file(output, source)
     weights = read_weights(source, entry)
     if half:

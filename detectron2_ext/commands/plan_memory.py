@@ -1,4 +1,4 @@
-"""Predict the peak memory of a training step per GPU and say what to change so that it fits.
+r"""Predict the peak memory of a training step per GPU and say what to change so that it fits.
 
     python -m tools plan --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
         --gpu-memory 24GB dataloader.train.total_batch_size=16

@@ -1,9 +1,13 @@
 """The table of all commands: `python -m tools`, or `eva-vision` where the package is installed, prints and runs it."""
 
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TextIO
 
 from .missing_package import how_to_install
 
@@ -23,7 +27,7 @@ class Verb:
     arguments: tuple[str, ...] = ()
 
 
-TRAINING = "detectron2_ext.engine.command_line"
+TRAINING = "detectron2_ext.commands.train"
 
 VERBS = {
     "of every task": {
@@ -59,8 +63,30 @@ def table(program: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
-    """Run a verb and return its exit status: without one, the table is printed; 2 for one that is not in it."""
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    """Run a verb and return its exit status: without one, the table is printed; 2 for one that is not in it.
+
+    Where nobody reads the output any more, the status is what a shell reports of a command ended by the signal for it.
+    """
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv, program)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is printed at the end of Python
+        return 128 + signal.SIGPIPE  # there is nobody to tell
+    return status
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether `stream` leads to a command that has ended, as `head` does after some lines."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _run(argv: Sequence[str], program: str) -> int:
+    name, *rest = argv or ["--help"]
     if name in ("-h", "--help"):
         print(table(program))
         return 0

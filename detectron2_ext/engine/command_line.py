@@ -1,17 +1,16 @@
-"""The training and evaluation command."""
+"""What the verbs `train` and `evaluate` do, behind their options."""
 
 import argparse
 import atexit
+import copy
 import logging
 import re
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
@@ -33,43 +32,17 @@ from .training import check_new_run, train
 
 logger = logging.getLogger(__name__)
 
-_EPILOG = """
-Evaluate:
-    python -m tools evaluate \\
-        --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
-        train.init_checkpoint=eva_coco_det.pth
 
-Train on your own COCO-format data:
-    python -m tools train \\
-        --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_b_100ep.py \\
-        --train-json train.json --train-images photos --val-json val.json --val-images photos \\
-        train.init_checkpoint=weights.pth train.max_iter=2000 dataloader.train.total_batch_size=4
-"""
+def run(args: argparse.Namespace) -> None:
+    """What `args`, of the verb `train`, asks for, in all its processes.
 
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Detectron2's options (--config-file, --eval-only, ..., key=value overrides) and those for own data."""
-    parser = default_argument_parser(epilog=_EPILOG)
-    own = parser.add_argument_group("own data in COCO format", "class count and names come from the annotations")
-    own.add_argument("--train-json", metavar="FILE", help="annotations to train on")
-    own.add_argument("--train-images", metavar="DIR", help="folder that their file names are relative to")
-    own.add_argument("--val-json", metavar="FILE", help="annotations to evaluate on")
-    own.add_argument("--val-images", metavar="DIR", help="folder that their file names are relative to")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="build everything, try two batches and one test image, print the plan, keep nothing of the run",
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
-    args = parse_arguments(argv)
+    Raises:
+        InputError: an error that the user can mend, in whichever process.
+    """
+    cfg = load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
+    device = str(cfg.train.device)
+    processes = processes_per_machine(args.num_gpus, device)
     try:
-        cfg = load_config(args.config_file, args.opts)  # errors in it are told once, not by every process
-        device = str(cfg.train.device)
-        processes = processes_per_machine(args.num_gpus, device)
         launch(
             _run,
             # A recipe is code, which may register data sets: no process executes it twice.
@@ -80,21 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             dist_url=args.dist_url,
             device=device,
         )
-    except (InputError, ProcessRaisedException) as error:
-        sentence = _sentence(error)
-        if sentence is None:
+    except ProcessRaisedException as error:
+        # The text of a traceback is all that crosses from a process.
+        passed_on = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
+        if not passed_on:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _sentence(error: Exception) -> str | None:
-    """Message of an `InputError`, also of one that crossed a process in the text of a traceback."""
-    passed_on = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
-    if passed_on:
-        return passed_on[-1]
-    return str(error) if isinstance(error, InputError) else None
+        raise InputError(passed_on[-1]) from error
 
 
 def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
@@ -114,20 +78,25 @@ def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start(cfg, args)
     if own_data is not None:
         use_own_data(cfg, own_data, training=not args.eval_only)
-    of_another_run = args.eval_only and RunFolder(Path(output_dir)).checkpoints()  # whose recipe stays
-    if comm.is_main_process() and not of_another_run:
-        save_config(cfg, Path(cfg.train.output_dir, "config.yaml"))
-        if own_data is not None:
-            save_categories(cfg)
-    settle_device(cfg)  # after saving: what this machine lacks is no part of the recipe
+    given = copy.deepcopy(cfg)  # what this machine lacks is no part of the recipe
+    settle_device(cfg)
+
+    def save_recipe() -> None:
+        if comm.is_main_process():
+            save_config(given, Path(output_dir, "config.yaml"))
+            if own_data is not None:
+                save_categories(given)
+
     with _failures_in_the_log():
         if args.dry_run:
             dry_run(cfg, output_dir)
         elif args.eval_only:
             check_datasets(cfg, training=False)
+            if not RunFolder(Path(output_dir)).checkpoints():  # of a run, whose recipe stays
+                save_recipe()
             evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate))
         else:
-            train(cfg, resume)
+            train(cfg, resume, started=save_recipe)
             if comm.is_main_process():
                 write_run_report(cfg, config_file=args.config_file)
 
@@ -150,8 +119,13 @@ def _failures_in_the_log() -> Iterator[None]:
 
 def _start(cfg: DictConfig, args: argparse.Namespace) -> None:
     output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
-    output_dir.mkdir(parents=True, exist_ok=True)
-    start_log(str(output_dir), rank)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        start_log(str(output_dir), rank)
+    except OSError as error:
+        raise InputError(
+            f"train.output_dir={output_dir} cannot be written ({error.strerror}); give another folder"
+        ) from error
     logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
     logger.debug("Environment:\n%s", collect_env_info())
 

@@ -16,8 +16,12 @@ def processes_per_machine(num_gpus: int, device: str) -> int:
     A recipe for CUDA runs in a single process on a machine that has none.
 
     Raises:
-        InputError: fewer GPUs than asked for.
+        InputError: fewer GPUs than asked for, or `device` is none that this PyTorch knows.
     """
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"train.device={device} is no device; give cuda or cpu") from error
     if num_gpus < 1:
         raise InputError(f"--num-gpus {num_gpus} starts nothing; give 1 or more (1 also on a machine without a GPU)")
     if device == "cpu":

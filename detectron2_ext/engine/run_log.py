@@ -24,7 +24,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
     file = Path(output_dir, "log.txt" if rank == 0 else f"log.txt.rank{rank}")
     handlers: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")]
     if rank == 0:
-        handlers.append(logging.StreamHandler(sys.stdout))
+        handlers.append(_Terminal(sys.stdout))
         handlers[-1].setLevel(logging.INFO)
         handlers[-1].setFormatter(_TerminalFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     handlers[0].setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
@@ -37,6 +37,16 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         logger.propagate = False
         for handler in handlers:
             logger.addHandler(handler)
+
+
+class _Terminal(logging.StreamHandler):
+    """Falls silent where nobody reads it any more, as behind `| head`: the file has all, and the run goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            self.addFilter(lambda _: False)
+        else:
+            super().handleError(record)
 
 
 class _TerminalFormatter(logging.Formatter):

@@ -1,6 +1,7 @@
 """A training run from beginning to end."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Run:
     start_iter: int
 
 
-def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
+def train(cfg: DictConfig, resume: bool = False, started: Callable[[], None] | None = None) -> nn.Module:
     """Train the model of `cfg` from `train.init_checkpoint` for `train.max_iter` iterations; returns the model.
 
     Writes to `train.output_dir`: checkpoints and `last_checkpoint`, metrics.json, TensorBoard events, the results of
@@ -49,6 +50,7 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
 
     Args:
         resume: go on from the last intact checkpoint in `train.output_dir`, if there is one.
+        started: called when all fits, before the first iteration.
 
     Raises:
         InputError: data, weights or batch size that do not fit, as far as possible before the model is built.
@@ -57,6 +59,8 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     if not resume:
         check_new_run(cfg.train.output_dir)
     run = build_run(cfg, checkpoints, checkpoints.find_last() if resume else None)
+    if started is not None:
+        started()
     run.trainer.register_hooks(_hooks(cfg, run, checkpoints))
     run.trainer.train(run.start_iter, cfg.train.max_iter)
     return run.model

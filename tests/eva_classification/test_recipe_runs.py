@@ -9,8 +9,8 @@ from detectron2.config import LazyCall
 from made_folders import made_folders
 from torch import nn
 
+from detectron2_ext.commands.train import main
 from detectron2_ext.engine import load_config, train
-from detectron2_ext.engine.command_line import main
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 SMALL = [

@@ -13,8 +13,8 @@ from detectron2.config import instantiate
 from made_pairs import made_shard, pair_members
 
 from detectron2_ext.checkpoint import read_file
+from detectron2_ext.commands.train import main
 from detectron2_ext.engine import load_config
-from detectron2_ext.engine.command_line import main
 from eva_backbone.deferred_init import deferred_init
 
 ROOT = Path(__file__).parents[2]

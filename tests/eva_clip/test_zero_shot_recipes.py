@@ -9,8 +9,8 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
+from detectron2_ext.commands.train import main
 from detectron2_ext.engine import evaluate, load_config
-from detectron2_ext.engine.command_line import main
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
 

@@ -8,7 +8,7 @@ import torch
 from yacs.config import CfgNode
 
 from detectron2_ext.checkpoint import build_and_load
-from detectron2_ext.engine.command_line import main
+from detectron2_ext.commands.train import main
 from eva_backbone import VisionTransformer
 from eva_video import create_video_classifier
 

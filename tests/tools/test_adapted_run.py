@@ -7,7 +7,7 @@ import torch
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 
 from detectron2_ext.checkpoint import read_file, read_weights
-from detectron2_ext.engine.command_line import main
+from detectron2_ext.commands.train import main
 
 pytest.importorskip("peft")
 

@@ -1,5 +1,6 @@
 """The training command before and beside a run: recipes, devices, which weights are evaluated."""
 
+import logging
 import runpy
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from detectron2.data import DatasetCatalog
 from tiny_run import CONFIGS
 
-from detectron2_ext.engine.command_line import main
+from detectron2_ext.commands.train import main
+from detectron2_ext.engine.run_log import start_log
 
 
 def test_script_runs_the_training_command(monkeypatch, capsys):
@@ -49,3 +51,61 @@ def test_fewer_gpus_than_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert main(["--config-file", str(CONFIGS / "COCO/cascade_mask_rcnn_vitdet_eva.py"), "--num-gpus", "8"]) == 2
     assert "--num-gpus 8 was given, but this machine has 2; use --num-gpus 2" in capsys.readouterr().err
+
+
+RECIPE = """
+from detectron2.config import LazyCall as L
+from torch import nn
+model = L(nn.Linear)(in_features=1, out_features=1)
+dataloader = dict(evaluator="one")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train.device=gpu"], "train.device=gpu is no device; give cuda or cpu"),
+        (["train.output_dir=recipe.py"], "train.output_dir=recipe.py cannot be written (File exists)"),
+        (["train.output_dir=recipe.py/below"], "train.output_dir=recipe.py/below cannot be written (Not a directory)"),
+        (["--machine-rank", "1"], "--machine-rank 1 is none of --num-machines 1; count from 0"),
+        (["--num-machines", "0"], "--machine-rank 0 is none of --num-machines 0; count from 0"),
+        (["train.max_iter=1", "--eval-only"], "--eval-only was given without weights"),
+    ],
+)
+def test_command_that_no_machine_can_do(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    assert main([*arguments, "--config-file", "recipe.py"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_failed_resume_leaves_the_recipe_of_the_run(tmp_path, capsys):
+    recipe = CONFIGS.parents[1] / "Classification" / "configs" / "demo" / "mnist_scratch.py"
+    torch.save({"model": {"weight": torch.zeros(1)}, "iteration": 4, "seed": 1}, tmp_path / "model_0000004.pth")
+    (tmp_path / "config.yaml").write_text("of the run")
+    command = ["--config-file", str(recipe), "--resume", f"train.output_dir={tmp_path}"]
+    assert main([*command, f"dataloader.test.dataset.folder={tmp_path}/digits"]) == 2
+    assert (tmp_path / "config.yaml").read_text() == "of the run"
+    assert "is no checkpoint that a run can" in capsys.readouterr().err
+
+
+def test_run_goes_on_when_nobody_reads_the_terminal(tmp_path, monkeypatch, capsys):
+    class Closed:
+        def write(self, _text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    start_log(str(tmp_path))
+    for text in ("first", "second"):
+        logging.getLogger("detectron2_ext").info(text)
+    assert [line.split()[-1] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["first", "second"]
+    assert capsys.readouterr().err == ""
+
+
+def test_interrupted_command_says_so(monkeypatch, capsys):
+    def interrupt(_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("detectron2_ext.engine.command_line.run", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

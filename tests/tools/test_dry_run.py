@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 from torch import nn
 
-from detectron2_ext.engine.command_line import main
+from detectron2_ext.commands.train import main
 from detectron2_ext.engine.dry_run import _try_evaluation
 from detectron2_ext.engine.recipe import TRAIN_SETTINGS
 

@@ -12,8 +12,8 @@ from detectron2.config import instantiate
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_MASK, TINY_TRAINING, write_data
 
 from detectron2_ext.checkpoint import read_file
+from detectron2_ext.commands.train import main, parse_arguments
 from detectron2_ext.engine import load_config
-from detectron2_ext.engine.command_line import main, parse_arguments
 
 ROOT = CONFIGS.parents[2]
 COCO = "COCO/cascade_mask_rcnn_vitdet_eva.py"

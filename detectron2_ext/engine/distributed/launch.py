@@ -70,7 +70,7 @@ def launch(
         device: of the model: on the CPU there may be more processes than GPUs.
 
     Raises:
-        InputError: "auto" on many machines.
+        InputError: a machine of no such number, or "auto" on many machines.
         torch.multiprocessing.ProcessRaisedException: a process started here raised; the others are stopped.
     """
     world_size = processes_per_machine * num_machines
@@ -84,6 +84,8 @@ def launch(
             function(*args)
         finally:
             dist.destroy_process_group()
+    elif machine_rank not in range(num_machines):
+        raise InputError(f"--machine-rank {machine_rank} is none of --num-machines {num_machines}; count from 0")
     elif not starts_processes(world_size):
         function(*args)
     else:

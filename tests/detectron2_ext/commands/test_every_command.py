@@ -1,6 +1,9 @@
 """Changes to the config among the values of an option."""
 
-from detectron2_ext.commands import command_parser, parse_with_overrides
+import pytest
+
+from detectron2_ext.commands import clear_output, command_parser, parse_with_overrides
+from eva_backbone.errors import InputError
 
 
 def test_changes_are_told_from_files(tmp_path, monkeypatch):
@@ -13,3 +16,13 @@ def test_changes_are_told_from_files(tmp_path, monkeypatch):
     args = parse_with_overrides(parser, ["c=1", "--input", "a=b.jpg", "d.jpg", "e=2", long], "input")
     assert args.input == ["a=b.jpg", "d.jpg"]
     assert args.opts == ["c=1", "e=2", long]
+
+
+def test_an_output_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for output, sentence in (
+        ("file", "is a file; name a folder"),
+        ("file/below", r"cannot be made \(Not a directory\)"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            clear_output(tmp_path / output, ())

@@ -1,13 +1,16 @@
 """The table of commands: what it names exists, and what is not in it is told."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from detectron2_ext.commands.verbs import VERBS, main, table
 
+ROOT = Path(__file__).parents[3]
 ALL = {name: verb for verbs in VERBS.values() for name, verb in verbs.items()}
 
 
@@ -39,6 +42,17 @@ def test_options_are_told_without_loading_torch():
         "import sys\nfrom detectron2_ext.commands.verbs import main\n"
         "try: main([sys.argv[1], '--help'])\nfinally: print('torch' in sys.modules)"
     )
-    for name in ("predict", "plan", "inspect"):
+    for name in ("train", "evaluate", "predict", "plan", "inspect", "export"):
         done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=240)
         assert done.stdout.endswith("False\n"), done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_no_error(unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tools"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=writing, stderr=subprocess.PIPE, timeout=240)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
