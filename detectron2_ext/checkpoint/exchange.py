@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.commands import check_output_file
+from detectron2_ext.commands import check_output_file, output_file
 from eva_backbone.errors import InputError
 
 from .files import read_weights
@@ -18,8 +17,11 @@ def write_weights(weights: Mapping[str, Tensor], output: Path) -> None:
     """Write `weights` as such where the name of `output` ends in .safetensors, else {"model": weights}; all or nothing.
 
     Of tensors that share memory each is stored as a whole in safetensors.
+
+    Raises:
+        InputError: it cannot be written there.
     """
-    with atomic_path(output) as partial:
+    with output_file(output, sum(value.nbytes for value in weights.values())) as partial:
         if output.suffix == ".safetensors":
             save_file(_unshared(weights), partial)
         else:

@@ -4,9 +4,11 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
 
@@ -83,12 +85,31 @@ def check_output_file(output: Path, source: Path | None = None) -> None:
     """Find out before the work whether the file `output`, made from the file `source`, can be written.
 
     Raises:
-        InputError: its folder is missing, or it is `source` itself.
+        InputError: its folder is missing, it is a folder, or it is `source` itself.
     """
+    if output.is_dir():
+        raise InputError(f"the output {output} is a folder; name a file in it.")
     if source is not None and output.exists() and source.exists() and output.samefile(source):
         raise InputError(f"{output} is the input itself; name another output.")
     if not output.parent.is_dir():
         raise InputError(f"the folder {output.parent} of the output does not exist; make it first.")
+
+
+@contextmanager
+def output_file(path: Path, num_bytes: int) -> Iterator[Path]:
+    """What `atomic_path` gives, for a file of about `num_bytes` that the user asked for.
+
+    Raises:
+        InputError: the disk has no room for it, or it cannot be written there.
+    """
+    try:
+        free = shutil.disk_usage(path.parent).free
+        if free < num_bytes:
+            raise InputError(f"{path} needs {num_bytes:,} bytes and {free:,} are free; name an output on another disk.")
+        with atomic_path(path) as partial:
+            yield partial
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); name another output.") from error
 
 
 def positive(text: str) -> int:

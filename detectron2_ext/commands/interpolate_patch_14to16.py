@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detectron2_ext.atomic import atomic_write
 from detectron2_ext.checkpoint import WRAPPERS, read_file, select_weights
-from detectron2_ext.commands import check_output_file, command_parser, run_command
+from detectron2_ext.commands import check_output_file, command_parser, output_file, run_command
 from eva_backbone.errors import InputError
 from eva_backbone.patch_resize import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed, square_grid
@@ -67,8 +66,8 @@ def convert_file(source: Path, output: Path) -> None:
     content = read_file(source)
     select_weights(content, source)  # for its checks
     content = convert_content(content, source)
-    with atomic_write(output) as file:
-        torch.save(content, file)
+    with output_file(output, source.stat().st_size) as partial:
+        torch.save(content, partial)
     print(f"{output}: patch {NEW_PATCH}, made from {source}")
 
 

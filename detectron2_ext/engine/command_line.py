@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> None:
     except ProcessRaisedException as error:
         # The text of a traceback is all that crosses from a process.
         passed_on = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
+        if not passed_on and "EADDRINUSE" in str(error):
+            passed_on = [f"another run meets at --dist-url {args.dist_url}; give this one another port"]
         if not passed_on:
             raise
         raise InputError(passed_on[-1]) from error

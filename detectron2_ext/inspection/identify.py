@@ -97,13 +97,16 @@ def _rank(outline: Outline, candidates: Candidates, note: str = "") -> Identific
     starts = [fit for fit in fits if not fit.is_same_model and not fit.problem]
     recipes = candidates.recipes
 
+    def last(fit: Fit) -> tuple:
+        """Before the recipes that are made from it."""
+        return -num_variants(fit.recipe, recipes), fit.recipe.path
+
     def by_use(fit: Fit) -> tuple:
-        named, variants = fit.recipe.evaluates(outline.path), num_variants(fit.recipe, recipes)
-        return not fit.is_exact, not named, not fit.recipe.has_evaluation, -variants, fit.recipe.path
+        return not fit.is_exact, not fit.recipe.evaluates(outline.path), not fit.recipe.has_evaluation, *last(fit)
 
     def by_loss(fit: Fit) -> tuple:
         changes = len(fit.report.resized) + len(fit.report.skipped)
-        return not fit.recipe.starts_from(outline.path), -round(fit.coverage, 2), changes, fit.recipe.path
+        return not fit.recipe.starts_from(outline.path), -round(fit.coverage, 2), changes, *last(fit)
 
     nearest = max(fits, key=lambda fit: (fit.coverage, fit.num_common), default=None)
     return Identification(outline, sorted(same, key=by_use), sorted(starts, key=by_loss), nearest, note=note)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-from detectron2_ext.atomic import atomic_write
 from detectron2_ext.checkpoint import read_weights
-from detectron2_ext.commands import check_output_file, command_parser, run_command
+from detectron2_ext.commands import check_output_file, command_parser, output_file, run_command
 from eva_clip.starting_weights import join_towers
 
 
@@ -22,9 +21,9 @@ def join_files(image: Path, text: Path, output: Path) -> None:
     for source in (image, text):
         check_output_file(output, source)
     weights = join_towers(read_weights(image), read_weights(text))
-    with atomic_write(output) as file:
+    with output_file(output, sum(value.nbytes for value in weights.values())) as partial:
         # Cloned, because entries that are parts of one tensor would be stored with all of it.
-        torch.save({"model": {name: value.clone() for name, value in weights.items()}}, file)
+        torch.save({"model": {name: value.clone() for name, value in weights.items()}}, partial)
     print(f"{output}: {len(weights)} tensors of {image} and {text}")
 
 

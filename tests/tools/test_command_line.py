@@ -7,6 +7,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from tiny_run import CONFIGS
+from torch.multiprocessing import ProcessRaisedException
 
 from detectron2_ext.commands.train import main
 from detectron2_ext.engine.run_log import start_log
@@ -69,6 +70,10 @@ dataloader = dict(evaluator="one")
         (["train.output_dir=recipe.py/below"], "train.output_dir=recipe.py/below cannot be written (Not a directory)"),
         (["--machine-rank", "1"], "--machine-rank 1 is none of --num-machines 1; count from 0"),
         (["--num-machines", "0"], "--machine-rank 0 is none of --num-machines 0; count from 0"),
+        (
+            ["--num-gpus", "2", "--dist-url", "host:1", "train.device=cpu"],
+            "--dist-url host:1 is no address; give tcp://",
+        ),
         (["train.max_iter=1", "--eval-only"], "--eval-only was given without weights"),
     ],
 )
@@ -77,6 +82,19 @@ def test_command_that_no_machine_can_do(arguments, sentence, tmp_path, monkeypat
     (tmp_path / "recipe.py").write_text(RECIPE)
     assert main([*arguments, "--config-file", "recipe.py"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_port_of_another_run_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "recipe.py").write_text(RECIPE)
+
+    def meet(*_args, **_keywords):
+        raise ProcessRaisedException("DistNetworkError: ... EADDRINUSE, address already in use", 0, 1)
+
+    monkeypatch.setattr("detectron2_ext.engine.command_line.launch", meet)
+    assert main(["--config-file", f"{tmp_path}/recipe.py", "--dist-url", "tcp://127.0.0.1:5"]) == 2
+    assert capsys.readouterr().err == (
+        "error: another run meets at --dist-url tcp://127.0.0.1:5; give this one another port\n"
+    )
 
 
 def test_failed_resume_leaves_the_recipe_of_the_run(tmp_path, capsys):

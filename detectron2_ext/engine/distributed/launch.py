@@ -5,6 +5,7 @@ Two ways lead here: torchrun, which starts the processes itself (and again after
 """
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -70,7 +71,7 @@ def launch(
         device: of the model: on the CPU there may be more processes than GPUs.
 
     Raises:
-        InputError: a machine of no such number, or "auto" on many machines.
+        InputError: a machine of no such number, an address that is none, or "auto" on many machines.
         torch.multiprocessing.ProcessRaisedException: a process started here raised; the others are stopped.
     """
     world_size = processes_per_machine * num_machines
@@ -91,6 +92,8 @@ def launch(
     else:
         if dist_url == "auto":
             dist_url = _free_address(num_machines)
+        if not re.fullmatch(r"tcp://.+:\d+|file:///.+", dist_url):
+            raise InputError(f"--dist-url {dist_url} is no address; give tcp://HOST:PORT of the first machine")
         first_rank = machine_rank * processes_per_machine
         worker_args = (function, args, first_rank, world_size, processes_per_machine, device, dist_url)
         context = mp.start_processes(_worker, worker_args, processes_per_machine, join=False, start_method="spawn")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detectron2_ext.commands import clear_output, command_parser, parse_with_overrides
+from detectron2_ext.commands import check_output_file, clear_output, command_parser, output_file, parse_with_overrides
 from eva_backbone.errors import InputError
 
 
@@ -26,3 +26,15 @@ def test_an_output_that_cannot_be_made_is_told(tmp_path):
     ):
         with pytest.raises(InputError, match=sentence):
             clear_output(tmp_path / output, ())
+
+
+def test_an_output_file_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        check_output_file(tmp_path)
+    for num_bytes, sentence in (
+        (2**60, "needs .* bytes and .* are free"),
+        (0, "cannot be written"),
+    ):
+        with pytest.raises(InputError, match=sentence), output_file(tmp_path / "out.pth", num_bytes) as partial:
+            raise PermissionError(13, f"{partial} is read-only")
+    assert not list(tmp_path.iterdir())

@@ -147,6 +147,15 @@ def test_where_training_starts_from_it(identified, manifest, file_name, expected
     assert recipes(identified(manifest, file_name).starts)[: len(expected)] == expected
 
 
+def test_other_classes_start_the_recipe_that_others_are_made_from(identified):
+    def of_37_classes(weights):
+        return {name: value[:37] if name.startswith("head.") else value for name, value in weights.items()}
+
+    found = identified("eva_21k_1k_336px_psz14_ema", "mine.pt", of_37_classes)
+    assert not found.same
+    assert recipes(found.starts)[0] == f"{IMAGES}/in1k_336.py"
+
+
 def test_pretraining_of_another_patch_size(identified):
     found = identified("eva_psz14to16", "eva_psz14to16.pt")
     assert not found.same
