@@ -36,18 +36,32 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def build_and_load(
-    build: Callable[[], Model], path: str | os.PathLike, *, averaged: bool = False
+    build: Callable[[], Model], path: str | os.PathLike, *, averaged: bool = False, complete: bool = False
 ) -> tuple[Model, LoadReport]:
     """`build()` without running initialisers that the file `path` makes needless, then :func:`load_checkpoint`.
 
     The model is on the device that `build` puts it on; move it, wrap it and make its optimizer afterwards.
 
     averaged: take the moving average of the weights where the file has one, see :func:`read_weights`.
+    complete: raise InputError where the file leaves parameters random, as for evaluation and prediction.
     """
     weights = read_weights(path, averaged=averaged)  # before building, so that a wrong path fails at once
     with deferred_init() as pending:
         model = build()
-    return model, assign_weights(model, weights, Path(path), pending)
+    report = assign_weights(model, weights, Path(path), pending)
+    if complete:
+        _require_all_parameters(model, report)
+    return model, report
+
+
+def _require_all_parameters(model: nn.Module, report: LoadReport) -> None:
+    parameters = {name for name, _ in model.named_parameters()}
+    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
+    if random:
+        raise InputError(
+            f"{report.path} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that what "
+            "it predicts would be random: give weights of a trained model, and the config they were trained with."
+        )
 
 
 def assign_weights(

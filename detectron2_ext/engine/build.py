@@ -17,20 +17,21 @@ from .adaptation import adapt_model
 logger = logging.getLogger(__name__)
 
 
-def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False) -> nn.Module:
+def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, complete: bool = False) -> nn.Module:
     """Model of `cfg.model` on `train.device`, in training mode, as it is evaluated.
 
     Args:
         weights: file to load, initialisers of what it holds are then not run; empty: random weights.
         averaged: load the moving average of the weights where the file has one.
+        complete: no parameter may be left random.
 
     Raises:
-        InputError: a weight file that cannot be read or is of another model.
+        InputError: a weight file that cannot be read, is of another model, or is not `complete`.
     """
     if weights:
         # "?matching_heuristics=True" behind addresses in stock configs says how Detectron2 should match names.
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
-        model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged)
+        model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete)
     else:
         logger.info("train.init_checkpoint is empty: the model starts from random weights")
         model = instantiate(cfg.model)

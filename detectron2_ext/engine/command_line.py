@@ -96,7 +96,8 @@ def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
             check_datasets(cfg, training=False)
             if not RunFolder(Path(output_dir)).checkpoints():  # of a run, whose recipe stays
                 save_recipe()
-            evaluate(cfg, build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate))
+            weights, averaged = cfg.train.init_checkpoint, cfg.train.ema.evaluate
+            evaluate(cfg, build_model(cfg, weights, averaged=averaged, complete=True))
         else:
             train(cfg, resume, started=save_recipe)
             if comm.is_main_process():

@@ -36,14 +36,7 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
 
     # What the run's own evaluations measured.
     averaged = bool(OmegaConf.select(cfg, "train.ema.evaluate", default=False))
-    model, report = build_and_load(build, weights, averaged=averaged)
-    parameters = {name for name, _ in model.named_parameters()}
-    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
-    if random:
-        raise InputError(
-            f"{weights} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that what it "
-            "predicts would be random: give weights of a trained model, and the config they were trained with."
-        )
+    model, _ = build_and_load(build, weights, averaged=averaged, complete=True)
     return model.eval()
 
 

@@ -97,6 +97,14 @@ def test_port_of_another_run_is_told(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_random_parameters_are_not_evaluated(tmp_path, capsys):
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    torch.save({"weight": torch.ones(1, 1)}, tmp_path / "without_bias.pth")
+    changes = [f"train.init_checkpoint={tmp_path}/without_bias.pth", f"train.output_dir={tmp_path}/evaluation"]
+    assert main(["--config-file", f"{tmp_path}/recipe.py", "--eval-only", *changes]) == 2
+    assert "has no values for 1 parameters of the model (bias, ...)" in capsys.readouterr().err
+
+
 def test_failed_resume_leaves_the_recipe_of_the_run(tmp_path, capsys):
     recipe = CONFIGS.parents[1] / "Classification" / "configs" / "demo" / "mnist_scratch.py"
     torch.save({"model": {"weight": torch.zeros(1)}, "iteration": 4, "seed": 1}, tmp_path / "model_0000004.pth")
