@@ -211,6 +211,8 @@ def test_the_adapter(models, patch_16, file):
     into_adapter, into_classifier = embedded(adapter, pixels), embedded(patch_16, pixels)
     exact(into_adapter[:, 1:], into_classifier[:, 1:])
     exact(into_adapter[:, 0] + patch_16.pos_embed[:, 0].detach(), into_classifier[:, 0])
+    larger = drawn(1, 3, 320, 288)  # another grid: the table is resized
+    exact(embedded(adapter, larger)[:, 1:], embedded(patch_16, larger)[:, 1:])
     found = last_tokens(adapter, lambda: adapter.backbone(pixels))
     assert differ(found, last_tokens(patch_16, lambda: patch_16(pixels)))
     without = load(partial(create_classifier, GIANT, 5, patch_size=16, img_size=256, **SMALL), file)
