@@ -67,6 +67,7 @@ class VideoReader:
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.num_frames = self._stream.frames or None
+        self._end = end_of_whole(self._container, self._stream)
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -88,14 +89,14 @@ class VideoReader:
                 self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
                 break
             time = frame.time if frame.time is not None else count / float(self.rate)
-            end = max(end, time + 1.5 / float(self.rate))
+            end = max(end, time)
             yield VideoFrame(image, frame.pts, time)
             count += 1
         if count == 0:
             reason = self.problem or "it has none"
             raise InputError(f"{self.path}: no frame of this video can be read ({reason}): leave the file out.")
         # A file cut off in the middle ends without any error from the decoder.
-        if self.problem is None and self.num_frames and self.num_frames > count and end < self._duration():
+        if self.problem is None and self.num_frames and self.num_frames > count and end < self._end:
             self.problem = f"it ends after {count} of {self.num_frames} frames"
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
@@ -117,10 +118,6 @@ class VideoReader:
                 continue
             in_a_row = 0 if frames else in_a_row
             yield from frames
-
-    def _duration(self) -> float:
-        start = self._stream.start_time or 0
-        return float((start + (self._stream.duration or 0)) * self.time_base)
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
@@ -176,6 +173,19 @@ class VideoWriter:
         self._last = frame.pts
         frame.time_base = self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(frame))
+
+
+def end_of_whole(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """The last frame of a file that is not cut off begins later than this, in seconds; 0 where the file does not tell.
+
+    A file can count more frames than it has and be whole: edit lists leave some out, and in AVI files empty packets
+    count. The duration of AVI files follows from their size, so that of a file cut off tells nothing.
+    """
+    rate, unit = stream.average_rate or stream.guessed_rate, stream.time_base
+    if not rate or not unit:
+        return 0.0
+    length = stream.frames if container.format.name == "avi" else stream.duration or 0
+    return float(((stream.start_time or 0) + length) * unit - Fraction(3, 2) / rate)
 
 
 def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:

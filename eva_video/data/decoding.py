@@ -1,6 +1,6 @@
 """Exactly the frames asked for, out of a video file, with PyAV."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import av
@@ -59,33 +59,34 @@ def read_clip(
         InputError: no file, no video in it, no frame that can be read, frames of different sizes, or a limit exceeded.
     """
     with VideoContainer(path, time_limit, max_pixels) as container:
-        claimed = container.stream.frames
+        claimed, end = container.stream.frames, container.end
         index = index_packets(container)
         if index is not None and index.num_frames:
-            wanted = _WantedFrames(path, choose(index.num_frames), prepare)
+            wanted = _WantedFrames(container, choose(index.num_frames), prepare)
             _decode_runs(container, index, wanted)
             if wanted.is_complete:
-                missing = claimed > len(index.times)
-                problem = f"it ends after {index.num_frames} of {claimed} frames" if missing else None
-                return Clip(wanted.frames, index.num_frames, problem)
+                # Fewer up to the same end are what an edit list or dropped frames leave.
+                is_cut = claimed > len(index.times) and index.times.max() < end
+                cut = f"it ends after {index.num_frames} of {claimed} frames" if is_cut else None
+                return Clip(wanted.frames, index.num_frames, cut or container.damage)
         num_frames = sum(1 for _ in _decode_all(container))
         if num_frames == 0:
             raise InputError(f"{path}: no frame of this video can be read; replace or remove the file.")
-        wanted = _WantedFrames(path, choose(num_frames), prepare)
+        wanted = _WantedFrames(container, choose(num_frames), prepare)
         for number, frame in enumerate(_decode_all(container)):
             wanted.offer(number, frame)
             if wanted.is_complete:
                 break
         expected = num_frames if index is None else index.num_frames
-        problem = f"{num_frames} of {expected} frames can be decoded" if num_frames < expected else None
-        return Clip(wanted.frames, num_frames, problem)
+        lost = f"{num_frames} of {expected} frames can be decoded" if num_frames < expected else None
+        return Clip(wanted.frames, num_frames, lost or container.damage)
 
 
 class _WantedFrames:
     """Takes what is wanted out of the frames offered, each as soon as it comes."""
 
-    def __init__(self, path: str, numbers: np.ndarray, prepare: PrepareFrame | None) -> None:
-        self._path = path
+    def __init__(self, container: VideoContainer, numbers: np.ndarray, prepare: PrepareFrame | None) -> None:
+        self._container = container
         self._chosen = ChosenFrames(numbers, prepare)
         self._to_rgb = VideoReformatter()
         self._size: tuple[int, int] | None = None
@@ -105,17 +106,19 @@ class _WantedFrames:
     def offer(self, number: int, frame: av.VideoFrame) -> None:
         if number not in self._chosen.missing:
             return
-        size = frame.width, frame.height
+        path, size = self._container.path, (frame.width, frame.height)
         if self._size not in (None, size):
-            raise InputError(f"{self._path}: its pictures change size; encode the video anew, or remove the file.")
+            raise InputError(f"{path}: its pictures change size; encode the video anew, or remove the file.")
         self._size = size
         try:
             # One thread: those of a loader's workers would hinder each other.
             rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
         except (av.FFmpegError, ValueError) as error:
             raise InputError(
-                f"{self._path}: pixels of format {frame.format.name} cannot be converted; convert it to H.264."
+                f"{path}: pixels of format {frame.format.name} cannot be converted; convert it to H.264."
             ) from error
+        if frame.is_corrupt:
+            self._container.note_damage()
         self._chosen.put(number, turn_upright(rgb, frame))
 
 
@@ -125,40 +128,45 @@ def _decode_runs(container: VideoContainer, index: PacketIndex, wanted: _WantedF
     reader = PacketReader(container, index)
     try:
         for first, last in index.runs(frame_of_packet):
-            for number, packet in enumerate(reader.read(first, last), start=first):
-                if number == first:  # reading it may have opened the file anew, with another decoder
-                    decoder = container.stream.codec_context
-                    decoder.flush_buffers()
-                # Other formats have pictures that are marked like this and still referred to.
-                if decoder.name == "h264":
-                    decoder.skip_frame = "DEFAULT" if number in frame_of_packet else "NONREF"
-                _offer_all(_decode(decoder, packet), number_of_time, wanted)
-            _offer_all(_decode(decoder, None), number_of_time, wanted)
+            # Files mark packets as key frames that are none; what is decoded from there on is not whole.
+            is_whole = first == 0
+            for frame in _decode_run(container, reader, first, last, frame_of_packet):
+                is_whole = is_whole or (frame.key_frame and frame.pts == index.times[first])
+                if is_whole and frame.pts in number_of_time:
+                    wanted.offer(number_of_time[frame.pts], frame)
     except OtherPacketError:
         return
 
 
-def _offer_all(frames: list[av.VideoFrame], number_of_time: dict[int, int], wanted: _WantedFrames) -> None:
-    for frame in frames:
-        if frame.pts in number_of_time:
-            wanted.offer(number_of_time[frame.pts], frame)
+def _decode_run(
+    container: VideoContainer, reader: PacketReader, first: int, last: int, needed: Container[int]
+) -> Iterator[av.VideoFrame]:
+    for number, packet in enumerate(reader.read(first, last), start=first):
+        if number == first:  # reading it may have opened the file anew, with another decoder
+            decoder = container.stream.codec_context
+            decoder.flush_buffers()
+        # Other formats have pictures that are marked like this and still referred to.
+        if decoder.name == "h264":
+            decoder.skip_frame = "DEFAULT" if number == first or number in needed else "NONREF"
+        yield from _decode(container, packet)
+    yield from _decode(container, None)
 
 
-def _decode(decoder: av.VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame]:
+def _decode(container: VideoContainer, packet: av.Packet | None) -> list[av.VideoFrame]:
     try:
-        return decoder.decode(packet)
+        return container.stream.codec_context.decode(packet)
     except (av.FFmpegError, EOFError):
+        container.note_damage()
         return []
 
 
 def _decode_all(container: VideoContainer) -> Iterator[av.VideoFrame]:
     container.reopen()
-    decoder = container.stream.codec_context
     in_a_row = 0
     for packet in container.packets():
-        frames = _decode(decoder, packet)
+        frames = _decode(container, packet)
         in_a_row = 0 if frames else in_a_row + 1
         if in_a_row > MAX_DAMAGED_IN_A_ROW:
             break
         yield from frames
-    yield from _decode(decoder, None)
+    yield from _decode(container, None)

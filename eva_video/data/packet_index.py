@@ -66,14 +66,20 @@ class PacketIndex:
 
 
 def index_packets(container: VideoContainer) -> PacketIndex | None:
-    """Read through the file. None where packets have no times of their own, as in AVI files and raw streams.
+    """Read through the file. None where its packets do not tell the order of display: they have no times, as in raw
+    streams; times that begin anew, as in joined recordings; or those of decoding, as in AVI and ASF files.
 
     Raises:
         InputError: limits of time or number.
     """
     columns: list[tuple[int, int, bool, bool]] = []
     is_vp8 = container.stream.codec_context.name in ("vp8", "libvpx")
+    decoding_time = None
     for packet in container.packets():
+        if packet.dts is not None:
+            if decoding_time is not None and packet.dts < decoding_time:
+                return None
+            decoding_time = packet.dts
         if packet.pts is None:
             return None
         # VP8 keeps pictures that are only referred to in packets of their own.
@@ -84,4 +90,7 @@ def index_packets(container: VideoContainer) -> PacketIndex | None:
     if not columns:
         return None
     index = PacketIndex(*(np.array(column) for column in zip(*columns, strict=True)))
-    return None if index.is_ambiguous else index
+    decoder_reorders = container.stream.codec_context.has_b_frames
+    if index.is_ambiguous or (decoder_reorders and (np.diff(index.times) > 0).all()):
+        return None
+    return index

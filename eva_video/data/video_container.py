@@ -9,7 +9,7 @@ import av
 from av.stream import Discard, Disposition
 
 from detectron2_ext.prediction.images import MAX_PIXELS
-from detectron2_ext.prediction.video import CONTAINERS
+from detectron2_ext.prediction.video import CONTAINERS, end_of_whole
 from eva_backbone.errors import InputError
 
 # Above four hours of 60 frames a second; packets cost a file little, and an index of them memory.
@@ -25,6 +25,9 @@ class VideoContainer:
             and FFmpeg is told of it for the time that it waits for data.
         max_pixels: of a frame.
 
+    Attributes:
+        damage: a few words once parts of the file were found to be damaged, or None.
+
     Raises:
         InputError: also by `packets`: no video in it, sound only, frames that are too large, too many packets, or too
             much time.
@@ -34,6 +37,7 @@ class VideoContainer:
         self.path = str(path)
         self.time_limit = time_limit
         self.max_pixels = max_pixels
+        self.damage: str | None = None
         self._deadline = time.monotonic() + time_limit
         try:
             mode = Path(path).stat()
@@ -61,6 +65,15 @@ class VideoContainer:
         self.close()
         self._open()
 
+    @property
+    def end(self) -> float:
+        """As `end_of_whole` tells it, in the stream's time base."""
+        return end_of_whole(self._container, self.stream) / float(self.stream.time_base or 1)
+
+    def note_damage(self) -> None:
+        """Something in the file was no valid video."""
+        self.damage = "parts of it are damaged"
+
     def packets(self) -> Iterator[av.Packet]:
         """The packets that follow, without empty ones; reading ends early at damage that FFmpeg cannot pass."""
         number = 0
@@ -77,6 +90,8 @@ class VideoContainer:
             number += 1
             if number > MAX_PACKETS:
                 raise InputError(f"{self.path}: more than {MAX_PACKETS:,} frames; cut the video into parts.")
+            if packet.is_corrupt:
+                self.note_damage()
             if packet.size:
                 yield packet
 

@@ -251,9 +251,9 @@ def test_packets_that_are_no_frames(marks, content, frames):
             return self.content
 
     plain_marks = {"is_keyframe": True, "is_discard": False, "is_corrupt": False, "content": b"\x10"}
-    packets = [Packet(pts=time, dts=time, **plain_marks) for time in (0, 1)]
-    packets.insert(1, Packet(pts=5, dts=5, **{**plain_marks, "content": content, **marks}))
-    stream = SimpleNamespace(codec_context=SimpleNamespace(name="vp8"))
+    packets = [Packet(pts=time, dts=None, **plain_marks) for time in (0, 1)]
+    packets.insert(1, Packet(pts=5, dts=None, **{**plain_marks, "content": content, **marks}))
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name="vp8", has_b_frames=False))
     index = index_packets(SimpleNamespace(stream=stream, packets=lambda: iter(packets)))
     assert index.num_frames == frames
     assert [index.packet_of(frame) for frame in range(frames)] == [0, 2, 1][:frames]
