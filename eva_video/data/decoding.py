@@ -45,8 +45,8 @@ def read_clip(
     """Frames of a video file by their numbers, counted from 0 in the order of display.
 
     A first pass over the file notes the time of every packet without decoding; then only the stretches from a key frame
-    to a wanted frame are decoded. Where times are missing, or the decoder gives other frames than the packets promised,
-    the frames are counted by decoding them all, and chosen anew.
+    to a wanted frame are decoded. Where times are missing or not those of display, as in many AVI files, or the decoder
+    gives other frames than the packets promised, the frames are counted by decoding them all, and chosen anew.
 
     Args:
         choose: from the number of frames of the video to the numbers wanted, in any order, repeated or not. It can be

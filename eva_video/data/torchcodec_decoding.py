@@ -7,6 +7,7 @@ from eva_backbone.errors import InputError
 
 from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
 from .decoding import TIME_LIMIT, Clip, read_clip
+from .packet_index import index_packets
 from .video_container import VideoContainer
 
 
@@ -29,7 +30,7 @@ def read_clip_torchcodec(
 ) -> Clip:
     """As `read_clip`, with torchcodec's exact seek mode; only the check of the file is under the time limit.
 
-    What torchcodec cannot read, such as files whose packets have no times, `read_clip` reads.
+    What torchcodec cannot read exactly, as its order is that of the packets' times, `read_clip` reads.
 
     Raises:
         InputError: torchcodec cannot be loaded, or what `read_clip` raises.
@@ -40,7 +41,10 @@ def read_clip_torchcodec(
             'torchcodec cannot be loaded here; install it and FFmpeg 4 to 8, or choose the decoder "pyav".'
         )
     # PyAV's check of format, streams and sizes stands before a library that would follow playlists.
-    VideoContainer(path, time_limit, max_pixels).close()
+    with VideoContainer(path, time_limit, max_pixels) as container:
+        is_ordered = index_packets(container) is not None
+    if not is_ordered:
+        return read_clip(path, choose, prepare=prepare, time_limit=time_limit, max_pixels=max_pixels)
     try:
         decoder = decoder_class(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
         chosen = ChosenFrames(choose(len(decoder)), prepare)
@@ -48,4 +52,4 @@ def read_clip_torchcodec(
             chosen.put(number, decoder.get_frame_at(number).data.numpy())
     except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
         return read_clip(path, choose, prepare=prepare, time_limit=time_limit, max_pixels=max_pixels)
-    return Clip(chosen.frames, len(decoder))
+    return Clip(chosen.frames, len(decoder), container.damage)

@@ -5,7 +5,7 @@ import pytest
 from coded_clips import HEIGHT, WIDTH, read_codes, write_coded
 
 from eva_backbone.errors import InputError
-from eva_video.data import read_clip
+from eva_video.data import read_clip, torchcodec_decoding
 from eva_video.data.torchcodec_decoding import load_torchcodec, read_clip_torchcodec
 
 needs_torchcodec = pytest.mark.skipif(load_torchcodec() is None, reason="torchcodec cannot be loaded")
@@ -57,6 +57,13 @@ def test_what_torchcodec_cannot_read_is_read_as_without_it(tmp_path):
     codes = read_codes(read_clip_torchcodec(str(path), np.arange).frames)
     assert len(codes) > 10
     assert codes == sorted(set(codes))
+
+
+def test_files_whose_packets_do_not_tell_the_order_of_display_are_not_left_to_torchcodec(tmp_path, monkeypatch):
+    monkeypatch.setattr(torchcodec_decoding, "load_torchcodec", lambda: pytest.fail)
+    path = write_coded(tmp_path / "reordered.avi", num_frames=30, bf=3, g=12, x264_params="b-adapt=0")
+    clip = read_clip_torchcodec(str(path), np.arange)
+    assert read_codes(clip.frames) == list(range(30))
 
 
 @pytest.mark.skipif(load_torchcodec() is not None, reason="torchcodec can be loaded")
