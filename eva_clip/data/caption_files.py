@@ -36,6 +36,8 @@ def read_captions(file: str | Path, image_key: str, caption_key: str, errors: Re
     try:
         for record, image, captions in _records(path, image_key, caption_key):
             _add(found, record, image, captions, errors)
+    except InputError:  # of a record or column
+        raise
     except (ValueError, RecursionError, csv.Error, OSError) as error:
         raise InputError(
             f"{path} cannot be read as {path.suffix or 'a caption file'} ({error or 'nested too deeply'}); give a "
@@ -117,4 +119,4 @@ def _add(found: Captions, record: str, image: Any, captions: Any, errors: Record
     if len(usable) < len(captions) or not captions:
         errors.add(record, f"has an empty caption for {image}", "write one")
     if usable:
-        found.setdefault(image, []).extend(usable)
+        found.setdefault(str(Path(image)), []).extend(usable)

@@ -76,7 +76,8 @@ def _scan(shard: Path, errors: RecordErrors) -> dict[str, dict[str, tuple[int, i
     samples: dict[str, dict[str, tuple[int, int]]] = {}
     size = shard.stat().st_size
     try:
-        with tarfile.open(shard, "r:") as tar:
+        # Names of other encodings stay apart from each other, and can be printed.
+        with tarfile.open(shard, "r:", encoding="utf-8", errors="backslashreplace") as tar:
             for member in tar:
                 tar.members.clear()  # type: ignore[attr-defined]  # not in typeshed; of millions none is needed again
                 folder, _, name = member.name.rpartition("/")
@@ -88,6 +89,9 @@ def _scan(shard: Path, errors: RecordErrors) -> dict[str, dict[str, tuple[int, i
                 elif ending.lower() in (*IMAGE_ENDINGS, *TEXT_ENDINGS):
                     place = (member.offset_data, member.size)
                     samples.setdefault(f"{folder}/{key}" if folder else key, {})[ending.lower()] = place
+            end = tar.offset
+    except InputError:  # of a record
+        raise
     except tarfile.ReadError as error:
         if not samples:
             raise InputError(
@@ -97,16 +101,15 @@ def _scan(shard: Path, errors: RecordErrors) -> dict[str, dict[str, tuple[int, i
         return samples
     except (tarfile.TarError, ValueError, OSError, EOFError) as error:
         raise InputError(f"{shard} cannot be read ({error}); give an uncompressed .tar.") from error
-    if not _has_end(shard):
-        errors.add(shard.name, f"ends without a tar file's end mark, behind {len(samples)} samples", "copy it again")
-    return samples
-
-
-def _has_end(shard: Path) -> bool:
-    """Whether an empty block ends the file; a shard cut between two members looks whole otherwise."""
+    # A shard cut between two members, or with a damaged header behind its first one, looks whole to tarfile.
     with open(shard, "rb") as file:
-        file.seek(max(shard.stat().st_size - tarfile.BLOCKSIZE, 0))
-        return file.read() == bytes(tarfile.BLOCKSIZE)
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        errors.add(shard.name, f"ends without a tar file's end mark, behind {len(samples)} samples", "copy it again")
+    elif any(block):
+        errors.add(shard.name, f"is damaged behind its first {len(samples)} samples (invalid header)", "copy it again")
+    return samples
 
 
 def _as_rows(samples: dict[str, dict[str, tuple[int, int]]], shard: str, errors: RecordErrors) -> np.ndarray:

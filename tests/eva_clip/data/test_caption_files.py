@@ -72,8 +72,9 @@ BAD = [
 def test_bad_records_stop_or_are_left_out_and_counted(tmp_path, caplog, record, problem):
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([OBJECTS[0], record, OBJECTS[1]]))
-    with pytest.raises(InputError, match=f"record 2 .*{problem}.*on_error"):
+    with pytest.raises(InputError, match=f"{file}: record 2 .*{problem}.*on_error") as error:
         CaptionRecords(str(file))
+    assert "cannot be read" not in str(error.value)
     with caplog.at_level(logging.WARNING):
         records = CaptionRecords(str(file), on_error="skip")
     assert len(records) == 2
@@ -87,14 +88,14 @@ def test_bad_records_stop_or_are_left_out_and_counted(tmp_path, caplog, record, 
     [
         ("none.csv", None, "no such caption file"),
         ("pairs.txt", "a", "no caption file by its name"),
-        ("pairs.csv", "file,text\na,b\n", "no column 'image', only 'file', 'text'"),
+        ("pairs.csv", "file,text\na,b\n", "pairs.csv has no column 'image', only 'file', 'text'; name .*caption_key.$"),
         ("pairs.csv", "image,caption\n", "no image with a caption"),
         ("pairs.csv", 'image,caption\na,"' + "x" * (1 << 21), "cannot be read as .csv"),
         ("pairs.json", "{", "cannot be read as .json"),
         ("pairs.json", "[" * 100_000, "cannot be read as .json"),
         ("pairs.json", '{"images": []}', "lacks the lists"),
         ("pairs.json", "5", "a JSON int"),
-        ("pairs.jsonl", '{"image": "a"}\nno', "cannot be read as .jsonl"),
+        ("pairs.jsonl", '{"image": "a", "caption": "b"}\nno', "cannot be read as .jsonl"),
     ],
 )
 def test_unusable_files_are_one_sentence(tmp_path, name, content, sentence):
@@ -105,6 +106,12 @@ def test_unusable_files_are_one_sentence(tmp_path, name, content, sentence):
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"image folder .* does not exist"):
         CaptionRecords(str(tmp_path / name), str(tmp_path / "nowhere"))
+
+
+def test_two_spellings_of_a_path_are_one_image(tmp_path):
+    (tmp_path / "pairs.csv").write_text("image,caption\n0.png,a\n./0.png,b\nx//1.png,c\n")
+    captions = read_captions(tmp_path / "pairs.csv", "image", "caption", RecordErrors("pairs.csv", "stop"))
+    assert captions == {"0.png": ["a", "b"], "x/1.png": ["c"]}
 
 
 def test_a_pipe_is_no_image(tmp_path):

@@ -125,7 +125,7 @@ def test_damaged_shards(tmp_path):
         records[5]
     for length, sentence in ((2560, "end mark"), (3000, "end mark"), (3200, "is cut off")):
         shard.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=f"({sentence}).*on_error"):
+        with pytest.raises(InputError, match=f"^tar shards: s.tar.*({sentence}).*on_error"):
             ShardRecords(str(shard))
         assert 0 < len(ShardRecords(str(shard), on_error="skip")) < 6
     for content in (b"no tar file" * 100, b"\x1f\x8b" + whole[2:]):
@@ -135,6 +135,31 @@ def test_damaged_shards(tmp_path):
     for names, sentence in (([], "no image with a text"), (str(tmp_path / "gone.tar"), "no such shard")):
         with pytest.raises(InputError, match=sentence):
             ShardRecords(names)
+
+
+def test_a_damaged_header_does_not_end_a_shard_in_silence(tmp_path):
+    shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
+    content = bytearray(shard.read_bytes())
+    content[content.index(b"00003.jpg")] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match="damaged behind its first 3 samples"):
+        ShardRecords(str(shard))
+    assert len(ShardRecords(str(shard), on_error="skip")) == 3
+
+
+def test_names_that_are_not_in_utf_8(tmp_path):
+    content = made_shard(
+        tmp_path / "s.tar", {"é.jpg": image_bytes(0), "é.txt": "a", "è.jpg": image_bytes(1), "è.txt": "b"}
+    )
+    with (
+        tarfile.open(content) as tar,
+        tarfile.open(tmp_path / "latin.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as latin,
+    ):
+        for member in tar:
+            latin.addfile(member, tar.extractfile(member))
+    records = ShardRecords(str(tmp_path / "latin.tar"))
+    assert [record["read"]()[1] for record in records] == [["a"], ["b"]]
+    assert records[0]["file_name"].endswith(r"latin.tar/\xe9")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "[" * 50_000])
