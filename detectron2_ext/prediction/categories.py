@@ -33,7 +33,7 @@ def read_categories(path: str | Path) -> Categories:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else [n for n in text.splitlines() if n.strip()]
         if isinstance(content, dict):
             rows = sorted(content["categories"], key=lambda row: row["id"])

@@ -1,11 +1,13 @@
-"""From the folder names of ImageNet and its test sets to the classes of an ImageNet-1K model."""
+"""From names of classes to their numbers: of own files, and of the folders of ImageNet and its test sets."""
 
 import json
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from detectron2_ext.prediction.categories import read_categories
 from eva_backbone.errors import InputError
 
 NUM_CLASSES = 1000
@@ -38,6 +40,19 @@ def named_class_map(name: str) -> dict[str, int] | None:
     if name == "imagenet" or name in _SUBSETS:
         return imagenet_classes(None if name == "imagenet" else name)
     return None
+
+
+def read_class_map(file: str, root: str = "") -> dict[str, int]:
+    """Class name to number, of a file with one name a line, in the order of the numbers; looked for below `root` too.
+
+    Raises:
+        InputError: no such file, no name in it, or a name that it has twice.
+    """
+    names = read_categories(file if Path(file).exists() else Path(root, file)).names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"the class map {file} lists {twice[0]} more than once; list every class once.")
+    return {name: number for number, name in enumerate(names)}
 
 
 def imagenet_v2_classes() -> dict[str, int]:

@@ -1,21 +1,25 @@
 """The images of a data set as records, read through timm's readers."""
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
 from detectron2.data import DatasetFromList
-from timm.data import create_dataset
-from timm.data.readers.class_map import load_class_map
+from timm.data import create_dataset, get_img_extensions, set_img_extensions
 from timm.data.readers.reader_image_folder import ReaderImageFolder
 from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from torch.utils.data import Dataset, IterableDataset
 
+from detectron2_ext.prediction.inputs import IMAGE_SUFFIXES
 from eva_backbone.errors import InputError
 
-from .class_maps import named_class_map
+from .class_maps import named_class_map, read_class_map
+
+logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 5
 
@@ -31,13 +35,15 @@ class ImageRecords(Dataset):
     """Records of a folder with one folder per class, of a tar file of such, or of a Hugging Face data set (hfds/NAME).
 
     Without a class map the classes of a folder are numbered in the order of their names, with numbers by their value.
+    Pictures are the files with an ending of `IMAGE_SUFFIXES`.
 
     Args:
         root: the folder or tar file.
         name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
         split: folder below `root` to use if it is there, or split of a named data set.
-        class_map: from class name to number, as a dict, a text file (.txt) with one name a line, or "imagenet",
-            "imagenet_a", "imagenet_r", "imagenet_v2"; the class of an image in a folder is the name of that folder.
+        class_map: from class name to number, as a dict, a text file (.txt, maybe below `root`) with one name a line, or
+            "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2"; the class of an image in a folder is the name of that
+            folder.
         unlisted: what happens to images in a folder of a class that is not in `class_map`.
         num_classes: how many classes the model knows; None: any number.
         options: further arguments of timm's `create_dataset`, such as input_key.
@@ -69,7 +75,8 @@ class ImageRecords(Dataset):
         if class_map is not None and name:
             handed_on["class_map"] = class_map
         try:
-            dataset = create_dataset(name, root=root, split=split, **handed_on)
+            with _all_pictures():
+                dataset = create_dataset(name, root=root, split=split, **handed_on)
         # Where the package that reads a named data set is missing, timm's reader fails in nearly any way.
         except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
             mend = "install the package that timm reads it with, or correct the name" if name else "check the folder"
@@ -81,13 +88,22 @@ class ImageRecords(Dataset):
             )
         self._reader = dataset.reader
         self.source = str(getattr(self._reader, "root", None) or name)
-        if class_map is not None and isinstance(self._reader, ReaderImageFolder | ReaderImageInTar):
+        is_numbered_here = isinstance(self._reader, ReaderImageFolder | ReaderImageInTar)
+        if class_map is not None and is_numbered_here:
             _renumber(self._reader, class_map, unlisted, self.source)
         if isinstance(self._reader, ReaderImageFolder):
             # One block of memory that the workers share, in place of a tuple and a string for each image.
             self._reader.samples = DatasetFromList(self._reader.samples, copy=False)
         self.class_numbers = dict(self._class_to_index())
         _check_number(self.class_numbers, num_classes, self.source)
+        if class_map is None and is_numbered_here and len(self.class_numbers) < (num_classes or 0):
+            logger.warning(
+                "%s has images of %d classes, the model has %d: they are numbered in the order of these folders, which "
+                "is not that of a data set with more; list all classes in a class map.",
+                self.source,
+                len(self.class_numbers),
+                num_classes,
+            )
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -103,6 +119,17 @@ class ImageRecords(Dataset):
         return {}
 
 
+@contextmanager
+def _all_pictures() -> Iterator[None]:
+    """Meanwhile timm looks for all kinds of pictures; otherwise it leaves out all but PNG and JPEG silently."""
+    before = get_img_extensions()
+    set_img_extensions((*before, *IMAGE_SUFFIXES))
+    try:
+        yield
+    finally:
+        set_img_extensions(before)
+
+
 def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dict[str, int] | None:
     if class_map is None:
         return None
@@ -115,10 +142,7 @@ def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dic
                 f"the class map {class_map} is no text file; give a .txt with a class name on every line, or imagenet, "
                 "imagenet_a, imagenet_r, imagenet_v2."
             )
-        try:
-            return load_class_map(class_map, root)
-        except (AssertionError, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"the class map {class_map} cannot be read: {_first_line(error)}") from error
+        return read_class_map(class_map, root)
     return {str(name): int(number) for name, number in class_map.items()}
 
 
@@ -127,7 +151,7 @@ def _renumber(
 ) -> None:
     """Give the images of `reader` the numbers of `class_map`."""
     classes = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
-    missing = sorted(classes.keys() - class_map.keys())
+    missing = [name or "no folder" for name in sorted(classes.keys() - class_map.keys())]
     if missing and unlisted == "stop":
         more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
         raise InputError(

@@ -5,12 +5,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from timm.data import ImageNetInfo
-from timm.data.readers.class_map import load_class_map
 
 from detectron2_ext.prediction.categories import match_names
 from eva_backbone.errors import InputError
 
-from ..data.class_maps import NUM_CLASSES, named_class_map
+from ..data.class_maps import NUM_CLASSES, named_class_map, read_class_map
 
 
 def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
@@ -22,15 +21,17 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
         InputError: a class map that cannot be read, or with more classes than the model.
     """
     for loader in ("test", "train"):
-        class_map = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.class_map", default=None)
+        class_map, root = (
+            OmegaConf.select(cfg, f"dataloader.{loader}.dataset.{key}", default=None) for key in ("class_map", "root")
+        )
         if OmegaConf.is_dict(class_map) and "_target_" in class_map:
             class_map = None  # made from a data set that need not be here
         if class_map:
-            return _names(class_map, num_classes)
+            return _names(class_map, num_classes, root or "")
     return match_names(None, num_classes, "the recipe")
 
 
-def _names(class_map: Mapping[str, int] | str, num_classes: int) -> tuple[str, ...]:
+def _names(class_map: Mapping[str, int] | str, num_classes: int, root: str) -> tuple[str, ...]:
     if isinstance(class_map, str):
         known = named_class_map(class_map)
         if known is not None:
@@ -38,8 +39,8 @@ def _names(class_map: Mapping[str, int] | str, num_classes: int) -> tuple[str, .
             numbers = list(known.values()) if num_classes == len(known) else range(NUM_CLASSES)
             return _fitting(dict(enumerate(_imagenet_names(numbers))), num_classes, class_map)
         try:
-            numbers_of = load_class_map(class_map)
-        except (AssertionError, OSError, UnicodeDecodeError) as error:
+            numbers_of = read_class_map(class_map, root)
+        except InputError as error:
             raise InputError(f"the recipe's class map {class_map} cannot be read; give --class-names.") from error
         return _fitting({number: name for name, number in numbers_of.items()}, num_classes, class_map)
     return _fitting({int(number): str(name) for name, number in class_map.items()}, num_classes, "the recipe")

@@ -73,7 +73,7 @@ def _karpathy_images(file: str) -> list[Any] | None:
     if Path(file).suffix.lower() != ".json":
         return None
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = json.loads(Path(file).read_bytes())
         images = content["images"]
         return images if images and "sentences" in images[0] else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

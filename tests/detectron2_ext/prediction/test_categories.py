@@ -14,7 +14,7 @@ CELLS = {"categories": [{"id": 9, "name": "dividing"}, {"id": 4, "name": "Zellke
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("names.txt", "cat\n dog \n\n", (("cat", "dog"), (0, 1))),
+        ("names.txt", "\ufeffcat\n dog \n\n", (("cat", "dog"), (0, 1))),
         ("names.json", '["cat", "dog"]', (("cat", "dog"), (0, 1))),
         ("annotations.json", json.dumps(CELLS), (("Zellkern ä", "dividing"), (4, 9))),
     ],

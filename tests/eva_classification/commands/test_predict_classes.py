@@ -106,8 +106,12 @@ def test_names_from_a_file_and_from_the_class_map(folder, capsys):
     assert predict.main(command(weights, "--class-names", "names.txt", *arguments)) == 0
     from_file = capsys.readouterr().out
     assert all(name in from_file for name in ("ant", "bee", "cat"))
-    assert predict.main(command(weights, *arguments, "dataloader.test.dataset.class_map=names.txt")) == 0
-    assert capsys.readouterr().out == from_file
+    (folder / "digits").mkdir()
+    (folder / "digits" / "classes.txt").write_text("\ufeffant\nbee\ncat\n\n", encoding="utf-8")
+    for own_map in (["class_map=names.txt"], ["class_map=classes.txt", "root=digits"]):  # as training looks for it
+        options = [f"dataloader.test.dataset.{option}" for option in own_map]
+        assert predict.main(command(weights, *arguments, *options)) == 0
+        assert capsys.readouterr().out == from_file
     none = [f"dataloader.{loader}.dataset.class_map=null" for loader in ("train", "test")]
     assert predict.main(command(weights, *arguments, *none)) == 0
     assert "class 0 " in capsys.readouterr().out

@@ -8,10 +8,11 @@ import pytest
 import torch
 from made_folders import made_folders
 from PIL import Image
-from timm.data import ImageDataset, IterableImageDataset
+from timm.data import ImageDataset, IterableImageDataset, get_img_extensions
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageRecords
+from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.transforms import evaluation_transform
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_classes_named_by_numbers_are_in_their_order(tmp_path):
 def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
     class_map = {"dog": 0, "cat": 1, "bee": 2, "ant": 3}
     if as_file:
-        (tmp_path / "classes.txt").write_text("\n".join(class_map))
+        (tmp_path / "classes.txt").write_text("\ufeff" + "\n".join(class_map) + "\n\n", encoding="utf-8")
     records = ImageRecords(str(image_folder), class_map=str(tmp_path / "classes.txt") if as_file else class_map)
     assert labels(records) == [3] * 4 + [2] * 4 + [1] * 4
     assert records.class_numbers == {"ant": 3, "bee": 2, "cat": 1}
@@ -94,12 +95,51 @@ def test_tar_file(image_tar):
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
+def test_pictures_of_every_kind(source, image_folder, request):
+    image = Image.open(image_folder / "bee" / "0.png")
+    endings = ("webp", "TIF", "bmp", "gif", "jpg")
+    for ending in endings:
+        image.save(image_folder / "bee" / f"other.{ending}")
+    (image_folder / "bee" / "notes.txt").write_text("no picture")
+    before = get_img_extensions()
+    records = ImageRecords(str(request.getfixturevalue(source)))
+    assert labels(records) == [0] * 4 + [1] * (4 + len(endings)) + [2] * 4
+    mapper = ImageMapper(evaluation_transform(28), is_train=False)
+    assert all(mapper(record)["image"].shape == (3, 28, 28) for record in records)
+    assert get_img_extensions() == before
+
+
+@pytest.mark.parametrize("source", ["image_folder", "image_tar"])
+def test_fewer_classes_than_the_model_are_told_unless_a_map_numbers_them(source, request, caplog):
+    root = str(request.getfixturevalue(source))
+    ImageRecords(root, num_classes=3)
+    ImageRecords(root, num_classes=4, class_map={"ant": 0, "bee": 2, "cat": 3})
+    assert not caplog.records
+    ImageRecords(root, num_classes=4)
+    assert "images of 3 classes, the model has 4" in caplog.text
+
+
+def test_a_class_map_below_the_root_and_one_with_a_class_twice(image_folder):
+    (image_folder / "classes.txt").write_text("cat\nbee\nant\n")
+    assert labels(ImageRecords(str(image_folder), class_map="classes.txt")) == [2] * 4 + [1] * 4 + [0] * 4
+    (image_folder / "classes.txt").write_text("cat\nbee\ncat\nant\n")
+    with pytest.raises(InputError, match=r"classes\.txt lists cat more than once"):
+        ImageRecords(str(image_folder), class_map="classes.txt")
+
+
+def test_a_picture_beside_the_class_folders_is_told(image_folder):
+    Image.new("RGB", (9, 9)).save(image_folder / "overview.png")
+    with pytest.raises(InputError, match="has images in no folder, which the class map does not list"):
+        ImageRecords(str(image_folder), class_map={"ant": 0, "bee": 1, "cat": 2})
+
+
+@pytest.mark.parametrize("source", ["image_folder", "image_tar"])
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"class_map": {"ant": 0}}, "has images in bee, cat, which the class map does not list; add"),
         ({"class_map": {"dog": 0}, "unlisted": "leave_out"}, "no image of a class that the class map lists"),
-        ({"class_map": "nowhere.txt"}, "class map nowhere.txt cannot be read"),
+        ({"class_map": "nowhere.txt"}, "nowhere.txt: no class names could be read"),
         ({"class_map": "map.pkl"}, "class map map.pkl is no text file"),
         ({"num_classes": 2}, "has 3 classes, the model only 2; set the model's num_classes to 3"),
         ({"class_map": {"ant": 0, "bee": 1, "cat": 9}, "num_classes": 9}, "has 10 classes, the model only 9"),

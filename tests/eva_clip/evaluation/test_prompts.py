@@ -36,7 +36,7 @@ def test_prompts_are_class_by_class():
 
 
 def test_files(tmp_path):
-    (tmp_path / "names.txt").write_text("Katze\n  狐 \n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text("\ufeffKatze\n  狐 \n\n", encoding="utf-8")
     (tmp_path / "templates.txt").write_text("ein Bild: {}\n{}!\n", encoding="utf-8")
     prompts = Prompts(str(tmp_path / "names.txt"), str(tmp_path / "templates.txt"))
     assert [text for text, _ in prompts] == ["ein Bild: Katze", "Katze!", "ein Bild: 狐", "狐!"]
