@@ -52,7 +52,7 @@ def build_train_loader(
             the mapper's do. By default the batch is the list of them.
         aspect_ratio_grouping: only wide or only high images in a batch of a process; needs "width" and "height".
         num_workers: processes that map; 0: this one does.
-        prefetch_factor: images that every worker holds ready, by default 2.
+        prefetch_factor: images that every worker holds ready, by default 2; of no meaning without workers.
         pin_memory: copy images to page-locked memory, from where they reach a GPU faster.
         seed: of the order and the augmentations; by default one that all processes draw together from numpy's state.
 
@@ -70,13 +70,14 @@ def build_train_loader(
         raise InputError(f"The training loader got seed={seed}; give 0 or more, or none for a random one.")
     groups = aspect_groups(dataset[number] for number in range(len(dataset))) if aspect_ratio_grouping else None
     records = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    prefetched = prefetch_factor if num_workers else None
     return TrainLoader(
         NumberedSamples(records, mapper, seed),
         ShuffledIndices(len(records), seed) if sampler is None else sampler,
         total_batch_size // world_size,
         groups,
         collate,
-        {"num_workers": num_workers, "prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
+        {"num_workers": num_workers, "prefetch_factor": prefetched, "pin_memory": pin_memory},
     )
 
 

@@ -15,7 +15,7 @@ from detectron2_ext.engine import load_config, train
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 SMALL = [
     *("model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28"),
-    *("dataloader.train.total_batch_size=4", "dataloader.train.num_workers=0", "dataloader.train.prefetch_factor=null"),
+    *("dataloader.train.total_batch_size=4", "dataloader.train.num_workers=0"),
     *("dataloader.test.num_workers=0", "dataloader.test.batch_size=4"),
     *("train.device=cpu", "train.amp.enabled=False", "train.seed=1", "train.log_period=1"),
     *("train.max_iter=4", "train.eval_period=2", "train.checkpointer.period=2", "lr_multiplier.warmup_iters=1"),

@@ -23,7 +23,7 @@ SMALL = [
     *("model.visual.embed_dim=16", "model.visual.depth=2", "model.visual.num_heads=2", "model.visual.img_size=28"),
     *("model.visual.mlp_ratio=2.0", "model.visual.drop_path_rate=0.0", "model.output_dim=16"),
     *("model.text.width=16", "model.text.num_heads=2", "model.text.num_layers=1", "model.text.context_length=8"),
-    *("dataloader.train.total_batch_size=4", "dataloader.train.num_workers=0", "dataloader.train.prefetch_factor=null"),
+    *("dataloader.train.total_batch_size=4", "dataloader.train.num_workers=0"),
     *("train.device=cpu", "train.amp.enabled=False", "train.seed=1", "train.log_period=1"),
     *("train.max_iter=4", "train.checkpointer.period=2", "lr_multiplier.warmup_iters=1"),
 ]

@@ -45,6 +45,7 @@ def test_workers_and_the_place_to_start_change_nothing(photo_records, grouping, 
             total_batch_size=3,
             aspect_ratio_grouping=grouping,
             num_workers=workers,
+            prefetch_factor=4,
             seed=5,
         )
 
