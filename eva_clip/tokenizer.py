@@ -32,9 +32,7 @@ class Tokenizer(SimpleTokenizer):
     pat: regex.Pattern[str]
 
     def __init__(self, context_length: int = 77) -> None:
-        if context_length < 2:
-            raise InputError(f"a context of {context_length} tokens has no room for start and end; give 2 or more.")
-        super().__init__(context_length=context_length)
+        super().__init__(context_length=_check_length(context_length))
         pattern = self.pat.pattern
         for theirs, ours in zip(("<start_of_text>", "<end_of_text>"), (START, END), strict=True):
             self.encoder[ours] = self.encoder.pop(theirs)
@@ -52,10 +50,10 @@ class Tokenizer(SimpleTokenizer):
         """Ids [B, context_length] int64, and the indices of texts that were cut; see `__call__`.
 
         Raises:
-            InputError: something else than text.
+            InputError: something else than text, or a context without room for start and end.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        length = self.context_length if context_length is None else context_length
+        length = self.context_length if context_length is None else _check_length(context_length)
         ids = torch.zeros(len(texts), length, dtype=torch.int64)
         cut = []
         for i, text in enumerate(texts):
@@ -71,7 +69,7 @@ class Tokenizer(SimpleTokenizer):
         """Ids [B, context_length] int64, on the CPU; a warning says how many texts were cut.
 
         Raises:
-            InputError: something else than text.
+            InputError: something else than text, or a context without room for start and end.
         """
         ids, cut = self.tokenize(texts, context_length)
         if cut:
@@ -98,6 +96,12 @@ class Tokenizer(SimpleTokenizer):
             if limit is not None and len(tokens) > limit:
                 return tokens[:limit], False
         return tokens, whole
+
+
+def _check_length(context_length: int) -> int:
+    if context_length < 2:
+        raise InputError(f"a context of {context_length} tokens has no room for start and end; give 2 or more.")
+    return context_length
 
 
 @cache

@@ -68,6 +68,8 @@ def test_no_text(texts, message):
 def test_context_without_room():
     with pytest.raises(InputError, match="1 tokens has no room"):
         Tokenizer(1)
+    with pytest.raises(InputError, match="1 tokens has no room"):
+        get_tokenizer()("a cat", context_length=1)
     with pytest.raises(InputError, match="no model of this package"):
         get_tokenizer("ViT-B-32")
 
