@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .errors import InputError
+
 
 class PatchEmbed(nn.Module):
     """Non-overlapping patches through one convolution with bias.
@@ -28,11 +30,11 @@ class PatchEmbed(nn.Module):
         """[B, in_chans, (T,) H, W] pixels to tokens [B, N, C] and their grid of patches, (H, W) or (T, H, W).
 
         Raises:
-            ValueError: a side is not a multiple of the patch.
+            InputError: a side is not a multiple of the patch.
         """
         sides = tuple(pixels.shape[2:])
         if len(sides) != len(self.kernel) or any(side % patch for side, patch in zip(sides, self.kernel, strict=True)):
-            raise ValueError(
+            raise InputError(
                 f"input of {sides} pixels cannot be cut into patches of {self.kernel}: "
                 "pad or resize every side to a multiple of the patch"
             )

@@ -1,11 +1,12 @@
 """The image classifier: the backbone, one feature per image, a head."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
+from eva_backbone.errors import InputError
 from eva_backbone.initialization import scale_branch_outputs
 from eva_backbone.layer_norm import LayerNorm
 
@@ -25,8 +26,11 @@ class Classifier(VisionTransformer):
         pooling: "mean" normalises the mean patch token (`fc_norm`; the class token takes part in attention only),
             "class" takes the class token behind the final norm (`norm`).
         head: see `build_head`; "probe" expects everything else to be frozen.
-        smoothing: label smoothing of the training loss.
+        smoothing: label smoothing of the training loss, 0 to 1.
         backbone: arguments of `VisionTransformer`.
+
+    Raises:
+        InputError: another pooling, head or smoothing than these.
     """
 
     def __init__(
@@ -38,6 +42,10 @@ class Classifier(VisionTransformer):
         smoothing: float = 0.0,
         **backbone: Any,
     ) -> None:
+        if pooling not in get_args(Pooling):
+            raise InputError(f"pooling is {pooling!r}, expected is one of {', '.join(get_args(Pooling))}.")
+        if not 0 <= smoothing <= 1:
+            raise InputError(f"smoothing={smoothing} is no share of the target; give 0 to 1.")
         super().__init__(final_norm=pooling == "class", **backbone)
         self.num_classes = num_classes
         self.pooling = pooling

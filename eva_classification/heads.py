@@ -1,9 +1,11 @@
 """What turns one feature vector per image into scores of classes."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
+
+from eva_backbone.errors import InputError
 
 HeadKind = Literal["linear", "probe"]
 LINEAR_STD, LINEAR_SCALE = 0.02, 0.001
@@ -15,7 +17,12 @@ def build_head(kind: HeadKind, dim: int, num_classes: int) -> nn.Module:
 
     "linear" starts so close to zero that all classes are equally likely. "probe" puts a batch normalisation without
     learned factors in front, as linear probes of frozen features do.
+
+    Raises:
+        InputError: another kind.
     """
+    if kind not in get_args(HeadKind):
+        raise InputError(f"head is {kind!r}, expected is one of {', '.join(get_args(HeadKind))}.")
     linear = nn.Linear(dim, num_classes)
     nn.init.zeros_(linear.bias)
     if kind == "probe":

@@ -13,7 +13,10 @@ from timm.data.constants import OPENAI_CLIP_STD as CLIP_STD
 from torch import Tensor
 from torchvision import transforms as T
 
+from eva_backbone.errors import InputError
+
 _ASPECTS = (3 / 4, 4 / 3)
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -29,7 +32,13 @@ def evaluation_transform(
 
     Args:
         crop_pct: None: 224/256 for sizes below 384, else 1.
+        interpolation: "bicubic", "bilinear", "nearest", "box", "hamming" or "lanczos".
+
+    Raises:
+        InputError: another interpolation.
     """
+    if interpolation not in _INTERPOLATIONS:
+        raise InputError(f"interpolation is {interpolation!r}, expected is one of {', '.join(_INTERPOLATIONS)}.")
     if crop_pct is None:
         crop_pct = 224 / 256 if size < 384 else 1.0
     return create_transform(
@@ -51,22 +60,30 @@ def training_transform(
         scale: share of the image's area that a crop has.
         auto_augment: timm's name of an augmentation, None for none; colours are not changed beside it.
         re_prob: share of images with a random rectangle erased.
+
+    Raises:
+        InputError: an augmentation that timm does not know.
     """
     smallest, largest = scale
-    transform = create_transform(
-        size,
-        is_training=True,
-        scale=(smallest, largest),
-        ratio=_ASPECTS,
-        hflip=0.5,
-        color_jitter=None,  # type: ignore[arg-type]  # timm takes None, for no jitter, but does not say so
-        auto_augment=auto_augment,
-        interpolation="bicubic",
-        re_prob=re_prob,
-        re_mode="pixel",
-        mean=tuple(mean),
-        std=tuple(std),
-    )
+    try:
+        transform = create_transform(
+            size,
+            is_training=True,
+            scale=(smallest, largest),
+            ratio=_ASPECTS,
+            hflip=0.5,
+            color_jitter=None,  # type: ignore[arg-type]  # timm takes None, for no jitter, but does not say so
+            auto_augment=auto_augment,
+            interpolation="bicubic",
+            re_prob=re_prob,
+            re_mode="pixel",
+            mean=tuple(mean),
+            std=tuple(std),
+        )
+    except (AssertionError, KeyError, ValueError) as error:
+        raise InputError(
+            f"auto_augment {auto_augment!r} is unknown to timm ({error}); correct it, or give null."
+        ) from error
     for step in transform.transforms:
         for operation in getattr(step, "ops", ()):
             if operation.aug_fn is auto_augment_ops.posterize:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import IO, Any, Literal, TypedDict
 
 import numpy as np
@@ -22,6 +23,8 @@ from .class_maps import named_class_map, read_class_map
 logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 5
+# A folder of one of these names that holds folders is a part of a data set, not a class.
+_SPLITS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "test")
 
 
 class ImageRecord(TypedDict):
@@ -40,7 +43,7 @@ class ImageRecords(Dataset):
     Args:
         root: the folder or tar file.
         name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
-        split: folder below `root` to use if it is there, or split of a named data set.
+        split: folder below `root` to use if it is there, else the whole root; or split of a named data set.
         class_map: from class name to number, as a dict, a text file (.txt, maybe below `root`) with one name a line, or
             "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2"; the class of an image in a folder is the name of that
             folder.
@@ -49,8 +52,8 @@ class ImageRecords(Dataset):
         options: further arguments of timm's `create_dataset`, such as input_key.
 
     Raises:
-        InputError: nothing to read, a data set that can only be streamed, a class map that lacks classes, or more
-            classes than `num_classes`.
+        InputError: nothing to read, folders of other splits only, a data set that can only be streamed, a class map
+            that lacks classes, or more classes than `num_classes`.
     """
 
     def __init__(
@@ -88,6 +91,8 @@ class ImageRecords(Dataset):
             )
         self._reader = dataset.reader
         self.source = str(getattr(self._reader, "root", None) or name)
+        if not name and self.source == root:
+            _check_splits(root, split)
         is_numbered_here = isinstance(self._reader, ReaderImageFolder | ReaderImageInTar)
         if class_map is not None and is_numbered_here:
             _renumber(self._reader, class_map, unlisted, self.source)
@@ -128,6 +133,16 @@ def _all_pictures() -> Iterator[None]:
         yield
     finally:
         set_img_extensions(before)
+
+
+def _check_splits(root: str, split: str) -> None:
+    """`root` was taken whole, for want of the split: it must not be made of others."""
+    others = [name for name in _SPLITS if any(child.is_dir() for child in Path(root, name).glob("*"))]
+    if others:
+        raise InputError(
+            f"{root} has no folder {split}, but {', '.join(others)}: name the one to read with split, or give it as "
+            "root of the data set."
+        )
 
 
 def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dict[str, int] | None:

@@ -7,6 +7,7 @@ from detectron2.modeling.backbone.vit import ViT as StockViT
 
 from detectron2_ext.modeling.vit import ViT
 from eva_backbone import PRESETS, VisionTransformer, create_backbone
+from eva_backbone.errors import InputError
 from eva_backbone.relative_position import beit_resize_matrix
 from eva_backbone.relative_position_bias import decoupled_index, joint_index, resize_joint_table
 
@@ -120,7 +121,7 @@ def test_impossible_combinations_are_refused(arguments, sentence):
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
-    with pytest.raises(ValueError, match=r"30\) pixels cannot be cut into patches of \(14, 14\)"):
+    with pytest.raises(InputError, match=r"30\) pixels cannot be cut into patches of \(14, 14\)"):
         create_backbone("tiny")(torch.zeros(1, 3, 28, 30))
 
 

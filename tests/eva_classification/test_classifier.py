@@ -62,6 +62,19 @@ def test_labels_of_another_number_of_classes(labels, message):
         create_classifier(**TINY)({"image": torch.randn(2, 3, 28, 28), "label": labels})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "token"}, "pooling is 'token', expected is one of mean, class"),
+        ({"head": "mlp"}, "head is 'mlp', expected is one of linear, probe"),
+        ({"smoothing": -0.1}, "smoothing=-0.1 is no share"),
+    ],
+)
+def test_options_that_do_not_exist(options, message):
+    with pytest.raises(InputError, match=message):
+        create_classifier(**TINY, **options)
+
+
 def test_unknown_model():
     with pytest.raises(InputError, match="'eva_huge' is no model of this package; choose one of eva_giant_patch14"):
         create_classifier("eva_huge")

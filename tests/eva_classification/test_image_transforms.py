@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torchvision import transforms as T
 
+from eva_backbone.errors import InputError
 from eva_classification.transforms import (
     CLIP_MEAN,
     CLIP_STD,
@@ -102,6 +103,13 @@ def test_no_level_of_rand_augment_is_refused():
     assert not np.asarray(posterize(image)).any()
     posterize.magnitude = 5
     assert set(np.unique(np.asarray(posterize(image)))) == {0, 64, 128, 192}
+
+
+def test_unknown_names_are_one_sentence():
+    with pytest.raises(InputError, match="interpolation is 'cubic', expected is one of"):
+        evaluation_transform(28, interpolation="cubic")
+    with pytest.raises(InputError, match="auto_augment 'foo' is unknown"):
+        training_transform(28, auto_augment="foo")
 
 
 def test_probe_crop_is_drawn_once_and_cut_to_the_image():

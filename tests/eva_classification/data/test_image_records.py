@@ -52,6 +52,19 @@ def test_the_split_is_found_below_the_root(tmp_path):
     assert [len(ImageRecords(str(tmp_path), split=split)) for split in ("train", "validation")] == [9, 6]
 
 
+def test_a_split_that_is_missing_is_not_replaced_by_all_others(tmp_path):
+    for split in ("train", "test"):
+        made_folders(tmp_path / split, per_class=2)
+    with pytest.raises(InputError, match="has no folder val, but train, test: name the one to read"):
+        ImageRecords(str(tmp_path), split="val")
+    assert len(ImageRecords(str(tmp_path), split="test")) == 6
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path):
+    records = ImageRecords(str(made_folders(tmp_path, classes=["bus", "train"], per_class=1)), split="val")
+    assert records.class_numbers == {"bus": 0, "train": 1}
+
+
 def test_classes_named_by_numbers_are_in_their_order(tmp_path):
     records = ImageRecords(str(made_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
     assert records.class_numbers == {"0": 0, "2": 1, "10": 2}
