@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
 from eva_backbone.recomputation import run_layer
 
@@ -56,6 +57,9 @@ class PixelDecoder(nn.Module):
         num_layers: of the encoder.
         hidden: width of its feed-forward layers.
         num_groups: of the group normalisation; divides `dim`.
+
+    Raises:
+        InputError: a width that is no multiple of 4 and of the number of groups, or heads that do not divide it.
     """
 
     def __init__(
@@ -70,6 +74,10 @@ class PixelDecoder(nn.Module):
         num_groups: int = 32,
     ) -> None:
         super().__init__()
+        if dim % 4 or dim % num_groups:
+            raise InputError(
+                f"dim={dim} of the decoder is no multiple of 4 and of num_groups={num_groups}; change one of them."
+            )
         self.dim = dim
         self.input_convs = nn.ModuleList(
             ConvNorm(in_channels, dim, 1, num_groups=num_groups, bias=True) for _ in LEVELS

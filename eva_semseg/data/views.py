@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import torch
 
+from eva_backbone.errors import InputError
+
 from .view_sizes import limited_size, next_multiple
 
 
@@ -22,6 +24,9 @@ class Views:
         flip: add the mirror image of each.
         divisor: of both sides.
         min_side: sides are padded to this many pixels; 0: no padding.
+
+    Raises:
+        InputError: no view, or a ratio or divisor of 0 or less.
     """
 
     def __init__(
@@ -36,6 +41,8 @@ class Views:
         self.long_side, self.short_side = long_side, short_side
         self.ratios, self.flip = tuple(ratios), flip
         self.divisor, self.min_side = divisor, min_side
+        if not self.ratios or min(*self.ratios, divisor) <= 0:
+            raise InputError(f"ratios={list(ratios)} with divisor={divisor} give no view; give numbers above 0.")
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
         """(height, width) of the view of each ratio, without padding."""

@@ -167,6 +167,12 @@ def test_unusable_labels(labels, message):
         build().train()({"image": torch.zeros(1, 3, 64, 64), "label": labels})
 
 
+@pytest.mark.parametrize("sizes", [{"dim": 48, "num_groups": 32}, {"dim": 6, "num_groups": 2}])
+def test_unusable_widths_of_the_decoder(sizes):
+    with pytest.raises(InputError, match=r"no multiple of 4 and of num_groups=\d+; change one"):
+        create_segmentation_model("eva_tiny_mask2former", 5, decode_head={**sizes, "num_heads": 2})
+
+
 def test_unknown_name():
     with pytest.raises(InputError, match=", ".join(MODELS)):
         create_segmentation_model("eva_small", 3)

@@ -142,6 +142,12 @@ def test_views_of_an_image(options, sizes, shapes) -> None:
         assert (content != 0).all()
 
 
+@pytest.mark.parametrize("options", [{"ratios": []}, {"ratios": [1.0, 0.0]}, {"divisor": 0}])
+def test_settings_without_views(options) -> None:
+    with pytest.raises(InputError, match="give no view"):
+        Views(**options)
+
+
 def test_an_unreadable_test_image_stops_or_is_black(tmp_path, caplog) -> None:
     (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     (tmp_path / "images/a.jpg").write_bytes(b"no picture")
