@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from detectron2_ext.atomic import atomic_path
 from eva_backbone.errors import InputError
 
+_DOTTED_KEY = re.compile(r"[+~]*\w+(\.\w+)+=")
+
 
 def command_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that shows `description`, the text of the command's module, as it is written."""
@@ -18,13 +21,14 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def parse_with_overrides(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *options: str
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *options: str, texts: Sequence[str] = ()
 ) -> argparse.Namespace:
     """Parse a command that takes changes to a config, as `opts`, before, between and behind its options.
 
     Args:
         options: those of several values. They take everything up to the next option; the changes among it are handed
             on, unless a file has that name.
+        texts: options of several texts, in which a "=" may be meant: only changes of a dotted key are handed on.
     """
     args = parser.parse_intermixed_args(argv)
     for option in options:
@@ -32,6 +36,12 @@ def parse_with_overrides(
         changes = [text for text in given if "=" in text and not os.path.exists(text)]
         setattr(args, option, [text for text in given if text not in changes])
         args.opts += changes
+    for option in texts:
+        given = getattr(args, option, None) or []
+        changes = [text for text in given if _DOTTED_KEY.match(text)]
+        if changes:
+            setattr(args, option, [text for text in given if text not in changes])
+            args.opts += changes
     return args
 
 

@@ -36,7 +36,7 @@ COMMON = ("config_file", "weights", "input", "output", "recursive", "device", "o
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
-    args = parse_with_overrides(_parser(), argv, "input")
+    args = parse_with_overrides(_parser(), argv, "input", texts=("labels", "templates"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     return run_command(lambda: _run(args), finished=args.output)
 

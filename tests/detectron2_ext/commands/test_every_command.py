@@ -18,6 +18,16 @@ def test_changes_are_told_from_files(tmp_path, monkeypatch):
     assert args.opts == ["c=1", "e=2", long]
 
 
+def test_changes_are_told_from_texts():
+    parser = command_parser("")
+    parser.add_argument("--labels", nargs="+")
+    parser.add_argument("opts", nargs="*")
+    texts = ["a cat", "E=mc2", "e.g. x=1", "a=b"]
+    args = parse_with_overrides(parser, ["--labels", *texts, "model.visual.img_size=56"], texts=["labels", "templates"])
+    assert args.labels == texts
+    assert args.opts == ["model.visual.img_size=56"]
+
+
 def test_an_output_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     for output, sentence in (
