@@ -143,7 +143,8 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     """The kernel called `name`, or for "auto" the one that is right for this device, dtype and bias.
 
     On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for
-    the bias); everything else, a boolean bias included, goes to PyTorch's fused kernels.
+    the bias); everything else goes to PyTorch's fused kernels, a boolean bias and exported programs too, which may not
+    be cut into the blocks of one batch size.
 
     Raises:
         ValueError: an unknown name, or a kernel that takes no boolean bias given one.
@@ -156,6 +157,7 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
             raise ValueError(f"attention kernel {name!r} takes no boolean bias: choose auto, plain or sdpa")
         return KERNELS[name]
     full_precision = query.dtype in (torch.float32, torch.float64)
-    if bias is not None and not boolean and query.device.type == "cpu" and full_precision:
+    rows = bias is not None and not boolean and query.device.type == "cpu" and full_precision
+    if rows and not torch.compiler.is_exporting():
         return row_block_attention
     return sdpa_attention

@@ -5,13 +5,14 @@ another length are resized, in one of two ways: "vitdet", linear, or "beit", a c
 abscissae as in BEiT's transfer to larger images.
 """
 
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.interpolate import make_interp_spline
+
+from .constant_cache import cached_constant
 
 RelPosResize = Literal["vitdet", "beit"]
 BEIT_RATIO = 1.0903078  # BEiT's search for 14 -> 24 tokens; published EVA figures use it for every size
@@ -24,7 +25,8 @@ class DecomposedBias(NamedTuple):
     rel_w: torch.Tensor
 
 
-@lru_cache(maxsize=64)
+@torch.compiler.assume_constant_result  # SciPy cannot be traced
+@cached_constant(maxsize=64)
 def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """The constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` in the "beit" way.
 

@@ -5,11 +5,10 @@ one table per axis, summed. Index tables depend on the grid alone and are comput
 files carry gigabytes of them).
 """
 
-from functools import lru_cache
-
 import torch
 from torch import nn
 
+from .constant_cache import cached_constant
 from .relative_position import RelPosResize, resize_rel_pos
 
 NUM_CLASS_OFFSETS = 3  # class -> patch, patch -> class, class -> class
@@ -40,7 +39,7 @@ def joint_table_rows(grid: tuple[int, int]) -> int:
 
 # Two grids: of training and of evaluation. Their indices are large, 79 MB for 56 x 56, and training in the same process
 # may use those that an evaluation made.
-@lru_cache(maxsize=2)
+@cached_constant(maxsize=2)
 def joint_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
     """Row of the joint table for each (query, key), class token first: [1 + N, 1 + N]."""
     with torch.inference_mode(False):
@@ -49,7 +48,7 @@ def joint_index(grid: tuple[int, int], device: torch.device) -> torch.Tensor:
         return _with_class_token(index, joint_table_rows(grid) - NUM_CLASS_OFFSETS)
 
 
-@lru_cache(maxsize=2)
+@cached_constant(maxsize=2)
 def decoupled_index(grid: tuple[int, int], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of the two axis tables for each (query, key), class token first; distances are (key - query) here."""
     with torch.inference_mode(False):

@@ -124,6 +124,6 @@ def row_block_attention(
         first, second = bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1)
     elif bias is not None:
         images = 1 if bias.dim() < 4 else bias.shape[0]  # a bias that images share is not repeated
-        first = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1)
+        first = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1).to(query.dtype)  # autocast
     flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
     return _RowBlockAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))

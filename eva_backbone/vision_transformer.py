@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from .attention import Attention, QKVBias, RelPos
+from .attention import Attention, QKVBias, RelPos, check_choice
 from .attention_kernels import KernelName
 from .block import Block
 from .initialization import init_weights
@@ -21,6 +21,8 @@ from .position import resize_pos_embed
 from .recomputation import run_layer
 from .relative_position import RelPosResize
 from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
+
+SharedRelPos = Literal["joint", "decoupled"]
 
 
 class VisionTransformer(nn.Module):
@@ -76,7 +78,7 @@ class VisionTransformer(nn.Module):
         num_frames: int | None = None,
         tubelet_size: int | None = None,
         rel_pos: RelPos | None = None,
-        shared_rel_pos: Literal["joint", "decoupled"] | None = None,
+        shared_rel_pos: SharedRelPos | None = None,
         rel_pos_resize: RelPosResize = "vitdet",
         window_size: int = 0,
         window_blocks: Collection[int] = (),
@@ -111,6 +113,7 @@ class VisionTransformer(nn.Module):
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, tubelet_size)
         self.rel_pos_bias: JointRelativePositionBias | DecoupledRelativePositionBias | None = None
         if shared_rel_pos is not None:
+            check_choice("shared_rel_pos", shared_rel_pos, SharedRelPos)
             tables = JointRelativePositionBias if shared_rel_pos == "joint" else DecoupledRelativePositionBias
             self.rel_pos_bias = tables(grid, num_heads)
         self.blocks = nn.ModuleList()
@@ -151,7 +154,7 @@ class VisionTransformer(nn.Module):
         """Patch tokens [B, N, C] on `grid` to [B, prefix + N, C]: the class token put in front, positions added."""
         x = patches
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
             # an entry without a class token is not used; a class token without an entry gets no position

@@ -145,6 +145,15 @@ def test_half_precision_stays_close(kind):
     torch.testing.assert_close(out.float(), expected, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("name", ["row_block", "sdpa", "plain"])
+def test_a_bias_of_full_precision_learns_under_autocast(name):
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
+    bias, _ = make_bias("dense", torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = KERNELS[name](*inputs, 0.5, bias)
+    assert torch.autograd.grad(out.float().square().sum(), bias)[0].dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("dtype", "kind", "expected"),
     [

@@ -10,7 +10,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from eva_backbone import relative_position, relative_position_bias
 from eva_backbone.attention import Attention
 from eva_backbone.block import Block
 
@@ -70,10 +69,6 @@ def fake_run(mode: FakeTensorMode, model: nn.Module, device_type: str) -> Iterat
         finally:
             for part in chosen:
                 part.kernel = "auto"
-            # Constants that were made meanwhile are fake.
-            relative_position.beit_resize_matrix.cache_clear()
-            relative_position_bias.joint_index.cache_clear()
-            relative_position_bias.decoupled_index.cache_clear()
 
 
 class _WidenAsOnCuda(TorchFunctionMode):
