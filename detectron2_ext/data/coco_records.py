@@ -4,12 +4,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from .coco_file import is_id
+from .coco_file import is_id, is_side
 from .record_errors import RecordErrors
 from .segmentation import check_segmentation
 
@@ -44,7 +43,7 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
             errors.add(f"image {image_id}", "is listed twice", "give every image its own id")
         elif not isinstance(file_name, str) or not file_name:
             errors.add(f"image {image_id}", f"has file_name {file_name!r}", "name its file")
-        elif not (_is_side(width) and _is_side(height)):
+        elif not (is_side(width) and is_side(height)):
             errors.add(f"image {image_id}", f"has size {width!r}x{height!r}", "give 'width' and 'height' in pixels")
         elif width * height > max_pixels:
             errors.add(f"image {image_id}", f"has {width}x{height} pixels, the limit is {max_pixels}", "tile it")
@@ -113,7 +112,7 @@ def _annotation(record: dict, box: list, mask: list | dict | None, class_index: 
     counts.without_mask += mask is None and not crowd
     counts.with_rle += isinstance(mask, dict) and not crowd
     counts.clipped_boxes += box is not record["bbox"]
-    if not isinstance(area, int | float) or not math.isfinite(area):
+    if not _is_number(area):
         area = None
     counts.completed += area is None or "iscrowd" not in record or record["id"] == 0
     annotation = {
@@ -148,10 +147,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) < 1e9  # false for NaN too
 
 
-def _is_side(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
-
-
 class _DirectoryListing:
     """Whether files exist, listing each directory once: a call per file is slow on network drives."""
 
@@ -165,6 +160,6 @@ class _DirectoryListing:
         if directory not in self._names:
             try:
                 self._names[directory] = set(os.listdir(directory or "."))
-            except OSError:
+            except (OSError, ValueError):  # of no such folder, or of a name that none can have
                 self._names[directory] = set()
         return name in self._names[directory]

@@ -34,7 +34,7 @@ def _check_polygons(polygons: list, height: int, width: int) -> tuple[list[np.nd
     for polygon in polygons:
         try:
             points = np.array(polygon, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             points = None
         if points is None or points.ndim != 1:
             return None, _NOT_FLAT

@@ -58,6 +58,7 @@ def _readable_mask(segmentation: Any, image: dict, where: str) -> list | dict | 
         raise InputError(f"{where} has a mask, but its image has no 'width' and 'height'; give them in pixels.")
     if isinstance(segmentation, dict):
         problem = check_segmentation(segmentation, height, width)[1]
+        segmentation = {**segmentation, "size": [height, width]}  # 480.0 is equal too, and the libraries refuse it
     else:
         problem = _polygon_problem(segmentation, _MAX_IMAGE_SIDES * max(width, height))
     if problem:
@@ -74,7 +75,7 @@ def _polygon_problem(polygons: object, limit: float) -> str | None:
     for polygon in polygons:
         try:
             readable = _is_number(sum(polygon))  # a sum finds what is no number, and NaN, fastest
-        except TypeError:
+        except (TypeError, OverflowError):
             readable = False
         if not readable:
             return "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, ...]"

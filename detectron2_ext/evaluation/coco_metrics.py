@@ -29,7 +29,8 @@ def measure_coco(
     content = {
         "images": ground_truth.images,
         "annotations": ground_truth.annotations_for(task),
-        "categories": ground_truth.categories,
+        # what else a file says of its categories the library would read as LVIS's
+        "categories": [{"id": category["id"], "name": str(category["id"])} for category in ground_truth.categories],
     }
     measure = {"hotcoco": _hotcoco, "pycocotools": _pycocotools}[backend]
     precision, recall = measure(content, results, task, limits)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.coco_file import read_categories, read_coco_file
+from detectron2_ext.data.coco_file import is_side, read_categories, read_coco_file
 from eva_backbone.errors import InputError
 
 from .annotation_check import complete_annotation
@@ -134,6 +134,9 @@ def _number_images(
             raise InputError(f"{source}: image number {position} has id {image_id!r}; give it an integer id.")
         if image_id in by_id:
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
+        for side in (record.get("width"), record.get("height")):
+            if side is not None and not is_side(side):
+                raise InputError(f"{source}: image {image_id} has a side of {side!r}; give it in pixels.")
         by_id[image_id] = record
     if len({isinstance(image_id, str) for image_id in by_id}) > 1:
         raise InputError(f"{source}: some image ids are numbers and some are text; use one kind.")

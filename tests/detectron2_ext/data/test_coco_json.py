@@ -137,10 +137,11 @@ def test_skip_counts_names_and_keeps_the_rest(write_coco, dataset_name, caplog):
     "change",
     [
         lambda c: _without(c, "area", "iscrowd"),
+        lambda c: c["annotations"][0].update(area=10**400),
         lambda c: c["annotations"][0].update(id=0),
         lambda c: c["annotations"].append({**c["annotations"][0], "id": 105, "category_id": 3}),
     ],
-    ids=["area and iscrowd missing", "id 0", "bad record"],
+    ids=["area and iscrowd missing", "area no float can hold", "id 0", "bad record"],
 )
 def test_ground_truth_can_be_evaluated(write_coco, dataset_name, change):
     """A perfect detector gets AP 1 against the completed copy; COCOeval fails or loses a match on the original."""

@@ -113,6 +113,26 @@ def _duplicate_detections(case: Case) -> None:
     case.detections += [dict(detection) for detection in case.detections]
 
 
+def _own_fields_of_categories(case: Case) -> None:
+    for category in case.ground_truth["categories"]:
+        category.update(frequency=7, name=f"{category['name']} \ud83d")
+
+
+def _float_sizes(case: Case) -> None:
+    for annotation in case.ground_truth["annotations"]:
+        if isinstance(annotation["segmentation"], dict):
+            annotation["segmentation"]["size"] = [float(side) for side in annotation["segmentation"]["size"]]
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+@pytest.mark.parametrize("change", [_own_fields_of_categories, _float_sizes])
+def test_what_files_of_own_data_say_beside_the_format(change, task: str, tmp_path: Path) -> None:
+    expected, case = make_case(0, CaseOptions(masks="rle")), make_case(0, CaseOptions(masks="rle"))
+    change(case)
+    curves = measure(case, task, 100, "hotcoco", tmp_path)
+    assert_equals_pycocotools(curves, expected, task, 100)
+
+
 @pytest.mark.parametrize("task", ["bbox", "segm"])
 @pytest.mark.parametrize(
     "change",
