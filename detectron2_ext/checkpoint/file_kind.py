@@ -63,7 +63,11 @@ def _check_archive(path: Path) -> FileKind:
         raise InputError(f"{path} is a zip archive not written by torch.save; unpack it and name the weights inside.")
     is_program = "constants.pkl" in names
     # Weights are never compressed, and a compressed record could unfold to any size.
-    weights = [record for record in records if not (is_program and "/code/" in record.filename)]
+    root = next(record.filename for record in records if record.filename.rpartition("/")[2] == "data.pkl")
+    code = f"{root.removesuffix('data.pkl')}code/"
+    weights = [record for record in records if not (is_program and record.filename.startswith(code))]
     if any(record.compress_type != zipfile.ZIP_STORED for record in weights):
         raise InputError(f"{path} holds compressed records, which cannot be mapped; write it again with torch.save.")
+    if sum(record.file_size for record in weights) > path.stat().st_size:  # one piece of the file under many names
+        raise InputError(f"{path} holds records that overlap; write it again with torch.save.")
     return FileKind.TORCHSCRIPT if is_program else FileKind.TORCH

@@ -69,6 +69,27 @@ def rewrite(source, target, change):
             new.writestr(record, change(record.filename, old.read(record)))
 
 
+def test_records_under_many_names_are_refused(saved):
+    """Read one by one they would take more memory than any file that holds them."""
+    with zipfile.ZipFile(saved[1], "a") as archive:
+        record = next(record for record in archive.infolist() if record.filename.endswith("/data.pkl"))
+        archive.filelist += [record] * 100
+        archive._didModify = True
+    with pytest.raises(InputError, match="records that overlap"):
+        read_weights(saved[1])
+
+
+def test_compressed_weights_in_the_place_of_the_code_are_refused(saved, tmp_path):
+    with (
+        zipfile.ZipFile(saved[1]) as old,
+        zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name.replace("clip/", "clip/code/"), old.read(name))
+    with pytest.raises(InputError, match="compressed records"):
+        read_weights(tmp_path / "w.pt")
+
+
 class Planted:
     def __reduce__(self):
         return print, ("planted code ran",)
