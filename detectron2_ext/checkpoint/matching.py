@@ -33,10 +33,17 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     A model whose own names differ from those of its published files has a method `rename_weights`, which gives weights
     of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises InputError when the
     file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
-    would get a value.
+    would get a value; or when it holds integers in the place of weights.
     """
     values, report = compare_weights(model, weights, path)
     check_same_model(model, weights, report)
+    state = _tensors(model)
+    for name, value in values.items():
+        if state[name].is_floating_point() and not value.is_floating_point():
+            raise InputError(
+                f"{path}: {name} is stored as {value.dtype}, as quantised weights are, where the model has "
+                f"{state[name].dtype}; give the file that they were made from."
+            )
     return values, report
 
 

@@ -40,6 +40,18 @@ def test_detector_file_is_used_whole(tmp_path):
         assert torch.equal(value, state[name]), name
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_what_is_no_number_of_a_weight_is_refused(dtype, tmp_path):
+    model, path = TinyDetector(), tmp_path / "w.pth"
+    state = random_state(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.save({**state, f"{NET}blocks.0.attn.proj.weight": state[f"{NET}blocks.0.attn.proj.weight"].to(dtype)}, path)
+    with pytest.raises(InputError, match=rf"attn.proj.weight is stored as {dtype}"):
+        load_checkpoint(model, path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_pretraining_file_in_half_precision(tmp_path):
     """eva_psz14to16.pt: a bare ViT in float16 except for the patch kernel; no relative tables."""
     model, path = TinyDetector(), tmp_path / "eva_psz14to16.pt"
