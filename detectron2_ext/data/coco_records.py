@@ -92,6 +92,9 @@ def check_annotations(
                 name, f"has category_id {category_id!r}, which no category has", "correct it or add the category"
             )
             continue
+        if not isinstance(record.get("iscrowd"), int | float | None):  # the text "0" would be true
+            errors.add(name, f"has iscrowd {record['iscrowd']!r}", "give it as 0 or 1")
+            continue
         box, problem = _check_box(record.get("bbox"), image["height"], image["width"])
         if box is None:
             errors.add(f"{name} (image {image_id})", str(problem), "correct the box, [x, y, width, height] in pixels")

@@ -22,8 +22,10 @@ def complete_annotation(record: dict, image: dict, where: str) -> dict:
         where: file and annotation, for messages.
 
     Raises:
-        InputError: a box or mask that cannot be read.
+        InputError: a box, mask or `iscrowd` that cannot be read.
     """
+    if not isinstance(record.get("iscrowd"), int | float | None):  # the text "0" would be true
+        raise InputError(f"{where} has iscrowd {record['iscrowd']!r}; give it as 0 or 1.")
     completed: dict[str, Any] = {"iscrowd": int(bool(record.get("iscrowd", 0)))}
     if record.get("ignore"):
         completed["ignore"] = 1

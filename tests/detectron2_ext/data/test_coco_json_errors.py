@@ -54,6 +54,7 @@ _RECORDS = [
     (_set("annotations", 0, image_id=None), "annotation 101 has image_id None"),
     (_set("annotations", 0, category_id=2), "annotation 101 has category_id 2, which no category has; correct it"),
     (_drop("annotations", 0, "category_id"), "annotation 101 has category_id None"),
+    (_set("annotations", 0, iscrowd="0"), "annotation 101 has iscrowd '0'; give it as 0 or 1"),
     (_drop("annotations", 0, "bbox"), "annotation 101 (image 10) has bbox None; correct the box"),
     (_set("annotations", 0, bbox=[1, 2, 3]), "has bbox [1, 2, 3]; correct the box"),
     (_set("annotations", 0, bbox=[1, 2, "3", 4]), "has bbox [1, 2, '3', 4]"),

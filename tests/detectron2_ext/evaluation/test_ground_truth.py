@@ -45,6 +45,7 @@ def test_ids_become_positions(tmp_path: Path) -> None:
         ("annotations", 1, "id", [0], "annotation number 1 has id"),
         ("annotations", 1, "category_id", 5, "annotation 8 has category_id 5, which no category has"),
         ("annotations", 1, "category_id", [5], "annotation 8 has category_id"),
+        ("annotations", 1, "iscrowd", "0", "annotation 8 has iscrowd '0'; give it as 0 or 1"),
         ("annotations", 1, "bbox", [1, 2, 3], "annotation 8 has bbox"),
         ("annotations", 1, "bbox", [1, 2, 3, float("nan")], "annotation 8 has bbox"),
         ("annotations", 1, "bbox", [1, 2, 3, 10**400], "annotation 8 has bbox"),
