@@ -46,7 +46,8 @@ def read_clip(
 
     A first pass over the file notes the time of every packet without decoding; then only the stretches from a key frame
     to a wanted frame are decoded. Where times are missing or not those of display, as in many AVI files, or the decoder
-    gives other frames than the packets promised, the frames are counted by decoding them all, and chosen anew.
+    gives other frames than the packets promised, all frames are decoded and counted; again, and chosen anew, where they
+    are not as many as the packets.
 
     Args:
         choose: from the number of frames of the video to the numbers wanted, in any order, repeated or not. It can be
@@ -61,7 +62,7 @@ def read_clip(
     with VideoContainer(path, time_limit, max_pixels) as container:
         claimed, end = container.stream.frames, container.end
         index = index_packets(container)
-        if index is not None and index.num_frames:
+        if index.tells_order and index.num_frames:
             wanted = _WantedFrames(container, choose(index.num_frames), prepare)
             _decode_runs(container, index, wanted)
             if wanted.is_complete:
@@ -69,17 +70,30 @@ def read_clip(
                 is_cut = claimed > len(index.times) and index.times.max() < end
                 cut = f"it ends after {index.num_frames} of {claimed} frames" if is_cut else None
                 return Clip(wanted.frames, index.num_frames, cut or container.damage)
-        num_frames = sum(1 for _ in _decode_all(container))
-        if num_frames == 0:
-            raise InputError(f"{path}: no frame of this video can be read; replace or remove the file.")
-        wanted = _WantedFrames(container, choose(num_frames), prepare)
-        for number, frame in enumerate(_decode_all(container)):
-            wanted.offer(number, frame)
-            if wanted.is_complete:
-                break
-        expected = num_frames if index is None else index.num_frames
-        lost = f"{num_frames} of {expected} frames can be decoded" if num_frames < expected else None
+        wanted, num_frames = _decode_counting(container, index.num_frames, choose, prepare)
+        is_short = index.tells_order and num_frames < index.num_frames
+        lost = f"{num_frames} of {index.num_frames} frames can be decoded" if is_short else None
         return Clip(wanted.frames, num_frames, lost or container.damage)
+
+
+def _decode_counting(
+    container: VideoContainer, expected: int, choose: ChooseFrames, prepare: PrepareFrame | None
+) -> tuple["_WantedFrames", int]:
+    """The wanted frames and the number of all, by decoding them all; in one go if there are as many as expected."""
+    wanted, num_frames = _WantedFrames(container, choose(max(expected, 1)), prepare), 0
+    for frame in _decode_all(container):
+        wanted.offer(num_frames, frame)
+        num_frames += 1
+    if num_frames == 0:
+        raise InputError(f"{container.path}: no frame of this video can be read; replace or remove the file.")
+    if num_frames == expected:
+        return wanted, num_frames
+    wanted = _WantedFrames(container, choose(num_frames), prepare)
+    for number, frame in enumerate(_decode_all(container)):
+        wanted.offer(number, frame)
+        if wanted.is_complete:
+            break
+    return wanted, num_frames
 
 
 class _WantedFrames:

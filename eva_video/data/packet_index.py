@@ -20,25 +20,24 @@ class PacketIndex:
         times: presentation times of the packets, in the stream's time base.
         seek_times: what to seek to for each packet.
         is_key: whether decoding can begin there.
+        tells_order: whether each packet has a time of its own, and it is that of display.
     """
 
-    def __init__(self, times: np.ndarray, seek_times: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray) -> None:
+    def __init__(
+        self, times: np.ndarray, seek_times: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray, tells_order: bool
+    ) -> None:
         self.times = times
         self.seek_times = seek_times
         self.is_key = is_key
         shown = np.flatnonzero(is_shown)
         self._packets = shown[np.argsort(times[shown], kind="stable")]
         self._numbers = {time: number for number, time in enumerate(times.tolist())}
+        self.tells_order = tells_order and len(self._numbers) == len(times)
 
     @property
     def num_frames(self) -> int:
-        """Frames that are shown."""
+        """Packets that are shown; the frames, unless packets hold two or none."""
         return len(self._packets)
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """Whether packets share a time, so that it does not say which is which."""
-        return len(self._numbers) < len(self.times)
 
     def packet_of(self, frame: int) -> int:
         """Number of the packet that holds a frame."""
@@ -65,32 +64,28 @@ class PacketIndex:
         return runs
 
 
-def index_packets(container: VideoContainer) -> PacketIndex | None:
-    """Read through the file. None where its packets do not tell the order of display: they have no times, as in raw
-    streams; times that begin anew, as in joined recordings; or those of decoding, as in AVI and ASF files.
+def index_packets(container: VideoContainer) -> PacketIndex:
+    """Read through the file.
+
+    Its packets do not tell the order of display where they have no times, as in raw streams; where times begin anew, as
+    in joined recordings; or where they are those of decoding, as in AVI and ASF files.
 
     Raises:
         InputError: limits of time or number.
     """
     columns: list[tuple[int, int, bool, bool]] = []
     is_vp8 = container.stream.codec_context.name in ("vp8", "libvpx")
-    decoding_time = None
+    has_times, decoding_time = True, None
     for packet in container.packets():
         if packet.dts is not None:
-            if decoding_time is not None and packet.dts < decoding_time:
-                return None
+            has_times = has_times and (decoding_time is None or packet.dts >= decoding_time)
             decoding_time = packet.dts
-        if packet.pts is None:
-            return None
+        has_times = has_times and packet.pts is not None
         # VP8 keeps pictures that are only referred to in packets of their own.
         is_hidden = is_vp8 and not bytes(packet)[0] & _VP8_SHOWN
         is_shown = not (packet.is_discard or packet.is_corrupt or is_hidden)
         seek_time = packet.pts if packet.dts is None else packet.dts
-        columns.append((packet.pts, seek_time, packet.is_keyframe, is_shown))
-    if not columns:
-        return None
-    index = PacketIndex(*(np.array(column) for column in zip(*columns, strict=True)))
-    decoder_reorders = container.stream.codec_context.has_b_frames
-    if index.is_ambiguous or (decoder_reorders and (np.diff(index.times) > 0).all()):
-        return None
-    return index
+        columns.append((packet.pts or 0, seek_time or 0, packet.is_keyframe, is_shown))
+    times, seek_times, keys, shown = np.array(columns, np.int64).reshape(-1, 4).T
+    of_decoding = bool(container.stream.codec_context.has_b_frames and (np.diff(times) > 0).all())
+    return PacketIndex(times, seek_times, keys.astype(bool), shown.astype(bool), has_times and not of_decoding)

@@ -42,7 +42,7 @@ def read_clip_torchcodec(
         )
     # PyAV's check of format, streams and sizes stands before a library that would follow playlists.
     with VideoContainer(path, time_limit, max_pixels) as container:
-        is_ordered = index_packets(container) is not None
+        is_ordered = index_packets(container).tells_order
     if not is_ordered:
         return read_clip(path, choose, prepare=prepare, time_limit=time_limit, max_pixels=max_pixels)
     try:

@@ -90,7 +90,7 @@ def test_frames_are_those_asked_for(folder, name, counting):
 @pytest.mark.parametrize("name", COUNTED)
 def test_frames_are_counted_where_packets_do_not_tell(folder, name, counting):
     assert_exact(write_coded(folder / name, **COUNTED[name]))
-    assert counting
+    assert 0 < len(counting) <= len(index_sets(NUM_FRAMES)) + 1  # as many frames as packets: once for each set
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
@@ -126,7 +126,7 @@ def test_a_file_that_reads_otherwise_the_second_time(plain, monkeypatch, countin
     monkeypatch.setattr(packet_reader.PacketReader, "_advance", lose_one)
     clip = read_clip(str(plain), lambda _: np.array([7, 3]))
     assert read_codes(clip.frames) == [7, 3]
-    assert len(counting) == 2
+    assert len(counting) == 1
 
 
 def test_only_what_is_needed_is_decoded_and_kept(plain, monkeypatch):
