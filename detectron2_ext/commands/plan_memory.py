@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace) -> int:
         describe_ranks,
         describe_resolutions,
     )
-    from detectron2_ext.engine.recipe import load_config
+    from detectron2_ext.engine.recipe import check_batch_size, load_config
 
     def load(more: Sequence[str]) -> DictConfig:
         return load_config(args.config_file, [*args.opts, *more])
@@ -55,6 +55,7 @@ def _run(args: argparse.Namespace) -> int:
         print("GB per GPU, one sample at a time on each; state stays from step to step\n")
         print(describe_ranks(list(rank_table(load, predictor, args.ranks or DEFAULT_RANKS))))
         return 0
+    check_batch_size(cfg, args.num_gpus)
     prediction = predictor.predict(cfg)
     print(describe_prediction(prediction, reserve), end="\n\n")
     if args.resolutions:

@@ -32,14 +32,16 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
             )
 
 
-def check_batch_size(cfg: DictConfig) -> None:
+def check_batch_size(cfg: DictConfig, num_processes: int | None = None) -> None:
     """Whether the images of an iteration divide among the processes, and a process's among its parts.
+
+    num_processes: of the run; None: those that there are.
 
     Raises:
         InputError: they do not.
     """
     batch = OmegaConf.select(cfg, "dataloader.train.total_batch_size")
-    world, parts = comm.get_world_size(), cfg.train.accumulation_steps
+    world, parts = num_processes or comm.get_world_size(), cfg.train.accumulation_steps
     if parts < 1:
         raise InputError(f"train.accumulation_steps={parts} takes no images; give 1 or more")
     if batch is not None and (batch < 1 or batch % (world * parts)):

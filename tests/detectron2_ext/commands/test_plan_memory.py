@@ -50,6 +50,11 @@ def test_a_misspelt_key_is_told_in_one_sentence(command, capsys):
     assert "did you mean train.accumulation_steps?" in capsys.readouterr().err
 
 
+def test_a_batch_that_training_would_refuse(command, capsys):
+    assert command("--num-gpus", "3") == 2
+    assert "total_batch_size=2 cannot be split among 3 processes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["24", "many GB", "0GB", "-3GB"])
 def test_memory_that_is_none(command, text):
     with pytest.raises(SystemExit) as stopped:
