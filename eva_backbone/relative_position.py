@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.interpolate import make_interp_spline
 
 from .constant_cache import cached_constant
 
@@ -33,6 +32,8 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
     Interpolation is linear in the table, so the spline through each unit vector gives one column. Source abscissae grow
     as a geometric series with BEIT_RATIO; outside their range the end polynomials go on.
     """
+    from scipy.interpolate import make_interp_spline  # slow to import
+
     half = length // 2
     positive = np.cumsum(BEIT_RATIO ** np.arange(half))  # 1, 1 + q, 1 + q + q^2, ...
     source = np.concatenate([-positive[::-1], [0.0], positive])

@@ -18,7 +18,6 @@ from torch.multiprocessing import ProcessRaisedException
 
 from detectron2_ext.checkpoint.run_folder import RunFolder
 from detectron2_ext.data import worker_failure
-from detectron2_ext.report import write_run_report
 from eva_backbone.errors import InputError
 
 from .build import build_model
@@ -101,6 +100,8 @@ def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         else:
             train(cfg, resume, started=save_recipe)
             if comm.is_main_process():
+                from detectron2_ext.report import write_run_report  # slow to import, and needed last
+
                 write_run_report(cfg, config_file=args.config_file)
 
 
