@@ -37,6 +37,8 @@ class RecordErrors:
     def add(self, record: str, problem: str, mend: str) -> None:
         """``record`` ("annotation 12") + ``problem`` ("has a box without area") + ``mend`` ("give it a size")."""
         sentence = f"{self.source}: {record} {problem}; {mend}"
+        # JSON can hold halves of surrogate pairs, which no log or terminal takes.
+        sentence = sentence.encode("utf-8", "backslashreplace").decode()
         if self.on_error == "stop":
             raise InputError(f'{sentence}, or leave bad records out with on_error="skip".')
         if len(self.sentences) < _MAX_LOGGED:
