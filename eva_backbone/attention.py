@@ -1,13 +1,13 @@
 """The one attention module: multi-head, with the biases and position terms of the published EVA models."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .attention_kernels import Bias, KernelName, choose_kernel
-from .errors import InputError
+from .errors import InputError, check_choice
 from .relative_position import DecomposedBias, RelPosResize, decomposed_bias
 from .relative_position_bias import (
     DecoupledRelativePositionBias,
@@ -53,10 +53,10 @@ class Attention(nn.Module):
         kernel: KernelName = "auto",
     ) -> None:
         super().__init__()
-        check_choice("qkv_bias", qkv_bias, QKVBias)
-        check_choice("rel_pos_resize", rel_pos_resize, RelPosResize)
+        check_choice("qkv_bias", qkv_bias, get_args(QKVBias))
+        check_choice("rel_pos_resize", rel_pos_resize, get_args(RelPosResize))
         if rel_pos is not None:
-            check_choice("rel_pos", rel_pos, RelPos)
+            check_choice("rel_pos", rel_pos, get_args(RelPos))
         if not head_dim and dim % num_heads:
             raise InputError(f"{num_heads} heads cannot share a width of {dim}: give num_heads that divide it")
         self.num_heads = num_heads
@@ -148,12 +148,6 @@ class Attention(nn.Module):
         attend = choose_kernel(self.kernel, query, logit_bias)
         out = attend(query, key, value, self.scale, logit_bias)
         return self.proj(out.transpose(1, 2).flatten(2))
-
-
-def check_choice(option: str, value: Any, choices: Any) -> None:
-    """InputError unless `value` is one of the words of the Literal `choices`."""
-    if value not in get_args(choices):
-        raise InputError(f"{option}={value!r} is not known; choose one of {', '.join(get_args(choices))}")
 
 
 def _check_grid(grid: tuple[int, ...] | None) -> tuple[int, int]:

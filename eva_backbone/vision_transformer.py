@@ -6,14 +6,15 @@ Parameter names are those of the published checkpoints.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
-from .attention import Attention, QKVBias, RelPos, check_choice
+from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
 from .block import Block
+from .errors import check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
@@ -113,7 +114,7 @@ class VisionTransformer(nn.Module):
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, tubelet_size)
         self.rel_pos_bias: JointRelativePositionBias | DecoupledRelativePositionBias | None = None
         if shared_rel_pos is not None:
-            check_choice("shared_rel_pos", shared_rel_pos, SharedRelPos)
+            check_choice("shared_rel_pos", shared_rel_pos, get_args(SharedRelPos))
             tables = JointRelativePositionBias if shared_rel_pos == "joint" else DecoupledRelativePositionBias
             self.rel_pos_bias = tables(grid, num_heads)
         self.blocks = nn.ModuleList()

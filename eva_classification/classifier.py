@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, check_choice
 from eva_backbone.initialization import scale_branch_outputs
 from eva_backbone.layer_norm import LayerNorm
 
@@ -42,8 +42,7 @@ class Classifier(VisionTransformer):
         smoothing: float = 0.0,
         **backbone: Any,
     ) -> None:
-        if pooling not in get_args(Pooling):
-            raise InputError(f"pooling is {pooling!r}, expected is one of {', '.join(get_args(Pooling))}.")
+        check_choice("pooling", pooling, get_args(Pooling))
         if not 0 <= smoothing <= 1:
             raise InputError(f"smoothing={smoothing} is no share of the target; give 0 to 1.")
         super().__init__(final_norm=pooling == "class", **backbone)

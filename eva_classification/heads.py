@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import check_choice
 
 HeadKind = Literal["linear", "probe"]
 LINEAR_STD, LINEAR_SCALE = 0.02, 0.001
@@ -21,8 +21,7 @@ def build_head(kind: HeadKind, dim: int, num_classes: int) -> nn.Module:
     Raises:
         InputError: another kind.
     """
-    if kind not in get_args(HeadKind):
-        raise InputError(f"head is {kind!r}, expected is one of {', '.join(get_args(HeadKind))}.")
+    check_choice("head", kind, get_args(HeadKind))
     linear = nn.Linear(dim, num_classes)
     nn.init.zeros_(linear.bias)
     if kind == "probe":

@@ -13,7 +13,7 @@ from timm.data.constants import OPENAI_CLIP_STD as CLIP_STD
 from torch import Tensor
 from torchvision import transforms as T
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, check_choice
 
 _ASPECTS = (3 / 4, 4 / 3)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
@@ -37,8 +37,7 @@ def evaluation_transform(
     Raises:
         InputError: another interpolation.
     """
-    if interpolation not in _INTERPOLATIONS:
-        raise InputError(f"interpolation is {interpolation!r}, expected is one of {', '.join(_INTERPOLATIONS)}.")
+    check_choice("interpolation", interpolation, _INTERPOLATIONS)
     if crop_pct is None:
         crop_pct = 224 / 256 if size < 384 else 1.0
     return create_transform(

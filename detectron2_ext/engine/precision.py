@@ -3,7 +3,7 @@
 import torch
 from omegaconf import DictConfig
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import check_choice
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -20,8 +20,7 @@ class Precision:
     """
 
     def __init__(self, amp: DictConfig, device_type: str) -> None:
-        if amp.dtype not in _DTYPES:
-            raise InputError(f"train.amp.dtype={amp.dtype} is not known; choose one of {', '.join(_DTYPES)}")
+        check_choice("train.amp.dtype", amp.dtype, tuple(_DTYPES))
         self.device_type = device_type
         self.enabled = bool(amp.enabled)
         self.dtype = _DTYPES[amp.dtype]

@@ -65,8 +65,8 @@ def test_labels_of_another_number_of_classes(labels, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pooling": "token"}, "pooling is 'token', expected is one of mean, class"),
-        ({"head": "mlp"}, "head is 'mlp', expected is one of linear, probe"),
+        ({"pooling": "token"}, "pooling='token' is not known; choose one of mean, class"),
+        ({"head": "mlp"}, "head='mlp' is not known; choose one of linear, probe"),
         ({"smoothing": -0.1}, "smoothing=-0.1 is no share"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from eva_backbone import VisionTransformer
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, check_choice
 
 CHOICES = ("torch", "fairscale", "fairscale_offload")
 
@@ -28,8 +28,7 @@ def checkpoint_activations(model: nn.Module, how: str) -> None:
     """
     if not how:
         return
-    if how not in CHOICES:
-        raise InputError(f"train.activation_checkpointing={how!r} is not known; choose one of {', '.join(CHOICES)}")
+    check_choice("train.activation_checkpointing", how, CHOICES)
     backbones = [module for module in model.modules() if isinstance(module, VisionTransformer)]
     if not backbones:
         raise InputError(f"train.activation_checkpointing={how!r} needs an EVA backbone, and the model has none")
