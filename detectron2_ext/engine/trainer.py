@@ -82,6 +82,8 @@ class Trainer(TrainerBase):
                     if self.stopping:
                         break
             finally:
+                # Ends the loader's workers. The garbage collector would take their queues away first, and then wait.
+                self._batches = None
                 self.after_train()
 
     def before_train(self) -> None:

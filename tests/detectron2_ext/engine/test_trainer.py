@@ -106,3 +106,20 @@ def test_request_to_stop_ends_the_run_behind_its_iteration():
     trainer.train(0, 5)
     assert trainer.num_finished == 3
     torch.testing.assert_close(weights(trainer), weights(train(batches(3))), rtol=0, atol=0)
+
+
+def test_the_loader_ends_with_the_training():
+    """Its workers would otherwise live until the garbage collector comes by."""
+    events = []
+
+    class Loader:
+        def __iter__(self):
+            try:
+                yield from batches(5)
+            finally:
+                events.append("loader ends")
+
+    trainer = make_trainer(Loader())
+    trainer.after_train = lambda: events.append("hooks behind the training")
+    trainer.train(0, 3)
+    assert events == ["loader ends", "hooks behind the training"]
