@@ -36,7 +36,7 @@ def write_random_weights(path: str) -> None:
 
 def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> None:
     """Build, load and predict, each timed; prints the figures and writes the picture and its JSON to ``output``."""
-    from detectron2_ext.engine import load_config
+    from detectron2_ext.engine.recipe import load_config
     from detectron2_ext.prediction import Predictor, draw_instances, read_image
     from detectron2_ext.prediction.images import save_image
     from detectron2_ext.prediction.records import save_image_record

@@ -185,10 +185,9 @@ def train_steps(config: str, overrides: list[str]) -> None:
     from torch.utils._pytree import tree_map_only
 
     from detectron2_ext.data.recipe_batch import find_recipe_batch
-    from detectron2_ext.engine import build_optimizer
     from detectron2_ext.engine.adaptation import adapt_model
     from detectron2_ext.engine.batches import split_batch
-    from detectron2_ext.engine.optimization import build_ema
+    from detectron2_ext.engine.optimization import build_ema, build_optimizer
     from detectron2_ext.engine.recipe import load_config
 
     cfg = load_config(str(ROOT / config), overrides)

@@ -1,12 +1,15 @@
 """One transformer block: windowed or global attention, MLP, and the options of the published variants."""
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from timm.layers import DropPath, LayerNorm2d, Mlp
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from .attention import Attention
 from .layer_norm import LayerNorm
-from .windows import merge_windows, partition_windows
 
 
 class ResidualBottleneck(nn.Module):
@@ -106,3 +109,36 @@ class Block(nn.Module):
             maps = self.residual(x.transpose(1, 2).unflatten(2, grid))
             x = maps.flatten(2).transpose(1, 2)
         return x
+
+
+def partition_windows(x: torch.Tensor, window_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
+    """[B, H, W, C] to [B * num_windows, window_size, window_size, C], by batch, row, column, and the padded (H, W).
+
+    Zeros fill the bottom and right up to a multiple of the window. They are not masked afterwards: they take part in
+    attention as zero keys, as in the published models.
+    """
+    batch, height, width, dim = x.shape
+    pad_bottom, pad_right = -height % window_size, -width % window_size
+    if pad_bottom or pad_right:
+        x = F.pad(x, (0, 0, 0, pad_right, 0, pad_bottom))
+    padded = (height + pad_bottom, width + pad_right)
+    rows, columns = padded[0] // window_size, padded[1] // window_size
+    x = x.view(batch, rows, window_size, columns, window_size, dim).transpose(2, 3)
+    return x.reshape(-1, window_size, window_size, dim), padded
+
+
+def merge_windows(
+    windows: torch.Tensor, window_size: int, padded: tuple[int, int], grid: tuple[int, int]
+) -> torch.Tensor:
+    """Inverse of `partition_windows`: back to [B, H, W, C] of `grid`, the padding cut off."""
+    rows, columns = padded[0] // window_size, padded[1] // window_size
+    dim = windows.shape[-1]
+    x = windows.view(-1, rows, columns, window_size, window_size, dim).transpose(2, 3)
+    return x.reshape(-1, *padded, dim)[:, : grid[0], : grid[1]]
+
+
+def run_layer(layer: nn.Module, *args: Any, recompute: bool) -> Any:
+    """`layer(*args)`; with `recompute` only its inputs are kept for the backward pass, which runs it again."""
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(layer, *args, use_reentrant=False)
+    return layer(*args)

@@ -1,7 +1,10 @@
 """Images or clips to tokens: one convolution whose stride is its kernel."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from .errors import InputError
 
@@ -40,3 +43,12 @@ class PatchEmbed(nn.Module):
             )
         tokens = self.proj(pixels)  # [B, C, *grid]
         return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
+
+
+def resize_patch_kernel(weight: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize a kernel [out, in, h, w] to [out, in, *size], each channel pair as a small picture; float32 result.
+
+    Plain bicubic with half-pixel centres, no antialiasing, no rescaling (EVA-01, patch 14 to 16). FlexiViT's
+    pseudo-inverse resize (timm's `resample_patch_embed`) gives other numbers.
+    """
+    return F.interpolate(weight.float(), size=tuple(size), mode="bicubic", align_corners=False)

@@ -13,13 +13,12 @@ from torch import nn
 
 from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
-from .block import Block
+from .block import Block, run_layer
 from .errors import check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
-from .recomputation import run_layer
 from .relative_position import RelPosResize
 from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
 

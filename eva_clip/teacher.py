@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
-from eva_classification.mim.frozen_tower import freeze_with
+from eva_classification.mim.target import freeze_with
 
 from .image_tower import ImageTower, image_tower_weights
 from .open_clip_weights import from_open_clip, is_open_clip
@@ -19,7 +19,7 @@ HEAD_DIM = 88  # of the published model
 class EvaClipTeacher(nn.Module):
     """Patch features of EVA-CLIP: those of the last block, normalised and projected, [B, N, D].
 
-    It is a `target` of `eva_classification.MaskedImageModel`. The architecture is read off the weights.
+    It is a `target` of `eva_classification.mim.MaskedImageModel`. The architecture is read off the weights.
 
     Args:
         weights: file of an EVA-CLIP model, such as eva_clip_psz14.pt or a checkpoint of a run, or of open_clip's; or

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from eva_backbone.block import run_layer
 from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
-from eva_backbone.recomputation import run_layer
 
 TextLayerNorm = partial(LayerNorm, eps=1e-5)
 TOKEN_STD, POSITION_STD = 0.02, 0.01

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
+from eva_backbone.block import run_layer
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
-from eva_backbone.recomputation import run_layer
 
 from .batch_norm import SyncBatchNorm
 from .deformable_attention import MultiScaleDeformableAttention

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eva_backbone.recomputation import run_layer
+from eva_backbone.block import run_layer
 
 from .pixel_decoder import LEVELS, PixelDecoder
 from .position_encoding import sine_positions

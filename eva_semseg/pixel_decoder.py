@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eva_backbone.block import run_layer
 from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
-from eva_backbone.recomputation import run_layer
 
 from .decoder_parts import decoder_mlp
 from .deformable_attention import MultiScaleDeformableAttention, pixel_centres

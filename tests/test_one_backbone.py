@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from detectron2_ext.checkpoint import build_and_load
 from detectron2_ext.checkpoint.matching import match_weights
-from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.patch_embed import resize_patch_kernel
 from eva_classification import create_classifier
 from eva_video import create_video_classifier
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detectron2_ext.commands import check_output_file, output_file
+from detectron2_ext.output_files import check_output_file, output_file
 from eva_backbone.errors import InputError
 
 from .files import read_weights

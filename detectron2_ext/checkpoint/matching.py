@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 
-from .description import describe_weights
-from .report import LoadReport, ShapeChange
+from .report import LoadReport, ShapeChange, describe_weights
 from .resizing import resize_entry
 
 # (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into

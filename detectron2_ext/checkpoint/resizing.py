@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import RelPosResize, resize_rel_pos
 

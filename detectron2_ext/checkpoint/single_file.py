@@ -11,9 +11,8 @@ from safetensors import safe_open
 
 from eva_backbone.errors import InputError
 
-from .bounded_unpickler import UnsafePickleError
 from .file_kind import FileKind, detect_kind
-from .numpy_pickle import read_numpy_pickle
+from .numpy_pickle import UnsafePickleError, read_numpy_pickle
 from .torchscript_archive import read_torchscript
 
 

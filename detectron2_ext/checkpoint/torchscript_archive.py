@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .bounded_unpickler import BoundedUnpickler, UnsafePickleError
+from .numpy_pickle import BoundedUnpickler, UnsafePickleError
 
 _DTYPES = {
     "DoubleStorage": torch.float64,

@@ -12,12 +12,13 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from detectron2_ext.engine import load_config, train
-from detectron2_ext.engine.recipe import save_config
+from detectron2_ext.engine import train
+from detectron2_ext.engine.recipe import load_config, save_config
 from detectron2_ext.engine.run_log import start_log
+from detectron2_ext.output_files import clear_output
 from eva_backbone.errors import InputError
 
-from .every_command import clear_output, command_parser, positive, run_command
+from .every_command import command_parser, positive, run_command
 
 # What a training run leaves in its folder.
 RUN_FILES: tuple[str, ...] = (

@@ -9,7 +9,9 @@ the weights alone where its name ends in .safetensors. Low-rank adapters are mer
 
 from pathlib import Path
 
-from detectron2_ext.commands import check_output_file, command_parser, run_command
+from detectron2_ext.output_files import check_output_file
+
+from .every_command import command_parser, run_command
 
 
 def export(source: Path, output: Path, entry: str = "model", *, half: bool = False) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectron2_ext.commands import command_parser, run_command
+from .every_command import command_parser, run_command
 
 if TYPE_CHECKING:
     from detectron2_ext.inspection import Identifier
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
-    from detectron2_ext.engine import load_config
+    from detectron2_ext.engine.recipe import load_config
     from detectron2_ext.inspection import Identifier
     from detectron2_ext.inspection.recipes import Recipe
 

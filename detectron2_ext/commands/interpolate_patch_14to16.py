@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from detectron2_ext.checkpoint import WRAPPERS, read_file, select_weights
-from detectron2_ext.commands import check_output_file, command_parser, output_file, run_command
+from detectron2_ext.output_files import check_output_file, output_file
 from eva_backbone.errors import InputError
-from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed, square_grid
+
+from .every_command import command_parser, run_command
 
 KERNEL, TABLE = "patch_embed.proj.weight", "pos_embed"
 OLD_PATCH, NEW_PATCH, PRETRAIN_SIZE = 14, 16, 224

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from detectron2_ext.commands import command_parser, parse_with_overrides, positive, run_command
+from .every_command import command_parser, parse_with_overrides, positive, run_command
 
 # What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
 CUDA_RESERVE = 10**9

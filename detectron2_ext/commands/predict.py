@@ -28,8 +28,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from detectron2_ext.commands import command_parser, parse_with_overrides, positive, run_command, share
 from eva_backbone.errors import InputError
+
+from .every_command import command_parser, parse_with_overrides, positive, run_command, share
 
 COMMON = ("config_file", "weights", "input", "output", "recursive", "device", "opts")
 
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
-    from detectron2_ext.engine import load_config
+    from detectron2_ext.engine.recipe import load_config
     from detectron2_ext.prediction import FileTask, find_task, list_inputs, predict_files
 
     cfg = load_config(args.config_file, args.opts)

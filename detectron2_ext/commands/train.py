@@ -15,7 +15,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from detectron2_ext.commands import command_parser, parse_with_overrides, run_command
+from .every_command import command_parser, parse_with_overrides, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

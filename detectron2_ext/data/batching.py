@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
+from typing import Protocol, TypeVar
 
 from eva_backbone.errors import InputError
 
@@ -53,3 +54,14 @@ def plan_batches(
         f"The training sampler {type(sampler).__name__} has come to its end; "
         "give one that goes on for ever, like detectron2.data.samplers.TrainingSampler."
     )
+
+
+Record_co = TypeVar("Record_co", covariant=True)
+
+
+class Records(Protocol[Record_co]):
+    """A list of records or what reads them when asked for; numbers go from 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record_co: ...

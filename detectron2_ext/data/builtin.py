@@ -1,11 +1,11 @@
 """The published data sets that Detectron2 does not register itself, under the root DETECTRON2_DATASETS."""
 
 import os
-from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
 
+from detectron2_ext.data.dataset_root import missing_file_hint
 from eva_backbone.errors import InputError
 
 from .coco_json import load_coco_json
@@ -19,21 +19,6 @@ _OBJECTS365 = {
     "objects365_train": "Objects365/annotations/zhiyuan_objv2_train.json",
     "objects365_val": "Objects365/annotations/zhiyuan_objv2_val.json",
 }
-
-
-def dataset_root() -> str:
-    """The folder all published data sets lie under: DETECTRON2_DATASETS, by default ``datasets``."""
-    return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-
-
-def missing_file_hint(name: str, path: str | os.PathLike) -> str:
-    """The mend of a missing file or folder of data set ``name``."""
-    if not Path(path).absolute().is_relative_to(Path(dataset_root()).absolute()):
-        return f"data set {name!r} was registered with this path; check it"
-    return (
-        f"data set {name!r} is looked for under DETECTRON2_DATASETS ({dataset_root()!r} now), "
-        "point it to your data; datasets/README.md shows the layout"
-    )
 
 
 def register_builtin_datasets(root: str) -> None:

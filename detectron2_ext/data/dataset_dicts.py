@@ -1,14 +1,12 @@
 """Looking up registered data sets by name, with one sentence where Detectron2 would fail far from the cause."""
 
-import difflib
-from pathlib import Path
 from weakref import WeakValueDictionary
 
-from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import DatasetCatalog, get_detection_dataset_dicts
 
 from eva_backbone.errors import InputError
 
-from . import builtin
+from .registered import check_registered
 
 
 class DatasetDicts(list):
@@ -45,14 +43,3 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
             raise InputError(f"Data set {' + '.join(wanted)}: {problem}; check its annotation file.") from error
         _loaded[key] = dicts
     return dicts
-
-
-def check_registered(name: str) -> None:
-    """Raises `InputError` unless ``name`` is a registered data set whose annotation file exists."""
-    if name not in DatasetCatalog:
-        close = difflib.get_close_matches(name, DatasetCatalog.keys(), n=3)
-        guess = f"did you mean {' or '.join(close)}?" if close else "register it with register_coco_json."
-        raise InputError(f"No data set is registered as {name!r}; {guess}")
-    json_file = MetadataCatalog.get(name).get("json_file")
-    if json_file and "://" not in json_file and not Path(json_file).is_file():
-        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name, json_file)}.")

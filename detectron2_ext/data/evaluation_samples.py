@@ -11,9 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from eva_backbone.errors import InputError
 
-from .numbered_samples import Failure, numbered_randomness
-from .records import Records
-from .worker_start import keep_inherited
+from .batching import Records
+from .numbered_samples import Failure, keep_inherited, numbered_randomness
 
 Mapper = Callable[[Any], dict[str, Any]]
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from .builtin import dataset_root
 from .coco_json import load_coco_json
+from .dataset_root import dataset_root
 from .label_tiles import NUCLEUS, LabelledImage, cut_tiles, stretch_intensity, write_coco_tiles
 from .package_files import package_file, read_pages
 

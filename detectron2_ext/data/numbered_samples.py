@@ -1,5 +1,6 @@
 """Mapping a sample with random numbers that are a function of its number alone."""
 
+import gc
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,7 @@ from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
 
-from .batching import Sample
-from .records import Records
+from .batching import Records, Sample
 
 _MAX_TRIES = 20
 
@@ -83,3 +83,12 @@ class NumberedSamples(Dataset):
             f"{_MAX_TRIES} samples drawn one after the other could not be used, the last one {name}; "
             "check the training data."
         )
+
+
+def keep_inherited(_number: int) -> None:
+    """Leave alone in a forked process what its parent made; `worker_init_fn` of a `DataLoader`.
+
+    Garbage of the parent would be collected here as well, and a destructor may wait for threads that only the parent
+    has: those of FFmpeg's pixel conversions do, for ever.
+    """
+    gc.freeze()

@@ -1,6 +1,7 @@
 """The training loader: the same images in the same order on any number of workers, and from any batch on."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -13,12 +14,9 @@ from torch.utils.data import DataLoader
 
 from eva_backbone.errors import InputError
 
-from .batching import Sample, aspect_groups, plan_batches
-from .numbered_samples import Failure, NumberedSamples, numbered_randomness
-from .records import Records
+from .batching import Records, Sample, aspect_groups, plan_batches
+from .numbered_samples import Failure, NumberedSamples, keep_inherited, numbered_randomness
 from .shuffled_indices import ShuffledIndices
-from .worker_failure import worker_failure
-from .worker_start import keep_inherited
 
 logger = logging.getLogger(__name__)
 
@@ -170,3 +168,34 @@ class TrainLoader:
 
 def _unchanged(sample: Any) -> Any:
     return sample
+
+
+_ENDED = re.compile(r"DataLoader worker \(pid.*\) (?:exited unexpectedly|is killed by signal: ([^.]+))")
+
+
+_MENDS = {
+    "Killed": "most likely there was too little memory; lower dataloader.train.num_workers",
+    "Bus error": (
+        "most likely shared memory is full; enlarge /dev/shm (docker run --shm-size=8g), "
+        "or lower dataloader.train.num_workers"
+    ),
+}
+
+
+_OTHER_MEND = "run with dataloader.train.num_workers=0 to see the error itself"
+
+
+def worker_failure(error: BaseException) -> InputError | None:
+    """The `InputError` to raise in place of torch's error about a dead worker; None for any other error.
+
+    torch raises it in the main process wherever that happens to be, most often while it waits for data.
+    """
+    if not isinstance(error, RuntimeError):
+        return None
+    # While it waits for data torch only says that a worker has ended; the signal is in the cause.
+    ended = [match for told in (error.__cause__, error) if (match := _ENDED.match(str(told)))]
+    if not ended:
+        return None
+    signal = ended[0].group(1)
+    told = f" (signal: {signal})" if signal else ""
+    return InputError(f"A process that loads images has ended{told}; {_MENDS.get(signal, _OTHER_MEND)}.")

@@ -15,7 +15,7 @@ from torch import nn
 
 from .batches import count_images, first_image
 from .evaluation import as_evaluated
-from .monitoring.peak_memory import peak_memory_gib
+from .monitoring.progress import peak_memory_gib
 from .training import Run, build_run, check_run
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from detectron2_ext.atomic import atomic_path
 
-from .distributed.gathered_weights import gathered_weights
+from .distributed.parallel import gathered_weights
 from .precision import Precision
 
 

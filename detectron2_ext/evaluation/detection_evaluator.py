@@ -14,7 +14,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from detectron2_ext.data.builtin import missing_file_hint
+from detectron2_ext.data.dataset_root import missing_file_hint
 from eva_backbone.errors import InputError
 
 from .gathering import gather_records, gather_values, run_on_first

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from detectron2_ext.checkpoint.names import shorten_names
+from detectron2_ext.checkpoint.report import shorten_names
 
 from .example_commands import example_commands
 from .fits import Fit

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from detectron2_ext.checkpoint.description import describe_weights
+from detectron2_ext.checkpoint.report import describe_weights
 
 _PRETRAINING = "MaskedImageModel"
 _TASKS = {

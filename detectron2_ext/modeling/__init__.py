@@ -1,13 +1,10 @@
 """The detector: what EVA adds to or changes in Detectron2's parts."""
 
 from .box_selection import BoxSelection
-from .cascade_roi_heads import CascadeROIHeads
-from .channel_norm import ChannelLayerNorm
-from .fast_rcnn import FastRCNNOutputLayers
-from .federated_loss import lvis_v1_federated_weights
-from .maskness import rescore_by_maskness
+from .cascade_roi_heads import CascadeROIHeads, rescore_by_maskness
+from .fast_rcnn import FastRCNNOutputLayers, lvis_v1_federated_weights
 from .rcnn import GeneralizedRCNN
-from .simple_feature_pyramid import SimpleFeaturePyramid
+from .simple_feature_pyramid import ChannelLayerNorm, SimpleFeaturePyramid
 from .soft_nms import batched_soft_nms, soft_nms
 from .vit import ViT
 

@@ -9,8 +9,7 @@ from detectron2.structures import Boxes, Instances
 
 from eva_backbone.errors import InputError
 
-from .soft_nms import batched_soft_nms
-from .soft_nms_decay import DecayRule
+from .soft_nms import DecayRule, batched_soft_nms
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from detectron2.data.datasets.lvis_v1_category_image_count import LVIS_CATEGORY_IMAGE_COUNT
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import fast_rcnn
 from detectron2.structures import Instances
@@ -97,3 +98,13 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
             self.predict_probs(predictions, proposals),
             [x.image_size for x in proposals],
         )
+
+
+def lvis_v1_federated_weights(power: float = 0.5) -> torch.Tensor:
+    """[1203] weights of the LVIS v1 classes in order of category id: number of training images to the `power`.
+
+    Pass it to `FastRCNNOutputLayers(get_fed_loss_cls_weights=...)`, itself or, in a LazyConfig, as
+    `L(lvis_v1_federated_weights)(power=0.5)`. Source: Zhou et al., "Probabilistic two-stage detection", 2021.
+    """
+    counts = [entry["image_count"] for entry in sorted(LVIS_CATEGORY_IMAGE_COUNT, key=lambda entry: entry["id"])]
+    return torch.tensor(counts, dtype=torch.float32) ** power

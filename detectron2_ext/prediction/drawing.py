@@ -1,6 +1,5 @@
 """Detections drawn over a picture: translucent masks with an outline, boxes, and labels that stay readable."""
 
-import colorsys
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -10,10 +9,9 @@ import torch
 from detectron2.structures import Instances
 from PIL import Image, ImageDraw
 
-from .fonts import plain_font
+from detectron2_ext.prediction.colors import Color, palette_color
 
-Color = tuple[int, int, int]
-GOLDEN_RATIO = 0.618033988749895
+from .fonts import plain_font
 
 
 def draw_instances(
@@ -61,13 +59,6 @@ def draw_instances(
             order = np.argsort([-s for s in scores], kind="stable") if scores else range(count)
             canvas = _draw_labels(canvas, [(boxes[i], names[i], colors[i]) for i in order if names[i]])
     return canvas
-
-
-def palette_color(index: int) -> Color:
-    """The ``index``-th of an endless row of bright RGB colours, neighbours far apart in hue."""
-    value, saturation = ((1.0, 0.75), (0.85, 0.95), (1.0, 0.5))[index % 3]
-    red, green, blue = colorsys.hsv_to_rgb((0.58 + index * GOLDEN_RATIO) % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def _mask_crops(instances: Instances, size: tuple[int, int], margin: int) -> Iterator[tuple[int, int, int, np.ndarray]]:

@@ -66,3 +66,8 @@ class FileTask(ABC, Generic[Sample]):
 def tell(line: str) -> None:
     """Print a line of results without disturbing the progress bar."""
     tqdm.write(printable(line), file=sys.stdout)
+
+
+def with_suffix(target: Path, suffix: str) -> Path:
+    """`target` and `suffix`; Path.with_suffix would cut "scan.v2" to "scan"."""
+    return target.with_name(target.name + suffix)

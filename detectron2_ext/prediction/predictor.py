@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 
-from .categories import Categories, find_categories, match_categories
+from .categories import Categories
+from .detector_categories import find_categories, match_categories
 from .trained_model import load_trained, pick_device
 
 # Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.

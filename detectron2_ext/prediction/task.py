@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from detectron2_ext.atomic import atomic_path
+from detectron2_ext.prediction.file_task import with_suffix
 from eva_backbone.errors import InputError
 
 from .categories import Categories
@@ -101,8 +102,3 @@ class Task(FileTask[np.ndarray | None]):
         if reader.problem:
             done = f"the {record.num_frames} frames that could be read are written"
             raise InputError(f"{path}: {reader.problem}; {done}.")
-
-
-def with_suffix(target: Path, suffix: str) -> Path:
-    """`target` and `suffix`; Path.with_suffix would cut "scan.v2" to "scan"."""
-    return target.with_name(target.name + suffix)

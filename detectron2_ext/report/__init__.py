@@ -1,9 +1,9 @@
 """One self-contained HTML page of a run: results, pictures, curves, facts."""
 
 from .curves import TASK_NAMES, TrainingCurves, read_curves
+from .detection_pictures import picture_pairs, read_predictions, spread_evenly
 from .page import write_report
-from .pictures import PicturePair, mosaic, picture_pairs, spread_evenly
-from .prediction_file import read_predictions
+from .pictures import PicturePair, mosaic
 from .run_report import write_run_report
 
 __all__ = [

@@ -22,7 +22,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from detectron2_ext.atomic import atomic_folder
-from detectron2_ext.data.builtin import dataset_root
+from detectron2_ext.data.dataset_root import dataset_root
 from detectron2_ext.data.package_files import package_file
 
 from .image_records import ImageRecords

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
-from .frozen_tower import freeze_with
+from .target import freeze_with
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from detectron2_ext.checkpoint import read_weights
-from detectron2_ext.commands import check_output_file, command_parser, output_file, run_command
+from detectron2_ext.commands import command_parser, run_command
+from detectron2_ext.output_files import check_output_file, output_file
 from eva_clip.starting_weights import join_towers
 
 

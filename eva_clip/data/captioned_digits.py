@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from detectron2_ext.atomic import atomic_folder
-from detectron2_ext.data.builtin import dataset_root
+from detectron2_ext.data.dataset_root import dataset_root
 from eva_classification.data.mnist_digits import read_digits
 
 from .caption_records import CaptionRecords

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from detectron2_ext.data.records import Records
+from detectron2_ext.data.batching import Records
 from eva_backbone.errors import InputError
 from eva_classification.data import TestLoader
 

@@ -6,7 +6,7 @@ from typing import Any
 from detectron2.data.samplers import InferenceSampler
 from torch import Tensor
 
-from detectron2_ext.data.records import Records
+from detectron2_ext.data.batching import Records
 from eva_backbone.errors import InputError
 
 

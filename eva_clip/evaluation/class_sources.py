@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.records import Records
+from detectron2_ext.data.batching import Records
 from eva_backbone.errors import InputError
 from eva_classification.data.class_maps import read_objectnet
 

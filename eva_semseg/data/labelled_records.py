@@ -5,8 +5,8 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from detectron2_ext.data import check_registered
-from detectron2_ext.data.builtin import missing_file_hint
+from detectron2_ext.data.dataset_root import missing_file_hint
+from detectron2_ext.data.registered import check_registered
 from eva_backbone.errors import InputError
 
 from ..targets import IGNORED

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from detectron2_ext.data.batching import Records
 from detectron2_ext.data.evaluation_samples import EvaluationSamples, Mapper
-from detectron2_ext.data.records import Records
 
 
 class TestLoader:

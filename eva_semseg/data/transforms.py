@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ..targets import IGNORED
-from .view_sizes import limited_size
+from .views import limited_size
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -9,8 +9,6 @@ import torch
 
 from eva_backbone.errors import InputError
 
-from .view_sizes import limited_size, next_multiple
-
 
 class Views:
     """Makes views as the published evaluations did.
@@ -69,3 +67,14 @@ class Views:
     def _resized(self, height: int, width: int) -> list[tuple[int, int]]:
         limits = [(int(self.long_side * ratio), int(self.short_side * ratio)) for ratio in self.ratios]
         return [limited_size(height, width, *limit) for limit in limits]
+
+
+def limited_size(height: int, width: int, long_side: int, short_side: int) -> tuple[int, int]:
+    """The largest (height, width) of the same shape whose sides keep both limits, rounded half up."""
+    factor = min(long_side / max(height, width), short_side / min(height, width))
+    return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+
+
+def next_multiple(length: int, divisor: int) -> int:
+    """`length`, or the next larger multiple of `divisor`."""
+    return -(-length // divisor) * divisor

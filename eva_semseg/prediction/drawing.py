@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from detectron2_ext.prediction.drawing import palette_color
+from detectron2_ext.prediction.colors import palette_color
 from detectron2_ext.prediction.fonts import plain_font
 
 from ..targets import IGNORED

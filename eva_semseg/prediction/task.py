@@ -9,9 +9,9 @@ from PIL import Image
 
 from detectron2_ext.atomic import atomic_path
 from detectron2_ext.prediction import Categories, FileTask, Input, read_image
+from detectron2_ext.prediction.file_task import with_suffix
 from detectron2_ext.prediction.images import save_image
 from detectron2_ext.prediction.json_text import to_json
-from detectron2_ext.prediction.task import with_suffix
 
 from .drawing import add_legend, class_shares, draw_labels
 from .predictor import SegmentationPredictor

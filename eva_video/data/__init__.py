@@ -1,8 +1,10 @@
 """Lists of videos, decoding, sampling, transforms and batches, for the training loop of `detectron2_ext`."""
 
+from eva_classification.data.mapper import UNREADABLE
+
 from .batches import VideoBatches
 from .decoding import Clip, read_clip
-from .mapper import UNREADABLE, EvaluationMapper, TrainingMapper, VideoReading
+from .mapper import EvaluationMapper, TrainingMapper, VideoReading
 from .mixing import ClipMixing
 from .sampling import EvaluationFrames, TrainingFrames
 from .test_loader import TestLoader

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from detectron2_ext.data.batching import Records
 from detectron2_ext.data.evaluation_samples import EvaluationSamples
-from detectron2_ext.data.records import Records
 from eva_backbone.errors import InputError
 
 

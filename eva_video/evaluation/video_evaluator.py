@@ -11,9 +11,9 @@ from torch import Tensor
 from detectron2_ext.evaluation.gathering import gather_records, gather_values, run_on_first
 from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
+from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation.tally import Tally, top_outputs
 
-from ..data.mapper import UNREADABLE
 from .view_scores import ViewScores
 
 logger = logging.getLogger(__name__)

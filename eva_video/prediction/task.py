@@ -7,9 +7,8 @@ from typing import Any
 
 from detectron2_ext.atomic import atomic_path
 from detectron2_ext.prediction import Categories, FileTask, Input
-from detectron2_ext.prediction.file_task import tell
+from detectron2_ext.prediction.file_task import tell, with_suffix
 from detectron2_ext.prediction.json_text import json_lines
-from detectron2_ext.prediction.task import with_suffix
 from eva_classification.prediction.predictor import as_records, in_words
 
 from .filmstrip import draw_filmstrip

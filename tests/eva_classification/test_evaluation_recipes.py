@@ -7,7 +7,8 @@ import pytest
 from detectron2.config import instantiate
 from made_folders import made_folders
 
-from detectron2_ext.engine import evaluate, load_config
+from detectron2_ext.engine import evaluate
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
 

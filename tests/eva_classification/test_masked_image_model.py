@@ -9,8 +9,8 @@ from torch import nn
 
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
-from eva_classification import BlockMasking, create_masked_image_model
-from eva_classification.mim import ClipTeacher, alternating_mask
+from eva_classification import create_masked_image_model
+from eva_classification.mim import BlockMasking, ClipTeacher, alternating_mask
 
 TINY = {"name": "eva_tiny_patch14", "img_size": 56, "embed_dim": 32, "depth": 2, "num_heads": 2, "target_dim": 8}
 MASKING = BlockMasking((4, 4), num_masked=6, min_block=2)

@@ -10,7 +10,8 @@ from made_folders import made_folders
 from torch import nn
 
 from detectron2_ext.commands.train import main
-from detectron2_ext.engine import load_config, train
+from detectron2_ext.engine import train
+from detectron2_ext.engine.recipe import load_config
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 SMALL = [

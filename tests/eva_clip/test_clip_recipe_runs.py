@@ -14,7 +14,7 @@ from made_pairs import made_shard, pair_members
 
 from detectron2_ext.checkpoint import read_file
 from detectron2_ext.commands.train import main
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.deferred_init import deferred_init
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
-from eva_classification import BlockMasking, MaskedImageModel
+from eva_classification.mim import BlockMasking, MaskedImageModel
 from eva_clip import build_model
 from eva_clip.commands import join_towers as tool
 from eva_clip.starting_weights import join_towers

@@ -9,11 +9,13 @@ from omegaconf import OmegaConf
 from open_clip_models import sharp_weights
 
 from detectron2_ext.checkpoint import build_and_load, load_checkpoint
-from detectron2_ext.engine import build_optimizer, load_config
 from detectron2_ext.engine.adaptation.freezing import freeze_parameters
+from detectron2_ext.engine.optimization import build_optimizer
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone import create_backbone
 from eva_backbone.errors import InputError
-from eva_classification import MaskedImageModel, create_classifier
+from eva_classification import create_classifier
+from eva_classification.mim import MaskedImageModel
 from eva_clip import build_model
 from eva_clip.image_tower import image_tower_weights
 from eva_clip.open_clip_weights import to_open_clip

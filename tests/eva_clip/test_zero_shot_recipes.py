@@ -10,7 +10,8 @@ from detectron2.config import instantiate
 from PIL import Image
 
 from detectron2_ext.commands.train import main
-from detectron2_ext.engine import evaluate, load_config
+from detectron2_ext.engine import evaluate
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
 

@@ -8,7 +8,8 @@ from detectron2.config import instantiate
 from tiny_semseg_recipe import CONFIGS, tiny_recipe
 
 from detectron2_ext.data import read_image
-from detectron2_ext.engine import load_config, train
+from detectron2_ext.engine import train
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_semseg.prediction import SegmentationPredictor
 

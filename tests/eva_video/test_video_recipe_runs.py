@@ -77,7 +77,7 @@ def test_a_published_file_into_the_model_of_another_set(tmp_path):
     """Positions in time and rows of the head, through the loading of files."""
     from detectron2.config import instantiate
 
-    from detectron2_ext.engine import load_config
+    from detectron2_ext.engine.recipe import load_config
     from eva_video import rows_of_k722
 
     union = create_video_classifier("eva_tiny_patch14_video", 722, 4, **SIZE)

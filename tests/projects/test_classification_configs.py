@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 from timm.data import Mixup
 
 from detectron2_ext.data import dataset_root
-from detectron2_ext.engine import build_optimizer, load_config
 from detectron2_ext.engine.adaptation.freezing import freeze_parameters
 from detectron2_ext.engine.monitoring import check_best_metric
+from detectron2_ext.engine.optimization import build_optimizer
+from detectron2_ext.engine.recipe import load_config
 from eva_classification.evaluation import AnswerKey
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"

@@ -12,7 +12,8 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import ViT
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine import build_optimizer, load_config
+from detectron2_ext.engine.optimization import build_optimizer
+from detectron2_ext.engine.recipe import load_config
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "ViTDet" / "configs"
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"

@@ -41,7 +41,7 @@ def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
         "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
     )
     measured = []
-    monkeypatch.setattr("detectron2_ext.engine.command_line.evaluate", lambda _, model: measured.append(model.weight))
+    monkeypatch.setattr("detectron2_ext.engine.evaluate", lambda _, model: measured.append(model.weight))
     overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
     assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
     assert measured == [2.0]
@@ -90,7 +90,7 @@ def test_port_of_another_run_is_told(tmp_path, monkeypatch, capsys):
     def meet(*_args, **_keywords):
         raise ProcessRaisedException("DistNetworkError: ... EADDRINUSE, address already in use", 0, 1)
 
-    monkeypatch.setattr("detectron2_ext.engine.command_line.launch", meet)
+    monkeypatch.setattr("detectron2_ext.engine.distributed.launch", meet)
     assert main(["--config-file", f"{tmp_path}/recipe.py", "--dist-url", "tcp://127.0.0.1:5"]) == 2
     assert capsys.readouterr().err == (
         "error: another run meets at --dist-url tcp://127.0.0.1:5; give this one another port\n"

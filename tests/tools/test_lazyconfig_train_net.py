@@ -13,7 +13,7 @@ from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_MASK, TINY_TRAINING, writ
 
 from detectron2_ext.checkpoint import read_file
 from detectron2_ext.commands.train import main, parse_arguments
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 
 ROOT = CONFIGS.parents[2]
 COCO = "COCO/cascade_mask_rcnn_vitdet_eva.py"

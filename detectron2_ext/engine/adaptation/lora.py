@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from detectron2_ext.checkpoint.lora_weights import ADAPTER
-from detectron2_ext.checkpoint.names import shorten_names
+from detectron2_ext.checkpoint.report import shorten_names
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
 

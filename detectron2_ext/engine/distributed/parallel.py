@@ -1,12 +1,15 @@
 """A model over many processes: copied to each (DDP), or split among them (FSDP2)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from detectron2.engine import create_ddp_model
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
 from eva_backbone.block import Block
 from eva_backbone.errors import InputError
@@ -67,3 +70,27 @@ def _give_scalars_a_dimension(model: nn.Module) -> None:
         for name, parameter in list(module.named_parameters(recurse=False)):
             if parameter.ndim == 0:
                 setattr(module, name, nn.Parameter(parameter.detach().reshape(1), parameter.requires_grad))
+
+
+@contextmanager
+def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterator[None]:
+    """While it is open, forward passes of a model that FSDP has split ask nothing of the other processes.
+
+    They may be as many in each process as its images need. All processes enter it together; a model that is not split
+    is left as it is.
+
+    Args:
+        model: in one piece, or split by `parallelize`.
+        reshard_after_forward: what the blocks do in training, `train.fsdp.reshard_after_forward`.
+    """
+    parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            # The root, which holds what is in no block, stays gathered from its forward pass to its backward pass.
+            part.set_reshard_after_forward(reshard_after_forward and part is not model, recurse=False)
+            part.reshard()

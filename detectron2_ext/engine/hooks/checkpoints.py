@@ -10,7 +10,7 @@ from detectron2_ext.checkpoint import RunCheckpoints
 
 from ..non_finite import TooManySkippedSteps
 from ..run_state import RunState
-from .due import is_due
+from .writing import is_due
 
 logger = logging.getLogger(__name__)
 

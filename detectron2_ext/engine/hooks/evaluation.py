@@ -9,7 +9,7 @@ from detectron2.utils import comm
 
 from ..monitoring import BestMetric
 from ..random_state import kept_random_state
-from .due import is_due
+from .writing import is_due
 
 
 class Evaluate(HookBase):

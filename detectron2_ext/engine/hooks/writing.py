@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from detectron2.engine import HookBase
 from detectron2.utils.events import EventWriter
 
-from .due import is_due
-
 
 class WriteMetrics(HookBase):
     """Hands the metrics of some iterations, and of the last one, to the writers.
@@ -38,3 +36,8 @@ class WriteMetrics(HookBase):
         """Close all writers."""
         for writer in self.writers:
             writer.close()
+
+
+def is_due(num_finished: int, period: int, max_iter: int) -> bool:
+    """Whether it is, behind `num_finished` iterations: every `period` of them, unless that is 0, and at the end."""
+    return num_finished == max_iter or (period > 0 and num_finished % period == 0)

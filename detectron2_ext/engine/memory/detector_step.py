@@ -10,8 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from .fake_model import fake_run, gather_blocks, make_fake
-from .phases import Phase
-from .tracker import LiveBytes, gradients_taken
+from .tracker import LiveBytes, Phase, gradients_taken
 
 Maps = dict[str, torch.Tensor]  # fake: shapes and dtypes only
 

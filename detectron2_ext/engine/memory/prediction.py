@@ -10,10 +10,10 @@ from torch import nn
 from detectron2_ext.data.recipe_batch import RecipeBatch, find_recipe_batch
 
 from .detector_step import FakeBackbone, HeadBytes, Maps, detector_phases, run_heads
-from .phases import Phase
 from .planned_model import model_on_meta, model_with_real_heads
 from .sharding import Residents, residents
 from .state import state_bytes
+from .tracker import Phase
 from .whole_step import run_whole_step
 
 

@@ -14,8 +14,7 @@ from eva_backbone.errors import InputError
 
 from .fake_model import fake_run, gather_blocks, make_fake
 from .known_data import KnownData, ZerosOutside
-from .phases import Phase
-from .tracker import LiveBytes, gradients_taken
+from .tracker import LiveBytes, Phase, gradients_taken
 
 
 def run_whole_step(

@@ -4,8 +4,7 @@ from .best_metric import BestMetric, check_best_metric
 from .metrics_file import MetricsFile, read_evaluations
 from .progress import ProgressLine
 from .scalars import NewScalars
-from .tensorboard import TensorBoardEvents
-from .writers import build_writers, check_writers
+from .writers import TensorBoardEvents, build_writers, check_writers
 
 __all__ = [
     "BestMetric",

@@ -2,11 +2,13 @@
 
 import logging
 import math
+import resource
+import sys
 from collections.abc import Iterable
 
+import torch
 from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
 
-from .peak_memory import peak_memory_gib
 from .scalars import values_since
 
 logger = logging.getLogger(__name__)
@@ -115,3 +117,14 @@ def format_number(value: float) -> str:
 def _mean(values: Iterable[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
+
+
+GIB = 2**30
+
+
+def peak_memory_gib(device: str) -> float:
+    """Peak in GiB of this process: tensors on `device` if it is a CUDA device, else its whole resident memory."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / GIB

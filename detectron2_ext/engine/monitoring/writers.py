@@ -1,16 +1,17 @@
 """All writers of a run."""
 
 import importlib.util
+import math
 from pathlib import Path
 
-from detectron2.utils.events import EventWriter
+from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 from omegaconf import DictConfig, OmegaConf
 
+from detectron2_ext.engine.monitoring.scalars import NewScalars
 from eva_backbone.errors import InputError
 
 from .metrics_file import MetricsFile
 from .progress import ProgressLine
-from .tensorboard import TensorBoardEvents
 
 
 def check_writers(cfg: DictConfig) -> None:
@@ -47,3 +48,24 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
         settings = {"train": OmegaConf.to_container(cfg.train)}
         writers.append(WandbWriter(cfg.train.wandb_project, output_dir, start_iter, settings))
     return writers
+
+
+class TensorBoardEvents(TensorboardXWriter):
+    """Detectron2's writer with the values of the very iteration, on disk when `write` returns.
+
+    A resumed run tells TensorBoard to forget what earlier processes logged from `start_iter` on, so that one curve is
+    left.
+    """
+
+    def __init__(self, log_dir: str, start_iter: int = 0) -> None:
+        super().__init__(log_dir, purge_step=start_iter)
+        self._last_write = math.inf  # no scalar is new to the parent class, which is left with pictures and histograms
+        self._new = NewScalars()
+
+    def write(self) -> None:
+        """Hand on all new values."""
+        for iteration, values in self._new.take(get_event_storage()):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, iteration)
+        super().write()
+        self._writer.flush()

@@ -1,8 +1,14 @@
 """Parameter groups of the recipes: learning rate by layer, weight decay by kind of parameter."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import torch
+from detectron2.config import instantiate
+from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
+from omegaconf import DictConfig, ListConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
@@ -95,3 +101,25 @@ def layer_decay_groups(
         group = groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def layer_decay(num_layers: int, lr_decay_rate: float) -> Callable[[str], float]:
+    """Factor of the learning rate by parameter name, for `lr_factor_func` of Detectron2's parameter groups.
+
+    Position and patch embedding are layer 0, block i is layer i + 1, all else (pyramid, RPN, heads) is layer
+    `num_layers` + 1; the factor is `lr_decay_rate` ** (`num_layers` + 1 - layer). Source: ViTDet paper, appendix A.2.
+    """
+    return partial(get_vit_lr_decay_rate, num_layers=num_layers, lr_decay_rate=lr_decay_rate)
+
+
+def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Optimizer of `cfg.optimizer` over the trainable parameters of `model`, grouped by learning rate and decay."""
+    cfg.optimizer.params.model = model
+    optimizer = instantiate(cfg.optimizer)
+    del cfg.optimizer.params.model
+    # Config lists would be pickled into checkpoints, which could then not be read as plain weights.
+    for settings in (optimizer.defaults, *optimizer.param_groups):
+        for name, value in settings.items():
+            if isinstance(value, ListConfig):
+                settings[name] = tuple(value)
+    return optimizer

@@ -5,7 +5,7 @@ from pathlib import Path
 from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 
-from detectron2_ext.data import check_registered
+from detectron2_ext.data.registered import check_registered
 from eva_backbone.errors import InputError
 
 

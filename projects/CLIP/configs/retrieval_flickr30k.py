@@ -1,6 +1,6 @@
 from detectron2_ext.data import dataset_root
-
-from .retrieval_coco import dataloader, lr_multiplier, model, optimizer, train
+from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
+from projects.CLIP.configs.retrieval_coco import dataloader
 
 # 1,000 images of Karpathy's test split.
 dataloader.test.dataset.update(

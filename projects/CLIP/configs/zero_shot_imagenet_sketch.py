@@ -1,5 +1,5 @@
 from detectron2_ext.data import dataset_root
-
-from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
+from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
+from projects.CLIP.configs.zero_shot_in1k import dataloader
 
 dataloader.test.dataset.root = f"{dataset_root()}/imagenet-sketch"

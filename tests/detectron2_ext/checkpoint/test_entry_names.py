@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from detectron2_ext.checkpoint.names import shorten_names
+from detectron2_ext.checkpoint.report import shorten_names
 
 
 def expand(line: str) -> list[str]:

@@ -13,7 +13,7 @@ from torch import nn
 from detectron2_ext.checkpoint import build_and_load, load_checkpoint
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
-from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import resize_rel_pos
 

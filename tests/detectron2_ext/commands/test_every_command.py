@@ -2,7 +2,8 @@
 
 import pytest
 
-from detectron2_ext.commands import check_output_file, clear_output, command_parser, output_file, parse_with_overrides
+from detectron2_ext.commands import command_parser, parse_with_overrides
+from detectron2_ext.output_files import check_output_file, clear_output, output_file
 from eva_backbone.errors import InputError
 
 

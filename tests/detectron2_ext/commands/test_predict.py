@@ -13,7 +13,7 @@ from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 
 from detectron2_ext.commands import predict as demo
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from detectron2_ext.prediction import Predictor, read_image
 
 ROOT = Path(__file__).parents[3]

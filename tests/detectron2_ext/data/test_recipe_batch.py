@@ -10,7 +10,8 @@ from torch import nn
 
 from detectron2_ext.data.recipe_batch import find_recipe_batch
 from eva_backbone.errors import InputError
-from eva_classification import Classifier, MaskedImageModel
+from eva_classification import Classifier
+from eva_classification.mim import MaskedImageModel
 from eva_clip import Clip
 from eva_semseg.segmenter import Segmenter
 from eva_video import VideoClassifier

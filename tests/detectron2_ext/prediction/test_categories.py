@@ -5,7 +5,8 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.categories import Categories, find_categories, match_categories, read_categories
+from detectron2_ext.prediction.categories import Categories, read_categories
+from detectron2_ext.prediction.detector_categories import find_categories, match_categories
 from eva_backbone.errors import InputError
 
 CELLS = {"categories": [{"id": 9, "name": "dividing"}, {"id": 4, "name": "Zellkern ä"}]}

@@ -8,7 +8,7 @@ from detectron2.modeling import GeneralizedRCNN
 from omegaconf import OmegaConf
 from torch import nn
 
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from detectron2_ext.prediction import find_task
 from eva_backbone.errors import InputError
 from eva_video.classifier import VideoClassifier

@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data import ImageNetInfo
 
 from detectron2_ext.commands import predict
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"

@@ -70,7 +70,7 @@ def test_processes_that_encode_other_things_do_not_wait_for_each_other():
 def test_more_processes_than_sentences(tmp_path, monkeypatch):
     """What a process without any gives to the others is left out."""
     write_classes(tmp_path)
-    gathered = "eva_clip.evaluation.zero_shot_evaluator.gather_values"
+    gathered = "detectron2_ext.evaluation.gathering.gather_values"
     alone = measure_zero_shot(tmp_path)
     monkeypatch.setattr(gathered, lambda value: [value, None] if isinstance(value, torch.Tensor) else [value])
     assert measure_zero_shot(tmp_path) == alone

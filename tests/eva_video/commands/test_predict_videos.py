@@ -12,7 +12,7 @@ from detectron2.config import instantiate
 from PIL import Image
 
 from detectron2_ext.commands import predict
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from eva_video import kinetics_names
 
 ROOT = Path(__file__).parents[3]

@@ -12,8 +12,8 @@ from detectron2.utils import comm
 from detectron2_ext.data import build_train_loader
 from detectron2_ext.engine.batches import file_names, split_batch
 from eva_backbone.errors import InputError
+from eva_classification.data.mapper import UNREADABLE
 from eva_video.data import (
-    UNREADABLE,
     ClipMixing,
     EvaluationFrames,
     EvaluationMapper,

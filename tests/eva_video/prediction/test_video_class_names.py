@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import instantiate
 
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_video.prediction import find_class_names
 

@@ -5,7 +5,8 @@ import re
 import torch
 from torch import nn
 
-from eva_classification import Classifier, MaskedImageModel
+from eva_classification import Classifier
+from eva_classification.mim import MaskedImageModel
 
 from ..case import GoldenCase, family
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from detectron2_ext.modeling.vit import ViT
+from eva_backbone.block import merge_windows, partition_windows
 from eva_backbone.layer_norm import LayerNorm
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import resize_rel_pos
-from eva_backbone.windows import merge_windows, partition_windows
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal, fill_model

@@ -8,7 +8,7 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 
-from detectron2_ext.engine import layer_decay
+from detectron2_ext.engine.optimization import layer_decay
 from eva_backbone.layer_norm import LayerNorm
 
 from ..case import GoldenCase, family

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from eva_classification import BlockMasking, MaskedImageModel
-from eva_classification.mim import ClipTeacher
+from eva_classification.mim import BlockMasking, ClipTeacher, MaskedImageModel
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal

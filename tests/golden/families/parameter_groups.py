@@ -5,7 +5,8 @@ from torch import nn
 
 from detectron2_ext.engine.optimization import layer_decay_groups
 from eva_backbone import VisionTransformer
-from eva_classification import Classifier, MaskedImageModel
+from eva_classification import Classifier
+from eva_classification.mim import MaskedImageModel
 
 from ..case import GoldenCase, family
 from .classification_backbone import named_options

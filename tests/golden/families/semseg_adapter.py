@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from eva_backbone.patch_resize import resize_patch_kernel
+from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
 from eva_semseg.adapter import MAPS, AdapterBackbone
 from eva_semseg.deformable_attention import deformable_attention, pixel_centres

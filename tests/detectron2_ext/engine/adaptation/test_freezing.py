@@ -13,8 +13,8 @@ from torch import nn
 from torch.distributed import HashStore
 from torch.nn.parallel import DistributedDataParallel
 
-from detectron2_ext.engine import build_optimizer
 from detectron2_ext.engine.adaptation import adapt_model, freeze_parameters
+from detectron2_ext.engine.optimization import build_optimizer
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier
 

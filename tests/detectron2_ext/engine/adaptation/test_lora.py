@@ -12,8 +12,8 @@ from small_detector import DEPTH, LORA, SETTINGS, SmallDetector, assert_same, gr
 from torch import nn
 
 from detectron2_ext.checkpoint.lora_weights import merge_lora_weights
-from detectron2_ext.engine import load_config
 from detectron2_ext.engine.adaptation import adapt_model, add_lora, merge_lora
+from detectron2_ext.engine.recipe import load_config
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
 

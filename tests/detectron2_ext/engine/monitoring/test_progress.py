@@ -7,7 +7,7 @@ import pytest
 from detectron2.utils.events import EventStorage
 
 from detectron2_ext.engine.monitoring import ProgressLine, progress
-from detectron2_ext.engine.monitoring.peak_memory import peak_memory_gib
+from detectron2_ext.engine.monitoring.progress import peak_memory_gib
 
 CASCADE = {f"loss_{part}_stage{stage}": 0.5 for part in ("cls", "box_reg") for stage in range(3)}
 CASCADE |= {"loss_mask": 0.691, "loss_rpn_cls": 0.685, "loss_rpn_loc": 0.102}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detectron2_ext.engine import layer_decay
+from detectron2_ext.engine.optimization import layer_decay
 
 
 @pytest.mark.parametrize(

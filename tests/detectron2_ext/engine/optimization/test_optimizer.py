@@ -8,7 +8,7 @@ from detectron2.config import LazyCall
 from omegaconf import OmegaConf
 from torch import nn
 
-from detectron2_ext.engine import build_optimizer
+from detectron2_ext.engine.optimization import build_optimizer
 
 
 def parameters(model):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine import load_config
+from detectron2_ext.engine.recipe import load_config
 from detectron2_ext.engine.recipe.override_keys import apply_overrides
 from eva_backbone.errors import InputError
 

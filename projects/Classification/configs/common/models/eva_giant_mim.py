@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 
-from eva_classification import MODELS, BlockMasking, MaskedImageModel
-from eva_classification.mim import ClipTeacher
+from eva_classification import MODELS
+from eva_classification.mim import BlockMasking, ClipTeacher, MaskedImageModel
 
 model = L(MaskedImageModel)(
     **MODELS["eva_giant_patch14"],

@@ -1,4 +1,4 @@
-from .cascade_mask_rcnn_vitdet import model
+from projects.ViTDet.configs.common.models.mask_rcnn_vitdet import model
 
 # EVA-01, 1.01 billion parameters; every fourth block is global.
 model.backbone.net.update(

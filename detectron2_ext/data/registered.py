@@ -1,0 +1,20 @@
+"""Whether a data set is registered, and its annotation file there."""
+
+import difflib
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from detectron2_ext.data import builtin
+from eva_backbone.errors import InputError
+
+
+def check_registered(name: str) -> None:
+    """Raises `InputError` unless ``name`` is a registered data set whose annotation file exists."""
+    if name not in DatasetCatalog:
+        close = difflib.get_close_matches(name, DatasetCatalog.keys(), n=3)
+        guess = f"did you mean {' or '.join(close)}?" if close else "register it with register_coco_json."
+        raise InputError(f"No data set is registered as {name!r}; {guess}")
+    json_file = MetadataCatalog.get(name).get("json_file")
+    if json_file and "://" not in json_file and not Path(json_file).is_file():
+        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name, json_file)}.")
