@@ -2,7 +2,7 @@
 
 from setuptools import find_namespace_packages, setup
 
-RECIPES = "detectron2_ext.projects"
+RECIPES = "eva_engine.projects"
 ours = find_namespace_packages(include=["detectron2_ext*", "eva_*"], exclude=["*__pycache__*", "*.egg-info"])
 recipes = find_namespace_packages("projects", exclude=["*__pycache__*"])
 

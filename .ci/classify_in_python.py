@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from detectron2_ext.checkpoint import build_and_load
 from eva_backbone import create_backbone
 from eva_classification import create_classifier, evaluation_transform
+from eva_engine.checkpoint import build_and_load
 
 tokens = create_backbone("tiny", img_size=28, patch_size=14)(torch.zeros(1, 3, 28, 28))
 assert tokens.shape[0] == 1, tokens.shape

@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from documented_pages import EXPLAINED, PAGES, Command, code_blocks, commands, inline_commands, to_command  # noqa: E402
 
-from detectron2_ext.commands.verbs import VERBS  # noqa: E402
+from eva_engine.commands.verbs import VERBS  # noqa: E402
 
 DATA = Path(os.environ.get("DETECTRON2_DATASETS", ROOT / "datasets")).expanduser().resolve()
 STAGES = ("demo", "test", "lint", "bench")

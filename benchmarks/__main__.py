@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.commands import command_parser
+from eva_engine.atomic import atomic_path
+from eva_engine.commands.cli import command_parser
 
 from .harness.citations import with_results
 from .harness.cited import CITED

@@ -23,9 +23,9 @@ FRONT = ("net.pos_embed", "net.patch_embed.*", "net.blocks.[0-8].*")
 def _step(
     checkpointing: str = "", *, optimize: bool, freeze: Sequence[str] = (), rank: int = 0
 ) -> Callable[[], object]:
-    from detectron2_ext.engine.adaptation import adapt_model
-    from detectron2_ext.engine.recipe import TRAIN_SETTINGS
     from detectron2_ext.modeling.vit import ViT
+    from eva_engine.config import TRAIN_SETTINGS
+    from eva_engine.training.adaptation import adapt_model
 
     torch.manual_seed(0)
     torch.set_num_threads(2)

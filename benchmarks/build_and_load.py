@@ -53,7 +53,7 @@ def detectron2() -> Callable[[], object]:
 
 
 def ours() -> Callable[[], object]:
-    from detectron2_ext.checkpoint import build_and_load
+    from eva_engine.checkpoint import build_and_load
 
     build = _builder()
     return lambda: _touch(build_and_load(build, os.environ[WEIGHTS])[0])

@@ -25,9 +25,9 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
-from detectron2_ext.checkpoint import RunCheckpoints, read_file
-from detectron2_ext.checkpoint.file_checkpoint import verify_file
-from detectron2_ext.checkpoint.sharded_checkpoint import verify_folder
+from eva_engine.checkpoint import RunCheckpoints, read_file
+from eva_engine.checkpoint.file_checkpoint import verify_file
+from eva_engine.checkpoint.sharded_checkpoint import verify_folder
 
 from .harness.figure import Figure, record
 from .harness.side_by_side import MIB

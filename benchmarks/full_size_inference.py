@@ -36,10 +36,11 @@ def write_random_weights(path: str) -> None:
 
 def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> None:
     """Build, load and predict, each timed; prints the figures and writes the picture and its JSON to ``output``."""
-    from detectron2_ext.engine.recipe import load_config
-    from detectron2_ext.prediction import Predictor, draw_instances, read_image
-    from detectron2_ext.prediction.images import save_image
+    from detectron2_ext.prediction import Predictor, draw_instances
     from detectron2_ext.prediction.records import save_image_record
+    from eva_engine.config import load_config
+    from eva_engine.prediction import read_image
+    from eva_engine.prediction.images import save_image
 
     overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]
     start = time.perf_counter()

@@ -3,7 +3,7 @@
     python -m benchmarks.gradient_accumulation --rounds 3
 
 The model is the base backbone at 224 pixels with a linear head, AdamW, float32. Both take the same step, up to the
-order in which gradients are summed (tests/detectron2_ext/engine/test_trainer.py).
+order in which gradients are summed (tests/eva_engine/training/test_trainer.py).
 """
 
 import argparse
@@ -14,9 +14,9 @@ from detectron2.engine import SimpleTrainer
 from omegaconf import OmegaConf
 from torch import nn
 
-from detectron2_ext.engine.precision import Precision
-from detectron2_ext.engine.trainer import Trainer
 from eva_backbone import create_backbone
+from eva_engine.training.precision import Precision
+from eva_engine.training.trainer import Trainer
 
 from .harness.side_by_side import compare
 

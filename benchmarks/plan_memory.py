@@ -163,8 +163,8 @@ Recipe = tuple[str, list[str]]  # config and overrides
 
 def predict(config: str, overrides: list[str]) -> int:
     """Predicted peak bytes of a recipe."""
-    from detectron2_ext.engine.memory import Predictor
-    from detectron2_ext.engine.recipe import load_config
+    from eva_engine.config import load_config
+    from eva_engine.memory import Predictor
 
     return Predictor(num_objects=NUM_OBJECTS).predict(load_config(str(ROOT / config), overrides)).peak
 
@@ -184,11 +184,11 @@ def train_steps(config: str, overrides: list[str]) -> None:
     from detectron2.utils.events import EventStorage
     from torch.utils._pytree import tree_map_only
 
-    from detectron2_ext.data.recipe_batch import find_recipe_batch
-    from detectron2_ext.engine.adaptation import adapt_model
-    from detectron2_ext.engine.batches import split_batch
-    from detectron2_ext.engine.optimization import build_ema, build_optimizer
-    from detectron2_ext.engine.recipe import load_config
+    from eva_engine.config import load_config
+    from eva_engine.data.synthetic_batch import find_recipe_batch
+    from eva_engine.training.adaptation import adapt_model
+    from eva_engine.training.micro_batches import split_batch
+    from eva_engine.training.optimization import build_ema, build_optimizer
 
     cfg = load_config(str(ROOT / config), overrides)
     model = instantiate(cfg.model)

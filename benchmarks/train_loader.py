@@ -19,7 +19,8 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from detectron2_ext.data import TrainMapper, build_train_loader, load_coco_json
+from detectron2_ext.data import TrainMapper, load_coco_json
+from eva_engine.data import build_train_loader
 
 from .harness.side_by_side import compare
 

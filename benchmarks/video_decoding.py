@@ -19,7 +19,7 @@ import av
 import decord
 import numpy as np
 
-from detectron2_ext.data.package_files import package_file
+from eva_engine.data.package_files import package_file
 from eva_video.data import TrainingFrames, read_clip
 
 from .harness.figure import Figure, record

@@ -16,8 +16,8 @@ from typing import Literal, cast
 import torch
 import torch.nn.functional as F
 
+from .chunked_attention import row_block_attention
 from .relative_position import DecomposedBias
-from .row_block_attention import row_block_attention
 
 Bias = torch.Tensor | DecomposedBias | None
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, Bias], torch.Tensor]

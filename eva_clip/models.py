@@ -106,7 +106,7 @@ def create_model(
     """
     if weights is None:
         return build_model(name, **overrides).to(device, dtype).eval()
-    from detectron2_ext.checkpoint.loading import build_and_load  # needed for files only
+    from eva_engine.checkpoint.loading import build_and_load  # needed for files only
 
     def build() -> Clip:
         with _default_dtype(dtype):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
-from eva_classification.mim.target import freeze_with
+from eva_classification.mim.teacher import freeze_with
 
 from .image_tower import ImageTower, image_tower_weights
 from .open_clip_weights import from_open_clip, is_open_clip
@@ -36,7 +36,7 @@ class EvaClipTeacher(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(weights, Mapping):
-            from detectron2_ext.checkpoint import read_weights  # the models of this package need no reader of files
+            from eva_engine.checkpoint import read_weights  # the models of this package need no reader of files
 
             weights = read_weights(weights)
         tower = image_tower_weights(from_open_clip(weights) if is_open_clip(weights) else weights)

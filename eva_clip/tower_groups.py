@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from detectron2_ext.engine.optimization import GroupingRule
 from eva_backbone.errors import InputError
+from eva_engine.training.optimization import GroupingRule
 
 from .image_tower import VISUAL
 

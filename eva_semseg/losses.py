@@ -10,7 +10,7 @@ from torch import Tensor
 from .head import Prediction
 from .matcher import assign_masks, match_cost
 from .point_sampling import sample_masks, uncertain_points
-from .targets import Target
+from .segmentation_targets import Target
 
 
 class SetLoss:

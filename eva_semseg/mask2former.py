@@ -11,8 +11,8 @@ from eva_backbone.errors import InputError
 
 from .head import Mask2FormerHead
 from .losses import SetLoss
-from .published_names import from_published
-from .targets import IGNORED, check_labels, masks_of_labels
+from .segmentation_targets import IGNORED, check_labels, masks_of_labels
+from .state_dict_adapter import from_published
 
 STRIDE = 32  # of the coarsest map
 

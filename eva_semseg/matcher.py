@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .point_sampling import random_points, sample_masks
-from .targets import Target
+from .segmentation_targets import Target
 
 
 @dataclass(frozen=True)

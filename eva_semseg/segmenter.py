@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detectron2_ext.finite_outputs import finite_outputs
+from eva_engine.finite_outputs import finite_outputs
 
 from .head import Mask2FormerHead
 from .inference import ViewInference

@@ -3,7 +3,7 @@
 from .classifier import VideoClassifier
 from .kinetics import kinetics_names, rows_of_k722
 from .models import MODELS, create_video_classifier
-from .starting_weights import StartingWeights
+from .state_dict_adapter import StartingWeights
 
 __all__ = [
     "MODELS",

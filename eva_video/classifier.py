@@ -7,7 +7,7 @@ from torch import Tensor
 
 from eva_classification import Classifier
 
-from .starting_weights import StartingWeights
+from .state_dict_adapter import StartingWeights
 
 
 class VideoClassifier(Classifier):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 GOLDEN_DIR = Path(__file__).parent / "data" / "golden"
-LONGEST = ("tests/tools/", "tests/detectron2_ext/engine/memory/", "tests/golden/")
+LONGEST = ("tests/tools/", "tests/eva_engine/memory/", "tests/golden/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -14,9 +14,9 @@ import torch
 from detectron2.config import instantiate
 from documented_pages import EXPLAINED, PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links
 
-from detectron2_ext.commands.verbs import VERBS
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
+from eva_engine.commands.verbs import VERBS
+from eva_engine.config import load_config
 
 MODULES = {name: verb for group in VERBS.values() for name, verb in group.items()}
 ALL_COMMANDS = [command for page in PAGES for command in commands(page)]

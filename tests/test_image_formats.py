@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectron2_ext.data import read_image
-from detectron2_ext.data.package_files import read_pages
-from detectron2_ext.prediction.images import read_image as read_photo
 from eva_backbone.errors import InputError
 from eva_classification.data import ImageMapper
 from eva_clip import get_tokenizer
 from eva_clip.data import PairMapper
 from eva_clip.transforms import evaluation_transform
+from eva_engine.data import read_image
+from eva_engine.data.package_files import read_pages
+from eva_engine.prediction.images import read_image as read_photo
 from eva_semseg.data.label_file import read_labels
 from eva_video.data.frame_folder import read_folder
 

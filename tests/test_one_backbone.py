@@ -25,10 +25,10 @@ from one_backbone_models import (
 )
 from torch import Tensor, nn
 
-from detectron2_ext.checkpoint import build_and_load
-from detectron2_ext.checkpoint.matching import match_weights
 from eva_backbone.patch_embed import resize_patch_kernel
 from eva_classification import create_classifier
+from eva_engine.checkpoint import build_and_load
+from eva_engine.checkpoint.matching import match_weights
 from eva_video import create_video_classifier
 
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)

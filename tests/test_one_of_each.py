@@ -22,7 +22,7 @@ PACKAGES = (
     *("eva_backbone", "detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"),
     *("projects", "tools", "datasets"),
 )
-KERNELS = {"eva_backbone/attention_kernels.py", "eva_backbone/row_block_attention.py"}
+KERNELS = {"eva_backbone/attention_kernels.py", "eva_backbone/chunked_attention.py"}
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -55,7 +55,7 @@ def files_that_call(*names: str) -> set[str]:
             {
                 "Attention": "eva_backbone/attention.py",
                 # one of its kernels
-                "_RowBlockAttention": "eva_backbone/row_block_attention.py",
+                "_RowBlockAttention": "eva_backbone/chunked_attention.py",
                 # another operator: no query meets a key; it samples a few places of a map, whose weights it predicts
                 "MultiScaleDeformableAttention": "eva_semseg/deformable_attention.py",
             },

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectron2_ext.commands.missing_package import how_to_install
+from eva_engine.commands.missing_package import how_to_install
 
 ROOT = Path(__file__).parent.parent
 # What the extras add and no base package brings along.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from detectron2_ext.atomic import atomic_path
+from eva_engine.atomic import atomic_path
 
 from .figure import Figure, to_json
 

@@ -5,8 +5,8 @@ import os
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
 
-from detectron2_ext.data.dataset_root import missing_file_hint
 from eva_backbone.errors import InputError
+from eva_engine.data.dataset_root import missing_file_hint
 
 from .coco_json import load_coco_json
 from .objects365_classes import OBJECTS365_CLASSES

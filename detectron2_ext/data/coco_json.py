@@ -10,11 +10,11 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
+from eva_engine.data.record_errors import RecordErrors
 
 from .coco_file import check_known_categories, is_id, read_categories, read_coco_file
 from .coco_ground_truth import write_ground_truth
 from .coco_records import check_annotations, check_images
-from .record_errors import RecordErrors
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from detectron2.structures import BoxMode
 from PIL import Image
 
+from eva_engine.data.record_errors import RecordErrors
+
 from .coco_file import is_id, is_side
-from .record_errors import RecordErrors
 from .segmentation import check_segmentation
 
 

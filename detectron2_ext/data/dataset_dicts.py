@@ -5,8 +5,7 @@ from weakref import WeakValueDictionary
 from detectron2.data import DatasetCatalog, get_detection_dataset_dicts
 
 from eva_backbone.errors import InputError
-
-from .registered import check_registered
+from eva_engine.config.registered_datasets import check_registered
 
 
 class DatasetDicts(list):

@@ -8,11 +8,11 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import read_image
+from eva_engine.data.record_errors import check_on_error
+from eva_engine.data.skipped_samples import SkippedSamples
 
-from .image_file import read_image
 from .instances import make_instances
-from .record_errors import check_on_error
-from .skipped_samples import SkippedSamples
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
-from detectron2_ext.data.dataset_root import missing_file_hint
 from eva_backbone.errors import InputError
+from eva_engine.data.dataset_root import missing_file_hint
+from eva_engine.training.distributed.gathering import gather_records, gather_values, run_on_first
 
-from .gathering import gather_records, gather_values, run_on_first
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers

@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from detectron2_ext.atomic import atomic_write
+from eva_engine.atomic import atomic_write
 
 
 def write_predictions(path: Path, results: list[dict]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.categories import Categories, match_names, read_categories
+from eva_engine.prediction.categories import Categories, match_names, read_categories
 
 
 def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:

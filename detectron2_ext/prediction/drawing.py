@@ -9,9 +9,8 @@ import torch
 from detectron2.structures import Instances
 from PIL import Image, ImageDraw
 
-from detectron2_ext.prediction.colors import Color, palette_color
-
-from .fonts import plain_font
+from eva_engine.prediction.colors import Color, palette_color
+from eva_engine.prediction.fonts import plain_font
 
 
 def draw_instances(

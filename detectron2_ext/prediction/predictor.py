@@ -14,10 +14,10 @@ from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
+from eva_engine.prediction.categories import Categories
+from eva_engine.prediction.trained_model import load_trained, pick_device
 
-from .categories import Categories
 from .detector_categories import find_categories, match_categories
-from .trained_model import load_trained, pick_device
 
 # Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.
 MASK_PIXELS_AT_ONCE = 100_000_000

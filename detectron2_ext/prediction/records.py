@@ -7,10 +7,9 @@ from typing import Any
 
 from detectron2.structures import BoxMode, Instances
 
-from detectron2_ext.atomic import atomic_path
-
-from .categories import Categories
-from .json_text import to_json
+from eva_engine.atomic import atomic_path
+from eva_engine.prediction.categories import Categories
+from eva_engine.prediction.json_text import to_json
 
 BOX_FORMAT = "[x, y, width, height] in pixels of the displayed picture, from its top left corner"
 

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.prediction.file_task import with_suffix
 from eva_backbone.errors import InputError
+from eva_engine.atomic import atomic_path
+from eva_engine.prediction.categories import Categories
+from eva_engine.prediction.file_task import FileTask, with_suffix
+from eva_engine.prediction.images import read_image, save_image
+from eva_engine.prediction.inputs import Input
+from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 
-from .categories import Categories
 from .drawing import draw_instances
-from .file_task import FileTask
-from .images import read_image, save_image
-from .inputs import Input
 from .predictor import Predictor
 from .records import save_image_record, video_record
-from .video import VideoFrame, VideoReader, VideoWriter
 
 
 class Task(FileTask[np.ndarray | None]):

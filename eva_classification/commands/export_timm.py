@@ -10,9 +10,9 @@ that makes timm's model for it is printed. Normalise its images with CLIP's mean
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2_ext.checkpoint.exchange import exchange_weights
-from detectron2_ext.commands import run_exchange
 from eva_classification.timm_weights import timm_call, to_timm
+from eva_engine.checkpoint.exchange import exchange_weights
+from eva_engine.commands.cli import run_exchange
 
 
 def export(source: Path, output: Path, entry: str = "") -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from detectron2_ext.prediction.categories import read_categories
 from eva_backbone.errors import InputError
+from eva_engine.prediction.categories import read_categories
 
 NUM_CLASSES = 1000
 _SUBSETS = {"imagenet_a": "imagenet_a_synsets.txt", "imagenet_r": "imagenet_r_synsets.txt"}

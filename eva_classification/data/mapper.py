@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from detectron2_ext.data.image_file import check_depth, image_errors, open_image
-from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import check_depth, image_errors, open_image
+from eva_engine.data.record_errors import check_on_error, or_skip
+from eva_engine.data.skipped_samples import SkippedSamples
 
-from .image_records import ImageRecord
+from .image_dataset import ImageRecord
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from detectron2_ext.evaluation.gathering import gather_values
-from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
+from eva_engine.finite_outputs import finite_outputs
+from eva_engine.training.distributed.gathering import gather_values
 
 from ..data.class_maps import NUM_CLASSES, imagenet_classes
 from ..data.mapper import UNREADABLE
-from .answers import AnswerKey
-from .tally import Tally, top_outputs
+from .accuracy import Tally, top_outputs
+from .label_rules import AnswerKey
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 from detectron2.evaluation import DatasetEvaluator
 from torch import Tensor
 
-from detectron2_ext.evaluation.gathering import gather_values
+from eva_engine.training.distributed.gathering import gather_values
 
 
 class MaskedImageEvaluator(DatasetEvaluator):

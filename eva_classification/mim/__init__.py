@@ -3,6 +3,6 @@
 from .block_masking import BlockMasking, alternating_mask
 from .clip_teacher import ClipTeacher
 from .masked_image_model import MaskedImageModel
-from .target import FrozenTarget
+from .teacher import FrozenTarget
 
 __all__ = ["BlockMasking", "ClipTeacher", "FrozenTarget", "MaskedImageModel", "alternating_mask"]

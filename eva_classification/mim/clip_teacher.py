@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
-from .target import freeze_with
+from .teacher import freeze_with
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
@@ -87,7 +87,7 @@ def _is_absent(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
 
 
 def _read(path: str | os.PathLike) -> dict[str, Tensor]:
-    from detectron2_ext.checkpoint import read_weights  # the models of this package need no reader of files
+    from eva_engine.checkpoint import read_weights  # the models of this package need no reader of files
 
     return read_weights(path)
 

@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from eva_backbone.initialization import init_weights, scale_branch_outputs
 
 from .block_masking import BlockMasking, alternating_mask
-from .target import FrozenTarget
+from .teacher import FrozenTarget
 
 INIT_STD = 0.015
 LIVE_SHARE = 0.1  # of the patch embedding's gradient, where it is slowed down

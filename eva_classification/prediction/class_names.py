@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from timm.data import ImageNetInfo
 
-from detectron2_ext.prediction.categories import match_names
 from eva_backbone.errors import InputError
+from eva_engine.prediction.categories import match_names
 
 from ..data.class_maps import NUM_CLASSES, named_class_map, read_class_map
 

@@ -10,10 +10,10 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from detectron2_ext.finite_outputs import finite_outputs
-from detectron2_ext.prediction.categories import match_names
-from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
+from eva_engine.finite_outputs import finite_outputs
+from eva_engine.prediction.categories import match_names
+from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..classifier import Classifier
 from .class_names import find_class_names

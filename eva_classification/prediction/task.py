@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detectron2_ext.prediction import Categories, FileTask, Input, read_image
-from detectron2_ext.prediction.file_task import tell
-from detectron2_ext.prediction.json_text import json_lines
+from eva_engine.prediction import Categories, FileTask, Input, read_image
+from eva_engine.prediction.file_task import tell
+from eva_engine.prediction.json_text import json_lines
 
 from .predictor import ClassPredictor, as_records, in_words
 

@@ -11,9 +11,9 @@ The call that makes open_clip's model for it is printed.
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectron2_ext.checkpoint.exchange import exchange_weights
-from detectron2_ext.commands import run_exchange
 from eva_clip.open_clip_weights import from_open_clip, is_open_clip, open_clip_call, to_open_clip
+from eva_engine.checkpoint.exchange import exchange_weights
+from eva_engine.commands.cli import run_exchange
 
 
 def export(source: Path, output: Path, entry: str = "") -> None:

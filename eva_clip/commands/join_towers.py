@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 
-from detectron2_ext.checkpoint import read_weights
-from detectron2_ext.commands import command_parser, run_command
-from detectron2_ext.output_files import check_output_file, output_file
-from eva_clip.starting_weights import join_towers
+from eva_engine.checkpoint import read_weights
+from eva_engine.commands.cli import command_parser, run_command
+from eva_engine.output_files import check_output_file, output_file
+
+from ..initial_weights import join_towers
 
 
 def join_files(image: Path, text: Path, output: Path) -> None:

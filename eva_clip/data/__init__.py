@@ -1,8 +1,8 @@
 """Pairs of images and texts from caption files and tar shards, and images with sentences for evaluations."""
 
-from .batches import PairBatches
-from .caption_records import CaptionRecords, PairRecord
+from .caption_dataset import CaptionRecords, PairRecord
+from .collate import PairBatches
 from .mapper import PairMapper
-from .shard_records import ShardRecords
+from .shard_dataset import ShardRecords
 
 __all__ = ["CaptionRecords", "PairBatches", "PairMapper", "PairRecord", "ShardRecords"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
+from eva_engine.data.record_errors import RecordErrors
 
 # Far above any caption; a quote that is never closed would take the rest of the file for one.
 _MAX_CELL = 1 << 20

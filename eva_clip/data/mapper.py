@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from detectron2_ext.data.image_file import check_depth, image_errors, open_image
-from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import check_depth, image_errors, open_image
+from eva_engine.data.record_errors import check_on_error, or_skip
+from eva_engine.data.skipped_samples import SkippedSamples
 
 from ..tokenizer import Tokenizer
-from .caption_records import PairRecord
+from .caption_dataset import PairRecord
 
 
 class PairMapper:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.batching import Records
 from eva_backbone.errors import InputError
 from eva_classification.data.class_maps import read_objectnet
+from eva_engine.data.batching import Records
 
 
 def class_numbers(dataset: Records[Any]) -> dict[str, int]:

@@ -10,10 +10,10 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from detectron2_ext.evaluation.gathering import gather_records, run_on_first
-from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
+from eva_engine.finite_outputs import finite_outputs
+from eva_engine.training.distributed.gathering import gather_records, run_on_first
 
 from .retrieval import best_ranks, recall_at
 

@@ -10,12 +10,12 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from torch import Tensor
 
-from detectron2_ext.evaluation.gathering import gather_values
-from detectron2_ext.finite_outputs import finite_outputs
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import AnswerKey
-from eva_classification.evaluation.tally import Tally, top_outputs
+from eva_classification.evaluation.accuracy import Tally, top_outputs
+from eva_engine.finite_outputs import finite_outputs
+from eva_engine.training.distributed.gathering import gather_values
 
 from .class_recall import ClassRecall
 from .zero_shot_classifier import ClassDirections

@@ -7,9 +7,9 @@ from types import TracebackType
 
 from PIL import Image, ImageDraw
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.prediction.fonts import find_font, plain_font
-from detectron2_ext.prediction.json_text import printable
+from eva_engine.atomic import atomic_path
+from eva_engine.prediction.fonts import find_font, plain_font
+from eva_engine.prediction.json_text import printable
 
 from .predictor import Match
 

@@ -7,7 +7,7 @@ import torch
 from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.trained_model import load_trained
+from eva_engine.prediction.trained_model import load_trained
 
 from ..clip import Clip
 from ..transforms import Transform, evaluation_transform

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detectron2_ext.finite_outputs import finite_outputs
-from detectron2_ext.prediction.trained_model import pick_device
+from eva_engine.finite_outputs import finite_outputs
+from eva_engine.prediction.trained_model import pick_device
 
 from ..clip import Clip
 from ..evaluation import build_zero_shot_weights

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from detectron2_ext.prediction.json_text import json_lines
+from eva_engine.prediction.json_text import json_lines
 
 from .predictor import Match
 

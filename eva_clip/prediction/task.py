@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detectron2_ext.prediction import FileTask, Input, read_image
-from detectron2_ext.prediction.file_task import tell
+from eva_engine.prediction import FileTask, Input, read_image
+from eva_engine.prediction.file_task import tell
 
 from ..evaluation import read_templates
 from .contact_sheet import ContactSheets, fit_to_sheet, undrawable_labels

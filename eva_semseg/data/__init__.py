@@ -3,18 +3,18 @@
 Importing this registers the built-in data sets.
 """
 
-from detectron2_ext.data import dataset_root
+from eva_engine.data import dataset_root
 
-from .batches import stack_samples
 from .builtin import register_builtin_datasets
 from .coco_stuff_classes import COCO_STUFF_CLASSES
+from .collate import stack_samples
+from .eval_loader import TestLoader
+from .label_dataset import LabelledRecords, labelled_records
 from .label_file import read_labels
 from .label_folders import register_label_folders
-from .labelled_records import LabelledRecords, labelled_records
 from .mapper import EvaluationMapper, TrainingMapper
-from .test_loader import TestLoader
+from .test_time_augmentation import Views
 from .transforms import PhotometricDistortion, RandomCrop, RandomMirror, RandomScale
-from .views import Views
 
 register_builtin_datasets(dataset_root())
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from detectron2_ext.data.image_file import image_errors, open_image
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import image_errors, open_image
 
-from ..targets import IGNORED
+from ..segmentation_targets import IGNORED
 
 # One channel of whole numbers. The numbers of a palette picture are its colour numbers.
 _MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from detectron2_ext.prediction.categories import read_categories
-from detectron2_ext.prediction.inputs import IMAGE_SUFFIXES
 from eva_backbone.errors import InputError
+from eva_engine.prediction.categories import read_categories
+from eva_engine.prediction.inputs import IMAGE_SUFFIXES
 
-from ..targets import IGNORED
+from ..segmentation_targets import IGNORED
 
 _LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from detectron2_ext.data.image_file import read_image
-from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import read_image
+from eva_engine.data.record_errors import check_on_error, or_skip
+from eva_engine.data.skipped_samples import SkippedSamples
 
-from ..targets import IGNORED
+from ..segmentation_targets import IGNORED
 from .label_file import read_labels
+from .test_time_augmentation import Views
 from .transforms import Pair
-from .views import Views
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ All random numbers come from `numpy.random`.
 import cv2
 import numpy as np
 
-from ..targets import IGNORED
-from .views import limited_size
+from ..segmentation_targets import IGNORED
+from .test_time_augmentation import limited_size
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
+from ..data.label_dataset import LabelledRecords
 from ..data.label_file import read_labels
-from ..data.labelled_records import LabelledRecords
 
 
 class SegmentationEvaluator(SemSegEvaluator):

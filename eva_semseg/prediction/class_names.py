@@ -6,7 +6,7 @@ from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
 import eva_semseg.data  # noqa: F401  registers the data sets that recipes name
-from detectron2_ext.prediction.categories import match_names, read_categories
+from eva_engine.prediction.categories import match_names, read_categories
 
 
 def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:

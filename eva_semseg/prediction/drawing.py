@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from detectron2_ext.prediction.colors import palette_color
-from detectron2_ext.prediction.fonts import plain_font
+from eva_engine.prediction.colors import palette_color
+from eva_engine.prediction.fonts import plain_font
 
-from ..targets import IGNORED
+from ..segmentation_targets import IGNORED
 
 MAX_LEGEND = 24
 

@@ -9,9 +9,9 @@ import torch
 from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.categories import match_names
-from detectron2_ext.prediction.trained_model import load_trained, pick_device
 from eva_backbone.errors import InputError
+from eva_engine.prediction.categories import match_names
+from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..segmenter import Segmenter
 from .class_names import find_class_names

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.prediction import Categories, FileTask, Input, read_image
-from detectron2_ext.prediction.file_task import with_suffix
-from detectron2_ext.prediction.images import save_image
-from detectron2_ext.prediction.json_text import to_json
+from eva_engine.atomic import atomic_path
+from eva_engine.prediction import Categories, FileTask, Input, read_image
+from eva_engine.prediction.file_task import with_suffix
+from eva_engine.prediction.images import save_image
+from eva_engine.prediction.json_text import to_json
 
 from .drawing import add_legend, class_shares, draw_labels
 from .predictor import SegmentationPredictor

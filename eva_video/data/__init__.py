@@ -2,14 +2,14 @@
 
 from eva_classification.data.mapper import UNREADABLE
 
-from .batches import VideoBatches
+from .collate import VideoBatches
 from .decoding import Clip, read_clip
+from .eval_loader import TestLoader
 from .mapper import EvaluationMapper, TrainingMapper, VideoReading
 from .mixing import ClipMixing
 from .sampling import EvaluationFrames, TrainingFrames
-from .test_loader import TestLoader
 from .transforms import IMAGENET_MEAN, IMAGENET_STD, EvaluationTransform, TrainingTransform
-from .video_records import VideoRecords
+from .video_dataset import VideoRecords
 
 __all__ = [
     "IMAGENET_MEAN",

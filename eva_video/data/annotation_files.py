@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
+from eva_engine.data.record_errors import RecordErrors
 from eva_video.kinetics import kinetics_names
 
 _KINETICS_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}

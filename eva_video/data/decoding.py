@@ -7,9 +7,9 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from detectron2_ext.prediction.images import MAX_PIXELS
-from detectron2_ext.prediction.video import MAX_DAMAGED_IN_A_ROW, turn_upright
 from eva_backbone.errors import InputError
+from eva_engine.prediction.images import MAX_PIXELS
+from eva_engine.prediction.video import MAX_DAMAGED_IN_A_ROW, turn_upright
 
 from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
 from .packet_index import PacketIndex, index_packets

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from detectron2_ext.data.image_file import read_image
 from eva_backbone.errors import InputError
+from eva_engine.data.image_file import read_image
 
 from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
 from .decoding import Clip

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from detectron2_ext.data.record_errors import check_on_error, or_skip
-from detectron2_ext.data.skipped_samples import SkippedSamples
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
+from eva_engine.data.record_errors import check_on_error, or_skip
+from eva_engine.data.skipped_samples import SkippedSamples
 
 from .chosen_frames import PrepareFrame
 from .decoding import TIME_LIMIT, Clip, read_clip
@@ -16,7 +16,7 @@ from .frame_folder import check_pattern, read_folder
 from .sampling import EvaluationFrames, TrainingFrames
 from .torchcodec_decoding import load_torchcodec, read_clip_torchcodec
 from .transforms import EvaluationTransform, TrainingTransform
-from .video_records import VideoRecord
+from .video_dataset import VideoRecord
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from detectron2_ext.prediction.images import MAX_PIXELS
 from eva_backbone.errors import InputError
+from eva_engine.prediction.images import MAX_PIXELS
 
 from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
 from .decoding import TIME_LIMIT, Clip, read_clip

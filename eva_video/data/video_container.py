@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 from av.stream import Discard, Disposition
 
-from detectron2_ext.prediction.images import MAX_PIXELS
-from detectron2_ext.prediction.video import CONTAINERS, end_of_whole
 from eva_backbone.errors import InputError
+from eva_engine.prediction.images import MAX_PIXELS
+from eva_engine.prediction.video import CONTAINERS, end_of_whole
 
 # Above four hours of 60 frames a second; packets cost a file little, and an index of them memory.
 MAX_PACKETS = 1_000_000

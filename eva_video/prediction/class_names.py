@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.categories import match_names
+from eva_engine.prediction.categories import match_names
 
 from ..data.annotation_files import read_class_numbers
 

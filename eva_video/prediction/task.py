@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.atomic import atomic_path
-from detectron2_ext.prediction import Categories, FileTask, Input
-from detectron2_ext.prediction.file_task import tell, with_suffix
-from detectron2_ext.prediction.json_text import json_lines
 from eva_classification.prediction.predictor import as_records, in_words
+from eva_engine.atomic import atomic_path
+from eva_engine.prediction import Categories, FileTask, Input
+from eva_engine.prediction.file_task import tell, with_suffix
+from eva_engine.prediction.json_text import json_lines
 
 from .filmstrip import draw_filmstrip
 from .predictor import VideoPredictor, VideoViews

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from benchmarks.demos import DEMOS, read_text
-from detectron2_ext.commands import demo as detection
-from detectron2_ext.commands.demo_run import Trained
-from detectron2_ext.commands.verbs import VERBS
-from eva_classification.commands import demo as classification
-from eva_clip.commands import demo as clip
-from eva_semseg.commands import demo as segmentation
-from eva_video.commands import demo as video
+from eva_demos.classification import demo as classification
+from eva_demos.clip import demo as clip
+from eva_demos.demo_run import Trained
+from eva_demos.detection import demo as detection
+from eva_demos.segmentation import demo as segmentation
+from eva_demos.video import demo as video
+from eva_engine.commands.verbs import VERBS
 
 
 def detection_text(capsys: pytest.CaptureFixture) -> str:

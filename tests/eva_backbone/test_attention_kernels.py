@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eva_backbone import row_block_attention as row_blocks
+from eva_backbone import chunked_attention as row_blocks
 from eva_backbone.attention_kernels import KERNELS, choose_kernel, plain_attention
 from eva_backbone.relative_position import DecomposedBias
 

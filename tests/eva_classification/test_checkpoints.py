@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detectron2_ext.checkpoint import build_and_load
 from eva_classification import create_classifier, create_masked_image_model
+from eva_engine.checkpoint import build_and_load
 
 TINY = {"name": "eva_tiny_patch14", "embed_dim": 32, "depth": 2, "num_heads": 2}
 
@@ -85,6 +85,6 @@ def test_models_need_no_detectron2():
         "model = c.create_classifier('eva_tiny_patch14', 3, img_size=28)\n"
         "c.create_masked_image_model('eva_tiny_patch14', img_size=28)\n"
         "assert not [m for m in sys.modules if m.startswith('detectron2_ext')]\n"
-        "import detectron2_ext.checkpoint\n"
+        "import eva_engine.checkpoint\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

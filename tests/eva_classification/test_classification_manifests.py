@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from detectron2_ext.checkpoint.matching import match_weights
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier, create_masked_image_model
 from eva_classification.mim import ClipTeacher
+from eva_engine.checkpoint.matching import match_weights
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
 GIANT, LARGE = "eva_giant_patch14", "eva_large_patch14"

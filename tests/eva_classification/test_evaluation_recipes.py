@@ -7,10 +7,10 @@ import pytest
 from detectron2.config import instantiate
 from made_folders import made_folders
 
-from detectron2_ext.engine import evaluate
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
+from eva_engine.config import load_config
+from eva_engine.training import evaluate
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 SMALL = [

@@ -9,9 +9,9 @@ from detectron2.config import LazyCall
 from made_folders import made_folders
 from torch import nn
 
-from detectron2_ext.commands.train import main
-from detectron2_ext.engine import train
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.commands.train import main
+from eva_engine.config import load_config
+from eva_engine.training import train
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 SMALL = [

@@ -5,11 +5,11 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from detectron2_ext.checkpoint import build_and_load
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier, create_masked_image_model
 from eva_classification.commands.export_timm import main as export_timm
 from eva_classification.timm_weights import timm_call, to_timm
+from eva_engine.checkpoint import build_and_load
 from eva_video.classifier import VideoClassifier
 
 TINY = {"embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}

@@ -8,11 +8,11 @@ import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
 
-from detectron2_ext.checkpoint.matching import match_weights
 from eva_classification import create_masked_image_model
 from eva_clip import build_model
 from eva_clip.image_tower import image_tower_weights
 from eva_clip.teacher import EvaClipTeacher
+from eva_engine.checkpoint.matching import match_weights
 
 ROOT = Path(__file__).parents[2]
 DETECTOR = ROOT / "projects/ViTDet/configs/common/models/cascade_mask_rcnn_vitdet_eva.py"

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from open_clip_models import sharp_weights
 from PIL import Image
 
-from detectron2_ext.engine.memory.fake_model import make_fake
 from eva_backbone.errors import InputError
 from eva_clip import Clip, ImageTower, TextTransformer, build_model, create_model, create_model_and_transforms
+from eva_engine.memory.fake_model import make_fake
 
 TINY = {
     "output_dim": 24,

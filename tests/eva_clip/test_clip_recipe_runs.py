@@ -12,10 +12,10 @@ import torch.multiprocessing as mp
 from detectron2.config import instantiate
 from made_pairs import made_shard, pair_members
 
-from detectron2_ext.checkpoint import read_file
-from detectron2_ext.commands.train import main
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.deferred_init import deferred_init
+from eva_engine.checkpoint import read_file
+from eva_engine.commands.train import main
+from eva_engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "projects" / "CLIP" / "configs"
@@ -103,7 +103,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, para
         port = free.getsockname()[1]
     options += [f"train.parallel={parallel}", f"train.output_dir={tmp_path / 'two'}"]
     # The slow imports happen once, in the server that processes are forked from.
-    mp.set_forkserver_preload(["detectron2_ext.engine.command_line", "eva_clip.data", "eva_clip.tokenizer"])
+    mp.set_forkserver_preload(["eva_engine.training.command_line", "eva_clip.data", "eva_clip.tokenizer"])
     mp.start_processes(process, args=(port, options), nprocs=2, start_method="forkserver")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     one, two = (

@@ -8,10 +8,6 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from open_clip_models import sharp_weights
 
-from detectron2_ext.checkpoint import build_and_load, load_checkpoint
-from detectron2_ext.engine.adaptation.freezing import freeze_parameters
-from detectron2_ext.engine.optimization import build_optimizer
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone import create_backbone
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier
@@ -20,6 +16,10 @@ from eva_clip import build_model
 from eva_clip.image_tower import image_tower_weights
 from eva_clip.open_clip_weights import to_open_clip
 from eva_clip.teacher import EvaClipTeacher
+from eva_engine.checkpoint import build_and_load, load_checkpoint
+from eva_engine.config import load_config
+from eva_engine.training.adaptation.freezing import freeze_parameters
+from eva_engine.training.optimization import build_optimizer
 
 PROJECTS = Path(__file__).parents[2] / "projects"
 VISUAL = {"img_size": 28, "embed_dim": 32, "depth": 2, "num_heads": 2}

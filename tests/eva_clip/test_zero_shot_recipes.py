@@ -9,11 +9,11 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
-from detectron2_ext.commands.train import main
-from detectron2_ext.engine import evaluate
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
+from eva_engine.commands.train import main
+from eva_engine.config import load_config
+from eva_engine.training import evaluate
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "CLIP" / "configs"
 TINY = [

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
+from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
 from eva_semseg.adapter import MAPS, AdapterBackbone
 from eva_semseg.batch_norm import SyncBatchNorm
 

@@ -11,7 +11,7 @@ from eva_semseg import losses as losses_module
 from eva_semseg.losses import SetLoss
 from eva_semseg.matcher import assign_masks
 from eva_semseg.point_sampling import sample_masks, uncertain_points
-from eva_semseg.targets import Target, check_labels, masks_of_labels
+from eva_semseg.segmentation_targets import Target, check_labels, masks_of_labels
 
 NOTHING = Target(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 16, 16))
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detectron2_ext.checkpoint import load_checkpoint
-from detectron2_ext.engine.adaptation.activation_checkpointing import checkpoint_activations
-from detectron2_ext.engine.adaptation.lora import add_lora
 from eva_backbone.errors import InputError
+from eva_engine.checkpoint import load_checkpoint
+from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
+from eva_engine.training.adaptation.lora import add_lora
 from eva_semseg.losses import SetLoss
 from eva_semseg.models import MODELS, create_segmentation_model
-from eva_semseg.published_names import to_published
+from eva_semseg.state_dict_adapter import to_published
 from eva_semseg.transformer_decoder import attended_tokens
 
 TINY = "eva_tiny_mask2former"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from detectron2_ext.checkpoint.matching import match_weights
-from detectron2_ext.engine.optimization import layer_decay_groups
 from eva_backbone.errors import InputError
+from eva_engine.checkpoint.matching import match_weights
+from eva_engine.training.optimization import layer_decay_groups
 from eva_semseg.models import create_segmentation_model
-from eva_semseg.published_names import from_published, published_name, to_published
+from eva_semseg.state_dict_adapter import from_published, published_name, to_published
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
 PLAIN, REL_POS = "eva_giant_mask2former", "eva_giant_mask2former_rel_pos"

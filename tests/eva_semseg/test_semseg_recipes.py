@@ -7,10 +7,10 @@ import torch
 from detectron2.config import instantiate
 from tiny_semseg_recipe import CONFIGS, tiny_recipe
 
-from detectron2_ext.data import read_image
-from detectron2_ext.engine import train
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
+from eva_engine.config import load_config
+from eva_engine.data import read_image
+from eva_engine.training import train
 from eva_semseg.prediction import SegmentationPredictor
 
 # parameters, classes, images, iterations, learning rate, decay, warm-up, views

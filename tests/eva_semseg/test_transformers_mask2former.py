@@ -7,7 +7,7 @@ from transformers_head import TransformersHead, drawn_features
 
 from eva_semseg.head import Mask2FormerHead
 from eva_semseg.losses import SetLoss
-from eva_semseg.targets import Target
+from eva_semseg.segmentation_targets import Target
 
 OPTIONS = {
     "dim": 64,

@@ -7,7 +7,7 @@ from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 from PIL import Image
 
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.config import load_config
 from eva_semseg.data import labelled_records
 
 CONFIGS = Path(__file__).parents[2] / "projects/SemSeg/configs"

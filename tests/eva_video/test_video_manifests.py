@@ -8,9 +8,9 @@ import pytest
 import torch
 from detectron2.config import instantiate
 
-from detectron2_ext.checkpoint.matching import match_weights
-from detectron2_ext.engine.optimization import build_optimizer
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.checkpoint.matching import match_weights
+from eva_engine.config import load_config
+from eva_engine.training.optimization import build_optimizer
 from eva_video import VideoClassifier
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from yacs.config import CfgNode
 
-from detectron2_ext.checkpoint import build_and_load
-from detectron2_ext.commands.train import main
 from eva_backbone import VisionTransformer
+from eva_engine.checkpoint import build_and_load
+from eva_engine.commands.train import main
 from eva_video import create_video_classifier
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Video" / "configs"
@@ -77,7 +77,7 @@ def test_a_published_file_into_the_model_of_another_set(tmp_path):
     """Positions in time and rows of the head, through the loading of files."""
     from detectron2.config import instantiate
 
-    from detectron2_ext.engine.recipe import load_config
+    from eva_engine.config import load_config
     from eva_video import rows_of_k722
 
     union = create_video_classifier("eva_tiny_patch14_video", 722, 4, **SIZE)

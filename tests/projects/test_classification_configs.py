@@ -12,12 +12,12 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from timm.data import Mixup
 
-from detectron2_ext.data import dataset_root
-from detectron2_ext.engine.adaptation.freezing import freeze_parameters
-from detectron2_ext.engine.monitoring import check_best_metric
-from detectron2_ext.engine.optimization import build_optimizer
-from detectron2_ext.engine.recipe import load_config
 from eva_classification.evaluation import AnswerKey
+from eva_engine.config import load_config
+from eva_engine.data import dataset_root
+from eva_engine.training.adaptation.freezing import freeze_parameters
+from eva_engine.training.monitoring import check_best_metric
+from eva_engine.training.optimization import build_optimizer
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "Classification" / "configs"
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"

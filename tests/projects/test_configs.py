@@ -12,8 +12,8 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import ViT
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine.optimization import build_optimizer
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.config import load_config
+from eva_engine.training.optimization import build_optimizer
 
 CONFIGS = Path(__file__).parents[2] / "projects" / "ViTDet" / "configs"
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"

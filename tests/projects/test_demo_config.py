@@ -7,9 +7,9 @@ import torch
 from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog
 
-from detectron2_ext.data.fluo_hela import HELDOUT, TRAIN
-from detectron2_ext.engine.recipe import load_config
 from detectron2_ext.modeling import CascadeROIHeads, FastRCNNOutputLayers, GeneralizedRCNN, SimpleFeaturePyramid, ViT
+from eva_demos.detection.fluo_hela import HELDOUT, TRAIN
+from eva_engine.config import load_config
 
 CONFIG = Path(__file__).parents[2] / "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 

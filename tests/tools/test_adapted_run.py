@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 
-from detectron2_ext.checkpoint import read_file, read_weights
-from detectron2_ext.commands.train import main
+from eva_engine.checkpoint import read_file, read_weights
+from eva_engine.commands.train import main
 
 pytest.importorskip("peft")
 

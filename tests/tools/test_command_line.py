@@ -9,8 +9,8 @@ from detectron2.data import DatasetCatalog
 from tiny_run import CONFIGS
 from torch.multiprocessing import ProcessRaisedException
 
-from detectron2_ext.commands.train import main
-from detectron2_ext.engine.run_log import start_log
+from eva_engine.commands.train import main
+from eva_engine.training.run_log import start_log
 
 
 def test_script_runs_the_training_command(monkeypatch, capsys):
@@ -41,7 +41,7 @@ def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
         "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
     )
     measured = []
-    monkeypatch.setattr("detectron2_ext.engine.evaluate", lambda _, model: measured.append(model.weight))
+    monkeypatch.setattr("eva_engine.training.evaluate", lambda _, model: measured.append(model.weight))
     overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
     assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
     assert measured == [2.0]
@@ -90,7 +90,7 @@ def test_port_of_another_run_is_told(tmp_path, monkeypatch, capsys):
     def meet(*_args, **_keywords):
         raise ProcessRaisedException("DistNetworkError: ... EADDRINUSE, address already in use", 0, 1)
 
-    monkeypatch.setattr("detectron2_ext.engine.distributed.launch", meet)
+    monkeypatch.setattr("eva_engine.training.distributed.launch", meet)
     assert main(["--config-file", f"{tmp_path}/recipe.py", "--dist-url", "tcp://127.0.0.1:5"]) == 2
     assert capsys.readouterr().err == (
         "error: another run meets at --dist-url tcp://127.0.0.1:5; give this one another port\n"
@@ -132,6 +132,6 @@ def test_interrupted_command_says_so(monkeypatch, capsys):
     def interrupt(_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("detectron2_ext.engine.command_line.run", interrupt)
+    monkeypatch.setattr("eva_engine.training.command_line.run", interrupt)
     assert main([]) == 130
     assert capsys.readouterr().err == "interrupted\n"

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 from torch import nn
 
-from detectron2_ext.commands.train import main
-from detectron2_ext.engine.dry_run import _try_evaluation
-from detectron2_ext.engine.recipe import TRAIN_SETTINGS
+from eva_engine.commands.train import main
+from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.training.dry_run import _try_evaluation
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 
-from detectron2_ext.checkpoint import read_file
+from eva_engine.checkpoint import read_file
 
 ITERATIONS, NUM_KILLS = 14, 20
 # Drop path, augmentation and the sampling of proposals draw random numbers in every iteration.

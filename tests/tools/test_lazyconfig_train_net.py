@@ -11,9 +11,9 @@ import torch
 from detectron2.config import instantiate
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_MASK, TINY_TRAINING, write_data
 
-from detectron2_ext.checkpoint import read_file
-from detectron2_ext.commands.train import main, parse_arguments
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.checkpoint import read_file
+from eva_engine.commands.train import main, parse_arguments
+from eva_engine.config import load_config
 
 ROOT = CONFIGS.parents[2]
 COCO = "COCO/cascade_mask_rcnn_vitdet_eva.py"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny_run import CONFIGS, TINY, TINY_CASCADE, TINY_TRAINING, write_data
 
-from detectron2_ext.checkpoint import read_file
+from eva_engine.checkpoint import read_file
 
 TOOL = CONFIGS.parents[2] / "tools" / "lazyconfig_train_net.py"
 ITERATIONS = 6

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from detectron2_ext.commands.train import main
+from eva_engine.commands.train import main
 
 torch.set_num_threads(1)
 

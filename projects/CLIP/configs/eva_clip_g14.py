@@ -9,7 +9,7 @@ size.
 
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import WarmupCosine
+from eva_engine.training.optimization import WarmupCosine
 
 from .common.models.eva_clip_g14 import model
 from .common.optim import optimizer

@@ -1,4 +1,4 @@
-from detectron2_ext.data import dataset_root
+from eva_engine.data import dataset_root
 from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
 from projects.CLIP.configs.retrieval_coco import dataloader
 

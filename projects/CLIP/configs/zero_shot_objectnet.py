@@ -1,8 +1,8 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.data import dataset_root
 from eva_classification.data import objectnet_classes
 from eva_clip.evaluation.class_sources import objectnet_names
+from eva_engine.data import dataset_root
 from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
 from projects.CLIP.configs.zero_shot_in1k import dataloader
 

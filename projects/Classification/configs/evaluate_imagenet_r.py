@@ -1,4 +1,4 @@
-from detectron2_ext.data import dataset_root
+from eva_engine.data import dataset_root
 from projects.Classification.configs.common.models.eva_giant import model
 from projects.Classification.configs.in1k_336 import dataloader, lr_multiplier, optimizer, train
 

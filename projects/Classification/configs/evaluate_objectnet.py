@@ -1,8 +1,8 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.data import dataset_root
 from eva_classification.data import objectnet_classes
 from eva_classification.evaluation import ObjectNetAnswers
+from eva_engine.data import dataset_root
 from projects.Classification.configs.common.models.eva_giant import model
 from projects.Classification.configs.in1k_336 import dataloader, lr_multiplier, optimizer, train
 

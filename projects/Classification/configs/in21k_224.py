@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 from timm.data import Mixup
 
-from detectron2_ext.data import dataset_root
+from eva_engine.data import dataset_root
 
 from .common.imagenet_loader import dataloader
 from .common.models.eva_giant import model

@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import LARS, layer_decay_groups
 from eva_classification.transforms import probe_transform
+from eva_engine.training.optimization import LARS, layer_decay_groups
 
 from .common.imagenet_loader import dataloader
 from .common.models.eva_giant import model

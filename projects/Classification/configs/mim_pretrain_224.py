@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.data import dataset_root
 from eva_classification.evaluation import MaskedImageEvaluator
+from eva_engine.data import dataset_root
 
 from .common.imagenet_loader import dataloader
 from .common.models.eva_giant_mim import model

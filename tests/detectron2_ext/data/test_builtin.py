@@ -8,8 +8,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from made_coco import noise_image
 
-from detectron2_ext.data import OBJECTS365_CLASSES, dataset_root, get_dataset_dicts, register_builtin_datasets
+from detectron2_ext.data import OBJECTS365_CLASSES, get_dataset_dicts, register_builtin_datasets
 from eva_backbone.errors import InputError
+from eva_engine.data import dataset_root
 
 _NAMES = ("lvis_v1_val_5k", "lvis_v1_val_cocofied", "objects365_train", "objects365_val")
 

@@ -10,7 +10,7 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.config import load_config
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"

@@ -7,7 +7,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from detectron2_ext.prediction import draw_instances
-from detectron2_ext.prediction.colors import palette_color
+from eva_engine.prediction.colors import palette_color
 
 GREY = np.full((120, 160, 3), 90, dtype=np.uint8)
 

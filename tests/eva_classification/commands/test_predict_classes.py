@@ -11,8 +11,8 @@ from detectron2.config import instantiate
 from PIL import Image
 from timm.data import ImageNetInfo
 
-from detectron2_ext.commands import predict
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.commands import predict
+from eva_engine.config import load_config
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Classification/configs/in1k_336.py"

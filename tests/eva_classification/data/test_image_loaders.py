@@ -10,11 +10,11 @@ from detectron2.utils import comm
 from made_folders import draw_batches
 from timm.data import Mixup
 
-from detectron2_ext.data import build_train_loader
-from detectron2_ext.engine.batches import file_names, first_image, split_batch
 from eva_backbone.errors import InputError
 from eva_classification.data import ImageBatches, ImageMapper, ImageRecords, TestLoader
 from eva_classification.transforms import evaluation_transform, training_transform
+from eva_engine.data import build_train_loader
+from eva_engine.training.micro_batches import file_names, first_image, split_batch
 
 
 def train_loader(folder: Path, mixup: Mixup | None = None, on_error: str = "stop", **options):

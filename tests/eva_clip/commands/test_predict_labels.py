@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from detectron2_ext.commands import predict
 from eva_clip import create_model, get_tokenizer
 from eva_clip.open_clip_weights import to_open_clip
 from eva_clip.transforms import evaluation_transform
+from eva_engine.commands import predict
 
 TINY = "eva_clip_tiny"
 LONG = "word " * 40 + "end"

@@ -7,10 +7,10 @@ import os
 import pytest
 from made_pairs import made_images
 
-from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
 from eva_clip.data import CaptionRecords
 from eva_clip.data.caption_files import read_captions
+from eva_engine.data.record_errors import RecordErrors
 
 PAIRS = [("0.png", "a red square"), ("1.png", 'green, "so called"'), ("0.png", "eine rote Fläche\nim Quadrat")]
 EXPECTED = {"0.png": ["a red square", "eine rote Fläche\nim Quadrat"], "1.png": ['green, "so called"']}

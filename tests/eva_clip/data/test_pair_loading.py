@@ -8,11 +8,11 @@ import torch
 from made_pairs import caption, made_shard, pair_members
 from PIL import Image
 
-from detectron2_ext.data import build_train_loader
 from eva_backbone.errors import InputError
 from eva_clip import get_tokenizer
 from eva_clip.data import CaptionRecords, PairBatches, PairMapper, ShardRecords
 from eva_clip.transforms import evaluation_transform, training_transform
+from eva_engine.data import build_train_loader
 
 TOKENIZER = get_tokenizer("eva_clip_tiny", 8)
 

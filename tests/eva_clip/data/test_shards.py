@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from made_pairs import caption, image_bytes, made_shard, pair_members
 
-from detectron2_ext.data.record_errors import RecordErrors
 from eva_backbone.errors import InputError
-from eva_clip.data import ShardRecords, shard_index
-from eva_clip.data.shard_index import index_shard
-from eva_clip.data.shard_records import expand_numbers
+from eva_clip.data import ShardRecords, tar_index
+from eva_clip.data.shard_dataset import expand_numbers
+from eva_clip.data.tar_index import index_shard
+from eva_engine.data.record_errors import RecordErrors
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch
         raise AssertionError("scanned again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard_index, "_scan", scan)
+        patch.setattr(tar_index, "_scan", scan)
         again = ShardRecords(shards)
         assert [again[i]["file_name"] for i in range(12)] == [first[i]["file_name"] for i in range(12)]
         assert again[6]["read"]()[1] == [caption(6)]

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from eva_classification.data import ImageMapper, ImageRecords
-from eva_clip.data.retrieval_records import CaptionedImages
-from eva_clip.data.test_loader import retrieval_loader, zero_shot_loader
+from eva_clip.data.eval_loader import retrieval_loader, zero_shot_loader
+from eva_clip.data.retrieval_dataset import CaptionedImages
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 

@@ -10,10 +10,10 @@ import torch.multiprocessing as mp
 from made_features import data, measure_retrieval, measure_zero_shot, write_captions, write_classes
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine.distributed import launch, parallelize
-from detectron2_ext.engine.evaluation import as_evaluated
-from detectron2_ext.engine.recipe import TRAIN_SETTINGS
 from eva_clip import build_model
+from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.training.distributed import launch, parallelize
+from eva_engine.training.evaluate import as_evaluated
 
 
 def measure(folder: Path) -> list[dict]:
@@ -70,7 +70,7 @@ def test_processes_that_encode_other_things_do_not_wait_for_each_other():
 def test_more_processes_than_sentences(tmp_path, monkeypatch):
     """What a process without any gives to the others is left out."""
     write_classes(tmp_path)
-    gathered = "detectron2_ext.evaluation.gathering.gather_values"
+    gathered = "eva_engine.training.distributed.gathering.gather_values"
     alone = measure_zero_shot(tmp_path)
     monkeypatch.setattr(gathered, lambda value: [value, None] if isinstance(value, torch.Tensor) else [value])
     assert measure_zero_shot(tmp_path) == alone

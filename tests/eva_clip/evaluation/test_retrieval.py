@@ -9,7 +9,7 @@ from made_features import NUM_IMAGES, data, features, measure_retrieval, pixels,
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_clip.data.retrieval_records import CaptionedImages
+from eva_clip.data.retrieval_dataset import CaptionedImages
 from eva_clip.evaluation import retrieval
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, normalize
 from eva_backbone.errors import InputError
 from eva_classification.data import ImageMapper, ImageRecords
 from eva_classification.evaluation import AnswerKey
-from eva_clip.data.test_loader import zero_shot_loader
+from eva_clip.data.eval_loader import zero_shot_loader
 from eva_clip.evaluation.class_recall import ClassRecall
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 

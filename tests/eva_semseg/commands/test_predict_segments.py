@@ -10,8 +10,8 @@ from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 from tiny_semseg_recipe import tiny_recipe
 
-from detectron2_ext.commands import predict as segment
 from eva_backbone.errors import InputError
+from eva_engine.commands import predict as segment
 from eva_semseg.prediction import SegmentationPredictor
 from eva_semseg.segmenter import Segmenter
 

@@ -13,8 +13,8 @@ from PIL import Image
 from tiny_semseg_recipe import tiny_recipe
 from torch.distributed.tensor import DTensor
 
-from detectron2_ext.engine.distributed import launch, parallelize
-from detectron2_ext.engine.evaluation import evaluate
+from eva_engine.training.distributed import launch, parallelize
+from eva_engine.training.evaluate import evaluate
 
 
 def evaluate_split(root: str, parallel: str) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detectron2_ext.prediction.colors import palette_color
+from eva_engine.prediction.colors import palette_color
 from eva_semseg.prediction import add_legend, class_shares, draw_labels
 
 GREY = np.full((40, 60, 3), 100, dtype=np.uint8)

@@ -11,8 +11,8 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
-from detectron2_ext.commands import predict
-from detectron2_ext.engine.recipe import load_config
+from eva_engine.commands import predict
+from eva_engine.config import load_config
 from eva_video import kinetics_names
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from coded_clips import RATE, read_codes, write_coded
 
-from detectron2_ext.prediction.video import VideoReader
+from eva_engine.prediction.video import VideoReader
 from eva_video.data import read_clip
 
 NUM_FRAMES = 48

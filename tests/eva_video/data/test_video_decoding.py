@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from coded_clips import HEIGHT, WIDTH, coded_image, read_codes, remux, write_coded
 
-from detectron2_ext.prediction.video import VideoReader
 from eva_backbone.errors import InputError
+from eva_engine.prediction.video import VideoReader
 from eva_video.data import decoding, packet_reader, read_clip, video_container
 from eva_video.data.packet_index import index_packets
 

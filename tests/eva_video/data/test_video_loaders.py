@@ -9,10 +9,10 @@ import torch
 from coded_clips import read_codes, write_coded
 from detectron2.utils import comm
 
-from detectron2_ext.data import build_train_loader
-from detectron2_ext.engine.batches import file_names, split_batch
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
+from eva_engine.data import build_train_loader
+from eva_engine.training.micro_batches import file_names, split_batch
 from eva_video.data import (
     ClipMixing,
     EvaluationFrames,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from detectron2.config import instantiate
 
-from detectron2_ext.engine.recipe import load_config
 from eva_backbone.errors import InputError
+from eva_engine.config import load_config
 from eva_video.prediction import find_class_names
 
 RECIPE = str(Path(__file__).parents[3] / "projects/Video/configs/kinetics400.py")

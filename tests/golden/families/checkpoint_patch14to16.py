@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detectron2_ext.commands.verbs import main
+from eva_engine.commands.verbs import main
 
 from ..case import GoldenCase, family
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from detectron2_ext.checkpoint import load_checkpoint
+from eva_engine.checkpoint import load_checkpoint
 
 from ..case import GoldenCase, family
 

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from detectron2_ext.checkpoint import load_checkpoint
 from eva_classification import Classifier
 from eva_classification.data import ImageMapper, ImageRecords, TestLoader, imagenet_classes
 from eva_classification.evaluation import ClassificationEvaluator, RealAnswers
 from eva_classification.transforms import evaluation_transform
+from eva_engine.checkpoint import load_checkpoint
 
 from ..case import GoldenCase, family
 from .classification_backbone import backbone_options, draw_entries

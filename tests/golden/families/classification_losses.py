@@ -8,7 +8,7 @@ import torch
 from timm.data.mixup import mixup_target
 from torch import nn
 
-from detectron2_ext.engine.adaptation import freeze_parameters
+from eva_engine.training.adaptation import freeze_parameters
 
 from ..case import GoldenCase, family
 from .classification_backbone import build_classifier, draw_entries

@@ -8,12 +8,12 @@ from detectron2.config import LazyCall
 from fvcore.common.param_scheduler import StepParamScheduler
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine.adaptation import freeze_parameters
-from detectron2_ext.engine.hooks import ScheduleGroups
-from detectron2_ext.engine.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
-from detectron2_ext.engine.precision import Precision
-from detectron2_ext.engine.trainer import Trainer
 from eva_classification import Classifier
+from eva_engine.training.adaptation import freeze_parameters
+from eva_engine.training.hooks import ScheduleGroups
+from eva_engine.training.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
+from eva_engine.training.precision import Precision
+from eva_engine.training.trainer import Trainer
 
 from ..case import GoldenCase, family
 from .classification_backbone import build_classifier, draw_entries

@@ -8,8 +8,8 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 
-from detectron2_ext.engine.optimization import layer_decay
 from eva_backbone.layer_norm import LayerNorm
+from eva_engine.training.optimization import layer_decay
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal, draw_state_dict

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from detectron2_ext.engine.optimization import layer_decay_groups
 from eva_backbone import VisionTransformer
 from eva_classification import Classifier
 from eva_classification.mim import MaskedImageModel
+from eva_engine.training.optimization import layer_decay_groups
 
 from ..case import GoldenCase, family
 from .classification_backbone import named_options

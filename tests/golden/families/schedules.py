@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detectron2_ext.engine.optimization import LaggedWarmupCosine, WarmupCosine
+from eva_engine.training.optimization import LaggedWarmupCosine, WarmupCosine
 
 from ..case import GoldenCase, family
 from .parameter_groups import check_video_groups

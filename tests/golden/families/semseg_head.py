@@ -9,7 +9,7 @@ from eva_semseg.head import Mask2FormerHead
 from eva_semseg.mask2former import semantic_scores
 from eva_semseg.pixel_decoder import PixelDecoder
 from eva_semseg.position_encoding import sine_positions
-from eva_semseg.published_names import from_published, to_published
+from eva_semseg.state_dict_adapter import from_published, to_published
 
 from ..case import GoldenCase, family
 from ..listed_draws import assert_near, draw_inputs, draw_weights

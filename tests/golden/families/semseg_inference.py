@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from eva_semseg.data.views import limited_size, next_multiple
+from eva_semseg.data.test_time_augmentation import limited_size, next_multiple
 from eva_semseg.inference import view_probabilities
 from eva_semseg.sliding_windows import SlidingWindows
 

@@ -8,7 +8,7 @@ import torch
 
 from eva_semseg.losses import SetLoss
 from eva_semseg.matcher import assign_masks, match_cost
-from eva_semseg.targets import Target
+from eva_semseg.segmentation_targets import Target
 
 from ..case import GoldenCase, family
 from ..listed_draws import assert_near, draw_inputs

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from eva_video import StartingWeights, VideoClassifier
-from eva_video.starting_weights import HEAD, PATCH, POSITIONS
+from eva_video.state_dict_adapter import HEAD, PATCH, POSITIONS
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal

@@ -1,10 +1,10 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import build_train_loader, dataset_root
 from eva_clip import get_tokenizer
 from eva_clip.data import PairBatches, PairMapper, ShardRecords
 from eva_clip.transforms import training_transform
+from eva_engine.data import build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 

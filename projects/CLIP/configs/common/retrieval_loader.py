@@ -1,9 +1,9 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.data import dataset_root
 from eva_clip import get_tokenizer
-from eva_clip.data.retrieval_records import CaptionedImages
-from eva_clip.data.test_loader import retrieval_loader
+from eva_clip.data.eval_loader import retrieval_loader
+from eva_clip.data.retrieval_dataset import CaptionedImages
+from eva_engine.data import dataset_root
 
 from .zero_shot_loader import test as zero_shot
 

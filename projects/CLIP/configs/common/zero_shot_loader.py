@@ -1,10 +1,10 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.data import dataset_root
 from eva_classification.data import ImageMapper, ImageRecords
 from eva_clip import get_tokenizer
-from eva_clip.data.test_loader import zero_shot_loader
+from eva_clip.data.eval_loader import zero_shot_loader
 from eva_clip.transforms import evaluation_transform
+from eva_engine.data import dataset_root
 
 test = L(zero_shot_loader)(
     dataset=L(ImageRecords)(

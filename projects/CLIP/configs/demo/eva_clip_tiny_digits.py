@@ -4,15 +4,15 @@ from detectron2.config import LazyCall as L
 from torch.optim import AdamW
 from torchvision import transforms as T
 
-from detectron2_ext.engine.optimization import WarmupCosine
 from eva_classification.data import ImageMapper
-from eva_classification.data.mnist_digits import MEAN, STD, heldout_digits
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
-from eva_clip.data.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
-from eva_clip.data.test_loader import zero_shot_loader
+from eva_clip.data.eval_loader import zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
-from eva_clip.starting_weights import build_from_scratch
+from eva_clip.initial_weights import build_from_scratch
+from eva_demos.classification.mnist_digits import MEAN, STD, heldout_digits
+from eva_demos.clip.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
+from eva_engine.training.optimization import WarmupCosine
 
 from ..common.optim import optimizer
 from ..common.pair_loader import dataloader

@@ -1,10 +1,10 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import build_train_loader, dataset_root
 from eva_classification.data import ImageBatches, ImageMapper, ImageRecords, TestLoader
 from eva_classification.evaluation import ClassificationEvaluator
 from eva_classification.transforms import evaluation_transform, training_transform
+from eva_engine.data import build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 

@@ -1,7 +1,7 @@
 import torch
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import layer_decay_groups
+from eva_engine.training.optimization import layer_decay_groups
 
 optimizer = L(torch.optim.AdamW)(
     # The training loop sets params.model before it builds the optimizer. Vectors, biases, class token and position

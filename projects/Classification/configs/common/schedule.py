@@ -1,6 +1,6 @@
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import WarmupCosine
+from eva_engine.training.optimization import WarmupCosine
 
 
 def train_for_epochs(train, epochs, warmup_epochs, iters_per_epoch, end):

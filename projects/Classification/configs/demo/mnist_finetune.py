@@ -2,9 +2,9 @@
 
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import WarmupCosine
 from eva_classification import Classifier
 from eva_classification.evaluation import ClassificationEvaluator
+from eva_engine.training.optimization import WarmupCosine
 
 from ..common.optim import optimizer
 from ..common.train import train

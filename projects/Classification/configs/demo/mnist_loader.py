@@ -1,10 +1,10 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import build_train_loader
 from eva_classification.data import ImageBatches, ImageMapper, TestLoader
-from eva_classification.data.mnist_digits import MEAN, STD, ShiftedDigit, TrainingDigits, heldout_digits
 from eva_classification.transforms import evaluation_transform
+from eva_demos.classification.mnist_digits import MEAN, STD, ShiftedDigit, TrainingDigits, heldout_digits
+from eva_engine.data import build_train_loader
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 

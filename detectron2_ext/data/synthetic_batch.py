@@ -1,0 +1,102 @@
+"""Made training batches of detectors, with as many objects as an image can give work for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from detectron2.data import transforms as T
+from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, OmegaConf
+
+from eva_backbone.errors import InputError
+from eva_engine.data.synthetic_batch import RecipeBatch
+
+
+class MadeBatch(RecipeBatch):
+    """Detectron2's records of black images.
+
+    The default number of objects is as many as may become foreground proposals in the published recipes.
+    """
+
+    num_objects = 128
+    heads_follow_data = True
+
+    @property
+    def side(self) -> int:
+        """Of the square that training images fill: the backbone's padding, else the crop."""
+        side = OmegaConf.select(self.cfg, "model.backbone.square_pad") or 0
+        for _, target, augmentation in self._augmentations("train"):
+            if not side and target is T.FixedSizeCrop:
+                side = max(augmentation.crop_size)
+        if not side:
+            raise InputError(
+                "the recipe sets neither model.backbone.square_pad nor a crop; add model.backbone.square_pad=1024"
+            )
+        return int(side)
+
+    @property
+    def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
+        return ["backbone.net.*"]
+
+    def make(self, num_samples: int) -> list[dict[str, Any]]:
+        """`num_samples` records; the boxes of each have different sizes, the classes take turns."""
+        side, masks = self.side, self._mask_format()
+        select = OmegaConf.select
+        classes = select(self.cfg, "model.roi_heads.num_classes") or select(self.cfg, "model.num_classes") or 80
+        return [
+            {
+                "image": torch.zeros(3, side, side, dtype=torch.uint8),
+                "height": side,
+                "width": side,
+                "instances": _instances(side, self.num_objects, classes, masks),
+            }
+            for _ in range(num_samples)
+        ]
+
+    def resolution_overrides(self, side: int) -> list[str]:
+        """For training and evaluation. Tables of positions are resized."""
+        overrides = []
+        if OmegaConf.select(self.cfg, "model.backbone.square_pad"):
+            overrides.append(f"model.backbone.square_pad={side}")
+        for part in ("train", "test"):
+            for key, target, _ in self._augmentations(part):
+                if target is T.ResizeScale:
+                    overrides += [f"{key}.target_height={side}", f"{key}.target_width={side}"]
+                elif target is T.FixedSizeCrop:
+                    overrides.append(f"{key}.crop_size=[{side},{side}]")
+                elif target is T.ResizeShortestEdge:
+                    overrides += [f"{key}.short_edge_length={side}", f"{key}.max_size={side}"]
+        return overrides
+
+    def _augmentations(self, part: str) -> Iterator[tuple[str, type, DictConfig]]:
+        key = f"dataloader.{part}.mapper.augmentations"
+        for number, augmentation in enumerate(OmegaConf.select(self.cfg, key) or ()):
+            target = augmentation["_target_"]
+            yield f"{key}.{number}", locate(target) if isinstance(target, str) else target, augmentation
+
+    def _mask_format(self) -> str | None:
+        """ "polygon", "bitmask", or None for boxes only."""
+        if OmegaConf.select(self.cfg, "model.roi_heads.mask_head") is None:
+            return None
+        mapper = OmegaConf.select(self.cfg, "dataloader.train.mapper") or {}
+        return mapper.get("instance_mask_format", "polygon")
+
+
+def _instances(side: int, num_objects: int, num_classes: int, masks: str | None) -> Instances:
+    instances = Instances((side, side))
+    generator = torch.Generator().manual_seed(0)
+    sizes = side * (0.05 + 0.25 * torch.rand(num_objects, 2, generator=generator))
+    corners = torch.rand(num_objects, 2, generator=generator) * (side - sizes)
+    boxes = torch.cat([corners, corners + sizes], dim=1)
+    instances.gt_boxes = Boxes(boxes)
+    instances.gt_classes = torch.arange(num_objects) % num_classes
+    if masks == "polygon":
+        instances.gt_masks = PolygonMasks([[box[[0, 1, 2, 1, 2, 3, 0, 3]].double().numpy()] for box in boxes])
+    elif masks == "bitmask":
+        columns = torch.arange(side)
+        inside_x = (columns >= boxes[:, 0, None]) & (columns < boxes[:, 2, None])
+        inside_y = (columns >= boxes[:, 1, None]) & (columns < boxes[:, 3, None])
+        instances.gt_masks = BitMasks(inside_y[:, :, None] & inside_x[:, None, :])
+    return instances

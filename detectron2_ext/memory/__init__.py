@@ -1,0 +1,1 @@
+"""The part of a memory plan that is particular to detectors."""

@@ -1,0 +1,66 @@
+"""Made training batches of classifiers and of masked image modelling."""
+
+import math
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from eva_engine.data.synthetic_batch import RecipeBatch
+
+from ..mim.masked_image_model import MaskedImageModel
+
+
+class MadeBatch(RecipeBatch):
+    """Images of one value, and class numbers; mixed targets where the recipe mixes."""
+
+    def __init__(self, cfg: DictConfig, num_objects: int | None = None) -> None:
+        super().__init__(cfg, num_objects)
+        if cfg.model.get("head") == "probe":
+            self.parts_change = "batch normalisation by parts"
+
+    @property
+    def side(self) -> int:
+        """Of the square images, pixels."""
+        return int(self.cfg.model.img_size)
+
+    @property
+    def side_unit(self) -> int:
+        """Pixels that a side has to be a multiple of."""
+        return int(self.cfg.model.patch_size)
+
+    @property
+    def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
+        return [] if self._hides_patches else ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", "norm.*"]
+
+    @property
+    def _hides_patches(self) -> bool:
+        return "masking" in self.cfg.model
+
+    def make(self, num_samples: int) -> dict[str, Tensor]:
+        """{"image": [B, 3, S, S], "label": [B] or [B, K]}, or "mask": [B, N] with as many hidden as there may be."""
+        images = torch.zeros(()).expand(num_samples, 3, self.side, self.side)
+        if not self._hides_patches:
+            return {"image": images, "label": self.labels(num_samples, "mixup")}
+        masking = self.cfg.model.masking
+        hidden = torch.arange(math.prod(masking.grid)) < masking.num_masked
+        return {"image": images, "mask": hidden.expand(num_samples, -1)}
+
+    def labels(self, num_samples: int, mixing: str) -> Tensor:
+        """Class numbers [B]; targets [B, K] if the loader's `collate` has an entry `mixing`."""
+        num_classes = self.cfg.model.num_classes
+        if OmegaConf.select(self.cfg, f"dataloader.train.collate.{mixing}") is not None:
+            return torch.zeros(()).expand(num_samples, num_classes)
+        return torch.arange(num_samples) % num_classes
+
+    def resolution_overrides(self, side: int) -> list[str]:
+        """None in masked image modelling, whose target has a grid of its own, or where the loader does not follow."""
+        follows = OmegaConf.select(self.cfg, "dataloader.train.mapper.transform.size") is not None
+        return [f"model.img_size={side}"] if follows and not self._hides_patches else []
+
+    def companions(self, model: nn.Module) -> list[nn.Module]:
+        """The frozen target of masked image modelling, which is no part of the model."""
+        if isinstance(model, MaskedImageModel) and model.target is not None:
+            return [model.target.module]
+        return []

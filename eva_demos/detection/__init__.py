@@ -1,0 +1,1 @@
+"""Cell nuclei in microscope images."""

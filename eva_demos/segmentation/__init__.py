@@ -1,0 +1,1 @@
+"""Nuclei and bacteria in microscope images, labelled pixel by pixel."""

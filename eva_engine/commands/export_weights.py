@@ -1,0 +1,45 @@
+"""Make one weight file, in the layout of the published ones, out of a checkpoint of a training run.
+
+    python -m tools export output/model_final.pth eva_mine.pth
+    python -m tools export output/model_0004999 eva_mine.safetensors --entry ema --half
+
+INPUT is a file, or the folder of a run whose weights were split among processes. OUTPUT holds {"model": weights}, or
+the weights alone where its name ends in .safetensors. Low-rank adapters are merged into the weights they adapt.
+"""
+
+from pathlib import Path
+
+from eva_engine.output_files import check_output_file
+
+from .cli import command_parser, run_command
+
+
+def export(source: Path, output: Path, entry: str = "model", *, half: bool = False) -> None:
+    """Write the weights under `entry` of the checkpoint `source` to `output`, whole or not at all.
+
+    half: floating-point numbers in float16.
+    """
+    # Imported late, so that --help and a wrong option answer at once.
+    from eva_engine.checkpoint import read_weights
+    from eva_engine.checkpoint.exchange import write_weights
+
+    check_output_file(output, source)
+    weights = read_weights(source, entry)
+    if half:
+        for name, value in weights.items():
+            if value.is_floating_point():
+                weights[name] = value.half()
+    write_weights(weights, output)
+    num_bytes = sum(value.nbytes for value in weights.values())
+    print(f"{output}: {len(weights)} tensors, {num_bytes:,} bytes, from the entry {entry!r} of {source}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; exit status 2 for an unusable checkpoint."""
+    parser = command_parser(__doc__)
+    parser.add_argument("input", type=Path, help="checkpoint of a run, a file or a folder")
+    parser.add_argument("output", type=Path, help="file to write, .pth or .safetensors")
+    parser.add_argument("--entry", default="model", help="model, or ema for the average; default: %(default)s")
+    parser.add_argument("--half", action="store_true", help="store float16")
+    arguments = parser.parse_args(argv)
+    return run_command(lambda: export(arguments.input, arguments.output, arguments.entry, half=arguments.half))

@@ -1,0 +1,82 @@
+"""Make a patch-16 ViT for detection out of the patch-14 one that was pre-trained: eva_psz14.pt to eva_psz14to16.pt.
+
+    python -m tools interpolate-patch eva_psz14.pt eva_psz14to16.pt
+
+The patch kernel is resized from 14x14 to 16x16 (bicubic, stored in float32) and the position table to the 14x14 grid
+that 224 pixels then have (bicubic, class slot kept, in its own dtype). Everything else in the file is left alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eva_backbone.errors import InputError
+from eva_backbone.patch_embed import resize_patch_kernel
+from eva_backbone.position import resize_pos_embed, square_grid
+from eva_engine.checkpoint import WRAPPERS, read_file, select_weights
+from eva_engine.output_files import check_output_file, output_file
+
+from .cli import command_parser, run_command
+
+KERNEL, TABLE = "patch_embed.proj.weight", "pos_embed"
+OLD_PATCH, NEW_PATCH, PRETRAIN_SIZE = 14, 16, 224
+
+
+def convert_entries(entries: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The entries of a ViT of patch 14 for patch 16; `path` is named in errors."""
+    for name, num_axes in ((KERNEL, 4), (TABLE, 3)):
+        value = entries.get(name)
+        if not isinstance(value, Tensor) or value.ndim != num_axes:
+            raise InputError(
+                f"{path} has no {num_axes}-axis tensor {name!r}; expected a bare ViT such as eva_psz14.pt."
+            )
+    if tuple(entries[KERNEL].shape[2:]) != (OLD_PATCH, OLD_PATCH):
+        raise InputError(
+            f"{path}: {KERNEL} has patches of {tuple(entries[KERNEL].shape[2:])}, expected {(OLD_PATCH, OLD_PATCH)}; "
+            "only patch-14 weights are converted."
+        )
+    side = PRETRAIN_SIZE // NEW_PATCH
+    try:
+        square_grid(entries[TABLE].shape[1] - 1)
+    except ValueError as error:
+        raise InputError(f"{path}: {TABLE} is not a class slot and a square grid ({error}).") from error
+    return {
+        **entries,
+        KERNEL: resize_patch_kernel(entries[KERNEL], (NEW_PATCH, NEW_PATCH)),
+        # in the dtype of the file, as the published conversion does: in float16 it rounds otherwise than in float32
+        TABLE: resize_pos_embed(entries[TABLE], (side, side), compute_dtype=entries[TABLE].dtype),
+    }
+
+
+def convert_content(content: Any, path: Path) -> Any:
+    """The whole content of a file, its ViT converted where it lies: at the top or under a wrapper key."""
+    if isinstance(content, Mapping) and KERNEL not in content:
+        for key in WRAPPERS:
+            if isinstance(content.get(key), Mapping):
+                return {**content, key: convert_entries(content[key], path)}
+    return convert_entries(content if isinstance(content, Mapping) else {}, path)
+
+
+def convert_file(source: Path, output: Path) -> None:
+    """Convert the file `source` and write `output`, whole or not at all."""
+    check_output_file(output, source)
+    if output.suffix == ".safetensors":
+        raise InputError(f"{output} is no name for what is written, a file of torch.save; name it .pt or .pth")
+    content = read_file(source)
+    select_weights(content, source)  # for its checks
+    content = convert_content(content, source)
+    with output_file(output, source.stat().st_size) as partial:
+        torch.save(content, partial)
+    print(f"{output}: patch {NEW_PATCH}, made from {source}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; exit status 2 for an unusable file."""
+    parser = command_parser(__doc__)
+    parser.add_argument("input", type=Path, help="patch-14 weights, for example eva_psz14.pt")
+    parser.add_argument("output", type=Path, help="file to write, .pt or .pth")
+    arguments = parser.parse_args(argv)
+    return run_command(lambda: convert_file(arguments.input, arguments.output))

@@ -1,0 +1,105 @@
+r"""Predict the peak memory of a training step per GPU and say what to change so that it fits.
+
+    python -m tools plan --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
+        --gpu-memory 24GB dataloader.train.total_batch_size=16
+    python -m tools plan --config-file ... --table
+
+Recipes of every task can be planned. No GPU, data or weight file is needed, and the step takes no memory: it runs on
+fake tensors. Only the proposal network and the heads of a detector are run once on the CPU, for one image of full size.
+Where train.device is cuda, fused attention and CUDA's autocast are assumed.
+
+Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), 1 when it does not, 2 for an unusable
+option or config.
+"""
+
+import argparse
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from .cli import command_parser, parse_with_overrides, positive, run_command
+
+# What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
+CUDA_RESERVE = 10**9
+_UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; see the module's text for the exit status."""
+    args = _parse(argv)
+    warnings.filterwarnings("ignore")
+    return run_command(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Imported late, so that --help and a wrong option answer at once.
+    from eva_engine.config import check_batch_size, load_config
+    from eva_engine.memory import DEFAULT_RANKS, Predictor, advise, at_side, rank_table
+    from eva_engine.memory.format_plan import describe_advice, describe_prediction, describe_ranks, describe_resolutions
+
+    def load(more: Sequence[str]) -> DictConfig:
+        return load_config(args.config_file, [*args.opts, *more])
+
+    predictor = Predictor(args.num_gpus, args.objects, tell=lambda line: print(f"... {line}", file=sys.stderr))
+    cfg = load([])
+    reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
+    if args.table or args.ranks:
+        print("GB per GPU, one sample at a time on each; state stays from step to step\n")
+        print(describe_ranks(list(rank_table(load, predictor, args.ranks or DEFAULT_RANKS))))
+        return 0
+    check_batch_size(cfg, args.num_gpus)
+    prediction = predictor.predict(cfg)
+    print(describe_prediction(prediction, reserve), end="\n\n")
+    if args.resolutions:
+        others = [predictor.predict(load(at_side(cfg, side))) for side in args.resolutions]
+        memory = args.gpu_memory or sys.maxsize
+        print(describe_resolutions(others, reserve, memory), end="\n\n")
+    if args.gpu_memory is None:
+        return 0
+    if prediction.peak + reserve <= args.gpu_memory:
+        print(f"It fits {args.gpu_memory / 1e9:.1f} GB.")
+        return 0
+    print(f"It does not fit {args.gpu_memory / 1e9:.1f} GB.")
+    print("\n".join(describe_advice(advise(load, predictor, args.gpu_memory - reserve), reserve)))
+    return 1
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    args = parse_with_overrides(parser, argv, "ranks", "resolutions")
+    for name in ("ranks", "resolutions"):
+        numbers = getattr(args, name)
+        if not all(text.isdecimal() and int(text) > 0 for text in numbers):
+            parser.error(f"--{name} takes positive numbers, not {' '.join(numbers)}")
+        setattr(args, name, list(map(int, numbers)))
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser(__doc__)
+    parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
+    parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
+    parser.add_argument("--num-gpus", type=positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
+    parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
+    parser.add_argument(
+        "--objects",
+        type=positive,
+        metavar="N",
+        help="objects per image in detection (default: 128), classes per image in segmentation (default: 32)",
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"
+    )
+    parser.add_argument("--ranks", nargs="+", metavar="N", help="the same for these numbers of GPUs")
+    parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
+    return parser
+
+
+def _memory(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG]i?B)", text, re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not an amount of memory; write it as 24GB, 24GiB or 800MB")
+    return round(float(match[1]) * _UNITS[match[2].upper()])

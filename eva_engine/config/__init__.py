@@ -1,0 +1,7 @@
+"""From recipe files and command lines to a checked config."""
+
+from .config_file import load_config, save_config
+from .data_checks import check_batch_size, check_datasets
+from .train_settings import TRAIN_SETTINGS
+
+__all__ = ["TRAIN_SETTINGS", "check_batch_size", "check_datasets", "load_config", "save_config"]

@@ -1,0 +1,71 @@
+"""All writers of a run."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
+from omegaconf import DictConfig, OmegaConf
+
+from eva_backbone.errors import InputError
+
+from .metrics_file import MetricsFile
+from .progress import ProgressLine
+from .scalars import NewScalars
+
+
+def check_writers(cfg: DictConfig) -> None:
+    """Find out before anything is built whether `build_writers` can do what `cfg` asks for.
+
+    Raises:
+        InputError: `train.wandb_project` without the package wandb.
+    """
+    if cfg.train.wandb_project and importlib.util.find_spec("wandb") is None:
+        raise InputError(
+            f"train.wandb_project is {cfg.train.wandb_project!r}, but the package wandb is not installed; "
+            "run `pip install wandb`, or leave train.wandb_project empty"
+        )
+
+
+def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
+    """Progress lines, metrics.json and TensorBoard events in `train.output_dir`, Weights & Biases if asked for.
+
+    For the first process only. What files of an earlier start say of `start_iter` and later iterations is dropped.
+
+    Raises:
+        InputError: see `check_writers`.
+    """
+    check_writers(cfg)
+    output_dir = Path(cfg.train.output_dir)
+    writers = [
+        ProgressLine(cfg.train.max_iter, str(cfg.train.device)),  # first: it puts scalars for the others
+        MetricsFile(output_dir / "metrics.json", start_iter),
+        TensorBoardEvents(str(output_dir), start_iter),
+    ]
+    if cfg.train.wandb_project:
+        from .wandb_writer import WandbWriter
+
+        settings = {"train": OmegaConf.to_container(cfg.train)}
+        writers.append(WandbWriter(cfg.train.wandb_project, output_dir, start_iter, settings))
+    return writers
+
+
+class TensorBoardEvents(TensorboardXWriter):
+    """Detectron2's writer with the values of the very iteration, on disk when `write` returns.
+
+    A resumed run tells TensorBoard to forget what earlier processes logged from `start_iter` on, so that one curve is
+    left.
+    """
+
+    def __init__(self, log_dir: str, start_iter: int = 0) -> None:
+        super().__init__(log_dir, purge_step=start_iter)
+        self._last_write = math.inf  # no scalar is new to the parent class, which is left with pictures and histograms
+        self._new = NewScalars()
+
+    def write(self) -> None:
+        """Hand on all new values."""
+        for iteration, values in self._new.take(get_event_storage()):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, iteration)
+        super().write()
+        self._writer.flush()

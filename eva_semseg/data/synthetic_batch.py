@@ -1,0 +1,52 @@
+"""Made training batches of semantic segmentation."""
+
+from collections.abc import Iterator
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from eva_engine.data.synthetic_batch import RecipeBatch
+
+
+class MadeBatch(RecipeBatch):
+    """Images of one value, and label maps in stripes. The number of objects is that of the classes in an image."""
+
+    num_objects = 32
+    parts_change = "batch normalisation by parts"
+
+    @property
+    def side(self) -> int:
+        """Of the crops."""
+        return int(max(self.cfg.dataloader.train.mapper.size))
+
+    @property
+    def backbone_names(self) -> list[str]:
+        """Patterns of the names of the parameters that belong to the backbone."""
+        return [f"backbone.{name}" for name in ("cls_token", "pos_embed", "patch_embed.*", "blocks.*")]
+
+    def make(self, num_samples: int) -> dict[str, Tensor]:
+        """{"image": [B, 3, H, W], "label": [B, H, W]}."""
+        height, width = self.cfg.dataloader.train.mapper.size
+        num_classes = min(self.num_objects, self.cfg.model.decode_head.num_classes)
+        stripes = (torch.arange(width) * num_classes // width).expand(num_samples, height, width)
+        return {"image": torch.zeros(()).expand(num_samples, 3, height, width), "label": stripes}
+
+    def resolution_overrides(self, side: int) -> list[str]:
+        """Crops, and the windows of the evaluation with steps in the same proportion."""
+        windows = self.cfg.model.inference.windows
+        steps = [round(step * side / size) for step, size in zip(windows.stride, windows.size, strict=True)]
+        return [
+            *(f"{key}=[{side},{side}]" for key in self._sizes()),
+            f"model.inference.windows.size=[{side},{side}]",
+            f"model.inference.windows.stride=[{steps[0]},{steps[1]}]",
+        ]
+
+    def _sizes(self) -> Iterator[str]:
+        """Keys that hold the size of the crops."""
+        key, mapper = "dataloader.train.mapper", self.cfg.dataloader.train.mapper
+        yield f"{key}.size"
+        for number, augmentation in enumerate(mapper.augmentations):
+            same = augmentation.get("size") == mapper.size
+            if same and not OmegaConf.is_interpolation(augmentation, "size"):
+                yield f"{key}.augmentations.{number}.size"

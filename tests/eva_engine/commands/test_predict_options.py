@@ -1,0 +1,47 @@
+"""The options of the verb predict against those that the tasks take."""
+
+import inspect
+import re
+from importlib import import_module
+
+import pytest
+
+from eva_engine.commands import predict
+
+TASKS = {
+    package: import_module(f"{package}.prediction").Task
+    for package in ("detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg")
+}
+
+
+def keywords(package: str) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(TASKS[package]).parameters.items()
+    return {name: parameter for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+@pytest.fixture
+def help_text(capsys) -> str:
+    with pytest.raises(SystemExit) as ended:
+        predict.main(["--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_every_option_is_of_a_task_and_every_task_is_reached(help_text):
+    shown = {name.replace("-", "_") for name in re.findall(r"^  --([a-z-]+)", help_text, flags=re.MULTILINE)}
+    assert shown == {*predict.COMMON, *(name for package in TASKS for name in keywords(package))} - {"opts"}
+
+
+@pytest.mark.parametrize("package", TASKS)
+def test_defaults_are_those_that_help_names(help_text, package):
+    for name, parameter in keywords(package).items():
+        section = re.search(rf"^  --{name.replace('_', '-')} .*?(?=^  --|\Z|\n\n)", help_text, re.MULTILINE | re.DOTALL)
+        text = " ".join(section[0].split())
+        default = parameter.default[0] if isinstance(parameter.default, tuple) else parameter.default
+        if default is not None and default is not parameter.empty:
+            assert text.endswith(f"default: {default}"), name
+
+
+def test_help_shows_a_command_for_each_task(help_text):
+    projects = ("ViTDet", "Classification", "CLIP", "Video", "SemSeg")
+    assert sorted(re.findall(r"--config-file projects/(\w+)/\S+ \\\n", help_text)) == sorted(projects)

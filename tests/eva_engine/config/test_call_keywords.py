@@ -1,0 +1,36 @@
+"""Keywords that a config key may name."""
+
+import pytest
+from detectron2.data import build_detection_train_loader
+
+from detectron2_ext.modeling import CascadeROIHeads, FastRCNNOutputLayers
+from eva_engine.config.call_keywords import call_keywords
+from eva_engine.data import build_train_loader
+
+
+def swallows(**kwargs):
+    return kwargs
+
+
+@pytest.mark.parametrize(
+    ("target", "keyword", "kind"),
+    [
+        (CascadeROIHeads, "use_soft_nms", bool),
+        (CascadeROIHeads, "maskness_thresh", float),
+        (CascadeROIHeads, "box_pooler", None),
+        (CascadeROIHeads, "proposal_append_gt", bool),  # two classes up
+        ("detectron2_ext.modeling.FastRCNNOutputLayers", "test_topk_per_image", int),
+        (build_detection_train_loader, "pin_memory", bool),
+        (build_train_loader, "total_batch_size", int),
+        (build_train_loader, "prefetch_factor", int),
+        (build_train_loader, "sampler", None),
+    ],
+)
+def test_keyword_is_found_with_its_kind(target, keyword, kind):
+    assert call_keywords(target)[keyword] is kind
+
+
+def test_unknown_keywords_are_not_listed():
+    assert "self" not in call_keywords(FastRCNNOutputLayers)
+    assert "kwargs" not in call_keywords(FastRCNNOutputLayers)
+    assert call_keywords(swallows) is None

@@ -1,0 +1,55 @@
+"""Recipes to a file and back."""
+
+import logging
+
+import pytest
+from detectron2.config import instantiate
+from torch import nn
+
+from eva_backbone.errors import InputError
+from eva_engine.config import load_config, save_config
+
+LOADABLE = """
+from detectron2.config import LazyCall as L
+from torch import nn
+model = L(nn.TransformerEncoderLayer)(nhead=1, dim_feedforward="${.d_model}", d_model=3, activation=nn.ReLU)
+"""
+NOT_LOADABLE = """
+from detectron2.config import LazyCall as L
+from torch import nn
+def build(width):
+    return nn.Linear(width, width)
+model = L(build)(width=3)
+norm = lambda width: nn.LayerNorm(width)
+train = dict(norm=norm)
+"""
+
+
+def save(tmp_path, text):
+    (tmp_path / "recipe.py").write_text(text)
+    cfg = load_config(str(tmp_path / "recipe.py"))
+    save_config(cfg, tmp_path / "saved.yaml")
+    return cfg
+
+
+def test_saved_recipe_is_the_same_with_its_keys_in_order(tmp_path, caplog):
+    cfg = save(tmp_path, LOADABLE)
+    assert not caplog.records
+    saved = load_config(str(tmp_path / "saved.yaml"))
+    assert list(saved.model) == list(cfg.model)
+    assert saved.model._target_ == "torch.nn.TransformerEncoderLayer"
+    assert saved.model.activation is nn.ReLU
+    assert saved.train == cfg.train
+    assert "dim_feedforward: '${.d_model}', d_model: 3" in (tmp_path / "saved.yaml").read_text()
+
+
+def test_recipe_with_functions_of_its_own_is_saved_for_reading(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        cfg = save(tmp_path, NOT_LOADABLE)
+    (record,) = caplog.records
+    assert record.message.startswith(f"{tmp_path}/saved.yaml can be read but not loaded (cannot find module")
+    assert instantiate(cfg.model).in_features == 3
+    assert "width: 3" in (tmp_path / "saved.yaml").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.py", "saved.yaml"]
+    with pytest.raises(InputError, match=r"cannot be loaded .* give the recipe that it was saved from"):
+        load_config(str(tmp_path / "saved.yaml"))

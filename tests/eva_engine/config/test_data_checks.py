@@ -1,0 +1,33 @@
+"""Image folders that are missing are told before a model is built."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from eva_backbone.errors import InputError
+from eva_engine.config import check_datasets
+
+
+def recipe(train: str, test: str, evaluator: str | None = "some", **dataset: str):
+    return OmegaConf.create(
+        {
+            "dataloader": {
+                "train": {"dataset": {"root": train, **dataset}},
+                "test": {"dataset": {"root": test, **dataset}},
+                "evaluator": evaluator,
+            }
+        }
+    )
+
+
+def test_folders_of_what_is_to_be_done_must_exist(tmp_path):
+    there, gone = str(tmp_path), str(tmp_path / "gone")
+    check_datasets(recipe(there, there), training=True)
+    check_datasets(recipe(gone, there), training=False)
+    check_datasets(recipe(there, gone, evaluator=None), training=True)
+    check_datasets(recipe(gone, gone, name="hfds/mnist"), training=True)
+    with pytest.raises(InputError, match=r"gone does not exist; .* dataloader\.train\.dataset\.root"):
+        check_datasets(recipe(gone, there), training=True)
+    with pytest.raises(InputError, match=r"gone does not exist; .* dataloader\.test\.dataset\.root"):
+        check_datasets(recipe(there, gone), training=False)
+    with pytest.raises(InputError, match=r"no dataloader\.evaluator, it only trains"):
+        check_datasets(recipe(there, there, evaluator=None), training=False)

@@ -1,0 +1,206 @@
+"""The published files' own names and shapes: their task, their recipe, and what else they are good for."""
+
+import functools
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from eva_clip.open_clip_weights import to_open_clip
+from eva_engine.checkpoint.file_kind import FileKind
+from eva_engine.inspection import Identifier, Outline
+from eva_engine.inspection.format import describe
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def identified():
+    """What a file of a manifest's names and shapes is found to be, under any name; each is asked for once."""
+    identifier = Identifier()
+
+    @functools.cache
+    def identify(manifest, file_name, rename=dict):
+        entries = read_manifest(manifest)["entries"]
+        weights = {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in entries}
+        weights = rename(weights)
+        return identifier.identify(Outline(Path(file_name), FileKind.TORCH, 1, {}, weights, None))
+
+    return identify
+
+
+def read_manifest(name):
+    return json.loads(gzip.decompress((ROOT / f"tests/data/manifests/{name}.json.gz").read_bytes()))
+
+
+def recipes(fits):
+    return [fit.recipe.path.removeprefix("projects/") for fit in fits]
+
+
+DETECTION, SEGMENTATION, VIDEO = "ViTDet/configs", "SemSeg/configs", "Video/configs"
+IMAGES, CLIP = "Classification/configs", "CLIP/configs"
+GIANT = "a ViT of width 1408, depth 40"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "file_name", "words", "recipe"),
+    [
+        ("eva_psz14", "eva_psz14.pt", "masked image modelling", f"{IMAGES}/mim_pretrain_224.py"),
+        ("eva_21k_224px_psz14", "eva_21k_224px_psz14.pt", "224 px .* 21841 classes", f"{IMAGES}/in21k_224.py"),
+        ("eva_21k_1k_336px_psz14_ema", "mine.pt", "classifier, .* 336 px .* 1000 classes", f"{IMAGES}/in1k_336.py"),
+        ("eva_21k_1k_560px_psz14_ema", "mine.pt", "classifier, .* 560 px .* 1000 classes", f"{IMAGES}/in1k_560.py"),
+        ("extra_eva_clip_vis_enc_sz224_ftcls", "mine.pt", "classifier, .* 224 px", f"{CLIP}/in1k_224_finetune.py"),
+        (
+            "extra_eva_clip_vis_enc_sz336_ftcls",
+            "eva_clip_vis_enc_sz336_ftcls_89p4.pt",
+            "classifier, .* 336 px",
+            f"{CLIP}/in1k_336_finetune.py",
+        ),
+        ("eva_clip_psz14", "eva_clip_psz14.pt", "EVA-CLIP, .* text tower of width 768", f"{CLIP}/zero_shot_in1k.py"),
+        ("eva_video_k400", "mine.pth", "video classifier, .* 400 classes", f"{VIDEO}/kinetics400.py"),
+        ("eva_video_k600", "mine.pth", "video classifier, .* 600 classes", f"{VIDEO}/kinetics600.py"),
+        ("eva_video_k700", "mine.pth", "video classifier, .* 700 classes", f"{VIDEO}/kinetics700.py"),
+        ("eva_video_k722", "mine.pth", "video classifier, .* 722 classes", f"{VIDEO}/kinetics722.py"),
+        (
+            "eva_coco_1280",
+            "eva_coco_seg.pth",
+            "object detector, with masks, .* relative positions for 1280 px, 80 classes",
+            f"{DETECTION}/COCO/cascade_mask_rcnn_vitdet_eva_1536.py",
+        ),
+        ("eva_coco_1280", "mine.pth", "detector", f"{DETECTION}/COCO/cascade_mask_rcnn_vitdet_eva.py"),
+        (
+            "eva_lvis_1280",
+            "eva_lvis.pth",
+            "with masks, .* 1203 classes",
+            f"{DETECTION}/LVIS/cascade_mask_rcnn_vitdet_eva_1536.py",
+        ),
+        (
+            "eva_o365",
+            "eva_o365.pth",
+            "boxes only, .* 365 classes",
+            f"{DETECTION}/Objects365/cascade_rcnn_vitdet_eva_1280.py",
+        ),
+        (
+            "eva_sem_seg_mask2former_ade_ss61p5_ms62p3",
+            "mine.pth",
+            "segmentation .* 150 classes, 8 decoder layers, 200 queries",
+            f"{SEGMENTATION}/ade20k_ss.py",
+        ),
+        (
+            "eva_sem_seg_mask2former_ade_relpos_layerscale_9dec_ss61p5_ms62p3",
+            "mine.pth",
+            "joint relative positions, 150 classes, 9 decoder layers",
+            f"{SEGMENTATION}/ade20k_9dec_ss.py",
+        ),
+        (
+            "eva_sem_seg_mask2former_cocostuff_53p4",
+            "mine.pth",
+            "171 classes, 8 decoder layers",
+            f"{SEGMENTATION}/coco_stuff164k.py",
+        ),
+        (
+            "eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2",
+            "mine.pth",
+            "171 classes, 9 decoder layers",
+            f"{SEGMENTATION}/coco_stuff164k_9dec.py",
+        ),
+    ],
+)
+def test_published_model(identified, manifest, file_name, words, recipe):
+    found = identified(manifest, file_name)
+    assert recipes(found.same)[0] == recipe
+    assert found.best.is_exact
+    lines = list(describe(found))
+    model = next(line for line in lines if line.startswith("  model: "))
+    assert GIANT in model
+    assert re.search(words, model), model
+    evaluation = (
+        f"    evaluate: python -m tools evaluate --config-file projects/{recipe} train.init_checkpoint={file_name}"
+    )
+    assert (evaluation in lines) == found.best.recipe.has_evaluation
+    prediction = [line for line in lines if line.startswith("    predict: ")]
+    assert [f"--config-file projects/{recipe} --weights {file_name} --input " in line for line in prediction] == (
+        [] if "mim" in recipe else [True]
+    )
+    assert any("--labels" in line for line in prediction) == ("zero_shot" in recipe)
+    assert any("--input clip.mp4" in line for line in prediction) == (VIDEO in recipe)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "file_name", "expected"),
+    [
+        ("eva_psz14", "eva_psz14.pt", [f"{IMAGES}/in21k_224.py", f"{VIDEO}/kinetics722.py"]),
+        ("eva_21k_224px_psz14", "eva_21k_224px_psz14.pt", [f"{IMAGES}/in1k_336.py", f"{IMAGES}/in1k_560.py"]),
+        ("eva_clip_psz14", "eva_clip_psz14.pt", [f"{CLIP}/in1k_224_finetune.py", f"{CLIP}/in1k_336_finetune.py"]),
+        (
+            "eva_o365",
+            "eva_o365.pth",
+            [f"{DETECTION}/{data}/cascade_mask_rcnn_vitdet_eva.py" for data in ("COCO", "LVIS")],
+        ),
+        ("eva_video_k722", "eva_video_k722.pth", [f"{VIDEO}/kinetics{n}.py" for n in (400, 600, 700)]),
+    ],
+)
+def test_where_training_starts_from_it(identified, manifest, file_name, expected):
+    assert recipes(identified(manifest, file_name).starts)[: len(expected)] == expected
+
+
+def test_other_classes_start_the_recipe_that_others_are_made_from(identified):
+    def of_37_classes(weights):
+        return {name: value[:37] if name.startswith("head.") else value for name, value in weights.items()}
+
+    found = identified("eva_21k_1k_336px_psz14_ema", "mine.pt", of_37_classes)
+    assert not found.same
+    assert recipes(found.starts)[0] == f"{IMAGES}/in1k_336.py"
+
+
+def test_pretraining_of_another_patch_size(identified):
+    found = identified("eva_psz14to16", "eva_psz14to16.pt")
+    assert not found.same
+    assert recipes(found.starts)[:4] == [
+        *(f"{DETECTION}/Objects365/cascade_rcnn_vitdet_eva_{size}.py" for size in (1024, 1280)),
+        f"{SEGMENTATION}/coco_stuff164k.py",
+        f"{SEGMENTATION}/coco_stuff164k_9dec.py",
+    ]
+    lines = list(describe(found))
+    assert any("masked image modelling" in line and "patch 16" in line and "224 px" in line for line in lines)
+    assert not any(line.startswith("    evaluate:") for line in lines)
+
+
+def test_target_of_pretraining(identified):
+    def in_whole_file(weights):
+        return {f"visual.{name}": value for name, value in weights.items()}
+
+    found = identified("extra_openai_clip_vit_l14_visual_teacher", "ViT-L-14.pt", in_whole_file)
+    assert found.best is None
+    assert [use.purpose for use in found.other_uses] == ["target of pre-training"]
+    assert found.other_uses[0].command.endswith("configs/mim_pretrain_224.py model.target.weights=ViT-L-14.pt")
+
+
+def test_clip_under_the_names_of_open_clip(identified):
+    found = identified("eva_clip_psz14", "open_clip_model.safetensors", to_open_clip)
+    assert found.best.is_exact
+    assert recipes(found.same)[0] == f"{CLIP}/zero_shot_in1k.py"
+    assert any("EVA-CLIP" in line and "positions for 224 px" in line for line in describe(found))
+
+
+def test_text_tower_of_a_clip(identified):
+    def with_text(weights):
+        text = {"transformer.resblocks.0.attn.in_proj_weight": (3, 2), "ln_final.weight": (2,)}
+        return weights | {name: torch.zeros(shape) for name, shape in text.items()}
+
+    found = identified("extra_openai_clip_vit_l14_visual_teacher", "clip.pt", with_text)
+    assert found.other_uses[-1].command == "python -m tools join-clip-towers IMAGE_FILE clip.pt OUTPUT"
+
+
+def test_no_recipe_has_the_model(identified):
+    found = identified("extra_eva_l_336px_1k_ft", "eva_l_336px.pt")
+    assert not found.is_identified
+    lines = "\n".join(describe(found))
+    assert (
+        "model: a ViT of width 1024, depth 24, patch 14, positions for 336 px (24 x 24 patches), 1000 classes" in lines
+    )
+    assert "no recipe has this model; nearest is projects/CLIP/configs/in1k_224_finetune.py" in lines
+    assert "cls_token is [1, 1, 1024] in the file and [1, 1, 1408] in the model" in lines

@@ -1,0 +1,39 @@
+"""Demo recipes, and published ones with small models."""
+
+from benchmarks.plan_memory import ROOT
+from eva_engine.config import load_config
+
+TASKS = {
+    "classification": ("Classification/configs/demo/mnist_finetune.py", []),
+    "masked images": ("Classification/configs/demo/mnist_mim.py", []),
+    "clip": ("CLIP/configs/demo/eva_clip_tiny_digits.py", []),
+    "video": ("Video/configs/demo/playback.py", []),
+    "segmentation": ("SemSeg/configs/demo/mask2former_eva_tiny_microscope.py", []),
+}
+_VIT = ["model.embed_dim=64", "model.depth=2", "model.num_heads=2"]
+_SEGMENTER = [f"model.backbone.{part}" for part in ("embed_dim=64", "depth=4", "num_heads=2")] + [
+    f"model.decode_head.{part}" for part in ("dim=64", "hidden=64", "num_heads=2", "encoder_layers=1")
+]
+# Recipes of other sizes and classes alone are left out.
+PUBLISHED = {
+    "Classification/configs/in1k_336.py": _VIT,
+    "Classification/configs/in21k_224.py": _VIT,
+    "Classification/configs/linear_probe_224.py": _VIT,
+    "Classification/configs/mim_pretrain_224.py": _VIT,
+    "CLIP/configs/eva_clip_g14.py": ["model.name=eva_clip_tiny"],
+    "CLIP/configs/eva_clip_g14_captions.py": ["model.name=eva_clip_tiny"],
+    "CLIP/configs/in1k_224_finetune.py": _VIT,
+    "Video/configs/kinetics400.py": _VIT,
+    "Video/configs/kinetics722.py": _VIT,
+    "SemSeg/configs/ade20k_9dec_ss.py": _SEGMENTER,
+    "SemSeg/configs/coco_stuff164k.py": _SEGMENTER,
+}
+
+
+def task_recipe(path, *overrides):
+    return load_config(str(ROOT / "projects" / path), list(overrides))
+
+
+def small_task(task):
+    path, overrides = TASKS[task]
+    return task_recipe(path, *overrides)

@@ -1,0 +1,68 @@
+"""Steps on fake tensors against the same steps on real ones."""
+
+import pytest
+import torch
+from detectron2.config import instantiate
+from task_recipes import TASKS, small_task
+from torch import nn
+from torch.utils._pytree import tree_map_only
+
+from eva_backbone.errors import InputError
+from eva_engine.data.synthetic_batch import find_recipe_batch
+from eva_engine.memory.fake_step import run_whole_step
+from eva_engine.memory.planned_model import model_on_meta
+from eva_engine.memory.tracker import LiveBytes, gradients_taken
+from eva_engine.training.adaptation import adapt_model
+
+
+def real_peaks(cfg):
+    model = instantiate(cfg.model)
+    adapt_model(model, cfg.train)
+    made = find_recipe_batch(cfg, model, 3)
+    batch = made.make(3)
+    beside = [x for part in made.companions(model) for x in (*part.parameters(), *part.buffers())]
+    tracker = LiveBytes([*model.parameters(), *model.buffers(), *beside])
+    with gradients_taken(model.parameters(), tracker), tracker:
+        batch = tree_map_only(torch.Tensor, lambda x: x.clone() if x.is_floating_point() else x, batch)
+        loss = sum(model(batch).values())
+        forward = tracker.peak
+        tracker.start_peak()
+        loss.backward()
+    return forward, tracker.peak, tracker.peak_with_gradients
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_peaks_are_those_of_real_tensors(task):
+    cfg = small_task(task)
+    real = real_peaks(cfg)
+    model = model_on_meta(cfg)
+    made = find_recipe_batch(cfg, model, 3)
+    forward, backward = run_whole_step(model, made.make(3), "cpu", None, companions=made.companions(model))
+    assert (forward.peak, backward.peak, backward.peak_with_gradients) == pytest.approx(real, rel=0.03)
+
+
+def test_the_contrastive_loss_holds_features_of_all_processes():
+    cfg = small_task("clip")
+
+    def peak(num_ranks):
+        model = model_on_meta(cfg)
+        batch = find_recipe_batch(cfg, model).make(8)
+        return run_whole_step(model, batch, "cpu", None, num_ranks=num_ranks)[1].peak
+
+    # Texts of all of them, and their gradients.
+    assert peak(16384) > 2 * 16384 * 8 * cfg.model.output_dim * 4 > peak(1)
+    assert not torch.distributed.is_initialized()
+
+
+class Undecided(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4))
+
+    def forward(self, batch):
+        return (self.weight * batch).sum() if batch.sum() > 0 else self.weight.sum()
+
+
+def test_a_step_that_needs_values_is_refused_in_one_sentence():
+    with pytest.raises(InputError, match=r"a training step of Undecided .* cannot be run without values"):
+        run_whole_step(Undecided(), torch.ones(4), "cpu", None)

@@ -1,0 +1,71 @@
+"""Predicted peaks of training steps, and what is advised from them."""
+
+import pytest
+from small_recipe import CONFIG, OVERRIDES, small_recipe
+
+from benchmarks.plan_memory import LIMIT, compare
+from eva_engine.config import load_config
+from eva_engine.memory import Predictor, advise, rank_table
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(num_objects=8)
+
+
+def test_predictions_are_near_the_measured_peaks():
+    names = ("classification", "masked images", "CLIP, LAMB", "video, 2 parts", "segmentation")
+    for row in compare("512 px, blocks recomputed", *names):
+        assert abs(row.error) < LIMIT, row
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ([], ["dataloader.train.total_batch_size=1"]),
+        (["model.backbone.net.use_act_checkpoint=False"], ["train.activation_checkpointing=torch"]),
+        (["train.ema.enabled=True"], []),
+        ([], ['train.freeze=["backbone.net.*"]']),
+    ],
+)
+def test_what_takes_less(predictor, more, less):
+    assert predictor.predict(small_recipe(*more)).peak > predictor.predict(small_recipe(*less)).peak
+
+
+def test_only_the_activations_grow_with_the_image(predictor):
+    small, large = (predictor.predict(small_recipe(f"model.backbone.square_pad={side}")) for side in (256, 512))
+    assert large.residents == small.residents
+    assert large.peak - large.residents.total > 2 * (small.peak - small.residents.total)
+
+
+def load(more):
+    return load_config(CONFIG, [*OVERRIDES, "dataloader.train.total_batch_size=4", *more])
+
+
+def test_advice_is_a_recipe_with_the_predicted_peak(predictor):
+    limit = predictor.predict(load(["train.accumulation_steps=2"])).peak
+    advice = advise(load, predictor, limit)
+    assert advice.fits
+    # Four parts would fit too; two are the mildest change that does.
+    assert [step.overrides for step in advice.steps] == [("train.accumulation_steps=2",)]
+    assert advice.steps[0].prediction.peak == limit
+    for other in advice.instead:
+        assert predictor.predict(load(other.overrides)).peak == other.prediction.peak <= limit
+
+
+def test_every_change_is_accepted_and_lowers_the_peak(predictor):
+    advice = advise(load, predictor, limit=1)
+    assert not advice.fits
+    peaks = [predictor.predict(load([])).peak, *(step.prediction.peak for step in advice.steps)]
+    assert peaks == sorted(peaks, reverse=True)
+    load([o for step in advice.steps for o in step.overrides])
+
+
+def test_table_has_a_row_per_number_of_ranks(predictor):
+    rows = list(rank_table(load, predictor, (1, 2, 4)))
+    assert [row.num_ranks for row in rows] == [1, 2, 4]
+    for row in rows[1:]:
+        ddp, fsdp, offload = (p.residents.total for p in row.predictions)
+        assert ddp > fsdp > offload
+    fsdp = [row.predictions[1].residents.total for row in rows]
+    assert fsdp == sorted(fsdp, reverse=True)

@@ -1,0 +1,63 @@
+"""Which files are taken, skipped or refused, and the names of their results."""
+
+from pathlib import Path
+
+import pytest
+
+from eva_backbone.errors import InputError
+from eva_engine.prediction import list_inputs
+
+pytestmark = pytest.mark.usefixtures("_folder")
+
+
+@pytest.fixture
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = "in/b.PNG in/a.jpg in/a.png in/A.mp4 in/notes.txt in/sub/a.tif in/out/old.jpg x.jpg other/X.png"
+    for name in names.split():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "in" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "recursive", "stems", "num_skipped"),
+    [
+        # A.mp4, a.jpg and a.png would share one name, also where upper and lower case are one
+        (["in"], False, ["A", "a_2", "a_3", "b"], 2),
+        (["in"], True, ["A", "a_2", "a_3", "b", "sub/a"], 2),  # in/out holds earlier results
+        (["x.jpg", "in/b.PNG", "./x.jpg"], False, ["x", "b"], 0),  # the same file twice
+        (["in/sub", "in/a.jpg"], False, ["a", "a_2"], 0),
+        (["x.jpg", "other"], False, ["x", "X_2"], 0),
+    ],
+)
+def test_files_and_their_result_names(paths, recursive, stems, num_skipped):
+    found = list_inputs(paths, "in/out", recursive)
+    assert [item.stem for item in found.inputs] == stems
+    assert found.num_skipped == num_skipped
+    assert found.unusable == []
+    assert {item.path.name: item.kind for item in found.inputs}.get("A.mp4", "video") == "video"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("missing.jpg", "no such file"),
+        ("in/notes.txt", "no known kind"),
+        ("/dev/zero", "not a regular file"),
+        ("http://example.org/a.mp4", "no such file"),
+    ],
+)
+def test_named_but_unusable(path, reason):
+    found = list_inputs([path, "x.jpg"], "out")
+    assert [item.stem for item in found.inputs] == ["x"]
+    assert len(found.unusable) == 1
+    assert found.unusable[0].startswith(f"{Path(path)}: ")
+    assert reason in found.unusable[0]
+
+
+@pytest.mark.parametrize(("path", "output"), [("in", "in"), ("in/a.jpg", "in"), ("in/sub/a.tif", "in"), ("x.jpg", ".")])
+def test_results_never_go_where_inputs_are(path, output):
+    with pytest.raises(InputError, match="--output"):
+        list_inputs([path], output)

@@ -1,0 +1,43 @@
+"""Where a run takes place."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from eva_backbone.errors import InputError
+from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.training.device import processes_per_machine, settle_device
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "device", "present", "processes"),
+    [(8, "cuda", 0, 1), (1, "cuda", 2, 1), (2, "cuda", 2, 2), (2, "cpu", 0, 2), (2, "cpu", 8, 2)],
+)
+def test_processes(num_gpus, device, present, processes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
+    assert processes_per_machine(num_gpus, device) == processes
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match="this machine has 2"):
+        processes_per_machine(8, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "cuda", "expected"),
+    [
+        ("cuda", "float16", True, ("cuda", True)),
+        ("cuda", "float16", False, ("cpu", False)),
+        ("cuda", "bfloat16", False, ("cpu", False)),
+        ("cpu", "float16", True, ("cpu", False)),
+        ("cpu", "bfloat16", False, ("cpu", True)),
+    ],
+)
+def test_what_the_machine_cannot_do_is_changed(device, dtype, cuda, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    cfg = OmegaConf.create({"train": {**TRAIN_SETTINGS, "device": device, "amp": {"enabled": True, "dtype": dtype}}})
+    settle_device(cfg)
+    assert (cfg.train.device, cfg.train.amp.enabled) == expected

@@ -1,0 +1,126 @@
+"""Image weights, other clips and other classes on the way into a video model."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from eva_backbone import VisionTransformer
+from eva_backbone.errors import InputError
+from eva_video import StartingWeights, create_video_classifier
+from eva_video.state_dict_adapter import inflate_patch_kernel
+
+NAME = "eva_tiny_patch14_video"
+TINY = {"embed_dim": 32, "depth": 1, "num_heads": 2}
+
+
+def video_model(num_classes=5, num_frames=4, img_size=28, **options):
+    return create_video_classifier(NAME, num_classes, num_frames, img_size=img_size, **{**TINY, **options})
+
+
+def random_state(model):
+    return {name: torch.randn(value.shape) for name, value in model.state_dict().items()}
+
+
+def loaded(model, weights):
+    adapted = {**weights, **model.adapt_weights(weights)}
+    own = model.state_dict()
+    fitting = {name: value for name, value in adapted.items() if name in own and value.shape == own[name].shape}
+    return fitting, model
+
+
+@pytest.mark.parametrize("tubelet_size", [1, 2, 4])
+def test_a_still_clip_gives_what_the_image_gave(tubelet_size):
+    """The inflated kernel sums up over equal frames."""
+    image = VisionTransformer(img_size=28, **TINY)
+    video = video_model(tubelet_size=tubelet_size)
+    weights = random_state(image)
+    image.load_state_dict(weights)
+    found, _ = loaded(video, weights)
+    video.load_state_dict(found, strict=False)
+    pixels = torch.randn(2, 3, 28, 28)
+    patches = image.patch_embed(pixels)[0]
+    tubelets = video.patch_embed(pixels[:, :, None].expand(-1, -1, 4, -1, -1))[0]
+    torch.testing.assert_close(tubelets, patches.repeat(1, 4 // tubelet_size, 1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        video.add_positions(tubelets, video.pos_grid)[:, 1:],
+        image.add_positions(patches, (2, 2))[:, 1:].repeat(1, 4 // tubelet_size, 1),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+
+
+def test_positions_of_larger_images_are_resized_before_they_are_repeated():
+    weights = random_state(VisionTransformer(img_size=42, **TINY))
+    found = video_model(num_frames=3).adapt_weights(weights)["pos_embed"]
+    table = weights["pos_embed"]
+    maps = table[:, 1:].reshape(1, 3, 3, 32).permute(0, 3, 1, 2)
+    maps = F.interpolate(maps, (2, 2), mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
+    torch.testing.assert_close(found, torch.cat([table[:, :1], maps, maps, maps], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "starting"),
+    [
+        ((8, 28), (16, 28), {}),
+        ((4, 28), (2, 28), {}),
+        ((4, 28), (4, 42), {}),  # other size, same length
+        ((4, 42), (2, 28), {"num_frames": 4, "img_size": 42}),  # would pass for nine small frames
+        ((4, 42), (2, 28), {"num_frames": 4}),
+        ((4, 42), (2, 28), {"img_size": 42}),
+        ((9, 28), (4, 42), {"num_frames": 9, "img_size": 28, "num_classes": 9}),  # as many positions
+    ],
+)
+def test_positions_of_other_clips(source, target, starting):
+    weights = random_state(video_model(9, *source))
+    found = video_model(5, *target, starting=StartingWeights(**starting)).adapt_weights(weights)["pos_embed"]
+    (frames, size), table = source, weights["pos_embed"]
+    maps = table[:, 1:].reshape(1, frames, size // 14, size // 14, 32).movedim(-1, 1)
+    grid = (target[0], target[1] // 14, target[1] // 14)
+    maps = F.interpolate(maps, grid, mode="trilinear", align_corners=False)
+    torch.testing.assert_close(found, torch.cat([table[:, :1], maps.flatten(2).transpose(1, 2)], dim=1))
+
+
+def test_own_files_stay_as_they_are():
+    """Also where something is said about other files: a run goes on from its own."""
+    starting = StartingWeights(num_frames=16, img_size=14, num_classes=8, head_rows=[0, 1, 2, 3, 4])
+    model = video_model(starting=starting)
+    assert model.adapt_weights(random_state(model)) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows_in_file", "taken"),
+    [(8, True), (7, False), (5, False)],  # the file's own classes; some others; the model's
+)
+def test_rows_of_the_head(rows_in_file, taken):
+    rows = [7, 0, 3, 4, 2]
+    weights = random_state(video_model(rows_in_file))
+    adapted = video_model(starting=StartingWeights(num_classes=8, head_rows=rows)).adapt_weights(weights)
+    assert set(adapted) == ({"head.weight", "head.bias"} if taken else set())
+    for name in {"head.weight", "head.bias"} & set(adapted):
+        assert torch.equal(adapted[name], weights[name][rows])
+
+
+@pytest.mark.parametrize(
+    ("source", "starting", "sentence"),
+    [
+        ((5, 42), {}, "a position table of 45 patches is not one of pictures 2 patches wide, the model's own"),
+        ((4, 28), {"num_frames": 3}, "a position table of 16 patches is not one of 3 steps in time"),
+        ((4, 28), {"num_frames": 4, "img_size": 42}, "is not one of 4 steps"),
+    ],
+)
+def test_tables_that_cannot_be_laid_out(source, starting, sentence):
+    weights = random_state(video_model(9, *source))
+    with pytest.raises(InputError, match=sentence):
+        video_model(num_frames=8, starting=StartingWeights(**starting)).adapt_weights(weights)
+
+
+def test_tables_of_images_that_are_not_square():
+    weights = random_state(VisionTransformer(img_size=28, **TINY)) | {"pos_embed": torch.randn(1, 7, 32)}
+    with pytest.raises(InputError, match="not a square grid"):
+        video_model().adapt_weights(weights)
+
+
+def test_half_precision_kernels_are_divided_in_full():
+    kernel = torch.randn(4, 3, 14, 14).half()
+    assert torch.equal(inflate_patch_kernel(kernel, 3)[:, :, 1], kernel.float() / 3)
+    assert torch.equal(inflate_patch_kernel(kernel, 1)[:, :, 0], kernel)
