@@ -185,7 +185,7 @@ def train_steps(config: str, overrides: list[str]) -> None:
     from torch.utils._pytree import tree_map_only
 
     from eva_engine.config import load_config
-    from eva_engine.data.synthetic_batch import find_recipe_batch
+    from eva_engine.data.synthetic_batch import find_synthetic_batch
     from eva_engine.training.adaptation import adapt_model
     from eva_engine.training.micro_batches import split_batch
     from eva_engine.training.optimization import build_ema, build_optimizer
@@ -195,7 +195,7 @@ def train_steps(config: str, overrides: list[str]) -> None:
     adapt_model(model, cfg.train)
     optimizer, ema = build_optimizer(cfg, model), build_ema(cfg.train.ema, model)
     parts = cfg.train.accumulation_steps
-    whole = find_recipe_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
+    whole = find_synthetic_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
     batches = [tree_map_only(torch.Tensor, torch.clone, part) for part in split_batch(whole, parts)]
     with EventStorage():
         for _ in range(2):

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OwnData:
+class CustomData:
     """Annotation files and image folders; None where that part was not given."""
 
     train_json: str | None = None
@@ -28,7 +28,7 @@ class OwnData:
     val_images: str | None = None
 
     @classmethod
-    def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "OwnData | None":
+    def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "CustomData | None":
         """The data of the command line, else that in the config.yaml of an earlier run on own data, else None.
 
         Raises:
@@ -36,7 +36,7 @@ class OwnData:
         """
         own = cls(args.train_json, args.train_images, args.val_json, args.val_images)
         if own == cls():
-            own = cls(**cfg.dataloader.get("own_data") or {})
+            own = cls(**cfg.dataloader.get("custom_data") or {})
         if own == cls():
             return None
         own._check_part("train", own.train_json, own.train_images)
@@ -60,12 +60,12 @@ class OwnData:
         return {name: str(Path(path).resolve()) for name, path in asdict(self).items() if path is not None}
 
 
-def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
+def use_custom_data(cfg: DictConfig, own: CustomData, training: bool) -> None:
     """Register `own` and change `cfg` to it: data sets, evaluator, number of classes, mask head.
 
     Without validation data `cfg` is left without an evaluator; for data without masks the model is box-only.
-    Class names and ids are kept in `cfg.dataloader.categories`, the paths in `cfg.dataloader.own_data`. Bad validation
-    images are treated as bad training images are, unless `dataloader.test.mapper.on_error` says otherwise.
+    Class names and ids are kept in `cfg.dataloader.categories`, the paths in `cfg.dataloader.custom_data`. Bad
+    validation images are treated as bad training images are, unless `dataloader.test.mapper.on_error` says otherwise.
 
     Raises:
         InputError: a config of no detector, data that cannot be used, or validation data whose categories are not
@@ -77,9 +77,9 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
     if own.train_json and own.train_images:
-        train = register_coco_json("own_train", own.train_json, own.train_images, on_error=on_error)
+        train = register_coco_json("custom_train", own.train_json, own.train_images, on_error=on_error)
     if own.val_json and own.val_images:
-        val = register_coco_json("own_val", own.val_json, own.val_images, on_error=val_on_error)
+        val = register_coco_json("custom_val", own.val_json, own.val_images, on_error=val_on_error)
     leading = train if training else val
     if leading is None:
         raise InputError(f"there is no own data to {'train' if training else 'evaluate'} on; give its json and images")
@@ -91,7 +91,7 @@ def use_own_data(cfg: DictConfig, own: OwnData, training: bool) -> None:
     if val:
         _check_same_categories(categories, source, val)
 
-    cfg.dataloader.own_data = own.absolute()
+    cfg.dataloader.custom_data = own.absolute()
     cfg.dataloader.categories = [{"id": i, "name": name} for i, name in categories.items()]
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 

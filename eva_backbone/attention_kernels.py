@@ -16,7 +16,7 @@ from typing import Literal, cast
 import torch
 import torch.nn.functional as F
 
-from .chunked_attention import row_block_attention
+from .chunked_attention import chunked_attention
 from .relative_position import DecomposedBias
 
 Bias = torch.Tensor | DecomposedBias | None
@@ -132,7 +132,7 @@ def _compiled_flex() -> Callable[..., torch.Tensor]:
 
 KERNELS: dict[str, Kernel] = {
     "plain": plain_attention,
-    "row_block": row_block_attention,
+    "row_block": chunked_attention,
     "sdpa": sdpa_attention,
     "xformers": xformers_attention,
     "flex": flex_attention,
@@ -159,5 +159,5 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     full_precision = query.dtype in (torch.float32, torch.float64)
     rows = bias is not None and not boolean and query.device.type == "cpu" and full_precision
     if rows and not torch.compiler.is_exporting():
-        return row_block_attention
+        return chunked_attention
     return sdpa_attention

@@ -57,7 +57,7 @@ def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, tile
     return torch.softmax(logits, dim=-1, out=logits)
 
 
-class _RowBlockAttention(torch.autograd.Function):
+class _ChunkedAttention(torch.autograd.Function):
     """Takes query (scaled), key and value flattened to [G, N, d], G = B * heads, and the bias terms."""
 
     @staticmethod
@@ -109,7 +109,7 @@ class _RowBlockAttention(torch.autograd.Function):
         return grad_query, grad_key, grad_value, grad_first, grad_second, None
 
 
-def row_block_attention(
+def chunked_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -126,4 +126,4 @@ def row_block_attention(
         images = 1 if bias.dim() < 4 else bias.shape[0]  # a bias that images share is not repeated
         first = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1).to(query.dtype)  # autocast
     flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-    return _RowBlockAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))
+    return _ChunkedAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))

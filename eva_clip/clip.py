@@ -37,7 +37,7 @@ class Clip(nn.Module):
         self.text = text
         self.max_logit_scale = max_logit_scale
 
-    def rename_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """`weights` of a file of open_clip under the names of this model; called when a file is loaded."""
         return from_open_clip(weights) if is_open_clip(weights) else weights
 

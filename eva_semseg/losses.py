@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .head import Prediction
-from .matcher import assign_masks, match_cost
+from .matcher import hungarian_match, match_cost
 from .point_sampling import sample_masks, uncertain_points
 from .segmentation_targets import Target
 
 
-class SetLoss:
+class SetCriterion:
     """Matches every prediction with the targets anew and compares them. All of it is in float32, under autocast too.
 
     Args:
@@ -56,7 +56,7 @@ class SetLoss:
             for level in predictions
             for classes, masks, target in zip(*level, targets, strict=True)
         ]
-        pairs = assign_masks(costs)
+        pairs = hungarian_match(costs)
         num_masks = _mean_over_processes(sum(len(queries) for queries, _ in pairs[: len(targets)]), costs[0].device)
         losses = {}
         for i, (class_logits, mask_logits) in enumerate(predictions):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 
 from .head import Mask2FormerHead
-from .losses import SetLoss
+from .losses import SetCriterion
 from .segmentation_targets import IGNORED, check_labels, masks_of_labels
 from .state_dict_adapter import from_published
 
@@ -27,11 +27,13 @@ class Mask2Former(nn.Module):
         criterion: losses of the predictions.
     """
 
-    def __init__(self, backbone: nn.Module, decode_head: Mask2FormerHead, criterion: SetLoss | None = None) -> None:
+    def __init__(
+        self, backbone: nn.Module, decode_head: Mask2FormerHead, criterion: SetCriterion | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.decode_head = decode_head
-        self.criterion = criterion or SetLoss()
+        self.criterion = criterion or SetCriterion()
 
     @property
     def num_classes(self) -> int:
@@ -80,7 +82,7 @@ class Mask2Former(nn.Module):
         scores = F.interpolate(scores, size=padded, mode="bilinear", align_corners=False)
         return scores[..., :height, :width]
 
-    def rename_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def convert_state_dict(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`weights` of a published file under the names of this model; called when a file is loaded."""
         return from_published(weights)
 

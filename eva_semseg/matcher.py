@@ -55,7 +55,7 @@ def match_cost(
     return MatchCost(class_weight * classes, mask_weight * masks, dice_weight * dice)
 
 
-def assign_masks(costs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+def hungarian_match(costs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Queries, ascending, and the masks they get, for cost matrices [Q, N] of any number of images.
 
     Both index lists are int64 [min(Q, N)] on the device of the costs. The costs are brought to the CPU at once, so the

@@ -8,7 +8,7 @@ from eva_backbone.errors import InputError
 
 from .adapter import AdapterBackbone
 from .head import Mask2FormerHead
-from .losses import SetLoss
+from .losses import SetCriterion
 from .mask2former import Mask2Former
 
 # name -> (arguments of AdapterBackbone, arguments of Mask2FormerHead)
@@ -48,7 +48,7 @@ def create_segmentation_model(
     *,
     backbone: dict[str, Any] | None = None,
     decode_head: dict[str, Any] | None = None,
-    criterion: SetLoss | None = None,
+    criterion: SetCriterion | None = None,
 ) -> Mask2Former:
     """Build a segmentation model with random weights.
 

@@ -10,7 +10,7 @@ from eva_engine.finite_outputs import finite_outputs
 
 from .head import Mask2FormerHead
 from .inference import ViewInference
-from .losses import SetLoss
+from .losses import SetCriterion
 from .mask2former import STRIDE, Mask2Former, semantic_scores
 
 
@@ -26,7 +26,7 @@ class Segmenter(Mask2Former):
         self,
         backbone: nn.Module,
         decode_head: Mask2FormerHead,
-        criterion: SetLoss | None = None,
+        criterion: SetCriterion | None = None,
         *,
         inference: ViewInference,
     ) -> None:

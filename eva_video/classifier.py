@@ -7,7 +7,7 @@ from torch import Tensor
 
 from eva_classification import Classifier
 
-from .state_dict_adapter import StartingWeights
+from .state_dict_adapter import VideoStateDictAdapter
 
 
 class VideoClassifier(Classifier):
@@ -30,11 +30,11 @@ class VideoClassifier(Classifier):
         *,
         num_frames: int,
         tubelet_size: int = 1,
-        starting: StartingWeights | None = None,
+        starting: VideoStateDictAdapter | None = None,
         **options: Any,
     ) -> None:
         super().__init__(num_classes, num_frames=num_frames, tubelet_size=tubelet_size, **options)
-        self.starting = starting or StartingWeights()
+        self.starting = starting or VideoStateDictAdapter()
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         """Logits [B, K], or in training the losses.
@@ -50,7 +50,7 @@ class VideoClassifier(Classifier):
             batch = {**batch, "image": batch["video"]}
         return super().forward(batch)
 
-    def adapt_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def adapt_state_dict(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """New values for entries of `weights`, of an image model or another clip, that do not fit this model as they
         are; called when a file is loaded.
 

@@ -20,7 +20,7 @@ PATCH, POSITIONS, HEAD = "patch_embed.proj.weight", "pos_embed", ("head.weight",
 
 
 @dataclass(frozen=True)
-class StartingWeights:
+class VideoStateDictAdapter:
     """What a weight file does not say about the video model that it is of. All of it may be left out.
 
     Args:

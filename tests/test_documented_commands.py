@@ -115,7 +115,7 @@ def test_recipes_exist_take_the_overrides_and_build(command):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_are_made_on_the_page_or_explained(page):
-    made: set[str] = {"output/mine"} if page.endswith("own_data.md") else set()  # of the commands for own data below
+    made: set[str] = {"output/mine"} if page.endswith("custom_data.md") else set()  # of the commands for own data below
     made |= set(re.findall(r'Path\("([^"]+)"\)', "".join(code_blocks(page, "python"))))
     for command in commands(page):
         for file in command.reads:

@@ -40,7 +40,7 @@ def test_roles_are_in_files_of_their_name():
             fits = {
                 "Evaluator": file.parent.name != "evaluation" or file.stem.endswith("_evaluator"),
                 "Predictor": file.parent.name != "prediction" or file.stem == "predictor",
-                "TestLoader": file.stem == "test_loader",
+                "EvalLoader": file.stem == "test_loader",
                 "Mapper": file.stem.endswith(("mapper", "mappers", "test_loader")),
             }
             misplaced += [f"{file}: {name}" for role, right in fits.items() if name.endswith(role) and not right]

@@ -55,7 +55,7 @@ def files_that_call(*names: str) -> set[str]:
             {
                 "Attention": "eva_backbone/attention.py",
                 # one of its kernels
-                "_RowBlockAttention": "eva_backbone/chunked_attention.py",
+                "_ChunkedAttention": "eva_backbone/chunked_attention.py",
                 # another operator: no query meets a key; it samples a few places of a map, whose weights it predicts
                 "MultiScaleDeformableAttention": "eva_semseg/deformable_attention.py",
             },

@@ -10,10 +10,10 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import RecipeBatch
+from eva_engine.data.synthetic_batch import SyntheticBatch
 
 
-class MadeBatch(RecipeBatch):
+class DetectionSyntheticBatch(SyntheticBatch):
     """Detectron2's records of black images.
 
     The default number of objects is as many as may become foreground proposals in the published recipes.

@@ -1,5 +1,5 @@
 """Images for the page of a detection run."""
 
-from .detection_images import detection_pictures, picture_pairs, read_predictions, spread_evenly
+from .detection_images import detection_image_pairs, image_pairs, read_predictions, spread_evenly
 
-__all__ = ["detection_pictures", "picture_pairs", "read_predictions", "spread_evenly"]
+__all__ = ["detection_image_pairs", "image_pairs", "read_predictions", "spread_evenly"]

@@ -19,14 +19,14 @@ from pycocotools import mask as mask_api
 from detectron2_ext.evaluation.annotation_check import complete_annotation, to_run_lengths
 from detectron2_ext.prediction import draw_instances
 from eva_engine.prediction import read_image
-from eva_engine.report.image_pairs import PicturePair
+from eva_engine.report.image_pairs import ImagePair
 
 NUM_IMAGES = 6
 MIN_SCORE = 0.5
 _PREDICTIONS = ("coco_instances_results.json", "lvis_instances_results.json")
 
 
-def detection_pictures(cfg: DictConfig) -> tuple[Sequence[PicturePair], str]:
+def detection_image_pairs(cfg: DictConfig) -> tuple[Sequence[ImagePair], str]:
     """Pairs of a few test images and a sentence on how they were chosen; none for what is no detection run.
 
     Only these images are opened, and only their predictions are parsed.
@@ -43,7 +43,7 @@ def detection_pictures(cfg: DictConfig) -> tuple[Sequence[PicturePair], str]:
         return (), ""
     chosen = spread_evenly(truth, NUM_IMAGES)
     newest = max(files, key=lambda file: file.stat().st_mtime)
-    pairs = picture_pairs(truth, metadata.get("image_root") or "", newest, chosen, min_score=MIN_SCORE)
+    pairs = image_pairs(truth, metadata.get("image_root") or "", newest, chosen, min_score=MIN_SCORE)
     note = (
         f"{len(chosen)} of the {len(truth['images'])} test images, at even distances in the order of their ids, those "
         f"without ground truth passed over; predictions with a score of {MIN_SCORE} and more."
@@ -51,7 +51,7 @@ def detection_pictures(cfg: DictConfig) -> tuple[Sequence[PicturePair], str]:
     return pairs, note
 
 
-def picture_pairs(
+def image_pairs(
     truth: str | Path | Mapping[str, Any],
     image_root: str | Path,
     predictions_file: str | Path,
@@ -60,7 +60,7 @@ def picture_pairs(
     min_score: float = 0.5,
     enlarge: int = 1,
     max_side: int = 1024,
-) -> list[PicturePair]:
+) -> list[ImagePair]:
     """Pairs of the chosen images (by default all), in the order of ``image_ids``.
 
     Categories that the ground truth does not list are left out, as in the evaluation.
@@ -102,7 +102,7 @@ def picture_pairs(
             for instances in (_instances(records, size, class_of, enlarge) for records in (truths, found[image_id]))
         )
         caption = f"{name}: {len(annotations[image_id])} in the ground truth, {len(found[image_id])} found"
-        pairs.append(PicturePair(caption, left, right))
+        pairs.append(ImagePair(caption, left, right))
     return pairs
 
 

@@ -1,16 +1,14 @@
 """Image folders and timm's other data sets, and batches, for the training loop of `detectron2_ext`."""
 
 from .class_maps import imagenet_classes, imagenet_v2_classes, objectnet_classes
-from .collate import ImageBatches
-from .eval_loader import TestLoader
-from .image_dataset import ImageRecords
+from .collate import ImageCollate
+from .image_dataset import ImageDataset
 from .mapper import ImageMapper
 
 __all__ = [
-    "ImageBatches",
+    "ImageCollate",
+    "ImageDataset",
     "ImageMapper",
-    "ImageRecords",
-    "TestLoader",
     "imagenet_classes",
     "imagenet_v2_classes",
     "objectnet_classes",

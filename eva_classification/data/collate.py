@@ -10,7 +10,7 @@ from timm.data import Mixup
 from eva_backbone.errors import InputError
 
 
-class ImageBatches:
+class ImageCollate:
     """Stacks mapped images; for training it can mix them.
 
     Args:
@@ -24,6 +24,8 @@ class ImageBatches:
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """{"image": [B, 3, H, W], "label": class numbers [B] or mixed targets [B, K], "file_name": list}.
 
+        Samples of `EvalLoader` also give "repeated", bool [B].
+
         Raises:
             InputError: an odd number of images to mix, or classes that the mixup does not know.
         """
@@ -33,7 +35,10 @@ class ImageBatches:
         if self.mixup is not None:
             _check(labels, self.mixup.num_classes)
             images, labels = self.mixup(images, labels)
-        return {"image": images, "label": labels, "file_name": names}
+        batch = {"image": images, "label": labels, "file_name": names}
+        if "repeated" in samples[0]:
+            batch["repeated"] = torch.tensor([sample["repeated"] for sample in samples])
+        return batch
 
 
 def _check(labels: torch.Tensor, num_classes: int) -> None:

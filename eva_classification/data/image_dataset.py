@@ -34,7 +34,7 @@ class ImageRecord(TypedDict):
     read: Callable[[], tuple[IO[bytes], int]]
 
 
-class ImageRecords(Dataset):
+class ImageDataset(Dataset):
     """Records of a folder with one folder per class, of a tar file of such, or of a Hugging Face data set (hfds/NAME).
 
     Without a class map the classes of a folder are numbered in the order of their names, with numbers by their value.

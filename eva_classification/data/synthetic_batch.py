@@ -6,12 +6,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from eva_engine.data.synthetic_batch import RecipeBatch
+from eva_engine.data.synthetic_batch import SyntheticBatch
 
 from ..mim.masked_image_model import MaskedImageModel
 
 
-class MadeBatch(RecipeBatch):
+class ImageSyntheticBatch(SyntheticBatch):
     """Images of one value, and class numbers; mixed targets where the recipe mixes."""
 
     def __init__(self, cfg: DictConfig, num_objects: int | None = None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass
-class Tally:
+class AccuracyAccumulator:
     """Sums over the images scored so far."""
 
     images: int = 0
@@ -46,8 +46,8 @@ class Tally:
         if self.with_loss:
             self.batch_losses, self.batches = self.loss / self.with_loss, 1
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+    def __add__(self, other: "AccuracyAccumulator") -> "AccuracyAccumulator":
+        return AccuracyAccumulator(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
     def metrics(self, mean_of_batches: bool = False) -> dict[str, float]:
         """Accuracies in percent and the mean loss, which is left out where an image has several right classes.

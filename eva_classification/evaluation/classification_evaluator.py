@@ -15,7 +15,7 @@ from eva_engine.training.distributed.gathering import gather_values
 
 from ..data.class_maps import NUM_CLASSES, imagenet_classes
 from ..data.mapper import UNREADABLE
-from .accuracy import Tally, top_outputs
+from .accuracy import AccuracyAccumulator, top_outputs
 from .label_rules import AnswerKey
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class ClassificationEvaluator(DatasetEvaluator):
     """Scores logits over all processes: as is right, "accuracy", and beside that as the published numbers were scored.
 
     What is right counts every image once. "accuracy_published" also counts images that were repeated to make the set
-    divide among GPUs (`TestLoader`'s `repeat_to_multiple_of`), may have another answer key, and its loss is the mean
+    divide among GPUs (`EvalLoader`'s `repeat_to_multiple_of`), may have another answer key, and its loss is the mean
     over batches, also where the last one is smaller.
 
     Args:
@@ -52,10 +52,10 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forget all images."""
-        self._tallies = {RIGHT: Tally(), PUBLISHED: Tally()}
+        self._tallies = {RIGHT: AccuracyAccumulator(), PUBLISHED: AccuracyAccumulator()}
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
-        """Score logits [B, K] of a batch of `TestLoader`.
+        """Score logits [B, K] of a batch of `EvalLoader`.
 
         Raises:
             InputError: logits that are no finite numbers, or images of classes that the model does not have.
@@ -67,7 +67,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         repeated = inputs["repeated"].tolist() if "repeated" in inputs else [False] * len(logits)
         images = list(zip(inputs["label"].tolist(), inputs["file_name"], repeated, strict=True))
         for task, answers in self._answers.items():
-            tally = Tally()
+            tally = AccuracyAccumulator()
             for row, (label, name, is_repeated) in enumerate(images):
                 accepted = answers.accepted(label, name)
                 if not accepted or (task == RIGHT and is_repeated):
@@ -103,7 +103,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             return {}
         results = {}
         for task in (RIGHT, PUBLISHED):
-            tally = sum((tallies[task] for tallies in parts), Tally())
+            tally = sum((tallies[task] for tallies in parts), AccuracyAccumulator())
             results[task] = tally.metrics(mean_of_batches=task == PUBLISHED)
             logger.info("%s over %d images:\n%s", task, tally.images, create_small_table(results[task]))
             if tally.unreadable and task == RIGHT:

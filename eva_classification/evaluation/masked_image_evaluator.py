@@ -22,7 +22,7 @@ class MaskedImageEvaluator(DatasetEvaluator):
         self._sum, self._num_images = 0.0, 0
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
-        """Add the losses `outputs` [B] of a batch of `TestLoader`, repetitions left out."""
+        """Add the losses `outputs` [B] of a batch of `EvalLoader`, repetitions left out."""
         counted = ~inputs["repeated"] if "repeated" in inputs else slice(None)
         losses = outputs.detach().double().cpu()[counted]
         self._sum += float(losses.sum())

@@ -3,6 +3,6 @@
 from .block_masking import BlockMasking, alternating_mask
 from .clip_teacher import ClipTeacher
 from .masked_image_model import MaskedImageModel
-from .teacher import FrozenTarget
+from .teacher import FrozenTeacher
 
-__all__ = ["BlockMasking", "ClipTeacher", "FrozenTarget", "MaskedImageModel", "alternating_mask"]
+__all__ = ["BlockMasking", "ClipTeacher", "FrozenTeacher", "MaskedImageModel", "alternating_mask"]

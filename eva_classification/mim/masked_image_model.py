@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from eva_backbone.initialization import init_weights, scale_branch_outputs
 
 from .block_masking import BlockMasking, alternating_mask
-from .teacher import FrozenTarget
+from .teacher import FrozenTeacher
 
 INIT_STD = 0.015
 LIVE_SHARE = 0.1  # of the patch embedding's gradient, where it is slowed down
@@ -42,7 +42,7 @@ class MaskedImageModel(VisionTransformer):
         **backbone: Any,
     ) -> None:
         super().__init__(**backbone)
-        self.target = None if target is None else FrozenTarget(target)
+        self.target = None if target is None else FrozenTeacher(target)
         self.masking = masking
         self.slow_patch_embed = slow_patch_embed
         self.lm_head = nn.Linear(self.embed_dim, target_dim)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class FrozenTarget:
+class FrozenTeacher:
     """A model that gives patch features and is never trained, saved, averaged or split with the model that holds it.
 
     It is no `nn.Module` for that reason. It follows its input to a device.
@@ -32,7 +32,7 @@ class FrozenTarget:
             self.module.to(pixels.device)
         return self.module(pixels)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTarget":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         return self
 
 

@@ -1,7 +1,7 @@
 """Images and folders in; the most likely classes out."""
 
 from .class_names import find_class_names
-from .predictor import ClassPredictor, Guess
+from .predictor import ClassPrediction, ClassPredictor
 from .task import Task
 
-__all__ = ["ClassPredictor", "Guess", "Task", "find_class_names"]
+__all__ = ["ClassPrediction", "ClassPredictor", "Task", "find_class_names"]

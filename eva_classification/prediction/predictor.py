@@ -19,7 +19,7 @@ from ..classifier import Classifier
 from .class_names import find_class_names
 
 
-class Guess(NamedTuple):
+class ClassPrediction(NamedTuple):
     """A class: its number, its name, and its probability, 0 to 1."""
 
     number: int
@@ -27,21 +27,21 @@ class Guess(NamedTuple):
     probability: float
 
 
-def most_likely(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[Guess]:
+def most_likely(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[ClassPrediction]:
     """The `count` most likely classes (fewer if there are no more) of probabilities [K], best first."""
     best = probabilities.topk(min(count, len(probabilities)))
     return [
-        Guess(number, class_names[number], value)
+        ClassPrediction(number, class_names[number], value)
         for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
 
 
-def in_words(guesses: Sequence[Guess]) -> str:
+def in_words(guesses: Sequence[ClassPrediction]) -> str:
     """Classes and their probabilities as a line of text."""
     return ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in guesses)
 
 
-def as_records(guesses: Sequence[Guess]) -> list[dict[str, Any]]:
+def as_records(guesses: Sequence[ClassPrediction]) -> list[dict[str, Any]]:
     """Classes as JSON has them: [{"class": number, "name": ..., "probability": 0 to 1}, ...]."""
     return [
         {"class": guess.number, "name": guess.name, "probability": round(guess.probability, 6)} for guess in guesses
@@ -87,7 +87,7 @@ class ClassPredictor:
         return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
-    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[Guess]]:
+    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[ClassPrediction]]:
         """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first.
 
         Raises:

@@ -1,8 +1,8 @@
 """Pairs of images and texts from caption files and tar shards, and images with sentences for evaluations."""
 
-from .caption_dataset import CaptionRecords, PairRecord
-from .collate import PairBatches
+from .caption_dataset import CaptionDataset, PairRecord
+from .collate import PairCollate
 from .mapper import PairMapper
-from .shard_dataset import ShardRecords
+from .shard_dataset import ShardDataset
 
-__all__ = ["CaptionRecords", "PairBatches", "PairMapper", "PairRecord", "ShardRecords"]
+__all__ = ["CaptionDataset", "PairCollate", "PairMapper", "PairRecord", "ShardDataset"]

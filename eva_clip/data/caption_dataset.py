@@ -22,7 +22,7 @@ class PairRecord(TypedDict):
     read: Callable[[], tuple[IO[bytes], list[str]]]
 
 
-class CaptionRecords(Dataset):
+class CaptionDataset(Dataset):
     """One record for each image of a caption file; see `read_captions` for the formats.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 logger = logging.getLogger(__name__)
 
 
-class PairBatches:
+class PairCollate:
     """Stacks mapped pairs, and counts the texts that were too long for the model.
 
     The first of them is named; the number is logged each time it has grown tenfold.

@@ -36,7 +36,7 @@ class PairMapper:
         self._skipped = SkippedSamples()
 
     def __call__(self, record: PairRecord) -> dict[str, Any] | None:
-        """The pair for `PairBatches`, or None for a skipped one.
+        """The pair for `PairCollate`, or None for a skipped one.
 
         {"image": float32 array [3, H, W], "text": int64 array [L], "is_cut": the text was too long, "file_name": ...}.
         """

@@ -21,7 +21,7 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MAX_SHARDS = 1_000_000
 
 
-class ShardRecords(Dataset):
+class ShardDataset(Dataset):
     """Records of images (jpg, jpeg, png, webp) beside a caption (txt, or json with "caption") of the same name.
 
     A stream could not be resumed exactly. Where the indices cannot be kept beside the shards, each process has some 45

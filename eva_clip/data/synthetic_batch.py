@@ -4,12 +4,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from eva_engine.data.synthetic_batch import RecipeBatch
+from eva_engine.data.synthetic_batch import SyntheticBatch
 
 from ..models import model_options
 
 
-class MadeBatch(RecipeBatch):
+class PairSyntheticBatch(SyntheticBatch):
     """Images of one value, and texts of the full context length. The loss compares with the pairs of all processes."""
 
     sees_all_processes = True

@@ -10,7 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.data.batching import Records
 
 
-class TextBatches(Sized):
+class TextLoader(Sized):
     """This process's part of the sentences, in their order; tokenised when asked for.
 
     Args:

@@ -10,7 +10,7 @@ from eva_engine.data.batching import Records
 
 
 def class_numbers(dataset: Records[Any]) -> dict[str, int]:
-    """From class name to number, as `ImageRecords` has them; empty where a data set does not name its classes."""
+    """From class name to number, as `ImageDataset` has them; empty where a data set does not name its classes."""
     return getattr(dataset, "class_numbers", {})
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import AnswerKey
-from eva_classification.evaluation.accuracy import Tally, top_outputs
+from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.training.distributed.gathering import gather_values
 
@@ -77,7 +77,7 @@ class ZeroShotEvaluator(DatasetEvaluator):
             InputError: images of a class that no prompt names.
         """
         weights = self._gathered_weights()
-        tally, recall = Tally(), ClassRecall()
+        tally, recall = AccuracyAccumulator(), ClassRecall()
         for start in range(0, len(self._features), _IMAGES_AT_ONCE):
             part = slice(start, start + _IMAGES_AT_ONCE)
             logits = LOGIT_SCALE * torch.stack(self._features[part]).to(weights) @ weights.T
@@ -87,7 +87,7 @@ class ZeroShotEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return {}
         tallies, recalls, singles = zip(*parts, strict=True)
-        tally = sum(tallies, Tally())
+        tally = sum(tallies, AccuracyAccumulator())
         metrics = tally.metrics()
         if all(singles):
             metrics["mean_recall"] = sum(recalls, ClassRecall()).mean()
@@ -110,7 +110,9 @@ class ZeroShotEvaluator(DatasetEvaluator):
         return total.weights() if own is None else total.weights().to(own.device)
 
 
-def _score(logits: Tensor, accepted: Sequence[tuple[int, ...]], tally: Tally, recall: ClassRecall) -> None:
+def _score(
+    logits: Tensor, accepted: Sequence[tuple[int, ...]], tally: AccuracyAccumulator, recall: ClassRecall
+) -> None:
     best, losses = top_outputs(logits), -logits.log_softmax(dim=1).cpu()
     for ranked, right, row in zip(best, accepted, losses, strict=True):
         if right == (UNREADABLE,):

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from eva_classification.data.image_dataset import ImageRecords
+from eva_classification.data.image_dataset import ImageDataset
 from eva_engine.atomic import atomic_folder
 from eva_engine.data.dataset_root import dataset_root
 from eva_engine.data.package_files import package_file
@@ -80,7 +80,7 @@ class ShiftedDigit:
         return {**record, "image": np.broadcast_to(pixels, (3, *pixels.shape))}
 
 
-def heldout_digits(folder: str | None = None) -> ImageRecords:
+def heldout_digits(folder: str | None = None) -> ImageDataset:
     """The records of the held-out part, whose images are written when they are first used.
 
     Args:
@@ -92,7 +92,7 @@ def heldout_digits(folder: str | None = None) -> ImageRecords:
     place = Path(dataset_root(), "mnist_heldout") if folder is None else Path(folder)
     if not place.is_dir():
         _write(place)
-    return ImageRecords(str(place), class_map={name: int(name) for name in CLASSES})
+    return ImageDataset(str(place), class_map={name: int(name) for name in CLASSES})
 
 
 def _write(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from eva_clip.data.caption_dataset import CaptionRecords
+from eva_clip.data.caption_dataset import CaptionDataset
 from eva_engine.atomic import atomic_folder
 from eva_engine.data.dataset_root import dataset_root
 
@@ -47,7 +47,7 @@ HELDOUT_PHRASINGS = (
 CAPTIONS_PER_IMAGE = 5
 
 
-def captioned_digits(folder: str | None = None) -> CaptionRecords:
+def captioned_digits(folder: str | None = None) -> CaptionDataset:
     """The training part, whose images and captions are written when they are first used.
 
     Args:
@@ -59,7 +59,7 @@ def captioned_digits(folder: str | None = None) -> CaptionRecords:
     place = Path(dataset_root(), "mnist_captions") if folder is None else Path(folder)
     if not place.is_dir():
         _write(place)
-    return CaptionRecords(str(place / "captions.csv"))
+    return CaptionDataset(str(place / "captions.csv"))
 
 
 def _write(folder: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from detectron2_ext.report import picture_pairs
-from eva_engine.report import TASK_NAMES, PicturePair, mosaic, write_run_report
+from detectron2_ext.report import image_pairs
+from eva_engine.report import TASK_NAMES, ImagePair, mosaic, write_run_report
 from eva_engine.training import evaluate
 
 from ..demo_run import RUN_FILES, Trained, demo_recipe, run_demo, shell_command, start_demo, train_demo
@@ -48,7 +48,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     trained = train_demo(cfg)
     results = {HELDOUT_NAME: trained.results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), trained.model)}
 
-    def pictures() -> tuple[list[PicturePair], str]:
+    def pictures() -> tuple[list[ImagePair], str]:
         nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
         pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
         return pairs + _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0), ""
@@ -75,7 +75,7 @@ def _on_nuclei(cfg: DictConfig) -> DictConfig:
     return other
 
 
-def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> list[PicturePair]:
+def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> list[ImagePair]:
     """The tiles of the first image put together again, then some single tiles spread over the set."""
     truth = json.loads(json_file.read_text(encoding="utf-8"))
     images, counts = truth["images"], Counter(record["image_id"] for record in truth["annotations"])
@@ -83,8 +83,8 @@ def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num
     image_name, top = images[0]["file_name"].split("_")[:2]
     first = [image["id"] for image in images if image["file_name"].startswith(f"{image_name}_")]
     columns = sum(image["file_name"].startswith(f"{image_name}_{top}_") for image in images)
-    tiles = picture_pairs(json_file, image_root, predictions, first, enlarge=2)
-    whole = PicturePair(
+    tiles = image_pairs(json_file, image_root, predictions, first, enlarge=2)
+    whole = ImagePair(
         f"{name}: the first image, tile by tile; predictions with a score of 0.5 and more",
         mosaic([tile.ground_truth for tile in tiles], columns),
         mosaic([tile.prediction for tile in tiles], columns),
@@ -92,7 +92,7 @@ def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num
     )
     several = [image["id"] for image in images if counts[image["id"]] >= 3]
     step = max(len(several) // max(num_details, 1), 1)
-    return [whole, *picture_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
+    return [whole, *image_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
 
 
 def _facts(cfg: DictConfig, trained: Trained) -> dict[str, str]:

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from eva_engine.data.image_file import read_image
-from eva_engine.report import PicturePair, write_run_report
+from eva_engine.report import ImagePair, write_run_report
 from eva_semseg.data.label_file import read_labels
 from eva_semseg.prediction import add_legend, class_shares, draw_labels
 
@@ -67,7 +67,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     _print_results(trained.results["sem_seg"], trained.seconds, page)
 
 
-def held_out_pictures(cfg: DictConfig, model: nn.Module, folder: Path) -> list[PicturePair]:
+def held_out_pictures(cfg: DictConfig, model: nn.Module, folder: Path) -> list[ImagePair]:
     """Labels beside predictions of the held-out images, whose class numbers are also written to `folder`."""
     folder.mkdir(exist_ok=True)
     model.eval()
@@ -83,7 +83,7 @@ def held_out_pictures(cfg: DictConfig, model: nn.Module, folder: Path) -> list[P
     return pairs
 
 
-def _pair(name: str, record: dict, predicted: np.ndarray) -> PicturePair:
+def _pair(name: str, record: dict, predicted: np.ndarray) -> ImagePair:
     image = read_image(record["file_name"], "RGB")
     truth = read_labels(record["sem_seg_file_name"], len(CLASSES))
     drawn = []
@@ -92,7 +92,7 @@ def _pair(name: str, record: dict, predicted: np.ndarray) -> PicturePair:
         colored = np.where(labels == CLASSES.index("background"), 255, labels)
         drawn.append(add_legend(draw_labels(image, colored, opacity=0.4), class_shares(labels), CLASSES))
     right = float((truth == predicted).mean())
-    return PicturePair(f"{name}: {right:.1%} of the pixels right", drawn[0], drawn[1])
+    return ImagePair(f"{name}: {right:.1%} of the pixels right", drawn[0], drawn[1])
 
 
 def _print_results(results: dict[str, float], seconds: float, page: Path | None) -> None:

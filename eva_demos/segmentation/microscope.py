@@ -20,7 +20,7 @@ from PIL import Image
 from eva_engine.atomic import atomic_folder
 from eva_engine.data import dataset_root
 from eva_engine.data.package_files import package_file, read_pages
-from eva_semseg.data.label_dataset import LabelledRecords, labelled_records
+from eva_semseg.data.label_dataset import SegmentationDataset, labelled_records
 
 from ..detection.fluo_hela import BORDER, SPLIT_COLUMN, load_frames
 
@@ -77,7 +77,7 @@ def write_split(root: Path, split: str) -> None:
             Image.fromarray(labels).save(partial / "labels" / f"{name}.png")
 
 
-def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> LabelledRecords:
+def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> SegmentationDataset:
     """A LazyConfig target: the images of `split`, which are written when they are not there yet.
 
     Args:

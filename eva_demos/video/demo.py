@@ -18,9 +18,9 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-from eva_classification.prediction import Guess
+from eva_classification.prediction import ClassPrediction
 from eva_engine.data.image_file import open_image
-from eva_engine.report import PicturePair, mosaic, write_run_report
+from eva_engine.report import ImagePair, mosaic, write_run_report
 from eva_video.prediction import draw_filmstrip
 
 from ..demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
@@ -107,7 +107,7 @@ def _compared(name: str, share: float, count: int, choices: int) -> str:
 
 def pictures(
     records: Sequence[PlaybackRecord], probabilities: np.ndarray, num_frames: int
-) -> tuple[list[PicturePair], str]:
+) -> tuple[list[ImagePair], str]:
     """Frames of a few held-out samples, beside what the model sees of them and the classes it finds likely.
 
     The choice looks at no prediction.
@@ -116,10 +116,10 @@ def pictures(
     pairs = []
     for record, scores in ((records[index], probabilities[index]) for index in chosen):
         frames = play(record, num_frames, free_frames(record["label"], num_frames) // 2)
-        guesses = [Guess(int(label), CLASSES[label], float(scores[label])) for label in (-scores).argsort()]
+        guesses = [ClassPrediction(int(label), CLASSES[label], float(scores[label])) for label in (-scores).argsort()]
         strip = draw_filmstrip(motion_picture(frames), guesses)
         pairs.append(
-            PicturePair(
+            ImagePair(
                 f"{record['file_name']}; predicted {guesses[0].name}",
                 mosaic(list(frames), 2),
                 np.array(open_image(io.BytesIO(strip)).convert("RGB")),

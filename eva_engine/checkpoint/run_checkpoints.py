@@ -10,12 +10,12 @@ from typing import Any
 from torch.distributed.tensor import DTensor
 
 from eva_backbone.errors import InputError
+from eva_engine.processes import is_rank_zero, new_cpu_group, run_on_rank_zero
 
 from .background import BackgroundTask
 from .file_checkpoint import verify_file, write_file
 from .files import read_file
 from .nested_state import named_leaves
-from .process_group import is_first, new_group, on_first_process
 from .run_folder import RunFolder
 from .sharded_checkpoint import load_folder, verify_folder, write_folder
 from .staging import StagingBuffers
@@ -43,10 +43,10 @@ class RunCheckpoints:
             raise InputError(f"train.checkpointer.max_to_keep is {max_to_keep}; set it to 1 or more.")
         self._folder = RunFolder(Path(folder))
         self._max_to_keep = max_to_keep
-        self._group = new_group()
+        self._group = new_cpu_group()
         self._buffers = StagingBuffers() if asynchronous else None
         self._writing = BackgroundTask("checkpoint")
-        on_first_process(self._group, self._prepare)
+        run_on_rank_zero(self._group, self._prepare)
 
     def save(self, name: str, state: dict[str, Any], *, counted: bool = True) -> None:
         """Save `state` as `name`, such as "model_0000099", after an earlier save has ended.
@@ -62,7 +62,7 @@ class RunCheckpoints:
         """
         self.wait()
         sharded = any(isinstance(value, DTensor) for _, value in named_leaves(state))
-        if not sharded and not is_first(self._group):
+        if not sharded and not is_rank_zero(self._group):
             return
         write = self._write_folder if sharded else self._write_file
         if self._buffers is None:
@@ -84,7 +84,7 @@ class RunCheckpoints:
         Raises InputError when there are some and all are damaged or gone.
         """
         self.wait()
-        return on_first_process(self._group, self._find_last)
+        return run_on_rank_zero(self._group, self._find_last)
 
     def load(self, path: str | os.PathLike, template: dict[str, Any]) -> dict[str, Any]:
         """The state saved as `path`, as :func:`find_last` gives it.
@@ -111,7 +111,7 @@ class RunCheckpoints:
         try:
             write_folder(self._folder.path / name, partial, state, self._group)
         except Exception:
-            if is_first(self._group):
+            if is_rank_zero(self._group):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 
@@ -119,7 +119,7 @@ class RunCheckpoints:
             self._folder.publish_folder(name)
             self._finish(self._folder.path / name, counted)
 
-        on_first_process(self._group, publish)
+        run_on_rank_zero(self._group, publish)
 
     def _finish(self, path: Path, counted: bool) -> None:
         if counted:

@@ -24,13 +24,13 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import sync_to_disk
+from eva_engine.processes import all_gather_objects, run_on_rank_zero
 
 from .checksummed_files import ChecksummingWriter, file_checksum
 from .disk_space import full_disk_as_input_error, require_space
 from .file_checkpoint import save_readable
 from .file_kind import INDEX_NAME
 from .nested_state import KeyPath, named_leaves, put, sharded_part, tensor_bytes, whole_part
-from .process_group import all_values, on_first_process
 from .shard_index import ShardIndex, index_content, read_index
 from .single_file import read_single_file
 
@@ -45,14 +45,14 @@ def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessG
     Raises InputError on every process when the disk is full.
     """
     sharded, whole = sharded_part(state), whole_part(state)
-    needed = sum(all_values(group, tensor_bytes(sharded))) + all_values(group, tensor_bytes(whole))[0]
-    on_first_process(group, lambda: _make_folder(path, partial, needed))
+    needed = sum(all_gather_objects(group, tensor_bytes(sharded))) + all_gather_objects(group, tensor_bytes(whole))[0]
+    run_on_rank_zero(group, lambda: _make_folder(path, partial, needed))
     writer = ChecksummingWriter(partial)
     with full_disk_as_input_error(path, needed), _pieces_without_checksums():
         tensors = _first_failure(
             lambda: dcp.save(sharded, storage_writer=writer, planner=DefaultSavePlanner(), process_group=group)
         )
-    files = {name: summed for part in all_values(group, writer.files) for name, summed in part.items()}
+    files = {name: summed for part in all_gather_objects(group, writer.files) for name, summed in part.items()}
 
     def write_rest() -> None:
         with full_disk_as_input_error(path, needed):
@@ -62,7 +62,7 @@ def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessG
             for written in (partial / _WHOLE_NAME, partial / INDEX_NAME, partial):
                 sync_to_disk(written)
 
-    on_first_process(group, write_rest)
+    run_on_rank_zero(group, write_rest)
 
 
 @contextmanager

@@ -40,10 +40,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> int:
-    from eva_engine.inspection import read_outline
+    from eva_engine.inspection import read_summary
     from eva_engine.inspection.format import describe, describe_names
 
-    outline = read_outline(path, args.entry)
+    outline = read_summary(path, args.entry)
     found = identifier.identify(outline)
     _print(describe(found, args.entry))
     if args.names:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from detectron2_ext.data import builtin
 from eva_backbone.errors import InputError
+from eva_engine.data.dataset_root import missing_file_hint
 
 
 def check_registered(name: str) -> None:
@@ -17,4 +17,4 @@ def check_registered(name: str) -> None:
         raise InputError(f"No data set is registered as {name!r}; {guess}")
     json_file = MetadataCatalog.get(name).get("json_file")
     if json_file and "://" not in json_file and not Path(json_file).is_file():
-        raise InputError(f"{json_file}: no such annotation file; {builtin.missing_file_hint(name, json_file)}.")
+        raise InputError(f"{json_file}: no such annotation file; {missing_file_hint(name, json_file)}.")

@@ -1,90 +1,98 @@
-"""What the loaders of evaluations share: every record once, in its order, split among the processes."""
+"""The evaluation loader of every task: each record once, in order, divided among the processes."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from detectron2.data.samplers import InferenceSampler
-from detectron2.utils.serialize import PicklableWrapper
 from torch.utils.data import DataLoader, Dataset
 
 from eva_backbone.errors import InputError
 
 from .batching import Records
+from .contiguous_sampler import ContiguousSampler
 from .numbered_samples import Failure, keep_inherited, numbered_randomness
+from .picklable import Picklable
 
 Mapper = Callable[[Any], dict[str, Any]]
-Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
-class EvaluationSamples:
-    """This process's part of the records, mapped, each with its number in "index".
+class EvalLoader:
+    """Finite batches of this process's part of a data set.
+
+    Each mapped record gets two more entries: "index", its number, and "repeated", whether it was evaluated before.
 
     Args:
-        records: of the data set.
-        mapper: from a record to the model's input. Its random numbers come from `random`, `numpy.random` or torch, and
-            are the same for a record in each evaluation.
-        num_samples: how many there are over all processes; beyond the last record they begin again at the first, with
-            numbers that go on. By default as many as records.
-        collate: what the workers make of `batch_size` samples; without it samples come one by one.
-        batch_size: samples per batch of a process, where they are collated.
-        num_workers: processes that map; 0: this one does.
+        dataset: the records.
+        mapper: from a record to the model's input. Random numbers that it draws from `random`, `numpy.random` or torch
+            are the same for a record in every evaluation.
+        collate: makes a batch of a list of samples; by default the list itself is the batch.
+        batch_size: samples per batch of a process.
+        num_workers: processes that map; 0 maps in this one.
+        repeat_to_multiple_of: published accuracies were measured on many GPUs that each took the same number of images,
+            so the first ones were repeated until the set divided evenly. Giving that number of GPUs reproduces such a
+            set on any number of processes. Repeated samples have numbers beyond the last record.
 
     Raises:
-        InputError: while iterating, a record that cannot be used.
+        InputError: a batch size or multiple below 1; while iterating, a record that cannot be used.
     """
 
     def __init__(
         self,
-        records: Records[Any],
-        mapper: Mapper,
+        dataset: Records[Any],
         *,
-        num_samples: int | None = None,
-        collate: Collate | None = None,
-        batch_size: int | None = None,
+        mapper: Mapper,
+        collate: Callable[[list[dict[str, Any]]], Any] = list,
+        batch_size: int = 1,
         num_workers: int = 0,
+        repeat_to_multiple_of: int = 1,
     ) -> None:
-        self._samples = DataLoader(
-            _Mapped(records, mapper),
+        if batch_size < 1 or repeat_to_multiple_of < 1:
+            raise InputError(
+                f"batch_size={batch_size} and repeat_to_multiple_of={repeat_to_multiple_of} must be 1 or more."
+            )
+        self.dataset = dataset
+        self.num_samples = -(-len(dataset) // repeat_to_multiple_of) * repeat_to_multiple_of
+        self._batches = DataLoader(
+            _MappedDataset(dataset, mapper),
             batch_size=batch_size,
-            sampler=InferenceSampler(len(records) if num_samples is None else num_samples),
+            sampler=ContiguousSampler(self.num_samples),
             num_workers=num_workers,
-            collate_fn=_unchanged if collate is None else partial(_collate_usable, collate),
-            # Starting the workers would draw from torch's own state otherwise.
+            collate_fn=partial(_collate_usable, collate),
+            # Starting the workers would otherwise draw from torch's global generator.
             generator=torch.Generator().manual_seed(0),
             worker_init_fn=keep_inherited,
         )
 
     def __len__(self) -> int:
-        """Of samples, or of batches where they are collated, on this process."""
-        return len(self._samples)
+        """Batches of this process."""
+        return len(self._batches)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """What the mapper or `collate` returns."""
-        for sample in self._samples:
-            if isinstance(sample, Failure):
-                raise InputError(sample.sentence)
-            yield sample
+    def __iter__(self) -> Iterator[Any]:
+        """What `collate` returns for each batch."""
+        for batch in self._batches:
+            if isinstance(batch, Failure):
+                raise InputError(batch.sentence)
+            yield batch
 
 
-class _Mapped(Dataset):
+class _MappedDataset(Dataset):
     def __init__(self, records: Records[Any], mapper: Mapper) -> None:
         self.records = records
-        self.mapper = PicklableWrapper(mapper)
+        self.mapper = Picklable(mapper)
 
     def __getitem__(self, number: int) -> dict[str, Any] | Failure:
+        num_records = len(self.records)
         with numbered_randomness(0, number):
             try:
-                return {**self.mapper(self.records[number % len(self.records)]), "index": number}
+                mapped = self.mapper(self.records[number % num_records])
             except InputError as error:
                 return Failure(str(error))
+        return {**mapped, "index": number, "repeated": number >= num_records}
 
 
-def _unchanged(sample: Any) -> Any:
-    return sample
-
-
-def _collate_usable(collate: Collate, samples: list[Any]) -> dict[str, Any] | Failure:
-    failures = [sample for sample in samples if isinstance(sample, Failure)]
-    return failures[0] if failures else collate(samples)
+def _collate_usable(collate: Callable, samples: list[Any]) -> Any:
+    for sample in samples:
+        if isinstance(sample, Failure):
+            return sample
+    return collate(samples)

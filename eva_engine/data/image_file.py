@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from detectron2.data import detection_utils
-from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from eva_backbone.errors import InputError
@@ -33,6 +31,9 @@ def read_image(file_name: str, image_format: str, size: tuple[int, int] | None =
         InputError: no such file, not a regular file, not an image, truncated, larger than Pillow's limit against
             decompression bombs, of more than 8 bits a channel, or of another size.
     """
+    from detectron2.data import detection_utils  # imported here: the checks of this file serve without Detectron2
+    from detectron2.utils.file_io import PathManager
+
     path = PathManager.get_local_path(file_name)
     with image_errors(file_name):
         # A pipe or a device would block or never end.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from detectron2.utils.serialize import PicklableWrapper
 from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
 
 from .batching import Records, Sample
+from .picklable import Picklable
 
 _MAX_TRIES = 20
 
@@ -58,7 +58,7 @@ class NumberedSamples(Dataset):
 
     def __init__(self, records: Records[dict], mapper: Callable[[dict], dict | None], seed: int) -> None:
         self.records = records
-        self.mapper = PicklableWrapper(mapper)
+        self.mapper = Picklable(mapper)
         self.seed = seed
 
     def __len__(self) -> int:

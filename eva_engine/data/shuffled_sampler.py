@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-from detectron2.utils import comm
 from torch.utils.data import Sampler
+
+from eva_engine.processes import get_rank, get_world_size
 
 _AT_ONCE = 65536  # numbers that are Python's own at a time
 
 
-class ShuffledIndices(Sampler[int]):
+class ShuffledSampler(Sampler[int]):
     """The endless indices of Detectron2's `TrainingSampler`, number for number.
 
     That one makes a list of Python's integers of each pass over the data, of which every process keeps its part: for
@@ -22,7 +23,7 @@ class ShuffledIndices(Sampler[int]):
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed = size, seed
-        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+        self._rank, self._world_size = get_rank(), get_world_size()
 
     def __iter__(self) -> Iterator[int]:
         """This process's part, in passes over a new shuffle of all records each time."""

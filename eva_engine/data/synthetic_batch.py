@@ -10,7 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.task_parts import find_task_part
 
 
-class RecipeBatch(ABC):
+class SyntheticBatch(ABC):
     """Training batches of a recipe's sizes, made without data, and how the recipe's images become smaller.
 
     A package whose models can be planned has a subclass `MadeBatch` in its `data.synthetic_batch`.
@@ -79,16 +79,16 @@ class RecipeBatch(ABC):
         return []
 
 
-def find_recipe_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> RecipeBatch:
+def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> SyntheticBatch:
     """The made batches of the package that `model`'s class, or else the nearest of its bases, comes from.
 
     Raises:
         InputError: no such package.
     """
-    made_batch = find_task_part(type(model).__mro__, "data.synthetic_batch", "MadeBatch", RecipeBatch)
+    made_batch = find_task_part(type(model).__mro__, "data.synthetic_batch", "SyntheticBatch", SyntheticBatch)
     if made_batch is None:
         raise InputError(
-            f"{type(model).__name__} is of a package without data.synthetic_batch, so that no training batch is known for "
-            "it; derive it from a model of this project."
+            f"{type(model).__name__} is of a package without data.synthetic_batch, so that no training batch is known "
+            "for it; derive it from a model of this project."
         )
     return made_batch(cfg, num_objects)

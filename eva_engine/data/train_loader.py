@@ -8,15 +8,14 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
-from detectron2.data import DatasetFromList
-from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from eva_backbone.errors import InputError
+from eva_engine.processes import get_rank, get_world_size, shared_random_seed
 
 from .batching import Records, Sample, aspect_groups, plan_batches
 from .numbered_samples import Failure, NumberedSamples, keep_inherited, numbered_randomness
-from .shuffled_sampler import ShuffledIndices
+from .shuffled_sampler import ShuffledSampler
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ def build_train_loader(
         mapper: from a record to the model's input. Its random numbers must come from `random`, `numpy.random` or torch.
             Where it returns None, another image is drawn; after 20 in a row the run stops.
         sampler: endless indices, of which every process yields its own part, as Detectron2's training samplers do; by
-            default `ShuffledIndices` with the loader's seed.
+            default `ShuffledSampler` with the loader's seed.
         total_batch_size: images per batch over all processes.
         collate: from the mapped records of a process to its batch, in this process; its random numbers come from where
             the mapper's do. By default the batch is the list of them.
@@ -57,21 +56,25 @@ def build_train_loader(
     Raises:
         InputError: a batch size that does not divide among the processes, a negative seed, or records without a size.
     """
-    world_size = comm.get_world_size()
+    world_size = get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
         raise InputError(
             f"total_batch_size={total_batch_size} cannot be split among {world_size} processes; "
             f"give a multiple of {world_size}."
         )
-    seed = comm.shared_random_seed() if seed is None else seed
+    seed = shared_random_seed() if seed is None else seed
     if seed < 0:
         raise InputError(f"The training loader got seed={seed}; give 0 or more, or none for a random one.")
     groups = aspect_groups(dataset[number] for number in range(len(dataset))) if aspect_ratio_grouping else None
-    records = DatasetFromList(dataset, copy=False) if isinstance(dataset, list) else dataset
+    records = dataset
+    if isinstance(dataset, list):
+        from detectron2.data import DatasetFromList  # dataset dicts are Detectron2's; other data sets do without
+
+        records = DatasetFromList(dataset, copy=False)
     prefetched = prefetch_factor if num_workers else None
     return TrainLoader(
         NumberedSamples(records, mapper, seed),
-        ShuffledIndices(len(records), seed) if sampler is None else sampler,
+        ShuffledSampler(len(records), seed) if sampler is None else sampler,
         total_batch_size // world_size,
         groups,
         collate,
@@ -102,7 +105,7 @@ class TrainLoader:
         self._groups = groups
         self._collate = collate
         self._worker_options = worker_options
-        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+        self._rank, self._world_size = get_rank(), get_world_size()
         self._num_skipped = 0
 
     @property

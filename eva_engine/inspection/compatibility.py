@@ -59,7 +59,7 @@ class Candidates:
         self._models: dict[str, nn.Module] = {}
 
     def fits(self, weights: Mapping[str, Tensor], path: Path) -> list[Fit]:
-        """A fit for each recipe; `weights` are those of an `Outline` of `path`."""
+        """A fit for each recipe; `weights` are those of an `WeightFileSummary` of `path`."""
         outcomes: dict[str, tuple[nn.Module, LoadReport, str]] = {}
         fits = []
         for recipe in self.recipes:

@@ -12,7 +12,7 @@ from .compatibility import Fit
 from .describe import describe_model
 from .example_commands import example_commands
 from .identify import Identification
-from .summary import Outline, describe_tensors
+from .summary import WeightFileSummary, describe_tensors
 
 _FEW, _MANY = 3, 12
 
@@ -22,7 +22,7 @@ def describe(found: Identification, entry: str = "") -> Iterator[str]:
 
     entry: the one that was asked for.
     """
-    yield from describe_outline(found.outline)
+    yield from describe_summary(found.outline)
     best = found.best
     known = found.same[0].model if found.same else _likely_model(found)
     yield f"  model: {describe_model(found.outline.weights, known)}"
@@ -46,7 +46,7 @@ def describe(found: Identification, entry: str = "") -> Iterator[str]:
         yield from _describe_difference(found)
 
 
-def describe_outline(outline: Outline) -> Iterator[str]:
+def describe_summary(outline: WeightFileSummary) -> Iterator[str]:
     """Lines on the file itself: its kind, its size, what lies in it."""
     yield f"{outline.path}: {outline.kind}, {outline.num_bytes:,} bytes"
     for name, content in list(outline.entries.items())[:_MANY]:
@@ -57,7 +57,7 @@ def describe_outline(outline: Outline) -> Iterator[str]:
     yield f"  weights: {describe_tensors(outline.weights)}{merged}"
 
 
-def describe_names(outline: Outline) -> Iterator[str]:
+def describe_names(outline: WeightFileSummary) -> Iterator[str]:
     """A line for every weight: its name, shape and type."""
     for name, value in outline.weights.items():
         yield f"    {name} {_shape(value)} {str(value.dtype).removeprefix('torch.')}"

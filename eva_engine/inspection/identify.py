@@ -11,7 +11,7 @@ from .compatibility import Candidates, Fit
 from .other_uses import OtherUse, find_other_uses
 from .own_config import read_own_config
 from .recipes import Recipe, find_recipes, num_variants
-from .summary import Outline
+from .summary import WeightFileSummary
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Identification:
     from it with; nearest: what comes closest where neither has any; note: why the config beside the file was not used.
     """
 
-    outline: Outline
+    outline: WeightFileSummary
     same: Sequence[Fit] = ()
     starts: Sequence[Fit] = ()
     nearest: Fit | None = None
@@ -62,7 +62,7 @@ class Identifier:
     def _given(self) -> Candidates:
         return Candidates([] if self.given is None else [self.given])
 
-    def identify(self, outline: Outline) -> Identification:
+    def identify(self, outline: WeightFileSummary) -> Identification:
         """Try the recipes on the weights of `outline`.
 
         Raises:
@@ -91,7 +91,7 @@ class Identifier:
             return None, str(error)
 
 
-def _rank(outline: Outline, candidates: Candidates, note: str = "") -> Identification:
+def _rank(outline: WeightFileSummary, candidates: Candidates, note: str = "") -> Identification:
     fits = candidates.fits(outline.weights, outline.path)
     same = [fit for fit in fits if fit.is_same_model]
     starts = [fit for fit in fits if not fit.is_same_model and not fit.problem]

@@ -17,7 +17,7 @@ _MAX_NAME = 300  # characters
 
 
 @dataclass(frozen=True)
-class Outline:
+class WeightFileSummary:
     """A weight file without its values.
 
     kind: how it is stored, told by its first bytes.
@@ -35,7 +35,7 @@ class Outline:
     lora_rank: int | None
 
 
-def read_outline(path: Path, entry: str = "") -> Outline:
+def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
     """The outline of a file, or of the folder of a sharded checkpoint; no tensor of it is read.
 
     entry: which weights of a checkpoint, such as "ema"; empty: those that a run would take.
@@ -61,7 +61,7 @@ def read_outline(path: Path, entry: str = "") -> Outline:
     rank = settings.get("rank") if isinstance(settings, Mapping) else None
     if settings is not None and rank:  # on the meta device merging only names them
         weights = merge_lora_weights({name: value.to("meta") for name, value in weights.items()}, settings)
-    return Outline(
+    return WeightFileSummary(
         path, kind, sum(file.stat().st_size for file in files), dict(_describe_entries(content)), weights, rank
     )
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import RecipeBatch
+from eva_engine.data.synthetic_batch import SyntheticBatch
 
-from .planned_model import model_on_meta, recipe_batch
+from .planned_model import model_on_meta, synthetic_batch
 from .planner import Prediction, Predictor, samples_at_once
 
 _LORA_RANK = 16
@@ -44,7 +44,7 @@ def advise(load: Load, predictor: Predictor, limit: int) -> Advice:
     steps: list[Change] = []
     taken: list[str] = []
     cfg = load(taken)
-    made = recipe_batch(cfg)
+    made = synthetic_batch(cfg)
     best = predictor.predict(cfg).peak
 
     def attempt(make: _Alternatives) -> Change | None:
@@ -66,11 +66,11 @@ def advise(load: Load, predictor: Predictor, limit: int) -> Advice:
 
 
 # For a recipe the alternatives from the mildest on: the cost in words and the overrides.
-_Alternatives = Callable[[RecipeBatch], list[tuple[str, list[str]]]]
+_Alternatives = Callable[[SyntheticBatch], list[tuple[str, list[str]]]]
 
 
-def _candidates(made: RecipeBatch, num_ranks: int) -> Iterator[_Alternatives]:
-    def parts(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+def _candidates(made: SyntheticBatch, num_ranks: int) -> Iterator[_Alternatives]:
+    def parts(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
         cost = f"{made.parts_change or 'same result'}, more time per iteration"
         return [(cost, [f"train.accumulation_steps={number}"]) for number in _accumulations(made.cfg, num_ranks)]
 
@@ -134,17 +134,17 @@ def _accumulations(cfg: DictConfig, num_ranks: int) -> list[int]:
     return [number for number in range(now + 1, samples + 1) if samples % number == 0]
 
 
-def _recomputation(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+def _recomputation(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
     optional = [part for part in model_on_meta(made.cfg).modules() if hasattr(part, "checkpoint_blocks")]
     done = all(part.checkpoint_blocks for part in optional)
     return _unless(done, "same result, about a third more time", made.recomputation)
 
 
-def _freezing(made: RecipeBatch) -> list[tuple[str, list[str]]]:
+def _freezing(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
     patterns = ",".join(f'"{name}"' for name in made.backbone_names)
     done = set(made.backbone_names) <= set(made.cfg.train.freeze)
     return _unless(done, "the backbone learns nothing", [f"train.freeze=[{patterns}]"])
 
 
-def _smaller(made: RecipeBatch) -> list[int]:
+def _smaller(made: SyntheticBatch) -> list[int]:
     return [round(made.side * factor / made.side_unit) * made.side_unit for factor in _SMALLER]

@@ -21,7 +21,7 @@ _STATE = {
 
 def describe_prediction(prediction: Prediction, reserve: int) -> str:
     """The parts of the peak and the peak of every part of a step."""
-    held = prediction.residents
+    held = prediction.persistent_memory
     lines = [(text, getattr(held, name)) for name, text in _STATE.items() if getattr(held, name)]
     top = max(prediction.moments, key=prediction.moments.__getitem__)
     lines.append((f"activations and gradients at the peak ({top})", prediction.peak - held.total))
@@ -45,7 +45,16 @@ def describe_resolutions(predictions: Sequence[Prediction], reserve: int, memory
     for p in predictions:
         total = p.peak + reserve
         fits = "yes" if total <= memory else "no"
-        rows.append((p.side, p.samples, _gb(p.residents.total), _gb(p.peak - p.residents.total), _gb(total), fits))
+        rows.append(
+            (
+                p.side,
+                p.samples,
+                _gb(p.persistent_memory.total),
+                _gb(p.peak - p.persistent_memory.total),
+                _gb(total),
+                fits,
+            )
+        )
     headers = ("pixels", "at a time", "resident GB", "activations, gradients GB", "with reserve GB", "fits")
     return tabulate(rows, headers, disable_numparse=True, stralign="right")
 
@@ -53,7 +62,11 @@ def describe_resolutions(predictions: Sequence[Prediction], reserve: int, memory
 def describe_ranks(rows: Sequence[RankRow]) -> str:
     """One line per number of ranks."""
     cells = [
-        (row.num_ranks, *(_gb(value) for p in row.predictions for value in (p.residents.total, p.peak)), _gb(row.host))
+        (
+            row.num_ranks,
+            *(_gb(value) for p in row.predictions for value in (p.persistent_memory.total, p.peak)),
+            _gb(row.host),
+        )
         for row in rows
     ]
     headers = ("ranks", "DDP state", "DDP peak", "FSDP2 state", "FSDP2 peak", "+ offload state", "peak", "CPU")

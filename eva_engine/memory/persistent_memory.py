@@ -14,7 +14,7 @@ from .optimizer_state import StateBytes, tensor_bytes
 
 
 @dataclass(frozen=True)
-class Residents:
+class PersistentMemory:
     """Bytes on one GPU beside activations.
 
     Attributes:
@@ -47,20 +47,20 @@ class Residents:
         return self.weights + self.optimizer + self.average + self.gradients + self.buckets + self.companions
 
 
-def residents(
+def persistent_memory(
     cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int, companions: Iterable[nn.Module] = ()
-) -> Residents:
+) -> PersistentMemory:
     """Of one of `num_ranks` processes; `model` is the whole one, on the meta device, `state` its unsharded bytes."""
     held = _fsdp(cfg, model, state, num_ranks) if cfg.train.parallel == "fsdp" else _ddp(cfg, state, num_ranks)
     return replace(held, companions=sum(_sum({*part.parameters(), *part.buffers()}) for part in companions))
 
 
-def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> Residents:
+def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> PersistentMemory:
     several = num_ranks > 1
     # Gradients of earlier parts wait for the last one; as views of the buckets they are there from the start.
     views = several and cfg.train.ddp.get("gradient_as_bucket_view", False)
     waiting = cfg.train.accumulation_steps > 1
-    return Residents(
+    return PersistentMemory(
         weights=state.weights,
         optimizer=state.optimizer,
         average=state.weights if cfg.train.ema.enabled else 0,
@@ -71,7 +71,7 @@ def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> Residents:
     )
 
 
-def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) -> Residents:
+def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) -> PersistentMemory:
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     in_blocks = {parameter for block in blocks for parameter in block.parameters()}
     rest = [parameter for parameter in model.parameters() if parameter not in in_blocks]
@@ -94,10 +94,10 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
     common["backward"] = root + root_gradients + at_once * low_bytes + leaving
     if cfg.train.fsdp.cpu_offload:
         host = weights + gradients + optimizer + average + step
-        return Residents(weights=buffers, optimizer=0, average=0, host=host, **common)
+        return PersistentMemory(weights=buffers, optimizer=0, average=0, host=host, **common)
     # Shares of earlier parts' gradients wait for the last one.
     kept = {"gradients" if cfg.train.accumulation_steps > 1 else "fresh_gradients": gradients}
-    return Residents(buffers + weights, optimizer, average, step=step, **kept, **common)
+    return PersistentMemory(buffers + weights, optimizer, average, step=step, **kept, **common)
 
 
 def _shards(parameters: Iterable[torch.Tensor], num_ranks: int) -> int:

@@ -7,7 +7,7 @@ from torch import nn
 
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import RecipeBatch, find_recipe_batch
+from eva_engine.data.synthetic_batch import SyntheticBatch, find_synthetic_batch
 from eva_engine.training.adaptation import adapt_model
 
 
@@ -19,13 +19,13 @@ def model_on_meta(cfg: DictConfig) -> nn.Module:
     return model
 
 
-def recipe_batch(cfg: DictConfig) -> RecipeBatch:
+def synthetic_batch(cfg: DictConfig) -> SyntheticBatch:
     """The made batches of the recipe's task.
 
     Raises:
         InputError: a model of which none are known.
     """
-    return find_recipe_batch(cfg, model_on_meta(cfg))
+    return find_synthetic_batch(cfg, model_on_meta(cfg))
 
 
 def at_side(cfg: DictConfig, side: int) -> list[str]:
@@ -34,7 +34,7 @@ def at_side(cfg: DictConfig, side: int) -> list[str]:
     Raises:
         InputError: its images have one size only, or no patches of that size.
     """
-    made = recipe_batch(cfg)
+    made = synthetic_batch(cfg)
     overrides = made.resolution_overrides(side)
     if not overrides or side % made.side_unit:
         reason = f"is no multiple of {made.side_unit}" if overrides else f"is not offered: the size is {made.side}"

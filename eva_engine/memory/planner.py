@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from detectron2_ext.memory.detector_step import FakeBackbone, HeadBytes, Maps, detector_phases, run_heads
-from eva_engine.data.synthetic_batch import RecipeBatch, find_recipe_batch
+from eva_engine.data.synthetic_batch import SyntheticBatch, find_synthetic_batch
 
 from .fake_step import run_whole_step
 from .optimizer_state import state_bytes
-from .persistent_memory import Residents, residents
+from .persistent_memory import PersistentMemory, persistent_memory
 from .planned_model import model_on_meta, model_with_real_heads
 from .tracker import Phase
 
@@ -22,14 +22,14 @@ class Prediction:
     """Bytes on one GPU.
 
     Attributes:
-        residents: what stays from step to step.
-        moments: the most in each part of a step, `residents` included.
+        persistent_memory: what stays from step to step.
+        moments: the most in each part of a step, `persistent_memory` included.
         samples: images, clips or pairs that one GPU takes at a time.
         sample: what one of them is, in words.
         side: of the images, in pixels.
     """
 
-    residents: Residents
+    persistent_memory: PersistentMemory
     moments: dict[str, int]
     samples: int
     sample: str
@@ -56,7 +56,7 @@ class Predictor:
         self, num_ranks: int = 1, num_objects: int | None = None, tell: Callable[[str], None] = lambda _: None
     ) -> None:
         self.num_ranks, self.num_objects, self.tell = num_ranks, num_objects, tell
-        self._heads: dict[str, HeadBytes] = {}
+        self._heads: dict[str, Any] = {}
         self._done: dict[str, list[Phase]] = {}
 
     def predict(self, cfg: DictConfig, num_ranks: int | None = None) -> Prediction:
@@ -67,10 +67,10 @@ class Predictor:
         """
         ranks = num_ranks or self.num_ranks
         meta = model_on_meta(cfg)
-        made = find_recipe_batch(cfg, meta, self.num_objects)
+        made = find_synthetic_batch(cfg, meta, self.num_objects)
         samples = samples_at_once(cfg, ranks)
         side = made.side
-        held = residents(cfg, meta, state_bytes(cfg, meta), ranks, made.companions(meta))
+        held = persistent_memory(cfg, meta, state_bytes(cfg, meta), ranks, made.companions(meta))
         fresh = held.fresh_gradients > 0 and cfg.train.parallel != "fsdp"
         moments = {}
         for phase in self._phases(made, samples, ranks):
@@ -79,7 +79,7 @@ class Predictor:
         moments["optimizer step"] = held.total + held.fresh_gradients + held.step
         return Prediction(held, moments, samples, made.sample, side)
 
-    def _phases(self, made: RecipeBatch, samples: int, ranks: int) -> list[Phase]:
+    def _phases(self, made: SyntheticBatch, samples: int, ranks: int) -> list[Phase]:
         cfg = made.cfg
         how = (torch.device(cfg.train.device).type, autocast_dtype(cfg), cfg.train.parallel == "fsdp")
         adapted = [str(cfg.train[key]) for key in ("freeze", "lora", "activation_checkpointing")]
@@ -92,16 +92,20 @@ class Predictor:
             self._done[key] = run(made, samples, how, group)
         return self._done[key]
 
-    def _run_whole(self, made: RecipeBatch, samples: int, how: tuple, group: int) -> list[Phase]:
+    def _run_whole(self, made: SyntheticBatch, samples: int, how: tuple, group: int) -> list[Phase]:
         model = model_on_meta(made.cfg)
         return run_whole_step(model, made.make(samples), *how, companions=made.companions(model), num_ranks=group)
 
-    def _run_detector(self, made: RecipeBatch, samples: int, how: tuple, _group: int) -> list[Phase]:
+    def _run_detector(self, made: SyntheticBatch, samples: int, how: tuple, _group: int) -> list[Phase]:
+        from detectron2_ext.memory.detector_step import FakeBackbone, detector_phases
+
         model = model_with_real_heads(made.cfg)
         backbone, maps = FakeBackbone(model, *how).run(samples, made.side)
         return detector_phases(backbone, self._one_image_heads(made, model, maps).times(samples))
 
-    def _one_image_heads(self, made: RecipeBatch, model: nn.Module, maps: Maps) -> HeadBytes:
+    def _one_image_heads(self, made: SyntheticBatch, model: nn.Module, maps: Any) -> Any:
+        from detectron2_ext.memory.detector_step import run_heads
+
         cfg, side = made.cfg, made.side
         parts = [str(cfg.model[part]) for part in cfg.model if part != "backbone"]
         trained = [p.requires_grad for name, p in model.named_parameters() if not name.startswith("backbone.")]

@@ -24,7 +24,7 @@ class RankRow:
     @property
     def host(self) -> int:
         """Bytes per rank in the memory of the CPU, with offload."""
-        return self.predictions[2].residents.host
+        return self.predictions[2].persistent_memory.host
 
 
 def rank_table(load: Load, predictor: Predictor, ranks: Sequence[int] = DEFAULT_RANKS) -> Iterator[RankRow]:

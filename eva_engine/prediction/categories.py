@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import detectron2_ext.data  # noqa: F401  registers the data sets that recipes name
 from eva_backbone.errors import InputError
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from detectron2.utils.registry import locate
 from omegaconf import OmegaConf
 
-from detectron2_ext.prediction.task import Task
 from eva_backbone.errors import InputError
 from eva_engine.task_parts import find_task_part
 
@@ -27,5 +26,7 @@ def find_task(cfg: Any) -> type[FileTask]:
         raise InputError("the config has no model: give a recipe of projects/, or the config.yaml of a run.")
     if isinstance(target, str):
         target = locate(target)
+    from detectron2_ext.prediction.task import Task
+
     origins = inspect.getmro(target) if inspect.isclass(target) else [target]
     return find_task_part(origins, "prediction", "Task", FileTask) or Task

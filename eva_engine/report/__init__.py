@@ -1,13 +1,13 @@
 """The self-contained HTML page of a run: results, images, curves, facts."""
 
 from .curves import TASK_NAMES, TrainingCurves, read_curves
-from .image_pairs import PicturePair, mosaic
+from .image_pairs import ImagePair, mosaic
 from .page import write_report
 from .run_report import write_run_report
 
 __all__ = [
     "TASK_NAMES",
-    "PicturePair",
+    "ImagePair",
     "TrainingCurves",
     "mosaic",
     "read_curves",

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class PicturePair:
+class ImagePair:
     """Two pictures [H, W, 3] uint8 of one image, and a line of text; ``wide`` pairs get the full width of a page."""
 
     caption: str

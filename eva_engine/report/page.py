@@ -15,7 +15,7 @@ from PIL import Image
 from eva_engine.atomic import atomic_path
 
 from .curves import TASK_NAMES, is_per_class, read_curves
-from .image_pairs import PicturePair
+from .image_pairs import ImagePair
 from .plots import looks_like_percent, plot_curves
 
 Results = Mapping[str, Mapping[str, float | None]]  # {"bbox": {"AP": 78.1, ...}, "segm": {...}}
@@ -27,7 +27,7 @@ def write_report(
     title: str,
     results: Mapping[str, Results],
     summary: str = "",
-    pairs: Sequence[PicturePair] = (),
+    pairs: Sequence[ImagePair] = (),
     pairs_note: str = "",
     facts: Mapping[str, str] | None = None,
     command: str = "",

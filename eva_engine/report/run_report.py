@@ -9,17 +9,15 @@ from typing import Any
 from detectron2.evaluation.testing import flatten_results_dict
 from omegaconf import DictConfig, OmegaConf
 
-from detectron2_ext.report.detection_images import detection_pictures
-
 from .curves import read_curves
-from .image_pairs import PicturePair
+from .image_pairs import ImagePair
 from .page import Results, write_report
 from .run_commands import run_commands
 from .run_facts import run_facts
 
 logger = logging.getLogger(__name__)
 
-Pictures = Callable[[], tuple[Sequence[PicturePair], str]]  # pairs, and a sentence on how they were chosen
+Pictures = Callable[[], tuple[Sequence[ImagePair], str]]  # pairs, and a sentence on how they were chosen
 
 
 def write_run_report(
@@ -57,7 +55,9 @@ def write_run_report(
         output_dir = Path(cfg.train.output_dir)
         results = _read_results(output_dir) if results is None else results
         all_results = {data_name or _test_data(cfg): _by_task(results)} if results else {}
-        pairs, note = _pictures(pictures or (lambda: detection_pictures(cfg)))
+        from detectron2_ext.report.detection_images import detection_image_pairs
+
+        pairs, note = _pictures(pictures or (lambda: detection_image_pairs(cfg)))
         return write_report(
             output_dir,
             title=title or Path(config_file or output_dir.resolve()).stem,
@@ -73,7 +73,7 @@ def write_run_report(
         return None
 
 
-def _pictures(make: Pictures) -> tuple[Sequence[PicturePair], str]:
+def _pictures(make: Pictures) -> tuple[Sequence[ImagePair], str]:
     try:
         return make()
     except Exception as error:

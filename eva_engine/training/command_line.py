@@ -16,7 +16,6 @@ from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessRaisedException
 
-from detectron2_ext.custom_data import OwnData, save_categories, use_own_data
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.config import check_datasets, load_config, save_config
@@ -66,7 +65,9 @@ def run(args: argparse.Namespace) -> None:
 def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     if cfg is None:
         cfg = load_config(args.config_file, args.opts)
-    own_data = OwnData.find(args, cfg)
+    from detectron2_ext.custom_data import CustomData, save_categories, use_custom_data
+
+    custom_data = CustomData.find(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
     if args.eval_only and args.dry_run:
@@ -78,15 +79,15 @@ def _run(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     if args.dry_run:
         cfg.train.output_dir = _throwaway_folder()
     _start(cfg, args)
-    if own_data is not None:
-        use_own_data(cfg, own_data, training=not args.eval_only)
+    if custom_data is not None:
+        use_custom_data(cfg, custom_data, training=not args.eval_only)
     given = copy.deepcopy(cfg)  # what this machine lacks is no part of the recipe
     settle_device(cfg)
 
     def save_recipe() -> None:
         if comm.is_main_process():
             save_config(given, Path(output_dir, "config.yaml"))
-            if own_data is not None:
+            if custom_data is not None:
                 save_categories(given)
 
     with _failures_in_the_log():

@@ -22,7 +22,7 @@ from eva_engine.config import check_batch_size, check_datasets
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
 from .evaluate import evaluate
-from .hooks import Evaluate, SaveCheckpoints, ScheduleGroups, StopOnSignal, WriteMetrics
+from .hooks import CheckpointHook, Evaluate, MetricsHook, ScheduleHook, StopSignalHook
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
@@ -146,11 +146,11 @@ def _hooks(cfg: DictConfig, run: Run, checkpoints: RunCheckpoints) -> list[HookB
     earlier = read_evaluations(Path(train.output_dir, "metrics.json"), run.start_iter) if comm.is_main_process() else []
     writers = build_writers(cfg, run.start_iter) if comm.is_main_process() else []
     is_evaluated = cfg.dataloader.get("evaluator") is not None
-    writing = WriteMetrics(writers, train.log_period, train.eval_period if is_evaluated else 0)
-    saving = SaveCheckpoints(run.state, checkpoints, train.checkpointer.period)
-    hooks = [StopOnSignal(), IterationTimer(), ScheduleGroups("lr", instantiate(cfg.lr_multiplier))]
+    writing = MetricsHook(writers, train.log_period, train.eval_period if is_evaluated else 0)
+    saving = CheckpointHook(run.state, checkpoints, train.checkpointer.period)
+    hooks = [StopSignalHook(), IterationTimer(), ScheduleHook("lr", instantiate(cfg.lr_multiplier))]
     if cfg.get("weight_decay_multiplier") is not None:
-        hooks.append(ScheduleGroups("weight_decay", instantiate(cfg.weight_decay_multiplier)))
+        hooks.append(ScheduleHook("weight_decay", instantiate(cfg.weight_decay_multiplier)))
     # What is measured is written down before the checkpoint that says it was done.
     hooks += [writing, saving]
     if is_evaluated:

@@ -8,12 +8,11 @@ from eva_engine.data import dataset_root
 from .builtin import register_builtin_datasets
 from .coco_stuff_classes import COCO_STUFF_CLASSES
 from .collate import stack_samples
-from .eval_loader import TestLoader
-from .label_dataset import LabelledRecords, labelled_records
+from .label_dataset import SegmentationDataset, labelled_records
 from .label_file import read_labels
 from .label_folders import register_label_folders
 from .mapper import EvaluationMapper, TrainingMapper
-from .test_time_augmentation import Views
+from .test_time_augmentation import TestTimeAugmentation
 from .transforms import PhotometricDistortion, RandomCrop, RandomMirror, RandomScale
 
 register_builtin_datasets(dataset_root())
@@ -21,14 +20,13 @@ register_builtin_datasets(dataset_root())
 __all__ = [
     "COCO_STUFF_CLASSES",
     "EvaluationMapper",
-    "LabelledRecords",
     "PhotometricDistortion",
     "RandomCrop",
     "RandomMirror",
     "RandomScale",
-    "TestLoader",
+    "SegmentationDataset",
+    "TestTimeAugmentation",
     "TrainingMapper",
-    "Views",
     "labelled_records",
     "read_labels",
     "register_builtin_datasets",

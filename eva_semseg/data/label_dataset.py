@@ -13,7 +13,7 @@ from ..segmentation_targets import IGNORED
 from .label_folders import register_label_folders
 
 
-class LabelledRecords(list):
+class SegmentationDataset(list):
     """Records {"file_name", "sem_seg_file_name", ...} of the data set registered as `name`."""
 
     def __init__(self, name: str, records: list[dict]) -> None:
@@ -28,7 +28,7 @@ def labelled_records(
     label_root: str | None = None,
     class_names: str | Sequence[str] | None = None,
     num_classes: int | None = None,
-) -> LabelledRecords:
+) -> SegmentationDataset:
     """A LazyConfig target.
 
     Args:
@@ -62,4 +62,4 @@ def labelled_records(
             f"the data has {len(metadata.stuff_classes)} classes, the model {num_classes}; "
             f"give model.decode_head.num_classes={len(metadata.stuff_classes)}."
         )
-    return LabelledRecords(names, DatasetCatalog.get(names))
+    return SegmentationDataset(names, DatasetCatalog.get(names))

@@ -13,7 +13,7 @@ from eva_engine.data.skipped_samples import SkippedSamples
 
 from ..segmentation_targets import IGNORED
 from .label_file import read_labels
-from .test_time_augmentation import Views
+from .test_time_augmentation import TestTimeAugmentation
 from .transforms import Pair
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class EvaluationMapper:
             its labels.
     """
 
-    def __init__(self, views: Views, on_error: str = "stop") -> None:
+    def __init__(self, views: TestTimeAugmentation, on_error: str = "stop") -> None:
         self.views = views
         self.on_error = check_on_error(on_error)
 

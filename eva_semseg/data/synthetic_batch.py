@@ -6,10 +6,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from eva_engine.data.synthetic_batch import RecipeBatch
+from eva_engine.data.synthetic_batch import SyntheticBatch
 
 
-class MadeBatch(RecipeBatch):
+class SegmentationSyntheticBatch(SyntheticBatch):
     """Images of one value, and label maps in stripes. The number of objects is that of the classes in an image."""
 
     num_objects = 32

@@ -10,7 +10,7 @@ import torch
 from eva_backbone.errors import InputError
 
 
-class Views:
+class TestTimeAugmentation:
     """Makes views as the published evaluations did.
 
     An image is resized to fit the limits, then each side once more, up to a multiple of `divisor`, which may change its

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
-from ..data.label_dataset import LabelledRecords
+from ..data.label_dataset import SegmentationDataset
 from ..data.label_file import read_labels
 
 
@@ -27,7 +27,7 @@ class SegmentationEvaluator(SemSegEvaluator):
 
     metric_names = ("sem_seg/mIoU", "sem_seg/aAcc", "sem_seg/mAcc")
 
-    def __init__(self, dataset: LabelledRecords, output_dir: str | None = None) -> None:
+    def __init__(self, dataset: SegmentationDataset, output_dir: str | None = None) -> None:
         super().__init__(dataset.name, output_dir=output_dir)
         # The boundaries of a map of class numbers are those of its numbers, not of its classes.
         self._compute_boundary_iou = False

@@ -2,14 +2,14 @@
 
 from eva_classification.data.mapper import UNREADABLE
 
-from .collate import VideoBatches
+from .collate import VideoCollate
 from .decoding import Clip, read_clip
-from .eval_loader import TestLoader
 from .mapper import EvaluationMapper, TrainingMapper, VideoReading
 from .mixing import ClipMixing
 from .sampling import EvaluationFrames, TrainingFrames
 from .transforms import IMAGENET_MEAN, IMAGENET_STD, EvaluationTransform, TrainingTransform
-from .video_dataset import VideoRecords
+from .video_dataset import VideoDataset
+from .view_loader import ViewLoader
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -20,12 +20,12 @@ __all__ = [
     "EvaluationFrames",
     "EvaluationMapper",
     "EvaluationTransform",
-    "TestLoader",
     "TrainingFrames",
     "TrainingMapper",
     "TrainingTransform",
-    "VideoBatches",
+    "VideoCollate",
+    "VideoDataset",
     "VideoReading",
-    "VideoRecords",
+    "ViewLoader",
     "read_clip",
 ]

@@ -11,7 +11,7 @@ from eva_backbone.errors import InputError
 from .mixing import ClipMixing
 
 
-class VideoBatches:
+class VideoCollate:
     """Stacks the clips of a training batch, and can mix them.
 
     Args:

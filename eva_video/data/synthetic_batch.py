@@ -3,11 +3,11 @@
 from omegaconf import OmegaConf
 from torch import Tensor, zeros
 
-from eva_classification.data.synthetic_batch import MadeBatch as ImageBatch
+from eva_classification.data.synthetic_batch import ImageSyntheticBatch
 from eva_demos.video.playback_mappers import BothWays
 
 
-class MadeBatch(ImageBatch):
+class VideoSyntheticBatch(ImageSyntheticBatch):
     """Clips of one value, and class numbers or mixed targets."""
 
     @property

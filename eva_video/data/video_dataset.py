@@ -20,7 +20,7 @@ class VideoRecord(TypedDict):
     num_frames: NotRequired[int]
 
 
-class VideoRecords(Dataset):
+class VideoDataset(Dataset):
     """Records of a list of videos; see `read_list` for what it can look like.
 
     Whether the files are there shows when they are read.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
-from eva_classification.evaluation.accuracy import Tally, top_outputs
+from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.training.distributed.gathering import gather_records, gather_values, run_on_first
 
@@ -39,7 +39,7 @@ class VideoEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forget all videos."""
-        self._tally = Tally()
+        self._tally = AccuracyAccumulator()
         self._scores = ViewScores(self._num_views)
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
@@ -75,9 +75,9 @@ class VideoEvaluator(DatasetEvaluator):
             self._count(*self._scores.add(record["index"], record["label"], record["sum"], record["count"]))
         incomplete = self._scores.take_incomplete()
         tallies = gather_values(self._tally)
-        return run_on_first(lambda: self._summarize(sum(tallies, Tally()), incomplete)) or {}
+        return run_on_first(lambda: self._summarize(sum(tallies, AccuracyAccumulator()), incomplete)) or {}
 
-    def _summarize(self, tally: Tally, incomplete: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    def _summarize(self, tally: AccuracyAccumulator, incomplete: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         if incomplete:
             number, count = incomplete[0]["index"], incomplete[0]["count"]
             raise InputError(

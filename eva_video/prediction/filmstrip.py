@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from eva_classification.prediction import Guess
+from eva_classification.prediction import ClassPrediction
 
 FRAMES_A_ROW = 8
 FRAME_INCHES, BAR_INCHES, DPI = 1.6, 0.26, 100
 RIGHT, OTHER = "#2a7f62", "#8aa3b5"
 
 
-def draw_filmstrip(frames: np.ndarray, guesses: Sequence[Guess], title: str = "") -> bytes:
+def draw_filmstrip(frames: np.ndarray, guesses: Sequence[ClassPrediction], title: str = "") -> bytes:
     """A PNG picture.
 
     Args:
@@ -45,7 +45,7 @@ def draw_filmstrip(frames: np.ndarray, guesses: Sequence[Guess], title: str = ""
     return stream.getvalue()
 
 
-def _draw_bars(axes: Axes, guesses: Sequence[Guess]) -> None:
+def _draw_bars(axes: Axes, guesses: Sequence[ClassPrediction]) -> None:
     values = [guess.probability for guess in guesses]
     places = range(len(guesses))
     bars = axes.barh(places, values, color=[RIGHT] + [OTHER] * (len(guesses) - 1))

@@ -10,7 +10,7 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_classification.prediction.predictor import Guess, most_likely
+from eva_classification.prediction.predictor import ClassPrediction, most_likely
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import match_names
 from eva_engine.prediction.trained_model import load_trained, pick_device
@@ -82,7 +82,7 @@ class VideoPredictor:
         return VideoViews(torch.from_numpy(pixels), clip.frames[: choose.num_frames], clip.problem)
 
     @torch.inference_mode()
-    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[Guess]:
+    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[ClassPrediction]:
         """The `count` most likely classes (fewer if there are no more) of a video of views [V, 3, T, S, S], best first.
 
         Probabilities are averaged over the views.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detectron2_ext.custom_data import OwnData, use_own_data
+from detectron2_ext.custom_data import CustomData, use_custom_data
 from detectron2_ext.data import get_dataset_dicts
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[2] / "projects" / "ViTDet" / "configs"
 
 
 @pytest.fixture
-def own_data(tmp_path: Path) -> OwnData:
+def custom_data(tmp_path: Path) -> CustomData:
     """Two images, one of them annotated with a box without area."""
     parts = []
     for part in ("train", "val"):
@@ -33,7 +33,7 @@ def own_data(tmp_path: Path) -> OwnData:
         content = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "nut"}]}
         (folder / "boxes.json").write_text(json.dumps(content))
         parts += [str(folder / "boxes.json"), str(folder)]
-    return OwnData(*parts)
+    return CustomData(*parts)
 
 
 @pytest.mark.parametrize(
@@ -46,51 +46,51 @@ def own_data(tmp_path: Path) -> OwnData:
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_bad_validation_data_are_treated_as_asked_for(own_data, tmp_path, overrides, expected, training):
+def test_bad_validation_data_are_treated_as_asked_for(custom_data, tmp_path, overrides, expected, training):
     config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
     cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
     if expected == "stop":
         with pytest.raises(InputError, match=r"val/boxes\.json: annotation 2 "):
-            use_own_data(cfg, own_data, training=training)
+            use_custom_data(cfg, custom_data, training=training)
         return
-    use_own_data(cfg, own_data, training=training)
+    use_custom_data(cfg, custom_data, training=training)
     assert cfg.dataloader.test.mapper.on_error == "skip"
-    assert [len(record["annotations"]) for record in get_dataset_dicts("own_val", filter_empty=False)] == [1, 0]
+    assert [len(record["annotations"]) for record in get_dataset_dicts("custom_val", filter_empty=False)] == [1, 0]
 
 
-def test_overrides_of_the_evaluator_and_of_the_mapper_stay(own_data, tmp_path):
+def test_overrides_of_the_evaluator_and_of_the_mapper_stay(custom_data, tmp_path):
     overrides = ["dataloader.evaluator.max_dets_per_image=300", "dataloader.test.mapper.on_error=skip"]
     config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
     cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
-    use_own_data(cfg, own_data, training=True)
+    use_custom_data(cfg, custom_data, training=True)
     assert cfg.dataloader.evaluator.max_dets_per_image == 300
-    assert cfg.dataloader.evaluator.dataset_name == "own_val"
+    assert cfg.dataloader.evaluator.dataset_name == "custom_val"
     assert not cfg.dataloader.train.mapper.recompute_boxes  # there are no masks
 
 
-def test_another_evaluator_gives_way_to_cocos(own_data, tmp_path):
+def test_another_evaluator_gives_way_to_cocos(custom_data, tmp_path):
     config = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva.py")
     cfg = load_config(config, ["dataloader.test.mapper.on_error=skip", f"train.output_dir={tmp_path}"])
-    use_own_data(cfg, own_data, training=False)
+    use_custom_data(cfg, custom_data, training=False)
     assert cfg.dataloader.evaluator == {
         "_target_": COCOEvaluator,
-        "dataset_name": "own_val",
+        "dataset_name": "custom_val",
         "output_dir": f"{tmp_path}/inference",
     }
 
 
-def test_classes_of_other_validation_data_are_those_of_the_run(own_data):
+def test_classes_of_other_validation_data_are_those_of_the_run(custom_data):
     cfg = load_config(str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py"))
-    val = OwnData(val_json=own_data.train_json, val_images=own_data.train_images)  # the sound ones
+    val = CustomData(val_json=custom_data.train_json, val_images=custom_data.train_images)  # the sound ones
     cfg.dataloader.categories = [{"id": 3, "name": "bolt"}]
     with pytest.raises(InputError, match=r"category 3 is 'bolt' in the training data of the config but 'nut' in"):
-        use_own_data(cfg, val, training=False)
+        use_custom_data(cfg, val, training=False)
     cfg.dataloader.categories = [{"id": 3, "name": "nut"}]
-    use_own_data(cfg, val, training=False)
+    use_custom_data(cfg, val, training=False)
     assert cfg.dataloader.categories == [{"id": 3, "name": "nut"}]
 
 
-def test_own_data_are_for_detectors(own_data):
+def test_own_data_are_for_detectors(custom_data):
     cfg = load_config(str(CONFIGS.parents[1] / "Classification" / "configs" / "in1k_336.py"))
     with pytest.raises(InputError, match=r"for detectors with model\.roi_heads"):
-        use_own_data(cfg, own_data, training=True)
+        use_custom_data(cfg, custom_data, training=True)

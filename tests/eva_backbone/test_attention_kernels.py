@@ -129,7 +129,7 @@ def test_row_blocks_pass_gradcheck():
     inputs = [torch.randn(1, 2, 6, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     rel = [torch.randn(1, 2, 6, side, dtype=torch.float64, requires_grad=True) for side in (2, 3)]
     assert torch.autograd.gradcheck(
-        lambda q, k, v, h, w: row_blocks.row_block_attention(q, k, v, 0.5, DecomposedBias(h, w)), [*inputs, *rel]
+        lambda q, k, v, h, w: row_blocks.chunked_attention(q, k, v, 0.5, DecomposedBias(h, w)), [*inputs, *rel]
     )
 
 

@@ -8,8 +8,8 @@ import torch.distributed as dist
 
 from eva_backbone.errors import InputError
 from eva_semseg import losses as losses_module
-from eva_semseg.losses import SetLoss
-from eva_semseg.matcher import assign_masks
+from eva_semseg.losses import SetCriterion
+from eva_semseg.matcher import hungarian_match
 from eva_semseg.point_sampling import sample_masks, uncertain_points
 from eva_semseg.segmentation_targets import Target, check_labels, masks_of_labels
 
@@ -69,14 +69,14 @@ def test_uncertain_points_lie_at_the_outline():
 
 def test_assignment_of_more_masks_than_queries():
     cost = torch.tensor([[3.0, 1.0, 2.0], [1.0, 5.0, 4.0]])
-    (queries, masks), (no_queries, no_masks) = assign_masks([cost, torch.zeros(4, 0)])
+    (queries, masks), (no_queries, no_masks) = hungarian_match([cost, torch.zeros(4, 0)])
     assert [queries.tolist(), masks.tolist()] == [[0, 1], [1, 0]]
     assert len(no_queries) == len(no_masks) == 0
 
 
 def test_costs_that_are_no_numbers_end_in_a_loss_that_is_none():
     classes, masks = drawn_prediction(1)
-    found = SetLoss(num_points=32)([(classes, masks * math.nan)], [two_halves()])
+    found = SetCriterion(num_points=32)([(classes, masks * math.nan)], [two_halves()])
     assert found["loss_mask"].isnan()
     assert found["loss_cls"].isfinite()
 
@@ -85,7 +85,7 @@ def test_costs_that_are_no_numbers_end_in_a_loss_that_is_none():
 def test_every_output_has_a_gradient(targets):
     """Also where there is no mask at all: processes wait for each other's gradients."""
     levels = [drawn_prediction(2) for _ in range(3)]
-    found = SetLoss(num_points=32)(levels, targets)
+    found = SetCriterion(num_points=32)(levels, targets)
     parts = ("loss_cls", "loss_mask", "loss_dice")
     assert set(found) == {f"{prefix}{part}" for prefix in ("d0.", "d1.", "") for part in parts}
     sum(found.values()).backward()
@@ -104,7 +104,7 @@ def test_divisor_counts_matched_masks():
     classes, masks = drawn_prediction(1)
     targets = [Target(torch.arange(12) % 5, (torch.rand(12, 16, 16) > 0.5).float())]
     torch.manual_seed(3)
-    found = SetLoss(num_points=64)([(classes, masks)], targets)
+    found = SetCriterion(num_points=64)([(classes, masks)], targets)
     assert 0 < found["loss_dice"] < 5  # the mean of six values below 1, times 5
 
 
@@ -112,12 +112,12 @@ def test_divisor_is_the_mean_over_processes(monkeypatch):
     """This process has two masks, another one ten: both divide by six."""
     levels, targets = [drawn_prediction(1)], [two_halves()]
     torch.manual_seed(4)
-    alone = SetLoss(num_points=32)(levels, targets)
+    alone = SetCriterion(num_points=32)(levels, targets)
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_reduce", lambda total: total.add_(10))
     torch.manual_seed(4)
-    together = SetLoss(num_points=32)(levels, targets)
+    together = SetCriterion(num_points=32)(levels, targets)
     for part in ("loss_mask", "loss_dice"):
         torch.testing.assert_close(together[part], alone[part] * 2 / 6)
     assert together["loss_cls"] == alone["loss_cls"]
@@ -131,11 +131,11 @@ def test_right_predictions_cost_least():
     masks[0, 0][target.masks[1] > 0] = 30
     classes = torch.full((1, 3, 6), -30.0)
     classes[0, 2, 1] = classes[0, 0, 3] = classes[0, 1, 5] = 30
-    found = SetLoss(num_points=256)([(classes, masks)], [target])
+    found = SetCriterion(num_points=256)([(classes, masks)], [target])
     assert found["loss_cls"] < 1e-6
-    swapped = SetLoss(num_points=256)([(classes.flip(1), masks)], [target])
+    swapped = SetCriterion(num_points=256)([(classes.flip(1), masks)], [target])
     assert swapped["loss_cls"] > 10
-    nowhere = SetLoss(num_points=256)([(classes, torch.full_like(masks, -30))], [target])
+    nowhere = SetCriterion(num_points=256)([(classes, torch.full_like(masks, -30))], [target])
     assert nowhere["loss_dice"] > 5 * found["loss_dice"]
     assert nowhere["loss_mask"] > 5 * found["loss_mask"]
 
@@ -145,8 +145,8 @@ def test_losses_of_half_precision_are_float32(dtype):
     classes, masks = (value.detach().to(dtype) for value in drawn_prediction(1))
     torch.manual_seed(5)
     with torch.autocast("cpu", torch.bfloat16):
-        found = SetLoss(num_points=32)([(classes, masks)], [two_halves()])
+        found = SetCriterion(num_points=32)([(classes, masks)], [two_halves()])
     torch.manual_seed(5)
-    expected = SetLoss(num_points=32)([(classes.float(), masks.float())], [two_halves()])
+    expected = SetCriterion(num_points=32)([(classes.float(), masks.float())], [two_halves()])
     assert {value.dtype for value in found.values()} == {torch.float32}
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)

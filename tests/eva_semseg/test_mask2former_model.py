@@ -10,7 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import load_checkpoint
 from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
 from eva_engine.training.adaptation.lora import add_lora
-from eva_semseg.losses import SetLoss
+from eva_semseg.losses import SetCriterion
 from eva_semseg.models import MODELS, create_segmentation_model
 from eva_semseg.state_dict_adapter import to_published
 from eva_semseg.transformer_decoder import attended_tokens
@@ -24,7 +24,7 @@ def build(**backbone):
     options = {"embed_dim": 32, "num_heads": 2, "img_size": 64, **backbone}
     head = {"dim": 32, "hidden": 48, "num_queries": 8}
     model = create_segmentation_model(
-        TINY, CLASSES, backbone=options, decode_head=head, criterion=SetLoss(num_points=64)
+        TINY, CLASSES, backbone=options, decode_head=head, criterion=SetCriterion(num_points=64)
     )
     for name, parameter in model.named_parameters():
         if name.endswith("injector.gamma"):

@@ -6,7 +6,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from transformers_head import TransformersHead, drawn_features
 
 from eva_semseg.head import Mask2FormerHead
-from eva_semseg.losses import SetLoss
+from eva_semseg.losses import SetCriterion
 from eva_semseg.segmentation_targets import Target
 
 OPTIONS = {
@@ -69,6 +69,6 @@ def test_losses(heads, counts):
     torch.manual_seed(6)
     expected = theirs(masks, classes, [t.masks for t in targets], [t.classes for t in targets])
     torch.manual_seed(6)
-    found = SetLoss(num_points=POINTS)([(classes, masks)], targets)
+    found = SetCriterion(num_points=POINTS)([(classes, masks)], targets)
     for ours, their, weight in [("cls", "cross_entropy", 2), ("mask", "mask", 5), ("dice", "dice", 5)]:
         torch.testing.assert_close(found[f"loss_{ours}"], weight * expected[f"loss_{their}"], rtol=3e-6, atol=0)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
-from eva_video import StartingWeights, create_video_classifier
+from eva_video import VideoStateDictAdapter, create_video_classifier
 from eva_video.state_dict_adapter import inflate_patch_kernel
 
 NAME = "eva_tiny_patch14_video"
@@ -22,7 +22,7 @@ def random_state(model):
 
 
 def loaded(model, weights):
-    adapted = {**weights, **model.adapt_weights(weights)}
+    adapted = {**weights, **model.adapt_state_dict(weights)}
     own = model.state_dict()
     fitting = {name: value for name, value in adapted.items() if name in own and value.shape == own[name].shape}
     return fitting, model
@@ -51,7 +51,7 @@ def test_a_still_clip_gives_what_the_image_gave(tubelet_size):
 
 def test_positions_of_larger_images_are_resized_before_they_are_repeated():
     weights = random_state(VisionTransformer(img_size=42, **TINY))
-    found = video_model(num_frames=3).adapt_weights(weights)["pos_embed"]
+    found = video_model(num_frames=3).adapt_state_dict(weights)["pos_embed"]
     table = weights["pos_embed"]
     maps = table[:, 1:].reshape(1, 3, 3, 32).permute(0, 3, 1, 2)
     maps = F.interpolate(maps, (2, 2), mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
@@ -72,7 +72,7 @@ def test_positions_of_larger_images_are_resized_before_they_are_repeated():
 )
 def test_positions_of_other_clips(source, target, starting):
     weights = random_state(video_model(9, *source))
-    found = video_model(5, *target, starting=StartingWeights(**starting)).adapt_weights(weights)["pos_embed"]
+    found = video_model(5, *target, starting=VideoStateDictAdapter(**starting)).adapt_state_dict(weights)["pos_embed"]
     (frames, size), table = source, weights["pos_embed"]
     maps = table[:, 1:].reshape(1, frames, size // 14, size // 14, 32).movedim(-1, 1)
     grid = (target[0], target[1] // 14, target[1] // 14)
@@ -82,9 +82,9 @@ def test_positions_of_other_clips(source, target, starting):
 
 def test_own_files_stay_as_they_are():
     """Also where something is said about other files: a run goes on from its own."""
-    starting = StartingWeights(num_frames=16, img_size=14, num_classes=8, head_rows=[0, 1, 2, 3, 4])
+    starting = VideoStateDictAdapter(num_frames=16, img_size=14, num_classes=8, head_rows=[0, 1, 2, 3, 4])
     model = video_model(starting=starting)
-    assert model.adapt_weights(random_state(model)) == {}
+    assert model.adapt_state_dict(random_state(model)) == {}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_own_files_stay_as_they_are():
 def test_rows_of_the_head(rows_in_file, taken):
     rows = [7, 0, 3, 4, 2]
     weights = random_state(video_model(rows_in_file))
-    adapted = video_model(starting=StartingWeights(num_classes=8, head_rows=rows)).adapt_weights(weights)
+    adapted = video_model(starting=VideoStateDictAdapter(num_classes=8, head_rows=rows)).adapt_state_dict(weights)
     assert set(adapted) == ({"head.weight", "head.bias"} if taken else set())
     for name in {"head.weight", "head.bias"} & set(adapted):
         assert torch.equal(adapted[name], weights[name][rows])
@@ -111,13 +111,13 @@ def test_rows_of_the_head(rows_in_file, taken):
 def test_tables_that_cannot_be_laid_out(source, starting, sentence):
     weights = random_state(video_model(9, *source))
     with pytest.raises(InputError, match=sentence):
-        video_model(num_frames=8, starting=StartingWeights(**starting)).adapt_weights(weights)
+        video_model(num_frames=8, starting=VideoStateDictAdapter(**starting)).adapt_state_dict(weights)
 
 
 def test_tables_of_images_that_are_not_square():
     weights = random_state(VisionTransformer(img_size=28, **TINY)) | {"pos_embed": torch.randn(1, 7, 32)}
     with pytest.raises(InputError, match="not a square grid"):
-        video_model().adapt_weights(weights)
+        video_model().adapt_state_dict(weights)
 
 
 def test_half_precision_kernels_are_divided_in_full():

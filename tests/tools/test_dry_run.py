@@ -60,14 +60,14 @@ def test_folder_of_an_earlier_run_stops_the_trial(command, tmp_path, capsys):
     assert "holds checkpoints of an earlier run" in capsys.readouterr().err
 
 
-class Views(list):
+class TestTimeAugmentation(list):
     """Batches of a process; what they are of is fewer than they hold."""
 
     dataset = range(2)
 
 
 def make_views():
-    return Views([torch.zeros(2, 1)] * 5)
+    return TestTimeAugmentation([torch.zeros(2, 1)] * 5)
 
 
 class Nothing(DatasetEvaluator):

@@ -1,9 +1,9 @@
 """What happens between iterations, in the order in which training registers it."""
 
-from .checkpoint_hook import SaveCheckpoints
+from .checkpoint_hook import CheckpointHook
 from .evaluation_hook import Evaluate
-from .metrics_hook import WriteMetrics
-from .schedule_hook import ScheduleGroups
-from .stop_signal_hook import StopOnSignal
+from .metrics_hook import MetricsHook
+from .schedule_hook import ScheduleHook
+from .stop_signal_hook import StopSignalHook
 
-__all__ = ["Evaluate", "SaveCheckpoints", "ScheduleGroups", "StopOnSignal", "WriteMetrics"]
+__all__ = ["CheckpointHook", "Evaluate", "MetricsHook", "ScheduleHook", "StopSignalHook"]

@@ -15,7 +15,7 @@ from .metrics_hook import is_due
 logger = logging.getLogger(__name__)
 
 
-class SaveCheckpoints(HookBase):
+class CheckpointHook(HookBase):
     """Saves every `period` iterations and at the end, and the finished iterations of a run that stops early.
 
     Every process has one. Names are Detectron2's: model_0004999 after iteration 4999, model_final.

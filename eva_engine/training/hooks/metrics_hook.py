@@ -6,7 +6,7 @@ from detectron2.engine import HookBase
 from detectron2.utils.events import EventWriter
 
 
-class WriteMetrics(HookBase):
+class MetricsHook(HookBase):
     """Hands the metrics of some iterations, and of the last one, to the writers.
 
     Registered before the checkpoint hook: a checkpoint never belongs to an iteration that is not written down.

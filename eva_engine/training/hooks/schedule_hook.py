@@ -5,7 +5,7 @@ from collections.abc import Callable
 from detectron2.engine import HookBase
 
 
-class ScheduleGroups(HookBase):
+class ScheduleHook(HookBase):
     """Sets a value of every group of the optimizer to the one it has when training begins, times a factor.
 
     A function of the iteration alone, so that there is nothing to restore when a run is resumed: `RunState` leaves the

@@ -12,7 +12,7 @@ from ..distributed.launch import STOP_SIGNALS
 logger = logging.getLogger(__name__)
 
 
-class StopOnSignal(HookBase):
+class StopSignalHook(HookBase):
     """SIGTERM or SIGUSR1, in any process of the run: finish the iteration, then stop all of them.
 
     The checkpoint hook saves; the command then ends with status 0. A second signal acts as if there were no hook.

@@ -3,12 +3,12 @@
 from detectron2.config import LazyCall as L
 from torch.optim import AdamW
 
-from eva_clip.data import CaptionRecords
+from eva_clip.data import CaptionDataset
 
 from .eva_clip_g14 import dataloader, lr_multiplier, model, optimizer, train
 
 # train.init_checkpoint: eva_clip_psz14.pt
-dataloader.train.dataset = L(CaptionRecords)(
+dataloader.train.dataset = L(CaptionDataset)(
     # .csv or .tsv with a header, .jsonl, .json with a list of objects or with COCO's captions.
     file="captions.csv",
     # Folder that the images' names begin in; null: that of the file.

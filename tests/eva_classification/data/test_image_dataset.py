@@ -8,10 +8,10 @@ import pytest
 import torch
 from made_folders import made_folders
 from PIL import Image
-from timm.data import ImageDataset, IterableImageDataset, get_img_extensions
+from timm.data import IterableImageDataset, get_img_extensions
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.data import ImageDataset, ImageMapper
 from eva_classification.transforms import evaluation_transform
 
 
@@ -22,7 +22,7 @@ def image_tar(image_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "images.tar"
 
 
-def labels(records: ImageRecords) -> list[int]:
+def labels(records: ImageDataset) -> list[int]:
     found = []
     for number in range(len(records)):
         file, label = records[number]["read"]()
@@ -32,7 +32,7 @@ def labels(records: ImageRecords) -> list[int]:
 
 
 def test_folder_as_timm_reads_it(image_folder):
-    records, expected = ImageRecords(str(image_folder)), ImageDataset(str(image_folder))
+    records, expected = ImageDataset(str(image_folder)), TimmImageDataset(str(image_folder))
     assert len(records) == len(expected) == 12
     assert [r["file_name"] for r in records] == expected.filenames(absolute=True)
     assert labels(records) == [target for _, target in expected] == [0] * 4 + [1] * 4 + [2] * 4
@@ -43,30 +43,30 @@ def test_folder_as_timm_reads_it(image_folder):
 
 
 def test_workers_share_one_block(image_folder):
-    assert isinstance(ImageRecords(str(image_folder))._reader.samples._lst._lst, torch.Tensor)
+    assert isinstance(ImageDataset(str(image_folder))._reader.samples._lst._lst, torch.Tensor)
 
 
 def test_the_split_is_found_below_the_root(tmp_path):
     made_folders(tmp_path / "train", per_class=3)
     made_folders(tmp_path / "val", per_class=2)
-    assert [len(ImageRecords(str(tmp_path), split=split)) for split in ("train", "validation")] == [9, 6]
+    assert [len(ImageDataset(str(tmp_path), split=split)) for split in ("train", "validation")] == [9, 6]
 
 
 def test_a_split_that_is_missing_is_not_replaced_by_all_others(tmp_path):
     for split in ("train", "test"):
         made_folders(tmp_path / split, per_class=2)
     with pytest.raises(InputError, match="has no folder val, but train, test: name the one to read"):
-        ImageRecords(str(tmp_path), split="val")
-    assert len(ImageRecords(str(tmp_path), split="test")) == 6
+        ImageDataset(str(tmp_path), split="val")
+    assert len(ImageDataset(str(tmp_path), split="test")) == 6
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path):
-    records = ImageRecords(str(made_folders(tmp_path, classes=["bus", "train"], per_class=1)), split="val")
+    records = ImageDataset(str(made_folders(tmp_path, classes=["bus", "train"], per_class=1)), split="val")
     assert records.class_numbers == {"bus": 0, "train": 1}
 
 
 def test_classes_named_by_numbers_are_in_their_order(tmp_path):
-    records = ImageRecords(str(made_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
+    records = ImageDataset(str(made_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
     assert records.class_numbers == {"0": 0, "2": 1, "10": 2}
 
 
@@ -75,7 +75,7 @@ def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
     class_map = {"dog": 0, "cat": 1, "bee": 2, "ant": 3}
     if as_file:
         (tmp_path / "classes.txt").write_text("\ufeff" + "\n".join(class_map) + "\n\n", encoding="utf-8")
-    records = ImageRecords(str(image_folder), class_map=str(tmp_path / "classes.txt") if as_file else class_map)
+    records = ImageDataset(str(image_folder), class_map=str(tmp_path / "classes.txt") if as_file else class_map)
     assert labels(records) == [3] * 4 + [2] * 4 + [1] * 4
     assert records.class_numbers == {"ant": 3, "bee": 2, "cat": 1}
 
@@ -89,20 +89,20 @@ def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
     ],
 )
 def test_class_maps_by_name(tmp_path, name, classes, numbers):
-    records = ImageRecords(str(made_folders(tmp_path, classes=classes, per_class=1)), class_map=name)
+    records = ImageDataset(str(made_folders(tmp_path, classes=classes, per_class=1)), class_map=name)
     assert labels(records) == numbers
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
 def test_class_map_may_leave_classes_out_on_request(source, request):
-    records = ImageRecords(str(request.getfixturevalue(source)), class_map={"cat": 7, "ant": 2}, unlisted="leave_out")
+    records = ImageDataset(str(request.getfixturevalue(source)), class_map={"cat": 7, "ant": 2}, unlisted="leave_out")
     assert labels(records) == [2] * 4 + [7] * 4
     assert [Path(r["file_name"]).parent.name for r in records] == ["ant"] * 4 + ["cat"] * 4
     assert records.class_numbers == {"ant": 2, "cat": 7}
 
 
 def test_tar_file(image_tar):
-    records = ImageRecords(str(image_tar))
+    records = ImageDataset(str(image_tar))
     assert labels(records) == [0] * 4 + [1] * 4 + [2] * 4
     assert Path(records[4]["file_name"]).name == "0.png"
 
@@ -115,7 +115,7 @@ def test_pictures_of_every_kind(source, image_folder, request):
         image.save(image_folder / "bee" / f"other.{ending}")
     (image_folder / "bee" / "notes.txt").write_text("no picture")
     before = get_img_extensions()
-    records = ImageRecords(str(request.getfixturevalue(source)))
+    records = ImageDataset(str(request.getfixturevalue(source)))
     assert labels(records) == [0] * 4 + [1] * (4 + len(endings)) + [2] * 4
     mapper = ImageMapper(evaluation_transform(28), is_train=False)
     assert all(mapper(record)["image"].shape == (3, 28, 28) for record in records)
@@ -125,25 +125,25 @@ def test_pictures_of_every_kind(source, image_folder, request):
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
 def test_fewer_classes_than_the_model_are_told_unless_a_map_numbers_them(source, request, caplog):
     root = str(request.getfixturevalue(source))
-    ImageRecords(root, num_classes=3)
-    ImageRecords(root, num_classes=4, class_map={"ant": 0, "bee": 2, "cat": 3})
+    ImageDataset(root, num_classes=3)
+    ImageDataset(root, num_classes=4, class_map={"ant": 0, "bee": 2, "cat": 3})
     assert all(record.levelname == "INFO" for record in caplog.records)
-    ImageRecords(root, num_classes=4)
+    ImageDataset(root, num_classes=4)
     assert "images of 3 classes, the model has 4" in caplog.text
 
 
 def test_a_class_map_below_the_root_and_one_with_a_class_twice(image_folder):
     (image_folder / "classes.txt").write_text("cat\nbee\nant\n")
-    assert labels(ImageRecords(str(image_folder), class_map="classes.txt")) == [2] * 4 + [1] * 4 + [0] * 4
+    assert labels(ImageDataset(str(image_folder), class_map="classes.txt")) == [2] * 4 + [1] * 4 + [0] * 4
     (image_folder / "classes.txt").write_text("cat\nbee\ncat\nant\n")
     with pytest.raises(InputError, match=r"classes\.txt lists cat more than once"):
-        ImageRecords(str(image_folder), class_map="classes.txt")
+        ImageDataset(str(image_folder), class_map="classes.txt")
 
 
 def test_a_picture_beside_the_class_folders_is_told(image_folder):
     Image.new("RGB", (9, 9)).save(image_folder / "overview.png")
     with pytest.raises(InputError, match="has images in no folder, which the class map does not list"):
-        ImageRecords(str(image_folder), class_map={"ant": 0, "bee": 1, "cat": 2})
+        ImageDataset(str(image_folder), class_map={"ant": 0, "bee": 1, "cat": 2})
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
@@ -161,26 +161,26 @@ def test_a_picture_beside_the_class_folders_is_told(image_folder):
 )
 def test_what_does_not_fit_is_one_sentence(source, options, sentence, request):
     with pytest.raises(InputError, match=sentence) as error:
-        ImageRecords(str(request.getfixturevalue(source)), **options)
+        ImageDataset(str(request.getfixturevalue(source)), **options)
     assert "\n" not in str(error.value)
 
 
 def test_folders_without_images(tmp_path):
     (tmp_path / "empty" / "ant").mkdir(parents=True)
     with pytest.raises(InputError, match=r"cannot be read \(Found 0 images.*check the folder"):
-        ImageRecords(str(tmp_path / "empty"))
+        ImageDataset(str(tmp_path / "empty"))
     with pytest.raises(InputError, match="nowhere does not exist"):
-        ImageRecords(str(tmp_path / "nowhere"))
+        ImageDataset(str(tmp_path / "nowhere"))
 
 
 def test_a_missing_reader_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(InputError, match=r"wds/photos cannot be read .* install the package"):
-        ImageRecords("", name="wds/photos")
+        ImageDataset("", name="wds/photos")
 
 
 def test_streams_are_refused(monkeypatch):
     stream = IterableImageDataset("", reader=object())
     monkeypatch.setattr("eva_classification.data.image_dataset.create_dataset", lambda *_args, **_options: stream)
     with pytest.raises(InputError, match="wds/photos gives its images as a stream"):
-        ImageRecords("", name="wds/photos")
+        ImageDataset("", name="wds/photos")

@@ -11,17 +11,17 @@ from made_folders import draw_batches
 from timm.data import Mixup
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageBatches, ImageMapper, ImageRecords, TestLoader
+from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.transforms import evaluation_transform, training_transform
-from eva_engine.data import build_train_loader
+from eva_engine.data import EvalLoader, build_train_loader, contiguous_sampler
 from eva_engine.training.micro_batches import file_names, first_image, split_batch
 
 
 def train_loader(folder: Path, mixup: Mixup | None = None, on_error: str = "stop", **options):
     return build_train_loader(
-        ImageRecords(str(folder)),
+        ImageDataset(str(folder)),
         mapper=ImageMapper(training_transform(28), is_train=True, on_error=on_error),
-        collate=ImageBatches(mixup),
+        collate=ImageCollate(mixup),
         aspect_ratio_grouping=False,
         **{"total_batch_size": 4, "seed": 5, **options},
     )
@@ -138,21 +138,24 @@ def test_the_training_loop_can_take_batches_apart(image_folder):
     assert file_names([{"file_name": "a.png"}, {}]) == ["a.png"]
 
 
-def make_test_loader(folder: Path, **options) -> TestLoader:
-    return TestLoader(
-        ImageRecords(str(folder)), mapper=ImageMapper(evaluation_transform(28), is_train=False), **options
+def make_eval_loader(folder: Path, **options) -> EvalLoader:
+    return EvalLoader(
+        ImageDataset(str(folder)),
+        mapper=ImageMapper(evaluation_transform(28), is_train=False),
+        collate=ImageCollate(),
+        **options,
     )
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("world_size", [1, 2, 5])
 def test_evaluation_sees_every_image_once(image_folder, num_workers, world_size, monkeypatch):
-    expected = [record["file_name"] for record in ImageRecords(str(image_folder))]
+    expected = [record["file_name"] for record in ImageDataset(str(image_folder))]
     names, sizes = [], []
     for rank in range(world_size):
-        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
-        monkeypatch.setattr(comm, "get_world_size", lambda: world_size)
-        loader = make_test_loader(image_folder, batch_size=5, num_workers=num_workers)
+        monkeypatch.setattr(contiguous_sampler, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(contiguous_sampler, "get_world_size", lambda: world_size)
+        loader = make_eval_loader(image_folder, batch_size=5, num_workers=num_workers)
         batches = list(loader)
         assert len(batches) == len(loader)
         assert not any(batch["repeated"].any() for batch in batches)
@@ -163,23 +166,23 @@ def test_evaluation_sees_every_image_once(image_folder, num_workers, world_size,
 
 
 def test_the_first_images_are_repeated_as_on_many_processes(image_folder):
-    batches = list(make_test_loader(image_folder, batch_size=6, repeat_to_multiple_of=8))
+    batches = list(make_eval_loader(image_folder, batch_size=6, repeat_to_multiple_of=8))
     names = [name for batch in batches for name in batch["file_name"]]
     repeated = torch.cat([batch["repeated"] for batch in batches]).tolist()
     assert len(names) == 16
     assert names[12:] == names[:4]
     assert repeated == [False] * 12 + [True] * 4
-    assert len(list(make_test_loader(image_folder, batch_size=6, repeat_to_multiple_of=4))) == 2
+    assert len(list(make_eval_loader(image_folder, batch_size=6, repeat_to_multiple_of=4))) == 2
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_an_unreadable_test_image_is_one_sentence(image_folder, num_workers):
     (image_folder / "cat" / "1.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"^\S+cat/1\.png: not a readable image") as error:
-        list(make_test_loader(image_folder, num_workers=num_workers))
+        list(make_eval_loader(image_folder, num_workers=num_workers))
     assert "\n" not in str(error.value)
 
 
 def test_sizes_below_one(image_folder):
     with pytest.raises(InputError, match="must be 1 or more"):
-        make_test_loader(image_folder, batch_size=0)
+        make_eval_loader(image_folder, batch_size=0)

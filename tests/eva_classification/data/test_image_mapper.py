@@ -8,14 +8,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.data import ImageDataset, ImageMapper
 from eva_classification.transforms import evaluation_transform
 
 TRANSFORM = evaluation_transform(28)
 
 
 def test_pixels_label_and_name(image_folder):
-    record = ImageRecords(str(image_folder))[9]
+    record = ImageDataset(str(image_folder))[9]
     mapped = ImageMapper(TRANSFORM, is_train=True)(record)
     with Image.open(record["file_name"]) as image:
         expected = TRANSFORM(image.convert("RGB")).numpy()
@@ -29,12 +29,12 @@ def test_orientation_tags_are_ignored(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "ant" / "turned.jpg", exif=exif, quality=100)
-    pixels = ImageMapper(TRANSFORM, is_train=False)(ImageRecords(str(tmp_path))[0])["image"]
+    pixels = ImageMapper(TRANSFORM, is_train=False)(ImageDataset(str(tmp_path))[0])["image"]
     assert np.ptp(pixels[0, :, 14]) > 10 * np.ptp(pixels[0, 14])
 
 
 def test_border_is_cut_off(image_folder):
-    record = ImageRecords(str(image_folder))[0]
+    record = ImageDataset(str(image_folder))[0]
     with Image.open(record["file_name"]) as image:
         expected = TRANSFORM(ImageOps.crop(image.convert("RGB"), 2)).numpy()
     np.testing.assert_array_equal(ImageMapper(TRANSFORM, is_train=False, border=2)(record)["image"], expected)
@@ -45,7 +45,7 @@ def test_border_is_cut_off(image_folder):
 @pytest.mark.parametrize("damage", ["empty", "cut", "gone", "wide"])
 @pytest.mark.parametrize("is_train", [True, False])
 def test_unreadable_images_stop_or_are_passed_over(image_folder, damage, is_train, caplog):
-    records = ImageRecords(str(image_folder))
+    records = ImageDataset(str(image_folder))
     file = Path(records[3]["file_name"])
     if damage == "wide":
         Image.fromarray(np.full((40, 40), 40000, dtype=np.uint16)).save(file)
@@ -71,7 +71,7 @@ def test_unreadable_images_stop_or_are_passed_over(image_folder, damage, is_trai
 
 
 def test_many_unreadable_images_in_a_row_stop_all_the_same(image_folder):
-    records = ImageRecords(str(image_folder))
+    records = ImageDataset(str(image_folder))
     Path(records[0]["file_name"]).unlink()
     mapper = ImageMapper(TRANSFORM, is_train=True, on_error="skip")
     for _ in range(19):

@@ -9,16 +9,17 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from made_folders import made_folders
 
-from eva_classification.data import ImageMapper, ImageRecords, TestLoader
+from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.evaluation import ClassificationEvaluator
 from eva_classification.transforms import evaluation_transform
+from eva_engine.data import EvalLoader
 
 
 def evaluate(folder: Path) -> dict:
-    records = ImageRecords(str(folder / "images"))
+    records = ImageDataset(str(folder / "images"))
     mapper = ImageMapper(evaluation_transform(14), is_train=False)
     evaluator = ClassificationEvaluator()
-    for batch in TestLoader(records, mapper=mapper, batch_size=2, repeat_to_multiple_of=8):
+    for batch in EvalLoader(records, mapper=mapper, collate=ImageCollate(), batch_size=2, repeat_to_multiple_of=8):
         evaluator.process(batch, batch["image"].flatten(1)[:, :12])
     return evaluator.evaluate()
 

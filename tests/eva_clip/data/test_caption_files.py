@@ -8,7 +8,7 @@ import pytest
 from made_pairs import made_images
 
 from eva_backbone.errors import InputError
-from eva_clip.data import CaptionRecords
+from eva_clip.data import CaptionDataset
 from eva_clip.data.caption_files import read_captions
 from eva_engine.data.record_errors import RecordErrors
 
@@ -45,7 +45,7 @@ def test_every_format_gives_the_same_captions(tmp_path, name):
 def test_columns_by_name_and_records_of_a_folder(tmp_path):
     made_images(tmp_path / "images")
     (tmp_path / "pairs.csv").write_text("id,title,filepath\n5,a blue square,2.png\n6,ein blaues,2.png\n7,red,3.png\n")
-    records = CaptionRecords(
+    records = CaptionDataset(
         str(tmp_path / "pairs.csv"), str(tmp_path / "images"), image_key="filepath", caption_key="title"
     )
     assert len(records) == 2
@@ -73,10 +73,10 @@ def test_bad_records_stop_or_are_left_out_and_counted(tmp_path, caplog, record, 
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([OBJECTS[0], record, OBJECTS[1]]))
     with pytest.raises(InputError, match=f"{file}: record 2 .*{problem}.*on_error") as error:
-        CaptionRecords(str(file))
+        CaptionDataset(str(file))
     assert "cannot be read" not in str(error.value)
     with caplog.at_level(logging.WARNING):
-        records = CaptionRecords(str(file), on_error="skip")
+        records = CaptionDataset(str(file), on_error="skip")
     assert len(records) == 2
     assert records[0]["read"].args[1] == ["a red square"]
     assert problem in caplog.text
@@ -102,10 +102,10 @@ def test_unusable_files_are_one_sentence(tmp_path, name, content, sentence):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=sentence) as error:
-        CaptionRecords(str(tmp_path / name))
+        CaptionDataset(str(tmp_path / name))
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match=r"image folder .* does not exist"):
-        CaptionRecords(str(tmp_path / name), str(tmp_path / "nowhere"))
+        CaptionDataset(str(tmp_path / name), str(tmp_path / "nowhere"))
 
 
 def test_two_spellings_of_a_path_are_one_image(tmp_path):
@@ -118,4 +118,4 @@ def test_a_pipe_is_no_image(tmp_path):
     os.mkfifo(tmp_path / "0.png")
     (tmp_path / "pairs.csv").write_text("image,caption\n0.png,a\n")
     with pytest.raises(InputError, match="not a regular file"):
-        CaptionRecords(str(tmp_path / "pairs.csv"))[0]["read"]()
+        CaptionDataset(str(tmp_path / "pairs.csv"))[0]["read"]()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_clip import get_tokenizer
-from eva_clip.data import CaptionRecords, PairBatches, PairMapper, ShardRecords
+from eva_clip.data import CaptionDataset, PairCollate, PairMapper, ShardDataset
 from eva_clip.transforms import evaluation_transform, training_transform
 from eva_engine.data import build_train_loader
 
@@ -18,7 +18,7 @@ TOKENIZER = get_tokenizer("eva_clip_tiny", 8)
 
 
 def test_pixels_and_token_ids(caption_file):
-    record = CaptionRecords(str(caption_file))[4]
+    record = CaptionDataset(str(caption_file))[4]
     mapped = PairMapper(evaluation_transform(16), TOKENIZER)(record)
     with Image.open(record["file_name"]) as image:
         np.testing.assert_array_equal(mapped["image"], evaluation_transform(16)(image).numpy())
@@ -30,7 +30,7 @@ def test_pixels_and_token_ids(caption_file):
 def test_one_of_several_captions_is_drawn(caption_file):
     with open(caption_file, "a") as file:
         file.write("\n0.png,a crimson field\n0.png,eine rote Wand")
-    records = CaptionRecords(str(caption_file))
+    records = CaptionDataset(str(caption_file))
 
     def drawn(seed: int) -> list[str]:
         loader = build_train_loader(
@@ -39,7 +39,7 @@ def test_one_of_several_captions_is_drawn(caption_file):
             sampler=[0] * 40,
             total_batch_size=20,
             aspect_ratio_grouping=False,
-            collate=PairBatches(),
+            collate=PairCollate(),
             seed=seed,
         )
         return [TOKENIZER.decode([i for i in row.tolist() if i]) for row in next(iter(loader))["text"]]
@@ -51,7 +51,7 @@ def test_one_of_several_captions_is_drawn(caption_file):
 
 @pytest.mark.parametrize("damage", ["no image", "gone", "empty caption"])
 def test_unusable_pairs_stop_or_are_passed_over(caption_file, damage, caplog):
-    record = CaptionRecords(str(caption_file))[2]
+    record = CaptionDataset(str(caption_file))[2]
     if damage == "empty caption":
         read = record["read"]
         record["read"] = lambda: (read()[0], [" "])
@@ -73,7 +73,7 @@ def test_unusable_pairs_stop_or_are_passed_over(caption_file, damage, caplog):
 
 
 def test_long_texts_are_cut_counted_and_said_seldom(caplog):
-    batches = PairBatches()
+    batches = PairCollate()
     pixels = np.zeros((3, 4, 4), dtype=np.float32)
     ids, cut = TOKENIZER.tokenize(["red " * 30])
     assert ids[0, -1] == ids.max()
@@ -94,10 +94,10 @@ def test_long_texts_are_cut_counted_and_said_seldom(caplog):
 def test_the_loader_gives_the_same_batches_with_workers_and_from_the_middle(caption_file, tmp_path, kind):
     if kind == "shards":
         made_shard(tmp_path / "s-0.tar", {**pair_members(range(6)), "00002.jpg": b"damaged"})
-        records = ShardRecords(f"{tmp_path}/s-{{0..0}}.tar")
+        records = ShardDataset(f"{tmp_path}/s-{{0..0}}.tar")
     else:
         (caption_file.parent / "2.png").write_bytes(b"damaged")
-        records = CaptionRecords(str(caption_file))
+        records = CaptionDataset(str(caption_file))
 
     def batches(num_workers: int, start: int) -> list[dict]:
         loader = build_train_loader(
@@ -105,7 +105,7 @@ def test_the_loader_gives_the_same_batches_with_workers_and_from_the_middle(capt
             mapper=PairMapper(training_transform(16, scale=(0.3, 1.0)), TOKENIZER, on_error="skip"),
             total_batch_size=4,
             aspect_ratio_grouping=False,
-            collate=PairBatches(),
+            collate=PairCollate(),
             num_workers=num_workers,
             seed=3,
         )

@@ -8,7 +8,7 @@ import pytest
 from made_pairs import caption, image_bytes, made_shard, pair_members
 
 from eva_backbone.errors import InputError
-from eva_clip.data import ShardRecords, tar_index
+from eva_clip.data import ShardDataset, tar_index
 from eva_clip.data.shard_dataset import expand_numbers
 from eva_clip.data.tar_index import index_shard
 from eva_engine.data.record_errors import RecordErrors
@@ -41,7 +41,7 @@ def test_ranges_without_shards_or_without_end_are_refused(pattern):
 
 
 def test_every_sample_is_read_by_its_number(shards):
-    records = ShardRecords(shards)
+    records = ShardDataset(shards)
     assert len(records) == 12
     for number in (11, 0, 5, 4):
         file, captions = records[number]["read"]()
@@ -51,7 +51,7 @@ def test_every_sample_is_read_by_its_number(shards):
 
 
 def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch):
-    first = ShardRecords(shards)
+    first = ShardDataset(shards)
     kept = tmp_path / "s-001.tar.index.npy"
     assert kept.is_file()
 
@@ -60,16 +60,16 @@ def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(tar_index, "_scan", scan)
-        again = ShardRecords(shards)
+        again = ShardDataset(shards)
         assert [again[i]["file_name"] for i in range(12)] == [first[i]["file_name"] for i in range(12)]
         assert again[6]["read"]()[1] == [caption(6)]
     made_shard(tmp_path / "s-001.tar", pair_members(range(20, 22)))
-    assert len(ShardRecords(shards)) == 10
+    assert len(ShardDataset(shards)) == 10
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY no", "huge", "object", "other"])
 def test_a_kept_index_that_is_none_is_made_again(shards, tmp_path, content):
-    ShardRecords(shards)
+    ShardDataset(shards)
     kept = tmp_path / "s-000.tar.index.npy"
     if content == "huge":
         content = kept.read_bytes().replace(b"'shape': (5,)", b"'shape': (9999999999,)")[:128]
@@ -77,7 +77,7 @@ def test_a_kept_index_that_is_none_is_made_again(shards, tmp_path, content):
         np.save(kept, np.array([{}] if content == "object" else [1.0]), allow_pickle=True)
         content = kept.read_bytes()
     kept.write_bytes(content)
-    assert len(ShardRecords(shards)) == 12
+    assert len(ShardDataset(shards)) == 12
 
 
 BAD = [
@@ -92,11 +92,11 @@ BAD = [
 def test_samples_that_are_no_pairs_stop_or_are_left_out(tmp_path, caplog, members, problem):
     shard = made_shard(tmp_path / "s.tar", {**pair_members(range(2)), **members})
     with pytest.raises(InputError, match=f"{problem}.*on_error"):
-        ShardRecords(str(shard))
+        ShardDataset(str(shard))
     for _ in range(2):  # they are named each time
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            assert len(ShardRecords(str(shard), on_error="skip")) == 2
+            assert len(ShardDataset(str(shard), on_error="skip")) == 2
         assert problem in caplog.text
 
 
@@ -107,7 +107,7 @@ def test_links_and_folders_are_passed_over_and_names_lead_nowhere(tmp_path):
             info = tarfile.TarInfo(f"link{int(kind)}.jpg")
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-    records = ShardRecords(str(tmp_path / "s.tar"))
+    records = ShardDataset(str(tmp_path / "s.tar"))
     assert len(records) == 1
     assert records[0]["read"]()[1] == ["up"]
     assert {file.name for file in tmp_path.iterdir()} == {"s.tar", "s.tar.index.npy"}
@@ -116,7 +116,7 @@ def test_links_and_folders_are_passed_over_and_names_lead_nowhere(tmp_path):
 def test_damaged_shards(tmp_path):
     shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
     whole = shard.read_bytes()
-    records = ShardRecords(str(shard))
+    records = ShardDataset(str(shard))
     shard.write_bytes(whole[:3000])
     with pytest.raises(InputError, match="shorter than when it was indexed"):
         records[5]["read"]()
@@ -126,15 +126,15 @@ def test_damaged_shards(tmp_path):
     for length, sentence in ((2560, "end mark"), (3000, "end mark"), (3200, "is cut off")):
         shard.write_bytes(whole[:length])
         with pytest.raises(InputError, match=f"^tar shards: s.tar.*({sentence}).*on_error"):
-            ShardRecords(str(shard))
-        assert 0 < len(ShardRecords(str(shard), on_error="skip")) < 6
+            ShardDataset(str(shard))
+        assert 0 < len(ShardDataset(str(shard), on_error="skip")) < 6
     for content in (b"no tar file" * 100, b"\x1f\x8b" + whole[2:]):
         shard.write_bytes(content)
         with pytest.raises(InputError, match=r"uncompressed \.tar"):
             index_shard(shard, RecordErrors("tar shards", "skip"))
     for names, sentence in (([], "no image with a text"), (str(tmp_path / "gone.tar"), "no such shard")):
         with pytest.raises(InputError, match=sentence):
-            ShardRecords(names)
+            ShardDataset(names)
 
 
 def test_a_damaged_header_does_not_end_a_shard_in_silence(tmp_path):
@@ -143,8 +143,8 @@ def test_a_damaged_header_does_not_end_a_shard_in_silence(tmp_path):
     content[content.index(b"00003.jpg")] ^= 1
     shard.write_bytes(content)
     with pytest.raises(InputError, match="damaged behind its first 3 samples"):
-        ShardRecords(str(shard))
-    assert len(ShardRecords(str(shard), on_error="skip")) == 3
+        ShardDataset(str(shard))
+    assert len(ShardDataset(str(shard), on_error="skip")) == 3
 
 
 def test_names_that_are_not_in_utf_8(tmp_path):
@@ -157,7 +157,7 @@ def test_names_that_are_not_in_utf_8(tmp_path):
     ):
         for member in tar:
             latin.addfile(member, tar.extractfile(member))
-    records = ShardRecords(str(tmp_path / "latin.tar"))
+    records = ShardDataset(str(tmp_path / "latin.tar"))
     assert [record["read"]()[1] for record in records] == [["a"], ["b"]]
     assert records[0]["file_name"].endswith(r"latin.tar/\xe9")
 
@@ -166,4 +166,4 @@ def test_names_that_are_not_in_utf_8(tmp_path):
 def test_json_that_is_none_is_one_sentence(tmp_path, text):
     shard = made_shard(tmp_path / "s.tar", {"1.jpg": image_bytes(1), "1.json": text})
     with pytest.raises(InputError, match=r"s\.tar/1: its text cannot be read"):
-        ShardRecords(str(shard))[0]["read"]()
+        ShardDataset(str(shard))[0]["read"]()

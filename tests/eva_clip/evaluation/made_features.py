@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eva_classification.data import ImageMapper, ImageRecords
-from eva_clip.data.eval_loader import retrieval_loader, zero_shot_loader
+from eva_classification.data import ImageDataset, ImageMapper
+from eva_clip.data.feature_loader import retrieval_loader, zero_shot_loader
 from eva_clip.data.retrieval_dataset import CaptionedImages
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
@@ -95,7 +95,7 @@ def write_classes(root: Path) -> Path:
 
 def measure_zero_shot(root: Path, answers=None) -> dict:
     loader = zero_shot_loader(
-        ImageRecords(str(root / "classes"), class_map={str(number): number for number in range(7)}),
+        ImageDataset(str(root / "classes"), class_map={str(number): number for number in range(7)}),
         mapper=ImageMapper(pixels, is_train=False, on_error="skip"),
         class_names=CLASS_NAMES,
         templates=TEMPLATES,

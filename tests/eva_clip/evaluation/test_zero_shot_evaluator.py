@@ -9,9 +9,9 @@ from PIL import Image
 from torch.nn.functional import cross_entropy, normalize
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.data import ImageDataset, ImageMapper
 from eva_classification.evaluation import AnswerKey
-from eva_clip.data.eval_loader import zero_shot_loader
+from eva_clip.data.feature_loader import zero_shot_loader
 from eva_clip.evaluation.class_recall import ClassRecall
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 
@@ -80,7 +80,7 @@ def test_mean_recall():
 
 
 def test_more_classes_than_names(tmp_path):
-    records = ImageRecords(str(write_classes(tmp_path) / "classes"))
+    records = ImageDataset(str(write_classes(tmp_path) / "classes"))
     with pytest.raises(InputError, match="class numbers up to 3, but there are 2 class names"):
         zero_shot_loader(
             records,

@@ -33,7 +33,7 @@ def _numbered_videos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_playback_is_what_the_label_says_and_no_frame_is_in_both_parts():
     trained, measured = set(), set()
     for heldout, seen in ((False, trained), (True, measured)):
-        records = clips.PlaybackRecords(heldout, shorter_side=SIDE)
+        records = clips.PlaybackDataset(heldout, shorter_side=SIDE)
         assert len(records) == 6 * (10 if heldout else 19)
         for record in records:
             assert len(record["block"]) == clips.BLOCK

@@ -7,7 +7,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 
 from eva_engine.data import shuffled_sampler as shuffled_indices
-from eva_engine.data.shuffled_sampler import ShuffledIndices
+from eva_engine.data.shuffled_sampler import ShuffledSampler
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 24])
@@ -18,4 +18,4 @@ def test_every_process_gets_what_detectron2s_sampler_gives(size, world_size, mon
     for rank in range(world_size):
         monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
         theirs = islice(TrainingSampler(size, seed=3), 50)
-        assert list(islice(ShuffledIndices(size, 3), 50)) == list(theirs)
+        assert list(islice(ShuffledSampler(size, 3), 50)) == list(theirs)

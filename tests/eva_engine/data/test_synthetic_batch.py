@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from eva_classification import Classifier
 from eva_classification.mim import MaskedImageModel
 from eva_clip import Clip
-from eva_engine.data.synthetic_batch import find_recipe_batch
+from eva_engine.data.synthetic_batch import find_synthetic_batch
 from eva_semseg.segmenter import Segmenter
 from eva_video import VideoClassifier
 
@@ -27,7 +27,7 @@ def made(kind, path, num_objects=None, **changes):
     cfg = LazyConfig.load(str(PROJECTS / path))
     for key, value in changes.items():
         OmegaConf.update(cfg, key.replace("__", "."), value)
-    return find_recipe_batch(cfg, kind.__new__(kind), num_objects)
+    return find_synthetic_batch(cfg, kind.__new__(kind), num_objects)
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_as_many_patches_are_hidden_and_classes_shown_as_there_may_be():
 
 def test_a_model_of_another_package_is_told_in_one_sentence():
     with pytest.raises(InputError, match=r"Sequential is of a package without data\.synthetic_batch"):
-        find_recipe_batch(OmegaConf.create(), nn.Sequential())
+        find_synthetic_batch(OmegaConf.create(), nn.Sequential())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from eva_engine.data import build_train_loader
-from eva_engine.data.eval_loader import EvaluationSamples
+from eva_engine.data.eval_loader import EvalLoader
 
 PARENT = os.getpid()
 RECORDS = [{"file_name": str(number), "width": 4, "height": 4} for number in range(4)]
@@ -43,7 +43,7 @@ def training() -> Iterable:
 
 
 def evaluation() -> Iterable:
-    return EvaluationSamples(RECORDS, collecting, num_workers=1)
+    return EvalLoader(RECORDS, mapper=collecting, num_workers=1)
 
 
 @pytest.mark.parametrize("loader", [training, evaluation])

@@ -11,7 +11,7 @@ import torch
 
 from eva_clip.open_clip_weights import to_open_clip
 from eva_engine.checkpoint.file_kind import FileKind
-from eva_engine.inspection import Identifier, Outline
+from eva_engine.inspection import Identifier, WeightFileSummary
 from eva_engine.inspection.format import describe
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def identified():
         entries = read_manifest(manifest)["entries"]
         weights = {name: torch.zeros((), dtype=getattr(torch, dtype)).expand(shape) for name, shape, dtype in entries}
         weights = rename(weights)
-        return identifier.identify(Outline(Path(file_name), FileKind.TORCH, 1, {}, weights, None))
+        return identifier.identify(WeightFileSummary(Path(file_name), FileKind.TORCH, 1, {}, weights, None))
 
     return identify
 

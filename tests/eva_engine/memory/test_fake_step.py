@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import find_recipe_batch
+from eva_engine.data.synthetic_batch import find_synthetic_batch
 from eva_engine.memory.fake_step import run_whole_step
 from eva_engine.memory.planned_model import model_on_meta
 from eva_engine.memory.tracker import LiveBytes, gradients_taken
@@ -18,7 +18,7 @@ from eva_engine.training.adaptation import adapt_model
 def real_peaks(cfg):
     model = instantiate(cfg.model)
     adapt_model(model, cfg.train)
-    made = find_recipe_batch(cfg, model, 3)
+    made = find_synthetic_batch(cfg, model, 3)
     batch = made.make(3)
     beside = [x for part in made.companions(model) for x in (*part.parameters(), *part.buffers())]
     tracker = LiveBytes([*model.parameters(), *model.buffers(), *beside])
@@ -36,7 +36,7 @@ def test_peaks_are_those_of_real_tensors(task):
     cfg = small_task(task)
     real = real_peaks(cfg)
     model = model_on_meta(cfg)
-    made = find_recipe_batch(cfg, model, 3)
+    made = find_synthetic_batch(cfg, model, 3)
     forward, backward = run_whole_step(model, made.make(3), "cpu", None, companions=made.companions(model))
     assert (forward.peak, backward.peak, backward.peak_with_gradients) == pytest.approx(real, rel=0.03)
 
@@ -46,7 +46,7 @@ def test_the_contrastive_loss_holds_features_of_all_processes():
 
     def peak(num_ranks):
         model = model_on_meta(cfg)
-        batch = find_recipe_batch(cfg, model).make(8)
+        batch = find_synthetic_batch(cfg, model).make(8)
         return run_whole_step(model, batch, "cpu", None, num_ranks=num_ranks)[1].peak
 
     # Texts of all of them, and their gradients.

@@ -4,7 +4,7 @@ import pytest
 from small_recipe import small_recipe
 
 from eva_engine.memory.optimizer_state import state_bytes
-from eva_engine.memory.persistent_memory import residents
+from eva_engine.memory.persistent_memory import persistent_memory
 from eva_engine.memory.planned_model import model_on_meta
 
 SGD = ["optimizer._target_=torch.optim.SGD", "optimizer.betas=null"]
@@ -16,7 +16,7 @@ def plan(*overrides, ranks=1):
         del cfg.optimizer.betas
     model = model_on_meta(cfg)
     state = state_bytes(cfg, model)
-    return model, state, residents(cfg, model, state, ranks)
+    return model, state, persistent_memory(cfg, model, state, ranks)
 
 
 def trained_bytes(model):

@@ -34,8 +34,8 @@ def test_what_takes_less(predictor, more, less):
 
 def test_only_the_activations_grow_with_the_image(predictor):
     small, large = (predictor.predict(small_recipe(f"model.backbone.square_pad={side}")) for side in (256, 512))
-    assert large.residents == small.residents
-    assert large.peak - large.residents.total > 2 * (small.peak - small.residents.total)
+    assert large.persistent_memory == small.persistent_memory
+    assert large.peak - large.persistent_memory.total > 2 * (small.peak - small.persistent_memory.total)
 
 
 def load(more):
@@ -65,7 +65,7 @@ def test_table_has_a_row_per_number_of_ranks(predictor):
     rows = list(rank_table(load, predictor, (1, 2, 4)))
     assert [row.num_ranks for row in rows] == [1, 2, 4]
     for row in rows[1:]:
-        ddp, fsdp, offload = (p.residents.total for p in row.predictions)
+        ddp, fsdp, offload = (p.persistent_memory.total for p in row.predictions)
         assert ddp > fsdp > offload
-    fsdp = [row.predictions[1].residents.total for row in rows]
+    fsdp = [row.predictions[1].persistent_memory.total for row in rows]
     assert fsdp == sorted(fsdp, reverse=True)

@@ -5,7 +5,7 @@ from task_recipes import PUBLISHED, task_recipe
 
 from eva_backbone.errors import InputError
 from eva_engine.memory import Predictor, advise, at_side
-from eva_engine.memory.planned_model import recipe_batch
+from eva_engine.memory.planned_model import synthetic_batch
 
 
 @pytest.mark.parametrize("path", PUBLISHED)
@@ -14,8 +14,8 @@ def test_published_recipes_can_be_planned(path):
     lines = []
     prediction = Predictor(num_ranks=2, num_objects=4, tell=lines.append).predict(cfg)
     assert prediction.samples == 4
-    assert prediction.peak > prediction.residents.total > 0
-    assert (prediction.residents.companions > 0) == ("mim" in path)
+    assert prediction.peak > prediction.persistent_memory.total > 0
+    assert (prediction.persistent_memory.companions > 0) == ("mim" in path)
     assert lines == [f"4 {prediction.sample} at a time, {'bfloat16' if cfg.train.amp.enabled else 'float32'}"]
 
 
@@ -65,7 +65,7 @@ def test_pre_training_is_not_advised_to_freeze_or_to_shrink():
 def test_another_side(path, side):
     overrides = at_side(task_recipe(path), side)
     changed = task_recipe(path, *overrides)
-    assert recipe_batch(changed).side == side
+    assert synthetic_batch(changed).side == side
     if "SemSeg" in path:
         windows = changed.model.inference.windows
         assert max(windows.stride) < max(windows.size) == side

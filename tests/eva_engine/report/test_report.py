@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from detectron2_ext.report import picture_pairs
+from detectron2_ext.report import image_pairs
 from eva_backbone.errors import InputError
-from eva_engine.report import PicturePair, mosaic, read_curves, write_report
+from eva_engine.report import ImagePair, mosaic, read_curves, write_report
 
 RESULTS = {"bbox": {"AP": 71.26, "AP50": 90.0, "APl": float("nan"), "AP-cell": 71.26}, "segm": {"AP": 69.94}}
 METRICS = [
@@ -35,7 +35,7 @@ def write_metrics(folder, records=METRICS, end="\n"):
 
 
 def pair(caption="one"):
-    return PicturePair(caption, np.zeros((8, 12, 3), np.uint8), np.full((8, 12, 3), 200, np.uint8))
+    return ImagePair(caption, np.zeros((8, 12, 3), np.uint8), np.full((8, 12, 3), 200, np.uint8))
 
 
 def test_page_holds_table_pictures_curves_facts_and_command(tmp_path):
@@ -139,7 +139,7 @@ def rle():
     ids=["rle", "polygon", "plain rle", "box only"],
 )
 def test_pairs_are_drawn_enlarged(tmp_path, segmentation):
-    (shown,) = picture_pairs(*write_coco(tmp_path, segmentation), enlarge=2)
+    (shown,) = image_pairs(*write_coco(tmp_path, segmentation), enlarge=2)
     assert shown.caption == "a.png: 1 in the ground truth, 1 found"
     assert shown.ground_truth.shape == shown.prediction.shape == (20, 28, 3)
     inside, outside = shown.ground_truth[6, 10], shown.ground_truth[16, 24]
@@ -161,14 +161,14 @@ def test_what_the_evaluation_takes_is_drawn(tmp_path):
     exif[274] = 6  # to be turned clockwise
     on_its_side.save(folder / "a.png", exif=exif)
     found_file.write_text(json.dumps(found))
-    (shown,) = picture_pairs(truth, folder, found_file)
+    (shown,) = image_pairs(truth, folder, found_file)
     assert shown.caption == "a.png: 1 in the ground truth, 1 found"
     assert shown.ground_truth.shape == (10, 14, 3)
     np.testing.assert_array_equal(shown.ground_truth, shown.prediction)
 
 
 def test_scores_below_the_limit_are_not_drawn(tmp_path):
-    (shown,) = picture_pairs(*write_coco(tmp_path, rle()), min_score=0.95)
+    (shown,) = image_pairs(*write_coco(tmp_path, rle()), min_score=0.95)
     assert (shown.prediction == 40).all()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from detectron2_ext.report import read_predictions, spread_evenly
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.config.override_keys import apply_overrides
-from eva_engine.report import PicturePair, read_curves, run_report, write_run_report
+from eva_engine.report import ImagePair, read_curves, run_report, write_run_report
 from eva_engine.report.run_commands import run_commands
 from eva_engine.report.run_facts import run_facts
 
@@ -54,7 +54,7 @@ def test_a_classification_run(folder):
     cfg = recipe(folder, **classifier)
     cfg.train.accumulation_steps = 2
     (folder / "results.json").write_text(json.dumps({"imagenet": {"top1": 71.5, "top1-cat": 60.0, "worst": None}}))
-    picture = PicturePair("a cat", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
+    picture = ImagePair("a cat", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
     page = write_run_report(cfg, config_file="configs/eva_g.py", pictures=lambda: ([picture], "By hand."))
     html = page.read_text(encoding="utf-8")
     facts = facts_of(html)

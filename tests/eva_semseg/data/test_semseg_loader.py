@@ -6,14 +6,15 @@ import pytest
 from made_labels import write_pairs
 
 from eva_backbone.errors import InputError
-from eva_semseg.data import EvaluationMapper, TestLoader, Views, labelled_records
+from eva_engine.data import EvalLoader
+from eva_semseg.data import EvaluationMapper, TestTimeAugmentation, labelled_records
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_images_come_one_by_one_and_a_bad_one_ends_in_its_sentence(tmp_path, num_workers) -> None:
     records = labelled_records(**write_pairs(tmp_path, ["a", "b"]), class_names=["a", "b", "c"])
     (tmp_path / "images/b.jpg").write_bytes(b"no picture")
-    loader = TestLoader(records, mapper=EvaluationMapper(Views(32, 32)), num_workers=num_workers)
+    loader = EvalLoader(records, mapper=EvaluationMapper(TestTimeAugmentation(32, 32)), num_workers=num_workers)
     assert len(loader) == len(loader.dataset) == 2
     images = iter(loader)
     (image,) = next(images)

@@ -9,8 +9,8 @@ from eva_semseg.data import (
     RandomCrop,
     RandomMirror,
     RandomScale,
+    TestTimeAugmentation,
     TrainingMapper,
-    Views,
     labelled_records,
     stack_samples,
 )
@@ -129,7 +129,7 @@ def test_bad_samples_stop_or_are_skipped_and_named(tmp_path, caplog) -> None:
 )
 def test_views_of_an_image(options, sizes, shapes) -> None:
     image = np.random.default_rng(0).integers(1, 256, (60, 80, 3), dtype=np.uint8)
-    views = Views(**options)(image)
+    views = TestTimeAugmentation(**options)(image)
     assert [view["content"] for view in views] == sizes
     assert [tuple(view["pixels"].shape[1:]) for view in views] == shapes
     for plain, mirrored in zip(views[::2], views[1::2], strict=False):
@@ -145,13 +145,13 @@ def test_views_of_an_image(options, sizes, shapes) -> None:
 @pytest.mark.parametrize("options", [{"ratios": []}, {"ratios": [1.0, 0.0]}, {"divisor": 0}])
 def test_settings_without_views(options) -> None:
     with pytest.raises(InputError, match="give no view"):
-        Views(**options)
+        TestTimeAugmentation(**options)
 
 
 def test_an_unreadable_test_image_stops_or_is_black(tmp_path, caplog) -> None:
     (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     (tmp_path / "images/a.jpg").write_bytes(b"no picture")
-    views = Views(long_side=64, short_side=32)
+    views = TestTimeAugmentation(long_side=64, short_side=32)
     with pytest.raises(InputError, match=r'not a readable image.*on_error="skip"'):
         EvaluationMapper(views)(record)
     found = EvaluationMapper(views, on_error="skip")(record)

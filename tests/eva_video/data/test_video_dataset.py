@@ -8,7 +8,7 @@ from coded_clips import coded_image, read_codes
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_video.data import VideoRecords
+from eva_video.data import VideoDataset
 from eva_video.data.frame_folder import check_pattern, read_folder
 
 KINETICS = "label,youtube_id,time_start,time_end,split\nabseiling,-abcdefghi_,1,11,train\nzumba,xyz,120.0,130.0,train\n"
@@ -37,14 +37,14 @@ def write(path: Path, text: str) -> str:
     ],
 )
 def test_published_lists(tmp_path, name, text, options, expected):
-    records = VideoRecords(write(tmp_path / name, text), "root", **options)
+    records = VideoDataset(write(tmp_path / name, text), "root", **options)
     found = [(r["file_name"], r["label"], r.get("num_frames")) for r in (records[i] for i in range(len(records)))]
     assert found == [(f"root/{path}", label, frames) for path, label, frames in expected]
 
 
 def test_names_of_classes_from_a_table(tmp_path):
     classes = write(tmp_path / "labels.csv", "id,name\n0,riding a bike\n1,air drumming\n")
-    records = VideoRecords(write(tmp_path / "list.csv", "path,label\nx.mp4,air drumming\n"), classes=classes)
+    records = VideoDataset(write(tmp_path / "list.csv", "path,label\nx.mp4,air drumming\n"), classes=classes)
     assert records[0] == {"file_name": "x.mp4", "label": 1}
 
 
@@ -76,12 +76,12 @@ def test_names_of_classes_from_a_table(tmp_path):
 )
 def test_bad_lists_are_one_sentence(tmp_path, name, text, options, sentence):
     with pytest.raises(InputError, match=sentence) as error:
-        VideoRecords(write(tmp_path / name, text), **options)
+        VideoDataset(write(tmp_path / name, text), **options)
     assert "\n" not in str(error.value)
 
 
 def test_bad_lines_can_be_left_out(tmp_path, caplog):
-    records = VideoRecords(write(tmp_path / "list.txt", "a.mp4 1\nb.mp4\nc.mp4 x\n"), on_error="skip")
+    records = VideoDataset(write(tmp_path / "list.txt", "a.mp4 1\nb.mp4\nc.mp4 x\n"), on_error="skip")
     assert len(records) == 1
     assert "line 2" in caplog.text
     assert "2 bad record(s) skipped" in caplog.text
@@ -89,7 +89,7 @@ def test_bad_lines_can_be_left_out(tmp_path, caplog):
 
 def test_a_missing_list(tmp_path):
     with pytest.raises(InputError, match=r"gone\.txt cannot be read .*; check its path"):
-        VideoRecords(str(tmp_path / "gone.txt"))
+        VideoDataset(str(tmp_path / "gone.txt"))
 
 
 @pytest.fixture

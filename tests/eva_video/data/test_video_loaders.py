@@ -18,13 +18,13 @@ from eva_video.data import (
     EvaluationFrames,
     EvaluationMapper,
     EvaluationTransform,
-    TestLoader,
     TrainingFrames,
     TrainingMapper,
     TrainingTransform,
-    VideoBatches,
+    VideoCollate,
+    VideoDataset,
     VideoReading,
-    VideoRecords,
+    ViewLoader,
 )
 
 RAW = {"mean": (0,) * 3, "std": (1,) * 3}
@@ -50,15 +50,15 @@ def video_folder(whole_folder, tmp_path) -> Path:
     return tmp_path
 
 
-def records(folder: Path) -> VideoRecords:
-    return VideoRecords(str(folder / "list.txt"), str(folder))
+def records(folder: Path) -> VideoDataset:
+    return VideoDataset(str(folder / "list.txt"), str(folder))
 
 
 def train_loader(folder: Path, mixing: ClipMixing | None = None, on_error: str = "stop", **options):
     return build_train_loader(
         records(folder),
         mapper=TrainingMapper(TrainingFrames(4), TrainingTransform(28), on_error=on_error),
-        collate=VideoBatches(mixing),
+        collate=VideoCollate(mixing),
         aspect_ratio_grouping=False,
         **{"total_batch_size": 3, "seed": 5, **options},
     )
@@ -158,7 +158,7 @@ def test_evaluation_sees_every_view_once(whole_folder, world_size, batch_size, n
     for rank in range(world_size):
         monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
         monkeypatch.setattr(comm, "get_world_size", lambda: world_size)
-        loader = TestLoader(records(whole_folder), mapper=eval_mapper(), batch_size=batch_size, num_workers=num_workers)
+        loader = ViewLoader(records(whole_folder), mapper=eval_mapper(), batch_size=batch_size, num_workers=num_workers)
         batches = list(loader)
         assert len(batches) == len(loader)
         assert {len(batch["video"]) for batch in batches[:-1]} <= {batch_size}
@@ -171,7 +171,7 @@ def test_evaluation_sees_every_view_once(whole_folder, world_size, batch_size, n
 
 
 def test_random_clips_are_the_same_in_each_evaluation(whole_folder):
-    loader = TestLoader(records(whole_folder), mapper=eval_mapper(mode="random"), batch_size=6)
+    loader = ViewLoader(records(whole_folder), mapper=eval_mapper(mode="random"), batch_size=6)
     first, second = list(loader), list(loader)
     assert_same(first, second)
     assert not torch.equal(first[4]["video"][0], first[4]["video"][1])
@@ -181,12 +181,12 @@ def test_random_clips_are_the_same_in_each_evaluation(whole_folder):
 def test_a_bad_test_video_stops_or_counts_as_wrong(video_folder, num_workers, caplog):
     bad = video_folder / "clip 1.mp4"
     bad.write_bytes(b"")
-    loader = TestLoader(records(video_folder), mapper=eval_mapper(), num_workers=num_workers)
+    loader = ViewLoader(records(video_folder), mapper=eval_mapper(), num_workers=num_workers)
     with pytest.raises(InputError, match=rf"^{bad}: no readable video") as error:
         list(loader)
     assert "\n" not in str(error.value)
     if num_workers == 0:
-        loader = TestLoader(records(video_folder), mapper=eval_mapper(on_error="skip"), batch_size=6)
+        loader = ViewLoader(records(video_folder), mapper=eval_mapper(on_error="skip"), batch_size=6)
         batches = list(loader)
         assert [int(batch["label"][0]) for batch in batches] == [0, UNREADABLE, 2, 0, 1, 2]
         assert not batches[1]["video"].any()
@@ -216,4 +216,4 @@ def test_unknown_ways_of_reading(options, sentence):
 
 def test_sizes_below_one(whole_folder):
     with pytest.raises(InputError, match="batch_size=0 must be 1 or more"):
-        TestLoader(records(whole_folder), mapper=eval_mapper(), batch_size=0)
+        ViewLoader(records(whole_folder), mapper=eval_mapper(), batch_size=0)

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import nn
 
 from eva_classification import Classifier
-from eva_classification.data import ImageMapper, ImageRecords, TestLoader, imagenet_classes
+from eva_classification.data import ImageCollate, ImageDataset, ImageMapper, imagenet_classes
 from eva_classification.evaluation import ClassificationEvaluator, RealAnswers
 from eva_classification.transforms import evaluation_transform
 from eva_engine.checkpoint import load_checkpoint
+from eva_engine.data import EvalLoader
 
 from ..case import GoldenCase, family
 from .classification_backbone import backbone_options, draw_entries
@@ -55,9 +56,10 @@ def check_evaluation(case: GoldenCase) -> None:
         images.mkdir()
         draw_images(spec, images)
         transform = evaluation_transform(spec["input_size"], spec["crop_pct"])
-        loader = TestLoader(
-            ImageRecords(str(images), num_classes=spec["num_classes"]),
+        loader = EvalLoader(
+            ImageDataset(str(images), num_classes=spec["num_classes"]),
             mapper=ImageMapper(transform, is_train=False),
+            collate=ImageCollate(),
             batch_size=BATCH_SIZE,
         )
         evaluator = ClassificationEvaluator()

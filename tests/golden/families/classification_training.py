@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from eva_classification import Classifier
 from eva_engine.training.adaptation import freeze_parameters
-from eva_engine.training.hooks import ScheduleGroups
+from eva_engine.training.hooks import ScheduleHook
 from eva_engine.training.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
 from eva_engine.training.precision import Precision
 from eva_engine.training.trainer import Trainer
@@ -76,8 +76,8 @@ def check_training_steps(case: GoldenCase) -> None:
     num_steps = len(spec["lr_schedule"])
     trainer.register_hooks(
         [
-            ScheduleGroups("lr", StepParamScheduler(num_steps, spec["lr_schedule"])),
-            ScheduleGroups("weight_decay", StepParamScheduler(num_steps, spec["wd_schedule"])),
+            ScheduleHook("lr", StepParamScheduler(num_steps, spec["lr_schedule"])),
+            ScheduleHook("weight_decay", StepParamScheduler(num_steps, spec["wd_schedule"])),
         ]
     )
     trainer.train(0, num_steps)

@@ -6,8 +6,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from eva_semseg.losses import SetLoss
-from eva_semseg.matcher import assign_masks, match_cost
+from eva_semseg.losses import SetCriterion
+from eva_semseg.matcher import hungarian_match, match_cost
 from eva_semseg.segmentation_targets import Target
 
 from ..case import GoldenCase, family
@@ -45,12 +45,12 @@ def check_match_loss(case: GoldenCase) -> None:
             assert_near(cost.classes, arrays[f"img{i}_cost_cls"], f"class cost {i}")
             assert_near(cost.masks, arrays[f"img{i}_cost_mask"], f"mask cost {i}")
             assert_near(cost.dice, arrays[f"img{i}_cost_dice"], f"dice cost {i}")
-            queries, masks = assign_masks([cost.total()])[0]
+            queries, masks = hungarian_match([cost.total()])[0]
             found = torch.zeros(len(class_logits[i]), dtype=torch.int64)
             found[queries] = masks + 1
             assert found.tolist() == arrays[f"img{i}_gt_inds"].tolist()
 
-    loss = SetLoss(no_object_weight=spec["weights"]["no_object"], num_points=spec["num_points"], **weights)
+    loss = SetCriterion(no_object_weight=spec["weights"]["no_object"], num_points=spec["num_points"], **weights)
     with patch("torch.rand", seeded_rand(spec["seed_rand"])):
         losses = loss([(class_logits, mask_logits)], targets)
     for name, value in losses.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from eva_video import StartingWeights, VideoClassifier
+from eva_video import VideoClassifier, VideoStateDictAdapter
 from eva_video.state_dict_adapter import HEAD, PATCH, POSITIONS
 
 from ..case import GoldenCase, family
@@ -99,7 +99,7 @@ def check_inflation(case: GoldenCase) -> None:
         POSITIONS: draw_normal(spec["seed_p"], (1, 1 + side**2, dim)),
     }
     model = build_on_meta(3, spec["num_frames"], spec["img_size"], dim, tubelet_size=spec["tubelet_size"])
-    found = weights | model.adapt_weights(weights)
+    found = weights | model.adapt_state_dict(weights)
     expected = {PATCH: "patch_weight", "patch_embed.proj.bias": "patch_bias", POSITIONS: "pos_embed"}
     for name, array in expected.items():
         assert found[name].shape == model.state_dict()[name].shape
@@ -117,9 +117,9 @@ def check_transfer(case: GoldenCase) -> None:
             "head.weight": draw_normal(row["seed_head_w"], (row["head_rows"], dim)),
             "head.bias": draw_normal(row["seed_head_b"], (row["head_rows"],)),
         }
-        starting = StartingWeights(row["f0"], row["s0"], row["head_rows"], row["mapping"])
+        starting = VideoStateDictAdapter(row["f0"], row["s0"], row["head_rows"], row["mapping"])
         model = build_on_meta(len(row["mapping"]), row["f1"], row["s1"], dim, starting=starting)
-        found = weights | model.adapt_weights(weights)
+        found = weights | model.adapt_state_dict(weights)
         for name, array in zip((POSITIONS, *HEAD), ("pos", "head_w", "head_b"), strict=True):
             assert found[name].shape == model.state_dict()[name].shape
             expected = case.arrays[f"{array}_{number}"]

@@ -2,15 +2,15 @@ from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
 from eva_clip import get_tokenizer
-from eva_clip.data import PairBatches, PairMapper, ShardRecords
+from eva_clip.data import PairCollate, PairMapper, ShardDataset
 from eva_clip.transforms import training_transform
 from eva_engine.data import build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
-    # Tar shards; for a caption file (.csv, .tsv, .json, .jsonl) CaptionRecords with `file` and `root`.
-    dataset=L(ShardRecords)(shards=f"{dataset_root()}/laion400m/{{00000..41455}}.tar", on_error="skip"),
+    # Tar shards; for a caption file (.csv, .tsv, .json, .jsonl) CaptionDataset with `file` and `root`.
+    dataset=L(ShardDataset)(shards=f"{dataset_root()}/laion400m/{{00000..41455}}.tar", on_error="skip"),
     mapper=L(PairMapper)(
         # Share of the image's area that a crop has.
         transform=L(training_transform)(size="${model.visual.img_size}", scale=(0.9, 1.0)),
@@ -18,7 +18,7 @@ dataloader.train = L(build_train_loader)(
         # "skip" draws another pair in place of one that cannot be read, and counts and names it.
         on_error="skip",
     ),
-    collate=L(PairBatches)(),
+    collate=L(PairCollate)(),
     aspect_ratio_grouping=False,
     # Pairs per iteration over all processes; each pair's negatives are all the others.
     total_batch_size=40960,

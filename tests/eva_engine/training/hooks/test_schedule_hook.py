@@ -5,7 +5,7 @@ import torch
 from detectron2.engine.train_loop import TrainerBase
 from torch import nn
 
-from eva_engine.training.hooks import ScheduleGroups
+from eva_engine.training.hooks import ScheduleHook
 from eva_engine.training.optimization import WarmupCosine
 
 
@@ -17,7 +17,7 @@ class CountingTrainer(TrainerBase):
         self.key = key
         groups = [{"params": [nn.Parameter(torch.ones(2))], key: value} for value in (0.0, 0.04, 0.1)]
         self.optimizer = torch.optim.AdamW(groups)
-        self.register_hooks([ScheduleGroups(key, WarmupCosine(5, end=10.0))])
+        self.register_hooks([ScheduleHook(key, WarmupCosine(5, end=10.0))])
         self.used = []
 
     def run_step(self):

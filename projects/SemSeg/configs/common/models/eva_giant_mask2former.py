@@ -3,7 +3,7 @@ from detectron2.config import LazyCall as L
 from eva_semseg.adapter import AdapterBackbone
 from eva_semseg.head import Mask2FormerHead
 from eva_semseg.inference import ViewInference
-from eva_semseg.losses import SetLoss
+from eva_semseg.losses import SetCriterion
 from eva_semseg.models import MODELS
 from eva_semseg.segmenter import Segmenter
 from eva_semseg.sliding_windows import SlidingWindows
@@ -14,7 +14,7 @@ model = L(Segmenter)(
     # img_size: of the position table; images of other sizes resize it.
     backbone=L(AdapterBackbone)(**_backbone, img_size=896),
     decode_head=L(Mask2FormerHead)(**_head, num_classes=171, in_channels="${..backbone.embed_dim}"),
-    criterion=L(SetLoss)(),
+    criterion=L(SetCriterion)(),
     inference=L(ViewInference)(
         # Windows of (height, width) and the steps between them; size=None: the whole image at once.
         windows=L(SlidingWindows)(size=(896, 896), stride=(512, 512), batch_size=2),

@@ -1,6 +1,6 @@
 from detectron2.config import LazyCall as L
 
-from eva_video import MODELS, StartingWeights, VideoClassifier
+from eva_video import MODELS, VideoClassifier, VideoStateDictAdapter
 
 model = L(VideoClassifier)(
     **MODELS["eva_giant_patch14_video"],
@@ -16,5 +16,5 @@ model = L(VideoClassifier)(
     drop_path_rate=0.2,
     # Of files of num_classes classes the rows of the head that this model's classes have; other heads start fresh.
     # num_frames and img_size are those of the file, and needed only where its number of positions does not tell them.
-    starting=L(StartingWeights)(num_frames=None, img_size=None, num_classes=None, head_rows=None),
+    starting=L(VideoStateDictAdapter)(num_frames=None, img_size=None, num_classes=None, head_rows=None),
 )

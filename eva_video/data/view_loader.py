@@ -8,7 +8,7 @@ import torch
 
 from eva_backbone.errors import InputError
 from eva_engine.data.batching import Records
-from eva_engine.data.eval_loader import EvaluationSamples
+from eva_engine.data.eval_loader import EvalLoader
 
 
 class ViewsMapper(Protocol):
@@ -22,7 +22,7 @@ class ViewsMapper(Protocol):
         """The views of one record."""
 
 
-class TestLoader:
+class ViewLoader:
     """Finite batches of this process's part of the videos, in their order; a video's views follow each other.
 
     A video is decoded once for all its views, which may come in several batches.
@@ -38,8 +38,6 @@ class TestLoader:
         InputError: while iterating, a video that cannot be used.
     """
 
-    __test__ = False  # no test class, although its name begins like one
-
     def __init__(
         self,
         dataset: Records[Any],
@@ -53,7 +51,7 @@ class TestLoader:
         self.dataset = dataset
         self.num_views = mapper.num_views
         self.batch_size = batch_size
-        self._videos = EvaluationSamples(dataset, mapper, num_workers=num_workers)
+        self._videos = EvalLoader(dataset, mapper=mapper, num_workers=num_workers)
 
     def __len__(self) -> int:
         return -(-len(self._videos) * self.num_views // self.batch_size)
@@ -63,7 +61,7 @@ class TestLoader:
         crop [B, 2], "file_name": list}; B counts views.
         """
         views: list[dict[str, Any]] = []
-        for mapped in self._videos:
+        for (mapped,) in self._videos:
             pixels, numbers = mapped.pop("video"), mapped.pop("view")
             views += [{**mapped, "video": clip, "view": view} for clip, view in zip(pixels, numbers, strict=True)]
             while len(views) >= self.batch_size:

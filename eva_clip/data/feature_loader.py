@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from eva_backbone.errors import InputError
-from eva_classification.data import TestLoader
+from eva_classification.data import ImageCollate
 from eva_engine.data.batching import Records
+from eva_engine.data.eval_loader import EvalLoader
 
 from ..evaluation.class_sources import class_numbers, folder_names
 from ..evaluation.prompts import Prompts
 from .retrieval_dataset import CaptionedImages
-from .text_loader import TextBatches
+from .text_loader import TextLoader
 
 
 class FeatureLoader:
@@ -24,7 +25,7 @@ class FeatureLoader:
         texts: the sentences.
     """
 
-    def __init__(self, images: TestLoader, texts: TextBatches) -> None:
+    def __init__(self, images: EvalLoader, texts: TextLoader) -> None:
         self.dataset = images.dataset
         self.images, self.texts = images, texts
 
@@ -49,7 +50,7 @@ def zero_shot_loader(
     """Images and the prompts of their classes, for `ZeroShotEvaluator`.
 
     Args:
-        dataset: records of images with class numbers, `ImageRecords`.
+        dataset: records of images with class numbers, `ImageDataset`.
         mapper: `ImageMapper`.
         class_names: in the order of the class numbers, see `read_class_names`; or "folders": those of the data set.
         templates: sentences with {} in the place of the class, see `read_templates`.
@@ -68,8 +69,8 @@ def zero_shot_loader(
             f"the images have class numbers up to {highest}, but there are {len(prompts.class_names)} class names; "
             "give a name for every class, in the order of the numbers."
         )
-    images = TestLoader(dataset, mapper=mapper, batch_size=batch_size, num_workers=num_workers)
-    return FeatureLoader(images, TextBatches(prompts, tokenizer, text_batch_size))
+    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    return FeatureLoader(images, TextLoader(prompts, tokenizer, text_batch_size))
 
 
 def retrieval_loader(
@@ -82,5 +83,5 @@ def retrieval_loader(
     num_workers: int = 0,
 ) -> FeatureLoader:
     """Images and their captions, for `RetrievalEvaluator`; the arguments are those of `zero_shot_loader`."""
-    images = TestLoader(dataset, mapper=mapper, batch_size=batch_size, num_workers=num_workers)
-    return FeatureLoader(images, TextBatches(dataset.captions, tokenizer, text_batch_size))
+    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    return FeatureLoader(images, TextLoader(dataset.captions, tokenizer, text_batch_size))
