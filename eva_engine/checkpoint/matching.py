@@ -30,8 +30,8 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     """Values for entries of `model` by its names, and the report; the model is not changed.
 
     A model whose own names differ from those of its published files has a method `convert_state_dict`, which
-    gives weights of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises InputError when the
-    file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
+    gives weights of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises
+    InputError when the file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
     would get a value; or when it holds integers in the place of weights.
     """
     values, report = compare_weights(model, weights, path)

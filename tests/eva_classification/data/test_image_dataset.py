@@ -8,6 +8,7 @@ import pytest
 import torch
 from made_folders import made_folders
 from PIL import Image
+from timm.data import ImageDataset as TimmImageDataset
 from timm.data import IterableImageDataset, get_img_extensions
 
 from eva_backbone.errors import InputError
