@@ -12,7 +12,7 @@ from .compatibility import Fit
 from .describe import predicts
 
 _PREDICT = "python -m tools predict"
-_EXAMPLES = {"picture": "photo.jpg", "video": "clip.mp4"}
+_EXAMPLES = {"image": "photo.jpg", "video": "clip.mp4"}
 
 
 def example_commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:

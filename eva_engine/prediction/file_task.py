@@ -24,14 +24,14 @@ class FileTask(ABC, Generic[Sample]):
     default has to be given.
 
     Attributes:
-        kinds: of the inputs it takes, ``"picture"`` or ``"video"``.
+        kinds: of the inputs it takes, ``"image"`` or ``"video"``.
         batch_size: files that the model gets at once.
         counts: what is told at the end beside the number of files, by name.
         inputs: all that will come, known from :meth:`open` on.
         folder: where results go, which is there then.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("picture",)
+    kinds: ClassVar[tuple[str, ...]] = ("image",)
     batch_size: int = 1
     inputs: Sequence[Input]
     folder: Path

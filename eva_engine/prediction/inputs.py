@@ -23,7 +23,7 @@ class Input:
 
     Attributes:
         path: the file as the user named it.
-        kind: ``"picture"`` or ``"video"``.
+        kind: ``"image"`` or ``"video"``.
         stem: name of its results below the output folder, without suffix; unique in a run, also where upper and lower
             case are one.
     """
@@ -53,7 +53,7 @@ def list_inputs(
     paths: Sequence[str | Path],
     output: str | Path,
     recursive: bool = False,
-    kinds: Sequence[str] = ("picture", "video"),
+    kinds: Sequence[str] = ("image", "video"),
 ) -> InputList:
     """Find pictures and videos among files and folders.
 
@@ -104,18 +104,19 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
 
 def _kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
-    return "picture" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
 
 
 def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
     if not path.exists():
         return "there is no such file or folder"
     if not path.is_file():
-        return "not a regular file; give a picture, a video or a folder"
+        return "not a regular file; give an image, a video or a folder"
     if kind is None:
-        return f"{path.suffix or 'no suffix'} is no known kind of picture or video"
+        return f"{path.suffix or 'no suffix'} is not a known image or video suffix"
     if kind not in kinds:
-        return f"a {kind}; give {' or '.join(f'{taken}s' for taken in kinds)}"
+        article = "an" if kind == "image" else "a"
+        return f"{article} {kind}; give {' or '.join(f'{taken}s' for taken in kinds)}"
     return None
 
 

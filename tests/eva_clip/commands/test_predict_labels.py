@@ -77,7 +77,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, capsys, batch_size):
     arguments = ["--batch-size", batch_size, "--input", "photos", "missing.jpg", "--labels", *labels]
     assert predict.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
-    assert "pictures: 2, failed: 3, other files skipped: 1; results in out\n" in printed.out
+    assert "images: 2, failed: 3, other files skipped: 1; results in out\n" in printed.out
     assert "contact sheets: out/contact_sheet.png\n" in printed.out
     for name in ("cut.jpg", "clip.mp4", "missing.jpg"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
@@ -183,8 +183,8 @@ def test_many_pictures_are_several_sheets(weights, folder):
             {"--class-names": ["empty.txt"]},
             "--class-names is no option for the recipe's model; this task takes --labels",
         ),
-        ({"--input": ["photos/notes.txt"]}, "no picture in photos/notes.txt"),
-        ({"--input": ["photos/clip.mp4"]}, "no picture in photos/clip.mp4"),
+        ({"--input": ["photos/notes.txt"]}, "no image in photos/notes.txt"),
+        ({"--input": ["photos/clip.mp4"]}, "no image in photos/clip.mp4"),
         ({"--output": ["photos"]}, "give another --output"),
         ({"--output": ["photos/notes.txt/out"]}, "give another --output"),
         ({"--device": ["cuda:99"]}, "cuda:99"),

@@ -85,7 +85,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
     assert {path: path.read_bytes() for path in before} == before
     printed = capsys.readouterr()
     summary = printed.out.strip().splitlines()[-1]
-    assert "pictures: 2, videos: 1, frames: 3, detections: 60, failed: 5, other files skipped: 1;" in summary
+    assert "images: 2, videos: 1, frames: 3, detections: 60, failed: 5, other files skipped: 1;" in summary
     for name in ["cut.jpg", "empty.png", "empty.mp4", "noise.mp4", "missing.jpg"]:
         assert any(line.startswith("failed: ") and name in line for line in printed.err.splitlines()), name
 
@@ -198,8 +198,8 @@ def test_sub_folders(weights, folder, recursive):
         ({"--config-file": "nothing.py"}, "nothing.py does not exist"),
         ({"--weights": "nothing.pth"}, "nothing.pth"),
         ({"--weights": "photos/plain.png"}, "plain.png"),
-        ({"--input": "photos/notes.txt"}, "no picture or video"),
-        ({"--input": "nowhere/"}, "no picture or video"),
+        ({"--input": "photos/notes.txt"}, "no image or video"),
+        ({"--input": "nowhere/"}, "no image or video"),
         ({"--output": "photos"}, "--output"),
         ({"--output": "photos/notes.txt/out"}, "cannot be written"),
         ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 80"),

@@ -62,7 +62,7 @@ def test_order_batches_and_counts(tmp_path, batch_size, batches):
     done = predict_files(task, make(tmp_path, "a", "unreadable", "bc", "d"), tmp_path / "out", told.append)
     assert task.batches == batches
     assert written(tmp_path) == ["a", "bc", "d"]
-    assert list(done.counts.items()) == [("pictures", 3), ("letters", 4)]
+    assert list(done.counts.items()) == [("images", 3), ("letters", 4)]
     assert done.failures == [f"{tmp_path / 'in/1.png'}: it is unreadable"]
     assert told == [f"failed: {done.failures[0]}"]
 
@@ -70,7 +70,7 @@ def test_order_batches_and_counts(tmp_path, batch_size, batches):
 def test_what_cannot_be_predicted_fails_with_its_batch(tmp_path):
     done = predict_files(Echo(2), make(tmp_path, "a", "b", "c", "InputError", "e"), tmp_path / "out", lambda _: None)
     assert written(tmp_path) == ["a", "b", "e"]
-    assert done.counts["pictures"] == 3
+    assert done.counts["images"] == 3
     assert done.failures == [f"{tmp_path / 'in'}/{n}.png: not to be predicted" for n in (2, 3)]
 
 
@@ -86,7 +86,7 @@ def test_a_stopped_run_keeps_what_is_finished(tmp_path, trouble, error):
 def test_no_input_and_an_older_result(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/lines.jsonl").write_text("old")
-    assert dict(predict_files(Echo(1), [], tmp_path / "out").counts) == {"pictures": 0}
+    assert dict(predict_files(Echo(1), [], tmp_path / "out").counts) == {"images": 0}
     assert written(tmp_path) == []
 
 

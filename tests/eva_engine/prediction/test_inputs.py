@@ -44,7 +44,7 @@ def test_files_and_their_result_names(paths, recursive, stems, num_skipped):
     ("path", "reason"),
     [
         ("missing.jpg", "no such file"),
-        ("in/notes.txt", "no known kind"),
+        ("in/notes.txt", "not a known image or video suffix"),
         ("/dev/zero", "not a regular file"),
         ("http://example.org/a.mp4", "no such file"),
     ],

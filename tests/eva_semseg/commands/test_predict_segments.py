@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, tmp_path,
     assert (tmp_path / "out/good_labels.png").is_file()
     said = capsys.readouterr()
     assert "bad.png" in said.err
-    assert "pictures: 1, failed: 1" in said.out
+    assert "images: 1, failed: 1" in said.out
 
 
 def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
@@ -78,7 +78,7 @@ def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
     assert (tmp_path / "out/30_labels.png").is_file()
     said = capsys.readouterr()
     assert "50.png: there is not enough memory" in said.err
-    assert "pictures: 1, failed: 1" in said.out
+    assert "images: 1, failed: 1" in said.out
 
 
 def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
@@ -102,5 +102,5 @@ def test_videos_are_named_as_failures(run_folder, tmp_path, capsys) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"any")
     assert segment.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
     said = capsys.readouterr().err
-    assert "clip.mp4: a video; give pictures" in said
-    assert "no picture in" in said
+    assert "clip.mp4: a video; give images" in said
+    assert "no image in" in said
