@@ -96,7 +96,7 @@ OTHERS = {
             "model.masking.grid=[8,8]",
             "model.masking.num_masked=26",
             "dataloader.train.total_batch_size=16",
-            f"model.target.weights={CLIP_FILE}",
+            f"model.teacher.weights={CLIP_FILE}",
         ],
     ),
     "CLIP, LAMB": (

@@ -1,4 +1,4 @@
-"""The image tower of EVA-CLIP as the target of masked image modelling."""
+"""The image tower of EVA-CLIP as the teacher of masked image modelling."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
-from eva_classification.mim.teacher import freeze_with
+from eva_classification.mim.teacher import load_frozen_weights
 
 from .image_tower import ImageTower, image_tower_weights
 from .open_clip_weights import from_open_clip, is_open_clip
@@ -19,7 +19,7 @@ HEAD_DIM = 88  # of the published model
 class EvaClipTeacher(nn.Module):
     """Patch features of EVA-CLIP: those of the last block, normalised and projected, [B, N, D].
 
-    It is a `target` of `eva_classification.mim.MaskedImageModel`. The architecture is read off the weights.
+    It is a `teacher` for `eva_classification.mim.MaskedImageModel`. The architecture is read off the weights.
 
     Args:
         weights: file of an EVA-CLIP model, such as eva_clip_psz14.pt or a checkpoint of a run, or of open_clip's; or
@@ -55,7 +55,7 @@ class EvaClipTeacher(nn.Module):
                 num_heads=num_heads or width // HEAD_DIM,
                 mlp_ratio=len(tower["blocks.0.mlp.fc1.weight"]) / width,
             )
-        wrong = freeze_with(self.visual, tower)
+        wrong = load_frozen_weights(self.visual, tower)
         if wrong is not None:
             raise InputError(f"{wrong} does not fit the image tower of an EVA-CLIP model; give weights of one.")
         self.eval()

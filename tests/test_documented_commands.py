@@ -85,8 +85,8 @@ def loaded(config: str, overrides: tuple[str, ...]):
 def build_on_meta(config: str, of_model: tuple[str, ...]) -> None:
     """Build the model of a recipe with the overrides that are about it."""
     model = loaded(config, of_model).model
-    if "target" in model:
-        model.target = None  # the teacher of pre-training reads its weights when it is made
+    if "teacher" in model:
+        model.teacher = None  # the teacher of pre-training reads its weights when it is made
     with torch.device("meta"):
         instantiate(model)
 

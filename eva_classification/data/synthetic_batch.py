@@ -60,7 +60,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
     def companions(self, model: nn.Module) -> list[nn.Module]:
-        """The frozen target of masked image modelling, which is no part of the model."""
-        if isinstance(model, MaskedImageModel) and model.target is not None:
-            return [model.target.module]
+        """The frozen teacher of masked image modelling, which is no part of the model."""
+        if isinstance(model, MaskedImageModel) and model.teacher is not None:
+            return [model.teacher.module]
         return []

@@ -1,4 +1,4 @@
-"""Masked image modelling: predict the features of a frozen model at the patches that are hidden."""
+"""Masked image modelling: predict a frozen teacher's features of the masked patches."""
 
 from .block_masking import BlockMasking, alternating_mask
 from .clip_teacher import ClipTeacher

@@ -1,4 +1,4 @@
-"""Which patches are hidden: rectangles until enough are covered."""
+"""Block-wise masks: random rectangles until enough patches are masked."""
 
 import math
 import random
@@ -14,20 +14,21 @@ NUM_ATTEMPTS = 10
 
 
 class BlockMasking:
-    """Draws masks of random blocks, as EVA's pre-training and BEiT's do.
+    """Draw masks of random blocks, as the pre-training of EVA and BEiT does.
 
-    A mask covers at most `num_masked` patches, and often a few less: blocks are added while any is missing, and it ends
-    early when a block finds no place. Blocks never span a whole row or column of the grid.
+    A mask covers at most `num_masked` patches and often a few less: blocks are added until the number is reached or no
+    further block fits. Blocks never span a full row or column of the grid.
 
     Args:
-        grid: (H, W) of the patches.
-        num_masked: patches to hide. Published: 105 of 16 x 16.
-        min_block: smallest area a block is drawn with, in patches.
-        max_block: most patches that one block may newly cover, `min_block` or more; `num_masked` unless given.
-        min_aspect: least height over width of a block; 1 / `min_aspect` is the largest.
+        grid: Number of patches (H, W).
+        num_masked: Number of patches to mask; 105 of 16 x 16 in the published pre-training.
+        min_block: Minimum area of a block in patches.
+        max_block: Maximum number of patches that one block may newly mask, at least `min_block`; by default
+            `num_masked`.
+        min_aspect: Minimum aspect ratio (height / width) of a block; the maximum is its inverse.
 
     Raises:
-        InputError: numbers that no mask can meet.
+        InputError: No mask satisfies these numbers.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class BlockMasking:
         if not 0 < num_masked < math.prod(self.grid):
             raise InputError(
                 f"num_masked={num_masked} patches cannot be hidden in a grid of {self.grid[0]} x {self.grid[1]}; "
-                "give at least 1 and fewer than there are."
+                "mask at least one patch and leave at least one visible."
             )
         max_block = num_masked if max_block is None else max_block
         largest = min(num_masked, max_block, (self.grid[0] - 1) * (self.grid[1] - 1))
         if not 0 < min_block <= largest or not 0 < min_aspect <= 1:
             raise InputError(
-                f"min_block={min_block}, min_aspect={min_aspect} are out of range; with num_masked={num_masked}, "
-                f"max_block={max_block} give a block of 1 to {largest} patches and an aspect above 0 and at most 1."
+                f"min_block={min_block} or min_aspect={min_aspect} is out of range; with num_masked={num_masked} and "
+                f"max_block={max_block}, min_block must be 1 to {largest} and min_aspect above 0 and at most 1."
             )
         self.num_masked = num_masked
         self.min_block = min_block
@@ -57,25 +58,26 @@ class BlockMasking:
         self.log_aspects = (math.log(min_aspect), math.log(1 / min_aspect))
 
     def draw(self, rng: random.Random | None = None) -> np.ndarray:
-        """A mask [H, W], True where a patch is hidden; from `rng` or else from Python's global generator."""
-        source = rng or random
+        """Draw a mask [H, W], True for masked patches, with `rng` or else Python's global generator."""
+        generator = rng or random
         mask = np.zeros(self.grid, dtype=bool)
-        missing = self.num_masked
-        while missing > 0:
-            covered = self._add_block(mask, min(missing, self.max_block), source)
-            if covered == 0:
+        remaining = self.num_masked
+        while remaining > 0:
+            newly_masked = self._add_block(mask, min(remaining, self.max_block), generator)
+            if newly_masked == 0:
                 break
-            missing -= covered
+            remaining -= newly_masked
         return mask
 
     def draw_batch(self, size: int) -> torch.Tensor:
-        """Masks [size, H * W] from Python's global generator."""
+        """Draw masks [size, H * W] with Python's global generator."""
         return torch.from_numpy(np.stack([self.draw() for _ in range(size)])).flatten(1)
 
     def _add_block(self, mask: np.ndarray, budget: int, rng: random.Random | ModuleType) -> int:
-        """Cover a random block of `mask`; returns how many patches it newly covers, 0 if none was found."""
+        """Mask a random block in place; return the number of newly masked patches, 0 if no block fitted."""
         for _ in range(NUM_ATTEMPTS):
-            # A budget below the smallest block reverses the bounds, which `uniform` takes: the area may exceed it.
+            # When the budget is smaller than min_block, the bounds are reversed, which `uniform` accepts. The published
+            # pre-training does the same: the area may exceed the budget, the newly masked patches never do.
             area = rng.uniform(self.min_block, budget)
             aspect = math.exp(rng.uniform(*self.log_aspects))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -84,13 +86,13 @@ class BlockMasking:
             top = rng.randint(0, self.grid[0] - height)
             left = rng.randint(0, self.grid[1] - width)
             block = mask[top : top + height, left : left + width]
-            covered = block.size - int(block.sum())
-            if 0 < covered <= budget:
+            newly_masked = block.size - int(block.sum())
+            if 0 < newly_masked <= budget:
                 block[...] = True
-                return covered
+                return newly_masked
         return 0
 
 
 def alternating_mask(num_patches: int) -> torch.Tensor:
-    """The fixed mask of validation, [num_patches]: every second patch, beginning with the first."""
+    """Return the fixed mask of validation, bool [num_patches]: every second patch, starting with the first."""
     return torch.arange(num_patches) % 2 == 0

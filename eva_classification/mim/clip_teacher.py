@@ -1,4 +1,4 @@
-"""The image tower of a CLIP model as the target of pre-training."""
+"""The image tower of a CLIP model as the teacher of masked image modelling."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
-from .teacher import freeze_with
+from .teacher import load_frozen_weights
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
@@ -30,20 +30,20 @@ VIT_LARGE: Mapping[str, Any] = MappingProxyType(
 
 
 class ClipTeacher(nn.Module):
-    """Patch features of a CLIP ViT: those of the last block, normalised and projected, [B, N, width of CLIP's space].
+    """Compute patch features of a CLIP ViT: last block, final norm and projection, [B, N, D] in CLIP's shared space.
 
-    The architecture is read off the weights. A model that is built on the meta device, where weights have no values,
-    does not need their file; ViT-L/14 is assumed without it. Needs open_clip (`open_clip_torch`).
+    The architecture is inferred from the weights. A model that is built on the meta device, where weights have no
+    values, does not need their file: ViT-L/14 is assumed if there is none. Needs open_clip (`open_clip_torch`).
 
     Args:
-        weights: file of OpenAI's ViT-L/14 or of another CLIP ViT with its names, whole or its image tower alone; or the
-            weights themselves.
-        img_size: side of the images in pixels; positions are resized where it is not that of the weights.
-        num_heads: attention heads; of 64 channels unless given.
-        quick_gelu: the activation of OpenAI's models; models trained by others have the plain one.
+        weights: File of OpenAI's ViT-L/14 or of another CLIP ViT with the same names, complete or its image tower only;
+            or the weights themselves.
+        img_size: Side of the images in pixels; positions are resized if the weights were trained at another size.
+        num_heads: Attention heads; by default heads of 64 channels.
+        quick_gelu: Use the activation of OpenAI's models; most models trained by others use GELU.
 
     Raises:
-        InputError: weights of no CLIP ViT, or open_clip is missing.
+        InputError: The weights do not belong to a CLIP ViT, or open_clip is not installed.
     """
 
     def __init__(
@@ -54,10 +54,14 @@ class ClipTeacher(nn.Module):
         quick_gelu: bool = True,
     ) -> None:
         super().__init__()
-        if _is_absent(weights) and torch.get_default_device().type == "meta":
+        if _is_missing_file(weights) and torch.get_default_device().type == "meta":
             weights = _build_tower(**VIT_LARGE).state_dict()
-        source = "the given weights" if isinstance(weights, Mapping) else os.fspath(weights)
-        tower = _select_tower(weights if isinstance(weights, Mapping) else _read(weights), source)
+        if isinstance(weights, Mapping):
+            source = "the given weights"
+            tower = _select_tower(weights, source)
+        else:
+            source = os.fspath(weights)
+            tower = _select_tower(_read(weights), source)
         width, _, patch_size, _ = tower["conv1.weight"].shape
         side = img_size // patch_size
         tower["positional_embedding"] = resize_pos_embed(tower["positional_embedding"][None].float(), (side, side))[0]
@@ -71,42 +75,43 @@ class ClipTeacher(nn.Module):
             output_dim=tower["proj"].shape[1],
             quick_gelu=quick_gelu,
         )
-        wrong = freeze_with(self.visual, tower)
-        if wrong is not None:
-            raise InputError(f"{source} is no plain CLIP ViT: {wrong} does not fit one; give a CLIP ViT's weights.")
+        mismatch = load_frozen_weights(self.visual, tower)
+        if mismatch is not None:
+            raise InputError(f"{source} is not a standard CLIP ViT: {mismatch} does not match; give weights of one.")
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to features [B, N, D]."""
-        _, tokens = self.visual(pixels)  # patch tokens behind the last normalisation
+        """Return the features [B, N, D] of pixels [B, 3, S, S], normalised with CLIP's mean and standard deviation."""
+        _, tokens = self.visual(pixels)  # (pooled output, patch tokens after the final norm)
         return tokens @ self.visual.proj
 
 
-def _is_absent(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
+def _is_missing_file(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
     return not isinstance(weights, Mapping) and not os.path.exists(weights)
 
 
 def _read(path: str | os.PathLike) -> dict[str, Tensor]:
-    from eva_engine.checkpoint import read_weights  # the models of this package need no reader of files
+    from eva_engine.checkpoint import read_weights  # the models of this package do not depend on the engine
 
     return read_weights(path)
 
 
 def _select_tower(weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """The image tower's entries without their prefix."""
+    """Return the entries of the image tower without their prefix."""
     if any(name.startswith(_PREFIX) for name in weights):
         weights = {name.removeprefix(_PREFIX): value for name, value in weights.items() if name.startswith(_PREFIX)}
     needed = ("conv1.weight", "positional_embedding", "proj", "transformer.resblocks.0.mlp.c_fc.weight")
     missing = [name for name in needed if name not in weights]
     if missing:
         raise InputError(
-            f"{source} has no {missing[0]}, which the image tower of a CLIP ViT has; give weights with OpenAI's or "
+            f"{source} has no {missing[0]}, which the image tower of every CLIP ViT has; give weights with OpenAI's or "
             "open_clip's names."
         )
     return dict(weights)
 
 
 def _build_tower(*, quick_gelu: bool, **options: int | float) -> nn.Module:
+    """Build open_clip's image tower on the meta device."""
     try:
         from open_clip.transformer import QuickGELU, VisionTransformer
     except ImportError as error:

@@ -1,7 +1,6 @@
-"""The model whose features are predicted."""
+"""The frozen teacher of masked image modelling, whose patch features the student predicts."""
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 import torch
@@ -9,38 +8,49 @@ from torch import Tensor, nn
 
 
 class FrozenTeacher:
-    """A model that gives patch features and is never trained, saved, averaged or split with the model that holds it.
+    """Hold a teacher that gives patch features and is never trained, saved, averaged or sharded.
 
-    It is no `nn.Module` for that reason. It follows its input to a device.
+    This class is deliberately not an `nn.Module`, so that the teacher does not become a submodule of the student. The
+    teacher is moved to the device of its input.
 
     Args:
-        module: normalised pixels [B, 3, H, W] to features [B, N, D] of the patches in row order. It is frozen and put
+        module: Maps normalised pixels [B, 3, H, W] to patch features [B, N, D] in row-major order. It is frozen and put
             in evaluation mode.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module.eval().requires_grad_(False)
         for parameter in module.parameters():
-            # Inside `deferred_init` an initialiser runs when something reads what it fills: nobody else will.
+            # Under `deferred_init`, an initialiser runs when its parameter is first read, or at the end for the
+            # parameters of the student. The teacher is not among those, so an empty slice is read here.
             parameter.detach().flatten()[:0].clone()
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, H, W] to features [B, N, target_dim] on their device, without gradients."""
-        first = next(chain(self.module.parameters(), self.module.buffers()), None)
-        if first is not None and first.device != pixels.device:
+        """Return the features [B, N, D] of normalised pixels [B, 3, H, W], on their device and without gradients."""
+        if self._device not in (None, pixels.device):
             self.module.to(pixels.device)
         return self.module(pixels)
 
+    @property
+    def _device(self) -> torch.device | None:
+        """Device of the teacher; None if it has neither parameters nor buffers."""
+        for tensors in (self.module.parameters(), self.module.buffers()):
+            for tensor in tensors:
+                return tensor.device
+        return None
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
+        # Copies of the student, such as its moving average, use the same teacher.
         return self
 
 
-def freeze_with(tower: nn.Module, weights: Mapping[str, Tensor]) -> str | None:
-    """Assign `weights` to `tower`, which may be on the meta device, and freeze it in evaluation mode.
+def load_frozen_weights(tower: nn.Module, weights: Mapping[str, Tensor]) -> str | None:
+    """Assign `weights` in float32 to `tower`, which may be on the meta device; freeze it and set evaluation mode.
 
     Returns:
-        None; or, with nothing assigned, the name of an entry that is missing, unknown or of another shape.
+        None on success. Otherwise the name of an entry that is missing, unexpected or of another shape; in that case no
+        weight was assigned.
     """
     expected = tower.state_dict()
     wrong = sorted(expected.keys() ^ weights.keys())

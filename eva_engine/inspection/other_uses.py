@@ -25,13 +25,13 @@ class OtherUse:
 
 
 def find_other_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable[Recipe]) -> list[OtherUse]:
-    """The target of pre-training, the text tower of a CLIP."""
+    """The teacher of pre-training, the text tower of a CLIP."""
     uses = []
     for recipe in recipes:
-        if _is_target(weights, recipe):
-            change = override("model.target.weights", str(path))
+        if _is_teacher(weights, recipe):
+            change = override("model.teacher.weights", str(path))
             uses.append(
-                OtherUse("target of pre-training", f"python -m tools train --config-file {recipe.path} {change}")
+                OtherUse("teacher of pre-training", f"python -m tools train --config-file {recipe.path} {change}")
             )
     if _has_text_tower(weights):
         uses.append(
@@ -43,11 +43,11 @@ def find_other_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable
     return uses
 
 
-def _is_target(weights: Mapping[str, Tensor], recipe: Recipe) -> bool:
-    target = OmegaConf.select(recipe.cfg, "model.target")
-    if target is None or "weights" not in target:
+def _is_teacher(weights: Mapping[str, Tensor], recipe: Recipe) -> bool:
+    teacher = OmegaConf.select(recipe.cfg, "model.teacher")
+    if teacher is None or "weights" not in teacher:
         return False
-    build = locate(target._target_) if isinstance(target._target_, str) else target._target_
+    build = locate(teacher._target_) if isinstance(teacher._target_, str) else teacher._target_
     try:
         with torch.device("meta"):
             build(dict(weights))

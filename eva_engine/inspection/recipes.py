@@ -48,11 +48,11 @@ class Recipe:
         return re.search(pattern, self.text, re.DOTALL) is not None
 
     def build_on_meta(self) -> nn.Module:
-        """The model, on the meta device. Without the target of pre-training: it has a file of its own."""
+        """The model, on the meta device. Without the teacher of pre-training: it has a file of its own."""
         cfg = self.cfg
-        if "target" in cfg.model:
+        if "teacher" in cfg.model:
             cfg = copy.deepcopy(cfg)
-            cfg.model.target = None
+            cfg.model.teacher = None
         with torch.device("meta"):
             return instantiate(cfg.model)
 

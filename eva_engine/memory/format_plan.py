@@ -13,7 +13,7 @@ _STATE = {
     "weights": "weights",
     "optimizer": "optimizer state",
     "average": "moving average",
-    "companions": "frozen target",
+    "companions": "frozen teacher",
     "gradients": "gradients (wait for the other parts)",
     "buckets": "gradient buckets between GPUs",
 }

@@ -8,7 +8,7 @@ from eva_classification.mim.oriented_gradients import OrientedGradients
 
 
 def edge(direction: str) -> torch.Tensor:
-    """An 8 x 8 picture that gets brighter in one direction."""
+    """An 8 x 8 image that gets brighter in one direction."""
     ramp = torch.arange(8.0).expand(8, 8)
     pixels = {"right": ramp, "left": ramp.flip(1), "down": ramp.T, "up": ramp.T.flip(0)}[direction]
     return pixels.expand(1, 3, 8, 8)
@@ -52,11 +52,11 @@ def test_patches_in_row_order_with_their_cells():
 def test_contrast_and_brightness_play_no_part():
     torch.manual_seed(0)
     pixels = torch.rand(2, 3, 32, 32)
-    target = OrientedGradients(8, cells=2)
-    torch.testing.assert_close(target(pixels), target(3 * pixels - 1), atol=1e-5, rtol=1e-4)
-    assert target.dim == target(pixels).shape[-1] == 32
+    teacher = OrientedGradients(8, cells=2)
+    torch.testing.assert_close(teacher(pixels), teacher(3 * pixels - 1), atol=1e-5, rtol=1e-4)
+    assert teacher.dim == teacher(pixels).shape[-1] == 32
 
 
-def test_cells_have_to_divide_a_patch():
-    with pytest.raises(InputError, match="cells=4 do not divide a patch of 14 pixels"):
+def test_cells_must_divide_the_patch_size():
+    with pytest.raises(InputError, match="cells=4 does not divide patch_size=14"):
         OrientedGradients(14, cells=4)

@@ -100,7 +100,7 @@ def test_the_linear_probe_trains_its_head(data):
 
 
 class MeanColours(nn.Module):
-    """A target of three features: the mean colour of each patch."""
+    """A teacher of three features: the mean colour of each patch."""
 
     def __init__(self, patch_size: int) -> None:
         super().__init__()
@@ -110,16 +110,16 @@ class MeanColours(nn.Module):
         return self.pool(pixels).flatten(2).transpose(1, 2)
 
 
-def test_masked_image_modelling_with_any_target(data):
+def test_masked_image_modelling_with_any_teacher(data):
     made_folders(data / "merged30m", classes=["all"], per_class=8)
     (data / "merged30m" / "all" / "3.png").write_bytes(b"")
     small = [option for option in SMALL if not option.startswith("model.img_size")]
     cfg = load_config(
         str(CONFIGS / "mim_pretrain_224.py"),
-        [*small, "model.img_size=56", "model.target_dim=3", f"train.output_dir={data / 'mim'}"],
+        [*small, "model.img_size=56", "model.teacher_dim=3", f"train.output_dir={data / 'mim'}"],
     )
     cfg.model.masking.update(grid=(4, 4), num_masked=6, min_block=2)
-    cfg.model.target = LazyCall(MeanColours)(patch_size=14)
+    cfg.model.teacher = LazyCall(MeanColours)(patch_size=14)
     train(cfg)
     assert all(-1 <= loss <= 1 for loss in losses(data / "mim"))
     assert -1 <= json.loads((data / "mim" / "results.json").read_text())["mim"]["loss"] <= 1

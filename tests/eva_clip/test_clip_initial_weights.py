@@ -23,7 +23,7 @@ def build():
 @pytest.fixture
 def pretrained() -> torch.nn.Module:
     masking = BlockMasking(grid=(2, 2), num_masked=1, min_block=1)
-    return MaskedImageModel(**SIZE, target=torch.nn.Identity(), target_dim=6, masking=masking)
+    return MaskedImageModel(**SIZE, teacher=torch.nn.Identity(), teacher_dim=6, masking=masking)
 
 
 @pytest.fixture

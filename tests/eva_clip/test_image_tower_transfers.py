@@ -123,13 +123,13 @@ def test_teacher_at_another_size(path):
 
 
 def test_pretraining_predicts_the_teacher(path):
-    target = EvaClipTeacher(path, img_size=28, num_heads=2)
-    student = MaskedImageModel(target=target, target_dim=24, patch_size=14, **VISUAL)
+    teacher = EvaClipTeacher(path, img_size=28, num_heads=2)
+    student = MaskedImageModel(teacher=teacher, teacher_dim=24, patch_size=14, **VISUAL)
     mask = torch.tensor([[True, False, True, False]] * 2)
     loss = student({"image": PIXELS, "mask": mask})["loss_mim"]
-    expected = -torch.nn.functional.cosine_similarity(student.predict(PIXELS, mask), target(PIXELS)[mask]).mean()
+    expected = -torch.nn.functional.cosine_similarity(student.predict(PIXELS, mask), teacher(PIXELS)[mask]).mean()
     torch.testing.assert_close(loss, expected)
-    assert not any("target" in name for name in student.state_dict())
+    assert not any("teacher" in name for name in student.state_dict())
 
 
 def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):

@@ -46,8 +46,8 @@ def load(name):
 
 
 def build_on_meta(cfg):
-    if "target" in cfg.model:
-        cfg.model.target = None
+    if "teacher" in cfg.model:
+        cfg.model.teacher = None
     with torch.device("meta"):
         return instantiate(cfg.model)
 

@@ -175,8 +175,8 @@ def test_target_of_pretraining(identified):
 
     found = identified("extra_openai_clip_vit_l14_visual_teacher", "ViT-L-14.pt", in_whole_file)
     assert found.best is None
-    assert [use.purpose for use in found.other_uses] == ["target of pre-training"]
-    assert found.other_uses[0].command.endswith("configs/mim_pretrain_224.py model.target.weights=ViT-L-14.pt")
+    assert [use.purpose for use in found.other_uses] == ["teacher of pre-training"]
+    assert found.other_uses[0].command.endswith("configs/mim_pretrain_224.py model.teacher.weights=ViT-L-14.pt")
 
 
 def test_clip_under_the_names_of_open_clip(identified):

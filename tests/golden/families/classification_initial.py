@@ -13,7 +13,7 @@ from ..case import GoldenCase, family
 # Small where the case does not tell a size: fewer numbers in either sample allow for a larger difference.
 MODELS = {
     "finetune": lambda **options: Classifier(10, img_size=56, **options),
-    "mim": lambda **options: MaskedImageModel(target_dim=32, img_size=56, **options),
+    "mim": lambda **options: MaskedImageModel(teacher_dim=32, img_size=56, **options),
 }
 
 

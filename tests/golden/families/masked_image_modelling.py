@@ -17,7 +17,7 @@ from .classification_losses import assert_gradients
 OTHER_SIZE_SEED = 5000
 
 
-class GivenTarget(nn.Module):
+class GivenTeacher(nn.Module):
     """Features of the hidden patches `mask` are `values`."""
 
     def __init__(self, values: torch.Tensor, mask: torch.Tensor) -> None:
@@ -46,15 +46,15 @@ def check_masked_image_model(case: GoldenCase) -> None:
     mask = torch.from_numpy(generator.random((spec["batch"], num_patches)) < 0.4)
     assert mask.equal(case.tensor("mask"))
     if "teacher" in spec:
-        target = build_teacher(spec["teacher"], config["img_size"])
-        check_teacher(case, target, images)
+        teacher = build_teacher(spec["teacher"], config["img_size"])
+        check_teacher(case, teacher, images)
     else:
         values = generator.standard_normal((int(mask.sum()), config["predict_feature_dim"])).astype(np.float32)
-        target = GivenTarget(torch.from_numpy(values), mask)
+        teacher = GivenTeacher(torch.from_numpy(values), mask)
 
     model = MaskedImageModel(
-        target=target,
-        target_dim=config["predict_feature_dim"],
+        teacher=teacher,
+        teacher_dim=config["predict_feature_dim"],
         slow_patch_embed=config.get("stop_grad_conv1", False),
         **backbone_options(config, entries),
     )
@@ -62,7 +62,7 @@ def check_masked_image_model(case: GoldenCase) -> None:
     outputs = {"features": model.forward_features(images, mask), "predictions": model.predict(images, mask)}
     for name, found in outputs.items():
         np.testing.assert_allclose(found.detach(), case.arrays[name], rtol=0, atol=TOLERANCE, err_msg=name)
-    np.testing.assert_allclose(model.target(images)[mask], case.arrays["target"], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(model.teacher(images)[mask], case.arrays["target"], rtol=0, atol=TOLERANCE)
     loss = model({"image": images, "mask": mask})["loss_mim"]
     assert loss.item() == pytest.approx(case.arrays["loss"].item(), rel=0, abs=1e-6)
     loss.backward()

@@ -1,4 +1,4 @@
-"""Demo, first step: a tiny EVA learns to predict the edges of hidden patches; it sees no label."""
+"""Demo, first step: a tiny EVA learns to predict the edges in masked patches, without labels."""
 
 from detectron2.config import LazyCall as L
 
@@ -14,9 +14,9 @@ from .mnist_loader import dataloader
 
 model = L(MaskedImageModel)(
     **SIZE,
-    # Any module that gives features of patches; this one is fixed and needs no weights.
-    target=L(OrientedGradients)(patch_size="${model.patch_size}", num_directions=8, cells=2),
-    target_dim=32,
+    # Any module that gives patch features; this one has no weights.
+    teacher=L(OrientedGradients)(patch_size="${model.patch_size}", num_directions=8, cells=2),
+    teacher_dim=32,
     masking=L(BlockMasking)(grid=(4, 4), num_masked=7, min_block=2),
 )
 dataloader.evaluator = L(MaskedImageEvaluator)()

@@ -7,13 +7,13 @@ model = L(MaskedImageModel)(
     **MODELS["eva_giant_patch14"],
     img_size=224,
     drop_path_rate=0.1,
-    # The frozen model whose patch features are predicted, any module that gives [images, patches, target_dim]. This one
-    # is the image tower of OpenAI's CLIP ViT-L/14.
-    target=L(ClipTeacher)(weights="ViT-L-14.pt", img_size="${model.img_size}"),
-    target_dim=768,
+    # Any module that gives patch features [images, patches, teacher_dim]; it is frozen. This one is the image tower of
+    # OpenAI's CLIP ViT-L/14.
+    teacher=L(ClipTeacher)(weights="ViT-L-14.pt", img_size="${model.img_size}"),
+    teacher_dim=768,
     masking=L(BlockMasking)(
         grid=(16, 16),
-        # 105 of 256 patches are hidden, a few less where no block fits any more.
+        # At most 105 of 256 patches are masked, a few less if no further block fits.
         num_masked=105,
         min_block=16,
         min_aspect=0.3,
