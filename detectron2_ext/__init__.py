@@ -1,1 +1,1 @@
-"""What EVA adds to Detectron2: modeling, data, evaluation, checkpoints."""
+"""Detection and instance segmentation with EVA on Detectron2: models, COCO-format data, evaluation, prediction."""

@@ -5,10 +5,10 @@ From the outside in: `vision_transformer` composes `patch_embed`, `position` and
 `relative_position_bias` (BEiT), and its arithmetic from one of the `attention_kernels`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import InputError
+from .lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from .presets import PRESETS, create_backbone
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["PRESETS", "InputError", "VisionTransformer", "create_backbone"]
 
 
-# PyTorch takes seconds to import, and commands tell their options and errors without it.
-_MODULES = {"PRESETS": "presets", "create_backbone": "presets", "VisionTransformer": "vision_transformer"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+__getattr__ = lazy_exports(
+    __name__, {"PRESETS": "presets", "create_backbone": "presets", "VisionTransformer": "vision_transformer"}
+)

@@ -1,11 +1,15 @@
-"""EVA-CLIP on the EVA backbone: images and texts in one space; models import without Detectron2."""
+"""EVA-CLIP on the EVA backbone: images and texts in one embedding space; models import without Detectron2."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from .clip import Clip
-from .image_tower import ImageTower
-from .models import MODELS, build_model, create_model, create_model_and_transforms
-from .text_transformer import TextTransformer
+from eva_backbone.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from .clip import Clip
+    from .image_tower import ImageTower
+    from .models import MODELS, build_model, create_model, create_model_and_transforms
+    from .text_transformer import TextTransformer
+    from .tokenizer import get_tokenizer
 
 __all__ = [
     "MODELS",
@@ -18,10 +22,16 @@ __all__ = [
     "get_tokenizer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "get_tokenizer":  # open_clip is slow to import, and images do without it
-        from .tokenizer import get_tokenizer
-
-        return get_tokenizer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Clip": "clip",
+        "ImageTower": "image_tower",
+        "MODELS": "models",
+        "build_model": "models",
+        "create_model": "models",
+        "create_model_and_transforms": "models",
+        "TextTransformer": "text_transformer",
+        "get_tokenizer": "tokenizer",
+    },
+)

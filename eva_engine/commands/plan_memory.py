@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from .cli import command_parser, parse_with_overrides, positive, run_command
+from .cli import command_parser, parse_with_overrides, positive_int, run_command
 
 # What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
 CUDA_RESERVE = 10**9
@@ -82,11 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
-    parser.add_argument("--num-gpus", type=positive, default=1, metavar="N", help="GPUs of the run in all, default: 1")
+    parser.add_argument(
+        "--num-gpus", type=positive_int, default=1, metavar="N", help="GPUs of the run in all, default: 1"
+    )
     parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
     parser.add_argument(
         "--objects",
-        type=positive,
+        type=positive_int,
         metavar="N",
         help="objects per image in detection (default: 128), classes per image in segmentation (default: 32)",
     )

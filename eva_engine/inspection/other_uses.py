@@ -57,11 +57,11 @@ def _is_teacher(weights: Mapping[str, Tensor], recipe: Recipe) -> bool:
 
 
 def _has_text_tower(weights: Mapping[str, Tensor]) -> bool:
-    from eva_clip.initial_weights import join_towers  # imported by need: of a task
+    from eva_clip.initialization import join_tower_weights  # imported by need: of a task
 
     image = {"blocks.0.attn.qkv.weight": torch.empty(0)}  # any image tower
     try:
-        join_towers(image, weights)
+        join_tower_weights(image, weights)
     except InputError:
         return False
     return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import SyntheticBatch
+from eva_engine.memory.synthetic_batch import SyntheticBatch
 
 from .planned_model import model_on_meta, synthetic_batch
 from .planner import Prediction, Predictor, samples_at_once

@@ -7,7 +7,7 @@ from torch import nn
 
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import SyntheticBatch, find_synthetic_batch
+from eva_engine.memory.synthetic_batch import SyntheticBatch, find_synthetic_batch
 from eva_engine.training.adaptation import adapt_model
 
 

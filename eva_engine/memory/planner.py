@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from eva_engine.data.synthetic_batch import SyntheticBatch, find_synthetic_batch
+from eva_engine.memory.synthetic_batch import SyntheticBatch, find_synthetic_batch
 
 from .fake_step import run_whole_step
 from .optimizer_state import state_bytes

@@ -4,16 +4,9 @@ import logging
 import sys
 from pathlib import Path
 
-_LOGGERS = (
-    "detectron2",
-    "detectron2_ext",
-    "eva_backbone",
-    "eva_classification",
-    "eva_clip",
-    "eva_semseg",
-    "eva_video",
-    "fvcore",
-)
+from eva_engine.tasks import all_tasks
+
+_ENGINE_LOGGERS = ("detectron2", "eva_backbone", "eva_demos", "eva_engine", "fvcore")
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
@@ -28,7 +21,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         handlers[-1].setLevel(logging.INFO)
         handlers[-1].setFormatter(_TerminalFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     handlers[0].setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
-    for name in _LOGGERS:
+    for name in (*_ENGINE_LOGGERS, *(task.package for task in all_tasks())):
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)

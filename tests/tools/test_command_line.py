@@ -68,11 +68,11 @@ dataloader = dict(evaluator="one")
         (["train.device=gpu"], "train.device=gpu is no device; give cuda or cpu"),
         (["train.output_dir=recipe.py"], "train.output_dir=recipe.py cannot be written (File exists)"),
         (["train.output_dir=recipe.py/below"], "train.output_dir=recipe.py/below cannot be written (Not a directory)"),
-        (["--machine-rank", "1"], "--machine-rank 1 is none of --num-machines 1; count from 0"),
-        (["--num-machines", "0"], "--machine-rank 0 is none of --num-machines 0; count from 0"),
+        (["--machine-rank", "1"], "--machine-rank 1 is out of range for --num-machines 1; count from 0"),
+        (["--num-machines", "0"], "--machine-rank 0 is out of range for --num-machines 0; count from 0"),
         (
             ["--num-gpus", "2", "--dist-url", "host:1", "train.device=cpu"],
-            "--dist-url host:1 is no address; give tcp://",
+            "--dist-url host:1 is not an address; give tcp://",
         ),
         (["train.max_iter=1", "--eval-only"], "--eval-only was given without weights"),
     ],
@@ -132,6 +132,6 @@ def test_interrupted_command_says_so(monkeypatch, capsys):
     def interrupt(_args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("eva_engine.training.command_line.run", interrupt)
+    monkeypatch.setattr("eva_engine.training.launched_run.launch_run", interrupt)
     assert main([]) == 130
     assert capsys.readouterr().err == "interrupted\n"

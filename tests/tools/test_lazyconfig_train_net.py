@@ -229,7 +229,7 @@ def test_command_that_cannot_work_is_answered_with_one_sentence(arguments, sente
         (["--val-images", "IMAGES"], "--val-images was given without --val-json"),
         (["--train-json", "JSON", "--train-images", "JSON"], "is not a folder"),
         (["--train-json", "none.json", "--train-images", "IMAGES"], "none.json: no such annotation file"),
-        (["--val-json", "JSON", "--val-images", "IMAGES"], "there is no own data to train on"),
+        (["--val-json", "JSON", "--val-images", "IMAGES"], "there is no custom data to train on"),
         (["--train-json", "JSON", "--train-images", "IMAGES", "--val-json", "OTHER", "--val-images", "IMAGES"], "beam"),
         ([], "instances_train2017.json: no such annotation file"),
     ],

@@ -1,4 +1,4 @@
-"""Keeping only the inputs of the backbone's blocks for the backward pass, which runs the blocks again."""
+"""Activation checkpointing: keep only the inputs of blocks for the backward pass, and recompute the rest there."""
 
 import warnings
 from collections.abc import Callable
@@ -7,37 +7,55 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from eva_backbone import VisionTransformer
-from eva_backbone.errors import InputError, check_choice
+from eva_backbone.errors import InputError
+from eva_engine.backbones import require_backbones
 
-CHOICES = ("torch", "fairscale", "fairscale_offload")
+CHOICES = ("", "torch", "fairscale", "fairscale_offload")
 
 
 def checkpoint_activations(model: nn.Module, how: str) -> None:
-    """Recompute the blocks of every EVA backbone in `model` in the backward pass; names and numbers stay the same.
+    """Let every backbone in `model` checkpoint its blocks, in place.
 
-    Random numbers (stochastic depth, dropout) and autocast are in the second run what they were in the first.
+    A backbone with an attribute `checkpoint_blocks` does so itself. In any other one the forward method of each block
+    is replaced, so that it takes effect whoever calls the blocks.
 
     Args:
-        how: "" leaves what the model's own options say. "torch" is the backbone's own option. "fairscale" wraps the
-            blocks with fairscale's `checkpoint_wrapper`, "fairscale_offload" also keeps their inputs on the CPU.
+        model: a model in training.
+        how: "torch" for `torch.utils.checkpoint`, "fairscale" for fairscale's wrapper, "fairscale_offload" to keep the
+            blocks' inputs in the memory of the CPU as well; "" leaves the model as its own options say.
 
     Raises:
-        InputError: another word, a model without an EVA backbone, or fairscale is not installed.
+        InputError: an unknown word, a model without blocks, or fairscale is not installed.
     """
+    if how not in CHOICES:
+        raise InputError(f"train.activation_checkpointing={how!r} is not known; choose one of {', '.join(CHOICES[1:])}")
     if not how:
         return
-    check_choice("train.activation_checkpointing", how, CHOICES)
-    backbones = [module for module in model.modules() if isinstance(module, VisionTransformer)]
-    if not backbones:
-        raise InputError(f"train.activation_checkpointing={how!r} needs an EVA backbone, and the model has none")
     wrapper = None if how == "torch" else _fairscale_wrapper(how)
-    for vit in backbones:
-        vit.checkpoint_blocks = wrapper is None
-        if wrapper is not None:
-            for block in vit.blocks:
+    for _, backbone in require_backbones(model, f"train.activation_checkpointing={how}"):
+        is_native = hasattr(backbone, "checkpoint_blocks")
+        if is_native:
+            backbone.checkpoint_blocks = wrapper is None
+        for block in backbone.blocks:
+            if wrapper is not None:
                 block.forward = _FairscaleForward(block, wrapper).run
+            elif not is_native:
+                block.forward = _CheckpointedForward(block).run
+
+
+class _CheckpointedForward:
+    """The forward method of a block under `torch.utils.checkpoint`.
+
+    A copy of the model, as for a moving average, copies this object with the block, so it refers to its own block.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return checkpoint(type(self.block).forward, self.block, *args, use_reentrant=False, **kwargs)
 
 
 def _fairscale_wrapper(how: str) -> Callable[[nn.Module], nn.Module]:
@@ -54,9 +72,10 @@ def _fairscale_wrapper(how: str) -> Callable[[nn.Module], nn.Module]:
 class _FairscaleForward:
     """The forward method of a block under fairscale's wrapper.
 
-    The wrapper is made for every call, around a module that is thrown away, for two reasons. Left on the block, it
-    would hold on to that very block, and a copy of the model (a moving average) would compute with the weights of the
-    original. And it repeats autocast on CUDA only, always in float16: the state is handed to the second run instead.
+    The wrapper is made anew for each call, around a temporary module, for two reasons. If it stayed on the block, it
+    would keep a reference to that very block, and a copy of the model (a moving average) would compute with the weights
+    of the original. And it restores autocast on CUDA only, always in float16; here the recomputation gets the autocast
+    state of the first pass explicitly.
     """
 
     def __init__(self, block: nn.Module, wrapper: Callable[[nn.Module], nn.Module]) -> None:
@@ -71,14 +90,16 @@ class _FairscaleForward:
             enabled=torch.is_autocast_enabled(device),
             cache_enabled=torch.is_autocast_cache_enabled(),
         )
-        wrapped = self.wrapper(_Recomputed(self.block))
+        wrapped = self.wrapper(_WithAutocast(self.block))
         with torch.autocast(device, enabled=False), warnings.catch_warnings():
-            # Wrong of a block behind frozen ones: its own parameters do get their gradients.
+            # The warning is wrong for a block after frozen ones: its own parameters do get gradients.
             warnings.filterwarnings("ignore", "None of the inputs have requires_grad=True")
             return wrapped(autocast, x, *args)
 
 
-class _Recomputed(nn.Module):
+class _WithAutocast(nn.Module):
+    """Runs a block under a given autocast state."""
+
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block

@@ -1,34 +1,37 @@
-"""Low-rank adaptation (Hu et al., 2021) through peft: frozen layers learn a difference of low rank."""
+"""Low-rank adaptation (LoRA; Hu et al., 2021) through peft: frozen layers learn an update of low rank."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
+from eva_engine.backbones import require_backbones
 from eva_engine.checkpoint.load_report import shorten_names
 from eva_engine.checkpoint.lora_weights import ADAPTER
 
 
 def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
-    """Let the linear layers that `settings["targets"]` matches learn W + alpha / rank * B A in place of W.
+    """Let the linear layers that match `settings["targets"]` compute with W + alpha / rank * B A instead of W.
 
-    The backbone that holds an adapted layer is frozen, all of it except its adapters; an adapted layer elsewhere is
-    frozen alone. Everything else (pyramid, proposal network, heads) is trained unless it was frozen before. B starts at
-    zero: the model computes what it computed. Entries of an adapted layer L are then named `L.base_layer.weight`,
+    The backbone that contains an adapted layer is frozen except for its adapters; an adapted layer outside of a backbone
+    is frozen alone. Everything else (pyramid, proposal network, heads) is trained unless it was frozen before. B starts
+    at zero, so the outputs of the model do not change. The entries of an adapted layer L become `L.base_layer.weight`,
     `L.lora_A.default.weight` and `L.lora_B.default.weight`.
 
     Args:
+        model: the model, changed in place.
         settings: the recipe's `train.lora`: rank (0 changes nothing), alpha, dropout, targets.
 
     Raises:
-        InputError: peft is not installed, targets that match no linear layer, or numbers out of range.
+        InputError: peft is not installed, no linear layer matches, numbers are out of range, or no part of the model
+            lists transformer blocks, so that there is no backbone to freeze.
     """
     if settings["rank"] == 0:
         return
     names = _target_names(model, settings)
+    backbones = require_backbones(model, f"train.lora.rank={settings['rank']}")
     try:
         from peft import LoraConfig, inject_adapter_in_model  # seconds of import, for those who use it
     except ImportError as error:
@@ -36,8 +39,11 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
             f"train.lora.rank={settings['rank']} needs peft, which cannot be imported ({error}): pip install "
             "peft, or set the rank to 0"
         ) from error
-    before = {id(parameter): parameter.requires_grad for parameter in model.parameters()}
-    frozen = {id(parameter) for name in names for parameter in _frozen_part(model, name).parameters()}
+    trained_before = {id(parameter): parameter.requires_grad for parameter in model.parameters()}
+    frozen = set()
+    for name in names:
+        part = _frozen_part(model, name, backbones)
+        frozen.update(id(parameter) for parameter in part.parameters())
     config = LoraConfig(
         r=settings["rank"],
         lora_alpha=settings["alpha"],
@@ -45,16 +51,18 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
         target_modules="|".join(map(re.escape, names)),
     )
     inject_adapter_in_model(config, model, ADAPTER)
-    del model.peft_config  # left on the model by peft; the recipe holds the settings
-    for parameter in model.parameters():  # peft froze all but the adapters
+    del model.peft_config  # peft leaves it on the model; the recipe holds the settings
+    for parameter in model.parameters():
         key = id(parameter)
-        parameter.requires_grad_(key not in before or (before[key] and key not in frozen))
+        # peft froze everything but the adapters, which are the new parameters
+        is_adapter = key not in trained_before
+        parameter.requires_grad_(is_adapter or (trained_before[key] and key not in frozen))
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Put plain layers with the adapters' differences added, under their plain names, in place of adapted ones.
+    """Replace adapted layers with ordinary ones under the original names, with the low-rank updates added.
 
-    The weights keep their dtype, and those that were frozen stay frozen.
+    Weights keep their dtype, and frozen ones stay frozen.
 
     Raises:
         ValueError: a merged weight is not finite.
@@ -76,7 +84,7 @@ def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:
         pattern = re.compile(settings["targets"])
     except re.error as error:
         raise InputError(
-            f"train.lora.targets={settings['targets']!r} is no regular expression ({error}); "
+            f"train.lora.targets={settings['targets']!r} is not a regular expression ({error}); "
             r"write one such as .*\.attn\.qkv"
         ) from error
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -89,11 +97,9 @@ def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _frozen_part(model: nn.Module, layer: str) -> nn.Module:
-    """The backbone that the layer belongs to, or the layer itself where it belongs to none."""
-    parents = layer.split(".")
-    for depth in range(len(parents)):
-        module = model.get_submodule(".".join(parents[:depth]))
-        if isinstance(module, VisionTransformer):
-            return module
+def _frozen_part(model: nn.Module, layer: str, backbones: Sequence[tuple[str, nn.Module]]) -> nn.Module:
+    """The backbone that contains the layer, or the layer itself if none does."""
+    for name, backbone in backbones:
+        if layer.startswith(f"{name}." if name else ""):
+            return backbone
     return model.get_submodule(layer)

@@ -1,7 +1,7 @@
-"""Starting the processes of a run and joining them into one group.
+"""Start the processes of a run and join them into one process group.
 
-Two ways lead here: torchrun, which starts the processes itself (and again after a failure), and the options
-``--num-gpus``, ``--num-machines``, ``--machine-rank`` and ``--dist-url``, for which they are started here.
+There are two ways: torchrun starts the processes itself (and restarts them after a failure); with the options
+``--num-gpus``, ``--num-machines``, ``--machine-rank`` and ``--dist-url`` they are started here.
 """
 
 import os
@@ -21,19 +21,19 @@ from torch.multiprocessing.spawn import ProcessContext
 
 from eva_backbone.errors import InputError
 
-# Long enough for the first process to score an evaluation while the others wait.
+# Long enough for rank 0 to score an evaluation while the others wait.
 _TIMEOUT = timedelta(minutes=60)
-# Handled by the training loop of every process.
+# The training loop of every process handles these.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def started_by_torchrun() -> bool:
-    """Whether the environment names this process's rank, as torchrun's does."""
+    """Whether torchrun started this process: it sets the rank and the rendezvous in the environment."""
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"))
 
 
 def restarted_by_torchrun() -> bool:
-    """Whether this is a process that torchrun started again after a failure."""
+    """Whether torchrun restarted this process after a failure."""
     return _num_restarts() > 0
 
 
@@ -42,7 +42,7 @@ def _num_restarts() -> int:
 
 
 def starts_processes(world_size: int) -> bool:
-    """Whether `launch` starts processes for `world_size` of them, instead of going on in this one."""
+    """Whether `launch` starts `world_size` processes, instead of running in this one."""
     return world_size > 1 and not started_by_torchrun()
 
 
@@ -58,27 +58,27 @@ def launch(
 ) -> None:
     """Call `function(*args)` in every process of the run, joined into a process group if there is more than one.
 
-    The group uses NCCL for CUDA tensors and gloo for those on the CPU. Under torchrun the process count and the
-    rendezvous are torchrun's.
+    The group uses NCCL for CUDA tensors and gloo for tensors on the CPU.
 
     Args:
-        function: what every process does.
-        args: its arguments, which can be pickled where processes are started.
-        processes_per_machine: how many are started here; as the next three of no account under torchrun.
-        num_machines: of the run.
-        machine_rank: number of this one.
-        dist_url: where processes meet, as "tcp://HOST:PORT"; "auto" finds a free port on a single machine.
-        device: of the model: on the CPU there may be more processes than GPUs.
+        function: work of every process.
+        args: its arguments; they must be picklable if processes are started.
+        processes_per_machine: number of processes to start; this and the next three arguments are ignored under
+            torchrun, which decides them.
+        num_machines: number of machines in the run.
+        machine_rank: number of this machine, from 0.
+        dist_url: rendezvous of the processes, "tcp://HOST:PORT"; "auto" finds a free port on a single machine.
+        device: device of the model; on the CPU there may be more processes than GPUs.
 
     Raises:
-        InputError: a machine of no such number, an address that is none, or "auto" on many machines.
-        torch.multiprocessing.ProcessRaisedException: a process started here raised; the others are stopped.
+        InputError: a machine rank out of range, an invalid address, or "auto" for several machines.
+        torch.multiprocessing.ProcessRaisedException: a started process raised; the others are stopped.
     """
     world_size = processes_per_machine * num_machines
     if started_by_torchrun():
         local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         store, rank, world_size = next(dist.rendezvous("env://"))
-        # torchrun's store may outlive a failure, and with it the addresses of processes that are gone.
+        # torchrun's store may survive a failure, and with it the addresses of dead processes; a new prefix avoids them.
         store = dist.PrefixStore(f"start_{_num_restarts()}", store)
         _join(rank, world_size, local_world_size, device, store=store)
         try:
@@ -86,14 +86,16 @@ def launch(
         finally:
             dist.destroy_process_group()
     elif machine_rank not in range(num_machines):
-        raise InputError(f"--machine-rank {machine_rank} is none of --num-machines {num_machines}; count from 0")
+        raise InputError(
+            f"--machine-rank {machine_rank} is out of range for --num-machines {num_machines}; count from 0"
+        )
     elif not starts_processes(world_size):
         function(*args)
     else:
         if dist_url == "auto":
             dist_url = _free_address(num_machines)
         if not re.fullmatch(r"tcp://.+:\d+|file:///.+", dist_url):
-            raise InputError(f"--dist-url {dist_url} is no address; give tcp://HOST:PORT of the first machine")
+            raise InputError(f"--dist-url {dist_url} is not an address; give tcp://HOST:PORT of machine 0")
         first_rank = machine_rank * processes_per_machine
         worker_args = (function, args, first_rank, world_size, processes_per_machine, device, dist_url)
         context = mp.start_processes(_worker, worker_args, processes_per_machine, join=False, start_method="spawn")
@@ -108,12 +110,13 @@ def _worker(
     try:
         function(*args)
     except InputError as error:
-        raise InputError(str(error)) from error  # its name, not a subclass's, is looked for behind the process boundary
+        # The parent process looks for the name of this class, not of a subclass, in the text of the traceback.
+        raise InputError(str(error)) from error
     dist.destroy_process_group()
 
 
-def join_alone() -> None:
-    """A group of this one process, unless there is a group already: splitting a model needs one."""
+def join_single_process_group() -> None:
+    """Make a process group of this process alone, unless there is a group already; FSDP needs one."""
     if not dist.is_initialized():
         dist.init_process_group(_backend("cuda"), store=dist.HashStore(), rank=0, world_size=1)
         comm.create_local_process_group(1)
@@ -121,7 +124,7 @@ def join_alone() -> None:
 
 def _free_address(num_machines: int) -> str:
     if num_machines > 1:
-        raise InputError("--dist-url auto is for one machine; give tcp://HOST:PORT of the first of them to all")
+        raise InputError("--dist-url auto works on a single machine; give tcp://HOST:PORT of machine 0 to all of them")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -131,24 +134,24 @@ def _backend(device: str) -> str:
     return "cpu:gloo,cuda:nccl" if device.startswith("cuda") and torch.cuda.is_available() else "gloo"
 
 
-def _join(rank: int, world_size: int, local_world_size: int, device: str, **meeting_point: Any) -> None:
+def _join(rank: int, world_size: int, local_world_size: int, device: str, **rendezvous: Any) -> None:
     backend = _backend(device)
     if "cuda" in backend:
         torch.cuda.set_device(rank % local_world_size)
-    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_TIMEOUT, **meeting_point)
+    dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=_TIMEOUT, **rendezvous)
     comm.create_local_process_group(local_world_size)
     comm.synchronize()
 
 
 def _wait(context: ProcessContext) -> None:
-    """Until all processes have ended; signals to stop are passed on to them, since only they can save their work."""
+    """Wait until all processes have ended, and forward stop signals to them, since only they can save their work."""
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    def forward_signal(number: int, _frame: FrameType | None) -> None:
         for process in context.processes:
             if process.is_alive():
                 os.kill(process.pid, number)
 
-    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
+    before = {number: signal.signal(number, forward_signal) for number in STOP_SIGNALS}
     try:
         while not context.join():
             pass

@@ -1,4 +1,4 @@
-"""A model over many processes: copied to each (DDP), or split among them (FSDP2)."""
+"""Training a model in several processes: replicated (DDP), or sharded among them (FSDP2)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,25 +11,26 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
-from eva_backbone.block import Block
 from eva_backbone.errors import InputError
+from eva_engine.backbones import require_backbones
 
-from .launch import join_alone
+from .launch import join_single_process_group
 
 
 def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.Module:
-    """What to call in place of `model` in training; `model` itself goes on to own the parameters.
+    """Return the module to call in place of `model` in training; `model` continues to own the parameters.
 
-    `train.parallel` "ddp" wraps the model if there is more than one process. "fsdp" splits the parameters of `model`
-    in place, one group per transformer block and one for the rest; also in a single process, so that the same
-    checkpoints are written. Build the optimizer afterwards.
+    With `train.parallel` "ddp", that is a wrapper if there is more than one process. With "fsdp", the parameters of
+    `model` are sharded in place, one group per transformer block and one for the rest; in a single process too, so that
+    it writes the same checkpoints. Build the optimizer afterwards.
 
     Args:
+        model: the model on its device.
         train: settings of the recipe, with `amp` and `device`.
-        copies: other modules of the same structure (a moving average), split in the same way.
+        copies: other modules of the same structure (a moving average), sharded in the same way.
 
     Raises:
-        InputError: an unknown kind.
+        InputError: an unknown `train.parallel`, or a model to shard that lists no transformer blocks.
     """
     if train.parallel == "ddp":
         keywords = dict(train.ddp)
@@ -38,34 +39,34 @@ def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.M
         return create_ddp_model(model, **keywords)
     if train.parallel != "fsdp":
         raise InputError(f'train.parallel={train.parallel} is not known; choose "ddp" or "fsdp"')
-    join_alone()
+    join_single_process_group()
     for module in (model, *copies):
         _shard(module, train)
     return model
 
 
 def _shard(model: nn.Module, train: DictConfig) -> None:
+    backbones = require_backbones(model, "train.parallel=fsdp")
     _give_scalars_a_dimension(model)
     mesh = init_device_mesh(torch.device(train.device).type, (comm.get_world_size(),))
     offload = CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda") if train.fsdp.cpu_offload else OffloadPolicy()
-    # Only blocks gather in low precision: heads may be meant to run in float32, and gradients are summed in float32.
-    low = MixedPrecisionPolicy(
-        param_dtype=getattr(torch, train.amp.dtype) if train.amp.enabled else None, reduce_dtype=torch.float32
-    )
-    for module in list(model.modules()):
-        if isinstance(module, Block):
+    # Only blocks compute in low precision: heads may be meant to run in float32. Gradients are reduced in float32.
+    block_dtype = getattr(torch, train.amp.dtype) if train.amp.enabled else None
+    block_precision = MixedPrecisionPolicy(param_dtype=block_dtype, reduce_dtype=torch.float32)
+    for _, backbone in backbones:
+        for block in backbone.blocks:
             fully_shard(
-                module,
+                block,
                 mesh=mesh,
                 reshard_after_forward=train.fsdp.reshard_after_forward,
-                mp_policy=low,
+                mp_policy=block_precision,
                 offload_policy=offload,
             )
     fully_shard(model, mesh=mesh, mp_policy=MixedPrecisionPolicy(), offload_policy=offload)
 
 
 def _give_scalars_a_dimension(model: nn.Module) -> None:
-    """Parameters of no dimension, which cannot be split, get one; checkpoints store them so, see `match_weights`."""
+    """Reshape 0-dimensional parameters, which FSDP cannot shard, to [1]; `match_weights` accepts both shapes."""
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if parameter.ndim == 0:
@@ -74,14 +75,14 @@ def _give_scalars_a_dimension(model: nn.Module) -> None:
 
 @contextmanager
 def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterator[None]:
-    """While it is open, forward passes of a model that FSDP has split ask nothing of the other processes.
+    """Keep all weights of a sharded model in every process, so that forward passes need no communication.
 
-    They may be as many in each process as its images need. All processes enter it together; a model that is not split
-    is left as it is.
+    Each process may then run as many forward passes as it has images. All processes must enter the context together. An
+    unsharded model is not changed.
 
     Args:
-        model: in one piece, or split by `parallelize`.
-        reshard_after_forward: what the blocks do in training, `train.fsdp.reshard_after_forward`.
+        model: a model, sharded by `parallelize` or not.
+        reshard_after_forward: behaviour of the blocks in training, `train.fsdp.reshard_after_forward`.
     """
     parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for part in parts:
@@ -91,6 +92,6 @@ def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterat
         yield
     finally:
         for part in parts:
-            # The root, which holds what is in no block, stays gathered from its forward pass to its backward pass.
+            # The root, which holds all parameters outside of blocks, stays gathered from its forward to its backward pass.
             part.set_reshard_after_forward(reshard_after_forward and part is not model, recurse=False)
             part.reshard()

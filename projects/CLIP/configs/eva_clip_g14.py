@@ -29,7 +29,7 @@ model.visual.drop_path_rate = 0.4
 
 # Neighbour: LAMB, learning rates and layer decay of both towers, weight decay, warm-up, clipping, recomputation.
 optimizer.params.update(
-    visual_lr=4e-4, text_lr=4e-5, scale_lr=5e-4, visual_decay_rate=0.85, text_decay_rate=0.75, weight_decay=0.05
+    visual_lr=4e-4, text_lr=4e-5, logit_scale_lr=5e-4, visual_decay_rate=0.85, text_decay_rate=0.75, weight_decay=0.05
 )
 train.clip_grad_norm = 5.0
 train.activation_checkpointing = "torch"

@@ -26,4 +26,4 @@ lr_multiplier.warmup_iters = 200
 
 optimizer._target_ = AdamW
 optimizer.pop("max_grad_norm")
-optimizer.params.update(visual_lr=1e-5, text_lr=1e-5, scale_lr=1e-5)
+optimizer.params.update(visual_lr=1e-5, text_lr=1e-5, logit_scale_lr=1e-5)

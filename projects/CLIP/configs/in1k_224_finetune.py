@@ -1,7 +1,5 @@
-from projects.Classification.configs.common.models.eva_giant import model
-from projects.Classification.configs.in1k_336 import dataloader, optimizer, train
-
 from ...Classification.configs.common.schedule import train_for_epochs
+from ...Classification.configs.in1k_336 import dataloader, model, optimizer, train
 
 # train.init_checkpoint: eva_clip_psz14.pt, whose image tower is taken, without its projection. To evaluate:
 # eva_clip_vis_enc_sz224_ftcls_89p1.pt

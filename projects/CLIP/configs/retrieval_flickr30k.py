@@ -1,6 +1,6 @@
 from eva_engine.data import dataset_root
-from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
-from projects.CLIP.configs.retrieval_coco import dataloader
+
+from .retrieval_coco import dataloader, lr_multiplier, model, optimizer, train
 
 # 1,000 images of Karpathy's test split.
 dataloader.test.dataset.update(

@@ -1,7 +1,6 @@
 """Zero-shot classification of your own images, in one folder per class: dataloader.test.dataset.root=FOLDER"""
 
-from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
-from projects.CLIP.configs.zero_shot_in1k import dataloader
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
 dataloader.test.dataset.update(root="images", class_map=None)
 # The folders' names; or names.txt with other names, one a line, in the order of the folders.

@@ -1,7 +1,7 @@
 from eva_classification.data import imagenet_classes
 from eva_engine.data import dataset_root
-from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
-from projects.CLIP.configs.zero_shot_in1k import dataloader
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
 # The 200 classes of the set are numbered and named among themselves.
 dataloader.test.dataset.update(

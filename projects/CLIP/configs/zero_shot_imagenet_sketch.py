@@ -1,5 +1,5 @@
 from eva_engine.data import dataset_root
-from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
-from projects.CLIP.configs.zero_shot_in1k import dataloader
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
 dataloader.test.dataset.root = f"{dataset_root()}/imagenet-sketch"

@@ -1,10 +1,10 @@
 from detectron2.config import LazyCall as L
+from eva_clip.evaluation.class_sources import objectnet_names
 
 from eva_classification.data import objectnet_classes
-from eva_clip.evaluation.class_sources import objectnet_names
 from eva_engine.data import dataset_root
-from projects.CLIP.configs.eva_clip_g14 import lr_multiplier, model, optimizer, train
-from projects.CLIP.configs.zero_shot_in1k import dataloader
+
+from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
 # The 113 classes that ImageNet-1K has too, under ObjectNet's own names. The published number left the images' red
 # border of two pixels in place; dataloader.test.mapper.border=2 cuts it off.

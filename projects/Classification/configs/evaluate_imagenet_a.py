@@ -1,6 +1,6 @@
 from eva_engine.data import dataset_root
-from projects.Classification.configs.common.models.eva_giant import model
-from projects.Classification.configs.in1k_336 import dataloader, lr_multiplier, optimizer, train
+
+from .in1k_336 import dataloader, lr_multiplier, model, optimizer, train
 
 dataloader.test.dataset.update(root=f"{dataset_root()}/imagenet-a", class_map="imagenet_a")
 # Only the 200 classes of the set can be predicted.

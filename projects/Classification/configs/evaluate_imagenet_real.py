@@ -1,8 +1,8 @@
 from detectron2.config import LazyCall as L
 
 from eva_classification.evaluation import RealAnswers
-from projects.Classification.configs.common.models.eva_giant import model
-from projects.Classification.configs.in1k_336 import dataloader, lr_multiplier, optimizer, train
+
+from .in1k_336 import dataloader, lr_multiplier, model, optimizer, train
 
 # The validation images of ImageNet-1K, with its file names. labels_file: another list than the one in timm.
 dataloader.evaluator.answers = L(RealAnswers)(labels_file=None)

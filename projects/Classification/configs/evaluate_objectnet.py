@@ -3,8 +3,8 @@ from detectron2.config import LazyCall as L
 from eva_classification.data import objectnet_classes
 from eva_classification.evaluation import ObjectNetAnswers
 from eva_engine.data import dataset_root
-from projects.Classification.configs.common.models.eva_giant import model
-from projects.Classification.configs.in1k_336 import dataloader, lr_multiplier, optimizer, train
+
+from .in1k_336 import dataloader, lr_multiplier, model, optimizer, train
 
 # Only classes that ImageNet-1K has too, among all of its 1000; "accuracy" takes any of them that name the object,
 # "accuracy_published" the first. The published numbers also left the images' red border of two pixels in place:

@@ -1,7 +1,5 @@
-from projects.Classification.configs.common.models.eva_giant import model
-from projects.Classification.configs.in1k_336 import dataloader, optimizer, train
-
 from .common.schedule import train_for_epochs
+from .in1k_336 import dataloader, model, optimizer, train
 
 # train.init_checkpoint: eva_21k_224px_psz14.pt. To evaluate: eva_21k_1k_560px_psz14_ema_89p7.pt,
 # the best of its 15 epochs.

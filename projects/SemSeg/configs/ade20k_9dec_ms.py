@@ -1,9 +1,6 @@
 """The recipe of ade20k_9dec_ss.py, evaluated at several sizes: the mean of 14 views of each image."""
 
-from projects.SemSeg.configs.ade20k_9dec_ss import lr_multiplier, model, optimizer
-from projects.SemSeg.configs.common.ade20k_loader import dataloader
-from projects.SemSeg.configs.common.train import train
-
+from .ade20k_9dec_ss import dataloader, lr_multiplier, model, optimizer, train
 from .common.multi_scale import evaluate_at_scales
 
 evaluate_at_scales(dataloader)

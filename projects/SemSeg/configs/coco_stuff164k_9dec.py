@@ -1,8 +1,7 @@
 """With relative positions, layer scale and a ninth layer of the decoder."""
 
-from projects.SemSeg.configs.common.models.eva_giant_mask2former import model
-
 from .common.coco_stuff_loader import dataloader
+from .common.models.eva_giant_mask2former_rel_pos import model
 from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train

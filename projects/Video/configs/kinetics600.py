@@ -1,9 +1,7 @@
 from eva_video import rows_of_k722
-from projects.Video.configs.common.kinetics_loader import ROOT
-from projects.Video.configs.common.models.eva_giant import model
-from projects.Video.configs.kinetics400 import dataloader, optimizer, train
 
 from .common.schedule import train_for_epochs
+from .kinetics400 import ROOT, dataloader, model, optimizer, train
 
 # train.init_checkpoint: eva_video_k722.pth. To evaluate: eva_video_k600.pth.
 model.num_classes = 600

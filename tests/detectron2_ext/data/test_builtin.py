@@ -65,7 +65,7 @@ def test_what_detectron2_finds_wrong_is_told(category, problem, monkeypatch):
     name = f"wrong {category}"
     DatasetCatalog.register(name, lambda: [{"file_name": "a.jpg", "annotations": annotations}])
     monkeypatch.setattr(MetadataCatalog.get(name), "thing_classes", ["a", "b"], raising=False)
-    with pytest.raises(InputError, match=f"^Data set {name}: .*{problem}.*; check its annotation file"):
+    with pytest.raises(InputError, match=f"^Dataset {name}: .*{problem}.*; check its annotation file"):
         get_dataset_dicts(name)
 
 

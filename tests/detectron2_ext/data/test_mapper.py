@@ -137,7 +137,7 @@ def test_crowd_regions_are_dropped(records):
 @pytest.mark.parametrize(
     ("segmentation", "fragment"),
     [
-        (None, "annotation number 1 of this image has no mask, which the mask head needs"),
+        (None, "annotation number 1 of this image has no mask, but the mask head needs one"),
         ({"size": [5, 5], "counts": b"0"}, r"annotation number 1 of this image has an RLE of size \[5, 5\], expected"),
     ],
 )

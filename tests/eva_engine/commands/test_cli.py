@@ -33,7 +33,7 @@ def test_an_output_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").touch()
     for output, sentence in (
         ("file", "is a file; name a folder"),
-        ("file/below", r"cannot be made \(Not a directory\)"),
+        ("file/below", r"cannot be created \(Not a directory\)"),
     ):
         with pytest.raises(InputError, match=sentence):
             clear_output(tmp_path / output, ())

@@ -83,10 +83,10 @@ def test_adapters_are_merged(tmp_path):
     ("output", "content", "message"),
     [
         ("in.pth", checkpoint(), "is the input itself"),
-        ("missing/out.pth", checkpoint(), "does not exist; make it first"),
+        ("missing/out.pth", checkpoint(), "does not exist; create it first"),
         ("out.pth", {"model": checkpoint()["model"]}, "has no entry 'ema'"),
         ("out.pth", checkpoint(ema=3), "has no entry 'ema'"),
-        ("out.pth", checkpoint(ema={"decay": 0.5}), "holds no named tensors"),
+        ("out.pth", checkpoint(ema={"decay": 0.5}), "has no named tensors"),
     ],
 )
 def test_unusable(output, content, message, tmp_path, capsys):

@@ -39,7 +39,7 @@ def test_converted(key, dtype, tmp_path):
         ({"model": {"pos_embed": torch.zeros(1, 257, 4)}}, "has no 4-axis tensor 'patch_embed.proj.weight'"),
         ({"model": vit() | {"pos_embed": torch.zeros(257, 4)}}, "has no 3-axis tensor 'pos_embed'"),
         (vit(positions=256), "not a class slot and a square grid"),
-        ([1, 2], "holds no named tensors"),
+        ([1, 2], "has no named tensors"),
     ],
 )
 def test_unusable_input(content, message, tmp_path, capsys):
@@ -71,4 +71,4 @@ def test_a_name_of_another_format(tmp_path, capsys):
 def test_missing_folder_of_the_output(tmp_path, capsys):
     torch.save(vit(), tmp_path / "in.pt")
     assert main([str(tmp_path / "in.pt"), str(tmp_path / "no" / "out.pt")]) == 2
-    assert "does not exist; make it first" in capsys.readouterr().err
+    assert "does not exist; create it first" in capsys.readouterr().err

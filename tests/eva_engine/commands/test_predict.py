@@ -12,7 +12,7 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from PIL import Image
 
-from detectron2_ext.prediction import Predictor
+from detectron2_ext.prediction import DetectionPredictor
 from eva_engine.commands import predict as demo
 from eva_engine.config import load_config
 from eva_engine.prediction import read_image
@@ -101,7 +101,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
 def test_records_are_what_the_model_found(weights, folder):
     arguments = ["--input", "photos/plain.png", "--score-threshold", "0", "--output", "out"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
-    predictor = Predictor(load_config(str(RECIPE), OVERRIDES), weights, "cpu", 0.0)
+    predictor = DetectionPredictor.from_config(load_config(str(RECIPE), OVERRIDES), weights, "cpu", 0.0)
     expected = predictor(PICTURE)
     document = json.loads((folder / "out/plain.json").read_text())
     assert document["score_threshold"] == 0.0
@@ -155,15 +155,15 @@ def test_video_record_and_picture(weights, folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_stopped_video_keeps_its_frames(weights, folder, monkeypatch, error):
     calls = []
-    predict = Predictor.__call__
+    predict = DetectionPredictor.__call__
 
-    def interrupted(self: Predictor, image: np.ndarray):
+    def interrupted(self: DetectionPredictor, image: np.ndarray):
         calls.append(image)
         if len(calls) == 3:
             raise error
         return predict(self, image)
 
-    monkeypatch.setattr(Predictor, "__call__", interrupted)
+    monkeypatch.setattr(DetectionPredictor, "__call__", interrupted)
     arguments = command(weights, "--input", "photos/turned.mp4", "--output", "out", *OVERRIDES)
     if error is KeyboardInterrupt:
         assert demo.main(arguments) == 130

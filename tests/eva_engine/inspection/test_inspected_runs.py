@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
-from eva_engine.checkpoint.file_checkpoint import write_file
-from eva_engine.checkpoint.sharded_checkpoint import write_folder
+from eva_engine.checkpoint.sharded_checkpoint import write_sharded
+from eva_engine.checkpoint.unsharded_checkpoint import write_unsharded
 from eva_engine.commands.inspect_weights import main
 from eva_engine.config import load_config, save_config
 from eva_engine.inspection import identify
@@ -58,7 +58,7 @@ def inspect(capfd, *arguments):
 
 def test_run(run, capfd):
     folder, state = run
-    write_file(folder / "model_final.pth", state)
+    write_unsharded(folder / "model_final.pth", state)
     status, out, _ = inspect(capfd, folder / "model_final.pth")
     assert status == 0
     assert "model: image classifier, a ViT of width 32, depth 2, patch 8, positions for 32 px (4 x 4 patches)" in out
@@ -72,12 +72,12 @@ def test_run(run, capfd):
 
 def test_average(run, capfd):
     folder, state = run
-    write_file(folder / "model_final.pth", state | {"ema": {"cls_token": state["model"]["cls_token"]}})
+    write_unsharded(folder / "model_final.pth", state | {"ema": {"cls_token": state["model"]["cls_token"]}})
     status, out, _ = inspect(capfd, folder / "model_final.pth", "--entry", "ema", "--names")
     assert status == 1  # of this little nothing is to be told
     assert "weights: 1 tensors" in out
     assert out.endswith("  names:\n    cls_token [1, 1, 32] float32\n")
-    write_file(folder / "model_final.pth", state | {"ema": state["model"]})
+    write_unsharded(folder / "model_final.pth", state | {"ema": state["model"]})
     status, out, _ = inspect(capfd, folder / "model_final.pth", "--entry", "ema")
     assert status == 0
     averaged = f"{folder}/model_final_ema.pth"
@@ -91,7 +91,7 @@ def test_low_rank_layers(run, capfd):
     model = instantiate(cfg.model)
     adapt_model(model, cfg.train)
     lora = {"rank": 2, "alpha": 16.0}
-    write_file(folder / "model_0000009.pth", {"model": model.state_dict(), "lora": lora})
+    write_unsharded(folder / "model_0000009.pth", {"model": model.state_dict(), "lora": lora})
     status, out, _ = inspect(capfd, folder / "model_0000009.pth")
     assert status == 0
     assert "low-rank layers of rank 2 merged" in out
@@ -105,7 +105,7 @@ def test_split_run(run, capfd):
     try:
         mesh = init_device_mesh("cpu", (1,))
         weights = {name: distribute_tensor(value, mesh, [Shard(0)]) for name, value in state["model"].items()}
-        write_folder(path, partial, state | {"model": weights}, dist.group.WORLD)
+        write_sharded(path, partial, state | {"model": weights}, dist.group.WORLD)
     finally:
         dist.destroy_process_group()
     partial.rename(path)
@@ -154,7 +154,7 @@ def test_references_of_a_run(tmp_path, recipe):
 )
 def test_config_of_unknown_origin(run, capfd, monkeypatch, config, why):
     folder, state = run
-    write_file(folder / "model_final.pth", state)
+    write_unsharded(folder / "model_final.pth", state)
     (folder / "config.yaml").write_text(config)
     monkeypatch.chdir(folder)
     status, out, _ = inspect(capfd, folder / "model_final.pth")
@@ -165,7 +165,7 @@ def test_config_of_unknown_origin(run, capfd, monkeypatch, config, why):
 
 def test_given_config(run, capfd):
     folder, state = run
-    write_file(folder / "model_final.pth", state)
+    write_unsharded(folder / "model_final.pth", state)
     status, out, _ = inspect(capfd, folder / "model_final.pth", "--config-file", RECIPE)
     assert status == 1
     assert f"config: no recipe has this model; nearest is {RECIPE}" in out

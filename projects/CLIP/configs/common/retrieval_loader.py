@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
+from eva_clip.data.feature_loader import retrieval_loader
 
 from eva_clip import get_tokenizer
-from eva_clip.data.feature_loader import retrieval_loader
 from eva_clip.data.retrieval_dataset import CaptionedImages
 from eva_engine.data import dataset_root
 

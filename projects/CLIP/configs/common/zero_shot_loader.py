@@ -1,8 +1,8 @@
 from detectron2.config import LazyCall as L
+from eva_clip.data.feature_loader import zero_shot_loader
 
 from eva_classification.data import ImageDataset, ImageMapper
 from eva_clip import get_tokenizer
-from eva_clip.data.feature_loader import zero_shot_loader
 from eva_clip.transforms import evaluation_transform
 from eva_engine.data import dataset_root
 

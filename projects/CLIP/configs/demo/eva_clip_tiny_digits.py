@@ -1,15 +1,15 @@
 """Demo: a tiny EVA-CLIP learns digits from captions, and is measured by a classifier made of captions."""
 
 from detectron2.config import LazyCall as L
+from eva_clip.data.feature_loader import zero_shot_loader
 from torch.optim import AdamW
 from torchvision import transforms as T
 
 from eva_classification.data import ImageMapper
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
-from eva_clip.data.feature_loader import zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
-from eva_clip.initial_weights import build_from_scratch
+from eva_clip.initialization import build_model_from_scratch
 from eva_demos.classification.mnist_digits import MEAN, STD, heldout_digits
 from eva_demos.clip.captioned_digits import TRAINING_PHRASINGS, WORDS, captioned_digits
 from eva_engine.training.optimization import WarmupCosine
@@ -19,7 +19,7 @@ from ..common.pair_loader import dataloader
 from ..common.train import train
 
 # Images of 32 pixels in 16 patches, captions of up to 14 tokens beside their start and end.
-model = L(build_from_scratch)(
+model = L(build_model_from_scratch)(
     name="eva_clip_tiny",
     output_dim=64,
     visual={"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 2, "mlp_ratio": 4.0},
@@ -68,6 +68,6 @@ train.eval_period = 0
 optimizer._target_ = AdamW
 optimizer.pop("max_grad_norm")
 optimizer.update(lr=1e-3, betas=(0.9, 0.98), eps=1e-8, fused=True)
-optimizer.params.update(visual_lr="${..lr}", text_lr="${..lr}", scale_lr="${..lr}")
+optimizer.params.update(visual_lr="${..lr}", text_lr="${..lr}", logit_scale_lr="${..lr}")
 optimizer.params.update(visual_decay_rate=1.0, text_decay_rate=1.0)
 lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=30, end=0.01)

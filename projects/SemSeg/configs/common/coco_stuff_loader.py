@@ -6,12 +6,12 @@ from eva_semseg.data import (
     EvaluationMapper,
     PhotometricDistortion,
     RandomCrop,
-    RandomMirror,
+    RandomFlip,
     RandomScale,
+    SegmentationCollate,
+    SegmentationDataset,
     TestTimeAugmentation,
     TrainingMapper,
-    labelled_records,
-    stack_samples,
 )
 from eva_semseg.evaluation import SegmentationEvaluator
 
@@ -20,7 +20,7 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 dataloader.train = L(build_train_loader)(
     # Own data: image_root and label_root, folders with files of the same names, and class_names, a list or a text file
     # with one name a line, of the label values 0, 1, ...; 255 is no label.
-    dataset=L(labelled_records)(
+    dataset=L(SegmentationDataset)(
         names="coco_stuff164k_train",
         image_root=None,
         label_root=None,
@@ -31,8 +31,8 @@ dataloader.train = L(build_train_loader)(
         augmentations=[
             # The shorter side becomes 448 to 1791 pixels, the longer one at most four times as many.
             L(RandomScale)(long_side=3584, short_side=896, ratios=(0.5, 2.0)),
-            L(RandomCrop)(size="${...size}", max_share=0.75),
-            L(RandomMirror)(),
+            L(RandomCrop)(size="${...size}", cat_max_ratio=0.75),
+            L(RandomFlip)(),
             L(PhotometricDistortion)(),
         ],
         size=(896, 896),
@@ -42,7 +42,7 @@ dataloader.train = L(build_train_loader)(
         # "skip" draws another image in place of one whose pixels or labels cannot be used, and counts and names it.
         on_error="stop",
     ),
-    collate=stack_samples,
+    collate=L(SegmentationCollate)(),
     aspect_ratio_grouping=False,
     # Images per iteration over all processes.
     total_batch_size=32,
@@ -50,7 +50,7 @@ dataloader.train = L(build_train_loader)(
 )
 
 dataloader.test = L(EvalLoader)(
-    dataset=L(labelled_records)(
+    dataset=L(SegmentationDataset)(
         names="coco_stuff164k_val",
         image_root=None,
         label_root=None,

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 
 from eva_demos.segmentation.microscope import HELDOUT, TRAIN, microscope_images
 from eva_engine.training.optimization import WarmupCosine
-from eva_semseg.data import RandomCrop, RandomMirror, RandomScale
+from eva_semseg.data import RandomCrop, RandomFlip, RandomScale
 from eva_semseg.models import MODELS
 
 from ..common.coco_stuff_loader import dataloader
@@ -33,11 +33,11 @@ dataloader.train.dataset = L(microscope_images)(
 )
 dataloader.train.mapper.size = (SIDE, SIDE)
 dataloader.train.mapper.augmentations = [
-    L(RandomCrop)(size=(176, 176), max_share=0.97),
+    L(RandomCrop)(size=(176, 176), cat_max_ratio=0.97),
     L(RandomScale)(long_side=176, short_side=176, ratios=(0.8, 1.25)),
-    L(RandomCrop)(size=(SIDE, SIDE), max_share=0.97),
-    L(RandomMirror)(),
-    L(RandomMirror)(vertical=True),
+    L(RandomCrop)(size=(SIDE, SIDE), cat_max_ratio=0.97),
+    L(RandomFlip)(),
+    L(RandomFlip)(vertical=True),
 ]
 dataloader.train.total_batch_size = 8
 dataloader.train.num_workers = 0

@@ -1,5 +1,4 @@
-from projects.ViTDet.configs.common.coco_loader_lsj_1024 import dataloader
-
+from ..common.coco_loader_lsj_1280 import dataloader
 from ..common.models.cascade_mask_rcnn_vitdet_eva import model
 from ..common.optim_eva import optimizer
 from ..common.schedule import warmup_then_steps

@@ -1,5 +1,4 @@
-from projects.ViTDet.configs.common.models.cascade_mask_rcnn_vitdet_eva import model
-
+from ..common.models.cascade_rcnn_vitdet_eva import model
 from ..common.o365_loader_lsj_1280 import dataloader
 from ..common.optim_eva import optimizer
 from ..common.schedule import warmup_then_steps

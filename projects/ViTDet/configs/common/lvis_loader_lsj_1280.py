@@ -2,7 +2,8 @@ from detectron2.config import LazyCall as L
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from detectron2_ext.evaluation import LVISEvaluator
-from projects.ViTDet.configs.common.coco_loader_lsj_1024 import dataloader
+
+from .coco_loader_lsj_1280 import dataloader
 
 dataloader.train.dataset.names = "lvis_v1_train"
 # Images of rare classes are drawn more often: factor sqrt(repeat_thresh / share of images with the class), at least 1.

@@ -1,4 +1,4 @@
-from projects.ViTDet.configs.common.coco_loader_lsj_1024 import dataloader
+from .coco_loader_lsj_1280 import dataloader
 
 # The validation images are trained on too, as EVA-02 does.
 dataloader.train.dataset.names = ["objects365_train", "objects365_val"]

@@ -3,15 +3,15 @@ from omegaconf import OmegaConf
 
 from eva_engine.data import build_train_loader, dataset_root
 from eva_video.data import (
-    EvaluationFrames,
+    ClipReader,
+    EvaluationFrameSampler,
     EvaluationMapper,
     EvaluationTransform,
-    TrainingFrames,
+    TrainingFrameSampler,
     TrainingMapper,
     TrainingTransform,
     VideoCollate,
     VideoDataset,
-    VideoReading,
     ViewLoader,
 )
 from eva_video.evaluation import VideoEvaluator
@@ -26,7 +26,7 @@ dataloader.class_names = None
 
 # Video files. For folders of frames: frame_pattern="img_{:05d}.jpg", and has_frame_counts=True below if the lists have
 # their numbers. decoder="auto" takes torchcodec where it can be loaded.
-reading = L(VideoReading)(frame_pattern=None, decoder="pyav")
+reading = L(ClipReader)(frame_pattern=None, decoder="pyav")
 
 dataloader.train = L(build_train_loader)(
     dataset=L(VideoDataset)(
@@ -39,7 +39,7 @@ dataloader.train = L(build_train_loader)(
         num_classes="${model.num_classes}",
     ),
     mapper=L(TrainingMapper)(
-        frames=L(TrainingFrames)(num_frames="${model.num_frames}"),
+        frames=L(TrainingFrameSampler)(num_frames="${model.num_frames}"),
         # The published models were trained with another change of colours in each frame of a clip.
         transform=L(TrainingTransform)(size="${model.img_size}", colour_jitter_per_frame=True),
         # "skip" draws another video in place of one that cannot be read, and counts and names it.
@@ -64,7 +64,7 @@ dataloader.test = L(ViewLoader)(
     ),
     mapper=L(EvaluationMapper)(
         # "random" draws the clips, as the published numbers were measured; "spread" gives the same ones each time.
-        frames=L(EvaluationFrames)(num_frames="${model.num_frames}", num_clips=1, mode="spread"),
+        frames=L(EvaluationFrameSampler)(num_frames="${model.num_frames}", num_clips=1, mode="spread"),
         transform=L(EvaluationTransform)(size="${model.img_size}", num_crops=1),
         # "skip" counts a video that cannot be read as wrong.
         on_error="stop",

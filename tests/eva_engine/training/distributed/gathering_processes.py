@@ -1,4 +1,4 @@
-"""What each process of the gathering tests does."""
+"""Processes of the gathering tests."""
 
 import json
 import tracemalloc
@@ -13,6 +13,7 @@ from evaluation_cases import CaseOptions, make_case
 from model_outputs import evaluate, model_outputs
 
 from detectron2_ext.evaluation import COCOEvaluator
+from eva_engine.processes import new_cpu_group, run_on_rank_zero
 from eva_engine.training.distributed import gathering
 
 CLASSES = {7: 0, 30: 1, 31: 2}
@@ -21,7 +22,7 @@ RECORDS_PER_PROCESS = 5_000
 
 
 def run_processes(world_size: int, folder: Path) -> list[dict]:
-    """What `_observe` returned in each process."""
+    """Return the results of `_observe` in each process."""
     # The slow imports happen once, in the server that processes are forked from.
     mp.set_forkserver_preload(["detectron2_ext.evaluation"])
     mp.start_processes(_process, args=(world_size, folder), nprocs=world_size, start_method="forkserver")
@@ -44,14 +45,15 @@ def _observe(rank: int, world_size: int, folder: Path) -> dict:
         "left": own,
         "values": gathering.gather_values(rank * 10),
         "metrics": _evaluate(folder / "together", rank, world_size),
-        "first": gathering.run_on_first(lambda: f"from {rank}"),
-        "wrong_image": _told(lambda: _evaluate(folder / "wrong", rank, world_size, wrong_image=True)),
-        "defect": _told(lambda: gathering.run_on_first(lambda: {}["missing"])),
+        "rank_zero": run_on_rank_zero(lambda: f"from {rank}"),
+        "broadcast": run_on_rank_zero(lambda: f"from {rank}", new_cpu_group(), broadcast_result=True),
+        "wrong_image": _error_text(lambda: _evaluate(folder / "wrong", rank, world_size, wrong_image=True)),
+        "defect": _error_text(lambda: run_on_rank_zero(lambda: {}["missing"])),
         "memory": _memory(rank),
     }
 
 
-def _told(work) -> str:
+def _error_text(work) -> str:
     try:
         return f"no error but {work()}"
     except Exception as error:
@@ -59,7 +61,7 @@ def _told(work) -> str:
 
 
 def _evaluate(folder: Path, rank: int, world_size: int, wrong_image: bool = False) -> dict:
-    """Each process evaluates its share of the images of one made data set."""
+    """Evaluate this process's part of the images of a synthetic data set."""
     folder.mkdir(exist_ok=True)
     case = make_case(3, CaseOptions(num_images=11, category_ids=tuple(CLASSES), score_levels=5))
     name = f"{folder.name}_{wrong_image}"
@@ -71,8 +73,8 @@ def _evaluate(folder: Path, rank: int, world_size: int, wrong_image: bool = Fals
         thing_dataset_id_to_contiguous_id=CLASSES,
     )
     inputs, outputs = model_outputs(case, CLASSES)
-    share = list(InferenceSampler._get_local_indices(len(inputs), world_size, rank))
-    inputs, outputs = [inputs[i] for i in share], [outputs[i] for i in share]
+    indices = list(InferenceSampler._get_local_indices(len(inputs), world_size, rank))
+    inputs, outputs = [inputs[i] for i in indices], [outputs[i] for i in indices]
     if wrong_image and rank == world_size - 1:
         inputs = [{**source, "image_id": -5} for source in inputs]
     metrics = evaluate(COCOEvaluator(name, output_dir=str(folder / "out")), inputs, outputs)
@@ -81,7 +83,7 @@ def _evaluate(folder: Path, rank: int, world_size: int, wrong_image: bool = Fals
 
 
 def _memory(rank: int) -> dict:
-    """Traced bytes: of one's own records, at the peak of gathering, after it, and before each chunk is sent."""
+    """Return the traced bytes of the own records, at the peak of gathering, after it, and before each chunk is sent."""
     at_send = []
     send = dist.send_object_list
 

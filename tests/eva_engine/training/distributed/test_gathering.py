@@ -1,4 +1,4 @@
-"""Evaluation over real processes: the same numbers as one, little memory, and errors that reach all."""
+"""Evaluation in several processes: same metrics as in one, bounded memory, and errors on all ranks."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 from gathering_processes import CHUNK_SIZE, RECORDS_PER_PROCESS, run_processes
 
 from eva_backbone.errors import InputError
+from eva_engine.processes import run_on_rank_zero
 from eva_engine.training.distributed import gathering
 
 
@@ -30,23 +31,24 @@ def test_metrics_are_those_of_one_process(processes):
     assert all(other["metrics"] == {"metrics": {}, "order": []} for other in others)
 
 
-def test_only_the_first_process_works(processes):
-    assert [process["first"] for process in processes] == ["from 0"] + [None] * (len(processes) - 1)
+def test_only_rank_zero_runs_the_action(processes):
+    assert [process["rank_zero"] for process in processes] == ["from 0"] + [None] * (len(processes) - 1)
+    assert [process["broadcast"] for process in processes] == ["from 0"] * len(processes)
 
 
-def test_an_error_stops_all_processes_with_its_sentence(processes):
+def test_an_input_error_is_raised_on_all_ranks(processes):
     told = {process["wrong_image"] for process in processes}
     assert len(told) == 1
     assert told.pop().startswith("InputError: There are predictions for image -5, which")
 
 
-def test_a_defect_keeps_its_kind_in_the_first_process_and_stops_the_others(processes):
+def test_another_error_is_unchanged_on_rank_zero_and_stops_the_others(processes):
     first, *others = [process["defect"] for process in processes]
     assert first == "KeyError: 'missing'"
-    assert set(others) == {"RuntimeError: the first process has failed with KeyError: 'missing'"}
+    assert set(others) == {"RuntimeError: rank 0 failed with KeyError: 'missing'"}
 
 
-def test_the_first_process_holds_everything_once_and_one_chunk(processes):
+def test_rank_zero_holds_every_record_once_plus_one_chunk(processes):
     memory, *others = [process["memory"] for process in processes]
     assert memory["gathered"] == RECORDS_PER_PROCESS * len(processes)
     chunk = memory["own"] * CHUNK_SIZE / RECORDS_PER_PROCESS
@@ -59,14 +61,14 @@ def test_the_first_process_holds_everything_once_and_one_chunk(processes):
         assert other["peak"] < other["own"] + 4 * chunk
 
 
-def test_one_process_alone_needs_no_group():
+def test_a_single_process_needs_no_group():
     records = [{"image_id": 1}]
     assert gathering.gather_records(records) == [{"image_id": 1}]
     assert gathering.gather_values(3) == [3]
-    assert gathering.run_on_first(lambda: 5) == 5
+    assert run_on_rank_zero(lambda: 5) == 5
 
     def refuse() -> None:
         raise InputError("a sentence")
 
     with pytest.raises(InputError, match="a sentence"):
-        gathering.run_on_first(refuse)
+        run_on_rank_zero(refuse)

@@ -1,4 +1,4 @@
-from projects.ViTDet.configs.common.models.mask_rcnn_vitdet import model
+from .cascade_mask_rcnn_vitdet import model
 
 # EVA-01, 1.01 billion parameters; every fourth block is global.
 model.backbone.net.update(
@@ -19,4 +19,5 @@ model.backbone.net.update(
     # How relative position tables are resized: "vitdet" (linear) or "beit" (geometric spacing, for larger images).
     interp_type="vitdet",
 )
+
 model.backbone.square_pad = 1280

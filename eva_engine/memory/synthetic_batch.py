@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
-from eva_engine.task_parts import find_task_part
+from eva_engine.tasks import task_of_model
 
 
 class SyntheticBatch(ABC):
@@ -80,15 +80,15 @@ class SyntheticBatch(ABC):
 
 
 def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> SyntheticBatch:
-    """The made batches of the package that `model`'s class, or else the nearest of its bases, comes from.
+    """The training batches of the task that `model` belongs to.
 
     Raises:
-        InputError: no such package.
+        InputError: the model belongs to no installed task.
     """
-    made_batch = find_task_part(type(model).__mro__, "data.synthetic_batch", "SyntheticBatch", SyntheticBatch)
-    if made_batch is None:
+    task = task_of_model(model)
+    if task is None:
         raise InputError(
-            f"{type(model).__name__} is of a package without data.synthetic_batch, so that no training batch is known "
-            "for it; derive it from a model of this project."
+            f"{type(model).__name__} belongs to no installed task, so its training batches are unknown; derive it from "
+            "a model of a task, or register its package as one."
         )
-    return made_batch(cfg, num_objects)
+    return task.load("synthetic_batch")(cfg, num_objects)

@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 from eva_classification import Classifier
 from eva_classification.mim import MaskedImageModel
 from eva_clip import Clip
-from eva_engine.data.synthetic_batch import find_synthetic_batch
+from eva_engine.memory.synthetic_batch import find_synthetic_batch
 from eva_semseg.segmenter import Segmenter
 from eva_video import VideoClassifier
 

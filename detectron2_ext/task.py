@@ -1,0 +1,35 @@
+"""Detection and instance segmentation, as the engine knows it."""
+
+from eva_engine.commands.cli import fraction, positive_int
+from eva_engine.tasks import CLASS_NAMES, Option, Task
+
+TASK = Task(
+    name="detection",
+    package="detectron2_ext",
+    other_packages=("detectron2",),
+    models={"GeneralizedRCNN": "object detector"},
+    file_task="detectron2_ext.prediction.task:DetectionFileTask",
+    synthetic_batch="detectron2_ext.data.synthetic_batch:DetectionSyntheticBatch",
+    describe_weights="detectron2_ext.weight_facts:describe_weights",
+    image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
+    custom_data="detectron2_ext.custom_data:CustomData",
+    train_options=(
+        Option("--train-json", "annotations to train on", {"metavar": "FILE"}),
+        Option("--train-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
+        Option("--val-json", "annotations to evaluate on", {"metavar": "FILE"}),
+        Option("--val-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
+    ),
+    train_options_help="annotations in COCO format; the number of classes and their names are read from them",
+    predict_options=(
+        CLASS_NAMES,
+        Option(
+            "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
+        ),
+        Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
+    ),
+    predict_usage="""\
+detection: the image or video with its detections drawn, and a JSON file, for each input
+    python -m tools predict --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
+        --weights eva_coco_seg.pth --input photo.jpg folder/ clip.mp4 --output out/ model.roi_heads.maskness_thresh=0.5
+""",
+)

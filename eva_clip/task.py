@@ -1,0 +1,46 @@
+"""EVA-CLIP, as the engine knows it."""
+
+from eva_engine.commands.cli import positive_int
+from eva_engine.tasks import BATCH_SIZE, WEIGHT_FILES, Option, Task, Verb
+
+TASK = Task(
+    name="EVA-CLIP",
+    package="eva_clip",
+    models={"Clip": "EVA-CLIP, images and texts"},
+    file_task="eva_clip.prediction.task:ClipFileTask",
+    synthetic_batch="eva_clip.data.synthetic_batch:PairSyntheticBatch",
+    describe_weights="eva_clip.weight_facts:describe_weights",
+    other_uses="eva_clip.weight_facts:find_text_tower_uses",
+    predict_options=(
+        BATCH_SIZE,
+        Option(
+            "--labels",
+            "required: two or more labels, or a .txt file with one per line; all values up to the next option",
+            {"nargs": "+", "metavar": "TEXT"},
+            is_text=True,
+            is_required=True,
+        ),
+        Option(
+            "--templates",
+            "sentences with {} where the label goes, whose features are averaged; imagenet_80 or imagenet_7 for the "
+            "lists of the published evaluations; or a .txt file; default: a photo of {}.",
+            {"nargs": "+", "metavar": "TEXT"},
+            is_text=True,
+        ),
+        Option("--top", "number of labels shown per image, default: 5", {"type": positive_int, "metavar": "N"}),
+        Option("--dtype", "type of the weights, default: float32", {"choices": ("float32", "bfloat16", "float16")}),
+    ),
+    predict_usage="""\
+EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv
+    python -m tools predict --config-file projects/CLIP/configs/zero_shot_in1k.py \\
+        --weights eva_clip_psz14.pt --input photos/ --labels "a cat" "a dog" --output out/
+""",
+    verbs={
+        "export-open-clip": Verb(
+            "convert an EVA-CLIP to open_clip, or back", "eva_clip.commands.export_open_clip", WEIGHT_FILES
+        ),
+        "join-clip-towers": Verb(
+            "combine two towers into the initial weights of an EVA-CLIP", "eva_clip.commands.join_towers", WEIGHT_FILES
+        ),
+    },
+)

@@ -1,0 +1,61 @@
+"""What the engine expects of a backbone, and where a model keeps it.
+
+Per-block sharding, activation checkpointing, LoRA, freezing, layer decay and memory plans work on the transformer blocks
+of any model that has a part like this. The names are timm's: its vision transformers fit as they are, and so does every
+model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
+
+from eva_backbone.errors import InputError
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A module with a list of transformer blocks."""
+
+    blocks: nn.ModuleList | nn.Sequential
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters without weight decay, in addition to vectors and biases."""
+
+    def group_matcher(self, coarse: bool = False) -> Mapping[str, Any]:
+        """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" with the block's number."""
+
+
+def find_backbones(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The backbones in `model` with their names, each the module that itself holds the blocks.
+
+    A backbone within another one is not listed.
+    """
+    found: list[tuple[str, nn.Module]] = []
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}." if outer else "") for outer, _ in found)
+        if not inside and isinstance(module._modules.get("blocks"), nn.ModuleList | nn.Sequential):
+            if isinstance(module, Backbone):
+                found.append((name, module))
+    return found
+
+
+def transformer_blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks of all backbones in `model`, in the order of computation."""
+    return [block for _, backbone in find_backbones(model) for block in backbone.blocks]
+
+
+def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, nn.Module]]:
+    """The backbones in `model`.
+
+    Raises:
+        InputError: there are none, so that `setting` would do less than it says.
+    """
+    found = find_backbones(model)
+    if not found:
+        raise InputError(
+            f"{setting} works on transformer blocks, and no part of {type(model).__name__} lists them: give its backbone "
+            "the attribute `blocks` and the methods no_weight_decay and group_matcher, as timm's vision transformers have "
+            "them (docs/howto/extend.md)"
+        )
+    return found

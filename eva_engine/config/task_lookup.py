@@ -1,0 +1,30 @@
+"""The task of a config."""
+
+from typing import Any
+
+from detectron2.utils.registry import locate
+from omegaconf import OmegaConf
+
+from eva_backbone.errors import InputError
+from eva_engine.tasks import Task, all_tasks, task_of_target
+
+
+def task_of_config(cfg: Any) -> Task:
+    """Find the task of a config's model, by the package of the class or function that builds it.
+
+    Raises:
+        InputError: the config has no model, or one that no installed task knows.
+    """
+    target = OmegaConf.select(cfg, "model._target_", default=None)
+    if target is None:
+        raise InputError("the config has no model: give a recipe of projects/, or the config.yaml of a run.")
+    if isinstance(target, str):
+        target = locate(target)
+    task = task_of_target(target)
+    if task is None:
+        names = ", ".join(task.name for task in all_tasks())
+        raise InputError(
+            f"the config's model, {target.__module__}.{target.__qualname__}, belongs to no installed task ({names}): "
+            "derive it from a model of one of them, or register its package as a task."
+        )
+    return task

@@ -1,0 +1,190 @@
+"""The registry of tasks.
+
+The engine knows no task by name. A package that adds a task describes it once, as a `Task`, and registers it under the
+entry point group `eva_vision.tasks` of its distribution:
+
+    [project.entry-points."eva_vision.tasks"]
+    detection = "detectron2_ext.task:TASK"
+
+A module that holds a `Task` must be cheap to import: commands read all tasks to print their help. Everything slow is
+therefore given as a reference, "module:attribute", and imported when it is used.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from eva_backbone.errors import InputError
+from eva_engine.commands.cli import positive_int
+
+TASK_GROUP = "eva_vision.tasks"
+VERB_GROUP = "eva_vision.verbs"
+
+# Headings in the table of commands, in this order.
+EVERY_TASK, WEIGHT_FILES, DEMOS = "for every task", "for weight files", "demos on real data, without a GPU"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command, `python -m tools NAME`.
+
+    Attributes:
+        summary: one line on what it does.
+        module: module whose `main(argv)` runs the command and returns its exit status.
+        group: heading in the table of commands.
+        arguments: arguments that are put before those of the user.
+    """
+
+    summary: str
+    module: str
+    group: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """A command-line option that a task adds to `train` or `predict`.
+
+    For `predict`, the task's `FileTask` has a keyword-only parameter of the same name.
+
+    Attributes:
+        flag: name with dashes, such as "--class-names".
+        help: text for `--help`.
+        keywords: further arguments of `argparse`'s `add_argument`.
+        is_text: the values are free text, in which a "=" does not make a change to the config.
+        is_required: `predict` refuses to run the task without it.
+    """
+
+    flag: str
+    help: str
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    is_text: bool = False
+    is_required: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the parameter."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+
+# Options of `predict` that several tasks take.
+CLASS_NAMES = Option(
+    "--class-names",
+    "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
+    {"metavar": "FILE"},
+)
+BATCH_SIZE = Option("--batch-size", "images per batch, default: 16", {"type": positive_int, "metavar": "N"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that the engine has to know of a task.
+
+    Attributes:
+        name: word for headings and messages, such as "detection".
+        package: top-level package whose models are of this task, and whose log messages a run shows.
+        other_packages: packages of others whose models are of this task too.
+        models: description of every model class by its name, for `inspect`.
+        file_task: `FileTask` that runs the task's models on files.
+        synthetic_batch: `SyntheticBatch` that makes training batches for memory plans.
+        without_prediction: names of model classes, such as those of pre-training, that `predict` cannot use.
+        describe_weights: function from weights to facts about the model in words, for `inspect`; optional.
+        other_uses: function from weights and recipes to further uses of a weight file, for `inspect`; optional.
+        image_pairs: function from a config to images for the page of a run; optional.
+        custom_data: class that points a recipe to the data of `train_options`; optional.
+        train_options: options of `train` and `evaluate` that the task adds.
+        train_options_help: text below the heading of those options.
+        predict_usage: examples for the help of `predict`.
+        predict_options: options of `predict` that the task takes.
+        verbs: commands of the task's own by name.
+    """
+
+    name: str
+    package: str
+    models: Mapping[str, str]
+    file_task: str
+    synthetic_batch: str
+    other_packages: tuple[str, ...] = ()
+    without_prediction: tuple[str, ...] = ()
+    describe_weights: str = ""
+    other_uses: str = ""
+    image_pairs: str = ""
+    custom_data: str = ""
+    train_options: tuple[Option, ...] = ()
+    train_options_help: str = ""
+    predict_usage: str = ""
+    predict_options: tuple[Option, ...] = ()
+    verbs: Mapping[str, Verb] = field(default_factory=dict)
+
+    def load(self, part: str) -> Any:
+        """Import what the attribute `part` refers to; None where the task has no such part."""
+        reference = getattr(self, part)
+        if not reference:
+            return None
+        module, _, attribute = reference.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+_registered: list[Task] = []
+
+
+def register_task(task: Task) -> None:
+    """Add a task in this process, in addition to those of the installed packages."""
+    if task not in _registered:
+        _registered.append(task)
+
+
+def all_tasks() -> list[Task]:
+    """The tasks of all installed packages in the order of their names, then those of `register_task`.
+
+    Raises:
+        InputError: no package with a task is installed.
+    """
+    tasks = [*_installed_tasks(), *_registered]
+    if not tasks:
+        raise InputError(
+            "no task is registered: EVA Vision is not installed in this environment; run pip install -e . in its folder"
+        )
+    return tasks
+
+
+@cache
+def _installed_tasks() -> tuple[Task, ...]:
+    return tuple(entry.load() for entry in sorted(entry_points(group=TASK_GROUP), key=lambda entry: entry.name))
+
+
+def find_task(origins: Iterable[Callable | type]) -> Task | None:
+    """The task of the first class or function in `origins` whose package has one; None if none has."""
+    tasks = {}
+    for task in all_tasks():
+        for package in (task.package, *task.other_packages):
+            tasks[package] = task
+    for origin in origins:
+        package = origin.__module__.partition(".")[0]
+        if package in tasks:
+            return tasks[package]
+    return None
+
+
+def task_of_model(model: object) -> Task | None:
+    """The task of a model, by the package of its class or else of the nearest base class that belongs to a task."""
+    return find_task(type(model).__mro__)
+
+
+def task_of_target(target: Callable | type) -> Task | None:
+    """The task of the class or function that a recipe builds its model with."""
+    return find_task(inspect.getmro(target) if inspect.isclass(target) else [target])
+
+
+def all_verbs() -> dict[str, Verb]:
+    """The commands of all tasks, then those of packages that register commands only, by name."""
+    verbs: dict[str, Verb] = {}
+    for task in all_tasks():
+        verbs.update(task.verbs)
+    for entry in sorted(entry_points(group=VERB_GROUP), key=lambda entry: entry.name):
+        verbs.update(entry.load())
+    return verbs

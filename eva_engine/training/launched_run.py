@@ -1,0 +1,173 @@
+"""The verbs `train` and `evaluate`, from parsed options to the run in every process."""
+
+import argparse
+import atexit
+import copy
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from detectron2.utils import comm
+from detectron2.utils.collect_env import collect_env_info
+from omegaconf import DictConfig
+from torch.multiprocessing import ProcessRaisedException
+
+from eva_backbone.errors import InputError
+from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.config import check_datasets, load_config, save_config, task_of_config
+from eva_engine.data import worker_failure
+from eva_engine.tasks import all_tasks
+
+from .build import build_model
+from .device import processes_per_machine, settle_device
+from .distributed import launch, restarted_by_torchrun, starts_processes
+from .dry_run import dry_run
+from .evaluate import evaluate
+from .run_log import start_log
+from .training import check_new_run, train
+
+logger = logging.getLogger(__name__)
+
+
+def launch_run(args: argparse.Namespace) -> None:
+    """Train or evaluate as the options of `train` say, in one process or several.
+
+    Raises:
+        InputError: a mistake of the user, found by any of the processes.
+    """
+    cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
+    device = str(cfg.train.device)
+    num_processes = processes_per_machine(args.num_gpus, device)
+    # A recipe is code that may register data sets, so no process may execute it twice: this one just did, processes that
+    # are started from here have not.
+    runs_here = not starts_processes(num_processes * args.num_machines)
+    try:
+        launch(
+            run_in_process,
+            (args, cfg if runs_here else None),
+            processes_per_machine=num_processes,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            device=device,
+        )
+    except ProcessRaisedException as error:
+        raise _error_of_process(error, args.dist_url) from error
+
+
+def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:
+    """The `InputError` that a started process raised, or `error` itself if it raised anything else."""
+    # Only the text of the traceback crosses the process boundary.
+    messages = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
+    if messages:
+        return InputError(messages[-1])
+    if "EADDRINUSE" in str(error):
+        return InputError(f"another run already uses --dist-url {dist_url}; give this one another port")
+    return error
+
+
+def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
+    """Do this process's part of the run.
+
+    Args:
+        args: options of `train`.
+        cfg: the loaded config; None loads it.
+    """
+    if cfg is None:
+        cfg = load_config(args.config_file, args.opts)
+    custom_data = _find_custom_data(args, cfg)
+    if args.eval_only and not cfg.train.init_checkpoint:
+        raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
+    if args.eval_only and args.dry_run:
+        raise InputError("--dry-run tries a training run; leave out --eval-only")
+    resume = args.resume or restarted_by_torchrun()
+    output_dir = cfg.train.output_dir
+    if not args.eval_only and not resume:
+        check_new_run(output_dir)  # before anything of an earlier run is overwritten
+    if args.dry_run:
+        cfg.train.output_dir = _temporary_folder()
+    _start_log(cfg, args)
+    if custom_data is not None:
+        custom_data.apply(cfg, training=not args.eval_only)
+    recipe = copy.deepcopy(cfg)  # the limits of this machine, applied next, are not part of the recipe
+    settle_device(cfg)
+
+    def save_recipe() -> None:
+        if comm.is_main_process():
+            save_config(recipe, Path(output_dir, "config.yaml"))
+            if custom_data is not None:
+                custom_data.save_categories(recipe)
+
+    with _errors_logged():
+        if args.dry_run:
+            dry_run(cfg, output_dir)
+        elif args.eval_only:
+            check_datasets(cfg, training=False)
+            if not RunFolder(Path(output_dir)).checkpoints():  # the folder of a run keeps that run's recipe
+                save_recipe()
+            model = build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True)
+            evaluate(cfg, model)
+        else:
+            train(cfg, resume, started=save_recipe)
+            if comm.is_main_process():
+                from eva_engine.report import write_run_report  # slow to import, and needed last
+
+                write_run_report(cfg, config_file=args.config_file)
+
+
+def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
+    """The custom data of the command line or of the config, if there are any, as the task's `custom_data` class."""
+    task = task_of_config(cfg)
+    for other in all_tasks():
+        given = [option.flag for option in other.train_options if getattr(args, option.name, None) is not None]
+        if given and other != task:
+            raise InputError(
+                f"{', '.join(given)} is for {other.name}, but the config is for {task.name}; name the data of "
+                f"{task.name} by config keys, or give a config for {other.name}"
+            )
+    custom_data_class = task.load("custom_data")
+    return None if custom_data_class is None else custom_data_class.find(args, cfg)
+
+
+@contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Write the error that ends the command to the log file too; the terminal gets it from the command or Python."""
+    try:
+        yield
+    except InputError as error:
+        logger.debug("Stopped: %s", error)
+        raise
+    except Exception as error:
+        failure = worker_failure(error)
+        if failure is None:
+            logger.debug("Stopped by an error", exc_info=True)
+            raise
+        logger.debug("Stopped: %s", failure)
+        raise failure from error
+
+
+def _start_log(cfg: DictConfig, args: argparse.Namespace) -> None:
+    output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        start_log(str(output_dir), rank)
+    except OSError as error:
+        raise InputError(
+            f"train.output_dir={output_dir} cannot be written ({error.strerror}); give another folder"
+        ) from error
+    logger.debug("Process %d of %d; arguments: %s", rank, comm.get_world_size(), vars(args))
+    logger.debug("Environment:\n%s", collect_env_info())
+
+
+def _temporary_folder() -> str:
+    """Make a folder, the same for all processes of this machine, that is deleted when local rank 0 exits."""
+    folder = tempfile.mkdtemp(prefix="dry_run_") if comm.get_local_rank() == 0 else None
+    if folder is not None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    local_rank_0 = comm.get_rank() - comm.get_local_rank()
+    return comm.all_gather(folder)[local_rank_0]

@@ -1,0 +1,18 @@
+"""Semantic segmentation, as the engine knows it."""
+
+from eva_engine.tasks import CLASS_NAMES, Task
+
+TASK = Task(
+    name="segmentation",
+    package="eva_semseg",
+    models={"Segmenter": "semantic segmentation with ViT-Adapter and Mask2Former"},
+    file_task="eva_semseg.prediction.task:SegmentationFileTask",
+    synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
+    describe_weights="eva_semseg.weight_facts:describe_weights",
+    predict_options=(CLASS_NAMES,),
+    predict_usage="""\
+segmentation: the image with its classes in colour and a legend, class numbers, and a JSON file, for each input
+    python -m tools predict --config-file projects/SemSeg/configs/ade20k_ss.py \\
+        --weights eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth --input photos/ --output out/
+""",
+)
