@@ -26,8 +26,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
 from eva_engine.checkpoint import RunCheckpoints, read_file
-from eva_engine.checkpoint.file_checkpoint import verify_file
-from eva_engine.checkpoint.sharded_checkpoint import verify_folder
+from eva_engine.checkpoint.sharded_checkpoint import verify_sharded
+from eva_engine.checkpoint.unsharded_checkpoint import verify_unsharded
 
 from .harness.figure import Figure, record
 from .harness.side_by_side import MIB
@@ -102,7 +102,7 @@ def measure(folder: Path, content: list[memoryview], states: dict[str, dict], be
         direct = RunCheckpoints(run, max_to_keep=1, asynchronous=False)
         times[f"{kind}, direct"] = seconds(partial(direct.save, "model_0000001", state))
         path = direct.find_last()
-        times[f"{kind}, verified"] = seconds(partial(verify_folder if path.is_dir() else verify_file, path))
+        times[f"{kind}, verified"] = seconds(partial(verify_sharded if path.is_dir() else verify_unsharded, path))
         times[f"{kind}, read"] = seconds(partial(_read, path))
         shutil.rmtree(run)
         checkpoints = RunCheckpoints(run, max_to_keep=1)

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Write files and folders atomically: they appear complete under their final name, or not at all."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path`, of the same suffix, that takes its name once the block has ended.
+    """Yield a temporary file next to `path`, with the same suffix, and rename it to `path` after the block.
 
-    The content is on disk before the name is. Whatever interrupts the block, an earlier file of that name stays as it
-    was; a link there is replaced, never written through. Missing folders are made.
+    The content is synced to disk before the rename. If anything interrupts the block, an existing file at `path` stays
+    unchanged. A symbolic link at `path` is replaced, not followed. Missing parent folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,35 +22,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp's files are private
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp creates files that only their owner can read
         sync_to_disk(name)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_to_disk(path.parent)  # the new name itself
+    sync_to_disk(path.parent)  # makes the rename durable
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary file open for writing that takes the name `path` once the block has ended; see `atomic_path`."""
+    """Yield a binary file to write to, which gets the name `path` after the block; see `atomic_path`."""
     with atomic_path(path) as partial, open(partial, "wb") as file:
         yield file
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its name once the block has ended.
+    """Yield a temporary folder next to `path` and rename it to `path` after the block.
 
-    Where another process was first, its folder stays and this one is let go. Nothing is forced to disk. Missing parents
-    are made.
+    If another process has created `path` in the meantime, its folder stays and this one is discarded. Nothing is synced
+    to disk. Missing parent folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".partial"))
     try:
         yield partial
-        partial.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
+        partial.chmod(0o777 & ~_umask())  # mkdtemp creates folders that only their owner can read
         try:
             partial.rename(path)
         except OSError:
@@ -61,7 +61,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def sync_to_disk(path: str | Path) -> None:
-    """Wait until the file, or the names in the folder, `path` are on disk."""
+    """Block until the content of a file, or the entries of a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -70,6 +70,7 @@ def sync_to_disk(path: str | Path) -> None:
 
 
 def _umask() -> int:
+    """Return the umask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Outputs of a model that can be compared."""
+"""Check the outputs of a model before they are compared or ranked."""
 
 from torch import Tensor
 
@@ -6,19 +6,20 @@ from eva_backbone.errors import InputError
 
 
 def finite_outputs(outputs: Tensor, name: str) -> Tensor:
-    """`outputs` of any shape as float32, detached.
+    """Return `outputs` as float32, detached from the graph, after checking that all values are finite.
+
+    Comparisons with NaN are always false, so non-finite outputs would give wrong results without any error.
 
     Args:
-        outputs: what a model gives.
-        name: of them, in the plural.
+        outputs: Outputs of a model, of any shape.
+        name: Plural noun for the outputs in the error message, such as "scores".
 
     Raises:
-        InputError: outputs that are no numbers, whose comparisons would all be wrong silently.
+        InputError: An output is NaN or infinite.
     """
     outputs = outputs.detach().float()
     if not outputs.isfinite().all():
         raise InputError(
-            f"the model gives {name} that are no finite numbers; give weights of a run that has not diverged, or "
-            "parameters of float32."
+            f"the model produced non-finite {name}; use weights of a run that has not diverged, or float32 parameters."
         )
     return outputs

@@ -1,4 +1,4 @@
-"""Files that are summed while they are written, for `torch.distributed.checkpoint`."""
+"""Compute the checksums of files while `torch.distributed.checkpoint` writes them."""
 
 import io
 import os
@@ -13,27 +13,27 @@ from torch.distributed.checkpoint import FileSystemWriter
 from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.metadata import StorageMeta
 
-from .eager_sync import EagerFile, open_eagerly
+from .synced_file import SyncedFile, open_synced
 
-_LARGE = 2**18  # bytes from which a second thread pays
-_PIECE = 2**20
+_LARGE = 2**18  # bytes from which a second thread for the checksum saves time
+_BLOCK_SIZE = 2**20  # bytes read at a time
 
 
 class ChecksummedStream:
-    """A file open for writing from its start to its end, with the CRC-32 of what was written."""
+    """A file that is written sequentially while the CRC-32 of its content is computed."""
 
-    def __init__(self, file: EagerFile, helper: ThreadPoolExecutor) -> None:
+    def __init__(self, file: SyncedFile, helper: ThreadPoolExecutor) -> None:
         self._file, self._helper = file, helper
         self.num_bytes, self.checksum = 0, 0
         self.error: OSError | None = None
 
     def write(self, data: memoryview | bytes) -> int:
-        """Write and sum all of `data`, returning its bytes; raises OSError."""
+        """Write all of `data`, update the checksum and return the number of bytes; raises OSError."""
         try:
             if len(data) < _LARGE:
                 self.checksum = zlib.crc32(data, self.checksum)
                 self._file.write(data)
-            else:  # both leave the interpreter to others
+            else:  # in parallel, since both release the GIL
                 checksum = self._helper.submit(zlib.crc32, data, self.checksum)
                 try:
                     self._file.write(data)
@@ -46,19 +46,19 @@ class ChecksummedStream:
         return len(data)
 
     def tell(self) -> int:
-        """Bytes written so far."""
+        """Return the number of bytes written so far."""
         return self.num_bytes
 
     def flush(self) -> None:
-        """Hand what is buffered to the system."""
+        """Flush buffered data to the operating system."""
         self._file.flush()
 
     def fileno(self) -> int:
-        """The system's number of the file, by which torch syncs it."""
+        """Return the file descriptor, which torch passes to fsync."""
         return self._file.fileno()
 
     def close(self) -> None:
-        """torch closes what it has synced; the file itself is closed by whoever opened it."""
+        """Do nothing: torch closes the stream after fsync, but `_ChecksummingFileSystem` closes the file."""
 
 
 class _ChecksummingFileSystem(FileSystem):
@@ -68,12 +68,12 @@ class _ChecksummingFileSystem(FileSystem):
     @contextmanager
     def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator[io.IOBase]:
         if mode != "wb":
-            raise ValueError(f"files are only written here, not opened in mode {mode!r}")
-        with open_eagerly(Path(path)) as file, ThreadPoolExecutor(1) as helper:
+            raise ValueError(f"files can only be opened for writing, not in mode {mode!r}")
+        with open_synced(Path(path)) as file, ThreadPoolExecutor(1) as helper:
             stream = ChecksummedStream(file, helper)
             try:
-                yield cast("io.IOBase", stream)  # of which torch needs only what this stream has
-            except RuntimeError as error:  # torch's file writer hides the system's error behind its own
+                yield cast("io.IOBase", stream)  # torch calls only the methods that this stream has
+            except RuntimeError as error:  # torch's file writer raises this on top of the system's error
                 if stream.error is not None:
                     raise stream.error from error
                 raise
@@ -85,24 +85,28 @@ class _ChecksummingFileSystem(FileSystem):
 
 
 class ChecksummingWriter(FileSystemWriter):
-    """torch's writer of one synced file per process; `files` are the bytes and CRC-32 of those this process wrote."""
+    """torch's writer of one synced file per process, with checksums.
+
+    Attributes:
+        files: (size in bytes, CRC-32) of every file that this process has written, by name.
+    """
 
     def __init__(self, folder: Path) -> None:
-        # nothing is copied ahead: that would start CUDA on the first device in the writing thread of every process
+        # Copying ahead would initialise CUDA on the first device in the writing thread of every process.
         super().__init__(folder, per_thread_copy_ahead=0)
         self.fs = file_system = _ChecksummingFileSystem()
         self.files = file_system.files
 
     def storage_meta(self) -> StorageMeta:
-        """Nothing about where the files are, so that the folder can be renamed."""
-        return StorageMeta()  # torch's own would name the temporary folder
+        """Return no paths: torch's own metadata would contain that of the temporary folder, which is renamed."""
+        return StorageMeta()
 
 
 def file_checksum(path: Path) -> tuple[int, int]:
-    """Bytes and CRC-32 of the file `path`."""
+    """Return the size in bytes and the CRC-32 of a file."""
     num_bytes = checksum = 0
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            num_bytes += len(piece)
-            checksum = zlib.crc32(piece, checksum)
+        while block := file.read(_BLOCK_SIZE):
+            num_bytes += len(block)
+            checksum = zlib.crc32(block, checksum)
     return num_bytes, checksum

@@ -1,4 +1,4 @@
-"""Weight files for others: the weights alone, in our names or in those of another library."""
+"""Write weights alone, under the names of this project or of another library."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +14,15 @@ from .files import read_weights
 
 
 def write_weights(weights: Mapping[str, Tensor], output: Path) -> None:
-    """Write `weights` as such where the name of `output` ends in .safetensors, else {"model": weights}; all or nothing.
+    """Write weights atomically.
 
-    Of tensors that share memory each is stored as a whole in safetensors.
+    Args:
+        weights: Tensors by name. Tensors that share memory are stored separately in safetensors.
+        output: File to write: a safetensors file if the name ends in .safetensors, else a torch file with the content
+            {"model": weights}.
 
     Raises:
-        InputError: it cannot be written there.
+        InputError: The file cannot be written.
     """
     with output_file(output, sum(value.nbytes for value in weights.values())) as partial:
         if output.suffix == ".safetensors":
@@ -31,15 +34,19 @@ def write_weights(weights: Mapping[str, Tensor], output: Path) -> None:
 def exchange_weights(
     source: Path, output: Path, entry: str, rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Write the renamed weights of `source` to `output`, in safetensors, whole or not at all; returns them.
+    """Read weights, rename them and write them atomically to a safetensors file.
 
     Args:
-        source: weight file, or checkpoint of a run.
-        entry: which of several weights a checkpoint holds, such as "ema"; empty: the usual one.
-        rename: from the names of `source` to those of `output`.
+        source: Weight file, or checkpoint of a run.
+        output: File to write; its name must end in .safetensors.
+        entry: Top-level entry of a checkpoint to read the weights from, such as "ema"; empty for the default.
+        rename: Function from the weights of `source` to those of `output`.
+
+    Returns:
+        The renamed weights.
 
     Raises:
-        InputError: unusable weights, an entry that is not there, or an output that cannot be written.
+        InputError: The weights cannot be used, the entry does not exist, or the output cannot be written.
     """
     if output.suffix != ".safetensors":
         raise InputError(f"{output} does not end in .safetensors, the format that is written; rename the output.")
@@ -50,11 +57,14 @@ def exchange_weights(
 
 
 def _unshared(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The format has no way to store one tensor under two names, nor other strides."""
+    """Return contiguous tensors without shared memory, as safetensors requires."""
     seen: set[int] = set()
     result = {}
     for name, value in weights.items():
         address = value.untyped_storage().data_ptr()
-        result[name] = value.clone(memory_format=torch.contiguous_format) if address in seen else value.contiguous()
+        if address in seen:
+            result[name] = value.clone(memory_format=torch.contiguous_format)
+        else:
+            result[name] = value.contiguous()
         seen.add(address)
     return result

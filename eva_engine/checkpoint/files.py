@@ -1,4 +1,4 @@
-"""Weight files of every published kind, read without running code and without copying the tensors."""
+"""Read weight files of all published formats, without running code and without copying the tensors."""
 
 import logging
 import os
@@ -17,71 +17,108 @@ from .single_file import read_single_file
 
 logger = logging.getLogger(__name__)
 
-WRAPPERS = ("model", "module", "state_dict", "model_ema")  # where files keep their weights, in order of preference
-_PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
+WRAPPERS = (
+    "model",
+    "module",
+    "state_dict",
+    "model_ema",
+)  # entries under which files store their weights, in order of preference
+_PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
 def read_weights(path: str | os.PathLike, entry: str = "", *, averaged: bool = False) -> dict[str, Tensor]:
-    """The named tensors of a .pt, .pth, .pkl or .safetensors file, or of the folder of a sharded checkpoint of a run.
+    """Read the weights in a .pt, .pth, .pkl or .safetensors file, or in the folder of a sharded checkpoint of a run.
 
-    They are on the CPU, in the dtypes they are stored in.
+    The weights may be stored under ``model``, ``module``, ``state_dict`` or ``model_ema``, or at the top level. Tensors
+    of current torch files and of safetensors files are private memory mappings of the file: they take no memory until
+    they are accessed, and writing to them does not change the file. Tensors of a sharded checkpoint are assembled in
+    memory. A TorchScript program is not run, only its tensors are read.
 
-    The weights may lie under ``model``, ``module``, ``state_dict`` or ``model_ema``, or at the top. Tensors of current
-    torch files and of safetensors are private mappings of the file: they cost no memory until touched, and writing to
-    them does not change the file. Those of a sharded checkpoint are put together in memory. Of a TorchScript program
-    the tensors are read, and nothing is run.
+    LoRA adapters (of checkpoints that have LoRA settings under ``lora``) are merged into their layers.
 
-    The low-rank layers of a run that trained some (its checkpoints have the settings under ``lora``) are merged.
+    Args:
+        path: Weight file, or folder of a sharded checkpoint.
+        entry: Top-level entry of a checkpoint to read the weights from, such as "ema"; empty for the first of the
+            entries above that exists.
+        averaged: Read the moving average of the weights, "ema", if the file has one.
 
-    entry: which of several weights a checkpoint holds, such as "ema"; empty: the first of those above.
-    averaged: take the moving average, "ema", where the file has one.
+    Returns:
+        Tensors by name, on the CPU, in the dtypes of the file.
 
-    Raises InputError when the file is missing, damaged, of another kind, has no such entry, or asks for code to be run.
+    Raises:
+        InputError: The file is missing, damaged or not a weight file, does not have the entry, or could run code when
+            it is read.
     """
-    entry = "ema" if averaged else entry
-    content = read_file(path, (*((entry,) if entry else WRAPPERS), "lora"))
+    if averaged:
+        entry = "ema"
+    entries = (entry,) if entry else WRAPPERS
+    content = read_file(path, (*entries, "lora"))
     if entry and not (isinstance(content, Mapping) and isinstance(content.get(entry), Mapping)):
         if averaged:
             return read_weights(path)
         raise InputError(f"{path} has no entry {entry!r}; leave --entry out, or name one that the file has.")
     if averaged:
-        logger.info("Of %s the moving average of the weights is taken, as train.ema.evaluate says", path)
+        logger.info("Using the moving average of the weights in %s, because of train.ema.evaluate", path)
     weights = select_weights(content[entry] if entry else content, path)
-    settings = content.get("lora") if isinstance(content, Mapping) else None
-    return merge_lora_weights(weights, settings) if isinstance(settings, Mapping) else weights
+    lora_settings = content.get("lora") if isinstance(content, Mapping) else None
+    if isinstance(lora_settings, Mapping):
+        return merge_lora_weights(weights, lora_settings)
+    return weights
 
 
 def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -> Any:
-    """Everything in a weight file: tensors, numbers, strings and builtin containers. See :func:`read_weights`.
+    """Read all content of a weight file: tensors, numbers, strings and builtin containers.
 
-    entries: of a sharded checkpoint only these top-level entries are read, to save memory.
+    Args:
+        path: Weight file, or folder of a sharded checkpoint; see `read_weights`.
+        entries: Top-level entries to read from a sharded checkpoint, to save memory; ignored for files. By default all.
+
+    Raises:
+        InputError: The file is missing, damaged or not a weight file, or could run code when it is read.
     """
     path = Path(path)
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:
-        from .sharded_checkpoint import read_folder  # slow to import
+        from .sharded_checkpoint import read_sharded  # slow to import
 
-        return read_folder(path, entries)
+        return read_sharded(path, entries)
     return read_single_file(path, kind)
 
 
 def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict inside the `content` of the file `path`, without prefixes that wrappers of the model left."""
+    """Find the state dict in the content of a weight file.
+
+    Args:
+        content: What `read_file` returned.
+        path: The file or folder, for its size and for messages.
+
+    Returns:
+        Tensors by name, without the prefixes that DataParallel or torch.compile added to all names.
+
+    Raises:
+        InputError: The content has no named tensors, or a tensor larger than the file.
+    """
     entries = content if isinstance(content, Mapping) else {}
-    for _ in WRAPPERS:  # wrappers may be nested; a file may even contain itself
-        entries = next((entries[key] for key in WRAPPERS if isinstance(entries.get(key), Mapping)), entries)
-    weights = {name: value.detach() for name, value in entries.items() if isinstance(name, str) and _is_plain(value)}
+    for _ in WRAPPERS:  # wrappers may be nested, but a file may also contain itself
+        for key in WRAPPERS:
+            if isinstance(entries.get(key), Mapping):
+                entries = entries[key]
+                break
+    weights = {}
+    for name, value in entries.items():
+        if isinstance(name, str) and _is_dense_tensor(value):
+            weights[name] = value.detach()
     if not weights:
         found = f"the keys {', '.join(sorted(map(str, entries))[:5])}" if entries else f"a {type(content).__name__}"
         raise InputError(
-            f"{path} holds no named tensors (found {found}); "
-            f"expected a state dict, bare or under {', '.join(WRAPPERS)}."
+            f"{path} has no named tensors (found {found}); "
+            f"expected a state dict at the top level or under {', '.join(WRAPPERS)}."
         )
     file_size = _stored_bytes(Path(path))
     for name, value in weights.items():
-        if value.nbytes > file_size:  # a few stored bytes repeated by zero strides
+        if value.nbytes > file_size:  # zero strides can repeat a few stored bytes any number of times
             raise InputError(
-                f"{path}: entry {name} claims shape {tuple(value.shape)}, more than the whole file holds; "
+                f"{path}: entry {name} has shape {tuple(value.shape)}, which needs more bytes than the file has; "
                 "write it again with contiguous tensors."
             )
     for prefix in _PARALLEL_PREFIXES:
@@ -94,5 +131,5 @@ def _stored_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
-def _is_plain(value: Any) -> bool:
+def _is_dense_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) and value.layout is torch.strided and value.is_cpu and not value.is_quantized

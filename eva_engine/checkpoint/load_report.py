@@ -1,4 +1,4 @@
-"""What became of every entry of a weight file and of every entry of the model."""
+"""Report which entries of a weight file and of a model were loaded, resized, skipped or missing."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ _WIDTH = 140
 
 @dataclass(frozen=True)
 class ShapeChange:
-    """An entry whose shape in the file is not the model's."""
+    """An entry that has different shapes in the file and in the model."""
 
     name: str
     file_shape: tuple[int, ...]
@@ -23,11 +23,16 @@ class ShapeChange:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """The outcome of loading one file; `used`, `resized`, `skipped` and `missing` share out the model's entries.
+    """Result of loading one file. Every entry of the model is in one of `used`, `resized`, `skipped` and `missing`.
 
-    used: names given their values as stored; resized: given resized values; skipped: in the file with a shape that
-    does not fit, left at their initial values; missing: not in the file, left at their initial values; unused: names
-    (those of the file) that the model does not have.
+    Attributes:
+        path: The file.
+        used: Names of entries that were loaded as stored.
+        resized: Entries that were loaded after resizing.
+        skipped: Entries that keep their initial values, because their shape in the file does not fit.
+        missing: Names of entries that keep their initial values, because the file does not have them.
+        unused: Names of entries of the file that the model does not have.
+        notes: Sentences about other conversions.
     """
 
     path: Path
@@ -39,19 +44,19 @@ class LoadReport:
     notes: Sequence[str] = ()
 
     def summary(self) -> str:
-        """The counts in one line."""
+        """Return the counts in one line."""
         return (
             f"{self.path}: {len(self.used)} entries used, {len(self.resized)} resized, {len(self.skipped)} skipped, "
             f"{len(self.missing)} missing, {len(self.unused)} unused"
         )
 
     def details(self) -> list[str]:
-        """Every name, siblings written together with braces, as wrapped lines."""
+        """Return wrapped lines with all names, shortened by `shorten_names`."""
         parts = [
             ("used", shorten_names(self.used)),
             ("resized", [_describe(change) for change in self.resized]),
-            ("skipped, another shape, left at their initial values", [_describe(change) for change in self.skipped]),
-            ("missing in the file, left at their initial values", shorten_names(self.missing)),
+            ("skipped, shapes differ, initial values kept", [_describe(change) for change in self.skipped]),
+            ("missing in the file, initial values kept", shorten_names(self.missing)),
             ("unused, not in the model", shorten_names(self.unused)),
         ]
         lines = [*self.notes]
@@ -65,7 +70,7 @@ class LoadReport:
         return lines
 
     def log(self, logger: logging.Logger) -> None:
-        """Write counts and every name at level INFO."""
+        """Log the counts and all names at level INFO."""
         logger.info("Weights from %s", "\n".join([self.summary(), *("  " + line for line in self.details())]))
 
 
@@ -81,7 +86,7 @@ _BLOCK = re.compile(r"(.*\bblocks\.)(\d+)\.attn\.qkv\.weight$")
 
 
 def describe_weights(weights: Mapping[str, Tensor]) -> str:
-    """Width, depth and patch of the ViT in `weights`, or else their count and first names."""
+    """Describe weights by width, depth and patch size if they have a ViT, else by their number and first names."""
     blocks = [match for name in weights if (match := _BLOCK.match(name))]
     if not blocks:
         names = list(weights)
@@ -95,21 +100,21 @@ def describe_weights(weights: Mapping[str, Tensor]) -> str:
 
 
 def shorten_names(names: Iterable[str]) -> list[str]:
-    """`names` with braces around what siblings differ in: ``blocks.{0-39}.{norm1,norm2}.weight`` stands for 80 names.
+    """Combine similar names with braces: ``blocks.{0-39}.{norm1,norm2}.weight`` stands for 80 names.
 
-    Lossless: expanding the braces (comma lists and number ranges, all combinations) gives exactly the names back.
+    This is lossless: expanding all combinations of the comma-separated lists and ranges in braces restores the names.
     """
     tree: dict = {}
     for name in names:
         node = tree
         for part in name.split("."):
             node = node.setdefault(part, {})
-        node[""] = {}  # a name ends here
+        node[""] = {}  # marks the end of a name
     return [".".join(parts) for parts in _lines(tree)]
 
 
 def _lines(tree: dict) -> list[list[str]]:
-    """One list of name parts per line; siblings with the same lines below them are merged."""
+    """Return the parts of each combined name; siblings with the same subtree are merged."""
     groups: dict[tuple, list[str]] = {}
     ends = "" in tree
     for part, below in tree.items():

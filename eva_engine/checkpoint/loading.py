@@ -1,4 +1,4 @@
-"""Weights from a file into a model, without a second copy of them in memory."""
+"""Load weights from a file into a model, without a second copy of them in memory."""
 
 import logging
 import os
@@ -20,14 +20,21 @@ logger = logging.getLogger(__name__)
 
 
 def load_checkpoint(model: nn.Module, path: str | os.PathLike, pending: PendingInit | None = None) -> LoadReport:
-    """Give `model` the weights of the file `path`, by name, and log what became of every entry.
+    """Load the weights of a file into a model by name, and log which entries were loaded.
 
-    Parameters on the CPU of the file's dtype take the mapped memory of the file itself (private: training never writes
-    to the file, which may be deleted or replaced by rename meanwhile, but not cut short); others are copied into.
-    Parameter objects stay the same ones, so that an optimizer built before keeps working, with their `requires_grad`.
-    With `pending` (see :func:`eva_backbone.deferred_init.deferred_init`) parameters that get no value are initialised.
+    CPU parameters of the file's dtype use the memory-mapped file directly. The mapping is private: training never
+    changes the file, which may be deleted or replaced by a rename while it is in use, but must not be truncated. Other
+    parameters are copied. The parameter objects and their `requires_grad` stay the same, so that an optimizer that was
+    built before remains valid.
 
-    Raises InputError when the file is unreadable or of another model; the model is then unchanged.
+    Args:
+        model: Model to load the weights into.
+        path: Weight file, or folder of a sharded checkpoint.
+        pending: Postponed initialisation from `eva_backbone.deferred_init.deferred_init`, which is run for parameters
+            that get no value from the file.
+
+    Raises:
+        InputError: The file cannot be read or belongs to another model. The model is then unchanged.
     """
     return assign_weights(model, read_weights(path), Path(path), pending)
 
@@ -38,14 +45,21 @@ Model = TypeVar("Model", bound=nn.Module)
 def build_and_load(
     build: Callable[[], Model], path: str | os.PathLike, *, averaged: bool = False, complete: bool = False
 ) -> tuple[Model, LoadReport]:
-    """`build()` without running initialisers that the file `path` makes needless, then :func:`load_checkpoint`.
+    """Build a model and load its weights, without running initialisers of parameters that the file has.
 
-    The model is on the device that `build` puts it on; move it, wrap it and make its optimizer afterwards.
+    Args:
+        build: Function that builds the model. Move or wrap the model and build its optimizer afterwards.
+        path: Weight file, or folder of a sharded checkpoint.
+        averaged: Load the moving average of the weights if the file has one; see `read_weights`.
+        complete: Raise InputError if parameters keep random values, as for evaluation and prediction.
 
-    averaged: take the moving average of the weights where the file has one, see :func:`read_weights`.
-    complete: raise InputError where the file leaves parameters random, as for evaluation and prediction.
+    Returns:
+        The model, on the device that `build` chose, and a report; see `load_checkpoint`.
+
+    Raises:
+        InputError: The file cannot be read, belongs to another model, or is incomplete.
     """
-    weights = read_weights(path, averaged=averaged)  # before building, so that a wrong path fails at once
+    weights = read_weights(path, averaged=averaged)  # before building, so that a wrong path fails immediately
     with deferred_init() as pending:
         model = build()
     report = assign_weights(model, weights, Path(path), pending)
@@ -56,11 +70,12 @@ def build_and_load(
 
 def _require_all_parameters(model: nn.Module, report: LoadReport) -> None:
     parameters = {name for name, _ in model.named_parameters()}
-    random = [name for name in (*(change.name for change in report.skipped), *report.missing) if name in parameters]
+    not_loaded = [*(change.name for change in report.skipped), *report.missing]
+    random = [name for name in not_loaded if name in parameters]
     if random:
         raise InputError(
-            f"{report.path} has no values for {len(random)} parameters of the model ({random[0]}, ...), so that what "
-            "it predicts would be random: give weights of a trained model, and the config they were trained with."
+            f"{report.path} has no values for {len(random)} parameters of the model ({random[0]}, ...), so its "
+            "predictions would be random; give weights of a trained model, and the config they were trained with."
         )
 
 
@@ -72,9 +87,17 @@ def assign_weights(
     *,
     strict: bool = False,
 ) -> LoadReport:
-    """:func:`load_checkpoint` for `weights` already read from `path`.
+    """Load weights into a model that have already been read from `path`; see `load_checkpoint`.
 
-    strict: raise InputError unless every entry of the model and of the file is used as it is (resuming a run).
+    Args:
+        model: Model to load the weights into.
+        weights: Tensors by name.
+        path: File of the weights, for messages.
+        pending: Postponed initialisation; see `load_checkpoint`.
+        strict: Raise InputError unless every entry of the model and of the file is used as stored, as for resuming.
+
+    Raises:
+        InputError: The weights belong to another model, or violate `strict`. The model is then unchanged.
     """
     values, report = match_weights(model, weights, path)
     if strict and (report.resized or report.skipped or report.missing or report.unused):
@@ -87,15 +110,21 @@ def assign_weights(
         supplied = {id(state[name]) for name in values}
         parameters = model.named_parameters(remove_duplicate=False)
         pending.materialize(model, {name for name, parameter in parameters if id(parameter) not in supplied})
-    taken: set[int] = set()
+    mapped: set[int] = set()
     for name, value in values.items():
-        _assign(state[name], value, taken)
+        _assign(state[name], value, mapped)
     report.log(logger)
     return report
 
 
-def _assign(target: Tensor, value: Tensor, taken: set[int]) -> None:
-    """Set `target` to `value`, sharing its memory where that is safe; `taken` are addresses already shared."""
+def _assign(target: Tensor, value: Tensor, mapped: set[int]) -> None:
+    """Set `target` to `value`, using the memory of `value` if that is safe.
+
+    Args:
+        target: Parameter or buffer of the model.
+        value: Weights.
+        mapped: Addresses of memory that other parameters already use.
+    """
     address = value.untyped_storage().data_ptr()
     shareable = (
         isinstance(target, nn.Parameter)
@@ -103,12 +132,12 @@ def _assign(target: Tensor, value: Tensor, taken: set[int]) -> None:
         and value.device == target.device
         and value.is_contiguous()
         and target.is_contiguous()
-        and value.nbytes == value.untyped_storage().nbytes()  # else saving the model would store the rest too
+        and value.nbytes == value.untyped_storage().nbytes()  # a view would make torch.save store all of its storage
         and value.data_ptr() % value.element_size() == 0
-        and address not in taken  # two parameters must not share one memory, even where two entries of the file do
+        and address not in mapped  # two parameters must not share memory, even if two entries of the file do
     )
     if shareable:
-        taken.add(address)
+        mapped.add(address)
         target.data = value
     else:
         with torch.no_grad():

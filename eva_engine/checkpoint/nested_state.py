@@ -1,4 +1,4 @@
-"""Walking the nested dictionaries that the state of a training run is."""
+"""Functions on nested dictionaries, which hold the state of a training run."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ KeyPath = tuple[str | int, ...]
 
 
 def named_leaves(state: Mapping, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every value inside `state` that is no mapping, with the keys that lead to it."""
+    """Yield every value in `state` that is not a mapping, after the path of keys that leads to it."""
     for key, value in state.items():
         if isinstance(value, Mapping):
             yield from named_leaves(value, (*prefix, key))
@@ -19,33 +19,38 @@ def named_leaves(state: Mapping, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath
 
 
 def sharded_part(state: Mapping) -> dict:
-    """The sharded tensors of `state`, in their places; empty where it has none."""
+    """Return the sharded tensors of `state` under the same keys; dictionaries without any are left out."""
     result = {}
     for key, value in state.items():
-        inner = sharded_part(value) if isinstance(value, Mapping) else value
-        if isinstance(value, DTensor) or (isinstance(value, Mapping) and inner):
-            result[key] = inner
+        if isinstance(value, DTensor):
+            result[key] = value
+        elif isinstance(value, Mapping):
+            inner = sharded_part(value)
+            if inner:
+                result[key] = inner
     return result
 
 
-def whole_part(state: Mapping) -> dict:
-    """`state` without its sharded tensors; empty dictionaries stay."""
-    return {
-        key: whole_part(value) if isinstance(value, Mapping) else value
-        for key, value in state.items()
-        if not isinstance(value, DTensor)
-    }
+def unsharded_part(state: Mapping) -> dict:
+    """Return `state` without its sharded tensors; empty dictionaries stay."""
+    result = {}
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            result[key] = unsharded_part(value)
+        elif not isinstance(value, DTensor):
+            result[key] = value
+    return result
 
 
-def put(state: dict, path: KeyPath, value: Any) -> None:
-    """Set the value that the keys `path` lead to; dictionaries on the way are made."""
+def set_nested(state: dict, path: KeyPath, value: Any) -> None:
+    """Set the value at a path of keys; missing dictionaries on the path are created."""
     for key in path[:-1]:
         state = state.setdefault(key, {})
     state[path[-1]] = value
 
 
-def tensor_bytes(state: Mapping) -> int:
-    """Bytes of all tensors of `state` that lie in this process; of a sharded one its part here."""
+def local_tensor_bytes(state: Mapping) -> int:
+    """Return the number of bytes of all tensors in `state`; of sharded tensors, only the local shard counts."""
     total = 0
     for _, value in named_leaves(state):
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Pickles of NumPy arrays (Detectron2's model zoo), read without running any code that the file names."""
+"""Read pickles of NumPy arrays (Detectron2's model zoo) without running any code that the file names."""
 
 import mmap
 import pickle
@@ -14,23 +14,27 @@ from torch import Tensor
 
 
 class UnsafePickleError(pickle.UnpicklingError):
-    """The pickle asks for a class or function that is not among the allowed ones; `global_name` is its dotted name."""
+    """The pickle refers to a class or function that is not allowed.
+
+    Attributes:
+        global_name: Dotted name of the class or function.
+    """
 
     def __init__(self, global_name: str) -> None:
         super().__init__(f"needs {global_name}")
         self.global_name = global_name
 
 
-# The unpickler written in Python: the one in C lets a file of a few bytes reserve gigabytes for its memo table.
+# The unpickler in Python, since the one in C lets a file of a few bytes allocate gigabytes for its memo table.
 class BoundedUnpickler(pickle._Unpickler):
-    """Base class; a subclass says in `find_class` which classes and functions a pickle may name."""
+    """Base class of safe unpicklers; subclasses define in `find_class` which classes and functions are allowed."""
 
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def load_bytearray8(self) -> None:
-        """The bytes that are there: Python's own method reserves as many as the pickle announces before it reads."""
+        """Load the bytes that the file has; Python's method allocates the number that the pickle claims first."""
         size = int.from_bytes(self.read(8), "little")
         self.append(bytearray(self.read(size)))
 
@@ -42,7 +46,7 @@ _NUMERIC_KINDS = "biuf"
 
 
 class _Latin1:
-    """Stands for ``_codecs.encode(text, "latin1")``, how protocol 2 spells bytes; encoded only when used."""
+    """Replaces ``_codecs.encode(text, "latin1")``, by which protocol 2 stores bytes; encoded only when used."""
 
     def __init__(self, text: str, encoding: str = "latin1") -> None:
         if encoding != "latin1":
@@ -51,7 +55,7 @@ class _Latin1:
 
 
 class _Dtype:
-    """Stands for ``numpy.dtype``."""
+    """Replaces ``numpy.dtype``."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.code, self.byte_order = code, "="
@@ -70,7 +74,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray``: the pieces of an array, put together without NumPy's own unpickler."""
+    """Replaces ``numpy.ndarray``: collects shape, dtype and data without calling NumPy's own unpickling code."""
 
     def __init__(self, *state: Any) -> None:
         self.state = state  # (shape, dtype, Fortran order, data)
@@ -80,8 +84,10 @@ class _Array:
 
     def tensor(self) -> Tensor:
         shape, dtype, fortran, data = self.state
-        data = data.text if isinstance(data, _Latin1) else data
-        data = data.encode("latin1") if isinstance(data, str) else data
+        if isinstance(data, _Latin1):
+            data = data.text
+        if isinstance(data, str):
+            data = data.encode("latin1")
         dtype = dtype.resolve()
         if len(data) != prod(shape) * dtype.itemsize:
             raise pickle.UnpicklingError(f"{len(data)} bytes for an array of shape {tuple(shape)}")
@@ -102,7 +108,7 @@ def _from_buffer(data: Any, dtype: _Dtype, shape: tuple, order: str) -> _Array:
 
 
 def _empty_bytes() -> bytes:
-    return b""  # how protocol 2 spells them
+    return b""  # protocol 2 stores them as a call of `bytes`
 
 
 _ALLOWED = {
@@ -112,7 +118,7 @@ _ALLOWED = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
 }
-for _package in ("numpy.core", "numpy._core"):  # the name before and since NumPy 2
+for _package in ("numpy.core", "numpy._core"):  # the names before and since NumPy 2
     _ALLOWED[(f"{_package}.multiarray", "_reconstruct")] = _reconstruct
     _ALLOWED[(f"{_package}.multiarray", "scalar")] = _scalar
     _ALLOWED[(f"{_package}.numeric", "_frombuffer")] = _from_buffer
@@ -127,19 +133,25 @@ class _NumpyUnpickler(BoundedUnpickler):
 
 
 def read_numpy_pickle(path: Path) -> Any:
-    """The content of the pickle `path`: builtin containers, with every NumPy array as a tensor.
+    """Read a pickle of builtin containers and NumPy arrays, which become tensors.
 
-    Raises UnsafePickleError for any global other than NumPy's arrays; a damaged file raises whatever it trips over.
+    Raises:
+        UnsafePickleError: The pickle refers to a class or function that NumPy arrays do not need.
+        Exception: Nearly any other exception if the file is damaged.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         content = _NumpyUnpickler(mapped, encoding="latin1").load()
-        return _with_tensors(content, budget=[len(mapped)], done={})
+        return _with_tensors(content, budget=[len(mapped)], converted={})
 
 
-def _with_tensors(value: Any, budget: list[int], done: dict[int, dict], depth: int = 0) -> Any:
-    """`value` with its arrays as tensors; `budget` (bytes) refuses a file that names one buffer as many arrays.
+def _with_tensors(value: Any, budget: list[int], converted: dict[int, dict], depth: int = 0) -> Any:
+    """Return `value` with its arrays as tensors.
 
-    `done` has the dicts that were met, since a file may refer to one of them any number of times.
+    Args:
+        value: Content of the pickle, or a part of it.
+        budget: Bytes that arrays may still need. It refuses files that use one buffer for many arrays.
+        converted: Results by the id of their dict, since a file may refer to a dict any number of times.
+        depth: Number of dicts around `value`.
     """
     if isinstance(value, _Array):
         tensor = value.tensor()
@@ -149,7 +161,8 @@ def _with_tensors(value: Any, budget: list[int], done: dict[int, dict], depth: i
         return tensor
     if not isinstance(value, dict) or depth == 4:
         return value
-    if id(value) not in done:
-        done[id(value)] = {}
-        done[id(value)] |= {key: _with_tensors(item, budget, done, depth + 1) for key, item in value.items()}
-    return done[id(value)]
+    if id(value) not in converted:
+        result = converted[id(value)] = {}  # registered first, because a dict may contain itself
+        for key, item in value.items():
+            result[key] = _with_tensors(item, budget, converted, depth + 1)
+    return converted[id(value)]

@@ -1,4 +1,4 @@
-"""Models by name with the weights of a file: what the `create_*` functions of all tasks share."""
+"""Build a model with the weights of a file, for the `create_*` functions of all tasks."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,17 +23,18 @@ def build_pretrained(
     dtype: torch.dtype = torch.float32,
     strict: bool = True,
 ) -> Model:
-    """The model that `build` makes, in evaluation mode, with the weights of a file or random ones.
+    """Build a model in evaluation mode, with the weights of a file or random ones.
 
     Args:
-        build: makes the model; it does not run initialisers for parameters that the file supplies.
-        weights: a weight file of any layout that `load_checkpoint` reads; None for random weights.
-        device: where the model goes.
-        dtype: of its parameters. A file of the same type is mapped into memory, not copied.
-        strict: refuse a file whose entries are not exactly those of the model; otherwise what is missing stays random.
+        build: Function that builds the model. Initialisers of parameters that the file has are not run.
+        weights: Weight file of any layout that `load_checkpoint` reads; None for random weights.
+        device: Device of the model.
+        dtype: Dtype of the parameters. Weights of the same dtype are memory-mapped instead of copied.
+        strict: Raise an error unless the file has exactly the entries of the model; otherwise, missing entries keep
+            their random values.
 
     Raises:
-        InputError: the file is unreadable, or made for another model.
+        InputError: The file cannot be read, or belongs to another model.
     """
     if weights is None:
         return build().to(device, dtype).eval()
@@ -46,8 +47,8 @@ def build_pretrained(
     wrong = [*report.missing, *report.unused, *(change.name for change in report.skipped)]
     if strict and wrong:
         raise InputError(
-            f"{report.summary()}: {wrong[0]} does not fit the model; give weights made for it, the options that they "
-            "were trained with, or strict=False to use what fits."
+            f"{report.summary()}: {wrong[0]} does not fit the model; give weights of this model, the options that they "
+            "were trained with, or strict=False to load only what fits."
         )
     return model.to(device).eval()
 

@@ -1,4 +1,4 @@
-"""Entries whose size depends on the resolution or the patch, brought to the model's size."""
+"""Resize entries whose size depends on the image resolution or the patch size."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,17 @@ Shape = tuple[int, ...]
 
 
 def resize_entry(name: str, value: Tensor, shape: Shape, model: nn.Module) -> Tensor | None:
-    """`value` of the entry `name` in the `shape` that `model` has for it, in its own dtype or float32.
+    """Resize one entry of a weight file to its shape in the model.
 
-    None for entries that have no resize, and where more than the resized axes differ.
+    Args:
+        name: Name of the entry.
+        value: Its value in the file.
+        shape: Its shape in the model.
+        model: The model, whose modules may define how the entry is resized.
+
+    Returns:
+        Tensor of the given shape, in the dtype of `value` or float32; None if this entry cannot be resized, or if axes
+        differ that do not depend on the resolution.
     """
     if value.ndim != len(shape) or not value.is_floating_point():
         return None
@@ -31,7 +39,7 @@ def _resize_absolute(value: Tensor, shape: Shape, _name: str, _model: nn.Module)
     source, wanted = _square_table(value.shape[1]), _square_table(shape[1])
     if source is None or wanted is None or source[1] < wanted[1]:
         return None
-    value = value[:, source[1] - wanted[1] :]  # without a class slot that the model does not have
+    value = value[:, source[1] - wanted[1] :]  # drops a position for the class token that the model does not have
     return resize_pos_embed(value, (wanted[0], wanted[0]), num_prefix_tokens=wanted[1])
 
 
@@ -39,7 +47,9 @@ def _resize_decomposed(value: Tensor, shape: Shape, name: str, model: nn.Module)
     if value.ndim != 2 or value.shape[1] != shape[1] or value.shape[0] % 2 == 0 or shape[0] % 2 == 0:
         return None
     attention = model.get_submodule(name.rpartition(".")[0])
-    method: RelPosResize = getattr(attention, "rel_pos_resize", "vitdet")  # Detectron2's own ViT resizes linearly
+    method: RelPosResize = getattr(
+        attention, "rel_pos_resize", "vitdet"
+    )  # Detectron2's own ViT, without this attribute, resizes linearly
     return resize_rel_pos(value, (shape[0] + 1) // 2, method)
 
 
@@ -58,9 +68,9 @@ _RESIZES: dict[str, Callable[[Tensor, Shape, str, nn.Module], Tensor | None]] = 
 
 
 def _square_table(length: int) -> tuple[int, int] | None:
-    """(side, class slots) of a position table over a square grid; None when its length is neither n^2 nor n^2 + 1."""
-    for num_slots in (0, 1):
-        side = math.isqrt(max(length - num_slots, 0))
-        if side and side * side == length - num_slots:
-            return side, num_slots
+    """Return (side, number of class tokens) of a position table; None if its length is neither n^2 nor n^2 + 1."""
+    for num_class_tokens in (0, 1):
+        side = math.isqrt(max(length - num_class_tokens, 0))
+        if side and side * side == length - num_class_tokens:
+            return side, num_class_tokens
     return None

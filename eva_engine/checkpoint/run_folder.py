@@ -1,4 +1,4 @@
-"""The checkpoints in the output folder of a run: which there are, which is the last, and what is to be deleted."""
+"""The checkpoints in the output folder of a run: list them, find the last one, delete old ones."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eva_engine.atomic import atomic_write, sync_to_disk
 
-_LAST_NAME = "last_checkpoint"  # Detectron2's: a text file with the name of the checkpoint a run is resumed from
+_LAST_NAME = "last_checkpoint"  # Detectron2's text file with the name of the checkpoint to resume from
 _NUMBERED = re.compile(r"model_(\d+)(\.pth)?")
 _PARTIAL = ".partial"
 _REPLACED = ".replaced"
@@ -18,66 +18,73 @@ _REPLACED = ".replaced"
 class RunFolder:
     """The output folder of a run.
 
-    Checkpoints are files `model_NUMBER.pth` or folders `model_NUMBER`, and whatever `last_checkpoint` names. What is
-    not complete has a name of its own, which starts with a dot.
+    Checkpoints are files `model_NUMBER.pth`, folders `model_NUMBER`, and the one that `last_checkpoint` names. Names of
+    incomplete files and folders start with a dot.
     """
 
     path: Path
 
     def partial_folder(self, name: str) -> Path:
-        """Where the folder `name` is written until it is complete."""
+        """Return the temporary folder in which the checkpoint folder `name` is written."""
         return self.path / f".{name}{_PARTIAL}"
 
     def publish_folder(self, name: str) -> None:
-        """Give the complete partial folder its name; an earlier one of that name goes."""
+        """Rename the complete temporary folder to `name`; an existing folder of that name is deleted."""
         path, replaced = self.path / name, self.path / f".{name}{_REPLACED}"
-        if path.exists():  # a folder cannot be replaced in one step: see clean
+        if path.exists():  # a folder cannot be replaced atomically; `clean` handles an interruption here
             os.rename(path, replaced)
         os.rename(self.partial_folder(name), path)
         sync_to_disk(self.path)
         shutil.rmtree(replaced, ignore_errors=True)
 
     def clean(self) -> None:
-        """Remove what a killed writer left, and bring back what it was about to replace."""
+        """Remove incomplete files of a killed run, and restore a checkpoint that it was about to replace."""
         for replaced in self.path.glob(f".*{_REPLACED}"):
             original = self.path / replaced.name.removeprefix(".").removesuffix(_REPLACED)
             if original.exists():
                 shutil.rmtree(replaced)
             else:
                 os.rename(replaced, original)
-        for pattern in (f".*{_PARTIAL}", f".*{_PARTIAL}.*"):  # of checkpoints, and of the run's other files
+        for pattern in (f".*{_PARTIAL}", f".*{_PARTIAL}.*"):  # of checkpoints, and of other files of the run
             for partial in self.path.glob(pattern):
                 _delete(partial)
 
-    def point_at(self, name: str) -> None:
-        """Make the checkpoint `name` the last one."""
+    def set_last(self, name: str) -> None:
+        """Make `name` the checkpoint that a run is resumed from."""
         with atomic_write(self.path / _LAST_NAME) as file:
             file.write(name.encode())
 
     def last(self) -> Path | None:
-        """The checkpoint that `last_checkpoint` names, which may be gone; None without such a file."""
+        """Return the checkpoint that `last_checkpoint` names, which may not exist; None without such a file."""
         try:
             return self.path / Path((self.path / _LAST_NAME).read_text().strip()).name
         except (OSError, ValueError):
             return None
 
     def checkpoints(self) -> list[Path]:
-        """Those a run can be resumed from: first what `last_checkpoint` names, then by falling number.
+        """Return the checkpoints to resume from, in order of preference.
 
-        Times of files are not looked at, which copying changes.
+        The one that `last_checkpoint` names comes first, then the numbered ones by decreasing number. Modification
+        times are ignored, because copying a folder changes them.
         """
         if not self.path.is_dir():
             return []
-        numbered = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
+        numbered = []
+        for path in self.path.iterdir():
+            match = _NUMBERED.fullmatch(path.name)
+            if match:
+                numbered.append((int(match[1]), path))
         found = [path for _, path in sorted(numbered, reverse=True)]
         last = self.last()
-        return [last, *(path for path in found if path != last)] if last is not None and last.exists() else found
+        if last is None or not last.exists():
+            return found
+        return [last, *(path for path in found if path != last)]
 
     def prune(self, max_to_keep: int) -> None:
-        """Delete all but the newest `max_to_keep` of the numbered checkpoints."""
+        """Delete all numbered checkpoints except the `max_to_keep` newest ones."""
         numbered = [path for path in self.checkpoints() if _NUMBERED.fullmatch(path.name)]
         for path in numbered[max_to_keep:]:
-            if path.is_dir():  # one name at a time would leave a folder that looks like a checkpoint
+            if path.is_dir():  # renamed first, so that a half-deleted folder does not look like a checkpoint
                 path = path.rename(self.partial_folder(path.name))
             _delete(path)
 

@@ -1,7 +1,7 @@
-"""A checkpoint in a folder, to which every process writes its part of the sharded tensors.
+"""Checkpoints in a folder, to which every process writes its shards.
 
-The sharded tensors go through `torch.distributed.checkpoint`; everything else is one file of the first process. Nothing
-in such a folder is read in a way that could run code.
+Sharded tensors are written by `torch.distributed.checkpoint`; everything else is in one file that rank 0 writes.
+Reading such a folder cannot run code.
 """
 
 import os
@@ -24,52 +24,62 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import sync_to_disk
+from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
 from eva_engine.processes import all_gather_objects, run_on_rank_zero
 
+from .checkpoint_index import CheckpointIndex, encode_index, read_index
 from .checksummed_files import ChecksummingWriter, file_checksum
-from .disk_space import full_disk_as_input_error, require_space
-from .file_checkpoint import save_readable
 from .file_kind import INDEX_NAME
-from .nested_state import KeyPath, named_leaves, put, sharded_part, tensor_bytes, whole_part
-from .shard_index import ShardIndex, index_content, read_index
+from .nested_state import KeyPath, local_tensor_bytes, named_leaves, set_nested, sharded_part, unsharded_part
 from .single_file import read_single_file
+from .unsharded_checkpoint import DISK_FULL_ADVICE, save_readable
 
-_WHOLE_NAME = "whole.pth"  # what is not sharded
-_MOMENTS = ("optimizer", "state")  # where parameters without a gradient so far have no entries
+_UNSHARDED_NAME = "whole.pth"  # file with everything that is not sharded
+_OPTIMIZER_STATE = ("optimizer", "state")  # has no entries for parameters that have not had a gradient yet
 
 
-def write_folder(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup | None) -> None:
-    """Write the checkpoint `path` of `state` to the new folder `partial`, which the caller gives its name.
+def write_sharded(path: Path, partial: Path, state: Mapping, group: dist.ProcessGroup | None) -> None:
+    """Write a checkpoint and sync it to disk. Every process of `group` calls this function.
 
-    Every process of `group` calls it; what is not sharded is taken from the first one. All is on disk when it returns.
-    Raises InputError on every process when the disk is full.
+    Args:
+        path: Final path of the checkpoint, for messages.
+        partial: New folder to write to, which the caller renames afterwards.
+        state: State to save. What is not sharded is taken from rank 0.
+        group: gloo group of all processes; None in a single process.
+
+    Raises:
+        InputError: The disk is full; raised in every process.
     """
-    sharded, whole = sharded_part(state), whole_part(state)
-    needed = sum(all_gather_objects(group, tensor_bytes(sharded))) + all_gather_objects(group, tensor_bytes(whole))[0]
-    run_on_rank_zero(group, lambda: _make_folder(path, partial, needed))
+    sharded, unsharded = sharded_part(state), unsharded_part(state)
+    shard_bytes = all_gather_objects(group, local_tensor_bytes(sharded))
+    unsharded_bytes = all_gather_objects(group, local_tensor_bytes(unsharded))
+    needed = sum(shard_bytes) + unsharded_bytes[0]
+    run_on_rank_zero(lambda: _create_folder(path, partial, needed), group)
     writer = ChecksummingWriter(partial)
-    with full_disk_as_input_error(path, needed), _pieces_without_checksums():
-        tensors = _first_failure(
+    with disk_full_as_input_error(path, needed, DISK_FULL_ADVICE), _without_torch_checksums():
+        metadata = _raise_first_failure(
             lambda: dcp.save(sharded, storage_writer=writer, planner=DefaultSavePlanner(), process_group=group)
         )
-    files = {name: summed for part in all_gather_objects(group, writer.files) for name, summed in part.items()}
+    files: dict[str, tuple[int, int]] = {}
+    for written_by_rank in all_gather_objects(group, writer.files):
+        files.update(written_by_rank)
 
     def write_rest() -> None:
-        with full_disk_as_input_error(path, needed):
-            save_readable(whole, partial / _WHOLE_NAME)
-            files[_WHOLE_NAME] = file_checksum(partial / _WHOLE_NAME)
-            (partial / INDEX_NAME).write_bytes(index_content(tensors, files))
-            for written in (partial / _WHOLE_NAME, partial / INDEX_NAME, partial):
+        with disk_full_as_input_error(path, needed, DISK_FULL_ADVICE):
+            save_readable(unsharded, partial / _UNSHARDED_NAME)
+            files[_UNSHARDED_NAME] = file_checksum(partial / _UNSHARDED_NAME)
+            (partial / INDEX_NAME).write_bytes(encode_index(metadata, files))
+            for written in (partial / _UNSHARDED_NAME, partial / INDEX_NAME, partial):
                 sync_to_disk(written)
 
-    run_on_rank_zero(group, write_rest)
+    run_on_rank_zero(write_rest, group)
 
 
 @contextmanager
-def _pieces_without_checksums() -> Iterator[None]:
-    """torch's checksum of every tensor costs as much as writing it, and the files have one of their own.
+def _without_torch_checksums() -> Iterator[None]:
+    """Switch off torch's checksum of every tensor, which takes as long as writing it; the files have their own.
 
-    The setting is the process's: whatever another thread saves meanwhile is without torch's checksums too.
+    The setting is global: what other threads save in the meantime has no checksums by torch either.
     """
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)
@@ -79,8 +89,8 @@ def _pieces_without_checksums() -> Iterator[None]:
         torch.serialization.set_crc32_options(before)
 
 
-def verify_folder(folder: Path) -> None:
-    """Raise InputError unless every file of the checkpoint is there with its size and checksum."""
+def verify_sharded(folder: Path) -> None:
+    """Raise InputError unless every file of the checkpoint exists and has its size and checksum."""
     files = read_index(folder).files
 
     def check(name: str) -> None:
@@ -88,115 +98,138 @@ def verify_folder(folder: Path) -> None:
             raise InputError(f"{folder / name} is damaged (its checksum differs); use an earlier checkpoint.")
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(check, files))
+        for checked in [pool.submit(check, name) for name in files]:
+            checked.result()
 
 
-def read_folder(folder: Path, entries: Collection[str] | None = None) -> dict[str, Any]:
-    """The checkpoint with its tensors put together, on the CPU of this process alone.
+def read_sharded(folder: Path, entries: Collection[str] | None = None) -> dict[str, Any]:
+    """Read a checkpoint in this process alone, with complete tensors on the CPU.
 
-    entries: the top-level entries wanted; None: all. Memory is that of what is wanted.
+    Args:
+        folder: Folder of the checkpoint.
+        entries: Top-level entries to read, which take memory; None for all.
+
+    Raises:
+        InputError: The checkpoint is damaged.
     """
-    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
-    wanted = {name for name, path in index.paths.items() if entries is None or path[0] in entries}
-    shapes = {name: index.described(name) for name in wanted}
-    tensors = {name: torch.empty(entry.size, dtype=entry.properties.dtype) for name, entry in shapes.items()}
-    _load_tensors(folder, index, tensors, None)
-    content = {key: value for key, value in content.items() if entries is None or key in entries}
+    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
+    tensors: dict[str, Tensor] = {}
     for name, path in index.paths.items():
-        if name in tensors:
-            put(content, path, tensors[name])
+        if entries is None or path[0] in entries:
+            stored = index.tensor(name)
+            tensors[name] = torch.empty(stored.size, dtype=stored.properties.dtype)
+    _load_tensors(folder, index, tensors, None)
+    if entries is not None:
+        content = {key: value for key, value in content.items() if key in entries}
+    for name, value in tensors.items():
+        set_nested(content, index.paths[name], value)
     return content
 
 
 def read_shapes(folder: Path) -> dict[str, Any]:
-    """The checkpoint with zeros that take no memory for its sharded tensors, of which nothing is read."""
-    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
+    """Read a checkpoint without its sharded tensors, which become zeros of the same shape that take no memory."""
+    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
     for name, path in index.paths.items():
-        entry = index.described(name)
-        put(content, path, torch.zeros((), dtype=entry.properties.dtype).expand(entry.size))
+        stored = index.tensor(name)
+        set_nested(content, path, torch.zeros((), dtype=stored.properties.dtype).expand(stored.size))
     return content
 
 
-def load_folder(folder: Path, template: Mapping, group: dist.ProcessGroup | None) -> dict[str, Any]:
-    """The checkpoint with its sharded tensors loaded into those of `template`, sharded in any way or whole.
+def load_sharded(folder: Path, template: Mapping, group: dist.ProcessGroup | None) -> dict[str, Any]:
+    """Load a checkpoint into the tensors of a state. Every process of `group` calls this function.
 
-    Every process of `group` calls it. Raises InputError unless `template` has just the tensors of the checkpoint.
+    Args:
+        folder: Folder of the checkpoint.
+        template: State whose tensors are overwritten. They may be sharded over any number of processes, or unsharded.
+        group: gloo group of all processes; None in a single process.
+
+    Returns:
+        The saved state with the tensors of `template`.
+
+    Raises:
+        InputError: The checkpoint is damaged, or its tensors are not those of `template`.
     """
-    index, content = read_index(folder), read_single_file(folder / _WHOLE_NAME)
+    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
     targets = {path: value.detach() for path, value in named_leaves(template) if isinstance(value, Tensor)}
-    _check_fit(folder, index, targets, {path for path, _ in named_leaves(content)})
+    _check_tensors(folder, index, targets, {path for path, _ in named_leaves(content)})
     tensors = {name: targets[path] for name, path in index.paths.items()}
     _load_tensors(folder, index, tensors, group)
     for name, path in index.paths.items():
-        put(content, path, tensors[name])
+        set_nested(content, path, tensors[name])
     return content
 
 
-def _check_fit(folder: Path, index: ShardIndex, targets: dict[KeyPath, Tensor], whole: set[KeyPath]) -> None:
+def _check_tensors(
+    folder: Path, index: CheckpointIndex, targets: dict[KeyPath, Tensor], unsharded: set[KeyPath]
+) -> None:
+    """Raise InputError unless the tensors of the checkpoint and of the run have the same names and shapes."""
     problems = []
     for name, path in index.paths.items():
-        size = index.described(name).size
+        size = index.tensor(name).size
         if path not in targets:
             problems.append(f"{name} is not in this run")
         elif targets[path].shape != size:
             problems.append(f"{name} is {[*size]} there and {[*targets[path].shape]} here")
-    known = whole | set(index.paths.values())
-    # Entries without sharded tensors are handed back as saved: another number of processes has other random states.
-    sharded = {path[0] for path in index.paths.values()}
-    problems += [
-        f"{'.'.join(map(str, path))} is not in the checkpoint"
-        for path in targets
-        if path not in known and path[0] in sharded and path[:2] != _MOMENTS
-    ]
+    known = unsharded | set(index.paths.values())
+    # Top-level entries without sharded tensors are returned as saved and need not match: for example, the random states
+    # depend on the number of processes.
+    sharded_entries = {path[0] for path in index.paths.values()}
+    for path in targets:
+        must_match = path[0] in sharded_entries and path[:2] != _OPTIMIZER_STATE
+        if must_match and path not in known:
+            problems.append(f"{'.'.join(map(str, path))} is not in the checkpoint")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise InputError(
             f"{folder} does not fit this run: {', '.join(problems[:3])}{more}; resume with the config that wrote it, "
-            "or give it as initial weights of a new run."
+            "or use it as initial weights of a new run."
         )
 
 
 class _IndexedReader(dcp.FileSystemReader):
-    """torch's reader with the description of the tensors from the index instead of a pickle."""
+    """torch's reader, with the description of the tensors from the index instead of a pickle."""
 
-    def __init__(self, folder: Path, index: ShardIndex) -> None:
+    def __init__(self, folder: Path, index: CheckpointIndex) -> None:
         super().__init__(folder)
         self._index = index
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:  # noqa: ARG002 (torch's signature)
-        return self._index.tensors
+        return self._index.metadata
 
 
-def _load_tensors(folder: Path, index: ShardIndex, tensors: dict[str, Tensor], group: dist.ProcessGroup | None) -> None:
+def _load_tensors(
+    folder: Path, index: CheckpointIndex, tensors: dict[str, Tensor], group: dist.ProcessGroup | None
+) -> None:
     reader = _IndexedReader(folder, index)
     planner = DefaultLoadPlanner(flatten_state_dict=False)
     try:
-        with warnings.catch_warnings():  # that one process alone reads is what is wanted
+        with warnings.catch_warnings():  # reading in a single process is intended
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            _first_failure(
+            _raise_first_failure(
                 lambda: dcp.load(
                     tensors, storage_reader=reader, planner=planner, process_group=group, no_dist=group is None
                 )
             )
-    except pickle.UnpicklingError as error:  # torch's text advises to read it all the same
+    except pickle.UnpicklingError as error:  # torch's message suggests to read it nevertheless
         raise InputError(
-            f"{folder} is refused: it stores something else than tensors, and reading that can run any code; use an "
+            f"{folder} is refused: it has objects other than tensors, and reading those can run any code; use an "
             "earlier checkpoint, or weights from a source you trust."
         ) from error
-    except Exception as error:  # damaged files make torch's reader raise nearly anything
+    except Exception as error:  # damaged files make torch's reader raise nearly any exception
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{folder} cannot be read ({reason}); use an earlier checkpoint.") from error
 
 
-def _first_failure(action: Callable[[], Any]) -> Any:
-    """`action()`, of whose failures on several processes the first is raised as it was there."""
+def _raise_first_failure(action: Callable[[], Any]) -> Any:
+    """Return `action()`; if it fails in several processes, raise the original exception of the first of them."""
     try:
         return action()
-    except CheckpointException as error:  # no Exception, and its text holds the traceback of every process
-        raise next(failure for failure, _ in error.failures.values()) from error
+    except CheckpointException as error:  # a BaseException whose text has the tracebacks of all processes
+        failures = [failure for failure, _ in error.failures.values()]
+        raise failures[0] from error
 
 
-def _make_folder(path: Path, partial: Path, num_bytes: int) -> None:
+def _create_folder(path: Path, partial: Path, num_bytes: int) -> None:
     shutil.rmtree(partial, ignore_errors=True)
-    require_space(path, num_bytes)
+    require_disk_space(path, num_bytes, DISK_FULL_ADVICE)
     partial.mkdir()

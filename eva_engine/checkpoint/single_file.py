@@ -1,4 +1,4 @@
-"""One weight file of any kind, read without running code and without copying the tensors."""
+"""Read one weight file of any format, without running code and without copying the tensors."""
 
 import pickle
 import re
@@ -17,15 +17,19 @@ from .torchscript_archive import read_torchscript
 
 
 def read_single_file(path: Path, kind: FileKind | None = None) -> Any:
-    """Everything in a weight file: tensors on the CPU, numbers, strings and builtin containers.
+    """Read all content of a weight file: tensors on the CPU, numbers, strings and builtin containers.
 
-    kind: what `detect_kind` says of it, where that is known already.
+    Args:
+        path: The file.
+        kind: Its format, if known from `detect_kind`.
 
-    Raises InputError when the file is missing, damaged, no weight file, or asks for code to be run.
+    Raises:
+        InputError: The file is missing, damaged, not a weight file, or could run code when it is read.
     """
-    kind = kind or detect_kind(path)
+    if kind is None:
+        kind = detect_kind(path)
     if kind is FileKind.SHARDED:
-        raise InputError(f"{path} is a folder; expected a file in its place.")
+        raise InputError(f"{path} is a folder; expected a file.")
     try:
         if kind is FileKind.SAFETENSORS:
             with safe_open(path, framework="pt", device="cpu") as file:
@@ -34,28 +38,28 @@ def read_single_file(path: Path, kind: FileKind | None = None) -> Any:
             return read_numpy_pickle(path)
         if kind is FileKind.TORCHSCRIPT:
             return read_torchscript(path)
-        # Published video models store their settings too, in a dict of a class of yacs; a plain one serves for it.
+        # Published video models also store their settings in a dict subclass of yacs, which is read as an OrderedDict.
         with torch.serialization.safe_globals([(OrderedDict, "yacs.config.CfgNode")]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
-    except Exception as error:  # a damaged file makes these parsers raise nearly anything
+    except Exception as error:  # damaged files make these parsers raise nearly any exception
         unsafe = _unsafe_globals(path, error)
         if unsafe:
             raise InputError(_refusal(path, kind, unsafe)) from error
         raise InputError(
-            f"{path} cannot be read as a {kind} file ({_first_line(error)}); it is damaged or cut short: "
-            f"compare its size ({path.stat().st_size:,} bytes) with the source and fetch it again."
+            f"{path} cannot be read as a {kind} file ({_first_line(error)}); it is damaged or truncated: "
+            f"compare its size ({path.stat().st_size:,} bytes) with the source and download it again."
         ) from error
 
 
 def _unsafe_globals(path: Path, error: Exception) -> list[str]:
-    """Names of the objects that made a safe reader give up, if that is why it did."""
+    """Return the names of the objects that a safe reader refused, or [] if it failed for another reason."""
     if isinstance(error, UnsafePickleError):
         return [error.global_name]
     if not isinstance(error, pickle.UnpicklingError):
         return []
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # not an archive, or too damaged to list: the message names the first one
+    except Exception:  # not an archive, or too damaged to list; the message of the error has the first name
         return re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
 
 
@@ -69,8 +73,9 @@ def _refusal(path: Path, kind: FileKind, names: list[str]) -> str:
         read = f"c = torch.load('{path}', map_location='cpu', weights_only=False)"
     save = f"torch.save({{'model': c.get('model', c)}}, '{copy}')"
     return (
-        f"{path} is refused: beside weights it stores Python objects ({', '.join(names[:4])}), and reading those can "
-        f'run any code; if you trust its source, save the weights alone with: python -c "import torch; {read}; {save}".'
+        f"{path} is refused: in addition to weights it has Python objects ({', '.join(names[:4])}), and reading those "
+        "can run any code; if you trust its source, save only the weights with: "
+        f'python -c "import torch; {read}; {save}".'
     )
 
 

@@ -1,4 +1,4 @@
-"""Weights inside TorchScript archives (OpenAI's CLIP), read without the program that lies beside them."""
+"""Read the weights in TorchScript archives (OpenAI's CLIP) without running the program in them."""
 
 import zipfile
 from collections import OrderedDict
@@ -28,7 +28,7 @@ _LISTS = {"build_intlist", "build_tensorlist", "build_doublelist", "build_boolli
 
 
 class _Module:
-    """Stands for an object of any class of the program: its attributes."""
+    """Replaces objects of all classes of the program; keeps only their attributes."""
 
     attributes: Mapping[str, Any] = MappingProxyType({})
 
@@ -41,7 +41,7 @@ class _Module:
 
 
 def _rebuild(storage: Tensor, offset: int, size: tuple, stride: tuple, *_: Any) -> Tensor:
-    return storage.as_strided(size, stride, offset)  # which checks the bounds
+    return storage.as_strided(size, stride, offset)  # as_strided checks the bounds
 
 
 def _as_list(items: list) -> list:
@@ -76,10 +76,11 @@ class _ArchiveUnpickler(BoundedUnpickler):
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """The tensors of the program's modules by their dotted names, on the CPU.
+    """Read the tensors of the program's modules by their dotted names, on the CPU.
 
-    Raises UnsafePickleError for a stored object that is neither a tensor nor part of the program; a damaged file raises
-    whatever it trips over.
+    Raises:
+        UnsafePickleError: A stored object is neither a tensor nor part of the program.
+        Exception: Nearly any other exception if the file is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -90,7 +91,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 
 def _collect(module: _Module, prefix: str, tensors: dict[str, Tensor], seen: set[int]) -> None:
-    """Add the tensors of `module` to `tensors`; each module is entered once, by the first of its names."""
+    """Add the tensors of `module` to `tensors`; a module that has several names is visited under the first one."""
     seen.add(id(module))
     for name, value in module.attributes.items():
         if isinstance(value, Tensor):

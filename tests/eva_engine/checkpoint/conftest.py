@@ -1,4 +1,4 @@
-"""Checkpoints of a run in an empty folder, written beside the run and by it."""
+"""Checkpoints of a run in an empty folder, written asynchronously and synchronously."""
 
 import pytest
 

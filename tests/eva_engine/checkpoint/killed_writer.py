@@ -20,7 +20,7 @@ NUM_KEPT = 2
 
 
 def write_for_ever(folder: Path, kind: str, reports: int) -> None:
-    """Go on from the last checkpoint; every number is reported once it is on disk."""
+    """Continue from the last checkpoint; report every number when it is on disk."""
     mesh = None
     if kind == "folder":
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
@@ -40,7 +40,7 @@ def write_for_ever(folder: Path, kind: str, reports: int) -> None:
 
 
 def check(folder: Path, reported: int) -> int:
-    """What the next start finds: the number of the checkpoint it goes on from, which is complete."""
+    """Return the number of the checkpoint that the next run resumes from, and check that it is complete."""
     pointed = folder / "last_checkpoint"
     if pointed.exists():
         assert read_file(folder / pointed.read_text(), ("iteration",))["iteration"] >= reported
@@ -85,7 +85,7 @@ def main(folder: Path, kind: str, num_kills: int, seed: int) -> None:
         numbers.append(check(folder, int.from_bytes(reported[-4:], "little")))
     assert numbers == sorted(numbers)
     assert numbers[-1] > 0
-    print(f"{num_partial} of {num_kills} killed while writing; went on from", *numbers)
+    print(f"{num_partial} of {num_kills} killed while writing; resumed from", *numbers)
 
 
 if __name__ == "__main__":

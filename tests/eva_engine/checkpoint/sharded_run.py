@@ -1,4 +1,4 @@
-"""Runs of several gloo processes on the CPU whose state is split among them; as a script, the tests' cases: FOLDER.
+"""Runs of several gloo processes on the CPU with sharded states; as a script, the cases of the tests: FOLDER.
 
 The processes are forked from one that has started no threads.
 """
@@ -67,20 +67,19 @@ def trained_state(seed: int, *, sharded: bool) -> tuple[nn.Module, torch.optim.O
     return model, optimizer, state
 
 
-def whole_tensors(state: dict) -> dict:
-    """`state` with every sharded tensor put together; all processes call it."""
-    return {
-        key: whole_tensors(value)
-        if isinstance(value, dict)
-        else value.full_tensor()
-        if isinstance(value, DTensor)
-        else value
-        for key, value in state.items()
-    }
+def unsharded_tensors(state: dict) -> dict:
+    """Return `state` with unsharded tensors; all processes call this function."""
+    result = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            result[key] = unsharded_tensors(value)
+        else:
+            result[key] = value.full_tensor() if isinstance(value, DTensor) else value
+    return result
 
 
 def save(rank: int, folder: Path) -> None:
-    """Write the same state beside the training, directly, and as one that is not counted."""
+    """Write the same state asynchronously, synchronously, and as one that is not counted."""
     model, optimizer, state = trained_state(1, sharded=True)
     checkpoints = RunCheckpoints(folder, max_to_keep=2)
     checkpoints.save("model_0000001", state)
@@ -100,10 +99,10 @@ def save(rank: int, folder: Path) -> None:
 
 
 def load(rank: int, folder: Path, target: Path) -> None:
-    """Load the last checkpoint over another state and write what came of it as a whole."""
+    """Load the last checkpoint into another state and write the unsharded result."""
     state = trained_state(2, sharded=True)[2]
     checkpoints = RunCheckpoints(folder, max_to_keep=2)
-    loaded = whole_tensors(checkpoints.load(checkpoints.find_last(), state))
+    loaded = unsharded_tensors(checkpoints.load(checkpoints.find_last(), state))
     if rank == 0:
         torch.save(loaded, target)
 
@@ -119,7 +118,7 @@ class FullDisk(ChecksummedStream):
 
 
 def run_out_of_space(rank: int, folder: Path) -> None:
-    """The disk of the second process is full; both are told, and what was there stays."""
+    """The disk of rank 1 is full; both processes raise an error, and the earlier checkpoint stays."""
     state = trained_state(1, sharded=True)[2]
     checkpoints = RunCheckpoints(folder, max_to_keep=2)
     if rank == 1:

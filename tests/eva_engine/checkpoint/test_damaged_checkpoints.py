@@ -1,11 +1,11 @@
-"""Damaged checkpoints are named, and the one before is used."""
+"""Damaged checkpoints are logged, and the previous one is used."""
 
 import logging
 import os
 
 import pytest
 import torch
-from made_states import assert_same, names, state_of
+from synthetic_states import assert_same, names, state_of
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints
@@ -41,7 +41,7 @@ def test_a_damaged_one_is_named_and_the_one_before_used(kind, checkpoints, tmp_p
     assert checkpoints.find_last() == tmp_path / "model_0000002.pth"
     for number in (1, 2):
         damage(tmp_path / f"model_{number:07}.pth", "cut short")
-    with pytest.raises(InputError, match=r"holds no intact checkpoint .*model_0000002"):
+    with pytest.raises(InputError, match=r"has no intact checkpoint .*model_0000002"):
         checkpoints.find_last()
 
 
@@ -67,7 +67,7 @@ def test_last_checkpoint_that_is_gone(checkpoints, tmp_path):
     checkpoints.save("model_final", state_of(1))
     checkpoints.wait()
     (tmp_path / "model_final.pth").unlink()
-    with pytest.raises(InputError, match=r"model_final\.pth: damaged or gone"):
+    with pytest.raises(InputError, match=r"model_final\.pth: damaged or missing"):
         checkpoints.find_last()
 
 

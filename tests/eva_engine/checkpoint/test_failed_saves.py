@@ -1,4 +1,4 @@
-"""Saves that fail leave the last good checkpoint and tell."""
+"""Saves that fail raise an error and leave the last good checkpoint."""
 
 import argparse
 import errno
@@ -8,10 +8,11 @@ import subprocess
 
 import pytest
 import torch
-from made_states import assert_same, names, save_and_wait, state_of
+from synthetic_states import assert_same, names, save_and_wait, state_of
 
 from eva_backbone.errors import InputError
-from eva_engine.checkpoint import RunCheckpoints, disk_space, file_checkpoint
+from eva_engine import disk_space
+from eva_engine.checkpoint import RunCheckpoints, unsharded_checkpoint
 
 
 def poll_until_raised(checkpoints) -> None:
@@ -35,7 +36,7 @@ def test_full_disk_leaves_the_last_good_one(checkpoints, tmp_path, monkeypatch):
     for name in ("model_0000001", "model_0000002"):
         with pytest.raises(InputError, match=r"needs [\d,]+ bytes and [\d,]+ are free; .*lower train.checkpointer"):
             save_and_wait(checkpoints, name, state_of(2))
-        checkpoints.poll()  # told once
+        checkpoints.poll()  # the error is raised once
     assert names(tmp_path) == ["last_checkpoint", "model_0000001.pth"]
     assert_same(checkpoints.load(checkpoints.find_last(), {}), state_of(1))
 
@@ -52,7 +53,9 @@ def test_a_file_system_that_runs_full(tmp_path, monkeypatch):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", tmp_path], capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        monkeypatch.setattr(file_checkpoint, "require_space", lambda *_: None)  # others may fill it while it is written
+        monkeypatch.setattr(
+            unsharded_checkpoint, "require_disk_space", lambda *_: None
+        )  # as if the disk fills up later
         checkpoints = RunCheckpoints(tmp_path, max_to_keep=5)
         checkpoints.save("model_0000001", state_of(1, size=250_000))
         checkpoints.save("model_0000002", state_of(2, size=250_000))
@@ -64,7 +67,7 @@ def test_a_file_system_that_runs_full(tmp_path, monkeypatch):
         subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_a_failed_write_is_told_at_the_next_iteration(tmp_path, monkeypatch):
+def test_a_failed_write_is_raised_at_the_next_iteration(tmp_path, monkeypatch):
     checkpoints = RunCheckpoints(tmp_path, max_to_keep=1)
     checkpoints.poll()
     monkeypatch.setattr(torch, "save", fail_like_torch)

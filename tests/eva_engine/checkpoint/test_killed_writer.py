@@ -13,4 +13,4 @@ def test_killed_at_random_moments(kind, num_kills, tmp_path):
     command = [sys.executable, "-W", "ignore", str(script), str(tmp_path), kind, str(num_kills), "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3])
     assert ended.returncode == 0, ended.stderr
-    assert "went on from" in ended.stdout
+    assert "resumed from" in ended.stdout

@@ -1,11 +1,11 @@
-"""Checkpoints of a run come back, are kept by count and written beside it."""
+"""Checkpoints of a run are restored, kept by count and written asynchronously."""
 
 import os
 import threading
 
 import pytest
 import torch
-from made_states import assert_same, names, state_of
+from synthetic_states import assert_same, names, state_of
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints, read_weights
@@ -21,11 +21,11 @@ def test_saved_state_comes_back(checkpoints, tmp_path):
     assert_same(read_weights(path), state_of(1)["model"])
 
 
-def test_training_goes_on_while_old_values_are_written(tmp_path, monkeypatch):
+def test_training_continues_while_old_values_are_written(tmp_path, monkeypatch):
     checkpoints, state, changed = RunCheckpoints(tmp_path, max_to_keep=3), state_of(1), threading.Event()
     save = torch.save
     monkeypatch.setattr(torch, "save", lambda *arguments: changed.wait(20) and save(*arguments))
-    for number in (1, 2):  # the second time the memory of the first is used again
+    for number in (1, 2):  # the second save reuses the memory of the first
         changed.clear()
         checkpoints.save(f"model_{number:07}", state)
         expected = state_of(1) if number == 1 else state_of(2)
@@ -42,10 +42,10 @@ def test_buffers_are_used_again_where_shapes_match(tmp_path):
     checkpoints = RunCheckpoints(tmp_path, max_to_keep=9)
     checkpoints.save("model_0000001", state_of(1))
     checkpoints.wait()
-    buffer = checkpoints._buffers._buffers["model", "a.weight"].data_ptr()
+    buffer = checkpoints._copier._buffers["model", "a.weight"].data_ptr()
     checkpoints.save("model_0000002", state_of(2))
     checkpoints.wait()
-    assert checkpoints._buffers._buffers["model", "a.weight"].data_ptr() == buffer
+    assert checkpoints._copier._buffers["model", "a.weight"].data_ptr() == buffer
     for number, size in enumerate((1000, 7), start=3):
         checkpoints.save(f"model_{number:07}", state_of(number, size))
         assert_same(checkpoints.load(checkpoints.find_last(), {}), state_of(number, size))

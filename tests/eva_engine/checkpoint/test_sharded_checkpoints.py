@@ -1,4 +1,4 @@
-"""Checkpoints that several processes write, of which each holds a part."""
+"""Checkpoints that several processes write, each of which has one shard."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def written(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected() -> dict:
-    """What one process with the whole model has after the same step."""
+    """The state of a single process with the unsharded model after the same step."""
     return trained_state(1, sharded=False)[2]
 
 
@@ -52,7 +52,7 @@ def test_loaded_on_another_number_of_processes(world_size, written, expected):
     assert_same(loaded["optimizer"]["param_groups"], expected["optimizer"]["param_groups"])
 
 
-def test_loaded_whole_by_one_process(run, expected):
+def test_loaded_unsharded_by_one_process(run, expected):
     state = trained_state(2, sharded=False)[2]
     checkpoints = RunCheckpoints(run, max_to_keep=2)
     loaded = checkpoints.load(checkpoints.find_last(), state)
@@ -60,7 +60,7 @@ def test_loaded_whole_by_one_process(run, expected):
     assert loaded["model"]["0.weight"].data_ptr() == state["model"]["0.weight"].data_ptr()
 
 
-def test_written_while_training_goes_on(run, expected):
+def test_written_while_training_continues(run, expected):
     assert_same(read_file(run / "model_0000002"), expected)
     assert_same(read_file(run / "model_0000003"), expected)
 
@@ -68,7 +68,7 @@ def test_written_while_training_goes_on(run, expected):
 def test_kept_by_count_and_replaced(run):
     assert names(run) == ["last_checkpoint", "model_0000002", "model_0000003", "model_best", "model_final"]
     assert (run / "last_checkpoint").read_text() == "model_final"
-    assert read_file(run / "model_best")["iteration"] == 10  # the first process's
+    assert read_file(run / "model_best")["iteration"] == 10  # that of rank 0
 
 
 def test_weights_of_a_folder(run, expected):
@@ -100,7 +100,7 @@ def test_damage_is_found_and_the_one_before_used(name, kind, run, caplog):
     assert name in caplog.text
     for folder in run.glob("model_0*"):
         (folder / "__1_0.distcp").unlink()
-    with pytest.raises(InputError, match="holds no intact checkpoint"):
+    with pytest.raises(InputError, match="has no intact checkpoint"):
         checkpoints.find_last()
 
 
@@ -162,7 +162,7 @@ def evil_metadata(folder: Path, payload: Malicious) -> None:
     (folder / ".metadata").write_bytes(pickle.dumps(payload))
 
 
-def evil_whole_part(folder: Path, payload: Malicious) -> None:
+def evil_unsharded_part(folder: Path, payload: Malicious) -> None:
     torch.save({"model": {}, "iteration": payload}, folder / "whole.pth")
 
 
@@ -174,7 +174,7 @@ def evil_piece(folder: Path, payload: Malicious) -> None:
     forge_index(folder, lambda body: first_piece(body).__setitem__(slice(3, 5), [start, path.stat().st_size - start]))
 
 
-@pytest.mark.parametrize("plant", [evil_metadata, evil_whole_part, evil_piece])
+@pytest.mark.parametrize("plant", [evil_metadata, evil_unsharded_part, evil_piece])
 def test_code_in_a_folder_is_not_run(plant, run):
     """Also where whoever planted it made the sizes and checksums right."""
     folder, marker = run / "model_final", run / "side_effect"

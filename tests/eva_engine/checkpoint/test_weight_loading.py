@@ -209,7 +209,7 @@ def test_names_of_another_model_of_the_same_size(tmp_path):
 def test_log_has_counts_and_every_name(tmp_path, caplog):
     path = tmp_path / "w.pth"
     torch.save(random_state(TinyDetector(num_classes=5, mask_head=False, side=9)) | {"extra.0": torch.ones(1)}, path)
-    with caplog.at_level(logging.INFO, logger="detectron2_ext"):
+    with caplog.at_level(logging.INFO, logger="eva_engine"):
         load_checkpoint(TinyDetector(), path)
     text = caplog.text
     used = len(TinyDetector().state_dict()) - len(REL_POS) - 4

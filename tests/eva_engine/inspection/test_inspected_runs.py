@@ -194,7 +194,7 @@ class Malicious:
     [
         (b"", "is empty"),
         (b"some text", "is not a weight file"),
-        (b"PK\x03\x04" + bytes(100), "cut short"),
+        (b"PK\x03\x04" + bytes(100), "truncated"),
         (pickle.dumps({"model": Malicious()}), "is refused"),
     ],
 )

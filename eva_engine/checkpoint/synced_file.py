@@ -1,4 +1,4 @@
-"""Writing large files so that little is left to do when they are synced."""
+"""Write large files that are flushed to disk as they grow, so that the final sync takes little time."""
 
 import os
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-_AHEAD = 32 * 2**20  # bytes after which the disk is set to work
+_SYNC_INTERVAL = 32 * 2**20  # bytes between two syncs
 
 
-class EagerFile:
-    """A file open for writing from its start to its end, which a second thread brings to disk meanwhile."""
+class SyncedFile:
+    """A file that is written sequentially, while a second thread calls fsync every 32 MiB."""
 
     def __init__(self, file: BinaryIO, helper: ThreadPoolExecutor) -> None:
         self._file, self._helper = file, helper
@@ -19,33 +19,34 @@ class EagerFile:
         self._syncing: Future[None] | None = None
 
     def write(self, data: memoryview | bytes) -> int:
-        """Write all of `data`; raises OSError, also for what was written earlier."""
+        """Write all of `data` and return the number of bytes; raises OSError, also for earlier writes."""
         self._file.write(data)
         self._num_bytes += len(data)
-        if self._num_bytes - self._num_synced >= _AHEAD and (self._syncing is None or self._syncing.done()):
+        is_idle = self._syncing is None or self._syncing.done()
+        if is_idle and self._num_bytes - self._num_synced >= _SYNC_INTERVAL:
             self.check()
             self._num_synced = self._num_bytes
             self._syncing = self._helper.submit(os.fsync, self._file.fileno())
         return len(data)
 
     def check(self) -> None:
-        """Raise the OSError of the second thread: the system tells of each failure only once."""
+        """Wait for the last sync and raise its OSError: the system reports each failed write to only one fsync."""
         if self._syncing is not None:
             self._syncing.result()
 
     def flush(self) -> None:
-        """Hand what is buffered to the system."""
+        """Flush buffered data to the operating system."""
         self._file.flush()
 
     def fileno(self) -> int:
-        """The system's number of the file, by which it is synced."""
+        """Return the file descriptor, for fsync."""
         return self._file.fileno()
 
 
 @contextmanager
-def open_eagerly(path: Path) -> Iterator[EagerFile]:
-    """The new file `path`; its last part is not synced when the block has ended."""
+def open_synced(path: Path) -> Iterator[SyncedFile]:
+    """Create the file `path` for writing; what was written last is not synced yet when the block ends."""
     with open(path, "wb") as file, ThreadPoolExecutor(1) as helper:
-        eager = EagerFile(file, helper)
-        yield eager
-        eager.check()
+        synced = SyncedFile(file, helper)
+        yield synced
+        synced.check()

@@ -1,4 +1,4 @@
-"""A private copy of a training state in memory of the CPU, so that training may go on while it is written."""
+"""Copy a training state to CPU memory, so that training can continue while the copy is written."""
 
 import copy
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from .nested_state import KeyPath
 _Buffers = dict[KeyPath, Tensor]
 
 
-class StagingBuffers:
-    """Copies states; the memory is kept and used again for tensors of the same place, shape and dtype.
+class CpuStateCopier:
+    """Copies states to the CPU, and reuses the memory for tensors of the same key, shape and dtype.
 
-    It takes as much memory of the CPU as the part of the state that lies in this process. Copies of CUDA tensors are
-    page-locked, which makes copying to them fast.
+    The copy takes as much CPU memory as the local part of the state. Copies of CUDA tensors are in page-locked memory,
+    which makes copying fast.
     """
 
     def __init__(self) -> None:
         self._buffers: _Buffers = {}
 
     def copy(self, state: Mapping) -> dict:
-        """A copy of `state` that nothing else refers to; the copy made before becomes invalid."""
+        """Return an independent copy of `state`; it overwrites the previous copy."""
         earlier, self._buffers = self._buffers, {}
         result = self._copy_mapping(state, (), earlier, {})
         if any(_is_pinned(value) for value in self._buffers.values()):
@@ -46,7 +46,7 @@ class StagingBuffers:
     def _copy_tensor(self, value: Tensor, path: KeyPath, earlier: _Buffers, seen: dict[tuple, Tensor]) -> Tensor:
         local = _local(value)
         identity = (local.data_ptr(), value.shape, local.shape, local.stride(), value.dtype, local.device)
-        if local.numel() and identity in seen:  # tied weights are stored once
+        if local.numel() and identity in seen:  # tied weights are copied once
             return seen[identity]
         buffer = earlier.get(path)
         if buffer is None or not _fits(buffer, value):
@@ -65,6 +65,7 @@ def _is_pinned(value: Tensor) -> bool:
 
 
 def _fits(buffer: Tensor, value: Tensor) -> bool:
+    """Return whether a copy of `value` would have the shape, dtype, sharding and strides of `buffer`."""
     same = buffer.shape == value.shape and buffer.dtype == value.dtype and type(buffer) is type(value)
     if same and isinstance(value, DTensor) and isinstance(buffer, DTensor):
         same = buffer.placements == value.placements and buffer.device_mesh == value.device_mesh

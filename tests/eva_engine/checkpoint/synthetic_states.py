@@ -1,4 +1,4 @@
-"""Small states of a run, and what tests ask of them."""
+"""Small states of a run, and helpers for tests of them."""
 
 import torch
 
