@@ -44,7 +44,7 @@ def _step(attention: str) -> Callable[[], object]:
 
 
 def plain_forward() -> Callable[[], object]:
-    return _forward("plain")
+    return _forward("eager")
 
 
 def our_forward() -> Callable[[], object]:
@@ -52,7 +52,7 @@ def our_forward() -> Callable[[], object]:
 
 
 def plain_step() -> Callable[[], object]:
-    return _step("plain")
+    return _step("eager")
 
 
 def our_step() -> Callable[[], object]:

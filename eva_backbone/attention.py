@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .attention_kernels import Bias, KernelName, choose_kernel
+from .attention_kernels import Bias, KernelName, choose_kernel, eager_attention
 from .errors import InputError, check_choice
 from .relative_position import DecomposedBias, RelPosResize, decomposed_bias
 from .relative_position_bias import (
@@ -148,6 +148,21 @@ class Attention(nn.Module):
         attend = choose_kernel(self.kernel, query, logit_bias)
         out = attend(query, key, value, self.scale, logit_bias)
         return self.proj(out.transpose(1, 2).flatten(2))
+
+    def attention_map(
+        self, x: torch.Tensor, grid: tuple[int, ...] | None = None, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the attention weights of the tokens [B, N, C] to each other, [B, heads, N, N]; rows sum to 1.
+
+        The arguments are those of `forward`. Memory grows with N ** 2.
+        """
+        query, key, _ = (
+            part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            for part in self._project(x).chunk(3, dim=-1)
+        )
+        # The value of token i is the i-th unit vector, so that the output holds the weights themselves.
+        units = torch.eye(x.shape[1], dtype=query.dtype, device=query.device).expand(*query.shape[:2], -1, -1)
+        return eager_attention(query, key, units, self.scale, _sum_of(self._own_bias(query, grid), bias))
 
 
 def _check_grid(grid: tuple[int, ...] | None) -> tuple[int, int]:

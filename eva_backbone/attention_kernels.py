@@ -1,15 +1,17 @@
-"""Interchangeable attention kernels behind one signature, and the choice between them.
+"""Interchangeable attention kernels with one signature, and the choice between them.
 
     kernel(query, key, value, scale, bias) -> output
 
-query and output are [B, heads, N, head_dim], key and value [B, heads, M, head_dim]; M is N unless tokens attend to
-others. The query is unscaled. `bias` is None, a dense logit bias that broadcasts to [B, heads, N, M], or a
-`DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v and is held to `plain_attention`, gradients
-included, by a test; `flex` has no gradients on the CPU. `plain` and `sdpa` also take a boolean bias, true where a query
+query and output are [B, heads, N, head_dim], key and value [B, heads, M, head_dim]; M equals N in self-attention. The
+query is not scaled. `bias` is None, a dense bias of the logits that broadcasts to [B, heads, N, M], or a
+`DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v; tests compare each with `eager_attention`,
+gradients included. `flex` has no gradients on the CPU. `eager` and `sdpa` also accept a boolean bias, true where a query
 may attend to a key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Literal, cast
 
@@ -21,18 +23,21 @@ from .relative_position import DecomposedBias
 
 Bias = torch.Tensor | DecomposedBias | None
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, Bias], torch.Tensor]
-KernelName = Literal["auto", "plain", "row_block", "sdpa", "xformers", "flex"]
+KernelName = Literal["auto", "eager", "chunked", "sdpa", "xformers", "flex"]
+
+# Device type that "auto" chooses for; None is that of the query.
+_device_type: ContextVar[str | None] = ContextVar("device_type", default=None)
 
 
 def dense_bias(bias: DecomposedBias) -> torch.Tensor:
-    """The N x N logits of a decomposed bias, [B, heads, N, H * W]; for small grids and for comparison only."""
+    """Expand a decomposed bias to dense logits [B, heads, N, H * W]; for small grids and for comparison only."""
     return (bias.rel_h[..., :, None] + bias.rel_w[..., None, :]).flatten(-2)
 
 
-def plain_attention(
+def eager_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """The formula as written, for [B, heads, N, head_dim]; memory grows with N^2."""
+    """Compute the formula as it is written, for [B, heads, N, head_dim]; memory grows with N * M."""
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
         bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
@@ -43,9 +48,11 @@ def plain_attention(
 def fold_bias(
     query: torch.Tensor, key: torch.Tensor, scale: float, bias: DecomposedBias
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn a decomposed bias into extra head columns: [scale q | rel_h | rel_w] . [k | one-hot row | one-hot column].
+    """Fold a decomposed bias into extra head columns: [scale q | rel_h | rel_w] . [k | one-hot row | one-hot column].
 
-    Exact, and lets kernels without a bias argument serve; the head grows by H + W columns (88 to 248 on an 80x80 grid).
+    The one-hot columns of a key select the entries rel_h[row] and rel_w[column], so the product is exactly the biased
+    logit. Fused kernels without a bias argument can then be used; the head grows by H + W columns (from 88 to 248 on an
+    80 x 80 grid).
     """
     height, width = bias.rel_h.shape[-1], bias.rel_w.shape[-1]
     position = torch.arange(height * width, device=key.device)
@@ -58,10 +65,10 @@ def fold_bias(
 def sdpa_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """PyTorch's fused attention, for [B, heads, N, head_dim]."""
+    """Call PyTorch's fused attention, for [B, heads, N, head_dim]."""
     if isinstance(bias, DecomposedBias):
         query, key = fold_bias(query, key, scale, bias)
-        # equal head widths keep the flash kernels eligible; the padding costs nothing that the output shows
+        # Flash kernels require equal head widths of query, key and value; the padding is cut off again.
         padded = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
         return F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
     mask = bias if bias is None or bias.dtype == torch.bool else bias.to(query.dtype)
@@ -71,7 +78,7 @@ def sdpa_attention(
 def xformers_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """xFormers' memory-efficient attention, for [B, heads, N, head_dim] (optional extra `xformers`)."""
+    """Call xFormers' memory-efficient attention, for [B, heads, N, head_dim] (optional extra `xformers`)."""
     from xformers.ops import memory_efficient_attention
 
     mask = None
@@ -80,7 +87,7 @@ def xformers_attention(
         scale = 1.0
     elif bias is not None:
         mask = bias.to(query.dtype).expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
-        mask = F.pad(mask, (0, -key.shape[2] % 8))[..., : key.shape[2]]  # it takes rows that start at multiples of 8
+        mask = F.pad(mask, (0, -key.shape[2] % 8))[..., : key.shape[2]]  # rows must start at multiples of 8
     heads_last = (x.transpose(1, 2) for x in (query, key, value))  # [B, N, heads, head_dim]
     return memory_efficient_attention(*heads_last, attn_bias=mask, scale=scale).transpose(1, 2)
 
@@ -88,7 +95,7 @@ def xformers_attention(
 def flex_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """FlexAttention with the bias as a score modification: nothing of size N x N is ever made. Compiled on CUDA."""
+    """Call FlexAttention with the bias as a score modification, which never makes an N x N tensor; compiled on CUDA."""
     from torch.nn.attention import flex_attention as flex
 
     kernel = _compiled_flex() if query.is_cuda else cast("Callable[..., torch.Tensor]", flex.flex_attention)
@@ -131,33 +138,47 @@ def _compiled_flex() -> Callable[..., torch.Tensor]:
 
 
 KERNELS: dict[str, Kernel] = {
-    "plain": plain_attention,
-    "row_block": chunked_attention,
+    "eager": eager_attention,
+    "chunked": chunked_attention,
     "sdpa": sdpa_attention,
     "xformers": xformers_attention,
     "flex": flex_attention,
 }
 
 
-def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
-    """The kernel called `name`, or for "auto" the one that is right for this device, dtype and bias.
+@contextmanager
+def choose_kernels_for(device_type: str) -> Iterator[None]:
+    """Let "auto" choose as it does on `device_type` ("cuda" or "cpu"), wherever the tensors are.
 
-    On CPU in full precision a bias goes to blocks of query rows (near the matrix rate, memory bounded, gradients for
-    the bias); everything else goes to PyTorch's fused kernels, a boolean bias and exported programs too, which may not
-    be cut into the blocks of one batch size.
+    A memory plan for a GPU runs on tensors without storage on the CPU.
+    """
+    token = _device_type.set(device_type)
+    try:
+        yield
+    finally:
+        _device_type.reset(token)
+
+
+def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
+    """Return the kernel called `name`, or for "auto" the best one for this device, dtype and bias.
+
+    On the CPU in full precision, attention with a bias is computed in chunks of query rows: near the matrix rate, with
+    bounded memory and gradients for the bias. Everything else uses PyTorch's fused kernels: so do a boolean bias and
+    exported programs, whose chunks would depend on the batch size of the export.
 
     Raises:
-        ValueError: an unknown name, or a kernel that takes no boolean bias given one.
+        ValueError: an unknown name, or a kernel without support for a boolean bias given one.
     """
-    boolean = isinstance(bias, torch.Tensor) and bias.dtype == torch.bool
+    is_boolean = isinstance(bias, torch.Tensor) and bias.dtype == torch.bool
     if name != "auto":
         if name not in KERNELS:
             raise ValueError(f"unknown attention kernel {name!r}: expected auto or one of {', '.join(KERNELS)}")
-        if boolean and name not in ("plain", "sdpa"):
-            raise ValueError(f"attention kernel {name!r} takes no boolean bias: choose auto, plain or sdpa")
+        if is_boolean and name not in ("eager", "sdpa"):
+            raise ValueError(f"attention kernel {name!r} does not support a boolean bias: choose auto, eager or sdpa")
         return KERNELS[name]
+    on_cpu = (_device_type.get() or query.device.type) == "cpu"
     full_precision = query.dtype in (torch.float32, torch.float64)
-    rows = bias is not None and not boolean and query.device.type == "cpu" and full_precision
-    if rows and not torch.compiler.is_exporting():
+    has_logit_bias = bias is not None and not is_boolean
+    if has_logit_bias and on_cpu and full_precision and not torch.compiler.is_exporting():
         return chunked_attention
     return sdpa_attention

@@ -137,8 +137,8 @@ def merge_windows(
     return x.reshape(-1, *padded, dim)[:, : grid[0], : grid[1]]
 
 
-def run_layer(layer: nn.Module, *args: Any, recompute: bool) -> Any:
-    """`layer(*args)`; with `recompute` only its inputs are kept for the backward pass, which runs it again."""
-    if recompute and torch.is_grad_enabled():
+def run_layer(layer: nn.Module, *args: Any, use_checkpoint: bool) -> Any:
+    """Return `layer(*args)`; with `use_checkpoint` keep only the inputs for the backward pass, which runs it again."""
+    if use_checkpoint and torch.is_grad_enabled():
         return checkpoint(layer, *args, use_reentrant=False)
     return layer(*args)

@@ -14,7 +14,7 @@ from torch import nn
 from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
 from .block import Block, run_layer
-from .errors import check_choice
+from .errors import InputError, check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
@@ -146,6 +146,11 @@ class VisionTransformer(nn.Module):
         init_weights(self)
 
     @property
+    def num_features(self) -> int:
+        """Width of the tokens, C; timm's name for `embed_dim`."""
+        return self.embed_dim
+
+    @property
     def num_prefix_tokens(self) -> int:
         """Tokens in front of the patches: 1 with a class token, else 0."""
         return int(self.cls_token is not None)
@@ -168,7 +173,7 @@ class VisionTransformer(nn.Module):
         """Tokens [B, prefix + N, C], patches on `grid` (H, W) or (T, H, W), through blocks start .. stop - 1."""
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
-            x = run_layer(block, x, grid, shared_bias, recompute=self.checkpoint_blocks)
+            x = run_layer(block, x, grid, shared_bias, use_checkpoint=self.checkpoint_blocks)
         return x
 
     def forward(self, pixels: Any) -> Any:
@@ -184,6 +189,108 @@ class VisionTransformer(nn.Module):
         """Normalised images to the map of their patch tokens, [B, C, H / patch_size, W / patch_size]."""
         tokens = self.forward_tokens(pixels)[:, self.num_prefix_tokens :]
         return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep only the inputs of the blocks for the backward pass, and recompute the rest there."""
+        self.checkpoint_blocks = enable
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters, besides vectors and biases, that recipes exclude from weight decay."""
+        return {"pos_embed", "cls_token"}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Assign parameters to layers by regular expressions, as timm's layer decay reads them.
+
+        Args:
+            coarse: one group for each block; otherwise the number of the block is the layer, and what comes after the
+                blocks is the last layer.
+        """
+        blocks = r"^blocks\.(\d+)" if coarse else [(r"^blocks\.(\d+)", None), (r"^(?:norm|fc_norm)", (99999,))]
+        return {"stem": r"^(?:cls_token|mask_token|pos_embed|patch_embed)", "blocks": blocks}
+
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | Sequence[int] | None = None,
+        *,
+        return_prefix_tokens: bool = False,
+        return_attention: bool = False,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: Literal["NCHW", "NLC"] = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Return the final tokens and the features after chosen blocks, with timm's arguments.
+
+        Args:
+            x: normalised images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
+            indices: numbers of blocks, negative ones counted from the end; a number takes that many last blocks, None
+                all.
+            return_prefix_tokens: pair each feature map with its prefix tokens [B, prefix, C].
+            return_attention: also return the attention maps of the chosen blocks, [B, heads, N, N] with prefix tokens
+                first; blocks with windows give [B * num_windows, heads, window ** 2, window ** 2].
+            norm: apply the final norm to every feature map.
+            stop_early: do not run the blocks after the last chosen one.
+            output_fmt: "NCHW" for maps [B, C, H / patch_size, W / patch_size] ([B, C, T, H, W] of clips), "NLC" for
+                patch tokens [B, N, C].
+            intermediates_only: leave out the final tokens.
+
+        Returns:
+            The final tokens [B, prefix + N, C] after the norm, then a list of features; then a list of attention maps
+            if asked for. With `intermediates_only`, without the first.
+        """
+        check_choice("output_fmt", output_fmt, ("NCHW", "NLC"))
+        chosen = _block_numbers(indices, self.depth)
+        patches, grid = self.patch_embed(x)
+        tokens = self.add_positions(patches, grid)
+        features: list[torch.Tensor] = []
+        maps: list[torch.Tensor] = []
+        for number in range(max(chosen) + 1 if stop_early else self.depth):
+            record = maps if return_attention and number in chosen else None
+            tokens = self._run_block(number, tokens, grid, record)
+            if number in chosen:
+                features.append(self.norm(tokens) if norm else tokens)
+        outputs = [self._as_intermediate(feature, grid, return_prefix_tokens, output_fmt) for feature in features]
+        result: list[Any] = [] if intermediates_only else [self.norm(tokens)]
+        result.append(outputs)
+        if return_attention:
+            result.append(maps)
+        return result[0] if len(result) == 1 else tuple(result)
+
+    def _run_block(
+        self, number: int, tokens: torch.Tensor, grid: tuple[int, ...], attention_maps: list[torch.Tensor] | None
+    ) -> torch.Tensor:
+        if attention_maps is None:
+            return self.run_blocks(tokens, grid, number, number + 1)
+        attention = self.blocks[number].attn
+
+        def record(module: Attention, args: tuple[Any, ...]) -> None:
+            attention_maps.append(module.attention_map(*args))
+
+        hook = attention.register_forward_pre_hook(record)
+        try:
+            return self.run_blocks(tokens, grid, number, number + 1)
+        finally:
+            hook.remove()
+
+    def _as_intermediate(
+        self, tokens: torch.Tensor, grid: tuple[int, ...], with_prefix: bool, output_fmt: str
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        prefix, patches = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
+        if output_fmt == "NCHW":
+            patches = patches.transpose(1, 2).unflatten(2, grid)
+        return (patches, prefix) if with_prefix else patches
+
+
+def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]:
+    if indices is None:
+        return list(range(depth))
+    if isinstance(indices, int):
+        indices = range(depth - indices, depth)
+    outside = [index for index in indices if not -depth <= index < depth]
+    if outside or not len(indices):
+        raise InputError(f"indices={list(indices)} does not name blocks of this model; choose from 0 to {depth - 1}")
+    return [index % depth for index in indices]
 
 
 def _patch_grid(img_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The image classifier: the backbone, one feature per image, a head."""
+"""The image classifier: the backbone, one feature vector per image, a head."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -17,20 +17,21 @@ Pooling = Literal["mean", "class"]
 
 
 class Classifier(VisionTransformer):
-    """A backbone whose parameter names are those of the published classifiers, with `fc_norm` or `norm` and `head`.
+    """A backbone with `fc_norm` or `norm`, and `head`, whose parameters are named as in the published classifiers.
 
-    Published recipes of fine-tuning never train the patch embedding: freeze `patch_embed.*` to follow them.
+    Published recipes of fine-tuning do not train the patch embedding: freeze `patch_embed.*` to follow them. Methods
+    have timm's names, so the model can be used for features as well: `num_classes=0` returns them from `forward`.
 
     Args:
-        num_classes: outputs of the head, K.
-        pooling: "mean" normalises the mean patch token (`fc_norm`; the class token takes part in attention only),
-            "class" takes the class token behind the final norm (`norm`).
+        num_classes: outputs of the head, K; 0 leaves the head out.
+        pooling: "mean" normalises the mean of the patch tokens (`fc_norm`; the class token takes part in attention
+            only), "class" takes the class token after the final norm (`norm`).
         head: see `build_head`; "probe" expects everything else to be frozen.
         smoothing: label smoothing of the training loss, 0 to 1.
         backbone: arguments of `VisionTransformer`.
 
     Raises:
-        InputError: another pooling, head or smoothing than these.
+        InputError: an unknown pooling or head, a smoothing out of range, or pooling="class" without a class token.
     """
 
     def __init__(
@@ -44,45 +45,63 @@ class Classifier(VisionTransformer):
     ) -> None:
         check_choice("pooling", pooling, get_args(Pooling))
         if not 0 <= smoothing <= 1:
-            raise InputError(f"smoothing={smoothing} is no share of the target; give 0 to 1.")
+            raise InputError(f"smoothing={smoothing} is out of range; give a number from 0 to 1.")
         super().__init__(final_norm=pooling == "class", **backbone)
-        self.num_classes = num_classes
+        if pooling == "class" and self.cls_token is None:
+            raise InputError("pooling='class' needs a class token; choose pooling='mean' or class_token=True.")
         self.pooling = pooling
+        self.head_kind = head
         self.smoothing = smoothing
         self.fc_norm = LayerNorm(self.embed_dim) if pooling == "mean" else nn.Identity()
-        self.head = build_head(head, self.embed_dim, num_classes)
+        self.reset_classifier(num_classes)
         scale_branch_outputs(self)
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the head by a new one for `num_classes` classes; 0 removes it, so that `forward` returns features."""
+        self.num_classes = num_classes
+        self.head = build_head(self.head_kind, self.embed_dim, num_classes) if num_classes else nn.Identity()
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+        return self.head
+
     def forward_tokens(self, pixels: Tensor) -> Tensor:
-        """That of the backbone; pixels may be of any floating type and on any device."""
+        """Run the backbone on pixels of any floating-point type and on any device."""
         return super().forward_tokens(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
 
     def forward_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, H, W] to what the head sees, [B, C]."""
-        tokens = self.forward_tokens(pixels)
-        return self.fc_norm(tokens[:, 1:].mean(1)) if self.pooling == "mean" else tokens[:, 0]
+        """Normalised pixels [B, 3, H, W] to tokens [B, prefix + N, C], before pooling."""
+        return self.forward_tokens(pixels)
+
+    def forward_head(self, tokens: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pool tokens [B, prefix + N, C] to features [B, C], and with `pre_logits` return those, else logits [B, K]."""
+        if self.pooling == "mean":
+            features = self.fc_norm(tokens[:, self.num_prefix_tokens :].mean(1))
+        else:
+            features = tokens[:, 0]
+        return features if pre_logits else self.head(features)
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels to the normalised features of the patches, [B, N, C]; a linear head may be run on them."""
-        return self.fc_norm(self.forward_tokens(pixels)[:, 1:])
+        """Normalised pixels to normalised features of the patches [B, N, C]; a linear head can be applied to them."""
+        return self.fc_norm(self.forward_tokens(pixels)[:, self.num_prefix_tokens :])
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
-        """Logits [B, K], or in training the losses.
+        """Return logits [B, K], or the losses in training.
 
         Args:
             batch: normalised pixels [B, 3, H, W], for logits; or {"image": pixels, "label": class numbers [B] or mixed
-                targets [B, K]}, for the losses in training and logits in evaluation, where no label is needed. Tensors
-                may be on any device.
+                targets [B, K]}, for the losses in training and for logits in evaluation, where no label is needed.
+                Tensors may be on any device.
 
         Raises:
-            InputError: labels of another number of classes, as far as they are on the CPU.
+            InputError: labels beyond the number of classes, if they are on the CPU.
         """
         if isinstance(batch, Tensor):
-            return self.head(self.forward_features(batch))
+            return self.forward_head(self.forward_features(batch))
         labels = batch["label"] if self.training else None
         if labels is not None and labels.device.type == "cpu":
             check_labels(labels, self.num_classes)
-        logits = self.head(self.forward_features(batch["image"]))
+        logits = self.forward_head(self.forward_features(batch["image"]))
         if labels is None:
             return logits
         return {"loss_cls": classification_loss(logits, labels.to(logits.device, non_blocking=True), self.smoothing)}

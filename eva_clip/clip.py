@@ -1,11 +1,12 @@
-"""EVA-CLIP: an image tower and a text tower whose outputs lie in one space."""
+"""EVA-CLIP: an image tower and a text tower with a joint embedding space."""
 
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
 
 from .contrastive_loss import contrastive_loss
@@ -14,17 +15,19 @@ from .open_clip_weights import from_open_clip, is_open_clip
 from .text_transformer import TextTransformer
 
 
-class Clip(nn.Module):
-    """Embeds images and texts so that the cosine of a pair says how well they fit.
+class Clip(BackboneDelegate):
+    """Embed images and texts in one space, where the cosine similarity of a pair measures how well they match.
 
-    Parameter names are those of the published file, where the scale of the logits belongs to the text tower.
+    Parameter names are those of the original release, where the logit scale belongs to the text tower.
 
     Args:
-        visual: the image tower.
-        text: the text tower, of the same `output_dim`.
-        max_logit_scale: larger scales count as this one in the loss. None, as in the reference: no limit; CLIP's own
-            training has 100.
+        visual: Image tower.
+        text: Text tower of the same `output_dim`.
+        max_logit_scale: Upper limit of the logit scale in the loss. None for no limit, as in the original release; the
+            training of OpenAI's CLIP uses 100.
     """
+
+    backbone_name = "visual"
 
     def __init__(self, visual: ImageTower, text: TextTransformer, max_logit_scale: float | None = None) -> None:
         super().__init__()
@@ -38,59 +41,81 @@ class Clip(nn.Module):
         self.max_logit_scale = max_logit_scale
 
     def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """`weights` of a file of open_clip under the names of this model; called when a file is loaded."""
+        """Rename the entries of an open_clip state dict to the names of this model; other state dicts are unchanged.
+
+        The checkpoint reader calls this before it loads a file.
+        """
         return from_open_clip(weights) if is_open_clip(weights) else weights
 
     @property
     def logit_scale(self) -> Tensor:
-        """What cosines are multiplied by: the exponential of the learned `text.logit_scale`, float32."""
+        """Factor from cosine similarities to logits: the exponential of the learned `text.logit_scale`, float32."""
         return self.text.logit_scale.float().exp()
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
-        """Normalised pixels [B, 3, H, W] to embeddings [B, D], of length 1 with `normalize`.
-
-        Pixels may be of any floating type and on any device; those of the model are computed in.
-        """
-        return _finish(self.visual(pixels), normalize)
-
-    def encode_text(self, token_ids: Tensor, normalize: bool = False) -> Tensor:
-        """Token ids [B, L] of `get_tokenizer`, on any device, to embeddings [B, D], of length 1 with `normalize`.
-
-        Raises:
-            InputError: ids of another shape, or of more than the context length.
-        """
-        return _finish(self.text(token_ids), normalize)
-
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The contrastive loss of a batch of pairs, or in evaluation the features.
+        """Embed images.
 
         Args:
-            batch: {"image": [B, 3, H, W], "text": [B, L] int64}; in evaluation one of them is enough.
+            pixels: Normalised pixels [B, 3, H, W] of any floating-point type on any device; they are converted to the
+                type and the device of the model.
+            normalize: Scale each embedding to unit length.
 
         Returns:
-            {"loss_contrastive": scalar} in training; in evaluation {"image_features", "text_features"}, each [B, D] of
-            length 1, for what was given.
+            Embeddings [B, D].
+        """
+        embeddings = self.visual(pixels)
+        return _l2_normalize(embeddings) if normalize else embeddings
+
+    def encode_text(self, token_ids: Tensor, normalize: bool = False) -> Tensor:
+        """Embed texts.
+
+        Args:
+            token_ids: Token ids [B, L] from `get_tokenizer`, on any device.
+            normalize: Scale each embedding to unit length.
+
+        Returns:
+            Embeddings [B, D].
 
         Raises:
-            InputError: what is needed is not in the batch.
+            InputError: the ids have another shape or exceed the context length.
         """
-        given = {name: batch[name] for name in ("image", "text") if batch.get(name) is not None}
-        if not given or (self.training and len(given) < 2):
+        embeddings = self.text(token_ids)
+        return _l2_normalize(embeddings) if normalize else embeddings
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the contrastive loss of a batch of pairs, or in evaluation mode the normalised features.
+
+        Args:
+            batch: {"image": [B, 3, H, W], "text": [B, L] int64}; in evaluation mode one of them is enough.
+
+        Returns:
+            In training mode {"loss_contrastive": scalar}. In evaluation mode "image_features" and "text_features", each
+            [B, D] of unit length, for the inputs that the batch has.
+
+        Raises:
+            InputError: an input is missing from the batch.
+        """
+        inputs = {name: batch[name] for name in ("image", "text") if batch.get(name) is not None}
+        if not inputs or (self.training and len(inputs) < 2):
             needed = '"image" and "text"' if self.training else '"image" or "text"'
             raise InputError(f"a batch has the entries {', '.join(batch) or '(none)'}; {needed} are needed.")
         features = {}
-        if "image" in given:
-            features["image_features"] = self.encode_image(given["image"], normalize=True)
-        if "text" in given:
-            features["text_features"] = self.encode_text(given["text"], normalize=True)
+        if "image" in inputs:
+            features["image_features"] = self.encode_image(inputs["image"], normalize=True)
+        if "text" in inputs:
+            features["text_features"] = self.encode_text(inputs["text"], normalize=True)
         if not self.training:
             return features
-        pairs = features["image_features"], features["text_features"]
-        return {"loss_contrastive": contrastive_loss(*pairs, self.logit_scale, max_logit_scale=self.max_logit_scale)}
+        loss = contrastive_loss(
+            features["image_features"],
+            features["text_features"],
+            self.logit_scale,
+            max_logit_scale=self.max_logit_scale,
+        )
+        return {"loss_contrastive": loss}
 
 
-def _finish(embeddings: Tensor, normalize: bool) -> Tensor:
-    if not normalize:
-        return embeddings
+def _l2_normalize(embeddings: Tensor) -> Tensor:
+    """Scale embeddings [B, D] to unit length; computed in float32, since squares can overflow in float16."""
     with torch.autocast(embeddings.device.type, enabled=False):
         return F.normalize(embeddings.float(), dim=-1).to(embeddings.dtype)

@@ -1,4 +1,4 @@
-"""Mask2Former's head: maps of the backbone in; a class and a mask of every query out."""
+"""Mask2Former's head: predicts a class and a mask for every query from the maps of the backbone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from eva_backbone.block import run_layer
 
-from .pixel_decoder import LEVELS, PixelDecoder
-from .position_encoding import sine_positions
-from .transformer_decoder import TransformerDecoder, attended_tokens
+from .pixel_decoder import LEVELS, PixelDecoder, sine_positions
+from .transformer_decoder import TransformerDecoder, cross_attention_mask
 
-Prediction = tuple[Tensor, Tensor]  # class logits [B, Q, K + 1], the last "no object"; mask logits [B, Q, H, W]
+# class logits [B, Q, K + 1], of which the last is "no object", and mask logits [B, Q, H, W]
+Prediction = tuple[Tensor, Tensor]
 
 
 @dataclass
 class _Level:
-    """What the layers that look at one level need of it."""
+    """Keys and values of the image for the decoder layers that attend to one level."""
 
     grid: tuple[int, int]
     key: Tensor  # [B, N, C]
@@ -26,19 +26,19 @@ class _Level:
 
 
 class Mask2FormerHead(nn.Module):
-    """Pixel decoder, transformer decoder and the predictors that all its layers share.
+    """Pixel decoder, transformer decoder, and the prediction layers that all decoder layers share.
 
     Args:
-        num_classes: K.
-        in_channels: of the backbone's maps.
+        num_classes: number of classes, K.
+        in_channels: channels of the backbone's maps.
         dim: width of both decoders.
-        num_queries: masks that are predicted, Q.
-        num_heads: of every attention.
+        num_queries: number of masks that are predicted, Q.
+        num_heads: heads of every attention.
         hidden: width of the feed-forward layers.
-        encoder_layers: of the pixel decoder.
-        decoder_layers: of the transformer decoder; predictions are one more.
-        num_points: that a head of the deformable attention samples on a level.
-        num_groups: of the group normalisation; divides `dim`.
+        encoder_layers: layers of the pixel decoder.
+        decoder_layers: layers of the transformer decoder; there is one more prediction than layers.
+        num_points: sampling points of the deformable attention per level and head.
+        num_groups: groups of the group normalisation; divides `dim`.
     """
 
     def __init__(
@@ -77,39 +77,49 @@ class Mask2FormerHead(nn.Module):
             nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim)
         )
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace `cls_embed` by a new layer for `num_classes` classes."""
+        self.num_classes = num_classes
+        self.cls_embed = nn.Linear(self.cls_embed.in_features, num_classes + 1)
+
     def forward(self, features: Mapping[str, Tensor], *, recompute: bool = False) -> list[Prediction]:
-        """Predictions of the initial queries and behind every layer, masks at stride 4.
+        """Return the predictions of the initial queries and after every layer, with masks at stride 4.
 
         Args:
-            features: maps "res2" to "res5" [B, in_channels, H, W] of strides 4 to 32.
+            features: maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
             recompute: keep only the inputs of the layers for the backward pass.
         """
         mask_features, levels, x = self._start(features, recompute)
         predictions = [self._predict(x, mask_features)]
         for i, layer in enumerate(self.transformer_decoder.layers):
             level = levels[i % len(levels)]
-            allowed = attended_tokens(predictions[-1][1], level.grid)
-            x = run_layer(layer, x, self.query_embed.weight[None], level.key, level.value, allowed, recompute=recompute)
+            mask = cross_attention_mask(predictions[-1][1], level.grid)
+            x = run_layer(
+                layer, x, self.query_embed.weight[None], level.key, level.value, mask, use_checkpoint=recompute
+            )
             predictions.append(self._predict(x, mask_features))
         return predictions
 
     def predict(self, features: Mapping[str, Tensor]) -> Prediction:
-        """The last prediction alone.
+        """Return the last prediction only, with less computation than `forward`.
 
-        Masks on the way to it are made at the size that the next layer looks at, from mask features of that size:
-        resizing and the product with a query are both linear, so their order is free.
+        The attention masks of the layers need the masks of earlier predictions, but only at the size of a level. They
+        are computed from mask features that were resized to this size: resizing and the product with a query are both
+        linear, so they can be exchanged.
         """
         mask_features, levels, x = self._start(features, False)
-        small = [
+        resized_features = [
             F.interpolate(mask_features, size=level.grid, mode="bilinear", align_corners=False) for level in levels
         ]
         for i, layer in enumerate(self.transformer_decoder.layers):
             level = levels[i % len(levels)]
-            allowed = attended_tokens(self._masks(self._normalise(x), small[i % len(levels)]), level.grid)
-            x = layer(x, self.query_embed.weight[None], level.key, level.value, allowed)
+            mask_logits = self._masks(self._normalise(x), resized_features[i % len(levels)])
+            mask = cross_attention_mask(mask_logits, level.grid)
+            x = layer(x, self.query_embed.weight[None], level.key, level.value, mask)
         return self._predict(x, mask_features)
 
     def _start(self, features: Mapping[str, Tensor], recompute: bool) -> tuple[Tensor, list[_Level], Tensor]:
+        """Return the mask features [B, C, H, W], the levels and the initial queries [B, Q, C]."""
         mask_features, memories = self.pixel_decoder(features, recompute=recompute)
         levels = []
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):

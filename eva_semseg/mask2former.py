@@ -1,4 +1,4 @@
-"""The segmentation model: a backbone of four maps and the Mask2Former head."""
+"""The segmentation model: a backbone with four output maps and the Mask2Former head."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
 
 from .head import Mask2FormerHead
 from .losses import SetCriterion
-from .segmentation_targets import IGNORED, check_labels, masks_of_labels
+from .segmentation_targets import IGNORE_LABEL, check_labels, target_from_labels
 from .state_dict_adapter import from_published
 
 STRIDE = 32  # of the coarsest map
 
 
-class Mask2Former(nn.Module):
-    """Scores of classes for every pixel, or in training the losses of all layers.
+class Mask2Former(BackboneDelegate):
+    """Predicts class scores for every pixel, or in training computes the losses of all decoder layers.
 
     Args:
-        backbone: pixels [B, 3, H, W] to maps "res2" to "res5" at strides 4 to 32; sides that are no multiples of 32 it
-            pads at the bottom and right.
-        decode_head: makes class and mask predictions of them.
-        criterion: losses of the predictions.
+        backbone: computes maps "res2" to "res5" at strides 4 to 32 from pixels [B, 3, H, W]; it pads sides that are not
+            multiples of 32 at the bottom and right.
+        decode_head: predicts classes and masks from these maps.
+        criterion: losses of the predictions; by default those of the published models.
     """
 
     def __init__(
@@ -35,24 +36,28 @@ class Mask2Former(nn.Module):
         self.decode_head = decode_head
         self.criterion = criterion or SetCriterion()
 
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the layer that predicts the class of each query by a new one for `num_classes` classes."""
+        self.decode_head.reset_classifier(num_classes)
+
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of classes, K, without "no object"."""
         return self.decode_head.num_classes
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
-        """Scores [B, K, H, W] in float32, or in training the losses.
+        """Return scores [B, K, H, W] in float32, or in training the losses.
 
-        Scores are the sum over queries of class probability times mask probability: 0 and more, and not normalised.
+        Scores are the sum over queries of class probability times mask probability: not negative, and not normalised.
 
         Args:
-            batch: normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class numbers
-                [B, H, W], 255 where there is none}, for the losses in training and scores in evaluation, where no label
-                is needed. Pixels may be of any floating type; tensors may be on any device.
+            batch: normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class indices
+                [B, H, W], 255 for unlabelled pixels}, for the losses in training, and for scores in evaluation, which
+                does not need the labels. Pixels may be of any floating-point type; tensors may be on any device.
 
         Raises:
-            InputError: labels of another size than the pixels or, as far as they are on the CPU, of another number of
-                classes.
+            InputError: labels whose size is not that of the pixels or, for labels on the CPU, values outside the
+                model's classes.
         """
         pixels = batch if isinstance(batch, Tensor) else batch["image"]
         if self.training and not isinstance(batch, Tensor):
@@ -63,17 +68,19 @@ class Mask2Former(nn.Module):
         if labels.shape != (len(pixels), *pixels.shape[2:]):
             raise InputError(
                 f"the label maps have shape {list(labels.shape)}, the images {list(pixels.shape)}: give label maps "
-                "[images, height, width] as large as the images."
+                "[images, height, width] of the same size as the images."
             )
         if labels.device.type == "cpu":
             check_labels(labels, self.num_classes)
         height, width = labels.shape[1:]
         device = self.decode_head.cls_embed.weight.device
-        labels = F.pad(labels.to(device, non_blocking=True), (0, -width % STRIDE, 0, -height % STRIDE), value=IGNORED)
+        # Predicted masks cover the padded image; the padding of the labels is ignored.
+        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        labels = F.pad(labels.to(device, non_blocking=True), padding, value=IGNORE_LABEL)
         # the option that train.activation_checkpointing sets
         recompute = getattr(self.backbone, "checkpoint_blocks", False)
         predictions = self.decode_head(self.backbone(pixels), recompute=recompute)
-        return self.criterion(predictions, [masks_of_labels(image) for image in labels])
+        return self.criterion(predictions, [target_from_labels(image) for image in labels])
 
     def _scores(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[2:]
@@ -83,12 +90,16 @@ class Mask2Former(nn.Module):
         return scores[..., :height, :width]
 
     def convert_state_dict(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`weights` of a published file under the names of this model; called when a file is loaded."""
+        """Rename the weights of a published file to this model's names; called when a file is loaded."""
         return from_published(weights)
 
 
 def semantic_scores(class_logits: Tensor, mask_logits: Tensor) -> Tensor:
-    """[B, Q, K + 1] and [B, Q, H, W] to [B, K, H, W] in float32: classes of the queries, weighted by their masks."""
+    """Combine class logits [B, Q, K + 1] and mask logits [B, Q, H, W] to class scores [B, K, H, W] in float32.
+
+    The score of a class is the sum of the queries' masks, weighted by their probabilities of the class. "No object" is
+    left out: it is not a class of a pixel, and a query that is sure of it contributes almost nothing.
+    """
     with torch.autocast(class_logits.device.type, enabled=False):
         classes = class_logits.float().softmax(-1)[..., :-1]
         return torch.einsum("bqk,bqhw->bkhw", classes, mask_logits.float().sigmoid())

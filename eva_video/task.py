@@ -10,8 +10,9 @@ TASK = Task(
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
     predict_options=(CLASS_NAMES,),
     predict_usage="""\
-video: the five most likely classes of each video, and a filmstrip. dataloader.test.mapper.frame_sampler.num_clips=1 with
-       dataloader.test.mapper.transform.num_crops=1 takes one view instead of twelve
+video: the five most likely classes of each video, and a filmstrip.
+       dataloader.test.mapper.frame_sampler.num_clips=1 dataloader.test.mapper.transform.num_crops=1
+       takes one view instead of twelve
     python -m tools predict --config-file projects/Video/configs/kinetics400.py \\
         --weights eva_video_k400.pth --input clip.mp4 folder/ --output out/
 """,

@@ -129,7 +129,7 @@ def test_blocks_on_the_same_tokens(name, models):
         exact(run_blocks(models[name], tokens), run_blocks(models["pre-training"], tokens))
         return
     # Windows as large as the grid, as here, are global attention. Relative positions that are zero add nothing to the
-    # logits, but go through the kernel of row blocks.
+    # logits, but go through the chunked kernel.
     patches = tokens[:, 1:].double()
     close(run_blocks(double(models[name]), patches), run_blocks(double(models["pre-training"]), patches))
 
@@ -194,7 +194,7 @@ def test_a_video_of_equal_frames(models):
 @pytest.fixture(scope="module")
 def patch_16(file) -> nn.Module:
     """The classifier at patch 16 and 256 pixels, whose grid is that of patch 14 and 224: positions stay as they are."""
-    model = load(partial(create_classifier, GIANT, 5, patch_size=16, img_size=256, **SMALL), file)
+    model = load(partial(create_classifier, GIANT, num_classes=5, patch_size=16, img_size=256, **SMALL), file)
     assert torch.equal(model.pos_embed, file[1]["pos_embed"])
     assert torch.equal(model.patch_embed.proj.weight, resize_patch_kernel(file[1]["patch_embed.proj.weight"], (16, 16)))
     return model
@@ -215,7 +215,7 @@ def test_the_adapter(models, patch_16, file):
     exact(embedded(adapter, larger)[:, 1:], embedded(patch_16, larger)[:, 1:])
     found = last_tokens(adapter, lambda: adapter.backbone(pixels))
     assert differ(found, last_tokens(patch_16, lambda: patch_16(pixels)))
-    without = load(partial(create_classifier, GIANT, 5, patch_size=16, img_size=256, **SMALL), file)
+    without = load(partial(create_classifier, GIANT, num_classes=5, patch_size=16, img_size=256, **SMALL), file)
     with torch.no_grad():
         without.pos_embed[:, 0] = 0
     exact(found, last_tokens(without, lambda: without(pixels)))

@@ -1,4 +1,4 @@
-"""The whole detector: images in, losses or detections out."""
+"""The complete detector: images in, losses or detections out."""
 
 from typing import Any
 
@@ -8,35 +8,49 @@ from detectron2.modeling import meta_arch
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 
+from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
 
+from .class_layers import reset_class_layers
 
-class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
-    """Detectron2's two-stage detector with a float32 region in training and strict square padding.
 
-    In training everything after the backbone runs in float32 with autocast off, on every type of device. In inference
-    the heads follow autocast. All other keywords are as in Detectron2.
+class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
+    """Detectron2's two-stage detector with float32 heads in training and strict square padding.
+
+    In training everything after the backbone runs in float32 with autocast disabled, on every device type. In inference
+    the heads follow autocast. All other keywords are those of Detectron2.
 
     Args:
-        large_images: what to do with an image larger than the square the backbone pads to. "refuse" raises InputError;
-            "resize" shrinks it to fit (inference only: in training it is refused, since annotations are made to fit by
-            the data loader). The detections are in pixels of the record's `height` and `width`, or of the image as it
-            was given where the record has none; those without post-processing, of the shrunk image.
+        large_images: Treatment of an image larger than the square that the backbone pads to. "refuse" raises
+            InputError. "resize" shrinks the image to fit, in inference only; in training such an image is always
+            refused, because its annotations would have to be resized as well, which is up to the data loader. The
+            detections are in pixels of the record's `height` and `width`, or of the image as given if the record has
+            none; without post-processing they are in pixels of the shrunk image.
+        kwargs: Keywords of Detectron2's `GeneralizedRCNN`.
+
+    Raises:
+        InputError: `large_images` is unknown.
     """
+
+    backbone_name = "backbone.net"
 
     def __init__(self, *, large_images: str = "refuse", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if large_images not in ("refuse", "resize"):
-            raise InputError(f'large_images={large_images!r} is not known; choose "refuse" or "resize"')
+            raise InputError(f'large_images={large_images!r} is unknown; choose "refuse" or "resize"')
         self.large_images = large_images
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the layers that predict classes, in the box and mask heads, by new ones for `num_classes` classes."""
+        reset_class_layers(self.roi_heads, num_classes)
 
     @property
     def square_size(self) -> int:
-        """Side of the square that images are padded to, in pixels; 0 if they are not."""
+        """Side in pixels of the square that images are padded to; 0 if they are not padded to a square."""
         return self.backbone.padding_constraints.get("square_size", 0)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> dict[str, torch.Tensor] | list[dict[str, Instances]]:
-        """Losses in training, one {"instances": Instances} per image in inference; inputs as in Detectron2."""
+        """Return losses in training, one {"instances": Instances} per image in inference; inputs as in Detectron2."""
         if not self.training:
             return self.inference(batched_inputs)
         images = self.preprocess_image(batched_inputs)
@@ -59,7 +73,7 @@ class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
         detected_instances: list[Instances] | None = None,
         do_postprocess: bool = True,
     ) -> list[dict[str, Instances]] | list[Instances]:
-        """Detections, or with `detected_instances` only what the heads add to those boxes; see Detectron2."""
+        """Return detections or, given `detected_instances`, what the heads predict for those boxes; see Detectron2."""
         if self.large_images == "resize" and detected_instances is None:
             batched_inputs = [self._shrink(x) for x in batched_inputs]
         return super().inference(batched_inputs, detected_instances, do_postprocess)
@@ -68,21 +82,23 @@ class GeneralizedRCNN(meta_arch.GeneralizedRCNN):
         """Normalise images [3, H, W] and pad them at the bottom and right, to the backbone's square if it has one.
 
         Raises:
-            InputError: an image is larger than that square.
+            InputError: An image is larger than that square.
         """
         for record in batched_inputs:
             height, width = record["image"].shape[-2:]
             if max(height, width) > self.square_size > 0:
                 raise InputError(
-                    f"{record.get('file_name', 'an image')} is {width}x{height} pixels where the model takes at most "
-                    f"{self.square_size}x{self.square_size}; shrink it before, or in inference set "
+                    f"{record.get('file_name', 'an image')} has {width}x{height} pixels, but the model accepts at most "
+                    f"{self.square_size}x{self.square_size}; shrink it first, or in inference set "
                     'model.large_images="resize"'
                 )
         return super().preprocess_image(batched_inputs)
 
     def _shrink(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the record with an image that fits in the backbone's square."""
         height, width = record["image"].shape[-2:]
-        if max(height, width) <= self.square_size or self.square_size == 0 or "proposals" in record:
+        fits = self.square_size == 0 or max(height, width) <= self.square_size
+        if fits or "proposals" in record:  # given proposals are in pixels of the image, which must stay as it is
             return record
         scale = self.square_size / max(height, width)
         size = (max(round(height * scale), 1), max(round(width * scale), 1))

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eva_backbone import chunked_attention as row_blocks
-from eva_backbone.attention_kernels import KERNELS, choose_kernel, plain_attention
+from eva_backbone import chunked_attention as chunked
+from eva_backbone.attention_kernels import KERNELS, choose_kernel, eager_attention
 from eva_backbone.relative_position import DecomposedBias
 
 BATCH, HEADS, GRID, DIM = 2, 3, (4, 5), 8
@@ -44,38 +44,38 @@ KINDS = pytest.mark.parametrize(
 @KINDS
 @pytest.mark.parametrize(
     ("name", "block_bytes"),
-    [("row_block", 1), ("row_block", 1000), ("row_block", 2**24), ("sdpa", None)],
-    ids=["one row at a time", "ragged row blocks", "one block", "sdpa"],
+    [("chunked", 1), ("chunked", 1000), ("chunked", 2**24), ("sdpa", None)],
+    ids=["one row at a time", "ragged chunks", "one chunk", "sdpa"],
 )
 def test_kernel_equals_the_formula(name, kind, block_bytes, monkeypatch):
-    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(chunked, "BLOCK_BYTES", block_bytes)
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     bias, terms = make_bias(kind, torch.float64)
     cotangent = torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64)
-    expected, expected_gradients = run(plain_attention, inputs, bias, terms, cotangent)
+    expected, expected_gradients = run(eager_attention, inputs, bias, terms, cotangent)
     out, gradients = run(KERNELS[name], inputs, bias, terms, cotangent)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
     for gradient, reference in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["plain", "sdpa", "auto"])
+@pytest.mark.parametrize("name", ["eager", "sdpa", "auto"])
 def test_which_keys_are_allowed(name):
     """A boolean bias, one for all heads, over more keys than queries: as if the others were not there."""
     query = torch.randn(1, HEADS, 2, DIM, dtype=torch.float64)
     key, value = torch.randn(2, 1, HEADS, 5, DIM, dtype=torch.float64)
     allowed = torch.tensor([[True, False, True, True, False], [False, False, False, False, True]])
     expected = [
-        plain_attention(query[:, :, i : i + 1], key[:, :, row], value[:, :, row], 0.3) for i, row in enumerate(allowed)
+        eager_attention(query[:, :, i : i + 1], key[:, :, row], value[:, :, row], 0.3) for i, row in enumerate(allowed)
     ]
     bias = allowed[None, None]
     out = choose_kernel(name, query, bias)(query, key, value, 0.3, bias)
     torch.testing.assert_close(out, torch.cat(expected, dim=2), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["row_block", "flex", "xformers"])
+@pytest.mark.parametrize("name", ["chunked", "flex", "xformers"])
 def test_kernels_that_take_no_boolean_bias(name):
-    with pytest.raises(ValueError, match=f"'{name}' takes no boolean bias"):
+    with pytest.raises(ValueError, match=f"'{name}' does not support a boolean bias"):
         choose_kernel(name, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1, dtype=torch.bool))
 
 
@@ -87,7 +87,7 @@ def test_flex_equals_the_formula(kind):
     bias = DecomposedBias(*(term.detach() for term in bias)) if kind == "decomposed" else bias
     bias = bias.detach() if isinstance(bias, torch.Tensor) else bias
     out = KERNELS["flex"](*inputs, DIM**-0.5, bias)
-    torch.testing.assert_close(out, plain_attention(*inputs, DIM**-0.5, bias), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out, eager_attention(*inputs, DIM**-0.5, bias), rtol=0, atol=1e-5)
 
 
 @KINDS
@@ -97,7 +97,7 @@ def test_xformers_is_given_rows_of_the_bias_that_it_takes(kind, monkeypatch):
     def memory_efficient_attention(query, key, value, *, attn_bias, scale):
         assert attn_bias is None or attn_bias.stride()[2:] == (-(-TOKENS // 8) * 8, 1)
         heads_first = [x.transpose(1, 2) for x in (query, key, value)]
-        return plain_attention(*heads_first, scale, attn_bias).transpose(1, 2)
+        return eager_attention(*heads_first, scale, attn_bias).transpose(1, 2)
 
     package = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
     monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace(ops=package))
@@ -105,7 +105,7 @@ def test_xformers_is_given_rows_of_the_bias_that_it_takes(kind, monkeypatch):
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     bias, terms = make_bias(kind, torch.float64)
     cotangent = torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64)
-    expected, expected_gradients = run(plain_attention, inputs, bias, terms, cotangent)
+    expected, expected_gradients = run(eager_attention, inputs, bias, terms, cotangent)
     out, gradients = run(KERNELS["xformers"], inputs, bias, terms, cotangent)
     torch.testing.assert_close(out, expected)
     torch.testing.assert_close(gradients, expected_gradients)
@@ -113,7 +113,7 @@ def test_xformers_is_given_rows_of_the_bias_that_it_takes(kind, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @KINDS
-@pytest.mark.parametrize("name", ["sdpa", "flex", "xformers", "row_block"])
+@pytest.mark.parametrize("name", ["sdpa", "flex", "xformers", "chunked"])
 def test_kernel_equals_the_formula_on_cuda(name, kind):
     if name == "xformers":
         pytest.importorskip("xformers")
@@ -122,14 +122,14 @@ def test_kernel_equals_the_formula_on_cuda(name, kind):
     bias = DecomposedBias(*(term.detach().cuda() for term in bias)) if kind == "decomposed" else bias
     bias = bias.detach().cuda() if isinstance(bias, torch.Tensor) else bias
     out = KERNELS[name](*inputs, 0.25, bias)
-    torch.testing.assert_close(out, plain_attention(*inputs, 0.25, bias), rtol=0, atol=1e-3)
+    torch.testing.assert_close(out, eager_attention(*inputs, 0.25, bias), rtol=0, atol=1e-3)
 
 
-def test_row_blocks_pass_gradcheck():
+def test_chunked_pass_gradcheck():
     inputs = [torch.randn(1, 2, 6, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     rel = [torch.randn(1, 2, 6, side, dtype=torch.float64, requires_grad=True) for side in (2, 3)]
     assert torch.autograd.gradcheck(
-        lambda q, k, v, h, w: row_blocks.chunked_attention(q, k, v, 0.5, DecomposedBias(h, w)), [*inputs, *rel]
+        lambda q, k, v, h, w: chunked.chunked_attention(q, k, v, 0.5, DecomposedBias(h, w)), [*inputs, *rel]
     )
 
 
@@ -138,14 +138,14 @@ def test_half_precision_stays_close(kind):
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM) for _ in range(3)]
     bias, _ = make_bias(kind, torch.float32)
     halved = DecomposedBias(*(term.bfloat16() for term in bias)) if kind == "decomposed" else bias
-    expected = plain_attention(*inputs, DIM**-0.5, bias)
+    expected = eager_attention(*inputs, DIM**-0.5, bias)
     halves = [x.bfloat16() for x in inputs]
     out = choose_kernel("auto", halves[0], halved)(*halves, DIM**-0.5, halved)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), expected, rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["row_block", "sdpa", "plain"])
+@pytest.mark.parametrize("name", ["chunked", "sdpa", "eager"])
 def test_a_bias_of_full_precision_learns_under_autocast(name):
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
     bias, _ = make_bias("dense", torch.float32)
@@ -158,8 +158,8 @@ def test_a_bias_of_full_precision_learns_under_autocast(name):
     ("dtype", "kind", "expected"),
     [
         (torch.float32, "none", "sdpa"),
-        (torch.float32, "decomposed", "row_block"),
-        (torch.float32, "dense", "row_block"),
+        (torch.float32, "decomposed", "chunked"),
+        (torch.float32, "dense", "chunked"),
         (torch.bfloat16, "decomposed", "sdpa"),
     ],
 )

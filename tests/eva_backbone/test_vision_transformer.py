@@ -62,7 +62,7 @@ def test_equals_timm(depth, width, heads, ratio, img_size):
     torch.testing.assert_close(ours(pixels), reference.forward_features(pixels), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"use_act_checkpoint": True}, {"attention": "plain"}, {"attention": "sdpa"}])
+@pytest.mark.parametrize("options", [{"use_act_checkpoint": True}, {"attention": "eager"}, {"attention": "sdpa"}])
 def test_options_that_must_not_change_results(options):
     plain = randomize(ViT(**WINDOWED, beit_like_qkv_bias=True))
     other = ViT(**WINDOWED, beit_like_qkv_bias=True, **options)

@@ -51,9 +51,12 @@ def test_losses_are_float32_under_autocast():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.tensor([0, 5]), r"labels reach from 0 to 5, the model has classes 0 to 4: set the model's num_classes"),
-        (torch.tensor([-1, 2]), r"labels reach from -1 to 2"),
-        (torch.rand(2, 7), r"shape \[2, 7\], expected is \[images, 5\]: give the mixup"),
+        (
+            torch.tensor([0, 5]),
+            r"labels range from 0 to 5, but the model has classes 0 to 4: set the model's num_classes",
+        ),
+        (torch.tensor([-1, 2]), r"labels range from -1 to 2"),
+        (torch.rand(2, 7), r"shape \[2, 7\], expected \[images, 5\]: give the mixup"),
         (torch.rand(2), r"shape \[2\], expected"),
     ],
 )
@@ -76,7 +79,7 @@ def test_options_that_do_not_exist(options, message):
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="'eva_huge' is no model of this package; choose one of eva_giant_patch14"):
+    with pytest.raises(InputError, match="unknown model 'eva_huge'; choose one of eva_giant_patch14"):
         create_classifier("eva_huge")
 
 
@@ -97,7 +100,8 @@ def test_class_token_takes_part_in_attention_only():
     patches = model.forward_patch_features(images)
     assert patches.shape == (2, 4, 32)
     model.fc_norm = torch.nn.Identity()
-    torch.testing.assert_close(model.forward_features(images), model.forward_patch_features(images).mean(1))
+    pooled = model.forward_head(model.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(pooled, model.forward_patch_features(images).mean(1))
 
 
 @pytest.mark.parametrize("post_norm", [False, True])

@@ -68,10 +68,12 @@ def test_recipe_starts_from_the_file(model, path, name):
     tokens = bare_tokens(model)
     classifier.eval()
     if name.startswith("linear"):
-        torch.testing.assert_close(classifier.forward_features(PIXELS), tokens[:, 0])
+        torch.testing.assert_close(
+            classifier.forward_head(classifier.forward_features(PIXELS), pre_logits=True), tokens[:, 0]
+        )
         assert model.visual.head(tokens[:, 0]).allclose(model.encode_image(PIXELS))
     else:
-        assert classifier.forward_features(PIXELS).shape == (2, 32)
+        assert classifier.forward_head(classifier.forward_features(PIXELS), pre_logits=True).shape == (2, 32)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -134,7 +136,7 @@ def test_pretraining_predicts_the_teacher(path):
 
 def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):
     """As the published training starts: the tower from pre-training, its projection fresh."""
-    bare = create_classifier("eva_tiny_patch14", 5, pooling="class", **VISUAL)
+    bare = create_classifier("eva_tiny_patch14", num_classes=5, pooling="class", **VISUAL)
     torch.save({"model": bare.state_dict()}, tmp_path / "bare.pt")
     head = model.visual.head.weight.clone()
     report = load_checkpoint(model, tmp_path / "bare.pt")
@@ -149,7 +151,7 @@ def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):
         ({"a": torch.zeros(1)}, "names such as a are not those of an EVA-CLIP model"),
         ({}, r"names such as \(none\)"),
         ("without norm", "norm.bias does not fit"),
-        ("no heads", "heads of 88 channels do not divide a width of 32"),
+        ("no heads", "width of 32 is not divisible into heads of 88 channels"),
     ],
 )
 def test_unusable_teacher(model, weights, message):

@@ -1,4 +1,4 @@
-"""The published EVA-CLIP g/14 trained on, with the pairs of a caption file. All settings are ours."""
+"""Fine-tuning of the released EVA-CLIP g/14 on image-text pairs of a caption file. All settings are ours."""
 
 from detectron2.config import LazyCall as L
 from torch.optim import AdamW
@@ -11,7 +11,7 @@ from .eva_clip_g14 import dataloader, lr_multiplier, model, optimizer, train
 dataloader.train.dataset = L(CaptionDataset)(
     # .csv or .tsv with a header, .jsonl, .json with a list of objects or with COCO's captions.
     file="captions.csv",
-    # Folder that the images' names begin in; null: that of the file.
+    # Folder that image names are relative to; null: the folder of the file.
     root=None,
     image_key="image",
     caption_key="caption",

@@ -3,6 +3,6 @@
 from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
 dataloader.test.dataset.update(root="images", class_map=None)
-# The folders' names; or names.txt with other names, one a line, in the order of the folders.
+# The folder names; or a text file with other names, one per line, in the order of the folders.
 dataloader.test.class_names = "folders"
 dataloader.test.templates = "a photo of a {}."

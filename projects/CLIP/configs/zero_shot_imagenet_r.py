@@ -3,7 +3,7 @@ from eva_engine.data import dataset_root
 
 from .zero_shot_in1k import dataloader, lr_multiplier, model, optimizer, train
 
-# The 200 classes of the set are numbered and named among themselves.
+# The 200 classes of the data set are numbered from 0 to 199.
 dataloader.test.dataset.update(
     root=f"{dataset_root()}/imagenet-r",
     class_map={name: number for number, name in enumerate(imagenet_classes("imagenet_r"))},

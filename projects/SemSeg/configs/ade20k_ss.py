@@ -1,11 +1,14 @@
+"""ADE20K: the EVA-01 giant ViT with adapter and Mask2Former, as published."""
+
 from .common.ade20k_loader import dataloader
 from .common.models.eva_giant_mask2former import model
 from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
-# train.init_checkpoint: eva_sem_seg_mask2former_cocostuff_53p4.pth, whose classifier is left out.
-# To evaluate: eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth
+# To train, set train.init_checkpoint to eva_sem_seg_mask2former_cocostuff_53p4.pth
+# (its classifier is not loaded).
+# To evaluate, set it to eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth
 model.decode_head.num_classes = 150
 dataloader.train.total_batch_size = 64
 optimizer.lr = 2.5e-5

@@ -1,4 +1,4 @@
-"""With relative positions, layer scale and a ninth layer of the decoder."""
+"""COCO-Stuff-164K: the variant with relative positions, layer scale and nine decoder layers."""
 
 from .common.coco_stuff_loader import dataloader
 from .common.models.eva_giant_mask2former_rel_pos import model
@@ -6,7 +6,7 @@ from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
-# train.init_checkpoint: eva_psz14to16.pt.
-# To evaluate: eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth
+# To train, set train.init_checkpoint to eva_psz14to16.pt.
+# To evaluate, set it to eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth
 optimizer.lr = 1e-5
 lr_multiplier = train_for_iterations(train, iterations=80_000, warmup_iters=1500)

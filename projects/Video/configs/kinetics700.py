@@ -3,9 +3,9 @@ from eva_video import rows_of_k722
 from .common.schedule import train_for_epochs
 from .kinetics400 import ROOT, dataloader, model, optimizer, train
 
-# train.init_checkpoint: eva_video_k722.pth. To evaluate: eva_video_k700.pth.
+# train.init_checkpoint for training: eva_video_k722.pth. For evaluation: eva_video_k700.pth.
 model.num_classes = 700
-model.starting.head_rows = rows_of_k722("k700")
+model.state_dict_adapter.head_rows = rows_of_k722("k700")
 
 dataloader.class_names = "k700"
 dataloader.train.dataset.annotations = f"{ROOT}/k700_train.txt"

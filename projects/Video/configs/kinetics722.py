@@ -8,11 +8,12 @@ from .common.optim import optimizer
 from .common.schedule import train_for_epochs
 from .common.train import train
 
-# train.init_checkpoint: eva_psz14.pt, inflated when it is loaded. To evaluate: eva_video_k722.pth, published with one
-# view, and with twelve: dataloader.test.mapper.frames.num_clips=4 dataloader.test.mapper.transform.num_crops=3
+# train.init_checkpoint for training: eva_psz14.pt, which is inflated when it is loaded. For evaluation:
+# eva_video_k722.pth. Its accuracy was published with one view, and with the twelve of
+# dataloader.test.mapper.frame_sampler.num_clips=4 dataloader.test.mapper.transform.num_crops=3
 model.update(num_classes=722, num_frames=8, drop_path_rate=0.3)
 
-# The union of Kinetics-400, -600 and -700, each video once and none of the three validation sets.
+# The union of Kinetics-400, -600 and -700: each video once, without those of the three validation sets.
 dataloader.class_names = "k722"
 dataloader.train.dataset.annotations = f"{ROOT}/k722_train.txt"
 dataloader.test.dataset.annotations = f"{ROOT}/k722_val.txt"
@@ -20,8 +21,8 @@ dataloader.train.collate.mixing = L(ClipMixing)(
     num_classes="${model.num_classes}",
     mixup_alpha=0.8,
     cutmix_alpha=1.0,
-    # Share of CutMix, in place of mixup.
-    switch=0.5,
+    # Probability of CutMix rather than mixup.
+    switch_prob=0.5,
     smoothing="${model.smoothing}",
 )
 

@@ -68,7 +68,7 @@ def check_classifier(case: GoldenCase) -> None:
         block.register_forward_hook(lambda _module, _inputs, out, name=f"block_{i}": outputs.update({name: out}))
     pixels = draw_normal(spec["input_seed"], (spec["batch"], 3, config["img_size"], config["img_size"]))
     outputs["patch_tokens"] = model.forward_patch_features(pixels)
-    outputs["features"] = model.forward_features(pixels)
+    outputs["features"] = model.forward_head(model.forward_features(pixels), pre_logits=True)
     outputs["logits"] = model(pixels)
     compared = [name for name in outputs if name in case.arrays]
     assert "logits" in compared

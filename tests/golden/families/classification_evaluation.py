@@ -12,7 +12,7 @@ from torch import nn
 
 from eva_classification import Classifier
 from eva_classification.data import ImageCollate, ImageDataset, ImageMapper, imagenet_classes
-from eva_classification.evaluation import ClassificationEvaluator, RealAnswers
+from eva_classification.evaluation import ClassificationEvaluator, RealLabels
 from eva_classification.transforms import evaluation_transform
 from eva_engine.checkpoint import load_checkpoint
 from eva_engine.data import EvalLoader
@@ -118,7 +118,7 @@ def check_real(case: GoldenCase) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "real.json")
         path.write_text(json.dumps(spec["labels"]))
-        evaluator = ClassificationEvaluator(RealAnswers(str(path)))
+        evaluator = ClassificationEvaluator(RealLabels(str(path)))
     for part in torch.arange(len(logits)).split(7):
         batch = {"label": torch.zeros(len(part), dtype=torch.long), "file_name": [names[i] for i in part]}
         evaluator.process(batch, logits[part])

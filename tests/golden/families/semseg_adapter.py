@@ -7,7 +7,7 @@ import torch
 
 from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
-from eva_semseg.adapter import MAPS, AdapterBackbone
+from eva_semseg.adapter import FEATURE_NAMES, AdapterBackbone
 from eva_semseg.deformable_attention import deformable_attention, pixel_centres
 from eva_semseg.interaction import Extractor, Injector
 from eva_semseg.spatial_prior import SpatialPrior
@@ -97,7 +97,7 @@ def check_adapter_backbone(case: GoldenCase) -> None:
     model = fill_listed(build_adapter(spec["config"]), spec["weights"], spec["seed_weights"]).eval()
     image = inputs["image"].requires_grad_()
     maps = model(image)
-    found = {f"f{number}": maps[name] for number, name in enumerate(MAPS, 1)}
+    found = {f"f{number}": maps[name] for number, name in enumerate(FEATURE_NAMES, 1)}
     sum((found[name] * inputs[f"grad_{name}"]).sum() for name in found).backward()
     parameters = dict(model.named_parameters())
     assert [name for name, parameter in parameters.items() if parameter.grad is None] == spec["params_without_grad"]

@@ -7,8 +7,7 @@ from torch import nn
 
 from eva_semseg.head import Mask2FormerHead
 from eva_semseg.mask2former import semantic_scores
-from eva_semseg.pixel_decoder import PixelDecoder
-from eva_semseg.position_encoding import sine_positions
+from eva_semseg.pixel_decoder import PixelDecoder, sine_positions
 from eva_semseg.state_dict_adapter import from_published, to_published
 
 from ..case import GoldenCase, family

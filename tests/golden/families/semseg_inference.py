@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from eva_semseg.data.test_time_augmentation import limited_size, next_multiple
+from eva_semseg.data.test_time_augmentation import next_multiple, rescaled_size
 from eva_semseg.inference import view_probabilities
 from eva_semseg.sliding_windows import SlidingWindows
 
@@ -56,7 +56,7 @@ def check_slide_inference(case: GoldenCase) -> None:
 @family("test_sizes")
 def check_test_sizes(case: GoldenCase) -> None:
     for height, width, long_side, short_side, *expected in case.arrays["rows"].tolist():
-        resized = limited_size(height, width, long_side, short_side)
+        resized = rescaled_size(height, width, long_side, short_side)
         multiples = tuple(next_multiple(side, 32) for side in resized)
         padded = tuple(max(side, 896) for side in resized)
         assert [*resized, *multiples, *padded] == expected, (height, width)

@@ -7,7 +7,7 @@ import torch
 
 from eva_video.data.crops import crop_corners, crop_sizes
 from eva_video.data.mixing import cutmix, mixup, soft_targets
-from eva_video.data.sampling import EvaluationFrames, TrainingFrames
+from eva_video.data.sampling import EvaluationFrameSampler, TrainingFrameSampler
 from eva_video.data.transforms import EvaluationTransform
 
 from ..case import GoldenCase, family
@@ -21,9 +21,9 @@ def check_frame_numbers(case: GoldenCase) -> None:
     for name in spec["arrays"]:
         mode, num_clips, length = _FRAMES.fullmatch(name).groups()
         if mode == "train":
-            choose = TrainingFrames(int(length))
+            choose = TrainingFrameSampler(int(length))
         else:
-            choose = EvaluationFrames(int(length), int(num_clips or 1), mode="random")
+            choose = EvaluationFrameSampler(int(length), int(num_clips or 1), mode="random")
         for row, total in enumerate(spec["total_frames"]):
             np.random.seed(1000 + row + spec["seed_offset"])
             np.testing.assert_array_equal(choose(total), case.arrays[name][row], err_msg=f"{name}, {total} frames")
@@ -50,7 +50,7 @@ def check_evaluation_pixels(case: GoldenCase) -> None:
         shape = (options["n"], options["h"], options["w"], 3)
         frames = generator.integers(0, 256, shape, dtype=np.uint8)
         np.random.seed(options["np_seed"])
-        chosen = EvaluationFrames(options["T"], options["clip"], mode="random")(len(frames))
+        chosen = EvaluationFrameSampler(options["T"], options["clip"], mode="random")(len(frames))
         transform = EvaluationTransform(options["size"], options["crop"])
         prepared = np.stack([transform.prepare(frame) for frame in frames[chosen]])
         pixels, _ = transform(prepared, options["clip"])
@@ -66,11 +66,11 @@ def check_mixing(case: GoldenCase) -> None:
         drawn = generator.standard_normal(options["input_shape"]).astype(np.float32)
         clips = torch.from_numpy(drawn).transpose(1, 2)  # [B, T, 3, H, W] to [B, 3, T, H, W]
         targets = soft_targets(torch.tensor(options["hard_labels"]), options["classes"], options["smoothing"])
-        partners = torch.tensor(options["perm"])
+        permutation = torch.tensor(options["perm"])
         if options["kind"] == "mixup":
-            mixed, targets = mixup(clips, targets, options["drawn_lambda"], partners)
+            mixed, targets = mixup(clips, targets, options["drawn_lambda"], permutation)
         else:
-            mixed, targets = cutmix(clips, targets, tuple(options["box_x1y1x2y2"]), partners)
+            mixed, targets = cutmix(clips, targets, tuple(options["box_x1y1x2y2"]), permutation)
         expected = case.tensor(f"imgs_{number}")
         torch.testing.assert_close(mixed.transpose(1, 2), expected, rtol=0, atol=1e-6)
         torch.testing.assert_close(targets, case.tensor(f"label_{number}"), rtol=0, atol=1e-6)

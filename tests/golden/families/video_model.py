@@ -50,10 +50,10 @@ def check_video_classifier(case: GoldenCase) -> None:
     smoothing = float(re.search(r"label smoothing (\d+\.\d+)", spec["loss"])[1])
     model = VideoClassifier(config["num_classes"], pooling=pooling, smoothing=smoothing, **options)
     model.load_state_dict(draw_by_name(spec["shapes"], spec["weight_seed"], spec.get("then_multiply_by_suffix", {})))
-    clips = draw_normal(spec["input_seed"], spec["input_shape"]).transpose(1, 2)  # frames in front of the colours
+    clips = draw_normal(spec["input_seed"], spec["input_shape"]).transpose(1, 2)  # frames before channels
 
     outputs = {
-        "features": model.forward_features(clips),
+        "features": model.forward_head(model.forward_features(clips), pre_logits=True),
         "patch_tokens": model.forward_patch_features(clips)[:, ::EVERY],
         "logits": model(clips),
     }
@@ -117,8 +117,8 @@ def check_transfer(case: GoldenCase) -> None:
             "head.weight": draw_normal(row["seed_head_w"], (row["head_rows"], dim)),
             "head.bias": draw_normal(row["seed_head_b"], (row["head_rows"],)),
         }
-        starting = VideoStateDictAdapter(row["f0"], row["s0"], row["head_rows"], row["mapping"])
-        model = build_on_meta(len(row["mapping"]), row["f1"], row["s1"], dim, starting=starting)
+        adapter = VideoStateDictAdapter(row["f0"], row["s0"], row["head_rows"], row["mapping"])
+        model = build_on_meta(len(row["mapping"]), row["f1"], row["s1"], dim, state_dict_adapter=adapter)
         found = weights | model.adapt_state_dict(weights)
         for name, array in zip((POSITIONS, *HEAD), ("pos", "head_w", "head_b"), strict=True):
             assert found[name].shape == model.state_dict()[name].shape

@@ -4,13 +4,13 @@ from timm.optim import Lamb
 from eva_clip.parameter_groups import tower_layer_decay_groups
 
 optimizer = L(Lamb)(
-    # The training loop sets params.model before it builds the optimizer. Vectors, biases, class token, position table
-    # and the scale of the logits have no weight decay.
+    # The trainer sets params.model before it builds the optimizer. Vectors, biases, class token, position embeddings and
+    # the logit scale have no weight decay.
     params=L(tower_layer_decay_groups)(
         visual_lr=4e-4,
         text_lr=4e-5,
         logit_scale_lr=5e-4,
-        # Learning rate of layer i of a tower: its lr * decay_rate ** (depth + 1 - i).
+        # Layer i of a tower has the learning rate lr * decay_rate ** (depth + 1 - i).
         visual_decay_rate=0.85,
         text_decay_rate=0.75,
         weight_decay="${..weight_decay}",

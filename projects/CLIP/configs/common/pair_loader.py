@@ -9,21 +9,21 @@ from eva_engine.data import build_train_loader, dataset_root
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
-    # Tar shards; for a caption file (.csv, .tsv, .json, .jsonl) CaptionDataset with `file` and `root`.
+    # Tar shards. For a caption file (.csv, .tsv, .json, .jsonl) use CaptionDataset with `file` and `root`.
     dataset=L(ShardDataset)(shards=f"{dataset_root()}/laion400m/{{00000..41455}}.tar", on_error="skip"),
     mapper=L(PairMapper)(
-        # Share of the image's area that a crop has.
+        # scale: fraction of the image's area that a crop covers.
         transform=L(training_transform)(size="${model.visual.img_size}", scale=(0.9, 1.0)),
         tokenizer=L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}"),
-        # "skip" draws another pair in place of one that cannot be read, and counts and names it.
+        # "skip" logs and counts unreadable pairs, and draws other pairs instead.
         on_error="skip",
     ),
     collate=L(PairCollate)(),
     aspect_ratio_grouping=False,
-    # Pairs per iteration over all processes; each pair's negatives are all the others.
+    # Pairs per iteration over all processes; all other pairs are the negatives of a pair.
     total_batch_size=40960,
     num_workers=8,
     prefetch_factor=8,
 )
-# dataloader.test and dataloader.evaluator: a recipe's own. null: nothing is evaluated on the way.
+# Recipes with an evaluation set dataloader.test and dataloader.evaluator. null: no evaluation during training.
 dataloader.evaluator = None

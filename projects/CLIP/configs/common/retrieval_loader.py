@@ -1,19 +1,19 @@
 from detectron2.config import LazyCall as L
-from eva_clip.data.feature_loader import retrieval_loader
 
 from eva_clip import get_tokenizer
-from eva_clip.data.retrieval_dataset import CaptionedImages
+from eva_clip.data.eval_loaders import build_retrieval_loader
+from eva_clip.data.retrieval_dataset import RetrievalDataset
 from eva_engine.data import dataset_root
 
 from .zero_shot_loader import test as zero_shot
 
-test = L(retrieval_loader)(
-    # Karpathy's split, or captions in COCO's layout, .csv, .tsv, .jsonl.
-    dataset=L(CaptionedImages)(
+test = L(build_retrieval_loader)(
+    # A file of Karpathy's splits or of COCO captions, or a .csv, .tsv or .jsonl file.
+    dataset=L(RetrievalDataset)(
         file=f"{dataset_root()}/coco/annotations/dataset_coco.json",
         root=f"{dataset_root()}/coco",
         split="test",
-        # null: all captions of an image count.
+        # null: all captions of an image.
         captions_per_image=None,
     ),
     mapper=zero_shot.mapper,

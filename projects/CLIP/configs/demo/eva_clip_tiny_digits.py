@@ -1,13 +1,13 @@
-"""Demo: a tiny EVA-CLIP learns digits from captions, and is measured by a classifier made of captions."""
+"""Demo: a tiny EVA-CLIP learns handwritten digits from captions; evaluated by zero-shot classification."""
 
 from detectron2.config import LazyCall as L
-from eva_clip.data.feature_loader import zero_shot_loader
 from torch.optim import AdamW
 from torchvision import transforms as T
 
 from eva_classification.data import ImageMapper
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
+from eva_clip.data.eval_loaders import build_zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from eva_clip.initialization import build_model_from_scratch
 from eva_demos.classification.mnist_digits import MEAN, STD, heldout_digits
@@ -18,7 +18,7 @@ from ..common.optim import optimizer
 from ..common.pair_loader import dataloader
 from ..common.train import train
 
-# Images of 32 pixels in 16 patches, captions of up to 14 tokens beside their start and end.
+# Images of 32 x 32 pixels in 16 patches; captions of up to 14 tokens in addition to the start and end tokens.
 model = L(build_model_from_scratch)(
     name="eva_clip_tiny",
     output_dim=64,
@@ -28,11 +28,11 @@ model = L(build_model_from_scratch)(
 )
 
 tokenizer = L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}")
-# folder: where images and captions are written; null: in the data root.
+# folder: where images and captions are written; null: in the root folder of the data sets.
 dataloader.train.dataset = L(captioned_digits)(folder=None)
 dataloader.train.mapper.update(
     tokenizer=tokenizer,
-    # A digit moved by a pixel; mirrored digits would be others.
+    # Random shifts by up to a pixel; no flips, because mirrored digits are different symbols.
     transform=L(T.Compose)(
         transforms=[
             L(T.RandomCrop)(size="${model.visual.img_size}", padding=1),
@@ -44,7 +44,7 @@ dataloader.train.mapper.update(
     on_error="stop",
 )
 dataloader.train.update(total_batch_size=64, num_workers=1, prefetch_factor=128)
-dataloader.test = L(zero_shot_loader)(
+dataloader.test = L(build_zero_shot_loader)(
     dataset=L(heldout_digits)(folder=None),
     mapper=L(ImageMapper)(
         transform=L(evaluation_transform)(

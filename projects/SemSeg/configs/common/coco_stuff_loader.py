@@ -18,8 +18,8 @@ from eva_semseg.evaluation import SegmentationEvaluator
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
-    # Own data: image_root and label_root, folders with files of the same names, and class_names, a list or a text file
-    # with one name a line, of the label values 0, 1, ...; 255 is no label.
+    # For custom data, set image_root and label_root, folders with files of the same names, and class_names, a list or a
+    # text file with one name per line, for the label values 0, 1, ... (255 marks unlabelled pixels).
     dataset=L(SegmentationDataset)(
         names="coco_stuff164k_train",
         image_root=None,
@@ -39,12 +39,12 @@ dataloader.train = L(build_train_loader)(
         pixel_mean="${model.inference.pixel_mean}",
         pixel_std="${model.inference.pixel_std}",
         num_classes="${model.decode_head.num_classes}",
-        # "skip" draws another image in place of one whose pixels or labels cannot be used, and counts and names it.
+        # "skip" replaces an image whose pixels or labels cannot be used by another one, and logs it.
         on_error="stop",
     ),
     collate=L(SegmentationCollate)(),
     aspect_ratio_grouping=False,
-    # Images per iteration over all processes.
+    # Images per iteration, over all processes.
     total_batch_size=32,
     num_workers=4,
 )
@@ -59,7 +59,7 @@ dataloader.test = L(EvalLoader)(
     ),
     mapper=L(EvaluationMapper)(
         views=L(TestTimeAugmentation)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
-        # "skip" evaluates a black image in place of one that cannot be read.
+        # "skip" evaluates a black image instead of one that cannot be read.
         on_error="stop",
     ),
     num_workers=2,

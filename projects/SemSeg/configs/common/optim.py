@@ -10,8 +10,8 @@ optimizer = L(torch.optim.AdamW)(
         weight_decay="${..weight_decay}",
         # Learning rate of layer i: lr * decay_rate ** (depth + 1 - i).
         decay_rate=0.95,
-        # As published: the classifier and the queries learn as slowly as the patch embedding. "semseg_corrected": at
-        # the full rate, and class token and position table without weight decay.
+        # As published: the classifier and the queries have the low learning rate of the patch embedding.
+        # "semseg_corrected": they have the full rate, and class token and position table have no weight decay.
         rule="semseg",
     ),
     lr=1.5e-5,

@@ -4,9 +4,9 @@ from eva_engine.training.optimization import WarmupPolynomial
 
 
 def train_for_iterations(train, iterations, warmup_iters):
-    """Set the length of `train`; returns its schedule: a line to 0 from the first iteration on, scaled up at first.
+    """Set the length of `train` and return its schedule: linear decay to 0 with a warm-up.
 
-    It follows another `train.max_iter`; the warm-up stays as long.
+    The schedule adapts if `train.max_iter` is changed later; the length of the warm-up stays the same.
     """
     train.max_iter = iterations
     return L(WarmupPolynomial)(max_iter="${train.max_iter}", warmup_iters=warmup_iters)

@@ -1,4 +1,4 @@
-"""The segmentation model, small: nuclei, bacteria and background from random weights, on two CPU cores."""
+"""A small segmentation model, trained from random weights on nuclei, bacteria and background with two CPU cores."""
 
 from detectron2.config import LazyCall as L
 
@@ -27,7 +27,7 @@ model.criterion.num_points = 1024
 model.inference.windows.update(size=(SIDE, SIDE), stride=(96, 96), batch_size=16)
 model.inference.update(pixel_mean=[70.0, 70.0, 70.0], pixel_std=[60.0, 60.0, 60.0])
 
-# folder: where the images are written; null: microscope in the data root.
+# folder: folder of the images; null for microscope in the data root.
 dataloader.train.dataset = L(microscope_images)(
     split=TRAIN, folder=None, num_classes="${model.decode_head.num_classes}"
 )
@@ -44,7 +44,7 @@ dataloader.train.num_workers = 0
 dataloader.test.dataset = L(microscope_images)(
     split=HELDOUT, folder=None, num_classes="${model.decode_head.num_classes}"
 )
-# As large as they are, at sides that 32 divides.
+# Images keep their size, except that sides are rounded up to multiples of 32.
 dataloader.test.mapper.views.update(long_side=650, short_side=650)
 dataloader.test.num_workers = 0
 dataloader.evaluator.output_dir = None

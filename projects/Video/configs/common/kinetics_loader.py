@@ -20,36 +20,36 @@ ROOT = f"{dataset_root()}/kinetics"
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
 
-# Names of the model's outputs: "k400", "k600", "k700" or "k722", a list of names, or a CSV file with the columns id and
-# name.
+# Names of the model's outputs: "k400", "k600", "k700" or "k722", a list of names, or the path of a CSV file with the
+# columns id and name.
 dataloader.class_names = None
 
-# Video files. For folders of frames: frame_pattern="img_{:05d}.jpg", and has_frame_counts=True below if the lists have
-# their numbers. decoder="auto" takes torchcodec where it can be loaded.
-reading = L(ClipReader)(frame_pattern=None, decoder="pyav")
+# Reads video files. For folders of extracted frames, set frame_pattern="img_{:05d}.jpg"; below, set
+# has_frame_counts=True if the annotation files have the numbers of frames. decoder="auto" selects torchcodec where it can be loaded.
+reader = L(ClipReader)(frame_pattern=None, decoder="pyav")
 
 dataloader.train = L(build_train_loader)(
     dataset=L(VideoDataset)(
-        # Lines of a path and a class number, or a CSV table.
+        # A file with lines of a path and a class index, or a CSV table.
         annotations=None,
         root=ROOT,
-        # Numbers of labels that are names.
+        # Gives the class index of labels that are names.
         classes="${dataloader.class_names}",
         has_frame_counts=False,
         num_classes="${model.num_classes}",
     ),
     mapper=L(TrainingMapper)(
-        frames=L(TrainingFrameSampler)(num_frames="${model.num_frames}"),
-        # The published models were trained with another change of colours in each frame of a clip.
+        frame_sampler=L(TrainingFrameSampler)(num_frames="${model.num_frames}"),
+        # The published models were trained with a different colour jitter in each frame of a clip.
         transform=L(TrainingTransform)(size="${model.img_size}", colour_jitter_per_frame=True),
-        # "skip" draws another video in place of one that cannot be read, and counts and names it.
+        # "skip" logs and counts a video that cannot be read, and draws another one instead.
         on_error="stop",
-        reading=reading,
+        reader=reader,
     ),
-    # Mixup and CutMix of clips go here.
+    # For mixup and CutMix, set ClipMixing; see kinetics722.py.
     collate=L(VideoCollate)(mixing=None),
     aspect_ratio_grouping=False,
-    # Clips per iteration over all processes.
+    # Clips per iteration, over all processes.
     total_batch_size=256,
     num_workers=16,
 )
@@ -63,12 +63,12 @@ dataloader.test = L(ViewLoader)(
         num_classes="${model.num_classes}",
     ),
     mapper=L(EvaluationMapper)(
-        # "random" draws the clips, as the published numbers were measured; "spread" gives the same ones each time.
-        frames=L(EvaluationFrameSampler)(num_frames="${model.num_frames}", num_clips=1, mode="spread"),
+        # "random" draws the clips, as for the published numbers; "uniform" gives the same ones each time.
+        frame_sampler=L(EvaluationFrameSampler)(num_frames="${model.num_frames}", num_clips=1, mode="uniform"),
         transform=L(EvaluationTransform)(size="${model.img_size}", num_crops=1),
-        # "skip" counts a video that cannot be read as wrong.
+        # "skip" logs a video that cannot be read and counts it as wrong.
         on_error="stop",
-        reading=reading,
+        reader=reader,
     ),
     # Views per batch.
     batch_size=2,
@@ -76,6 +76,6 @@ dataloader.test = L(ViewLoader)(
 )
 
 dataloader.evaluator = L(VideoEvaluator)(
-    num_clips="${dataloader.test.mapper.frames.num_clips}",
+    num_clips="${dataloader.test.mapper.frame_sampler.num_clips}",
     num_crops="${dataloader.test.mapper.transform.num_crops}",
 )

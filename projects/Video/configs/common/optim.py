@@ -4,8 +4,8 @@ from detectron2.config import LazyCall as L
 from eva_engine.training.optimization import layer_decay_groups
 
 optimizer = L(torch.optim.AdamW)(
-    # The training loop sets params.model before it builds the optimizer. Vectors, biases, class token and position
-    # table have no weight decay.
+    # The training loop sets params.model before it builds the optimizer. One-dimensional parameters (biases, norms),
+    # the class token and the position table have no weight decay.
     params=L(layer_decay_groups)(
         base_lr="${..lr}",
         weight_decay="${..weight_decay}",

@@ -1,4 +1,4 @@
-"""Demo: a tiny EVA learns how real video is played: forward or reversed, at one, two or four times its speed."""
+"""Demo: a tiny EVA learns to recognise how a video is played: forward or reversed, at 1x, 2x or 4x speed."""
 
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
@@ -14,7 +14,7 @@ from eva_video.evaluation import VideoEvaluator
 from ..common.optim import optimizer
 from ..common.train import train
 
-# 2 x 4 x 4 patches and the class token.
+# 2 x 4 x 4 tubelets and the class token.
 model = L(VideoClassifier)(
     img_size=64,
     patch_size=16,
@@ -34,7 +34,7 @@ dataloader.train = L(build_train_loader)(
     mapper=L(PlaybackTrainingMapper)(size="${model.img_size}", num_frames="${model.num_frames}"),
     collate=L(ForwardBackwardCollate)(),
     aspect_ratio_grouping=False,
-    # Samples drawn; the model gets each of them played both ways.
+    # Number of samples; the collate adds each of them reversed, so that the model gets twice as many clips.
     total_batch_size=16,
     num_workers=0,
 )

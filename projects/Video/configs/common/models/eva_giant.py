@@ -5,16 +5,17 @@ from eva_video import MODELS, VideoClassifier, VideoStateDictAdapter
 model = L(VideoClassifier)(
     **MODELS["eva_giant_patch14_video"],
     img_size=224,
-    # Frames of a clip. The loader follows.
+    # Frames per clip; the data loaders use the same number.
     num_frames=16,
     num_classes=400,
-    # The mean of the patch tokens of all frames, normalised; "class": the class token behind the last normalisation.
+    # "mean" normalises the mean patch token of all frames; "class" takes the class token after the final norm.
     pooling="mean",
-    # Label smoothing of the loss. Mixup and CutMix have their own, in the targets.
+    # Label smoothing of the loss. The targets of mixup and CutMix have their own.
     smoothing=0.1,
-    # Stochastic depth of the last block; it grows linearly from 0 at the first.
+    # Stochastic depth rate of the last block; it grows linearly from 0 at the first block.
     drop_path_rate=0.2,
-    # Of files of num_classes classes the rows of the head that this model's classes have; other heads start fresh.
-    # num_frames and img_size are those of the file, and needed only where its number of positions does not tell them.
-    starting=L(VideoStateDictAdapter)(num_frames=None, img_size=None, num_classes=None, head_rows=None),
+    # Describes the weight file to start from. A head of num_classes gives its rows head_rows to this model's classes;
+    # any other head is initialised randomly. num_frames and img_size are needed only if the number of positions in the
+    # file is ambiguous.
+    state_dict_adapter=L(VideoStateDictAdapter)(num_frames=None, img_size=None, num_classes=None, head_rows=None),
 )
