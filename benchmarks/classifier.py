@@ -30,7 +30,7 @@ def _timm() -> torch.nn.Module:
 def _ours() -> torch.nn.Module:
     from eva_classification import create_classifier
 
-    return create_classifier("eva_giant_patch14", NUM_CLASSES, img_size=SIZE, depth=DEPTH)
+    return create_classifier("eva_giant_patch14", num_classes=NUM_CLASSES, img_size=SIZE, depth=DEPTH)
 
 
 def _forward(build: Callable[[], torch.nn.Module]) -> Callable[[], object]:

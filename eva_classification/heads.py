@@ -1,4 +1,4 @@
-"""What turns one feature vector per image into scores of classes."""
+"""Classification heads on pooled image features."""
 
 from typing import Literal, get_args
 
@@ -13,13 +13,13 @@ PROBE_STD = 0.01
 
 
 def build_head(kind: HeadKind, dim: int, num_classes: int) -> nn.Module:
-    """A head over features [B, dim], with its published initial weights.
+    """Build a head for features [B, dim] with the initialisation of the published recipes.
 
-    "linear" starts so close to zero that all classes are equally likely. "probe" puts a batch normalisation without
-    learned factors in front, as linear probes of frozen features do.
+    "linear" is initialised close to zero, so that all classes start with nearly equal probability. "probe" puts a batch
+    normalisation without affine parameters before the linear layer, as is usual for linear probes of frozen features.
 
     Raises:
-        InputError: another kind.
+        InputError: `kind` is neither of these.
     """
     check_choice("head", kind, get_args(HeadKind))
     linear = nn.Linear(dim, num_classes)

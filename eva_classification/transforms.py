@@ -1,4 +1,4 @@
-"""The transforms of the published recipes, most of them timm's, with CLIP's statistics."""
+"""Image transforms of the published recipes, mostly timm's, with CLIP's mean and standard deviation."""
 
 import math
 import random
@@ -15,7 +15,7 @@ from torchvision import transforms as T
 
 from eva_backbone.errors import InputError, check_choice
 
-_ASPECTS = (3 / 4, 4 / 3)
+_ASPECT_RATIOS = (3 / 4, 4 / 3)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 Transform = Callable[[Image.Image], Tensor]
@@ -28,14 +28,17 @@ def evaluation_transform(
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> Transform:
-    """The shorter side to `size` / `crop_pct` pixels, of which the centre is kept, `size` x `size`.
+    """Resize the shorter side to `size` / `crop_pct` pixels and crop the centre, `size` x `size`.
 
     Args:
-        crop_pct: None: 224/256 for sizes below 384, else 1.
+        size: Side of the crop in pixels.
+        crop_pct: Side of the crop as a fraction of the resized shorter side. None: 224/256 for sizes below 384, else 1.
         interpolation: "bicubic", "bilinear", "nearest", "box", "hamming" or "lanczos".
+        mean: Mean of each channel, with pixel values from 0 to 1.
+        std: Standard deviation of each channel.
 
     Raises:
-        InputError: another interpolation.
+        InputError: The interpolation is unknown.
     """
     check_choice("interpolation", interpolation, _INTERPOLATIONS)
     if crop_pct is None:
@@ -53,25 +56,28 @@ def training_transform(
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> Transform:
-    """A random crop of aspect 3/4 to 4/3 resized to `size` x `size`, half of them mirrored, then RandAugment.
+    """Crop randomly with aspect ratio 3/4 to 4/3, resize to `size` x `size`, flip half of the images, then RandAugment.
 
     Args:
-        scale: share of the image's area that a crop has.
-        auto_augment: timm's name of an augmentation, None for none; colours are not changed beside it.
-        re_prob: share of images with a random rectangle erased.
+        size: Side of the resized crop in pixels.
+        scale: Range of the crop's area as a fraction of the image's area.
+        auto_augment: timm's name of an augmentation policy, None for none; there is no other colour jitter.
+        re_prob: Probability of random erasing.
+        mean: Mean of each channel, with pixel values from 0 to 1.
+        std: Standard deviation of each channel.
 
     Raises:
-        InputError: an augmentation that timm does not know.
+        InputError: timm does not know the augmentation policy.
     """
-    smallest, largest = scale
+    min_scale, max_scale = scale
     try:
         transform = create_transform(
             size,
             is_training=True,
-            scale=(smallest, largest),
-            ratio=_ASPECTS,
+            scale=(min_scale, max_scale),
+            ratio=_ASPECT_RATIOS,
             hflip=0.5,
-            color_jitter=None,  # type: ignore[arg-type]  # timm takes None, for no jitter, but does not say so
+            color_jitter=None,  # type: ignore[arg-type]  # timm accepts None for no jitter, but is annotated otherwise
             auto_augment=auto_augment,
             interpolation="bicubic",
             re_prob=re_prob,
@@ -81,7 +87,7 @@ def training_transform(
         )
     except (AssertionError, KeyError, ValueError) as error:
         raise InputError(
-            f"auto_augment {auto_augment!r} is unknown to timm ({error}); correct it, or give null."
+            f"timm does not know auto_augment={auto_augment!r} ({error}); correct the name, or use null for none."
         ) from error
     for step in transform.transforms:
         for operation in getattr(step, "ops", ()):
@@ -91,15 +97,20 @@ def training_transform(
 
 
 def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
-    """timm's, which at its highest levels keeps no bit: black once, now refused by Pillow."""
-    return auto_augment_ops.posterize(image, bits, **options) if bits > 0 else Image.new(image.mode, image.size)
+    """Call timm's posterize, but return a black image for 0 bits.
+
+    timm asks for 0 bits at the highest magnitudes. Older versions of Pillow returned a black image, newer ones refuse.
+    """
+    if bits > 0:
+        return auto_augment_ops.posterize(image, bits, **options)
+    return Image.new(image.mode, image.size)
 
 
 def probe_transform(size: int, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD) -> Transform:
-    """Linear probes: one draw of a crop, half of them mirrored, nothing else."""
+    """Augment for linear probes: `RandomCropOnce` and random horizontal flips only."""
     return T.Compose(
         [
-            RandomCropOnce(size, scale=(0.08, 1.0), ratio=_ASPECTS, interpolation=T.InterpolationMode.BICUBIC),
+            RandomCropOnce(size, scale=(0.08, 1.0), ratio=_ASPECT_RATIOS, interpolation=T.InterpolationMode.BICUBIC),
             T.RandomHorizontalFlip(),
             T.ToTensor(),
             T.Normalize(tuple(mean), tuple(std)),
@@ -108,20 +119,22 @@ def probe_transform(size: int, mean: Sequence[float] = CLIP_MEAN, std: Sequence[
 
 
 class RandomCropOnce(T.RandomResizedCrop):
-    """A resized crop as TensorFlow's recipes draw it: once, cut down to the image where it is too wide or too high.
+    """Draw a resized crop once and clip its width and height to the image, as the TensorFlow recipes do.
 
-    torchvision's own draws again, up to ten times, until a crop fits.
+    torchvision's own class draws up to ten times until a crop fits inside the image.
     """
 
     @staticmethod
     def get_params(
         img: Image.Image | Tensor, scale: Sequence[float], ratio: Sequence[float]
     ) -> tuple[int, int, int, int]:
-        """Top, left, height and width in pixels."""
+        """Return top, left, height and width in pixels."""
         _, height, width = T.functional.get_dimensions(img)
         area = height * width * random.uniform(*scale)
-        aspect = math.exp(random.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        crop_width = min(max(round(math.sqrt(area * aspect)), 1), width)
-        crop_height = min(max(round(math.sqrt(area / aspect)), 1), height)
-        top, left = random.randint(0, height - crop_height), random.randint(0, width - crop_width)
+        # Uniform in the logarithm, so that an aspect ratio and its inverse are equally likely.
+        aspect_ratio = math.exp(random.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        crop_width = min(max(round(math.sqrt(area * aspect_ratio)), 1), width)
+        crop_height = min(max(round(math.sqrt(area / aspect_ratio)), 1), height)
+        top = random.randint(0, height - crop_height)
+        left = random.randint(0, width - crop_width)
         return top, left, crop_height, crop_width

@@ -1,36 +1,40 @@
-"""What the demos of all tasks have in common: their command, their folder, their training run."""
+"""Shared code of the demos: their command, their output folder and their training run."""
 
+import argparse
 import json
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from omegaconf import DictConfig
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from eva_backbone.errors import InputError
-from eva_engine.commands.cli import command_parser, positive, run_command
-from eva_engine.config import load_config, save_config
-from eva_engine.output_files import clear_output
-from eva_engine.training import train
-from eva_engine.training.run_log import start_log
+from eva_engine.commands.cli import command_parser, positive_int, run_command
 
-# What a training run leaves in its folder.
+# The heavy packages are imported inside the functions that use them, so that --help answers at once.
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from torch import nn
+
+# Files that a training run leaves in its folder.
 RUN_FILES: tuple[str, ...] = (
-    *("config.yaml", "log.txt", "metrics.json", "results.json", "index.html"),
-    *("model_*.pth", "last_checkpoint", "events.out.tfevents.*"),
+    "config.yaml",
+    "log.txt",
+    "metrics.json",
+    "results.json",
+    "index.html",
+    "model_*.pth",
+    "last_checkpoint",
+    "events.out.tfevents.*",
 )
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its model, its results on held-out data, its time and processor time in seconds."""
+    """A finished run: its model, its results on held-out data, its wall-clock and CPU time in seconds."""
 
-    model: nn.Module
+    model: "nn.Module"
     results: dict[str, dict[str, Any]]
     seconds: float
     cpu_seconds: float
@@ -43,59 +47,97 @@ def run_demo(
     argv: Sequence[str] | None,
     num_threads: int | None = None,
 ) -> int:
-    """The command of a demo: `demo(output, iterations)`, whose results go to `folder` unless another one is given.
+    """Parse the command line of a demo, run `demo(output, iterations)` and return the exit status.
 
-    num_threads: of PyTorch while it runs; None leaves them.
+    Args:
+        description: Text of --help.
+        folder: Default output folder.
+        demo: Runs the demo; `iterations` is None unless --iterations was given.
+        argv: Command line; None for that of the process.
+        num_threads: Number of PyTorch's threads during the demo; None leaves it unchanged.
     """
     parser = command_parser(description)
     parser.add_argument("--output", type=Path, default=Path(folder), help="folder to write (default: %(default)s)")
-    parser.add_argument("--iterations", type=positive, metavar="N", help="of each training, to try things quickly")
+    parser.add_argument(
+        "--iterations", type=positive_int, metavar="N", help="iterations of each training run, for a quick try"
+    )
     args = parser.parse_args(argv)
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads or before)
+    return run_command(lambda: _run_with_threads(demo, args, num_threads))
+
+
+def _run_with_threads(
+    demo: Callable[[Path, int | None], None], args: argparse.Namespace, num_threads: int | None
+) -> None:
+    import torch
+
+    threads_before = torch.get_num_threads()
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
     try:
-        return run_command(lambda: demo(args.output, args.iterations))
+        demo(args.output, args.iterations)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
 
 
 def start_demo(output: Path, names: Iterable[str]) -> None:
-    """Make the folder `output` and its log; `names`: what an earlier run left there and this one replaces."""
+    """Create the folder `output` and start its log.
+
+    Args:
+        output: Folder of the demo.
+        names: Files and folders of an earlier run to delete first.
+    """
+    from eva_engine.output_files import clear_output
+    from eva_engine.training.run_log import start_log
+
     clear_output(output, names)
     start_log(str(output))
-    # Notes of PyTorch to the authors of libraries would bury the log.
+    # These warnings address the authors of libraries and would clutter the log.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"detectron2\.|fvcore\.|torch\.")
 
 
-def demo_recipe(config: str, folder: Path, iterations: int | None) -> DictConfig:
-    """The recipe `config`, to be run in `folder`; `iterations`: in place of its own number, without a warm-up."""
+def demo_recipe(config: str, folder: Path, iterations: int | None) -> "DictConfig":
+    """Load the recipe `config` with `folder` as its output folder.
+
+    Args:
+        config: Path of the recipe.
+        folder: Output folder of the run.
+        iterations: Number of iterations, without a warm-up; None for the recipe's own schedule.
+    """
+    from eva_engine.config import load_config
+
     cfg = load_config(config)
     cfg.train.output_dir = str(folder)
-    if iterations:
+    if iterations is not None:
         cfg.train.max_iter = iterations
         if "warmup_iters" in cfg.lr_multiplier:
             cfg.lr_multiplier.warmup_iters = 0
     return cfg
 
 
-def train_demo(cfg: DictConfig) -> Trained:
-    """Train `cfg` and measure it, as the command for training does.
+def train_demo(cfg: "DictConfig") -> Trained:
+    """Train and evaluate `cfg`, as the command `train` does.
 
     Raises:
-        InputError: a signal stopped the run before its end.
+        InputError: A signal stopped the run early.
     """
+    from eva_engine.config import save_config
+    from eva_engine.training import train
+
     folder = Path(cfg.train.output_dir)
     folder.mkdir(exist_ok=True)
     save_config(cfg, folder / "config.yaml")
     start, cpu_start = time.perf_counter(), time.process_time()
     model = train(cfg)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    results = folder / "results.json"  # of the evaluation that a run ends with
-    if not results.is_file():
+    results_file = folder / "results.json"  # written by the evaluation at the end of a run
+    if not results_file.is_file():
         raise InputError(f"the run in {folder} was stopped before its end; start the demo again.")
-    return Trained(model, json.loads(results.read_text(encoding="utf-8")), seconds, cpu_seconds)
+    return Trained(model, json.loads(results_file.read_text(encoding="utf-8")), seconds, cpu_seconds)
 
 
 def shell_command(verb: str, output: Path, iterations: int | None) -> str:
-    """What runs the demo once more."""
-    return f"python -m tools {verb} --output {output}" + (f" --iterations {iterations}" if iterations else "")
+    """Return the command that runs the demo again."""
+    command = f"python -m tools {verb} --output {output}"
+    if iterations is not None:
+        command += f" --iterations {iterations}"
+    return command

@@ -62,7 +62,11 @@ def segmentation(size: dict[str, Any] = SMALL, **net: Any) -> nn.Module:
     """The published adapter and head; decoders of one layer each."""
     small_head = {"dim": 32, "num_heads": 4, "hidden": 32, "encoder_layers": 1, "decoder_layers": 1, "num_queries": 3}
     options = {"img_size": 256, "deform_heads": 2, "prior_width": 4, **size, **net}
-    return create_segmentation_model("eva_giant_mask2former", 3, backbone=options, decode_head=small_head)
+    # on the meta device if the caller asks for it by `with torch.device("meta")`
+    device = torch.get_default_device()
+    return create_segmentation_model(
+        "eva_giant_mask2former", num_classes=3, backbone=options, decode_head=small_head, device=device
+    )
 
 
 def clip(size: dict[str, Any] = SMALL) -> nn.Module:
@@ -72,10 +76,10 @@ def clip(size: dict[str, Any] = SMALL) -> nn.Module:
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
-    "classifier": lambda size=SMALL: create_classifier(GIANT, 5, **size),
+    "classifier": lambda size=SMALL: create_classifier(GIANT, num_classes=5, **size),
     "pre-training": lambda size=SMALL: create_masked_image_model(GIANT, **size),
     "CLIP": clip,
-    "video": lambda size=SMALL: create_video_classifier("eva_giant_patch14_video", 5, num_frames=2, **size),
+    "video": lambda size=SMALL: create_video_classifier("eva_giant_patch14_video", num_classes=5, num_frames=2, **size),
     "segmentation": segmentation,
     "detector": detector,
 }

@@ -164,8 +164,8 @@ def test_hidden_patches(models):
 @pytest.mark.parametrize(("num_frames", "tubelet_size"), [(1, 1), (2, 2)])
 def test_a_video_of_one_step(num_frames, tubelet_size, models, file):
     """One frame, or a tubelet of equal frames, over which the kernel is shared out: the image's tokens."""
-    options = {"num_frames": num_frames, "tubelet_size": tubelet_size, **SMALL}
-    video = double(load(partial(create_video_classifier, "eva_giant_patch14_video", 5, **options), file))
+    options = {"num_classes": 5, "num_frames": num_frames, "tubelet_size": tubelet_size, **SMALL}
+    video = double(load(partial(create_video_classifier, "eva_giant_patch14_video", **options), file))
     pixels, image = drawn(2, 3, 224, 224).double(), double(models["classifier"])
     clips = pixels[:, :, None].expand(-1, -1, num_frames, -1, -1)
     close(last_tokens(video, lambda: video(clips)), last_tokens(image, lambda: image(pixels)))

@@ -1,1 +1,1 @@
-"""Commands of image classification: its demo, and weights for timm."""
+"""Commands for image classification."""

@@ -1,4 +1,4 @@
-"""From names of classes to their numbers: of own files, and of the folders of ImageNet and its test sets."""
+"""Class maps, from class name to class index: from text files, and for the folders of ImageNet and its test sets."""
 
 import json
 from collections import Counter
@@ -16,63 +16,71 @@ ObjectNetClasses = dict[str, tuple[int, ...]]
 
 
 def imagenet_classes(subset: str | None = None) -> dict[str, int]:
-    """WordNet id to class number, in the order of the numbers.
+    """Return the class index of each WordNet id of ImageNet-1K, ordered by index.
 
     Args:
-        subset: "imagenet_a" or "imagenet_r" for the 200 classes of that set; None: all 1000.
+        subset: "imagenet_a" or "imagenet_r" for the 200 classes of that data set; None for all 1000.
 
     Raises:
-        InputError: an unknown subset.
+        InputError: The subset is unknown.
     """
-    numbers = {name: number for number, name in enumerate(ImageNetInfo().label_names())}
+    index_of = {wordnet_id: index for index, wordnet_id in enumerate(ImageNetInfo().label_names())}
     if subset is None:
-        return numbers
+        return index_of
     if subset not in _SUBSETS:
-        raise InputError(f"{subset!r} is no subset of ImageNet's classes; choose one of {', '.join(_SUBSETS)}.")
+        raise InputError(f"unknown subset of ImageNet's classes {subset!r}; choose one of {', '.join(_SUBSETS)}.")
     file = resources.files("timm.data").joinpath("_info", _SUBSETS[subset])
-    return {name: numbers[name] for name in sorted(file.read_text(encoding="utf-8").split(), key=numbers.__getitem__)}
+    wordnet_ids = sorted(file.read_text(encoding="utf-8").split(), key=index_of.__getitem__)
+    return {wordnet_id: index_of[wordnet_id] for wordnet_id in wordnet_ids}
 
 
 def named_class_map(name: str) -> dict[str, int] | None:
-    """The class map "imagenet", "imagenet_a", "imagenet_r" or "imagenet_v2"; None for other names."""
+    """Return the class map "imagenet", "imagenet_a", "imagenet_r" or "imagenet_v2"; None for other names."""
+    if name == "imagenet":
+        return imagenet_classes()
+    if name in _SUBSETS:
+        return imagenet_classes(name)
     if name == "imagenet_v2":
         return imagenet_v2_classes()
-    if name == "imagenet" or name in _SUBSETS:
-        return imagenet_classes(None if name == "imagenet" else name)
     return None
 
 
 def read_class_map(file: str, root: str = "") -> dict[str, int]:
-    """Class name to number, of a file with one name a line, in the order of the numbers; looked for below `root` too.
+    """Read a text file with one class name per line; the class index is the position of the line.
+
+    If `file` does not exist, it is looked up relative to `root`.
 
     Raises:
-        InputError: no such file, no name in it, or a name that it has twice.
+        InputError: There is no such file, it contains no names, or it lists a name twice.
     """
-    names = read_categories(file if Path(file).exists() else Path(root, file)).names
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(f"the class map {file} lists {twice[0]} more than once; list every class once.")
-    return {name: number for number, name in enumerate(names)}
+    path = Path(file) if Path(file).exists() else Path(root, file)
+    names = read_categories(path).names
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"the class map {file} lists {name} more than once; list every class once.")
+    return {name: index for index, name in enumerate(names)}
 
 
 def imagenet_v2_classes() -> dict[str, int]:
-    """ImageNet-V2 names its folders by the number of the class."""
-    return {str(number): number for number in range(NUM_CLASSES)}
+    """Return the class map of ImageNet-V2, whose folders are named by class index."""
+    return {str(index): index for index in range(NUM_CLASSES)}
 
 
 def objectnet_classes(root: str) -> dict[str, int]:
-    """ObjectNet's folder names to numbers, of the classes only that ImageNet has too; see `read_objectnet`."""
-    return {folder: number for number, folder in enumerate(read_objectnet(root))}
+    """Number the folders of ObjectNet whose class ImageNet-1K has too; see `read_objectnet`."""
+    return {folder: index for index, folder in enumerate(read_objectnet(root))}
 
 
 def read_objectnet(root: str) -> ObjectNetClasses:
-    """For each folder of ObjectNet the ImageNet-1K classes that name the same thing, in the order of its files.
+    """Return, for each folder of ObjectNet, the ImageNet-1K classes that name the same object, in the files' order.
+
+    Folders without such a class are left out.
 
     Args:
-        root: the unpacked data set, with `images` and `mappings`.
+        root: Folder of the unpacked data set, with `images` and `mappings`.
 
     Raises:
-        InputError: mappings that are missing or do not fit together.
+        InputError: The mapping files are missing or inconsistent.
     """
     mappings = Path(root, "mappings")
     try:
@@ -80,20 +88,24 @@ def read_objectnet(root: str) -> ObjectNetClasses:
         names_of_label = json.loads((mappings / "objectnet_to_imagenet_1k.json").read_text(encoding="utf-8"))
         line_of_class = json.loads((mappings / "pytorch_to_imagenet_2012_id.json").read_text(encoding="utf-8"))
         lines = (mappings / "imagenet_to_label_2012_v2").read_text(encoding="utf-8").splitlines()
-        first = min(line_of_class.values())  # the lines may be counted from 0 or from 1
-        number_of_name = {lines[line - first].strip(): int(number) for number, line in line_of_class.items()}
-        return {
-            folder: tuple(number_of_name[name] for name in names_of_label[label].split("; "))
-            for folder, label in sorted(label_of_folder.items())
-            if label in names_of_label
-        }
+        # Line numbers may start at 0 or at 1.
+        first_line = min(line_of_class.values())
+        class_of_name = {}
+        for class_index, line in line_of_class.items():
+            class_of_name[lines[line - first_line].strip()] = int(class_index)
+        classes_of_folder = {}
+        for folder, label in sorted(label_of_folder.items()):
+            if label in names_of_label:
+                names = names_of_label[label].split("; ")
+                classes_of_folder[folder] = tuple(class_of_name[name] for name in names)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
-            f"the class mappings of ObjectNet in {mappings} cannot be read ({error}); give the folder that the data "
-            "set was unpacked to."
+            f"the class mappings of ObjectNet in {mappings} cannot be read ({error}); give the folder to which the "
+            "data set was unpacked."
         ) from error
     except (KeyError, IndexError) as error:
         raise InputError(
-            f"the class mappings of ObjectNet in {mappings} do not fit together: {error} is missing; unpack the data "
-            "set again."
+            f"the class mappings of ObjectNet in {mappings} are inconsistent: {error} is missing; unpack the data set "
+            "again."
         ) from error
+    return classes_of_folder

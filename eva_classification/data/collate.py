@@ -1,4 +1,4 @@
-"""Batches of tensors out of mapped images."""
+"""Collate mapped images into batches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,29 +11,28 @@ from eva_backbone.errors import InputError
 
 
 class ImageCollate:
-    """Stacks mapped images; for training it can mix them.
+    """Stack mapped images; optionally mix them for training.
 
     Args:
-        mixup: timm's mixup and CutMix, which makes class numbers to targets [B, K]; its random numbers come from
-            `numpy.random`.
+        mixup: timm's mixup and CutMix, which turns class indices into soft labels [B, K]. It draws from `numpy.random`.
     """
 
     def __init__(self, mixup: Mixup | None = None) -> None:
         self.mixup = mixup
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """{"image": [B, 3, H, W], "label": class numbers [B] or mixed targets [B, K], "file_name": list}.
+        """Return {"image": [B, 3, H, W], "label": class indices [B] or soft labels [B, K], "file_name": list}.
 
-        Samples of `EvalLoader` also give "repeated", bool [B].
+        Samples of `EvalLoader` also have "repeated", bool [B].
 
         Raises:
-            InputError: an odd number of images to mix, or classes that the mixup does not know.
+            InputError: The number of images to mix is odd, or a label is not below the `num_classes` of the mixup.
         """
         images = torch.from_numpy(np.stack([sample["image"] for sample in samples]))
         labels = torch.tensor([sample["label"] for sample in samples])
         names = [sample["file_name"] for sample in samples]
         if self.mixup is not None:
-            _check(labels, self.mixup.num_classes)
+            _check_for_mixup(labels, self.mixup.num_classes)
             images, labels = self.mixup(images, labels)
         batch = {"image": images, "label": labels, "file_name": names}
         if "repeated" in samples[0]:
@@ -41,14 +40,14 @@ class ImageCollate:
         return batch
 
 
-def _check(labels: torch.Tensor, num_classes: int) -> None:
+def _check_for_mixup(labels: torch.Tensor, num_classes: int) -> None:
     if len(labels) % 2:
         raise InputError(
-            f"mixup and CutMix mix pairs, but each process gets {len(labels)} images; give an even "
-            "dataloader.train.total_batch_size per process."
+            f"mixup and CutMix need an even number of images, but each process gets {len(labels)}; choose "
+            "dataloader.train.total_batch_size so that it is even in every process."
         )
     if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise InputError(
-            f"the mixup knows classes 0 to {num_classes - 1}, the data has {int(labels.max())}; give "
-            "the mixup the num_classes of the data."
+            f"the mixup has classes 0 to {num_classes - 1}, but the data has class {int(labels.max())}; set the "
+            "mixup's num_classes to that of the data."
         )

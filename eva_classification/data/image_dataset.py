@@ -1,4 +1,4 @@
-"""The images of a data set as records, read through timm's readers."""
+"""Image data sets as records, through the readers of timm."""
 
 import logging
 import os
@@ -23,37 +23,41 @@ from .class_maps import named_class_map, read_class_map
 logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 5
-# A folder of one of these names that holds folders is a part of a data set, not a class.
+# A folder with one of these names that contains folders is a split of a data set, not a class.
 _SPLITS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "test")
 
 
 class ImageRecord(TypedDict):
-    """`read` opens the file and gives it with its class number."""
+    """A file name, and the function `read` that returns the opened file and its class index."""
 
     file_name: str
     read: Callable[[], tuple[IO[bytes], int]]
 
 
 class ImageDataset(Dataset):
-    """Records of a folder with one folder per class, of a tar file of such, or of a Hugging Face data set (hfds/NAME).
+    """Records of a folder with one subfolder per class, a tar file of one, or a Hugging Face data set (hfds/NAME).
 
-    Without a class map the classes of a folder are numbered in the order of their names, with numbers by their value.
-    Pictures are the files with an ending of `IMAGE_SUFFIXES`.
+    Without a class map, the classes of a folder are numbered in natural order of their names ("2" before "10"). Files
+    with a suffix in `IMAGE_SUFFIXES` are images.
 
     Args:
-        root: the folder or tar file.
+        root: The folder or tar file.
         name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
-        split: folder below `root` to use if it is there, else the whole root; or split of a named data set.
-        class_map: from class name to number, as a dict, a text file (.txt, maybe below `root`) with one name a line, or
-            "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2"; the class of an image in a folder is the name of that
-            folder.
-        unlisted: what happens to images in a folder of a class that is not in `class_map`.
-        num_classes: how many classes the model knows; None: any number.
-        options: further arguments of timm's `create_dataset`, such as input_key.
+        split: Subfolder of `root` to use if it exists, else all of `root` is used; or split of a named data set.
+        class_map: Maps class names to class indices: a dict, a text file (.txt, possibly relative to `root`) with one
+            name per line, or "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2". The class name of an image in a
+            folder is the name of that folder.
+        on_unlisted_class: What to do with images of a class that `class_map` does not list: "stop" raises
+            `InputError`, "skip" leaves them out.
+        num_classes: Number of classes of the model; None for any.
+        options: Further arguments of timm's `create_dataset`, such as input_key.
 
     Raises:
-        InputError: nothing to read, folders of other splits only, a data set that can only be streamed, a class map
-            that lacks classes, or more classes than `num_classes`.
+        InputError: There are no images, only folders of other splits, a data set that can only be streamed, a class map
+            that does not list all classes, or more classes than `num_classes`.
+
+    Attributes:
+        class_numbers: Class index by class name, of the classes that have images.
     """
 
     def __init__(
@@ -63,48 +67,32 @@ class ImageDataset(Dataset):
         name: str = "",
         split: str = "validation",
         class_map: Mapping[str, int] | str | None = None,
-        unlisted: Literal["stop", "leave_out"] = "stop",
+        on_unlisted_class: Literal["stop", "skip"] = "stop",
         num_classes: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        if unlisted not in ("stop", "leave_out"):
-            raise InputError(f'unlisted is {unlisted!r}, expected "stop" or "leave_out".')
+        if on_unlisted_class not in ("stop", "skip"):
+            raise InputError(f'on_unlisted_class is {on_unlisted_class!r}, expected "stop" or "skip".')
         if not name and not os.path.exists(root):
-            raise InputError(f"the image folder {root} does not exist; set the root of the data set to its folder.")
+            raise InputError(f"the image folder {root} does not exist; set the data set's root to an existing folder.")
         class_map = _load_class_map(class_map, root)
-        handed_on = dict(options or {})
-        # Folders and tar files are read with their own numbers first: given a class map, timm would leave out unlisted
-        # images silently.
-        if class_map is not None and name:
-            handed_on["class_map"] = class_map
-        try:
-            with _all_pictures():
-                dataset = create_dataset(name, root=root, split=split, **handed_on)
-        # Where the package that reads a named data set is missing, timm's reader fails in nearly any way.
-        except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
-            mend = "install the package that timm reads it with, or correct the name" if name else "check the folder"
-            raise InputError(f"the images of {name or root} cannot be read ({_first_line(error)}); {mend}.") from error
-        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):
-            raise InputError(
-                f"{name} gives its images as a stream or without their names, so a run could not be resumed exactly; "
-                "use an image folder, a tar file or hfds/NAME."
-            )
-        self._reader = dataset.reader
+        self._reader = _create_reader(root, name, split, class_map, options or {})
         self.source = str(getattr(self._reader, "root", None) or name)
         if not name and self.source == root:
             _check_splits(root, split)
-        is_numbered_here = isinstance(self._reader, ReaderImageFolder | ReaderImageInTar)
-        if class_map is not None and is_numbered_here:
-            _renumber(self._reader, class_map, unlisted, self.source)
+        is_folder_or_tar = isinstance(self._reader, ReaderImageFolder | ReaderImageInTar)
+        if class_map is not None and is_folder_or_tar:
+            _apply_class_map(self._reader, class_map, on_unlisted_class, self.source)
         if isinstance(self._reader, ReaderImageFolder):
-            # One block of memory that the workers share, in place of a tuple and a string for each image.
+            # One serialised block of memory that all workers share, instead of a tuple and a string per image.
             self._reader.samples = DatasetFromList(self._reader.samples, copy=False)
         self.class_numbers = dict(self._class_to_index())
-        _check_number(self.class_numbers, num_classes, self.source)
-        if class_map is None and is_numbered_here and len(self.class_numbers) < (num_classes or 0):
+        _check_num_classes(self.class_numbers, num_classes, self.source)
+        is_numbered_by_folder = class_map is None and is_folder_or_tar
+        if is_numbered_by_folder and num_classes is not None and len(self.class_numbers) < num_classes:
             logger.warning(
-                "%s has images of %d classes, the model has %d: they are numbered in the order of these folders, which "
-                "is not that of a data set with more; list all classes in a class map.",
+                "%s has images of %d classes, but the model has %d: they are numbered in the order of these folders, "
+                "which differs from that of a data set with more classes; list all classes in a class map.",
                 self.source,
                 len(self.class_numbers),
                 num_classes,
@@ -118,15 +106,41 @@ class ImageDataset(Dataset):
         return {"file_name": str(file_name or f"image {index}"), "read": partial(self._reader.__getitem__, index)}
 
     def _class_to_index(self) -> Mapping[str, int]:
-        for name in ("class_to_idx", "class_name_to_idx"):
-            if getattr(self._reader, name, None):
-                return getattr(self._reader, name)
+        # The readers of timm use different names for it.
+        for attribute in ("class_to_idx", "class_name_to_idx"):
+            if getattr(self._reader, attribute, None):
+                return getattr(self._reader, attribute)
         return {}
 
 
+def _create_reader(
+    root: str, name: str, split: str, class_map: dict[str, int] | None, options: Mapping[str, Any]
+) -> Any:
+    arguments = dict(options)
+    # The class map of folders and tar files is applied afterwards: timm would leave out images of unlisted classes
+    # without a message.
+    if class_map is not None and name:
+        arguments["class_map"] = class_map
+    try:
+        with _all_image_suffixes():
+            dataset = create_dataset(name, root=root, split=split, **arguments)
+    # If the package that reads a named data set is missing, timm's readers raise almost any exception.
+    except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
+        advice = "check the folder"
+        if name:
+            advice = "install the package with which timm reads it, or correct the name"
+        raise InputError(f"the images of {name or root} cannot be read ({_first_line(error)}); {advice}.") from error
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):
+        raise InputError(
+            f"{name} gives its images as a stream or without file names, so a run could not be resumed exactly; use an "
+            "image folder, a tar file or hfds/NAME."
+        )
+    return dataset.reader
+
+
 @contextmanager
-def _all_pictures() -> Iterator[None]:
-    """Meanwhile timm looks for all kinds of pictures; otherwise it leaves out all but PNG and JPEG silently."""
+def _all_image_suffixes() -> Iterator[None]:
+    """Make timm find images of all supported formats; by default it finds PNG and JPEG only."""
     before = get_img_extensions()
     set_img_extensions((*before, *IMAGE_SUFFIXES))
     try:
@@ -136,64 +150,67 @@ def _all_pictures() -> Iterator[None]:
 
 
 def _check_splits(root: str, split: str) -> None:
-    """`root` was taken whole, for want of the split: it must not be made of others."""
+    """Raise InputError if `root` has no folder `split` but folders of other splits, which are not classes."""
     others = [name for name in _SPLITS if any(child.is_dir() for child in Path(root, name).glob("*"))]
     if others:
         raise InputError(
-            f"{root} has no folder {split}, but {', '.join(others)}: name the one to read with split, or give it as "
-            "root of the data set."
+            f"{root} has no folder {split}, but {', '.join(others)}: set split to one of these, or set the data set's "
+            "root to the folder to read."
         )
 
 
 def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dict[str, int] | None:
     if class_map is None:
         return None
-    if isinstance(class_map, str):
-        known = named_class_map(class_map)
-        if known is not None:
-            return known
-        if not class_map.endswith(".txt"):
-            raise InputError(
-                f"the class map {class_map} is no text file; give a .txt with a class name on every line, or imagenet, "
-                "imagenet_a, imagenet_r, imagenet_v2."
-            )
-        return read_class_map(class_map, root)
-    return {str(name): int(number) for name, number in class_map.items()}
-
-
-def _renumber(
-    reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], unlisted: str, source: str
-) -> None:
-    """Give the images of `reader` the numbers of `class_map`."""
-    classes = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
-    missing = [name or "no folder" for name in sorted(classes.keys() - class_map.keys())]
-    if missing and unlisted == "stop":
-        more = f" and {len(missing) - _MAX_NAMES} more" if len(missing) > _MAX_NAMES else ""
+    if not isinstance(class_map, str):
+        return {str(name): int(index) for name, index in class_map.items()}
+    known = named_class_map(class_map)
+    if known is not None:
+        return known
+    if not class_map.endswith(".txt"):
         raise InputError(
-            f"{source} has images in {', '.join(missing[:_MAX_NAMES])}{more}, which the class map does not list; add "
-            'the missing classes to it, or leave their images out with unlisted="leave_out".'
+            f"the class map {class_map} is not a text file; give a .txt file with one class name per line, or one of "
+            "imagenet, imagenet_a, imagenet_r, imagenet_v2."
         )
-    new_classes = {name: class_map[name] for name in classes if name in class_map}
-    if not new_classes:
-        raise InputError(f"{source} has no image of a class that the class map lists; check both.")
-    new_numbers = {classes[name]: number for name, number in new_classes.items()}
+    return read_class_map(class_map, root)
+
+
+def _apply_class_map(
+    reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], on_unlisted_class: str, source: str
+) -> None:
+    """Replace the class indices of timm's reader by those of `class_map`, and drop images of unlisted classes."""
+    timm_index_of = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
+    unlisted = sorted(timm_index_of.keys() - class_map.keys())
+    if unlisted and on_unlisted_class == "stop":
+        names = ", ".join(name or "no folder" for name in unlisted[:_MAX_NAMES])
+        if len(unlisted) > _MAX_NAMES:
+            names += f" and {len(unlisted) - _MAX_NAMES} more"
+        raise InputError(
+            f"{source} has images in {names}, which the class map does not list; add the missing classes to it, or "
+            'leave their images out with on_unlisted_class="skip".'
+        )
+    index_of = {name: class_map[name] for name in timm_index_of if name in class_map}
+    if not index_of:
+        raise InputError(f"{source} has no images of any class in the class map; check both.")
+    new_index = {timm_index_of[name]: index for name, index in index_of.items()}
     if isinstance(reader, ReaderImageInTar):
-        kept = np.isin(reader.targets, list(new_numbers))
-        reader.samples, reader.class_name_to_idx = reader.samples[kept], new_classes
-        reader.targets = np.array([new_numbers[number] for number in reader.targets[kept]])
+        kept = np.isin(reader.targets, list(new_index))
+        reader.samples = reader.samples[kept]
+        reader.targets = np.array([new_index[index] for index in reader.targets[kept]])
+        reader.class_name_to_idx = index_of
     else:
-        reader.samples = [(path, new_numbers[number]) for path, number in reader.samples if number in new_numbers]
-        reader.class_to_idx = new_classes
+        reader.samples = [(path, new_index[index]) for path, index in reader.samples if index in new_index]
+        reader.class_to_idx = index_of
 
 
-def _check_number(class_numbers: Mapping[str, int], num_classes: int | None, source: str) -> None:
+def _check_num_classes(class_numbers: Mapping[str, int], num_classes: int | None, source: str) -> None:
     if num_classes is None or not class_numbers:
         return
-    highest = max(class_numbers.values()) + 1
-    if highest > num_classes:
+    needed = max(class_numbers.values()) + 1
+    if needed > num_classes:
         raise InputError(
-            f"{source} has {highest} classes, the model only {num_classes}; set the model's num_classes to {highest}, "
-            "or check the folder."
+            f"{source} has {needed} classes, but the model only {num_classes}; set the model's num_classes to "
+            f"{needed}, or check the folder."
         )
 
 

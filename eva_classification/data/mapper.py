@@ -1,4 +1,4 @@
-"""From the record of an image to the pixels that the model gets."""
+"""Map the record of an image to the pixels and the label for the model."""
 
 import logging
 from collections.abc import Callable
@@ -9,28 +9,26 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from eva_backbone.errors import InputError
+from eva_engine.data.corrupt_data import SkippedSamples, check_on_error, suggest_skipping
 from eva_engine.data.image_file import check_depth, image_errors, open_image
-from eva_engine.data.record_errors import check_on_error, or_skip
-from eva_engine.data.skipped_samples import SkippedSamples
 
 from .image_dataset import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-# Class of an image or video that could not be read: no prediction is right.
+# Label of an image or video that could not be read: no prediction is correct.
 UNREADABLE = -1
 
 
 class ImageMapper:
-    """Reads, transforms and labels an image; orientation tags are ignored, as in the published recipes.
+    """Read, transform and label an image. EXIF orientation is ignored, as in the published recipes.
 
     Args:
-        transform: from an RGB PIL image to normalised pixels [3, H, W].
-        on_error: "stop" raises `InputError` at an image that cannot be read. "skip" counts and names it: in training
-            another one is drawn in its place, in evaluation a black image stands for it that no prediction is right
-            for.
-        is_train: which of the two.
-        border: pixels that are cut off at each side before the transform.
+        transform: Maps an RGB PIL image to normalised pixels [3, H, W].
+        is_train: Whether images are for training or for evaluation; see `on_error`.
+        on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it; training draws another
+            image instead, evaluation uses a black image and counts it as wrong.
+        border: Number of pixels to crop from each side before the transform.
     """
 
     def __init__(
@@ -48,13 +46,17 @@ class ImageMapper:
         self._skipped = SkippedSamples()
 
     def __call__(self, record: ImageRecord) -> dict[str, Any] | None:
-        """{"image": float32 array [3, H, W], "label": class number, "file_name": ...}, or None for a skipped image."""
+        """Return {"image": float32 array [3, H, W], "label": class index, "file_name": ...}; None if skipped.
+
+        Raises:
+            InputError: The image cannot be read and `on_error` is "stop", or too many were skipped in a row.
+        """
         file_name = record["file_name"]
         try:
             image, label = self._read(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise or_skip(error, "images") from error
+                raise suggest_skipping(error, "images") from error
             if self.is_train:
                 self._skipped.add(file_name, error)
                 return None
@@ -62,8 +64,8 @@ class ImageMapper:
             image, label = Image.new("RGB", (64, 64)), UNREADABLE
         else:
             self._skipped.reset()
-        # An array goes from a worker to the loader by value: tensors would each hold a file open until the batch is
-        # complete, and batches can have more images than a process may open files.
+        # Workers send arrays to the loader by value. Tensors would go through shared memory and keep a file open each
+        # until the batch is complete; a large batch can exceed the limit of open files.
         pixels = np.ascontiguousarray(self.transform(image).numpy(), dtype=np.float32)
         return {"image": pixels, "label": label, "file_name": file_name}
 
@@ -74,6 +76,11 @@ class ImageMapper:
             with file, open_image(file) as opened:
                 check_depth(file_name, opened)
                 image = opened.convert("RGB")
-        if min(image.size) <= 2 * self.border:
-            raise InputError(f"{file_name}: {image.width}x{image.height} pixels leave nothing inside the border.")
-        return (ImageOps.crop(image, self.border) if self.border else image), int(label)
+        if self.border:
+            if min(image.size) <= 2 * self.border:
+                raise InputError(
+                    f"{file_name}: an image of {image.width}x{image.height} pixels has nothing left inside a border of "
+                    f"{self.border} pixels."
+                )
+            image = ImageOps.crop(image, self.border)
+        return image, int(label)

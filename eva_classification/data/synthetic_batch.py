@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from eva_engine.data.synthetic_batch import SyntheticBatch
+from eva_engine.memory.synthetic_batch import SyntheticBatch
 
 from ..mim.masked_image_model import MaskedImageModel
 

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy."""
+"""Top-1 and top-5 accuracy of a classifier."""
 
 import logging
 from collections.abc import Mapping
@@ -16,106 +16,113 @@ from eva_engine.training.distributed.gathering import gather_values
 from ..data.class_maps import NUM_CLASSES, imagenet_classes
 from ..data.mapper import UNREADABLE
 from .accuracy import AccuracyAccumulator, top_outputs
-from .label_rules import AnswerKey
+from .label_mapping import LabelMapping
 
 logger = logging.getLogger(__name__)
 
-RIGHT, PUBLISHED = "accuracy", "accuracy_published"
+# Keys of the results: the accuracy itself, and the accuracy by the protocol of the published numbers.
+EXACT, PUBLISHED = "accuracy", "accuracy_published"
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Scores logits over all processes: as is right, "accuracy", and beside that as the published numbers were scored.
+    """Compute accuracy and loss over all processes, exactly and by the protocol of the published numbers.
 
-    What is right counts every image once. "accuracy_published" also counts images that were repeated to make the set
-    divide among GPUs (`EvalLoader`'s `repeat_to_multiple_of`), may have another answer key, and its loss is the mean
-    over batches, also where the last one is smaller.
+    "accuracy" counts every image once. "accuracy_published" also counts images that were repeated to make the data set
+    divisible among GPUs (`repeat_to_multiple_of` of `EvalLoader`), may use another label mapping, and its loss is the
+    mean over batches, also if the last batch is smaller.
 
     Args:
-        answers: which predictions are right; by default the image's class.
-        published_answers: the key of the published numbers; None: the same.
-        subset: "imagenet_a" or "imagenet_r": only their 200 classes can be predicted. Images are numbered by all 1000
-            classes; the model may have either number of outputs.
+        label_mapping: Which classes are correct for an image; by default the label of the data set.
+        published_label_mapping: Label mapping of the published numbers; by default the same.
+        subset: "imagenet_a" or "imagenet_r": restrict predictions to the 200 classes of that data set. Labels are
+            indices into all 1000 classes; the model may have 1000 or 200 outputs.
     """
 
-    metric_names = tuple(f"{task}/{metric}" for task in (RIGHT, PUBLISHED) for metric in ("top1", "top5", "loss"))
+    metric_names = tuple(f"{key}/{metric}" for key in (EXACT, PUBLISHED) for metric in ("top1", "top5", "loss"))
 
     def __init__(
         self,
-        answers: AnswerKey | None = None,
-        published_answers: AnswerKey | None = None,
+        label_mapping: LabelMapping | None = None,
+        published_label_mapping: LabelMapping | None = None,
         subset: str | None = None,
     ) -> None:
-        answers = answers or AnswerKey()
-        self._answers = {RIGHT: answers, PUBLISHED: published_answers or answers}
+        if label_mapping is None:
+            label_mapping = LabelMapping()
+        if published_label_mapping is None:
+            published_label_mapping = label_mapping
+        self._label_mappings = {EXACT: label_mapping, PUBLISHED: published_label_mapping}
         self._subset = None if subset is None else list(imagenet_classes(subset).values())
         self.reset()
 
     def reset(self) -> None:
-        """Forget all images."""
-        self._tallies = {RIGHT: AccuracyAccumulator(), PUBLISHED: AccuracyAccumulator()}
+        """Discard all results."""
+        self._accumulators = {EXACT: AccuracyAccumulator(), PUBLISHED: AccuracyAccumulator()}
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
-        """Score logits [B, K] of a batch of `EvalLoader`.
+        """Score the logits [B, K] of a batch of `EvalLoader`.
 
         Raises:
-            InputError: logits that are no finite numbers, or images of classes that the model does not have.
+            InputError: Logits are not finite, or the model does not have the classes of the images.
         """
-        logits, classes = self._select(finite_outputs(outputs, "logits"))
-        output_of_class = {number: output for output, number in enumerate(classes)}
-        best = top_outputs(logits)
+        logits, classes = self._restrict_to_subset(finite_outputs(outputs, "logits"))
+        output_of_class = {class_index: output for output, class_index in enumerate(classes)}
+        top = top_outputs(logits)
         losses = -logits.log_softmax(dim=1).cpu()
         repeated = inputs["repeated"].tolist() if "repeated" in inputs else [False] * len(logits)
         images = list(zip(inputs["label"].tolist(), inputs["file_name"], repeated, strict=True))
-        for task, answers in self._answers.items():
-            tally = AccuracyAccumulator()
-            for row, (label, name, is_repeated) in enumerate(images):
-                accepted = answers.accepted(label, name)
-                if not accepted or (task == RIGHT and is_repeated):
+        for key, label_mapping in self._label_mappings.items():
+            batch = AccuracyAccumulator()
+            for row, (label, file_name, is_repeated) in enumerate(images):
+                correct = label_mapping.correct_classes(label, file_name)
+                if not correct or (key == EXACT and is_repeated):
                     continue
                 if label == UNREADABLE:
-                    tally.add_unreadable()
+                    batch.add_unreadable()
                 else:
-                    tally.add(best[row], _find(accepted, output_of_class, name), losses[row])
-            tally.end_batch()
-            self._tallies[task] += tally
+                    batch.add(top[row], _outputs_of(correct, output_of_class, file_name), losses[row])
+            batch.end_batch()
+            self._accumulators[key] += batch
 
-    def _select(self, logits: Tensor) -> tuple[Tensor, list[int]]:
-        """The logits that count, and the classes they stand for."""
+    def _restrict_to_subset(self, logits: Tensor) -> tuple[Tensor, list[int]]:
+        """Return the logits of the classes that can be predicted, and the indices of these classes."""
         num_outputs = logits.shape[1]
         if self._subset is None:
             return logits, list(range(num_outputs))
-        if num_outputs not in (NUM_CLASSES, len(self._subset)):
-            raise InputError(
-                f"the model has {num_outputs} outputs, expected are ImageNet's {NUM_CLASSES} classes or the "
-                f"{len(self._subset)} of this set; evaluate a classifier of ImageNet-1K."
-            )
-        return (logits[:, self._subset] if num_outputs == NUM_CLASSES else logits), self._subset
+        if num_outputs == NUM_CLASSES:
+            return logits[:, self._subset], self._subset
+        if num_outputs == len(self._subset):
+            return logits, self._subset
+        raise InputError(
+            f"the model has {num_outputs} outputs, expected the {NUM_CLASSES} classes of ImageNet-1K or the "
+            f"{len(self._subset)} of this data set; evaluate a classifier of ImageNet-1K."
+        )
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Accuracies in percent and the mean loss; {} on every process but the first.
+        """Return accuracies in percent and the mean loss on rank 0, {} on other ranks.
 
         Returns:
-            {"accuracy": {"top1": ..., "top5": ..., "loss": ...}, "accuracy_published": ...}. Where images have several
-            right classes there is no loss.
+            {"accuracy": {"top1": ..., "top5": ..., "loss": ...}, "accuracy_published": ...}. There is no loss if images
+            have several correct classes.
         """
-        parts = gather_values(self._tallies)
+        accumulators_of_ranks = gather_values(self._accumulators)
         if not comm.is_main_process():
             return {}
         results = {}
-        for task in (RIGHT, PUBLISHED):
-            tally = sum((tallies[task] for tallies in parts), AccuracyAccumulator())
-            results[task] = tally.metrics(mean_of_batches=task == PUBLISHED)
-            logger.info("%s over %d images:\n%s", task, tally.images, create_small_table(results[task]))
-            if tally.unreadable and task == RIGHT:
-                logger.warning("Images that could not be read, and count as wrong: %d", tally.unreadable)
+        for key in (EXACT, PUBLISHED):
+            total = sum((accumulators[key] for accumulators in accumulators_of_ranks), AccuracyAccumulator())
+            results[key] = total.metrics(mean_of_batches=key == PUBLISHED)
+            logger.info("%s over %d images:\n%s", key, total.images, create_small_table(results[key]))
+            if total.unreadable and key == EXACT:
+                logger.warning("Images that could not be read and count as wrong: %d", total.unreadable)
         return results
 
 
-def _find(accepted: tuple[int, ...], output_of_class: Mapping[int, int], name: str) -> list[int]:
-    unknown = [number for number in accepted if number not in output_of_class]
+def _outputs_of(classes: tuple[int, ...], output_of_class: Mapping[int, int], file_name: str) -> list[int]:
+    """Return the outputs of the model that stand for `classes`."""
+    unknown = [class_index for class_index in classes if class_index not in output_of_class]
     if unknown:
         raise InputError(
-            f"{name} is of class {unknown[0]}, which is none of the {len(output_of_class)} classes scored; set the "
-            "model's num_classes to that of the data, or give the data its class map."
+            f"{file_name} belongs to class {unknown[0]}, which is not one of the {len(output_of_class)} classes that "
+            "are scored; set the model's num_classes to that of the data, or give the data set its class_map."
         )
-    return [output_of_class[number] for number in accepted]
+    return [output_of_class[class_index] for class_index in classes]

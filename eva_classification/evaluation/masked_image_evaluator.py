@@ -1,4 +1,4 @@
-"""The loss of masked image modelling on images that are not trained on."""
+"""The loss of masked image modelling on validation images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from eva_engine.training.distributed.gathering import gather_values
 
 
 class MaskedImageEvaluator(DatasetEvaluator):
-    """The mean over images of what `MaskedImageModel` returns in evaluation, one loss per image."""
+    """Average the losses per image that `MaskedImageModel` returns in evaluation mode."""
 
     metric_names = ("mim/loss",)
 
@@ -18,17 +18,22 @@ class MaskedImageEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all images."""
-        self._sum, self._num_images = 0.0, 0
+        """Discard all losses."""
+        self._sum = 0.0
+        self._num_images = 0
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
-        """Add the losses `outputs` [B] of a batch of `EvalLoader`, repetitions left out."""
-        counted = ~inputs["repeated"] if "repeated" in inputs else slice(None)
-        losses = outputs.detach().double().cpu()[counted]
+        """Add the losses [B] of a batch of `EvalLoader`, except those of repeated images."""
+        losses = outputs.detach().double().cpu()
+        if "repeated" in inputs:
+            losses = losses[~inputs["repeated"]]
         self._sum += float(losses.sum())
         self._num_images += len(losses)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """{"mim": {"loss": minus the mean cosine}}."""
-        sums, counts = zip(*gather_values((self._sum, self._num_images)), strict=True)
-        return {"mim": {"loss": sum(sums) / sum(counts) if sum(counts) else float("nan")}}
+        """Return {"mim": {"loss": negative mean cosine}} over the images of all processes; NaN without images."""
+        total, num_images = 0.0, 0
+        for sum_of_rank, num_images_of_rank in gather_values((self._sum, self._num_images)):
+            total += sum_of_rank
+            num_images += num_images_of_rank
+        return {"mim": {"loss": total / num_images if num_images else float("nan")}}

@@ -1,6 +1,6 @@
-"""What the outputs of a classifier are called, as far as its recipe says."""
+"""Find the class names of a classifier from its recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,48 +13,51 @@ from ..data.class_maps import NUM_CLASSES, named_class_map, read_class_map
 
 
 def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
-    """A name for each output, from the class map of the recipe's test or else training data; numbers where it has none.
+    """Return a name for each output of the model.
 
-    ImageNet's classes get their English names. Numbers that no class has are named by the number.
+    The names are those of the class map of the recipe's test data, or else of its training data; ImageNet's classes get
+    their English names. Outputs without a class in the map, and all outputs of a recipe without a class map, are called
+    "class 0", "class 1", and so on.
 
     Raises:
-        InputError: a class map that cannot be read, or with more classes than the model.
+        InputError: The class map cannot be read or has more classes than the model.
     """
     for loader in ("test", "train"):
-        class_map, root = (
-            OmegaConf.select(cfg, f"dataloader.{loader}.dataset.{key}", default=None) for key in ("class_map", "root")
-        )
+        class_map = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.class_map", default=None)
+        root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root", default=None)
         if OmegaConf.is_dict(class_map) and "_target_" in class_map:
-            class_map = None  # made from a data set that need not be here
+            continue  # it would be computed from the data set, which prediction does not need
         if class_map:
-            return _names(class_map, num_classes, root or "")
+            return _names_of_class_map(class_map, num_classes, root or "")
     return match_names(None, num_classes, "the recipe")
 
 
-def _names(class_map: Mapping[str, int] | str, num_classes: int, root: str) -> tuple[str, ...]:
-    if isinstance(class_map, str):
-        known = named_class_map(class_map)
-        if known is not None:
-            # A model of all classes is often evaluated on a part of them.
-            numbers = list(known.values()) if num_classes == len(known) else range(NUM_CLASSES)
-            return _fitting(dict(enumerate(_imagenet_names(numbers))), num_classes, class_map)
-        try:
-            numbers_of = read_class_map(class_map, root)
-        except InputError as error:
-            raise InputError(f"the recipe's class map {class_map} cannot be read; give --class-names.") from error
-        return _fitting({number: name for name, number in numbers_of.items()}, num_classes, class_map)
-    return _fitting({int(number): str(name) for name, number in class_map.items()}, num_classes, "the recipe")
+def _names_of_class_map(class_map: Mapping[str, int] | str, num_classes: int, root: str) -> tuple[str, ...]:
+    if not isinstance(class_map, str):
+        name_of = {int(index): str(name) for name, index in class_map.items()}
+        return _complete(name_of, num_classes, "the recipe")
+    known = named_class_map(class_map)
+    if known is not None:
+        # A model with all classes of ImageNet is often evaluated on a subset of them.
+        indices = list(known.values()) if num_classes == len(known) else range(NUM_CLASSES)
+        return _complete(dict(enumerate(_imagenet_names(indices))), num_classes, class_map)
+    try:
+        index_of = read_class_map(class_map, root)
+    except InputError as error:
+        raise InputError(f"the recipe's class map {class_map} cannot be read; give --class-names.") from error
+    return _complete({index: name for name, index in index_of.items()}, num_classes, class_map)
 
 
-def _fitting(names: Mapping[int, str], num_classes: int, source: str) -> tuple[str, ...]:
-    if max(names) >= num_classes:
+def _complete(name_of: Mapping[int, str], num_classes: int, source: str) -> tuple[str, ...]:
+    """Return the names in the order of the indices, with "class N" for missing ones."""
+    if max(name_of) >= num_classes:
         raise InputError(
-            f"{source} names {max(names) + 1} classes, the model has {num_classes}: give the right names by "
-            "--class-names."
+            f"{source} has names for {max(name_of) + 1} classes, but the model has {num_classes}: give the right names "
+            "by --class-names."
         )
-    return tuple(names.get(number, f"class {number}") for number in range(num_classes))
+    return tuple(name_of.get(index, f"class {index}") for index in range(num_classes))
 
 
-def _imagenet_names(numbers: Any) -> tuple[str, ...]:
+def _imagenet_names(indices: Iterable[int]) -> tuple[str, ...]:
     info = ImageNetInfo()
-    return tuple(info.index_to_description(number) for number in numbers)
+    return tuple(info.index_to_description(index) for index in indices)

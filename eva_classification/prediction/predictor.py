@@ -1,6 +1,6 @@
-"""A classifier with its weights, class names and test-time transform: pictures in, their most likely classes out."""
+"""Predict the most likely classes of images with a trained classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,53 +20,78 @@ from .class_names import find_class_names
 
 
 class ClassPrediction(NamedTuple):
-    """A class: its number, its name, and its probability, 0 to 1."""
+    """A predicted class: its index, its name, and its probability, 0 to 1."""
 
-    number: int
+    class_index: int
     name: str
     probability: float
 
 
-def most_likely(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[ClassPrediction]:
-    """The `count` most likely classes (fewer if there are no more) of probabilities [K], best first."""
-    best = probabilities.topk(min(count, len(probabilities)))
-    return [
-        ClassPrediction(number, class_names[number], value)
-        for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
+def top_classes(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[ClassPrediction]:
+    """Return the `count` most likely classes of probabilities [K], best first; all K if there are fewer."""
+    top = probabilities.topk(min(count, len(probabilities)))
+    predictions = []
+    for class_index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+        predictions.append(ClassPrediction(class_index, class_names[class_index], probability))
+    return predictions
 
 
-def in_words(guesses: Sequence[ClassPrediction]) -> str:
-    """Classes and their probabilities as a line of text."""
-    return ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in guesses)
+def format_classes(predictions: Sequence[ClassPrediction]) -> str:
+    """Format classes and their probabilities as one line of text."""
+    return ", ".join(f"{prediction.name} {prediction.probability:.1%}" for prediction in predictions)
 
 
-def as_records(guesses: Sequence[ClassPrediction]) -> list[dict[str, Any]]:
-    """Classes as JSON has them: [{"class": number, "name": ..., "probability": 0 to 1}, ...]."""
-    return [
-        {"class": guess.number, "name": guess.name, "probability": round(guess.probability, 6)} for guess in guesses
-    ]
+def to_records(predictions: Sequence[ClassPrediction]) -> list[dict[str, Any]]:
+    """Convert classes for JSON: [{"class": index, "name": ..., "probability": 0 to 1}, ...]."""
+    records = []
+    for class_index, name, probability in predictions:
+        records.append({"class": class_index, "name": name, "probability": round(probability, 6)})
+    return records
 
 
 class ClassPredictor:
-    """Build the config's classifier, load weights, and classify.
+    """Predict the most likely classes of images.
 
     Args:
-        cfg: a recipe of ``projects/Classification/configs`` that has a classifier, or what a run left of one.
-        weights: a weight file of the model.
-        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
-        class_names: one per output; found by :func:`find_class_names` when not given, or else the number.
+        model: The classifier; it is moved to the device and put in evaluation mode.
+        transform: Maps an RGB PIL image to normalised pixels [3, S, S].
+        class_names: Name of each output of the model.
+        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
 
     Raises:
-        InputError: no classifier, weights that leave a part of it random, or names of another number of classes.
+        InputError: The device cannot be used, or the number of names is not that of the model's outputs.
 
     Attributes:
-        class_names: one per output of the model.
+        class_names: Name of each output of the model.
     """
 
     def __init__(
-        self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        self,
+        model: Classifier,
+        transform: Callable[[Image.Image], torch.Tensor],
+        class_names: Sequence[str],
+        device: str = "auto",
     ) -> None:
+        self.class_names = match_names(class_names, model.num_classes, "the list given")
+        self.transform = transform
+        self.model = model.to(pick_device(device)).eval()
+
+    @classmethod
+    def from_config(
+        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+    ) -> "ClassPredictor":
+        """Build the classifier and the test transform of a recipe, and load the weights.
+
+        Args:
+            cfg: Recipe of a classifier, as in projects/Classification/configs, or the config.yaml of a run.
+            weights: Weight file of the model.
+            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            class_names: Name of each output; None to find them with `find_class_names`.
+
+        Raises:
+            InputError: The recipe has no classifier, the file does not contain all its weights, or the number of names
+                is not that of the model's outputs.
+        """
         num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
         transform = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
         if num_classes is None or transform is None:
@@ -74,24 +99,23 @@ class ClassPredictor:
                 "the config has no classifier with dataloader.test.mapper.transform: give a classification config, "
                 "such as projects/Classification/configs/in1k_336.py."
             )
+        # The names are checked first: loading a large model takes long.
         if class_names is None:
-            self.class_names = find_class_names(cfg, num_classes)
+            names = find_class_names(cfg, num_classes)
         else:
-            self.class_names = match_names(class_names, num_classes, "the list given")
-        self.device = pick_device(device)
-        self.transform = instantiate(transform)
-        self.model = load_trained(cfg, weights, Classifier).to(self.device)
+            names = match_names(class_names, num_classes, "the list given")
+        return cls(load_trained(cfg, weights, Classifier), instantiate(transform), names, device)
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
-        """A picture [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
+        """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
         return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[ClassPrediction]]:
-        """The `count` most likely classes (fewer if there are no more) of each image of [B, 3, S, S], best first.
+        """Return the `count` most likely classes of each image of [B, 3, S, S], best first; all if there are fewer.
 
         Raises:
-            InputError: logits that are no finite numbers.
+            InputError: The logits are not finite.
         """
         probabilities = finite_outputs(self.model(pixels), "logits").softmax(1)
-        return [most_likely(row, self.class_names, count) for row in probabilities]
+        return [top_classes(row, self.class_names, count) for row in probabilities]

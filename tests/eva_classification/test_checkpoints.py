@@ -82,7 +82,7 @@ def test_models_need_no_detectron2():
     code = (
         "import sys; sys.modules['detectron2'] = sys.modules['open_clip'] = None\n"
         "import eva_classification as c\n"
-        "model = c.create_classifier('eva_tiny_patch14', 3, img_size=28)\n"
+        "model = c.create_classifier('eva_tiny_patch14', num_classes=3, img_size=28)\n"
         "c.create_masked_image_model('eva_tiny_patch14', img_size=28)\n"
         "assert not [m for m in sys.modules if m.startswith('detectron2_ext')]\n"
         "import eva_engine.checkpoint\n"

@@ -28,7 +28,7 @@ def without_memory(entries, dtype=torch.float16):
 
 def on_meta(build, *args, **options):
     with torch.device("meta"):
-        return build(*args, **options)
+        return build(*args, device="meta", **options)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_exactly_the_teacher():
     ],
 )
 def test_giant_files_at_every_size(name, stored, unused, missing, skipped, size):
-    model = on_meta(create_classifier, GIANT, 1000, img_size=size)
+    model = on_meta(create_classifier, GIANT, num_classes=1000, img_size=size)
     report = match_weights(model, without_memory(manifest(name)["entries"]), Path("file.pt"))[1]
     assert [change.name for change in report.resized] == ([] if size == stored else ["pos_embed"])
     assert [report.unused, report.missing] == [unused, missing]
@@ -85,7 +85,7 @@ def test_pretraining_goes_on_at_another_patch_size():
 
 
 def test_masked_autoencoder_into_large_classifier():
-    model = on_meta(create_classifier, LARGE, 1000)
+    model = on_meta(create_classifier, LARGE, num_classes=1000)
     report = match_weights(model, without_memory(manifest("extra_eva_l_psz14_mae_pretrain")["entries"]), Path("l.pt"))[
         1
     ]
@@ -97,7 +97,7 @@ def test_masked_autoencoder_into_large_classifier():
 @pytest.mark.parametrize("head", ["linear", "probe"])
 def test_clip_image_tower_into_class_pooling(head):
     """What the linear probe and the fine-tuning of EVA-CLIP start from: a head of another width, a text tower."""
-    model = on_meta(create_classifier, GIANT, 1000, pooling="class", head=head)
+    model = on_meta(create_classifier, GIANT, num_classes=1000, pooling="class", head=head)
     report = match_weights(model, without_memory(manifest("eva_clip_psz14")["entries"]), Path("clip.pt"))[1]
     own = {name for name in model.state_dict() if name.startswith("head.")}
     assert own == set(report.missing) | {change.name for change in report.skipped}
@@ -108,7 +108,7 @@ def test_clip_image_tower_into_class_pooling(head):
 
 @pytest.mark.parametrize(("own", "other"), [(GIANT, LARGE), (LARGE, GIANT)])
 def test_other_width(own, other):
-    weights = on_meta(create_classifier, other, 1000).state_dict()
+    weights = on_meta(create_classifier, other, num_classes=1000).state_dict()
     entries = [(name, value.shape) for name, value in weights.items()]
     with pytest.raises(InputError, match=r"it holds a ViT of width \d+, depth \d+, patch 14, expected is a ViT"):
-        match_weights(on_meta(create_classifier, own, 1000), without_memory(entries), Path("file.pt"))
+        match_weights(on_meta(create_classifier, own, num_classes=1000), without_memory(entries), Path("file.pt"))

@@ -15,7 +15,7 @@ TINY = {"name": "eva_tiny_patch14", "num_classes": 5, "img_size": 28, "embed_dim
 @pytest.mark.parametrize("pooling", ["mean", "class"])
 @pytest.mark.parametrize("head", ["linear", "probe"])
 def test_batches(pooling, head):
-    model = create_classifier(**TINY, pooling=pooling, head=head, smoothing=0.1)
+    model = create_classifier(**TINY, pooling=pooling, head=head, smoothing=0.1).train()
     images, labels = torch.randn(3, 3, 28, 28), torch.tensor([0, 4, 2])
     losses = model({"image": images, "label": labels})
     expected = F.cross_entropy(model(images), labels, label_smoothing=0.1)
@@ -42,7 +42,7 @@ def test_smoothing_formula():
 
 
 def test_losses_are_float32_under_autocast():
-    model = create_classifier(**TINY)
+    model = create_classifier(**TINY).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model({"image": torch.randn(2, 3, 28, 28), "label": torch.tensor([1, 2])})["loss_cls"]
     assert loss.dtype == torch.float32
@@ -62,7 +62,7 @@ def test_losses_are_float32_under_autocast():
 )
 def test_labels_of_another_number_of_classes(labels, message):
     with pytest.raises(InputError, match=message):
-        create_classifier(**TINY)({"image": torch.randn(2, 3, 28, 28), "label": labels})
+        create_classifier(**TINY).train()({"image": torch.randn(2, 3, 28, 28), "label": labels})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_labels_of_another_number_of_classes(labels, message):
     [
         ({"pooling": "token"}, "pooling='token' is not known; choose one of mean, class"),
         ({"head": "mlp"}, "head='mlp' is not known; choose one of linear, probe"),
-        ({"smoothing": -0.1}, "smoothing=-0.1 is no share"),
+        ({"smoothing": -0.1}, "smoothing=-0.1 is out of range"),
     ],
 )
 def test_options_that_do_not_exist(options, message):
@@ -84,7 +84,7 @@ def test_unknown_model():
 
 
 def test_probe_normalises_features_of_the_batch():
-    model = create_classifier(**TINY, pooling="class", head="probe")
+    model = create_classifier(**TINY, pooling="class", head="probe").train()
     images = torch.randn(6, 3, 28, 28)
     seen = []
     model.head[1].register_forward_hook(lambda _module, inputs, _out: seen.append(inputs[0]))
@@ -95,7 +95,7 @@ def test_probe_normalises_features_of_the_batch():
 
 def test_class_token_takes_part_in_attention_only():
     """The mean leaves it out."""
-    model = create_classifier(**TINY).eval()
+    model = create_classifier(**TINY)
     images = torch.randn(2, 3, 28, 28)
     patches = model.forward_patch_features(images)
     assert patches.shape == (2, 4, 32)
@@ -121,7 +121,7 @@ def test_initial_weights_of_a_deferred_model(post_norm):
 @pytest.mark.parametrize("options", [{"dtype": torch.bfloat16}, {"device": "meta"}])
 def test_pixels_follow_the_model(options):
     """In type and to its device, alone and in a batch."""
-    model = create_classifier(**TINY).to(**options).eval()
+    model = create_classifier(**TINY).to(**options)
     pixels = torch.randn(2, 3, 28, 28)
     weight = model.patch_embed.proj.weight
     for found in (model(pixels), model({"image": pixels}), model.forward_patch_features(pixels)):

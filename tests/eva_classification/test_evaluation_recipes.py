@@ -1,11 +1,11 @@
-"""Each evaluation recipe on a few made images in the layout of its data set."""
+"""Each evaluation recipe on a few synthetic images in the layout of its data set."""
 
 import json
 from pathlib import Path
 
 import pytest
 from detectron2.config import instantiate
-from made_folders import made_folders
+from image_folders import write_image_folders
 
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
@@ -27,26 +27,26 @@ MAPPINGS = {
 
 
 def make_real(root: Path) -> None:
-    made_folders(root / "imagenet" / "val", classes=["n01440764", "n02123045"], per_class=3)
+    write_image_folders(root / "imagenet" / "val", classes=["n01440764", "n02123045"], per_class=3)
     for number, file in enumerate(sorted(root.glob("imagenet/val/*/*.png")), start=1):
         file.rename(file.with_name(VALIDATION_NAMES.format(number)))
 
 
 def make_objectnet(root: Path) -> None:
-    made_folders(root / "objectnet-1.0" / "images", classes=["alarm_clock", "aglet"], per_class=3)
+    write_image_folders(root / "objectnet-1.0" / "images", classes=["alarm_clock", "aglet"], per_class=3)
     (root / "objectnet-1.0" / "mappings").mkdir()
     for name, text in MAPPINGS.items():
         (root / "objectnet-1.0" / "mappings" / name).write_text(text)
 
 
 def make_subset(root: Path, name: str) -> None:
-    made_folders(root / f"imagenet-{name}", classes=list(imagenet_classes(f"imagenet_{name}"))[5:8], per_class=3)
+    write_image_folders(root / f"imagenet-{name}", classes=list(imagenet_classes(f"imagenet_{name}"))[5:8], per_class=3)
 
 
 # What makes the data set; numbers of the classes; images that count, and that count in published numbers.
 SETS = {
     "imagenet_v2": (
-        lambda root: made_folders(root / "imagenetv2-matched-frequency-format-val", classes=["3", "20", "100"]),
+        lambda root: write_image_folders(root / "imagenetv2-matched-frequency-format-val", classes=["3", "20", "100"]),
         {"3": 3, "20": 20, "100": 100},
         (12, 12),
     ),
@@ -62,7 +62,7 @@ SETS = {
         (9, 16),
     ),
     "imagenet_sketch": (
-        lambda root: made_folders(root / "imagenet-sketch", classes=["n02123045", "n15075141"]),
+        lambda root: write_image_folders(root / "imagenet-sketch", classes=["n02123045", "n15075141"]),
         {"n02123045": 281, "n15075141": 999},
         (8, 8),
     ),
@@ -87,9 +87,11 @@ def test_recipe_reads_and_scores_its_data_set(name, tmp_path, monkeypatch):
     assert ("loss" in results["accuracy_published"]) == (name != "imagenet_real")
 
 
-def test_a_folder_of_another_data_set_is_told(tmp_path, monkeypatch):
+def test_a_folder_of_another_data_set_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    made_folders(tmp_path / "imagenet-a", classes=["n01440764"])  # a class of ImageNet-1K that the set has not
+    write_image_folders(
+        tmp_path / "imagenet-a", classes=["n01440764"]
+    )  # a class of ImageNet-1K that the set does not have
     cfg = load_config(str(CONFIGS / "evaluate_imagenet_a.py"), SMALL)
     with pytest.raises(InputError, match="has images in n01440764, which the class map does not list"):
         instantiate(cfg.dataloader.test)

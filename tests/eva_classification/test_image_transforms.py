@@ -108,7 +108,7 @@ def test_no_level_of_rand_augment_is_refused():
 def test_unknown_names_are_one_sentence():
     with pytest.raises(InputError, match="interpolation='cubic' is not known; choose one of"):
         evaluation_transform(28, interpolation="cubic")
-    with pytest.raises(InputError, match="auto_augment 'foo' is unknown"):
+    with pytest.raises(InputError, match="timm does not know auto_augment='foo'"):
         training_transform(28, auto_augment="foo")
 
 

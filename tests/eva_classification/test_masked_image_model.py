@@ -30,7 +30,7 @@ class PatchTeacher(nn.Module):
 
 @pytest.fixture
 def model():
-    return create_masked_image_model(**TINY, teacher=PatchTeacher(), masking=MASKING)
+    return create_masked_image_model(**TINY, teacher=PatchTeacher(), masking=MASKING).train()
 
 
 def cosine_loss(model, images, mask):
@@ -115,7 +115,7 @@ def test_branches_of_post_norm_blocks_start_at_zero():
     ],
 )
 def test_missing_or_unfit_parts(options, message):
-    model = create_masked_image_model(**{**TINY, "masking": MASKING, **options})
+    model = create_masked_image_model(**{**TINY, "masking": MASKING, **options}).train()
     with pytest.raises(InputError, match=message):
         model({"image": torch.randn(2, 3, 56, 56)})
 
@@ -136,9 +136,9 @@ def test_masks_never_span_the_grid():
         ({"num_masked": 256}, "num_masked=256"),
         ({"grid": (4, 4), "num_masked": 6}, "min_block=16 or .* num_masked=6"),
         ({"min_aspect": 0}, "min_aspect=0"),
-        ({"max_block": 0}, "max_block=0, min_block must be 1 to 0 patches"),
-        ({"max_block": 15}, "max_block=15, min_block must be 1 to 15 patches"),
-        ({"grid": (4, 4), "num_masked": 15, "min_block": 13}, "min_block must be 1 to 9 patches"),
+        ({"max_block": 0}, "max_block=0, min_block must be 1 to 0"),
+        ({"max_block": 15}, "max_block=15, min_block must be 1 to 15"),
+        ({"grid": (4, 4), "num_masked": 15, "min_block": 13}, "min_block must be 1 to 9"),
     ],
 )
 def test_impossible_masks(options, message):
@@ -182,7 +182,7 @@ def test_teacher_from_a_file(tmp_path, dtype):
     assert (features.shape, features.dtype) == ((2, 16, 8), torch.float32)
     assert torch.equal(features, ClipTeacher(weights, img_size=56)(images))
     assert not torch.allclose(features, ClipTeacher(weights, 56, quick_gelu=False)(images), atol=1e-4)
-    model = create_masked_image_model(**TINY, teacher=teacher, masking=MASKING)
+    model = create_masked_image_model(**TINY, teacher=teacher, masking=MASKING).train()
     assert model({"image": images})["loss_mim"].isfinite()
 
 

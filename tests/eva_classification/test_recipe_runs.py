@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import LazyCall
-from made_folders import made_folders
+from image_folders import write_image_folders
 from torch import nn
 
 from eva_engine.commands.train import main
@@ -28,8 +28,8 @@ THREE_CLASSES = [
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    made_folders(tmp_path / "imagenet" / "train", per_class=6)
-    made_folders(tmp_path / "imagenet" / "val", per_class=3)
+    write_image_folders(tmp_path / "imagenet" / "train", per_class=6)
+    write_image_folders(tmp_path / "imagenet" / "val", per_class=3)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     return tmp_path
 
@@ -78,7 +78,7 @@ def test_dry_run_takes_batches_of_tensors(data, capsys):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (["model.num_classes=2"], "has 3 classes, the model only 2"),
+        (["model.num_classes=2"], "has 3 classes, but the model only 2"),
         (["dataloader.train.dataset.root=nowhere"], "nowhere does not exist"),
         (["dataloader.train.dataset.split=corrupt"], "has no folder corrupt, but train, val"),
         (["dataloader.train.dataset.class_map=imagenet"], "has images in ant, bee, cat, which the class map does not"),
@@ -111,7 +111,7 @@ class MeanColours(nn.Module):
 
 
 def test_masked_image_modelling_with_any_teacher(data):
-    made_folders(data / "merged30m", classes=["all"], per_class=8)
+    write_image_folders(data / "merged30m", classes=["all"], per_class=8)
     (data / "merged30m" / "all" / "3.png").write_bytes(b"")
     small = [option for option in SMALL if not option.startswith("model.img_size")]
     cfg = load_config(

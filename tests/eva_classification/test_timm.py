@@ -37,7 +37,7 @@ def both_logits(ours, theirs, size):
 
 @pytest.mark.parametrize("size", [224, 336, 560])
 def test_giant_width_at_reduced_depth(size):
-    ours = create_classifier("eva_giant_patch14", 10, img_size=size, depth=1)
+    ours = create_classifier("eva_giant_patch14", num_classes=10, img_size=size, depth=1)
     theirs = timm.create_model(f"eva_giant_patch14_{size}", num_classes=10, depth=1)
     found, expected = both_logits(ours, theirs, size)
     assert expected.abs().max() > 0.5
@@ -55,7 +55,7 @@ def test_giant_width_at_reduced_depth(size):
 )
 @pytest.mark.parametrize("size", [56, 112])
 def test_tiny(name, ours, theirs, size):
-    model = create_classifier(name.rpartition("_")[0], 10, img_size=size, **TINY, **ours)
+    model = create_classifier(name.rpartition("_")[0], num_classes=10, img_size=size, **TINY, **ours)
     found, expected = both_logits(model, timm.create_model(name, num_classes=10, img_size=size, **TINY, **theirs), size)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
@@ -77,7 +77,7 @@ def bytes_kept_for_backward(model, pixels):
 
 def test_training_keeps_no_more_than_timm():
     pixels = torch.randn(2, 3, 112, 112)
-    ours = create_classifier("eva_giant_patch14", 10, img_size=112, **TINY)
+    ours = create_classifier("eva_giant_patch14", num_classes=10, img_size=112, **TINY)
     theirs = timm.create_model("eva_giant_patch14_224", num_classes=10, img_size=112, **TINY)
     found, expected = (bytes_kept_for_backward(model.train(), pixels) for model in (ours, theirs))
     assert 0 < found <= expected
@@ -88,7 +88,7 @@ def test_training_keeps_no_more_than_timm():
 def test_full_size_names(family, size):
     """Names, shapes and their order are timm's."""
     with torch.device("meta"):
-        ours = create_classifier(family, 1000, img_size=size)
+        ours = create_classifier(family, num_classes=1000, device="meta", img_size=size)
         name = f"{family}_{size}" if family == "eva_giant_patch14" else f"{family}_336"
         theirs = timm.create_model(name, img_size=size)
     entries = [[(name, value.shape) for name, value in model.state_dict().items()] for model in (ours, theirs)]
@@ -99,7 +99,7 @@ def test_full_size_names(family, size):
 def test_there_and_back(tmp_path, pooling):
     """A file of ours, exported, into timm, saved by timm, and read by us again: the same bits."""
     options = {"img_size": 56, "pooling": pooling, **TINY}
-    model = create_classifier("eva_giant_patch14", 7, **options)
+    model = create_classifier("eva_giant_patch14", num_classes=7, **options)
     model.load_state_dict(sharp_weights(model))
     source, exported, saved = tmp_path / "run.pth", tmp_path / "timm.safetensors", tmp_path / "saved.pth"
     torch.save({"model": model.state_dict(), "iteration": 3}, source)
@@ -109,7 +109,7 @@ def test_there_and_back(tmp_path, pooling):
         "eva_giant_patch14_224", num_classes=7, img_size=56, global_pool=pool, checkpoint_path=str(exported), **TINY
     )
     torch.save(theirs.state_dict(), saved)
-    back, report = build_and_load(lambda: create_classifier("eva_giant_patch14", 7, **options), saved)
+    back, report = build_and_load(lambda: create_classifier("eva_giant_patch14", num_classes=7, **options), saved)
     assert [report.missing, report.unused, report.resized, report.skipped] == [[], [], [], []]
     for name, value in model.state_dict().items():
         assert torch.equal(back.state_dict()[name], value), name
@@ -118,22 +118,22 @@ def test_there_and_back(tmp_path, pooling):
 
 def test_linear_probe_becomes_one_layer():
     options = {"img_size": 56, "pooling": "class", **TINY}
-    probe = create_classifier("eva_giant_patch14", 7, head="probe", **options)
+    probe = create_classifier("eva_giant_patch14", num_classes=7, head="probe", **options)
     pixels = torch.randn(4, 3, 56, 56)
     with torch.no_grad():
         probe.head[0].running_mean.normal_()
         probe.head[0].running_var.copy_(torch.logspace(-5, 0, 64))
         probe.head[1].bias.normal_()
-        plain = create_classifier("eva_giant_patch14", 7, **options)
+        plain = create_classifier("eva_giant_patch14", num_classes=7, **options)
         plain.load_state_dict(to_timm(probe.state_dict()))
         torch.testing.assert_close(plain.eval()(pixels), probe.eval()(pixels), rtol=1e-5, atol=1e-5)
 
 
 def test_call_of_the_published_sizes():
     with torch.device("meta"):
-        weights = create_classifier("eva_giant_patch14", 21841, img_size=560).state_dict()
+        weights = create_classifier("eva_giant_patch14", num_classes=21841, device="meta", img_size=560).state_dict()
     assert timm_call(weights) == "timm.create_model('eva_giant_patch14_336', img_size=560, num_classes=21841)"
-    assert timm_call(create_classifier("eva_tiny_patch14", 10, depth=1).state_dict()) is None
+    assert timm_call(create_classifier("eva_tiny_patch14", num_classes=10, depth=1).state_dict()) is None
 
 
 SMALL = {"img_size": 28, "depth": 1}
@@ -142,14 +142,20 @@ SMALL = {"img_size": 28, "depth": 1}
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: create_classifier("eva_tiny_patch14", 10, rel_pos="joint", **SMALL), "timm's EVA has no relative pos"),
-        (lambda: create_classifier("eva_tiny_patch14", 10, abs_pos=False, **SMALL), "without pos_embed, are no class"),
-        (lambda: create_masked_image_model("eva_tiny_patch14", **SMALL), "without head.weight, are no classifier's"),
+        (
+            lambda: create_classifier("eva_tiny_patch14", num_classes=10, rel_pos="joint", **SMALL),
+            "timm's EVA has no relative pos",
+        ),
+        (
+            lambda: create_classifier("eva_tiny_patch14", num_classes=10, abs_pos=False, **SMALL),
+            "have no pos_embed, only",
+        ),
+        (lambda: create_masked_image_model("eva_tiny_patch14", **SMALL), "have no head.weight, only"),
         (
             lambda: VideoClassifier(10, num_frames=2, tubelet_size=1, patch_size=14, **{**TINY, **SMALL}),
-            "the patches have a length in time",
+            "the patch embedding is three-dimensional",
         ),
-        (lambda: torch.nn.Linear(2, 2), "names such as weight, without"),
+        (lambda: torch.nn.Linear(2, 2), "only entries such as weight"),
     ],
 )
 def test_what_timm_cannot_load_is_refused(build, sentence, tmp_path, capsys):
@@ -160,5 +166,5 @@ def test_what_timm_cannot_load_is_refused(build, sentence, tmp_path, capsys):
 
 
 def test_no_weights_at_all():
-    with pytest.raises(InputError, match=r"names such as \(none\)"):
+    with pytest.raises(InputError, match=r"only entries such as \(none\)"):
         to_timm({})

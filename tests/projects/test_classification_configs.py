@@ -12,7 +12,7 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from timm.data import Mixup
 
-from eva_classification.evaluation import AnswerKey
+from eva_classification.evaluation import LabelMapping
 from eva_engine.config import load_config
 from eva_engine.data import dataset_root
 from eva_engine.training.adaptation.freezing import freeze_parameters
@@ -194,7 +194,7 @@ SETTINGS = [
     ("evaluate_imagenet_sketch", "dataloader.test.repeat_to_multiple_of", 8),
     ("evaluate_objectnet", "dataloader.test.mapper.border", 2),
     ("evaluate_objectnet", "dataloader.test.mapper.transform.interpolation", "bilinear"),
-    ("evaluate_objectnet", "dataloader.evaluator.published_answers.first_only", True),
+    ("evaluate_objectnet", "dataloader.evaluator.published_label_mapping.first_only", True),
     ("evaluate_objectnet_published", "dataloader.test.mapper.border", 0),
 ]
 
@@ -214,8 +214,8 @@ def test_cutmix_alone_carries_the_smoothing_of_21k():
 
 def test_objectnet_takes_any_class_that_names_the_object():
     evaluator = recipe("evaluate_objectnet").dataloader.evaluator
-    assert "first_only" not in evaluator.answers
-    assert evaluator.answers.root == evaluator.published_answers.root
+    assert "first_only" not in evaluator.label_mapping
+    assert evaluator.label_mapping.root == evaluator.published_label_mapping.root
 
 
 def test_only_the_head_of_a_probe_learns():
@@ -239,7 +239,7 @@ def test_another_size_is_one_setting():
     )
     assert cfg.dataloader.test.mapper.transform.size == 560
     evaluator = instantiate(cfg.dataloader.evaluator)
-    assert type(evaluator._answers["accuracy"]) is AnswerKey
+    assert type(evaluator._label_mappings["accuracy"]) is LabelMapping
 
 
 def test_the_published_accuracy_on_imagenet_a_is_one_over_repeated_images():

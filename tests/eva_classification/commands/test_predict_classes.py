@@ -123,7 +123,7 @@ def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
     model = torch.load(weights)["model"]
     torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
     assert predict.main(command(Path("diverged.pth"), "--input", "photos/a.png", *TINY)) == 1
-    assert "failed: photos/a.png: the model gives logits that are no finite numbers" in capsys.readouterr().err
+    assert "failed: photos/a.png: the model produced non-finite logits" in capsys.readouterr().err
     assert records("output/predictions/classes.jsonl") == []
 
 
@@ -147,10 +147,10 @@ def test_sub_folders(weights, recursive, capsys):
         ({"--output": "photos/a.png"}, "give another --output"),
         ({"--score-threshold": "0.5"}, "--score-threshold is no option for"),
         ({"--labels": "cat"}, "--labels is no option for"),
-        ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 1000"),
+        ({"--class-names": "photos/notes.txt"}, "has 1 class names, but the model has 1000"),
         ({"--class-names": "nothing.txt"}, "nothing.txt"),
         ({"--device": "cuda:99"}, "cuda:99"),
-        ({"opts": [*TINY, "model.num_classes=7"]}, "names 1000 classes, the model has 7"),
+        ({"opts": [*TINY, "model.num_classes=7"]}, "has 1000 class names, but the model has 7"),
         ({"opts": [*TINY, "model.num_classes=1200"]}, "has no values for 2 parameters of the model (head.weight"),
         ({"opts": [*TINY, "model.embed_dim=64"]}, "is of another model"),
         ({"opts": [*TINY, "model.dephth=3"]}, "model.depth"),

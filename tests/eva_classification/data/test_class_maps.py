@@ -38,7 +38,7 @@ def test_numbers_of_imagenet_are_those_of_sorted_names():
         assert part.items() <= classes.items()
         assert list(part.values()) == sorted(part.values())
     assert len(imagenet_classes("imagenet_a").keys() & imagenet_classes("imagenet_r").keys()) == 86
-    with pytest.raises(InputError, match="'imagenet_c' is no subset"):
+    with pytest.raises(InputError, match="unknown subset of ImageNet's classes 'imagenet_c'"):
         imagenet_classes("imagenet_c")
 
 
@@ -57,8 +57,8 @@ def test_objectnet_lists_all_classes_of_a_folder(tmp_path, first):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"imagenet_to_label_2012_v2": "analog clock, face\n"}, "do not fit together"),
-        ({"objectnet_to_imagenet_1k.json": {"Bench": "sofa"}}, "do not fit together: 'sofa' is missing"),
+        ({"imagenet_to_label_2012_v2": "analog clock, face\n"}, "are inconsistent"),
+        ({"objectnet_to_imagenet_1k.json": {"Bench": "sofa"}}, "are inconsistent: 'sofa' is missing"),
         ({"folder_to_objectnet_label.json": "{"}, "cannot be read"),
         ({"pytorch_to_imagenet_2012_id.json": "[1]"}, "cannot be read"),
     ],
@@ -69,5 +69,5 @@ def test_bad_mappings_of_objectnet(tmp_path, changed, sentence):
 
 
 def test_missing_mappings_of_objectnet(tmp_path):
-    with pytest.raises(InputError, match="give the folder that the data set was unpacked to"):
+    with pytest.raises(InputError, match="give the folder to which the data set was unpacked"):
         read_objectnet(str(tmp_path))

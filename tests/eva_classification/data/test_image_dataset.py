@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_folders import made_folders
+from image_folders import write_image_folders
 from PIL import Image
 from timm.data import ImageDataset as TimmImageDataset
 from timm.data import IterableImageDataset, get_img_extensions
@@ -43,31 +43,31 @@ def test_folder_as_timm_reads_it(image_folder):
         assert image.convert("RGB").tobytes() == expected[5][0].tobytes()
 
 
-def test_workers_share_one_block(image_folder):
+def test_workers_share_one_block_of_memory(image_folder):
     assert isinstance(ImageDataset(str(image_folder))._reader.samples._lst._lst, torch.Tensor)
 
 
 def test_the_split_is_found_below_the_root(tmp_path):
-    made_folders(tmp_path / "train", per_class=3)
-    made_folders(tmp_path / "val", per_class=2)
+    write_image_folders(tmp_path / "train", per_class=3)
+    write_image_folders(tmp_path / "val", per_class=2)
     assert [len(ImageDataset(str(tmp_path), split=split)) for split in ("train", "validation")] == [9, 6]
 
 
 def test_a_split_that_is_missing_is_not_replaced_by_all_others(tmp_path):
     for split in ("train", "test"):
-        made_folders(tmp_path / split, per_class=2)
-    with pytest.raises(InputError, match="has no folder val, but train, test: name the one to read"):
+        write_image_folders(tmp_path / split, per_class=2)
+    with pytest.raises(InputError, match="has no folder val, but train, test: set split to one of these"):
         ImageDataset(str(tmp_path), split="val")
     assert len(ImageDataset(str(tmp_path), split="test")) == 6
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path):
-    records = ImageDataset(str(made_folders(tmp_path, classes=["bus", "train"], per_class=1)), split="val")
+    records = ImageDataset(str(write_image_folders(tmp_path, classes=["bus", "train"], per_class=1)), split="val")
     assert records.class_numbers == {"bus": 0, "train": 1}
 
 
 def test_classes_named_by_numbers_are_in_their_order(tmp_path):
-    records = ImageDataset(str(made_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
+    records = ImageDataset(str(write_image_folders(tmp_path, classes=["0", "10", "2"], per_class=1)))
     assert records.class_numbers == {"0": 0, "2": 1, "10": 2}
 
 
@@ -90,13 +90,15 @@ def test_class_map_gives_the_numbers(image_folder, tmp_path, as_file):
     ],
 )
 def test_class_maps_by_name(tmp_path, name, classes, numbers):
-    records = ImageDataset(str(made_folders(tmp_path, classes=classes, per_class=1)), class_map=name)
+    records = ImageDataset(str(write_image_folders(tmp_path, classes=classes, per_class=1)), class_map=name)
     assert labels(records) == numbers
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
 def test_class_map_may_leave_classes_out_on_request(source, request):
-    records = ImageDataset(str(request.getfixturevalue(source)), class_map={"cat": 7, "ant": 2}, unlisted="leave_out")
+    records = ImageDataset(
+        str(request.getfixturevalue(source)), class_map={"cat": 7, "ant": 2}, on_unlisted_class="skip"
+    )
     assert labels(records) == [2] * 4 + [7] * 4
     assert [Path(r["file_name"]).parent.name for r in records] == ["ant"] * 4 + ["cat"] * 4
     assert records.class_numbers == {"ant": 2, "cat": 7}
@@ -109,12 +111,12 @@ def test_tar_file(image_tar):
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
-def test_pictures_of_every_kind(source, image_folder, request):
+def test_images_of_every_format(source, image_folder, request):
     image = Image.open(image_folder / "bee" / "0.png")
     endings = ("webp", "TIF", "bmp", "gif", "jpg")
     for ending in endings:
         image.save(image_folder / "bee" / f"other.{ending}")
-    (image_folder / "bee" / "notes.txt").write_text("no picture")
+    (image_folder / "bee" / "notes.txt").write_text("not an image")
     before = get_img_extensions()
     records = ImageDataset(str(request.getfixturevalue(source)))
     assert labels(records) == [0] * 4 + [1] * (4 + len(endings)) + [2] * 4
@@ -124,13 +126,13 @@ def test_pictures_of_every_kind(source, image_folder, request):
 
 
 @pytest.mark.parametrize("source", ["image_folder", "image_tar"])
-def test_fewer_classes_than_the_model_are_told_unless_a_map_numbers_them(source, request, caplog):
+def test_warning_about_fewer_classes_than_the_model_without_a_class_map(source, request, caplog):
     root = str(request.getfixturevalue(source))
     ImageDataset(root, num_classes=3)
     ImageDataset(root, num_classes=4, class_map={"ant": 0, "bee": 2, "cat": 3})
     assert all(record.levelname == "INFO" for record in caplog.records)
     ImageDataset(root, num_classes=4)
-    assert "images of 3 classes, the model has 4" in caplog.text
+    assert "images of 3 classes, but the model has 4" in caplog.text
 
 
 def test_a_class_map_below_the_root_and_one_with_a_class_twice(image_folder):
@@ -141,7 +143,7 @@ def test_a_class_map_below_the_root_and_one_with_a_class_twice(image_folder):
         ImageDataset(str(image_folder), class_map="classes.txt")
 
 
-def test_a_picture_beside_the_class_folders_is_told(image_folder):
+def test_an_image_outside_the_class_folders_is_an_error(image_folder):
     Image.new("RGB", (9, 9)).save(image_folder / "overview.png")
     with pytest.raises(InputError, match="has images in no folder, which the class map does not list"):
         ImageDataset(str(image_folder), class_map={"ant": 0, "bee": 1, "cat": 2})
@@ -152,12 +154,12 @@ def test_a_picture_beside_the_class_folders_is_told(image_folder):
     ("options", "sentence"),
     [
         ({"class_map": {"ant": 0}}, "has images in bee, cat, which the class map does not list; add"),
-        ({"class_map": {"dog": 0}, "unlisted": "leave_out"}, "no image of a class that the class map lists"),
+        ({"class_map": {"dog": 0}, "on_unlisted_class": "skip"}, "no images of any class in the class map"),
         ({"class_map": "nowhere.txt"}, "nowhere.txt: no class names could be read"),
-        ({"class_map": "map.pkl"}, "class map map.pkl is no text file"),
-        ({"num_classes": 2}, "has 3 classes, the model only 2; set the model's num_classes to 3"),
-        ({"class_map": {"ant": 0, "bee": 1, "cat": 9}, "num_classes": 9}, "has 10 classes, the model only 9"),
-        ({"unlisted": "ignore"}, "unlisted is 'ignore'"),
+        ({"class_map": "map.pkl"}, "class map map.pkl is not a text file"),
+        ({"num_classes": 2}, "has 3 classes, but the model only 2; set the model's num_classes to 3"),
+        ({"class_map": {"ant": 0, "bee": 1, "cat": 9}, "num_classes": 9}, "has 10 classes, but the model only 9"),
+        ({"on_unlisted_class": "ignore"}, "on_unlisted_class is 'ignore'"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(source, options, sentence, request):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from detectron2.utils import comm
-from made_folders import draw_batches
+from image_folders import draw_batches
 from timm.data import Mixup
 
 from eva_backbone.errors import InputError
 from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.transforms import evaluation_transform, training_transform
-from eva_engine.data import EvalLoader, build_train_loader, contiguous_sampler
+from eva_engine.data import EvalLoader, build_train_loader, samplers
 from eva_engine.training.micro_batches import file_names, first_image, split_batch
 
 
@@ -153,8 +153,8 @@ def test_evaluation_sees_every_image_once(image_folder, num_workers, world_size,
     expected = [record["file_name"] for record in ImageDataset(str(image_folder))]
     names, sizes = [], []
     for rank in range(world_size):
-        monkeypatch.setattr(contiguous_sampler, "get_rank", lambda rank=rank: rank)
-        monkeypatch.setattr(contiguous_sampler, "get_world_size", lambda: world_size)
+        monkeypatch.setattr(samplers, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(samplers, "get_world_size", lambda: world_size)
         loader = make_eval_loader(image_folder, batch_size=5, num_workers=num_workers)
         batches = list(loader)
         assert len(batches) == len(loader)

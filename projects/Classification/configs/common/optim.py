@@ -11,7 +11,6 @@ optimizer = L(torch.optim.AdamW)(
         weight_decay="${..weight_decay}",
         # Learning rate of layer i: lr * decay_rate ** (depth + 1 - i).
         decay_rate=1.0,
-        rule="classification",
     ),
     lr=1e-3,
     betas=(0.9, 0.999),

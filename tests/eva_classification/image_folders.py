@@ -11,7 +11,7 @@ from PIL import Image
 SIZES = ((40, 32), (32, 40), (36, 36))  # width, height
 
 
-def made_folders(root: Path, classes: Iterable[str] = ("ant", "bee", "cat"), per_class: int = 4) -> Path:
+def write_image_folders(root: Path, classes: Iterable[str] = ("ant", "bee", "cat"), per_class: int = 4) -> Path:
     """PNG files 0.png, 1.png, ... in a folder for each of `classes`; returns `root`."""
     generator = np.random.default_rng(0)
     for name in classes:
