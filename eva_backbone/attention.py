@@ -1,4 +1,4 @@
-"""The one attention module: multi-head, with the biases and position terms of the published EVA models."""
+"""The attention module of all models: multi-head, with the biases and relative positions of the EVA releases."""
 
 from typing import Literal, get_args
 
@@ -21,23 +21,25 @@ RelPos = Literal["decomposed", "joint", "decoupled"]
 
 
 class Attention(nn.Module):
-    """Multi-head attention over token sequences [B, N, C], of the tokens to themselves or to others.
+    """Multi-head self-attention or cross-attention over token sequences [B, N, C].
 
-    Parameters have BEiT's names: `qkv` is one layer for query, key and value, `proj` leads back to the token width.
+    Parameters have BEiT's names: `qkv` projects to query, key and value at once, `proj` projects back to C.
 
     Args:
-        dim: token width, C.
-        num_heads: heads; each is `head_dim` wide, C / num_heads unless given.
-        qkv_bias: "qv" stores `q_bias` and `v_bias` and never biases the key (EVA, BEiT); "full" is one bias of 3 C;
-            "none" is none.
-        rel_pos: relative position owned by this block, or None. "decomposed" goes through the query and takes no class
-            token; "joint" and "decoupled" are logit tables in BEiT's layout and take exactly one.
-        grid: (H, W) in tokens that the relative position tables are made for; not needed without them.
-        rel_pos_resize: how decomposed and joint tables are resized for another grid.
-        kernel: attention kernel, see `attention_kernels`.
+        dim: Token width, C.
+        num_heads: Number of heads.
+        head_dim: Width of each head; C / num_heads by default.
+        qkv_bias: "qv" learns `q_bias` and `v_bias` and leaves the key unbiased (BEiT, EVA); "full" learns one bias of
+            length 3 * num_heads * head_dim; "none" adds no bias.
+        rel_pos: Layout of this block's own relative position tables, or None. "decomposed" depends on the query and
+            requires that there is no class token; "joint" and "decoupled" are tables of logits in BEiT's layout and
+            require exactly one class token.
+        grid: (H, W) in tokens for which the relative position tables are created; ignored without `rel_pos`.
+        rel_pos_resize: Method that resizes decomposed and joint tables for another grid.
+        kernel: Name of the attention kernel, see `attention_kernels`.
 
     Raises:
-        InputError: a word that is none of those above, or a width that the heads cannot share.
+        InputError: If an option has an unknown value, or if `dim` is not divisible by `num_heads`.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Attention(nn.Module):
         if rel_pos is not None:
             check_choice("rel_pos", rel_pos, get_args(RelPos))
         if not head_dim and dim % num_heads:
-            raise InputError(f"{num_heads} heads cannot share a width of {dim}: give num_heads that divide it")
+            raise InputError(f"dim={dim} is not divisible by num_heads={num_heads}: give a number of heads that divides it")
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
         self.scale = self.head_dim**-0.5
@@ -87,7 +89,11 @@ class Attention(nn.Module):
             self.rel_pos_bias = DecoupledRelativePositionBias(self.grid, self.num_heads)
 
     def _own_bias(self, query: torch.Tensor, grid: tuple[int, ...] | None) -> Bias:
-        """What this module's relative position adds to the logits of unscaled queries [B, heads, N, head_dim]."""
+        """Return the bias of this module's own relative position tables, for unscaled queries [B, heads, N, head_dim].
+
+        Only the decomposed bias depends on the queries. It takes them unscaled, as ViTDet does: 1 / sqrt(head_dim)
+        scales the product with the keys alone.
+        """
         if self.rel_pos is None:
             return None
         sides = _check_grid(grid)
@@ -99,26 +105,39 @@ class Attention(nn.Module):
         return self.rel_pos_bias(sides)
 
     def _qkv_bias(self) -> torch.Tensor | None:
-        """[3 * inner], or None."""
+        """Return the bias of query, key and value, [3 * inner], or None."""
         if self.q_bias is None or self.v_bias is None:
             return self.qkv.bias
+        # A bias of the key adds the same number to all logits of a query, which the softmax cancels. BEiT therefore
+        # has none, and zeros stand in for it.
         return torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, N, C] to query, key and value side by side [B, N, 3 * inner], biases added."""
+        """Project [B, N, C] to query, key and value, concatenated in [B, N, 3 * inner]."""
         if type(self.qkv) is nn.Linear:
             return F.linear(x, self.qkv.weight, self._qkv_bias())
-        # A layer put in the place of `qkv`, a low-rank adapter for example, knows more than its weight.
-        qkv, bias = self.qkv(x), self._qkv_bias()
-        return qkv if self.q_bias is None or bias is None else qkv + bias.to(qkv.dtype)
+        # A layer that replaces `qkv`, a low-rank adapter for example, computes more than its weight alone, so it must
+        # be called. It adds `qkv.bias` itself; only BEiT's separate biases are missing.
+        qkv = self.qkv(x)
+        if self.q_bias is None:
+            return qkv
+        bias = self._qkv_bias()
+        assert bias is not None
+        return qkv + bias.to(qkv.dtype)
 
     def _project_each(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Inputs of query, key and value, each [B, N, C], through their own thirds of `qkv` to [B, N, inner]."""
+        """Project the inputs of query, key and value, each [B, N, C], by their thirds of `qkv` to [B, N, inner]."""
         if type(self.qkv) is not nn.Linear:
+            # The parts of a replaced layer are unknown: compute all three and keep the one that is needed.
             return [self._project(x).chunk(3, dim=-1)[i] for i, x in enumerate(inputs)]
         bias = self._qkv_bias()
-        biases = (None,) * 3 if bias is None else bias.chunk(3)
-        return [F.linear(*part) for part in zip(inputs, self.qkv.weight.chunk(3), biases, strict=True)]
+        weights = self.qkv.weight.chunk(3)
+        biases = (None, None, None) if bias is None else bias.chunk(3)
+        return [F.linear(x, weight, part) for x, weight, part in zip(inputs, weights, biases, strict=True)]
+
+    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        """Reshape [B, N, heads * head_dim] to [B, heads, N, head_dim]."""
+        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
 
     def forward(
         self,
@@ -129,21 +148,21 @@ class Attention(nn.Module):
         key: torch.Tensor | None = None,
         value: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[B, N, C] to [B, N, C].
+        """Return the attended tokens, [B, N, C].
 
         Args:
-            x: the tokens that ask, and those that are asked unless `key` and `value` are given.
-            grid: (H, W) of the patch tokens, for modules with a relative position.
-            bias: added to the logits, such as a relative position that all blocks share [heads, N, N]; or, in modules
-                without a relative position, the keys that a query may attend to, bool [B, 1, N, M], at least one each.
-            key, value: other tokens [B, M, C], both or neither.
+            x: Query tokens [B, N, C]; also keys and values unless given.
+            grid: (H, W) of the patch tokens; required with `rel_pos`.
+            bias: Bias of the logits, for example a relative position that all blocks share, [heads, N, N]. In modules
+                without `rel_pos`, alternatively a mask, bool [B, 1, N, M], that is True where a query may attend to a
+                key, for at least one key of each query.
+            key, value: Tokens to attend to, each [B, M, C]; give both or neither.
         """
         if key is None or value is None:
             qkv = list(self._project(x).chunk(3, dim=-1))
         else:
             qkv = self._project_each(x, key, value)
-        heads = (part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2) for part in qkv)
-        query, key, value = heads  # each [B, heads, N or M, head_dim]
+        query, key, value = (self._split_heads(part) for part in qkv)
         logit_bias = _sum_of(self._own_bias(query, grid), bias)
         attend = choose_kernel(self.kernel, query, logit_bias)
         out = attend(query, key, value, self.scale, logit_bias)
@@ -152,29 +171,29 @@ class Attention(nn.Module):
     def attention_map(
         self, x: torch.Tensor, grid: tuple[int, ...] | None = None, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the attention weights of the tokens [B, N, C] to each other, [B, heads, N, N]; rows sum to 1.
+        """Return the self-attention weights of the tokens [B, N, C], [B, heads, N, N]; each row sums to 1.
 
         The arguments are those of `forward`. Memory grows with N ** 2.
         """
-        query, key, _ = (
-            part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-            for part in self._project(x).chunk(3, dim=-1)
-        )
-        # The value of token i is the i-th unit vector, so that the output holds the weights themselves.
+        query, key, _ = (self._split_heads(part) for part in self._project(x).chunk(3, dim=-1))
+        # With the i-th unit vector as the value of token i, the output is the matrix of weights itself.
         units = torch.eye(x.shape[1], dtype=query.dtype, device=query.device).expand(*query.shape[:2], -1, -1)
         return eager_attention(query, key, units, self.scale, _sum_of(self._own_bias(query, grid), bias))
 
 
 def _check_grid(grid: tuple[int, ...] | None) -> tuple[int, int]:
     if grid is None or len(grid) != 2:
-        raise ValueError(f"relative positions are laid out for a grid (H, W) of patches, not for {grid}")
+        raise ValueError(f"relative positions need a grid (H, W) of patches, got {grid}")
     height, width = grid
     return height, width
 
 
 def _sum_of(own: Bias, given: torch.Tensor | None) -> Bias:
-    if own is None or given is None:
-        return given if own is None else own
+    if own is None:
+        return given
+    if given is None:
+        return own
     if isinstance(own, DecomposedBias):
-        raise ValueError("a decomposed relative position goes with no other bias")
+        # The sum would have to be dense, [B, heads, N, N], which the decomposition exists to avoid.
+        raise ValueError("a decomposed relative position cannot be combined with another bias")
     return own + given

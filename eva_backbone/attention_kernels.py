@@ -1,12 +1,12 @@
-"""Interchangeable attention kernels with one signature, and the choice between them.
+"""Interchangeable attention kernels with one signature, and the automatic choice between them.
 
     kernel(query, key, value, scale, bias) -> output
 
-query and output are [B, heads, N, head_dim], key and value [B, heads, M, head_dim]; M equals N in self-attention. The
-query is not scaled. `bias` is None, a dense bias of the logits that broadcasts to [B, heads, N, M], or a
-`DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v; tests compare each with `eager_attention`,
-gradients included. `flex` has no gradients on the CPU. `eager` and `sdpa` also accept a boolean bias, true where a query
-may attend to a key.
+query and output are [B, heads, N, head_dim], key and value are [B, heads, M, head_dim]; M equals N in self-attention.
+The query is not scaled. `bias` is None, a dense bias of the logits that broadcasts to [B, heads, N, M], or a
+`DecomposedBias`. Every kernel computes softmax(scale * q k^T + bias) v; tests compare each kernel with
+`eager_attention`, including gradients. `flex` has no gradients on the CPU. `eager` and `sdpa` also accept a boolean
+mask as the bias, True where a query may attend to a key.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ Bias = torch.Tensor | DecomposedBias | None
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, Bias], torch.Tensor]
 KernelName = Literal["auto", "eager", "chunked", "sdpa", "xformers", "flex"]
 
-# Device type that "auto" chooses for; None is that of the query.
+# Device type for which "auto" chooses; None stands for the device of the query.
 _device_type: ContextVar[str | None] = ContextVar("device_type", default=None)
 
 
@@ -37,25 +37,34 @@ def dense_bias(bias: DecomposedBias) -> torch.Tensor:
 def eager_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """Compute the formula as it is written, for [B, heads, N, head_dim]; memory grows with N * M."""
+    """Compute attention directly from its formula, for [B, heads, N, head_dim]; memory grows with N * M.
+
+    This is the reference for the other kernels.
+    """
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
         bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
-        logits = logits.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else logits + bias
+        if bias.dtype == torch.bool:
+            logits = logits.masked_fill(~bias, -torch.inf)
+        else:
+            logits = logits + bias
     return logits.softmax(dim=-1) @ value
 
 
 def fold_bias(
     query: torch.Tensor, key: torch.Tensor, scale: float, bias: DecomposedBias
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fold a decomposed bias into extra head columns: [scale q | rel_h | rel_w] . [k | one-hot row | one-hot column].
+    """Fold a decomposed bias into the dot product: [scale q | rel_h | rel_w] . [k | one-hot row | one-hot column].
 
     The one-hot columns of a key select the entries rel_h[row] and rel_w[column], so the product is exactly the biased
-    logit. Fused kernels without a bias argument can then be used; the head grows by H + W columns (from 88 to 248 on an
-    80 x 80 grid).
+    logit. Fused kernels then need no bias argument, which would be an N x N tensor. The price is a head that is wider
+    by H + W columns (248 instead of 88 on an 80 x 80 grid).
+
+    Returns:
+        Scaled query and key, each [B, heads, N, head_dim + H + W].
     """
     height, width = bias.rel_h.shape[-1], bias.rel_w.shape[-1]
-    position = torch.arange(height * width, device=key.device)
+    position = torch.arange(height * width, device=key.device)  # keys are the grid in row-major order
     one_hot = torch.cat([F.one_hot(position // width, height), F.one_hot(position % width, width)], dim=-1)
     one_hot = one_hot.to(key.dtype).expand(*key.shape[:2], -1, -1)
     query = torch.cat([query * scale, bias.rel_h.to(query.dtype), bias.rel_w.to(query.dtype)], dim=-1)
@@ -68,7 +77,8 @@ def sdpa_attention(
     """Call PyTorch's fused attention, for [B, heads, N, head_dim]."""
     if isinstance(bias, DecomposedBias):
         query, key = fold_bias(query, key, scale, bias)
-        # Flash kernels require equal head widths of query, key and value; the padding is cut off again.
+        # Flash kernels require that query, key and value have the same head width. Padding the value with zeros adds
+        # output columns, which are dropped again. The scale is 1 because the query is scaled already.
         padded = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
         return F.scaled_dot_product_attention(query, key, padded, scale=1.0)[..., : value.shape[-1]]
     mask = bias if bias is None or bias.dtype == torch.bool else bias.to(query.dtype)
@@ -87,7 +97,8 @@ def xformers_attention(
         scale = 1.0
     elif bias is not None:
         mask = bias.to(query.dtype).expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
-        mask = F.pad(mask, (0, -key.shape[2] % 8))[..., : key.shape[2]]  # rows must start at multiples of 8
+        # xFormers requires that rows start at multiples of 8 elements: allocate padded rows and pass a view of them.
+        mask = F.pad(mask, (0, -key.shape[2] % 8))[..., : key.shape[2]]
     heads_last = (x.transpose(1, 2) for x in (query, key, value))  # [B, N, heads, head_dim]
     return memory_efficient_attention(*heads_last, attn_bias=mask, scale=scale).transpose(1, 2)
 
@@ -95,7 +106,7 @@ def xformers_attention(
 def flex_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: Bias = None
 ) -> torch.Tensor:
-    """Call FlexAttention with the bias as a score modification, which never makes an N x N tensor; compiled on CUDA."""
+    """Call FlexAttention, which adds the bias element by element and never allocates N x N logits; compiled on CUDA."""
     from torch.nn.attention import flex_attention as flex
 
     kernel = _compiled_flex() if query.is_cuda else cast("Callable[..., torch.Tensor]", flex.flex_attention)
@@ -111,6 +122,7 @@ ScoreMod = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, tor
 
 
 def _add_decomposed(bias: DecomposedBias) -> ScoreMod:
+    """Return FlexAttention's score modification for a decomposed bias; a key is row // W, row % W of the grid."""
     rel_h, rel_w, width = bias.rel_h, bias.rel_w, bias.rel_w.shape[-1]
 
     def add_bias(
@@ -122,6 +134,7 @@ def _add_decomposed(bias: DecomposedBias) -> ScoreMod:
 
 
 def _add_dense(table: torch.Tensor) -> ScoreMod:
+    """Return FlexAttention's score modification for a dense bias [B, heads, N, M]."""
     def add_bias(
         score: torch.Tensor, batch: torch.Tensor, head: torch.Tensor, row: torch.Tensor, column: torch.Tensor
     ) -> torch.Tensor:
@@ -148,9 +161,9 @@ KERNELS: dict[str, Kernel] = {
 
 @contextmanager
 def choose_kernels_for(device_type: str) -> Iterator[None]:
-    """Let "auto" choose as it does on `device_type` ("cuda" or "cpu"), wherever the tensors are.
+    """Let "auto" choose as it would on `device_type` ("cuda" or "cpu"), regardless of the device of the tensors.
 
-    A memory plan for a GPU runs on tensors without storage on the CPU.
+    The memory planner needs this: it plans for a GPU with fake tensors on the CPU.
     """
     token = _device_type.set(device_type)
     try:
@@ -162,12 +175,13 @@ def choose_kernels_for(device_type: str) -> Iterator[None]:
 def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     """Return the kernel called `name`, or for "auto" the best one for this device, dtype and bias.
 
-    On the CPU in full precision, attention with a bias is computed in chunks of query rows: near the matrix rate, with
-    bounded memory and gradients for the bias. Everything else uses PyTorch's fused kernels: so do a boolean bias and
-    exported programs, whose chunks would depend on the batch size of the export.
+    On the CPU in full precision, attention with a bias is computed in chunks of query rows: nearly at the speed of a
+    matrix product, with bounded memory and with gradients for the bias. Everything else uses PyTorch's fused kernels,
+    including boolean masks, and including exported programs: an export would fix the number of chunks for the batch
+    size that it was traced with.
 
     Raises:
-        ValueError: an unknown name, or a kernel without support for a boolean bias given one.
+        ValueError: If `name` is unknown, or if the kernel does not support the boolean mask it is given.
     """
     is_boolean = isinstance(bias, torch.Tensor) and bias.dtype == torch.bool
     if name != "auto":

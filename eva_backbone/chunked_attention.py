@@ -1,7 +1,9 @@
-"""Exact attention in blocks of query rows: memory bounded in both directions, near the matrix rate on CPU.
+"""Exact attention in chunks of query rows: bounded memory forward and backward, nearly matrix-product speed on CPU.
 
-The forward pass keeps no probabilities; the backward pass computes those of one tile, some rows of some heads, at a
-time again.
+The forward pass keeps only its output. The backward pass recomputes the attention probabilities tile by tile, where a
+tile is some query rows of some heads, so neither pass ever holds all N x M logits.
+
+Shapes: G = batch * heads, N queries, M keys, d the width of a head.
 """
 
 from collections.abc import Iterator
@@ -11,54 +13,72 @@ import torch
 
 from .relative_position import DecomposedBias
 
-# logits alive at a time: enough for the matrix rate, and small enough for the last-level cache
-BLOCK_BYTES = 16 * 2**20
+# Size of the logits of one tile: large enough for full matrix-product speed, small enough for the last-level cache.
+CHUNK_BYTES = 16 * 2**20
 
 
 class _Tile(NamedTuple):
-    heads: slice  # of the flattened batch x heads axis
-    rows: slice  # of the query axis
+    """A range of heads and a range of query rows; a tuple, so that `x[tile]` selects them from [G, N, ...]."""
+
+    heads: slice  # of the flattened batch * heads axis, G
+    rows: slice  # of the query axis, N
 
 
-def _tiles(num_heads: int, num_queries: int, num_keys: int, element_size: int, heads_per_image: int) -> Iterator[_Tile]:
-    """Cut [num_heads, num_queries] into tiles whose logits take about BLOCK_BYTES; a tile stays within one image."""
-    rows = max(1, min(num_queries, BLOCK_BYTES // (num_keys * element_size)))
-    heads = max(1, min(heads_per_image, BLOCK_BYTES // (rows * num_keys * element_size)))
-    for image in range(0, num_heads, heads_per_image):
-        for head in range(image, image + heads_per_image, heads):
-            for row in range(0, num_queries, rows):
-                yield _Tile(
-                    slice(head, min(head + heads, image + heads_per_image)), slice(row, min(row + rows, num_queries))
-                )
+def _tiles(query: torch.Tensor, key: torch.Tensor, heads_per_image: int) -> Iterator[_Tile]:
+    """Cut the query [G, N, d] into tiles whose logits against the key [G, M, d] take about CHUNK_BYTES.
+
+    A tile stays within one image, because a dense bias that images share is indexed by the heads of one image.
+    """
+    num_heads, num_queries = query.shape[:2]
+    row_bytes = key.shape[1] * query.element_size()
+    # Prefer many rows of one head to a few rows of many heads: larger matrix products are faster.
+    rows_per_tile = max(1, min(num_queries, CHUNK_BYTES // row_bytes))
+    heads_per_tile = max(1, min(heads_per_image, CHUNK_BYTES // (rows_per_tile * row_bytes)))
+    for first_head in range(0, num_heads, heads_per_image):
+        last_head = first_head + heads_per_image
+        for head in range(first_head, last_head, heads_per_tile):
+            heads = slice(head, min(head + heads_per_tile, last_head))
+            for row in range(0, num_queries, rows_per_tile):
+                yield _Tile(heads, slice(row, min(row + rows_per_tile, num_queries)))
 
 
-class _Terms(NamedTuple):
-    """A flattened bias: `first` alone is dense, [G or heads, N, N]; both are rel_h [G, N, H] and rel_w [G, N, W]."""
+class _FlatBias(NamedTuple):
+    """A bias with batch and heads flattened: `dense` alone, `rel_h` and `rel_w` together, or nothing."""
 
-    first: torch.Tensor | None
-    second: torch.Tensor | None
-
-
-def _dense_heads(num_heads: int, tile: _Tile) -> slice:
-    """The heads of a dense bias, which images may share."""
-    start = tile.heads.start % num_heads
-    return slice(start, start + tile.heads.stop - tile.heads.start)
+    dense: torch.Tensor | None  # [G, N, M], or [heads, N, M] if all images share it
+    rel_h: torch.Tensor | None  # [G, N, H]
+    rel_w: torch.Tensor | None  # [G, N, W], M = H * W
 
 
-def _probabilities(query: torch.Tensor, key_t: torch.Tensor, terms: _Terms, tile: _Tile) -> torch.Tensor:
-    """Softmax of one tile: [heads, rows, keys]. `query` is scaled already."""
+def _dense_index(dense: torch.Tensor, tile: _Tile) -> tuple[slice, slice]:
+    """Return the index of a tile in a dense bias, which may have the heads of one image only."""
+    start = tile.heads.start % len(dense)
+    return slice(start, start + tile.heads.stop - tile.heads.start), tile.rows
+
+
+def _probabilities(query: torch.Tensor, key_t: torch.Tensor, bias: _FlatBias, tile: _Tile) -> torch.Tensor:
+    """Return the attention probabilities of one tile, [heads, rows, M].
+
+    Args:
+        query: Scaled query, [G, N, d].
+        key_t: Transposed key, [G, d, M].
+        bias: Bias of all logits.
+        tile: Heads and query rows to compute.
+    """
     q, k = query[tile], key_t[tile.heads]
-    if terms.first is None:
-        logits = torch.bmm(q, k)
-    elif terms.second is None:
-        logits = torch.baddbmm(terms.first[_dense_heads(len(terms.first), tile), tile.rows], q, k)
+    if bias.dense is not None:
+        logits = torch.baddbmm(bias.dense[_dense_index(bias.dense, tile)], q, k)
+    elif bias.rel_h is not None and bias.rel_w is not None:
+        # The bias is dense only within the tile; the product is added in place, into the same memory.
+        dense_tile = bias.rel_h[tile].unsqueeze(-1) + bias.rel_w[tile].unsqueeze(-2)
+        logits = dense_tile.flatten(-2).baddbmm_(q, k)
     else:
-        logits = (terms.first[tile].unsqueeze(-1) + terms.second[tile].unsqueeze(-2)).flatten(-2).baddbmm_(q, k)
+        logits = torch.bmm(q, k)
     return torch.softmax(logits, dim=-1, out=logits)
 
 
 class _ChunkedAttention(torch.autograd.Function):
-    """Takes query (scaled), key and value flattened to [G, N, d], G = B * heads, and the bias terms."""
+    """Attention of the scaled query, key and value [G, N or M, d] with the parts of a `_FlatBias`."""
 
     @staticmethod
     def forward(
@@ -66,47 +86,54 @@ class _ChunkedAttention(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        first: torch.Tensor | None,
-        second: torch.Tensor | None,
+        dense: torch.Tensor | None,
+        rel_h: torch.Tensor | None,
+        rel_w: torch.Tensor | None,
         heads_per_image: int,
     ) -> torch.Tensor:
-        terms, key_t = _Terms(first, second), key.transpose(1, 2)
-        output = torch.empty_like(value[:, :1].expand(-1, query.shape[1], -1), memory_format=torch.contiguous_format)
-        for tile in _tiles(len(query), query.shape[1], key.shape[1], query.element_size(), heads_per_image):
-            torch.bmm(_probabilities(query, key_t, terms, tile), value[tile.heads], out=output[tile])
-        ctx.save_for_backward(query, key, value, first, second, output)
+        bias = _FlatBias(dense, rel_h, rel_w)
+        key_t = key.transpose(1, 2)
+        output = value.new_empty(value.shape[0], query.shape[1], value.shape[2])
+        for tile in _tiles(query, key, heads_per_image):
+            torch.bmm(_probabilities(query, key_t, bias, tile), value[tile.heads], out=output[tile])
+        ctx.save_for_backward(query, key, value, dense, rel_h, rel_w, output)
         ctx.heads_per_image = heads_per_image
         return output
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, first, second, output = ctx.saved_tensors
-        terms, key_t = _Terms(first, second), key.transpose(1, 2)
+        query, key, value, dense, rel_h, rel_w, output = ctx.saved_tensors
+        bias = _FlatBias(dense, rel_h, rel_w)
+        key_t = key.transpose(1, 2)
         grad = grad.contiguous()
-        # [G, N, 1]: what the softmax subtracts from the gradient of every logit of a row
+        # With p = softmax(z) and the gradient g of p, the gradient of z is p * (g - sum(p * g)) in each row. Here
+        # g = grad v^T, so sum(p * g) = grad . (p v) = grad . output: the correction, [G, N, 1], needs no probabilities
+        # and is computed once for all tiles.
         correction = (grad * output).sum(-1, keepdim=True)
+        # Each query row belongs to one tile, which writes its gradient. Keys and values take part in all tiles of
+        # their head, whose contributions are summed; so does a dense bias that images share.
         grad_query = torch.empty_like(query)
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
-        grad_first = torch.zeros_like(first) if ctx.needs_input_grad[3] else None
-        grad_second = torch.zeros_like(second) if ctx.needs_input_grad[4] else None
-        for tile in _tiles(len(query), query.shape[1], key.shape[1], query.element_size(), ctx.heads_per_image):
+        grad_dense = torch.zeros_like(dense) if ctx.needs_input_grad[3] else None
+        grad_rel_h = torch.zeros_like(rel_h) if ctx.needs_input_grad[4] else None
+        grad_rel_w = torch.zeros_like(rel_w) if ctx.needs_input_grad[5] else None
+        for tile in _tiles(query, key, ctx.heads_per_image):
             heads = tile.heads
-            p = _probabilities(query, key_t, terms, tile)
+            p = _probabilities(query, key_t, bias, tile)
             grad_value[heads].baddbmm_(p.transpose(1, 2), grad[tile])
-            # p becomes the gradient of the logits
+            # From here on p is the gradient of the logits: a tile is the largest tensor of this pass, so reuse it.
             p.mul_(torch.bmm(grad[tile], value[heads].transpose(1, 2)).sub_(correction[tile]))
             grad_query[tile] = torch.bmm(p, key[heads])
             grad_key[heads].baddbmm_(p.transpose(1, 2), query[tile])
-            if second is None and grad_first is not None:
-                grad_first[_dense_heads(len(grad_first), tile), tile.rows] += p
-            elif second is not None:
-                grid = p.unflatten(-1, (first.shape[-1], second.shape[-1]))
-                if grad_first is not None:
-                    grad_first[tile] = grid.sum(-1)
-                if grad_second is not None:
-                    grad_second[tile] = grid.sum(-2)
-        return grad_query, grad_key, grad_value, grad_first, grad_second, None
+            if grad_dense is not None:
+                grad_dense[_dense_index(grad_dense, tile)] += p
+            # rel_h adds one number to all logits of a key row, so its gradient is summed over columns; likewise rel_w.
+            if grad_rel_h is not None:
+                grad_rel_h[tile] = p.unflatten(-1, (rel_h.shape[-1], rel_w.shape[-1])).sum(-1)
+            if grad_rel_w is not None:
+                grad_rel_w[tile] = p.unflatten(-1, (rel_h.shape[-1], rel_w.shape[-1])).sum(-2)
+        return grad_query, grad_key, grad_value, grad_dense, grad_rel_h, grad_rel_w, None
 
 
 def chunked_attention(
@@ -116,14 +143,15 @@ def chunked_attention(
     scale: float,
     bias: torch.Tensor | DecomposedBias | None = None,
 ) -> torch.Tensor:
-    """softmax(scale * q k^T + bias) v for [B, heads, N, head_dim], with about BLOCK_BYTES of logits alive at a time."""
+    """Compute softmax(scale * q k^T + bias) v for [B, heads, N, head_dim], about CHUNK_BYTES of logits at a time."""
     batch, heads = query.shape[:2]
-    first: torch.Tensor | None = None
-    second: torch.Tensor | None = None
+    flat_bias = _FlatBias(None, None, None)
     if isinstance(bias, DecomposedBias):
-        first, second = bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1)
+        flat_bias = _FlatBias(None, bias.rel_h.flatten(0, 1), bias.rel_w.flatten(0, 1))
     elif bias is not None:
         images = 1 if bias.dim() < 4 else bias.shape[0]  # a bias that images share is not repeated
-        first = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1).to(query.dtype)  # autocast
-    flat = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
-    return _ChunkedAttention.apply(*flat, first, second, heads).unflatten(0, (batch, heads))
+        dense = bias.expand(images, heads, query.shape[2], key.shape[2]).flatten(0, 1)
+        # Under autocast the bias may still be in float32, but baddbmm requires the same dtype.
+        flat_bias = _FlatBias(dense.to(query.dtype), None, None)
+    query, key, value = (query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)
+    return _ChunkedAttention.apply(query, key, value, *flat_bias, heads).unflatten(0, (batch, heads))

@@ -1,8 +1,8 @@
-"""Decomposed relative position (MViTv2, ViTDet): one learned table per axis, added to the logits through the query.
+"""Decomposed relative position (MViTv2, ViTDet): one learned table per axis, multiplied with the query.
 
-A table has 2 n - 1 rows for n tokens on its axis; row r stands for the distance (query - key) = r - (n - 1). Tables of
-another length are resized, in one of two ways: "vitdet", linear, or "beit", a cubic spline over geometrically spaced
-abscissae as in BEiT's transfer to larger images.
+A table has 2 n - 1 rows for n tokens along its axis; row r belongs to the distance (query - key) = r - (n - 1). Tables
+of another length are resized by one of two methods: "vitdet" interpolates linearly; "beit" fits a cubic spline through
+geometrically spaced points, as in BEiT's transfer to larger images.
 """
 
 from typing import Literal, NamedTuple
@@ -14,23 +14,31 @@ import torch.nn.functional as F
 from .constant_cache import cached_constant
 
 RelPosResize = Literal["vitdet", "beit"]
-BEIT_RATIO = 1.0903078  # BEiT's search for 14 -> 24 tokens; published EVA figures use it for every size
+# Ratio of the geometric series of points. BEiT searches it for each pair of sizes; this is its result for 14 -> 24
+# tokens, which the published EVA results use for all sizes.
+BEIT_RATIO = 1.0903078
 
 
 class DecomposedBias(NamedTuple):
-    """Logit terms per query: rel_h [B, heads, N, H] for each key row, rel_w [B, heads, N, W] for each key column."""
+    """A bias of the logits as one term for the row and one for the column of a key.
 
-    rel_h: torch.Tensor
-    rel_w: torch.Tensor
+    The bias of query i and the key in row y and column x is rel_h[i, y] + rel_w[i, x]. Kept apart, the terms take
+    N * (H + W) numbers per head instead of the N * H * W of a dense bias.
+    """
+
+    rel_h: torch.Tensor  # [B, heads, N, H]
+    rel_w: torch.Tensor  # [B, heads, N, W]
 
 
 @torch.compiler.assume_constant_result  # SciPy cannot be traced
 @cached_constant(maxsize=64)
 def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """The constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` in the "beit" way.
+    """Return the constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` by the "beit" method.
 
-    Interpolation is linear in the table, so the spline through each unit vector gives one column. Source abscissae grow
-    as a geometric series with BEIT_RATIO; outside their range the end polynomials go on.
+    Interpolation is linear in the table values, so the spline through each unit vector gives one column of a matrix,
+    and a matrix product is differentiable where SciPy is not. The rows of the table are placed at distances that grow
+    as a geometric series: it is dense around distance 0, where the learned table changes fastest, and distance 0 stays
+    in the middle row. Beyond the outermost points, the end polynomials of the spline extrapolate.
     """
     from scipy.interpolate import make_interp_spline  # slow to import
 
@@ -39,25 +47,26 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
     source = np.concatenate([-positive[::-1], [0.0], positive])
     target = np.arange(-(num_tokens - 1), num_tokens, dtype=np.float64)
     spline = make_interp_spline(source, np.eye(length), k=min(3, length - 1))
-    with torch.inference_mode(False):  # training in the same process may use it later
+    # The result is cached. A tensor made in inference mode could not be used by a training step later.
+    with torch.inference_mode(False):
         return torch.from_numpy(np.ascontiguousarray(spline(target))).to(device, dtype)
 
 
 def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:
-    """Resize a table [L, head_dim] to [2 num_tokens - 1, head_dim]; differentiable, unchanged where L fits already."""
+    """Resize a table [L, head_dim] to [2 num_tokens - 1, head_dim], differentiably; a table of that size is returned."""
     length = 2 * num_tokens - 1
     if table.shape[0] == length:
         return table
     if method == "vitdet":
         return F.interpolate(table.T[None].float(), size=length, mode="linear")[0].T.to(table.dtype)
-    # float64 as in the original where the device has it
+    # The original computes in float64, which Apple's GPUs do not support.
     dtype = torch.float32 if table.device.type == "mps" else torch.float64
     matrix = beit_resize_matrix(table.shape[0], num_tokens, table.device, dtype)
     return (matrix @ table.to(dtype)).to(table.dtype)
 
 
 def axis_embeddings(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:
-    """Rows of the (resized) table for each query and key position of one axis: [n, n, head_dim]."""
+    """Return the row of the (resized) table for each query and key position of one axis, [n, n, head_dim]."""
     table = resize_rel_pos(table, num_tokens, method)
     position = torch.arange(num_tokens, device=table.device)
     return table[position[:, None] - position[None, :] + num_tokens - 1]
@@ -70,12 +79,17 @@ def decomposed_bias(
     grid: tuple[int, int],
     method: RelPosResize,
 ) -> DecomposedBias:
-    """Logit terms of unscaled queries [B, heads, H * W, head_dim] on `grid` (H, W)."""
+    """Return the bias of unscaled queries [B, heads, H * W, head_dim] on `grid` (H, W).
+
+    The embedding of an offset is the sum of one for its rows and one for its columns, so the product of the query with
+    it splits into a row term and a column term.
+    """
     height, width = grid
     batch, heads, tokens, dim = query.shape
     query = query.reshape(batch * heads, height, width, dim)
     rel_h = axis_embeddings(table_h, height, method).to(query.dtype)  # [H, H, d]
     rel_w = axis_embeddings(table_w, width, method).to(query.dtype)  # [W, W, d]
+    # For each query at row h and column w: its product with the embedding of each key row k, and each key column k.
     terms_h = torch.einsum("bhwd,hkd->bhwk", query, rel_h)
     terms_w = torch.einsum("bhwd,wkd->bhwk", query, rel_w)
     return DecomposedBias(

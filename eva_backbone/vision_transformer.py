@@ -198,15 +198,15 @@ class VisionTransformer(nn.Module):
         """Names of the parameters, besides vectors and biases, that recipes exclude from weight decay."""
         return {"pos_embed", "cls_token"}
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002
         """Assign parameters to layers by regular expressions, as timm's layer decay reads them.
 
+        Position and patch embedding are layer 0, block i is layer i + 1, everything else the last layer.
+
         Args:
-            coarse: one group for each block; otherwise the number of the block is the layer, and what comes after the
-                blocks is the last layer.
+            coarse: part of timm's interface; blocks are the finest groups here.
         """
-        blocks = r"^blocks\.(\d+)" if coarse else [(r"^blocks\.(\d+)", None), (r"^(?:norm|fc_norm)", (99999,))]
-        return {"stem": r"^(?:cls_token|mask_token|pos_embed|patch_embed)", "blocks": blocks}
+        return {"stem": r"^(?:cls_token|mask_token|pos_embed|patch_embed)", "blocks": r"^blocks\.(\d+)"}
 
     def forward_intermediates(
         self,

@@ -1,8 +1,7 @@
-"""Models by name: the published one and one that a laptop trains."""
+"""Models by name: the released EVA-CLIP g/14, and one that is small enough to train on a laptop."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -42,13 +41,13 @@ MODELS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
 
 
 def model_options(name: str) -> Mapping[str, Any]:
-    """The entry of `MODELS`.
+    """Return the default options of a model, an entry of `MODELS`.
 
     Raises:
-        InputError: no model of that name.
+        InputError: there is no model of that name.
     """
     if name not in MODELS:
-        raise InputError(f"{name!r} is no model of this package; choose one of {', '.join(MODELS)}.")
+        raise InputError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
@@ -62,80 +61,73 @@ def build_model(
 ) -> Clip:
     """Build a model with random weights.
 
+    The initial projection of the image tower is close to zero, which suits a pretrained tower; to train both towers
+    from scratch, use `eva_clip.initialization.build_model_from_scratch`.
+
     Args:
-        name: key of `MODELS`.
-        output_dim: width of the shared space.
-        visual: further arguments of `ImageTower`, as in {"img_size": 336}.
-        text: further arguments of `TextTransformer`.
-        max_logit_scale: see `Clip`.
+        name: Key of `MODELS`.
+        output_dim: Dimension of the joint embedding space; None for that of the named model.
+        visual: Arguments of `ImageTower` that replace those of the named model, such as {"img_size": 336}.
+        text: Arguments of `TextTransformer` that replace those of the named model.
+        max_logit_scale: Upper limit of the logit scale in the loss, see `Clip`.
 
     Raises:
-        InputError: no model of that name.
+        InputError: there is no model of that name.
     """
     options = model_options(name)
-    output_dim = options["output_dim"] if output_dim is None else output_dim
-    return Clip(
-        ImageTower(output_dim, **{**options["visual"], **(visual or {})}),
-        TextTransformer(output_dim, **{**options["text"], **(text or {})}),
-        max_logit_scale,
-    )
+    if output_dim is None:
+        output_dim = options["output_dim"]
+    visual_options = {**options["visual"], **(visual or {})}
+    text_options = {**options["text"], **(text or {})}
+    return Clip(ImageTower(output_dim, **visual_options), TextTransformer(output_dim, **text_options), max_logit_scale)
 
 
 def create_model(
     name: str = "eva_clip_g14",
     weights: str | os.PathLike | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     strict: bool = True,
     **overrides: Any,
 ) -> Clip:
-    """A model in evaluation mode, with the weights of a file or random ones.
+    """Create a model in evaluation mode, with weights from a file or random ones.
 
     Args:
-        name: key of `MODELS`.
-        weights: file of this layout, such as eva_clip_psz14.pt or a checkpoint of a run, or of open_clip's. Positions
-            are resized to another image size.
-        device: where it goes.
-        dtype: of its parameters; float16 and bfloat16 halve its memory. A file of the same type is mapped, not copied.
-        strict: refuse a file that has other entries than the model; else what is missing is random.
-        overrides: see `build_model`.
+        name: Key of `MODELS`.
+        weights: Weight file with the names of the original release, such as eva_clip_psz14.pt or a checkpoint of a
+            training run, or with those of open_clip. Position embeddings are resized to the model's image size. None
+            for random weights.
+        device: device of the model; None for the one it is built on, normally the CPU.
+        dtype: Type of the parameters; float16 and bfloat16 halve the memory. A file of the same type is mapped into
+            memory, not copied.
+        strict: Refuse a file whose entries are not exactly those of the model; otherwise missing entries stay random.
+        overrides: Options of `build_model`.
 
     Raises:
-        InputError: no model of that name; a file that is unreadable or of another model.
+        InputError: there is no model of that name, or the file is unreadable or belongs to another model.
     """
     if weights is None:
-        return build_model(name, **overrides).to(device, dtype).eval()
-    from eva_engine.checkpoint.loading import build_and_load  # needed for files only
+        return build_model(name, **overrides).to(device=device, dtype=dtype).eval()
+    # Imported here because models without weights need no checkpoint reader.
+    from eva_engine.checkpoint.pretrained import build_pretrained
 
-    def build() -> Clip:
-        with _default_dtype(dtype):
-            return build_model(name, **overrides)
-
-    model, report = build_and_load(build, weights)
-    wrong = [*report.missing, *report.unused, *(change.name for change in report.skipped)]
-    if strict and wrong:
-        raise InputError(
-            f"{report.summary()}: {wrong[0]} does not fit {name}; give the weights of this model, its options, or "
-            "strict=False to use what fits."
-        )
-    return model.to(device).eval()
+    return build_pretrained(lambda: build_model(name, **overrides), weights, device=device, dtype=dtype, strict=strict)
 
 
 def create_model_and_transforms(
     name: str = "eva_clip_g14", weights: str | os.PathLike | None = None, **options: Any
 ) -> tuple[Clip, Transform, Transform]:
-    """The model of `create_model`, the transform of images for training, and that for evaluation."""
+    """Create a model with its image transforms, in the order of open_clip's function of this name.
+
+    Args:
+        name: Key of `MODELS`.
+        weights: Weight file, see `create_model`.
+        options: Further arguments of `create_model`.
+
+    Returns:
+        The model, the transform for training and the transform for evaluation.
+    """
     model = create_model(name, weights, **options)
     size = model.visual.pos_grid[-1] * model.visual.patch_size
     return model, training_transform(size), evaluation_transform(size)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

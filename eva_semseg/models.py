@@ -1,7 +1,10 @@
-"""Models by name: the published architectures and one that a laptop trains."""
+"""Models by name: the published architectures and a small one that trains on a laptop."""
 
+import os
 from types import MappingProxyType
 from typing import Any
+
+import torch
 
 from eva_backbone import PRESETS
 from eva_backbone.errors import InputError
@@ -44,27 +47,41 @@ MODELS: MappingProxyType[str, tuple[MappingProxyType[str, Any], MappingProxyType
 
 def create_segmentation_model(
     name: str,
-    num_classes: int,
+    weights: str | os.PathLike | None = None,
     *,
+    num_classes: int,
     backbone: dict[str, Any] | None = None,
     decode_head: dict[str, Any] | None = None,
     criterion: SetCriterion | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    strict: bool = True,
 ) -> Mask2Former:
-    """Build a segmentation model with random weights.
+    """Build a segmentation model in evaluation mode, with the weights of a file or random ones.
 
     Args:
         name: key of `MODELS`.
-        num_classes: K, without the ignored label.
-        backbone: further arguments of `AdapterBackbone`, as in `{"img_size": 640}`.
+        weights: a weight file with published or own names; None for random weights.
+        num_classes: number of classes, K, without the ignored label.
+        backbone: further arguments of `AdapterBackbone`, such as `{"img_size": 640}`.
         decode_head: further arguments of `Mask2FormerHead`.
-        criterion: the losses; the published ones unless given.
+        criterion: the losses; by default those of the published models.
+        device: device of the model; None for the one it is built on, normally the CPU.
+        dtype: type of its parameters.
+        strict: raise an error unless the file has exactly the model's parameters; if False, missing ones stay random.
 
     Raises:
-        InputError: no model of that name.
+        InputError: an unknown name, or a file that cannot be read or does not fit the model.
     """
+    from eva_engine.checkpoint.pretrained import build_pretrained
+
     if name not in MODELS:
-        raise InputError(f"{name!r} is no model of this package; choose one of {', '.join(MODELS)}.")
+        raise InputError(f"{name!r} is not a model of this package; choose one of {', '.join(MODELS)}.")
     backbone_options, head_options = MODELS[name]
-    vit = AdapterBackbone(**{**backbone_options, **(backbone or {})})
-    head = Mask2FormerHead(num_classes, vit.embed_dim, **{**head_options, **(decode_head or {})})
-    return Mask2Former(vit, head, criterion)
+
+    def build() -> Mask2Former:
+        vit = AdapterBackbone(**{**backbone_options, **(backbone or {})})
+        head = Mask2FormerHead(num_classes, vit.embed_dim, **{**head_options, **(decode_head or {})})
+        return Mask2Former(vit, head, criterion)
+
+    return build_pretrained(build, weights, device=device, dtype=dtype, strict=strict)

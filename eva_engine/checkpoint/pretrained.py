@@ -19,7 +19,7 @@ def build_pretrained(
     build: Callable[[], Model],
     weights: str | os.PathLike | None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     strict: bool = True,
 ) -> Model:
@@ -28,7 +28,7 @@ def build_pretrained(
     Args:
         build: Function that builds the model. Initialisers of parameters that the file has are not run.
         weights: Weight file of any layout that `load_checkpoint` reads; None for random weights.
-        device: Device of the model.
+        device: device of the model; None for the one that `build` uses, normally the CPU.
         dtype: Dtype of the parameters. Weights of the same dtype are memory-mapped instead of copied.
         strict: Raise an error unless the file has exactly the entries of the model; otherwise, missing entries keep
             their random values.
@@ -37,7 +37,7 @@ def build_pretrained(
         InputError: The file cannot be read, or belongs to another model.
     """
     if weights is None:
-        return build().to(device, dtype).eval()
+        return build().to(device=device, dtype=dtype).eval()
 
     def build_in_dtype() -> Model:
         with _default_dtype(dtype):
@@ -50,7 +50,7 @@ def build_pretrained(
             f"{report.summary()}: {wrong[0]} does not fit the model; give weights of this model, the options that they "
             "were trained with, or strict=False to load only what fits."
         )
-    return model.to(device).eval()
+    return model.to(device=device).eval()
 
 
 @contextmanager

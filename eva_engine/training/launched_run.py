@@ -43,8 +43,8 @@ def launch_run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
-    # A recipe is code that may register data sets, so no process may execute it twice: this one just did, processes that
-    # are started from here have not.
+    # A recipe is code that may register data sets, so no process may execute it twice: this one just did, processes
+    # that are started from here have not.
     runs_here = not starts_processes(num_processes * args.num_machines)
     try:
         launch(

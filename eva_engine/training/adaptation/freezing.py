@@ -13,8 +13,8 @@ from eva_engine.backbones import find_backbones, transformer_blocks
 def freeze_parameters(model: nn.Module, patterns: Sequence[str]) -> int:
     """Freeze the parameters whose names match one of `patterns`, and return how many numbers they hold.
 
-    Autograd stops where nothing below is trained: frozen first blocks keep no activations and run no backward pass, with
-    activation checkpointing too.
+    Autograd stops where nothing below is trained: frozen first blocks keep no activations and run no backward pass,
+    with activation checkpointing too.
 
     Args:
         model: the model, changed in place.
@@ -65,7 +65,7 @@ def disable_drop_path_of_frozen_blocks(model: nn.Module) -> None:
 
 
 def trained_below_frozen_blocks(model: nn.Module) -> Iterator[tuple[str, int]]:
-    """Yield each backbone whose frozen blocks must propagate gradients: the parameter that needs them, and their number.
+    """Find frozen blocks that must propagate gradients: yield the parameter that needs them, and their number.
 
     The gradient of a trained parameter below a frozen block passes through that block, which then has to keep its
     activations although it learns nothing.

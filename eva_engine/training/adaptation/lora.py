@@ -15,10 +15,10 @@ from eva_engine.checkpoint.lora_weights import ADAPTER
 def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
     """Let the linear layers that match `settings["targets"]` compute with W + alpha / rank * B A instead of W.
 
-    The backbone that contains an adapted layer is frozen except for its adapters; an adapted layer outside of a backbone
-    is frozen alone. Everything else (pyramid, proposal network, heads) is trained unless it was frozen before. B starts
-    at zero, so the outputs of the model do not change. The entries of an adapted layer L become `L.base_layer.weight`,
-    `L.lora_A.default.weight` and `L.lora_B.default.weight`.
+    The backbone that contains an adapted layer is frozen except for its adapters; an adapted layer outside of a
+    backbone is frozen alone. Everything else (pyramid, proposal network, heads) is trained unless it was frozen before.
+    B starts at zero, so the outputs of the model do not change. The entries of an adapted layer L become
+    `L.base_layer.weight`, `L.lora_A.default.weight` and `L.lora_B.default.weight`.
 
     Args:
         model: the model, changed in place.

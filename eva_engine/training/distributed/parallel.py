@@ -92,6 +92,6 @@ def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterat
         yield
     finally:
         for part in parts:
-            # The root, which holds all parameters outside of blocks, stays gathered from its forward to its backward pass.
+            # The root holds all parameters outside of blocks; it stays gathered from its forward to its backward pass.
             part.set_reshard_after_forward(reshard_after_forward and part is not model, recurse=False)
             part.reshard()

@@ -1,4 +1,4 @@
-"""Parameter groups of the recipes: learning rate by layer, weight decay by kind of parameter."""
+"""Parameter groups of an optimizer: learning rate by layer, weight decay by kind of parameter."""
 
 import re
 from collections.abc import Callable
@@ -12,84 +12,106 @@ from omegaconf import DictConfig, ListConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
+from eva_engine.backbones import find_backbones, require_backbones
 
 
 @dataclass(frozen=True)
 class GroupingRule:
-    """Where a task's model keeps its ViT, and what its recipe counts differently.
+    """How parameters are assigned to layers and which of them have weight decay, by name.
 
-    Args:
-        vit: what stands in front of the ViT's parameter names.
-        also_layer_0: beginnings of further names that train as slowly as the patch embedding.
-        decay_tokens: class token and position table have weight decay.
+    Attributes:
+        prefix: beginning of the names of the backbone's parameters.
+        also_layer_0: beginnings of further names with the learning rate of the patch embedding.
+        decay_tokens: use weight decay for class token and position table too.
+        stem: regular expression for the names of layer 0, without the prefix.
+        blocks: regular expression for the names of block i, which is layer i + 1; its group is the number.
+        no_decay: names of parameters without weight decay unless `decay_tokens`, without the prefix.
     """
 
-    vit: str = ""
+    prefix: str = ""
     also_layer_0: tuple[str, ...] = ()
     decay_tokens: bool = False
+    stem: str = r"(?:cls_token|mask_token|pos_embed|patch_embed)(?:\.|$)"
+    blocks: str = r"blocks\.(\d+)\."
+    no_decay: frozenset[str] = frozenset({"cls_token", "pos_embed"})
+
+    @classmethod
+    def of_model(cls, model: nn.Module) -> "GroupingRule":
+        """The rule of the one backbone in `model`, by its own `group_matcher` and `no_weight_decay`.
+
+        Raises:
+            InputError: the model has several backbones.
+        """
+        backbones = find_backbones(model)
+        if not backbones:
+            return cls()
+        if len(backbones) > 1:
+            names = ", ".join(name for name, _ in backbones)
+            raise InputError(f"the model has several backbones ({names}); give optimizer.params.rule for one of them")
+        name, backbone = backbones[0]
+        matcher = backbone.group_matcher()
+        blocks = matcher["blocks"]
+        return cls(
+            prefix=f"{name}." if name else "",
+            stem=matcher["stem"],
+            # timm may list several expressions, of which the first one is that of the blocks
+            blocks=blocks if isinstance(blocks, str) else blocks[0][0],
+            no_decay=frozenset(backbone.no_weight_decay()),
+        )
 
     def layer(self, name: str) -> int | None:
-        """0 below the blocks, i + 1 in block i, None in all that stands on top or beside the ViT."""
+        """Layer of a parameter: 0 before the blocks, i + 1 in block i, None for everything after or outside of them."""
         if name.startswith(self.also_layer_0):
             return 0
-        inside = name.removeprefix(self.vit) if name.startswith(self.vit) else ""
-        block = re.match(r"blocks\.(\d+)\.", inside)
-        if block:
-            return int(block[1]) + 1
-        is_input = inside in ("cls_token", "mask_token", "pos_embed") or inside.startswith("patch_embed.")
-        return 0 if is_input else None
+        if not name.startswith(self.prefix):
+            return None
+        inside = name.removeprefix(self.prefix)
+        if re.match(self.stem, inside):
+            return 0
+        block = re.match(self.blocks, inside)
+        return None if block is None else int(block[1]) + 1
 
     def has_decay(self, name: str, ndim: int) -> bool:
-        """Matrices and larger tables; no vectors, no biases."""
-        is_token = name in (f"{self.vit}cls_token", f"{self.vit}pos_embed")
-        return ndim > 1 and not name.endswith(".bias") and (self.decay_tokens or not is_token)
-
-
-# Parts of Mask2Former's head whose names the published segmentation recipe takes for embeddings of the input.
-_SEMSEG_QUERIES = tuple(f"decode_head.{part}" for part in ("mask_embed", "cls_embed", "level_embed", "query_"))
-
-GROUPING_RULES = {
-    "classification": GroupingRule(),  # masked image modelling too
-    "video": GroupingRule(),
-    "semseg": GroupingRule(vit="backbone.", also_layer_0=_SEMSEG_QUERIES, decay_tokens=True),
-    # As meant: classifier and queries learn at the full rate; class token and position table have no decay.
-    "semseg_corrected": GroupingRule(vit="backbone."),
-}
+        """Whether a parameter has weight decay: matrices and larger tables do, vectors and biases do not."""
+        excluded = name.startswith(self.prefix) and name.removeprefix(self.prefix) in self.no_decay
+        return ndim > 1 and not name.endswith(".bias") and (self.decay_tokens or not excluded)
 
 
 def layer_decay_groups(
-    model: nn.Module, base_lr: float, weight_decay: float, decay_rate: float = 1.0, rule: str = "classification"
+    model: nn.Module,
+    base_lr: float,
+    weight_decay: float,
+    decay_rate: float = 1.0,
+    rule: GroupingRule | None = None,
 ) -> list[dict]:
-    """Groups of trainable parameters of one learning rate and weight decay, in the order the model names them.
+    """Group the trainable parameters by learning rate and weight decay, in the order in which the model names them.
 
-    The ViT's inputs (patch embedding, tokens, position table) are layer 0, block i is layer i + 1 and all else, the
-    heads above all, layer depth + 1. Vectors, biases, class token and position table have no weight decay.
+    The inputs of the backbone (patch embedding, tokens, position table) are layer 0, block i is layer i + 1, and
+    everything else, in particular the heads, is layer depth + 1.
 
     Args:
-        model: only names and shapes are used.
-        base_lr: learning rate of the top layer; layer k has base_lr * decay_rate ** (depth + 1 - k).
-        weight_decay: of the parameters that have some.
-        decay_rate: above 0 and at most 1, which is the same learning rate everywhere.
-        rule: key of `GROUPING_RULES`. "semseg" is the grouping of the published segmentation models: classifier and
-            queries in layer 0, weight decay on class token and position table.
+        model: the model; only names and shapes are used.
+        base_lr: learning rate of the last layer; layer k has base_lr * decay_rate ** (depth + 1 - k).
+        weight_decay: weight decay of the parameters that have one.
+        decay_rate: factor between neighbouring layers, above 0 and at most 1; 1 is the same rate everywhere.
+        rule: assignment to layers; by default that of the model's backbone.
 
     Returns:
         Groups with "params", "lr" and "weight_decay", for an optimizer.
 
     Raises:
-        InputError: an unknown rule, a rate out of range, or a model whose blocks are not where `rule` expects them.
+        InputError: a rate out of range, or a model without the blocks that `rule` expects.
     """
-    if rule not in GROUPING_RULES:
-        raise InputError(f"rule={rule} is no grouping of parameters; choose one of {', '.join(GROUPING_RULES)}")
     if not 0 < decay_rate <= 1:
         raise InputError(f"decay_rate={decay_rate} is out of range; give a number above 0 and at most 1")
-    grouping = GROUPING_RULES[rule]
-    layers = {name: grouping.layer(name) for name, _ in model.named_parameters()}
+    if rule is None:
+        rule = GroupingRule.of_model(model)
+    layers = {name: rule.layer(name) for name, _ in model.named_parameters()}
     depth = max((layer for layer in layers.values() if layer), default=0)
     if decay_rate < 1 and depth == 0:
         raise InputError(
-            f"decay_rate={decay_rate} with rule={rule} needs parameters {grouping.vit}blocks.0.*, which this model has "
-            f"not; choose the rule of its task ({', '.join(GROUPING_RULES)}) or decay_rate=1.0"
+            f"decay_rate={decay_rate} needs parameters {rule.prefix}blocks.0.*, which this model does not have; use "
+            "decay_rate=1.0, or a backbone that lists its blocks (docs/howto/extend.md)"
         )
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in model.named_parameters():
@@ -97,23 +119,28 @@ def layer_decay_groups(
             continue
         layer = layers[name]
         lr = base_lr * decay_rate ** (0 if layer is None else depth + 1 - layer)
-        decay = weight_decay if grouping.has_decay(name, parameter.ndim) else 0.0
+        decay = weight_decay if rule.has_decay(name, parameter.ndim) else 0.0
         group = groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})
         group["params"].append(parameter)
     return list(groups.values())
 
 
 def layer_decay(num_layers: int, lr_decay_rate: float) -> Callable[[str], float]:
-    """Factor of the learning rate by parameter name, for `lr_factor_func` of Detectron2's parameter groups.
+    """Learning-rate factor by parameter name, for `lr_factor_func` of Detectron2's parameter groups.
 
-    Position and patch embedding are layer 0, block i is layer i + 1, all else (pyramid, RPN, heads) is layer
+    Position and patch embedding are layer 0, block i is layer i + 1, everything else (pyramid, RPN, heads) is layer
     `num_layers` + 1; the factor is `lr_decay_rate` ** (`num_layers` + 1 - layer). Source: ViTDet paper, appendix A.2.
     """
     return partial(get_vit_lr_decay_rate, num_layers=num_layers, lr_decay_rate=lr_decay_rate)
 
 
 def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Optimizer of `cfg.optimizer` over the trainable parameters of `model`, grouped by learning rate and decay."""
+    """Build the optimizer of `cfg.optimizer` over the trainable parameters of `model`.
+
+    Raises:
+        InputError: a layer decay that does not fit the blocks of the model.
+    """
+    _check_layer_decay(cfg, model)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     del cfg.optimizer.params.model
@@ -123,3 +150,21 @@ def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
             if isinstance(value, ListConfig):
                 settings[name] = tuple(value)
     return optimizer
+
+
+def _check_layer_decay(cfg: DictConfig, model: nn.Module) -> None:
+    """Detectron2's groups know names only: a wrong number of layers, or other names, would go unnoticed."""
+    factor_of = instantiate(cfg.optimizer.params.get("lr_factor_func"))
+    if getattr(factor_of, "func", None) is not get_vit_lr_decay_rate:
+        return
+    num_layers, rate = factor_of.keywords["num_layers"], factor_of.keywords["lr_decay_rate"]
+    if rate == 1:
+        return
+    for prefix, backbone in require_backbones(model, f"optimizer.params.lr_factor_func.lr_decay_rate={rate}"):
+        depth = len(backbone.blocks)
+        first = f"{prefix}.blocks.0.weight" if prefix else "blocks.0.weight"
+        if depth != num_layers or factor_of(first) != rate**num_layers:
+            raise InputError(
+                f"the optimizer's layer decay is for {num_layers} blocks below backbone.*, the model has {depth} in "
+                f"{prefix or 'the model itself'}; set optimizer.params.lr_factor_func.num_layers={depth}"
+            )

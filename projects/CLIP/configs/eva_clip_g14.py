@@ -1,10 +1,10 @@
 """EVA-CLIP g/14 on LAION-400M.
 
-Published settings: the data, 11 billion seen pairs in batches of 41 K, float16 with a dynamic loss scale, an image tower
-initialized from masked image modelling (EVA), and a text tower initialized from OpenAI's CLIP-L. The other settings of
-this run were not published. Their sources are marked below: "g/14+" is the published setting of another model, EVA-CLIP
-g/14+, which has the same image tower and a batch size of 114,688; "ours" is our own choice, not validated by a run of
-this size.
+Published settings: the data, 11 billion seen pairs in batches of 41 K, float16 with a dynamic loss scale, an image
+tower initialized from masked image modelling (EVA), and a text tower initialized from OpenAI's CLIP-L. The other
+settings of this run were not published. Their sources are marked below: "g/14+" is the published setting of another
+model, EVA-CLIP g/14+, which has the same image tower and a batch size of 114,688; "ours" is our own choice, not
+validated by a run of this size.
 """
 
 from detectron2.config import LazyCall as L

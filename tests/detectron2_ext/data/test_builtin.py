@@ -50,7 +50,7 @@ def test_missing_file(root, name, monkeypatch):
         get_dataset_dicts(name)
     sentence = str(caught.value)
     assert sentence.startswith(f"{MetadataCatalog.get(name).json_file}: no such annotation file")
-    assert f"{name!r} is looked for under DETECTRON2_DATASETS" in sentence
+    assert f"{name!r} is expected under DETECTRON2_DATASETS" in sentence
 
 
 def test_missing_file_of_a_users_own_data_set(tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 from detectron2_ext.prediction import DetectionPredictor
 from eva_engine.commands import predict as demo
 from eva_engine.config import load_config
-from eva_engine.prediction import read_image
+from eva_engine.prediction import read_rgb_image
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
@@ -94,8 +94,8 @@ def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
     assert (turned["width"], turned["height"]) == (90, 120)
     assert (upright["width"], upright["height"]) == (120, 90)
     assert upright["image"] == "photos/plain.png"
-    assert read_image("out/plain.jpg").shape == (120, 90, 3)
-    assert (read_image("out/plain_2.jpg") != PICTURE).any()
+    assert read_rgb_image("out/plain.jpg").shape == (120, 90, 3)
+    assert (read_rgb_image("out/plain_2.jpg") != PICTURE).any()
 
 
 def test_records_are_what_the_model_found(weights, folder):
@@ -202,7 +202,7 @@ def test_sub_folders(weights, folder, recursive):
         ({"--input": "nowhere/"}, "no image or video"),
         ({"--output": "photos"}, "--output"),
         ({"--output": "photos/notes.txt/out"}, "cannot be written"),
-        ({"--class-names": "photos/notes.txt"}, "names 1 classes, the model has 80"),
+        ({"--class-names": "photos/notes.txt"}, "has 1 class names, but the model has 80"),
         ({"--class-names": "nothing.txt"}, "nothing.txt"),
         ({"--device": "cuda:99"}, "cuda:99"),
         ({"opts": "model.roi_heads.use_soft_nmz=True"}, "use_soft_nms"),

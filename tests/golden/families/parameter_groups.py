@@ -25,11 +25,11 @@ def build_on_meta(names: set[str]) -> VisionTransformer:
     return model
 
 
-def find_groups(model: nn.Module, scales: set[float], weight_decay: float, rule: str) -> list[tuple]:
+def find_groups(model: nn.Module, scales: set[float], weight_decay: float) -> list[tuple]:
     """(scale, weight decay, names) of every group; the decay rate is the scale below that of the top layer."""
     rate = max((scale for scale in scales if scale < 1), default=1.0)
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = layer_decay_groups(model, base_lr=1.0, weight_decay=weight_decay, decay_rate=rate, rule=rule)
+    groups = layer_decay_groups(model, base_lr=1.0, weight_decay=weight_decay, decay_rate=rate)
     return [(g["lr"], g["weight_decay"], [name_of[id(p)] for p in g["params"]]) for g in groups]
 
 
@@ -40,7 +40,7 @@ def check_classification_groups(case: GoldenCase) -> None:
         model = build_on_meta({name for name, *_ in rows})
         assert model.depth == expected["num_layers"]
         scales, decays = {row[2] for row in rows}, {row[3] for row in rows}
-        found = find_groups(model, scales, max(decays), "classification")
+        found = find_groups(model, scales, max(decays))
         sizes = [{"weight_decay": decay, "lr_scale": scale, "n": len(names)} for scale, decay, names in found]
         assert sizes == expected["groups"], recipe
         assert [(name, scale, decay) for scale, decay, names in found for name in names] == [
@@ -53,4 +53,4 @@ def check_video_groups(case: GoldenCase) -> None:
         expected = [(group["lr_scale"], group["weight_decay"], group["names"]) for group in groups]
         model = build_on_meta({name for *_, names in expected for name in names})
         scales, decays = {scale for scale, *_ in expected}, {decay for _, decay, _ in expected}
-        assert find_groups(model, scales, max(decays), "video") == expected, recipe
+        assert find_groups(model, scales, max(decays)) == expected, recipe

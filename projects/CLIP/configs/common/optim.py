@@ -4,8 +4,8 @@ from timm.optim import Lamb
 from eva_clip.parameter_groups import tower_layer_decay_groups
 
 optimizer = L(Lamb)(
-    # The trainer sets params.model before it builds the optimizer. Vectors, biases, class token, position embeddings and
-    # the logit scale have no weight decay.
+    # The trainer sets params.model before it builds the optimizer. Vectors, biases, class token, position embeddings
+    # and the logit scale have no weight decay.
     params=L(tower_layer_decay_groups)(
         visual_lr=4e-4,
         text_lr=4e-5,

@@ -23,7 +23,8 @@ test = L(build_zero_shot_loader)(
     # Class names in the order of the class numbers: "imagenet", "imagenet_a", "imagenet_r", "folders" for the folder
     # names, a text file with one name per line, or a list.
     class_names="imagenet",
-    # "imagenet_80", "imagenet_7", a .txt file with one template per line, a template with {} for the class name, or a list.
+    # "imagenet_80", "imagenet_7", a .txt file with one template per line, a template with {} for the class name, or a
+    # list of templates.
     templates="imagenet_80",
     tokenizer=L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}"),
     batch_size=64,

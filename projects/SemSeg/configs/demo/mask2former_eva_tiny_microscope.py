@@ -58,5 +58,5 @@ train.log_period = 10
 train.eval_period = 40
 train.checkpointer.period = 1000
 optimizer.lr = 1e-3
-optimizer.params.update(decay_rate=1.0, rule="semseg_corrected")
+optimizer.params.update(decay_rate=1.0, rule=None)
 lr_multiplier = L(WarmupCosine)(max_iter="${train.max_iter}", warmup_iters=20, end=0.01)

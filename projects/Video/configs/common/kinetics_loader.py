@@ -25,7 +25,8 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 dataloader.class_names = None
 
 # Reads video files. For folders of extracted frames, set frame_pattern="img_{:05d}.jpg"; below, set
-# has_frame_counts=True if the annotation files have the numbers of frames. decoder="auto" selects torchcodec where it can be loaded.
+# has_frame_counts=True if the annotation files have the numbers of frames. decoder="auto" selects torchcodec where it
+# can be loaded.
 reader = L(ClipReader)(frame_pattern=None, decoder="pyav")
 
 dataloader.train = L(build_train_loader)(

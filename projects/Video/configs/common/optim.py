@@ -11,7 +11,6 @@ optimizer = L(torch.optim.AdamW)(
         weight_decay="${..weight_decay}",
         # Learning rate of layer i: lr * decay_rate ** (depth + 1 - i).
         decay_rate=1.0,
-        rule="video",
     ),
     lr=8e-6,
     betas=(0.9, 0.98),

@@ -13,10 +13,12 @@ from torch import nn
 
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
-from eva_engine.training.optimization import build_optimizer, layer_decay_groups
+from eva_engine.training.optimization import GroupingRule, build_optimizer, layer_decay_groups
+from eva_semseg.parameter_groups import published_grouping
 
 MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
 SEGMENTATION = ["ade_ss61p5_ms62p3", "cocostuff_53p4"]
+CORRECTED = GroupingRule(prefix="backbone.")  # what the backbone of a real model says itself
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -44,7 +46,9 @@ def describe(model, groups):
 def test_segmentation_groups_are_the_published_ones(name):
     published = read_manifest(f"{name}.lr_groups")
     model = published_model(name)
-    groups = layer_decay_groups(model, published["base_lr"], published["weight_decay"], published["rate"], "semseg")
+    groups = layer_decay_groups(
+        model, published["base_lr"], published["weight_decay"], published["rate"], published_grouping()
+    )
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = [(g["lr"], g["weight_decay"], [names[id(p)] for p in g["params"]]) for g in groups]
     expected = [(g["lr"], g["weight_decay"], g["params"]) for g in published["groups"]]
@@ -55,7 +59,7 @@ def test_segmentation_groups_are_the_published_ones(name):
 def test_corrected_segmentation_groups_differ_in_the_queries_and_the_tokens():
     model = published_model(SEGMENTATION[0])
     published, corrected = (
-        describe(model, layer_decay_groups(model, 1.0, 0.05, 0.95, rule)) for rule in ("semseg", "semseg_corrected")
+        describe(model, layer_decay_groups(model, 1.0, 0.05, 0.95, rule)) for rule in (published_grouping(), CORRECTED)
     )
     different = {name for name in published if published[name] != corrected[name]}
     assert {corrected[name] for name in different if name.startswith("decode_head.")} == {(1.0, 0.0), (1.0, 0.05)}
@@ -78,7 +82,7 @@ class WithBackbone(nn.Module):
 def test_only_the_backbone_has_layers():
     with torch.device("meta"):
         model = WithBackbone()
-    found = describe(model, layer_decay_groups(model, 1.0, 0.1, 0.5, "semseg_corrected"))
+    found = describe(model, layer_decay_groups(model, 1.0, 0.1, 0.5))
     assert found["backbone.pos_embed"] == (0.125, 0.0)
     assert found["backbone.patch_embed.proj.weight"] == (0.125, 0.1)
     assert found["backbone.blocks.1.mlp.fc1.weight"] == (0.5, 0.1)
@@ -108,10 +112,9 @@ def test_mask_token_and_biases_of_any_shape():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"rule": "detection"}, "rule=detection is no grouping .* choose one of classification, video"),
         ({"decay_rate": 1.5}, "decay_rate=1.5 is out of range"),
         ({"decay_rate": 0.0}, "decay_rate=0.0 is out of range"),
-        ({"decay_rate": 0.9, "rule": "semseg"}, r"needs parameters backbone\.blocks\.0"),
+        ({"decay_rate": 0.9, "rule": published_grouping()}, r"needs parameters backbone\.blocks\.0"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(options, sentence):
