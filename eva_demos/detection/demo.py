@@ -12,16 +12,15 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-from omegaconf import DictConfig
-
-from detectron2_ext.report import image_pairs
-from eva_engine.report import TASK_NAMES, ImagePair, mosaic, write_run_report
-from eva_engine.training import evaluate
+from typing import TYPE_CHECKING
 
 from ..demo_run import RUN_FILES, Trained, demo_recipe, run_demo, shell_command, start_demo, train_demo
-from .fluo_hela import HELDOUT, MIN_AREA, register_splits, write_split
-from .nucleus_image import NUCLEI, register_nucleus_image
+
+# The heavy packages are imported inside the functions that use them, so that --help answers at once.
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from eva_engine.report import ImagePair
 
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
 # What a run writes, and the next run into the same folder replaces.
@@ -38,6 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(output: Path, iterations: int | None = None) -> None:
     """The whole demo into ``output``; what an earlier run left there is replaced."""
+    from eva_engine.report import write_run_report
+    from eva_engine.training import evaluate
+
+    from .fluo_hela import HELDOUT, register_splits, write_split
+    from .nucleus_image import register_nucleus_image
+
     start_demo(output, OUTPUTS)
     logger.info("Cutting the microscope frames into tiles")
     heldout_json, heldout_images = write_split(output / "data", HELDOUT)
@@ -48,7 +53,7 @@ def run(output: Path, iterations: int | None = None) -> None:
     trained = train_demo(cfg)
     results = {HELDOUT_NAME: trained.results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), trained.model)}
 
-    def pictures() -> tuple[list[ImagePair], str]:
+    def pictures() -> "tuple[list[ImagePair], str]":
         nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
         pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
         return pairs + _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0), ""
@@ -68,22 +73,27 @@ def run(output: Path, iterations: int | None = None) -> None:
     _print_results(results, trained.seconds, page)
 
 
-def _on_nuclei(cfg: DictConfig) -> DictConfig:
+def _on_nuclei(cfg: "DictConfig") -> "DictConfig":
+    from .nucleus_image import NUCLEI
+
     other = copy.deepcopy(cfg)
     other.dataloader.test.dataset.names = NUCLEI
     other.train.output_dir = str(Path(cfg.train.output_dir, "out_of_domain"))
     return other
 
 
-def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> list[ImagePair]:
+def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> "list[ImagePair]":
     """The tiles of the first image put together again, then some single tiles spread over the set."""
+    from detectron2_ext.report import draw_image_pairs
+    from eva_engine.report import ImagePair, mosaic
+
     truth = json.loads(json_file.read_text(encoding="utf-8"))
     images, counts = truth["images"], Counter(record["image_id"] for record in truth["annotations"])
     predictions = inference / "coco_instances_results.json"
     image_name, top = images[0]["file_name"].split("_")[:2]
     first = [image["id"] for image in images if image["file_name"].startswith(f"{image_name}_")]
     columns = sum(image["file_name"].startswith(f"{image_name}_{top}_") for image in images)
-    tiles = image_pairs(json_file, image_root, predictions, first, enlarge=2)
+    tiles = draw_image_pairs(json_file, image_root, predictions, first, enlarge=2)
     whole = ImagePair(
         f"{name}: the first image, tile by tile; predictions with a score of 0.5 and more",
         mosaic([tile.ground_truth for tile in tiles], columns),
@@ -92,10 +102,12 @@ def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num
     )
     several = [image["id"] for image in images if counts[image["id"]] >= 3]
     step = max(len(several) // max(num_details, 1), 1)
-    return [whole, *image_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
+    return [whole, *draw_image_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
 
 
-def _facts(cfg: DictConfig, trained: Trained) -> dict[str, str]:
+def _facts(cfg: "DictConfig", trained: Trained) -> dict[str, str]:
+    from .fluo_hela import MIN_AREA
+
     parameters = sum(parameter.numel() for parameter in trained.model.parameters())
     batch = cfg.dataloader.train.total_batch_size
     return {
@@ -111,6 +123,8 @@ def _facts(cfg: DictConfig, trained: Trained) -> dict[str, str]:
 
 
 def _print_results(results: dict[str, dict], seconds: float, page: Path | None) -> None:
+    from eva_engine.report import TASK_NAMES
+
     print(f"\nTraining took {seconds:.0f} s.\n")
     print(f"{'':46}{'AP':>8}{'AP50':>8}{'AP75':>8}")
     for data, by_task in results.items():
