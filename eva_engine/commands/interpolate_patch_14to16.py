@@ -10,13 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from eva_backbone.errors import InputError
-from eva_backbone.patch_embed import resize_patch_kernel
-from eva_backbone.position import resize_pos_embed, square_grid
-from eva_engine.checkpoint import WRAPPERS, read_file, select_weights
 from eva_engine.output_files import check_output_file, output_file
 
 from .cli import command_parser, run_command
@@ -27,6 +21,12 @@ OLD_PATCH, NEW_PATCH, PRETRAIN_SIZE = 14, 16, 224
 
 def convert_entries(entries: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The entries of a ViT of patch 14 for patch 16; `path` is named in errors."""
+    # Imported here, as below, so that --help does not load PyTorch.
+    from torch import Tensor
+
+    from eva_backbone.patch_embed import resize_patch_kernel
+    from eva_backbone.position import resize_pos_embed, square_grid
+
     for name, num_axes in ((KERNEL, 4), (TABLE, 3)):
         value = entries.get(name)
         if not isinstance(value, Tensor) or value.ndim != num_axes:
@@ -53,6 +53,8 @@ def convert_entries(entries: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def convert_content(content: Any, path: Path) -> Any:
     """The whole content of a file, its ViT converted where it lies: at the top or under a wrapper key."""
+    from eva_engine.checkpoint import WRAPPERS
+
     if isinstance(content, Mapping) and KERNEL not in content:
         for key in WRAPPERS:
             if isinstance(content.get(key), Mapping):
@@ -62,6 +64,10 @@ def convert_content(content: Any, path: Path) -> Any:
 
 def convert_file(source: Path, output: Path) -> None:
     """Convert the file `source` and write `output`, whole or not at all."""
+    import torch
+
+    from eva_engine.checkpoint import read_file, select_weights
+
     check_output_file(output, source)
     if output.suffix == ".safetensors":
         raise InputError(f"{output} is no name for what is written, a file of torch.save; name it .pt or .pth")
