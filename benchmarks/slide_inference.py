@@ -81,7 +81,7 @@ def _setup() -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     if os.environ["SLIDE_MODEL"] == "none":
         ready = torch.rand(2, CLASSES, WINDOW // 4, WINDOW // 4)
         return pixels, lambda window: ready[: len(window)]
-    model = create_segmentation_model("eva_tiny_mask2former", CLASSES).eval()
+    model = create_segmentation_model("eva_tiny_mask2former", num_classes=CLASSES)
     return pixels, lambda window: semantic_scores(*model.decode_head.predict(model.backbone(window)))
 
 

@@ -1,4 +1,4 @@
-"""Class probabilities of an image, from one view of it or the mean of several (sizes, mirrored)."""
+"""Class probabilities of a test image: of a single view, or the mean over several views (scales, flips)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,36 +8,37 @@ from torch import Tensor
 
 from .sliding_windows import Score, SlidingWindows, WindowScores
 
-# Of a map of all classes, that exist at once: 128 MB in float32.
-VALUES_AT_ONCE = 2**25
+# Upper limit for the elements of a map of all classes: 128 MB in float32. Larger maps are computed in strips of rows.
+MAX_STRIP_ELEMENTS = 2**25
 
 
 def view_probabilities(
     scores: WindowScores, first: int = 0, last: int | None = None, *, flipped: bool = False
 ) -> Tensor:
-    """Probabilities [B, K, rows, W] of rows of one view, at the size of the original image and not mirrored.
+    """Return the probabilities [B, K, rows, W] of some rows of one view, at the size of the original image, unflipped.
 
-    The softmax comes behind the resize and runs over scores that are sums of products of probabilities already. It
-    changes no single view's prediction, but what an average of views predicts, and the published numbers have it.
+    The softmax follows the resize, and its inputs are sums of products of probabilities already, not logits. It does
+    not change the predicted class of a single view, but it changes the mean over views, and the published numbers were
+    measured with it.
 
     Args:
-        scores: of the view, which was mirrored first and padded at the right and bottom afterwards.
-        first, last: from which row, and up to which without it; by default all.
-        flipped: whether the view is mirrored left to right.
+        scores: scores of the view, whose image was flipped first and padded at the right and bottom afterwards.
+        first, last: first row, and the row after the last; by default all rows.
+        flipped: whether the view is flipped left to right.
     """
     probabilities = scores.rows(first, last).softmax(dim=1)
     return probabilities.flip(3) if flipped else probabilities
 
 
 class ViewInference:
-    """Mean probabilities over the views that `EvaluationMapper` makes of an image.
+    """Computes the mean probabilities over the views of an image that `EvaluationMapper` made.
 
-    An image is taken as {"views": [{"pixels": uint8 RGB [3, h, w], "content": (h, w), "flipped": bool}, ...], "height",
-    "width"}, the last two of the original.
+    An image is a dict {"views": [{"pixels": uint8 RGB [3, h, w], "content": (h, w), "flipped": bool}, ...], "height",
+    "width"}. Height and width are those of the original image, "content" is the size of a view without padding.
 
     Args:
-        windows: how the model sees a view.
-        pixel_mean, pixel_std: of RGB values 0..255; padding is normalised like pixels.
+        windows: sliding windows over each view.
+        pixel_mean, pixel_std: of RGB values 0 to 255; padding is normalised like pixels.
     """
 
     def __init__(self, windows: SlidingWindows, pixel_mean: Sequence[float], pixel_std: Sequence[float]) -> None:
@@ -46,11 +47,12 @@ class ViewInference:
         self.pixel_std = torch.tensor(list(pixel_std)).view(1, 3, 1, 1)
 
     def __call__(self, score: Score, image: Mapping[str, Any], device: torch.device) -> Tensor:
-        """Probabilities [K, height, width] of one image.
+        """Return the probabilities [K, height, width] of one image.
 
         Args:
-            score: the model, in evaluation mode.
-            image: with its views.
+            score: function from normalised pixels to class scores, that of a model in evaluation mode.
+            image: the image with its views.
+            device: device of the computation and of the result.
         """
         result = torch.empty(0, device=device)
         for first, strip in self._strips(score, image, device):
@@ -59,24 +61,26 @@ class ViewInference:
             result[:, first : first + strip.shape[1]] = strip
         return result
 
-    def most_likely(self, score: Score, image: Mapping[str, Any], device: torch.device) -> Tensor:
-        """The most likely class of each pixel, uint8 [height, width]; the arguments are those of a call.
+    def predict_labels(self, score: Score, image: Mapping[str, Any], device: torch.device) -> Tensor:
+        """Return the most likely class of each pixel, uint8 [height, width]; arguments are those of a call.
 
-        Memory does not grow with the number of classes times that of pixels.
+        Probabilities of all classes exist only for a strip of rows at a time.
         """
         strips = [strip.argmax(dim=0).to(torch.uint8) for _, strip in self._strips(score, image, device)]
         return torch.cat(strips)
 
     def _strips(self, score: Score, image: Mapping[str, Any], device: torch.device) -> Iterator[tuple[int, Tensor]]:
-        """(first row, probabilities [K, rows, width]) from the top to the bottom."""
+        """Yield (first row, mean probabilities [K, rows, width]) from top to bottom."""
         height, width = image["height"], image["width"]
+        # The scores of all windows are kept at the model's resolution, so that the model runs only once per window.
         views = [(self._scores(score, view, (height, width), device), view["flipped"]) for view in image["views"]]
-        step = max(VALUES_AT_ONCE // (views[0][0].num_classes * width), 1)
-        for first in range(0, height, step):
-            rows = first, min(first + step, height)
-            total = view_probabilities(views[0][0], *rows, flipped=views[0][1])
+        num_classes = views[0][0].num_classes
+        rows_per_strip = max(MAX_STRIP_ELEMENTS // (num_classes * width), 1)
+        for first in range(0, height, rows_per_strip):
+            last = min(first + rows_per_strip, height)
+            total = view_probabilities(views[0][0], first, last, flipped=views[0][1])
             for scores, flipped in views[1:]:
-                total += view_probabilities(scores, *rows, flipped=flipped)
+                total += view_probabilities(scores, first, last, flipped=flipped)
             yield first, total[0].div_(len(views))
 
     def _scores(

@@ -1,7 +1,8 @@
-"""Exchange between the ViT's tokens and those of the spatial prior: injector before a group of blocks, extractor after.
+"""Exchange between the tokens of the ViT and those of the spatial prior around a group of blocks.
 
-`x` are the ViT's patch tokens on one grid (stride 16), `c` the prior's tokens on three (strides 8, 16 and 32), one grid
-after the other.
+An injector before the blocks adds the prior's detail to the ViT; an extractor after them updates the prior. `x` are the
+patch tokens of the ViT on one grid (stride 16), `c` the tokens of the prior on three grids (strides 8, 16 and 32), one
+grid after the other.
 """
 
 import torch
@@ -16,7 +17,10 @@ NUM_PRIOR_LEVELS = 3
 
 
 class Injector(nn.Module):
-    """Details of the prior into the ViT: x + gamma * attention(x to c). gamma starts at 0: the ViT as it was."""
+    """Spatial feature injector: adds details of the prior to the ViT, x + gamma * attention(x to c).
+
+    gamma starts at 0, so that training starts from the unchanged features of the pre-trained ViT.
+    """
 
     def __init__(self, dim: int, num_heads: int, num_points: int = 4, value_ratio: float = 0.5) -> None:
         super().__init__()
@@ -26,14 +30,14 @@ class Injector(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor, c: Tensor, grid: tuple[int, int], prior_grids: Shapes) -> Tensor:
-        """x [B, N, C] and c [B, S, C] to the new x."""
+        """Return the updated x [B, N, C], from x [B, N, C] and c [B, S, C]."""
         reference = pixel_centres([grid], x.device)
         attended = self.attn(self.query_norm(x), reference, self.feat_norm(c), prior_grids)
         return x + (self.gamma * attended).to(x.dtype)
 
 
 class DepthwiseConv(nn.Module):
-    """One 3x3 depth-wise convolution over every grid of the prior."""
+    """A 3x3 depth-wise convolution, with the same weights for every grid of the prior."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -42,12 +46,15 @@ class DepthwiseConv(nn.Module):
     def forward(self, c: Tensor, prior_grids: Shapes) -> Tensor:
         """[B, S, C] to [B, S, C]."""
         parts = c.split([height * width for height, width in prior_grids], dim=1)
-        maps = [part.transpose(1, 2).unflatten(2, grid) for part, grid in zip(parts, prior_grids, strict=True)]
-        return torch.cat([self.dwconv(m.contiguous()).flatten(2).transpose(1, 2) for m in maps], dim=1)
+        convolved = []
+        for part, grid in zip(parts, prior_grids, strict=True):
+            features = part.transpose(1, 2).unflatten(2, grid).contiguous()
+            convolved.append(self.dwconv(features).flatten(2).transpose(1, 2))
+        return torch.cat(convolved, dim=1)
 
 
 class ConvFFN(nn.Module):
-    """Feed-forward layer with the depth-wise convolution in its middle."""
+    """Feed-forward layer with a depth-wise convolution between its linear layers."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -62,9 +69,14 @@ class ConvFFN(nn.Module):
 
 
 class Extractor(nn.Module):
-    """What the ViT has understood into the prior: c + attention(c to x), then a feed-forward layer.
+    """Multi-scale feature extractor: updates the prior with the ViT's features.
 
-    drop_path is the probability that a sample skips the feed-forward layer in training.
+    The prior becomes c + attention(c to x), followed by a feed-forward layer with its own shortcut.
+
+    Args:
+        dim, num_heads, num_points, value_ratio: see `MultiScaleDeformableAttention`.
+        ffn_ratio: hidden width of the feed-forward layer as a multiple of `dim`.
+        drop_path: probability that a sample skips the feed-forward layer in training.
     """
 
     def __init__(
@@ -85,20 +97,19 @@ class Extractor(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, c: Tensor, x: Tensor, prior_grids: Shapes, grid: tuple[int, int]) -> Tensor:
-        """c [B, S, C] and x [B, N, C] to the new c."""
+        """Return the updated c [B, S, C], from c [B, S, C] and x [B, N, C]."""
         reference = pixel_centres(prior_grids, c.device)
         c = c + self.attn(self.query_norm(c), reference, self.feat_norm(x), [grid])
         return c + self.drop_path(self.ffn(self.ffn_norm(c), prior_grids))
 
 
 class Interaction(nn.Module):
-    """The exchange around one group of blocks; the last group is followed by further extractors.
+    """The injector and the extractors around one group of blocks.
 
     Args:
         dim, num_heads, num_points, value_ratio: see `MultiScaleDeformableAttention`.
-        ffn_ratio: hidden width of the extractors' feed-forward layers over `dim`.
-        drop_path: see `Extractor`.
-        num_extra_extractors: extractors behind the first one, each with weights of its own.
+        ffn_ratio, drop_path: see `Extractor`.
+        num_extra_extractors: extractors after the first one, each with its own weights.
     """
 
     def __init__(

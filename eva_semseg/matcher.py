@@ -1,4 +1,4 @@
-"""Which query is to predict which mask of an image: the assignment of least cost."""
+"""Hungarian matching: assigns the masks of an image to queries at the lowest total cost."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,19 @@ from torch import Tensor
 from .point_sampling import random_points, sample_masks
 from .segmentation_targets import Target
 
+WORST_COST = 1e6
+
 
 @dataclass(frozen=True)
 class MatchCost:
-    """The costs of giving mask j of an image to query i, [Q, N] each; lower is better."""
+    """The costs of assigning mask j of an image to query i, [Q, N] each; lower is better."""
 
     classes: Tensor
     masks: Tensor
     dice: Tensor
 
     def total(self) -> Tensor:
-        """Their sum, of the same shape."""
+        """Return the sum of the three costs, [Q, N]."""
         return self.classes + self.masks + self.dice
 
 
@@ -35,37 +37,48 @@ def match_cost(
     mask_weight: float,
     dice_weight: float,
 ) -> MatchCost:
-    """Costs of one image: of its class, and of its mask on points that all queries and targets share, in float32.
+    """Compute the matching costs of one image in float32.
+
+    Masks are compared at random points, the same for all queries and targets. Uniform points, not uncertain ones as in
+    the loss: costs can only be compared with each other if they are measured at the same points.
 
     Args:
         class_logits: [Q, K + 1].
         mask_logits: [Q, h, w].
-        target: what is in the image; may be nothing.
-        num_points: how many points.
+        target: classes and masks of the image; may be empty.
+        num_points: number of points.
         class_weight, mask_weight, dice_weight: factors of the three costs.
     """
     points = random_points(1, num_points, mask_logits.device)[0]
     predicted = sample_masks(mask_logits.float(), points)
     wanted = sample_masks(target.masks, points)
+    # The probability itself, not its logarithm as in the loss: this keeps the cost of a class in the range of the
+    # other costs.
     classes = -class_logits.float().softmax(-1)[:, target.classes]
-    outside = F.softplus(predicted)  # cross entropy where the target is 0; where it is 1, this less the logit
-    masks = (outside.sum(1)[:, None] - predicted @ wanted.T) / num_points
-    shares = predicted.sigmoid()
-    dice = 1 - (2 * shares @ wanted.T + 1) / (shares.sum(1)[:, None] + wanted.sum(1) + 1)
+    # Binary cross entropy of logit x and target t is softplus(x) - x * t. Written so, all Q * N pairs are one matrix
+    # product, and no tensor [Q, N, points] is needed.
+    softplus = F.softplus(predicted)
+    masks = (softplus.sum(1)[:, None] - predicted @ wanted.T) / num_points
+    probabilities = predicted.sigmoid()
+    dice = 1 - (2 * probabilities @ wanted.T + 1) / (probabilities.sum(1)[:, None] + wanted.sum(1) + 1)
     return MatchCost(class_weight * classes, mask_weight * masks, dice_weight * dice)
 
 
 def hungarian_match(costs: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Queries, ascending, and the masks they get, for cost matrices [Q, N] of any number of images.
+    """Match queries with masks for the cost matrices [Q, N] of any number of images.
 
-    Both index lists are int64 [min(Q, N)] on the device of the costs. The costs are brought to the CPU at once, so the
-    device is waited for a single time. Costs that are no numbers count as the worst, so that such a step ends in a loss
-    that is no number instead of an error.
+    All costs are copied to the CPU in one transfer, so the device is waited for only once. Non-finite costs count as
+    very large (-inf as very small), so that a step that diverged ends in a NaN loss instead of an error of the solver.
+
+    Returns:
+        For each matrix, indices of the queries in ascending order and of the masks assigned to them: int64
+        [min(Q, N)] on the device of the costs.
     """
     if not costs:
         return []
     device = costs[0].device
-    flat = torch.cat([cost.flatten() for cost in costs]).nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu()
+    flat = torch.cat([cost.flatten() for cost in costs])
+    flat = flat.nan_to_num(nan=WORST_COST, posinf=WORST_COST, neginf=-WORST_COST).cpu()
     pairs = []
     for cost, values in zip(costs, flat.split([cost.numel() for cost in costs]), strict=True):
         queries, masks = linear_sum_assignment(values.view(cost.shape).numpy())

@@ -1,25 +1,69 @@
-"""Mask2Former's pixel decoder: deformable attention over strides 8 to 32, one more map at stride 4."""
+"""Mask2Former's pixel decoder: deformable attention over strides 8 to 32, and a map at stride 4 for the masks."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 from eva_backbone.block import run_layer
 from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
 
-from .decoder_parts import decoder_mlp
 from .deformable_attention import MultiScaleDeformableAttention, pixel_centres
-from .position_encoding import sine_positions
 
 LEVELS = ("res5", "res4", "res3")  # strides 32, 16, 8: the order of everything that is listed by level
 NORM_EPSILON = 1e-5
+TEMPERATURE = 10000  # of the position encoding
+POSITION_EPSILON = 1e-6
+
+
+def decoder_mlp(dim: int, hidden: int) -> Mlp:
+    """Return two linear layers with a ReLU between them, for tokens of width `dim`.
+
+    Weights have Mask2Former's initialisation, biases PyTorch's.
+    """
+    mlp = Mlp(dim, hidden, act_layer=nn.ReLU)
+    for layer in (mlp.fc1, mlp.fc2):
+        nn.init.xavier_normal_(layer.weight)
+    return mlp
+
+
+def sine_positions(grid: tuple[int, int], dim: int, like: Tensor) -> Tensor:
+    """Return the sine position encoding of a map of shape (H, W), computed in float32 under autocast too.
+
+    The first half of the channels encodes the row, the second half the column; sine and cosine alternate. Rows and
+    columns are counted from 1 and divided by their number, so that positions are relative to the image: the last row or
+    column is one full turn (2 pi) of the fastest wave at any size.
+
+    Args:
+        grid: (H, W).
+        dim: width of a token, a multiple of 4.
+        like: tensor with the dtype and the device of the result.
+
+    Returns:
+        [1, H * W, dim], row by row.
+    """
+    rows, columns = (_encode_axis(length, dim // 2, like.device) for length in grid)
+    rows = rows[:, None].expand(-1, grid[1], -1)
+    columns = columns[None].expand(grid[0], -1, -1)
+    return torch.cat([rows, columns], dim=-1).flatten(0, 1)[None].to(like.dtype)
+
+
+def _encode_axis(length: int, num_features: int, device: torch.device) -> Tensor:
+    """Return the encoding [length, num_features] of the positions along one axis."""
+    positions = torch.arange(1, length + 1, dtype=torch.float32, device=device)
+    positions = positions / (positions[-1:] + POSITION_EPSILON) * (2 * math.pi)
+    # 0, 0, 1, 1, 2, 2, ...: a sine and a cosine share each frequency
+    pairs = torch.arange(num_features, dtype=torch.float32, device=device).div(2, rounding_mode="floor")
+    angles = positions[:, None] / TEMPERATURE ** (2 * pairs / num_features)
+    return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).flatten(1)
 
 
 class ConvNorm(nn.Module):
-    """A convolution that keeps the size of the map, and a group normalisation."""
+    """A convolution that keeps the size of the map, followed by group normalisation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, num_groups: int, bias: bool) -> None:
         super().__init__()
@@ -32,7 +76,7 @@ class ConvNorm(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Deformable attention and a feed-forward layer, each normalised behind its shortcut."""
+    """Deformable attention and a feed-forward layer, each with a shortcut and normalisation after it."""
 
     def __init__(self, dim: int, num_heads: int, num_points: int, hidden: int) -> None:
         super().__init__()
@@ -42,24 +86,28 @@ class EncoderLayer(nn.Module):
         self.norm2 = LayerNorm(dim, eps=NORM_EPSILON)
 
     def forward(self, x: Tensor, positions: Tensor, references: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
-        """Tokens of all levels [B, N, C] to [B, N, C]; positions steer where to look and are not looked at."""
+        """Update the tokens of all levels, [B, N, C] to [B, N, C].
+
+        Positions are added to the queries only, where they influence the sampling locations; values have none.
+        """
         x = self.norm1(x + self.attn(x + positions, references, x, shapes))
         return self.norm2(x + self.ffn(x))
 
 
 class PixelDecoder(nn.Module):
-    """Four maps of the backbone to the map that masks are read from, and three that the queries attend to.
+    """Computes mask features and three memories for the queries' attention from four maps of the backbone.
 
     Args:
-        in_channels: of the backbone's maps.
-        dim: width of all that it returns, a multiple of 4.
+        in_channels: channels of the backbone's maps.
+        dim: width of all outputs, a multiple of 4.
         num_heads, num_points: of the deformable attention.
-        num_layers: of the encoder.
-        hidden: width of its feed-forward layers.
-        num_groups: of the group normalisation; divides `dim`.
+        num_layers: number of encoder layers.
+        hidden: width of their feed-forward layers.
+        num_groups: groups of the group normalisation; divides `dim`.
 
     Raises:
-        InputError: a width that is no multiple of 4 and of the number of groups, or heads that do not divide it.
+        InputError: a width that is not a multiple of 4 and of the number of groups, or that the number of heads does
+            not divide.
     """
 
     def __init__(
@@ -76,7 +124,7 @@ class PixelDecoder(nn.Module):
         super().__init__()
         if dim % 4 or dim % num_groups:
             raise InputError(
-                f"dim={dim} of the decoder is no multiple of 4 and of num_groups={num_groups}; change one of them."
+                f"dim={dim} of the decoder must be a multiple of 4 and of num_groups={num_groups}; change one of them."
             )
         self.dim = dim
         self.input_convs = nn.ModuleList(
@@ -95,11 +143,11 @@ class PixelDecoder(nn.Module):
         nn.init.zeros_(self.get_parameter("mask_conv.bias"))
 
     def forward(self, features: Mapping[str, Tensor], *, recompute: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Maps "res2" to "res5" [B, in_channels, H, W] of strides 4 to 32 to mask features and memories.
+        """Compute mask features and memories.
 
         Args:
-            features: the backbone's maps.
-            recompute: keep only the inputs of the encoder's layers for the backward pass.
+            features: the backbone's maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
+            recompute: keep only the inputs of the encoder layers for the backward pass.
 
         Returns:
             Mask features [B, dim, H, W] at stride 4, and memories [B, dim, H, W] at strides 32, 16 and 8.
@@ -107,17 +155,19 @@ class PixelDecoder(nn.Module):
         maps = [conv(features[name]) for name, conv in zip(LEVELS, self.input_convs, strict=True)]
         shapes = [tuple(level.shape[2:]) for level in maps]
         x = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
-        embeds = self.level_embed.weight[:, None]
-        positions = torch.cat(
-            [sine_positions(shape, self.dim, embed) + embed for shape, embed in zip(shapes, embeds, strict=True)],
-            dim=1,
-        )
+        # The sine encoding is the same for a location at every level; the embedding of the level tells them apart.
+        positions = []
+        for shape, embed in zip(shapes, self.level_embed.weight[:, None], strict=True):
+            positions.append(sine_positions(shape, self.dim, embed) + embed)
+        position_tokens = torch.cat(positions, dim=1)
         references = pixel_centres(shapes, x.device)
         for layer in self.layers:
-            x = run_layer(layer, x, positions, references, shapes, recompute=recompute)
+            x = run_layer(layer, x, position_tokens, references, shapes, use_checkpoint=recompute)
+
         tokens = x.split([height * width for height, width in shapes], dim=1)
         # contiguous: convolutions and normalisations differ in speed, and on some devices in correctness, on views
         memories = [t.transpose(1, 2).unflatten(2, shape).contiguous() for t, shape in zip(tokens, shapes, strict=True)]
+        # Stride 4 would be too many tokens for the encoder: as in a feature pyramid, its result is added upsampled.
         lateral = self.lateral_conv(features["res2"])
         upsampled = F.interpolate(memories[-1], size=lateral.shape[2:], mode="bilinear", align_corners=False)
         return self.mask_conv(F.relu(self.output_conv(lateral + upsampled))), memories

@@ -1,40 +1,48 @@
-"""Values of masks at points, and points where a mask is uncertain."""
+"""Sampling of masks at points, and the choice of points where a mask is uncertain.
+
+Losses at a few thousand points instead of all pixels save most of their memory, as in PointRend.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-OVERSAMPLING = 3
-UNCERTAIN_SHARE = 0.75
+OVERSAMPLE_RATIO = 3
+IMPORTANCE_SAMPLE_RATIO = 0.75
 
 
 def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
-    """Bilinear values [N, P] of masks [N, H, W] at points; beyond the border a mask is 0.
+    """Return the bilinearly interpolated values [N, P] of masks [N, H, W] at points; outside, a mask is 0.
 
-    points: (x, y) as shares of the sides: [P, 2], the same for all masks, or [N, P, 2].
+    Args:
+        masks: [N, H, W].
+        points: (x, y) in 0 to 1 of the sides: [P, 2], the same for all masks, or [N, P, 2].
     """
+    # grid_sample with align_corners=False puts the outer edges of a map at -1 and 1.
     grid = 2 * points.to(masks.dtype) - 1
     if points.ndim == 2:
-        # as channels of one map, so that corners and weights are found once for all of them
+        # Masks as channels of one map, so that neighbours and weights of a point are computed once for all masks.
         return F.grid_sample(masks[None], grid[None, None], mode="bilinear", align_corners=False)[0, :, 0]
     return F.grid_sample(masks[:, None], grid[:, None], mode="bilinear", align_corners=False)[:, 0, 0]
 
 
 def random_points(num_masks: int, num_points: int, device: torch.device) -> Tensor:
-    """Uniform points [num_masks, num_points, 2]."""
+    """Draw uniform points [num_masks, num_points, 2] in 0 to 1."""
     return torch.rand(num_masks, num_points, 2, device=device)
 
 
 @torch.no_grad()
 def uncertain_points(mask_logits: Tensor, num_points: int) -> Tensor:
-    """Points [N, num_points, 2] for mask logits [N, H, W]: three quarters near the masks' outlines, the rest uniform.
+    """Choose points [N, num_points, 2] for mask logits [N, H, W]: 75 % where a mask is uncertain, the rest uniform.
 
-    The first are those of three times as many uniform candidates whose logits are nearest to 0.
+    The uncertain ones are the points with logits nearest to 0, usually at the outline of a mask, out of three times
+    `num_points` uniform candidates. There the loss has most to teach; the uniform rest keeps errors far away from the
+    outline visible.
     """
     num_masks, device = len(mask_logits), mask_logits.device
-    candidates = random_points(num_masks, OVERSAMPLING * num_points, device)
+    candidates = random_points(num_masks, OVERSAMPLE_RATIO * num_points, device)
     certainty = sample_masks(mask_logits, candidates).abs()
-    num_uncertain = int(UNCERTAIN_SHARE * num_points)
-    chosen = certainty.topk(num_uncertain, dim=1, largest=False).indices
-    chosen = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
-    return torch.cat([chosen, random_points(num_masks, num_points - num_uncertain, device)], dim=1)
+    num_uncertain = int(IMPORTANCE_SAMPLE_RATIO * num_points)
+    indices = certainty.topk(num_uncertain, dim=1, largest=False).indices
+    uncertain = candidates.gather(1, indices[..., None].expand(-1, -1, 2))
+    return torch.cat([uncertain, random_points(num_masks, num_points - num_uncertain, device)], dim=1)

@@ -1,4 +1,4 @@
-"""Label maps as what the losses compare with: one mask for every class in the image."""
+"""Targets of the losses: one binary mask for every class in an image."""
 
 from dataclasses import dataclass
 
@@ -6,35 +6,42 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
-# Value of pixels without a label.
-IGNORED = 255
+# Value of unlabelled pixels, which losses and metrics ignore.
+IGNORE_LABEL = 255
 
 
 @dataclass(frozen=True)
 class Target:
-    """Classes of one image, and where they are.
+    """Classes and masks of one image.
 
-    Args:
+    Attributes:
         classes: int64 [N].
-        masks: float32 zeros and ones [N, H, W]. Their size need not be that of the predicted masks.
+        masks: float32 zeros and ones [N, H, W]. Their size may differ from that of the predicted masks.
     """
 
     classes: Tensor
     masks: Tensor
 
 
-def masks_of_labels(labels: Tensor) -> Target:
-    """The target of a label map [H, W] of class numbers, of which `IGNORED` is none; it may be all that there is."""
+def target_from_labels(labels: Tensor) -> Target:
+    """Return the target of a label map [H, W] of class indices; pixels of `IGNORE_LABEL` are in no mask.
+
+    The target has no masks if all pixels are unlabelled.
+    """
     classes = labels.unique()
-    classes = classes[classes != IGNORED]
+    classes = classes[classes != IGNORE_LABEL]
     return Target(classes.long(), (labels == classes[:, None, None]).float())
 
 
 def check_labels(labels: Tensor, num_classes: int) -> None:
-    """Raise InputError for labels [B, H, W] that are no class of the model; reads them, so give them on the CPU."""
-    wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= num_classes))]
+    """Raise InputError if labels [B, H, W] contain values other than class indices and `IGNORE_LABEL`.
+
+    It reads the values, so labels should be on the CPU: for labels on a GPU it would wait for the GPU.
+    """
+    wrong = labels[(labels != IGNORE_LABEL) & ((labels < 0) | (labels >= num_classes))]
     if wrong.numel():
         raise InputError(
-            f"the label maps hold the value {int(wrong[0])}, the model has classes 0 to {num_classes - 1} and "
-            f"{IGNORED} for ignored pixels: convert the labels, or give the model the number of classes of the data."
+            f"the label maps contain the value {int(wrong[0])}, the model has classes 0 to {num_classes - 1} and "
+            f"{IGNORE_LABEL} for ignored pixels: convert the labels, or set the model's number of classes to that of "
+            "the data."
         )

@@ -1,4 +1,4 @@
-"""The segmentation model together with how it is evaluated."""
+"""The segmentation model together with its test-time inference."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from .mask2former import STRIDE, Mask2Former, semantic_scores
 
 
 class Segmenter(Mask2Former):
-    """`Mask2Former` that also takes test images, of any size.
+    """A `Mask2Former` that also segments lists of test images of any size.
 
     Args:
-        backbone, decode_head, criterion: as `Mask2Former`'s.
-        inference: views, windows and normalisation of test images.
+        backbone, decode_head, criterion: see `Mask2Former`.
+        inference: sliding windows and normalisation for test images, and the mean over their views.
     """
 
     def __init__(
@@ -33,36 +33,42 @@ class Segmenter(Mask2Former):
         super().__init__(backbone, decode_head, criterion)
         self.inference = inference
 
-    def forward(  # type: ignore[override]  # lists are taken, and given back, beside what the model itself takes
+    def forward(  # type: ignore[override]  # accepts and returns lists in addition to what Mask2Former does
         self, batch: Tensor | Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Tensor]]:
-        """As `Mask2Former`'s; or for a list of images of `EvaluationMapper` [{"sem_seg": probabilities}, ...].
+        """Segment a list of images from `EvaluationMapper`; other batches are handled by `Mask2Former.forward`.
 
-        Probabilities are [K, height, width] in float32, of the size of the original image.
+        Returns:
+            For a list, [{"sem_seg": probabilities}, ...] with probabilities [K, height, width] in float32, at the size
+            of the original image.
 
         Raises:
-            InputError: scores of such images that are no finite numbers.
+            InputError: the scores of an image of the list are not finite.
         """
         if isinstance(batch, Tensor | Mapping):
             return super().forward(batch)
         return [{"sem_seg": self.inference(self._window_scores, image, self._device)} for image in batch]
 
-    def most_likely(self, image: Mapping[str, Any]) -> Tensor:
-        """The most likely class of each pixel, uint8 [height, width], of an image of `EvaluationMapper`.
+    def predict_labels(self, image: Mapping[str, Any]) -> Tensor:
+        """Return the most likely class of each pixel, uint8 [height, width], for an image from `EvaluationMapper`.
 
-        It needs less memory than the probabilities of all classes.
+        This needs less memory than the probabilities of all classes.
 
         Raises:
-            InputError: scores that are no finite numbers.
+            InputError: the scores are not finite.
         """
-        return self.inference.most_likely(self._window_scores, image, self._device)
+        return self.inference.predict_labels(self._window_scores, image, self._device)
 
     @property
     def _device(self) -> torch.device:
         return self.decode_head.cls_embed.weight.device
 
     def _window_scores(self, pixels: Tensor) -> Tensor:
-        """Scores at a quarter of the resolution, where nothing has to be cut off."""
+        """Return scores at a quarter of the resolution if the sides are multiples of 32, else at full resolution.
+
+        `SlidingWindows` resizes them itself. Only where the backbone has padded the image, scores have to be resized
+        here, because the padding is cut off at full resolution.
+        """
         if pixels.shape[2] % STRIDE or pixels.shape[3] % STRIDE:
             scores = self._scores(pixels)
         else:

@@ -1,9 +1,11 @@
-"""Class scores of images of any size, from windows that overlap or from the whole image at once.
+"""Class scores of images of any size, from overlapping windows or from the whole image at once.
 
-The scores of a window come at the resolution of the model, are resized to the window, averaged with those of its
-neighbours and resized once more to the wanted size. All these steps are linear and act on rows and columns apart, so
-each window's scores are multiplied once from the left and once from the right, for as many rows of the result as are
-wanted. No map of all classes exists at the size of the window or of the resized image.
+The scores of a window, at the resolution of the model, have to be resized to the window, averaged with those of its
+neighbours, cut to the image without padding and resized once more to the output size. All these steps are linear and
+separable: they act on rows and columns independently. Together they are therefore one matrix for the rows and one for
+the columns, D @ scores @ A.T, summed over the windows. Applied to some rows of D only, this gives any strip of the
+result. A map of all classes never exists at the size of a window or of the resized image, which for 171 classes would
+take several times the memory of the result.
 """
 
 from collections.abc import Callable
@@ -19,19 +21,23 @@ Score = Callable[[Tensor], Tensor]  # pixels [N, 3, h, w] -> scores [N, K, h', w
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """First pixel of each window along an axis of `length` pixels; the last window ends at the border."""
-    count = max(-(-(length - window) // stride), 0) + 1
-    return [max(min(index * stride, length - window), 0) for index in range(count)]
+    """Return the first pixel of each window along an axis of `length` pixels; the last window ends at the border."""
+    num_steps = -(-(length - window) // stride)  # rounded up
+    starts = []
+    for index in range(max(num_steps, 0) + 1):
+        # Moved back where it would cross the border: every window is full, and overlaps more instead.
+        starts.append(max(min(index * stride, length - window), 0))
+    return starts
 
 
 @dataclass(frozen=True)
 class WindowScores:
-    """Scores of all windows of an image, put together for the rows that are asked for.
+    """Scores of all windows of an image, which are merged only for the rows that are requested.
 
-    Args:
-        windows: for each row of windows the scores [B, K, h', w'] of its windows from left to right.
-        down: for each row of windows the matrix [H, h'] from its scores to its part of the result.
-        across: the matrix [W, sum of w'] from the scores of a row of windows, side by side.
+    Attributes:
+        windows: for each row of windows, the scores [B, K, h', w'] of its windows from left to right.
+        down: for each row of windows, the matrix [H, h'] from the rows of its scores to the rows of the result.
+        across: the matrix [W, sum of w'] from the columns of a row of windows, concatenated, to those of the result.
     """
 
     windows: list[list[Tensor]]
@@ -40,19 +46,22 @@ class WindowScores:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of classes, K."""
         return self.windows[0][0].shape[1]
 
     def rows(self, first: int = 0, last: int | None = None) -> Tensor:
-        """Scores [B, K, rows, W] of the rows from `first` up to `last` without it, or to the end."""
+        """Return the scores [B, K, rows, W] of the rows from `first` to `last` (exclusive; by default the end)."""
         one, num_rows = self.windows[0][0], len(self.down[0][first:last])
         merged = one.new_zeros(*one.shape[:2], num_rows, len(self.across))
-        # Reduced precision would be visible in the averages.
+        # Autocast would round the products; the averages would show it.
         with torch.autocast(one.device.type, enabled=False):
             for scores, matrix in zip(self.windows, self.down, strict=True):
                 matrix = matrix[first:last]
-                top, bottom = _nonzero(matrix.any(dim=1))
-                begin, end = _nonzero(matrix.any(dim=0))
+                # A row of windows affects only a part of the result and only some of its own rows affect the requested
+                # ones. The rest of the matrix is zero and is skipped.
+                top, bottom = _nonzero_range(matrix.any(dim=1))
+                begin, end = _nonzero_range(matrix.any(dim=0))
+                # Columns first: they are the smaller product, because scores have fewer rows than the result.
                 wide = torch.cat([window[:, :, begin:end] for window in scores], dim=3) @ self.across.T
                 merged[:, :, top:bottom] += matrix[top:bottom, begin:end] @ wide
         return merged
@@ -62,12 +71,12 @@ class SlidingWindows:
     """Averages the scores of overlapping windows.
 
     Args:
-        size: of a window (height, width), cut where the image is smaller; None: one window, the whole image.
+        size: (height, width) of a window, limited to the size of the image; None for one window, the whole image.
         stride: pixels from one window to the next (down, right).
-        batch_size: windows that the model gets at once.
+        batch_size: number of windows per forward pass of the model.
 
     Raises:
-        InputError: a stride larger than the window, which would leave pixels out.
+        InputError: a stride larger than the window, which would skip pixels, or a batch size below 1.
     """
 
     def __init__(
@@ -80,11 +89,14 @@ class SlidingWindows:
         self.stride = tuple(stride)
         self.batch_size = batch_size
         if batch_size < 1:
-            raise InputError(f"batch_size={batch_size} takes no window; give 1 or more.")
-        if self.size is not None and not all(map(_covers, self.size, self.stride)):
-            raise InputError(
-                f"stride={self.stride} leaves pixels between windows of {self.size}; give 1 up to the window's size."
-            )
+            raise InputError(f"batch_size={batch_size} is not positive; give 1 or more.")
+        if self.size is not None:
+            for side, step in zip(self.size, self.stride, strict=True):
+                if not 0 < step <= side:
+                    raise InputError(
+                        f"stride={self.stride} skips pixels between windows of {self.size}; give values from 1 to the "
+                        "size of the window."
+                    )
 
     def __call__(
         self,
@@ -94,11 +106,12 @@ class SlidingWindows:
         content: tuple[int, int] | None = None,
         output_size: tuple[int, int] | None = None,
     ) -> WindowScores:
-        """Scores of `pixels` [B, 3, h, w], to be had as [B, K, H, W] or in parts of its rows.
+        """Compute the scores of `pixels` [B, 3, h, w]; the result gives them as [B, K, H, W] or in strips of rows.
 
         Args:
-            score: the model.
-            content: (height, width) of what is no padding, from the upper left corner; by default everything.
+            score: function from normalised pixels to class scores.
+            pixels: normalised images, which may be padded at the right and bottom.
+            content: (height, width) of the image without padding, from the upper left corner; by default everything.
             output_size: (H, W) that the content is resized to, bilinearly; by default its own size.
         """
         batch, _, height, width = pixels.shape
@@ -109,11 +122,11 @@ class SlidingWindows:
         lefts = window_starts(width, window[1], self.stride[1])
         corners = [(top, left) for top in tops for left in lefts]
         scores: list[Tensor] = []
-        at_once = max(self.batch_size // batch, 1)
-        for start in range(0, len(corners), at_once):
-            group = corners[start : start + at_once]
-            cut = torch.cat([pixels[:, :, top : top + window[0], left : left + window[1]] for top, left in group])
-            scores += score(cut).float().split(batch)
+        windows_per_pass = max(self.batch_size // batch, 1)
+        for start in range(0, len(corners), windows_per_pass):
+            group = corners[start : start + windows_per_pass]
+            crops = torch.cat([pixels[:, :, top : top + window[0], left : left + window[1]] for top, left in group])
+            scores += score(crops).float().split(batch)
         one = scores[0]
         down = axis_matrices(tops, window[0], one.shape[2], content[0], output_size[0], like=one)
         across = torch.cat(axis_matrices(lefts, window[1], one.shape[3], content[1], output_size[1], like=one), dim=1)
@@ -121,17 +134,22 @@ class SlidingWindows:
         return WindowScores(rows, down, across)
 
 
-def _covers(side: int, step: int) -> bool:
-    return 0 < step <= side
-
-
 def axis_matrices(
     starts: list[int], window: int, resolution: int, content: int, output: int, *, like: Tensor
 ) -> list[Tensor]:
-    """For each window along an axis the matrix [output, resolution] from its scores to its part of the result.
+    """Return, for each window along an axis, the matrix [output, resolution] from its scores to the result.
 
-    It resizes the scores to `window` pixels, divides each pixel by the number of windows over it, drops what lies
-    behind `content` and resizes the rest to `output`. Type and device are those of `like`.
+    The matrix resizes the scores to the window, divides each pixel by the number of windows that contain it, drops the
+    padding and resizes the rest to the output. The number of windows over a pixel is the product of the numbers along
+    both axes, so that each axis can divide by its own.
+
+    Args:
+        starts: first pixel of each window.
+        window: pixels of a window along this axis.
+        resolution: number of scores of a window along this axis.
+        content: pixels of the image without padding.
+        output: pixels of the result.
+        like: tensor with the type and device of the result; the product is computed in float64.
     """
     length = starts[-1] + window
     resize = _interpolation(resolution, window)
@@ -141,21 +159,26 @@ def axis_matrices(
     to_output = _interpolation(content, output)
     matrices = []
     for start in starts:
-        inside = max(min(window, content - start), 0)
+        inside = max(min(window, content - start), 0)  # pixels of the window that are not padding
         part = to_output[:, start : start + inside] / counts[start : start + inside]
         matrices.append((part @ resize[:inside]).to(like))
     return matrices
 
 
 def _interpolation(size: int, output: int) -> Tensor:
-    """The matrix [output, size] of PyTorch's linear interpolation between pixel areas."""
+    """Return the matrix [output, size] of PyTorch's linear interpolation with align_corners=False.
+
+    Column i of the matrix is the interpolation of the i-th unit vector.
+    """
     if size == output:
         return torch.eye(size, dtype=torch.float64)
     unit = torch.eye(size, dtype=torch.float64)[:, None]
     return F.interpolate(unit, size=output, mode="linear", align_corners=False)[:, 0].T
 
 
-def _nonzero(used: Tensor) -> tuple[int, int]:
-    """From the first one that is true to behind the last one."""
-    places = used.nonzero()
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+def _nonzero_range(used: Tensor) -> tuple[int, int]:
+    """Return the range (start, stop) from the first true element to the last one; (0, 0) if there is none."""
+    indices = used.nonzero()
+    if not len(indices):
+        return 0, 0
+    return int(indices[0]), int(indices[-1]) + 1

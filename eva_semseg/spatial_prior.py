@@ -1,8 +1,28 @@
-"""The spatial prior: a small convolutional network beside the ViT, for the detail that 16-pixel patches lose."""
+"""The spatial prior module: a small convolutional network parallel to the ViT, for detail lost by 16-pixel patches."""
 
 from torch import Tensor, nn
 
-from .batch_norm import SyncBatchNorm
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Batch normalisation with the statistics of all processes on accelerators, of each process alone on the CPU.
+
+    PyTorch does not synchronise batch statistics on the CPU.
+
+    A map [B, C, H, W] that is a view of tokens is copied first: with a batch of one, PyTorch's CPU kernel returns wrong
+    gradients for those strides.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, H, W]."""
+        input = input.contiguous()
+        if input.device.type == "cpu":
+            # nn.SyncBatchNorm raises an error for CPU tensors. Both classes have the same attributes.
+            return nn.BatchNorm2d.forward(self, input)
+        return super().forward(input)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim != 4:
+            raise ValueError(f"expected a map [B, C, H, W], got shape {list(input.shape)}")
 
 
 def _conv(dim_in: int, dim_out: int, stride: int) -> list[nn.Module]:
@@ -11,11 +31,11 @@ def _conv(dim_in: int, dim_out: int, stride: int) -> list[nn.Module]:
 
 
 class SpatialPrior(nn.Module):
-    """Pixels to features at strides 4, 8, 16 and 32, all of the ViT's width.
+    """Features of an image at strides 4, 8, 16 and 32, all as wide as the ViT.
 
     Args:
         dim: width of the ViT, C.
-        width: channels at stride 4; 2, 4 and 4 times as many at the next strides.
+        width: channels at stride 4; the next strides have 2, 4 and 4 times as many.
     """
 
     def __init__(self, dim: int, width: int = 64) -> None:
@@ -31,9 +51,10 @@ class SpatialPrior(nn.Module):
         self.fc4 = nn.Conv2d(4 * width, dim, 1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[B, 3, H, W] to a map [B, C, H / 4, W / 4] and tokens [B, N, C] at strides 8, 16 and 32, row by row.
+        """Compute the features of images [B, 3, H, W], whose sides must be multiples of 32.
 
-        Sides must be multiples of 32.
+        Returns:
+            A map [B, C, H / 4, W / 4], and tokens [B, N, C] at strides 8, 16 and 32, row by row.
         """
         c1 = self.stem(pixels)
         c2 = self.conv2(c1)

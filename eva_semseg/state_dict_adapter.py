@@ -1,4 +1,7 @@
-"""Names of the published segmentation files, and the model's own: the one place that knows both."""
+"""Conversion between the parameter names of the published segmentation files and those of the model.
+
+Only this module knows both.
+"""
 
 import math
 import re
@@ -13,7 +16,8 @@ from eva_backbone.relative_position_bias import NUM_CLASS_OFFSETS, joint_index
 _ENCODER = ("pixel_decoder.layers.{}.", "pixel_decoder.encoder.layers.{}.")
 _DECODER = ("transformer_decoder.layers.{}.", "transformer_decoder.layers.{}.")
 
-# (beginning here, beginning in the files), below `decode_head.`; what is not listed has one name for both
+# (prefix in the model, prefix in the files), both below `decode_head.`; {} stands for a layer number. Parameters that
+# are not listed have the same name in both.
 _ENCODER_PARTS = (
     ("attn.", "attentions.0."),
     ("ffn.fc1.", "ffns.0.layers.0.0."),
@@ -41,23 +45,30 @@ _OTHERS = (
     ("pixel_decoder.output_conv.norm.", "pixel_decoder.output_convs.0.gn."),
     ("pixel_decoder.mask_conv.", "pixel_decoder.mask_feature."),
 )
-_PAIRS = tuple(
-    (f"decode_head.{own}", f"decode_head.{published}")
-    for own, published in (
-        *((_ENCODER[0] + own, _ENCODER[1] + published) for own, published in _ENCODER_PARTS),
-        *((_DECODER[0] + own, _DECODER[1] + published) for own, published in _DECODER_PARTS),
-        *_OTHERS,
-    )
-)
 _TABLE, _INDEX = ".attn.relative_position_bias_table", ".attn.relative_position_index"
 
-
-def _compile(pairs: tuple[tuple[str, str], ...]) -> list[tuple[re.Pattern, str]]:
-    return [(re.compile(re.escape(old).replace(r"\{\}", r"(\d+)")), new.replace("{}", r"\1")) for old, new in pairs]
+Pairs = list[tuple[str, str]]
 
 
-_TO_PUBLISHED = _compile(_PAIRS)
-_FROM_PUBLISHED = _compile(tuple((published, own) for own, published in _PAIRS))
+def _prefix_pairs() -> Pairs:
+    """Return (prefix in the model, prefix in the files) of all parameters that have two names."""
+    pairs = [*_OTHERS]
+    for (own_layer, published_layer), parts in ((_ENCODER, _ENCODER_PARTS), (_DECODER, _DECODER_PARTS)):
+        pairs += [(own_layer + own, published_layer + published) for own, published in parts]
+    return [(f"decode_head.{own}", f"decode_head.{published}") for own, published in pairs]
+
+
+def _compile(pairs: Pairs) -> list[tuple[re.Pattern, str]]:
+    """Turn pairs (old prefix, new prefix) into regular expressions and their replacements."""
+    rules = []
+    for old, new in pairs:
+        pattern = re.escape(old).replace(r"\{\}", r"(\d+)")
+        rules.append((re.compile(pattern), new.replace("{}", r"\1")))
+    return rules
+
+
+_TO_PUBLISHED = _compile(_prefix_pairs())
+_FROM_PUBLISHED = _compile([(published, own) for own, published in _prefix_pairs()])
 
 
 def _rename(rules: list[tuple[re.Pattern, str]], name: str) -> str:
@@ -73,19 +84,19 @@ own_name = partial(_rename, _FROM_PUBLISHED)
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a published file under the model's names; those of the model's own checkpoints stay as they are.
+    """Rename the weights of a published file to the model's names; the model's own checkpoints stay unchanged.
 
-    The files of the variant with relative positions hold gigabytes of index tables, which follow from the size of the
-    grid. The model computes them, so they are left out.
+    The files of the variant with relative positions contain gigabytes of index tables, which depend only on the size of
+    the grid. The model computes them itself, so they are left out.
     """
     return {own_name(name): value for name, value in weights.items() if not name.endswith(_INDEX)}
 
 
 def to_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The model's weights under the published names and in the published order, index tables of a square grid included.
+    """Rename the model's weights to the published names, in the published order, and add the index tables.
 
     Raises:
-        InputError: relative positions of a grid that is not square.
+        InputError: the relative positions are those of a grid that is not square.
     """
     published = {}
     for name, value in weights.items():
@@ -96,8 +107,12 @@ def to_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _square_index(name: str, table: Tensor) -> Tensor:
+    """Return the index table that belongs to the bias table called `name`."""
+    # A grid of side n has 2n - 1 offsets along each axis, and the table a few more rows for the class token.
     offsets = math.isqrt(len(table) - NUM_CLASS_OFFSETS)
     if offsets**2 != len(table) - NUM_CLASS_OFFSETS:
-        raise InputError(f"{name} has {len(table)} rows, which is no square grid: train on square crops to export it.")
+        raise InputError(
+            f"{name} has {len(table)} rows, which do not fit a square grid: train on square crops to export it."
+        )
     side = (offsets + 1) // 2
     return joint_index((side, side), table.device)

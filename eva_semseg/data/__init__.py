@@ -1,19 +1,18 @@
-"""Labelled images: published data sets and own folders, transforms, views, mappers, the loader of evaluations.
+"""Images with label maps: published data sets and custom folders, augmentations, mappers and collating.
 
-Importing this registers the built-in data sets.
+Importing this package registers the built-in data sets.
 """
 
-from eva_engine.data import dataset_root
+from eva_engine.data.dataset_root import dataset_root
 
-from .builtin import register_builtin_datasets
-from .coco_stuff_classes import COCO_STUFF_CLASSES
-from .collate import stack_samples
-from .label_dataset import SegmentationDataset, labelled_records
+from .coco_stuff import COCO_STUFF_CLASSES, register_builtin_datasets
+from .collate import SegmentationCollate
 from .label_file import read_labels
 from .label_folders import register_label_folders
 from .mapper import EvaluationMapper, TrainingMapper
+from .segmentation_dataset import SegmentationDataset
 from .test_time_augmentation import TestTimeAugmentation
-from .transforms import PhotometricDistortion, RandomCrop, RandomMirror, RandomScale
+from .transforms import PhotometricDistortion, RandomCrop, RandomFlip, RandomScale
 
 register_builtin_datasets(dataset_root())
 
@@ -22,14 +21,13 @@ __all__ = [
     "EvaluationMapper",
     "PhotometricDistortion",
     "RandomCrop",
-    "RandomMirror",
+    "RandomFlip",
     "RandomScale",
+    "SegmentationCollate",
     "SegmentationDataset",
     "TestTimeAugmentation",
     "TrainingMapper",
-    "labelled_records",
     "read_labels",
     "register_builtin_datasets",
     "register_label_folders",
-    "stack_samples",
 ]

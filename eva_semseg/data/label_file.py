@@ -1,4 +1,4 @@
-"""Reading a label map: one class number for every pixel of an image."""
+"""Reading of label maps: one class index for every pixel of an image."""
 
 import stat
 from pathlib import Path
@@ -8,29 +8,31 @@ import numpy as np
 from eva_backbone.errors import InputError
 from eva_engine.data.image_file import image_errors, open_image
 
-from ..segmentation_targets import IGNORED
+from ..segmentation_targets import IGNORE_LABEL
 
-# One channel of whole numbers. The numbers of a palette picture are its colour numbers.
+# Pillow's modes of one channel of integers. The values of a palette image are its colour indices.
 _MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Class numbers [H, W] int32, 0 to `num_classes` - 1, or `IGNORED` where there is no label.
+    """Read class indices [H, W] int32, 0 to `num_classes` - 1, or `IGNORE_LABEL` for unlabelled pixels.
 
     Args:
-        size: expected (height, width).
+        file_name: an image file with one channel of integers, or a palette image.
+        num_classes: number of classes.
+        size: expected (height, width); None for any.
 
     Raises:
-        InputError: no such file, not readable, a colour picture, other numbers, or another size.
+        InputError: the file is missing, unreadable, a colour image or of another size, or has unknown values.
     """
     with image_errors(file_name, "label"):
-        # A pipe or a device would block or never end.
+        # Reading a pipe or a device would block or never end.
         if not stat.S_ISREG(Path(file_name).stat().st_mode):
             raise InputError(f"{file_name}: not a regular file; give a label file.")
         with open_image(file_name) as image:
             if image.mode not in _MODES:
                 raise InputError(
-                    f"{file_name}: {image.mode} pixels, expected one class number a pixel; "
+                    f"{file_name}: {image.mode} pixels, expected one class index per pixel; "
                     "give a PNG with one channel of 8 or 16 bits, or with a palette."
                 )
             labels = np.array(image)
@@ -40,10 +42,10 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
             f"{size[1]}x{size[0]}; give the labels of this image."
         )
     labels = labels.astype(np.int32)
-    unknown = labels[((labels < 0) | (labels >= num_classes)) & (labels != IGNORED)]
+    unknown = labels[((labels < 0) | (labels >= num_classes)) & (labels != IGNORE_LABEL)]
     if unknown.size:
         raise InputError(
-            f"{file_name}: {unknown.size} pixels have the value {unknown[0]} or another unknown one, expected are 0 to "
-            f"{num_classes - 1}, or {IGNORED} for no label; correct the labels or the list of classes."
+            f"{file_name}: {unknown.size} pixels have the value {unknown[0]} or another unknown one; expected 0 to "
+            f"{num_classes - 1}, or {IGNORE_LABEL} for unlabelled pixels; correct the labels or the list of classes."
         )
     return labels

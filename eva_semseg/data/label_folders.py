@@ -1,4 +1,4 @@
-"""Images in one folder, their label maps in another: the same names, apart from what stands behind the stem."""
+"""Data sets of images in one folder and their label maps in another, with the same file names up to the ending."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.categories import read_categories
 from eva_engine.prediction.inputs import IMAGE_SUFFIXES
 
-from ..segmentation_targets import IGNORED
+from ..segmentation_targets import IGNORE_LABEL
 
 _LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
@@ -23,22 +23,26 @@ def register_label_folders(
     *,
     label_ending: str = "",
 ) -> None:
-    """Register a data set with Detectron2, anew if it is; its folders are looked at when it is used.
+    """Register a data set with Detectron2, replacing one of the same name; its folders are read when it is used.
 
     Args:
-        class_names: of the label values 0, 1, ...; a list, or a file with one name a line. 255 is no label.
-        label_ending: what names of label files have between stem and suffix.
+        name: name of the data set.
+        image_root: folder of the images; sub-folders are included.
+        label_root: folder of the label maps, with the same sub-folders.
+        class_names: names of the label values 0, 1, ...: a list, or a file with one name per line. 255 marks unlabelled
+            pixels.
+        label_ending: text that label files have between the stem of the image and the suffix.
 
     Raises:
-        InputError: no class names, or more than labels of 8 bits have room for.
+        InputError: no class names, or more than 8-bit labels can represent.
     """
     if isinstance(class_names, str | Path):
         class_names = read_categories(class_names).names
     class_names = [str(class_name) for class_name in class_names]
-    if not 0 < len(class_names) <= IGNORED:
+    if not 0 < len(class_names) <= IGNORE_LABEL:
         raise InputError(
-            f"class_names has {len(class_names)} names; give 1 to {IGNORED}, of the label values 0, 1, ... "
-            f"({IGNORED} is no label)."
+            f"class_names has {len(class_names)} names; give 1 to {IGNORE_LABEL}, for the label values 0, 1, ... "
+            f"({IGNORE_LABEL} marks unlabelled pixels)."
         )
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
@@ -49,11 +53,13 @@ def register_label_folders(
         image_root=str(image_root),
         sem_seg_root=str(label_root),
         evaluator_type="sem_seg",
-        ignore_label=IGNORED,
+        ignore_label=IGNORE_LABEL,
     )
 
 
 class _Pairs:
+    """Function without arguments for Detectron2's catalog, which can be pickled, unlike a lambda."""
+
     def __init__(self, image_root: str, label_root: str, label_ending: str) -> None:
         self.arguments = image_root, label_root, label_ending
 
@@ -62,36 +68,38 @@ class _Pairs:
 
 
 def pair_files(image_root: str | Path, label_root: str | Path, label_ending: str = "") -> list[dict[str, str]]:
-    """Records {"file_name", "sem_seg_file_name"} of all images below `image_root`, sorted by name.
+    """Return records {"file_name", "sem_seg_file_name"} of all images below `image_root`, sorted by name.
 
-    Labels lie in the same sub-folder of `label_root` under the name of the image.
+    The label file of an image is in the same sub-folder of `label_root` and has the name of the image, plus
+    `label_ending`.
 
     Raises:
-        InputError: a folder that is missing, an image without labels, two images of one name, or no image at all.
+        InputError: a folder is missing, an image has no labels, two images have the same name, or there is no image.
     """
-    labels = {
-        stem.removesuffix(label_ending): path
-        for stem, path in _files(Path(label_root), _LABEL_SUFFIXES)
-        if stem.endswith(label_ending)
-    }
+    labels = {}
+    for stem, path in _files(Path(label_root), _LABEL_SUFFIXES):
+        if stem.endswith(label_ending):
+            labels[stem.removesuffix(label_ending)] = path
     records: dict[str, dict[str, str]] = {}
     for stem, path in _files(Path(image_root), IMAGE_SUFFIXES):
         if stem not in labels:
             raise InputError(
-                f"{path}: no label file {stem}{label_ending}.png in {label_root}; add it or take the image away."
+                f"{path}: no label file {stem}{label_ending}.png in {label_root}; add it or remove the image."
             )
         if stem in records:
-            raise InputError(f"{path} and {records[stem]['file_name']} have one name; rename one and its labels.")
+            raise InputError(
+                f"{path} and {records[stem]['file_name']} have the same name; rename one of them and its labels."
+            )
         records[stem] = {"file_name": path, "sem_seg_file_name": labels[stem]}
     if not records:
-        raise InputError(f"{image_root} has no images; name the folder that holds them.")
+        raise InputError(f"{image_root} has no images; give the folder that contains them.")
     return [records[stem] for stem in sorted(records)]
 
 
 def _files(root: Path, suffixes: Sequence[str]) -> list[tuple[str, str]]:
-    """(path below `root` without suffix, path) of all files of these kinds."""
+    """Return (path relative to `root` without suffix, path) of all files with one of `suffixes`."""
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder; name the one that holds the images or the labels.")
+        raise InputError(f"{root} is not a folder; give the one that contains the images or the labels.")
     found = []
     for folder, _, names in os.walk(root, followlinks=True):
         for name in names:

@@ -1,4 +1,4 @@
-"""The views of a test image: resized, maybe to several sizes, maybe mirrored, padded last."""
+"""Test-time augmentation: the views of a test image, resized to one or several scales, optionally flipped, padded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,21 +11,23 @@ from eva_backbone.errors import InputError
 
 
 class TestTimeAugmentation:
-    """Makes views as the published evaluations did.
+    """Makes the views of an image in the same way as the published evaluations.
 
-    An image is resized to fit the limits, then each side once more, up to a multiple of `divisor`, which may change its
-    shape a little. It is mirrored before it is padded with black at the right and bottom.
+    An image is resized to fit the limits; then each side is resized up to a multiple of `divisor`, which may change the
+    aspect ratio a little. A view is flipped before it is padded with black at the right and bottom.
 
     Args:
-        long_side, short_side: limits in pixels at ratio 1.
-        ratios: a view for each; both limits are multiplied by it.
-        flip: add the mirror image of each.
-        divisor: of both sides.
-        min_side: sides are padded to this many pixels; 0: no padding.
+        long_side, short_side: upper limits of the image sides in pixels at ratio 1.
+        ratios: scales, one view for each; both limits are multiplied by it.
+        flip: add the horizontally flipped image of each view.
+        divisor: both sides of a view are multiples of it.
+        min_side: sides are padded to at least this many pixels; 0 for no padding.
 
     Raises:
-        InputError: no view, or a ratio or divisor of 0 or less.
+        InputError: there are no views, or a ratio or the divisor is not positive.
     """
+
+    __test__ = False  # pytest would take it for a test class
 
     def __init__(
         self,
@@ -40,41 +42,47 @@ class TestTimeAugmentation:
         self.ratios, self.flip = tuple(ratios), flip
         self.divisor, self.min_side = divisor, min_side
         if not self.ratios or min(*self.ratios, divisor) <= 0:
-            raise InputError(f"ratios={list(ratios)} with divisor={divisor} give no view; give numbers above 0.")
-
-    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """(height, width) of the view of each ratio, without padding."""
-        return [
-            (next_multiple(resized_height, self.divisor), next_multiple(resized_width, self.divisor))
-            for resized_height, resized_width in self._resized(height, width)
-        ]
+            raise InputError(f"ratios={list(ratios)} with divisor={divisor} give no views; give numbers above 0.")
 
     def __call__(self, image: np.ndarray) -> list[dict[str, Any]]:
-        """[{"pixels": uint8 [3, h, w], "content": (h, w) without padding, "flipped": bool}, ...] of [H, W, 3] uint8."""
+        """Return the views of an image [H, W, 3] uint8.
+
+        Returns:
+            [{"pixels": uint8 [3, h, w], "content": (h, w) without padding, "flipped": bool}, ...]
+        """
         views = []
-        sizes = zip(self._resized(*image.shape[:2]), self.sizes(*image.shape[:2]), strict=True)
-        for resized, size in sizes:
-            view = cv2.resize(image, resized[::-1], interpolation=cv2.INTER_LINEAR)
-            view = cv2.resize(view, size[::-1], interpolation=cv2.INTER_LINEAR)
-            for flipped in (False, True) if self.flip else (False,):
-                pixels = view[:, ::-1] if flipped else view
-                rest = [(0, max(self.min_side - side, 0)) for side in size]
-                padded = np.pad(pixels, [*rest, (0, 0)])
-                tensor = torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)))
-                views.append({"pixels": tensor, "content": size, "flipped": flipped})
+        for rescaled, size in self._view_sizes(*image.shape[:2]):
+            # Two steps, as in the published evaluations: a direct resize would give slightly different pixels.
+            resized = cv2.resize(image, rescaled[::-1], interpolation=cv2.INTER_LINEAR)
+            resized = cv2.resize(resized, size[::-1], interpolation=cv2.INTER_LINEAR)
+            views.append(self._make_view(resized, flipped=False))
+            if self.flip:
+                views.append(self._make_view(resized[:, ::-1], flipped=True))
         return views
 
-    def _resized(self, height: int, width: int) -> list[tuple[int, int]]:
-        limits = [(int(self.long_side * ratio), int(self.short_side * ratio)) for ratio in self.ratios]
-        return [limited_size(height, width, *limit) for limit in limits]
+    def _make_view(self, pixels: np.ndarray, *, flipped: bool) -> dict[str, Any]:
+        height, width = pixels.shape[:2]
+        bottom, right = max(self.min_side - height, 0), max(self.min_side - width, 0)
+        padded = np.pad(pixels, [(0, bottom), (0, right), (0, 0)])
+        channels_first = torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)))
+        return {"pixels": channels_first, "content": (height, width), "flipped": flipped}
+
+    def _view_sizes(self, height: int, width: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Return, for each ratio, (height, width) after the first resize and after the second one."""
+        sizes = []
+        for ratio in self.ratios:
+            rescaled = rescaled_size(height, width, int(self.long_side * ratio), int(self.short_side * ratio))
+            size = (next_multiple(rescaled[0], self.divisor), next_multiple(rescaled[1], self.divisor))
+            sizes.append((rescaled, size))
+        return sizes
 
 
-def limited_size(height: int, width: int, long_side: int, short_side: int) -> tuple[int, int]:
-    """The largest (height, width) of the same shape whose sides keep both limits, rounded half up."""
+def rescaled_size(height: int, width: int, long_side: int, short_side: int) -> tuple[int, int]:
+    """Return the largest (height, width) of the same aspect ratio within both limits, rounded half up."""
     factor = min(long_side / max(height, width), short_side / min(height, width))
     return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
 
 
 def next_multiple(length: int, divisor: int) -> int:
-    """`length`, or the next larger multiple of `divisor`."""
+    """Return `length`, rounded up to a multiple of `divisor`."""
     return -(-length // divisor) * divisor

@@ -1,4 +1,4 @@
-"""The training augmentations of the published recipes, on an RGB image [H, W, 3] uint8 and its labels [H, W].
+"""The training augmentations of the published recipes, for an RGB image [H, W, 3] uint8 and its labels [H, W].
 
 All random numbers come from `numpy.random`.
 """
@@ -6,17 +6,17 @@ All random numbers come from `numpy.random`.
 import cv2
 import numpy as np
 
-from ..segmentation_targets import IGNORED
-from .test_time_augmentation import limited_size
+from ..segmentation_targets import IGNORE_LABEL
+from .test_time_augmentation import rescaled_size
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 class RandomScale:
-    """Resizes both so that they fit into limits, which grow with a random ratio; the shape is kept.
+    """Resizes image and labels to fit limits that are multiplied by a random ratio; the aspect ratio is kept.
 
     Args:
-        long_side, short_side: limits in pixels at ratio 1.
+        long_side, short_side: upper limits of the image sides in pixels at ratio 1.
         ratios: lowest and highest ratio.
     """
 
@@ -25,42 +25,43 @@ class RandomScale:
         self.lowest_ratio, self.highest_ratio = ratios
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
-        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
+        """Augment an RGB image [H, W, 3] uint8 and its labels [H, W]."""
         ratio = np.random.uniform(self.lowest_ratio, self.highest_ratio)
         height, width = labels.shape
         long_side, short_side = max(int(self.long_side * ratio), 1), max(int(self.short_side * ratio), 1)
-        return resize_pair(image, labels, limited_size(height, width, long_side, short_side))
+        return resize_pair(image, labels, rescaled_size(height, width, long_side, short_side))
 
 
 def resize_pair(image: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> Pair:
-    """Image [H, W, 3] and labels [H, W] to `size` (height, width) in pixels: bilinear, and nearest for labels."""
-    shape = size[::-1]
+    """Resize an image [H, W, 3] bilinearly and labels [H, W] by the nearest pixel to `size` (height, width)."""
+    width_and_height = size[::-1]
     return (
-        cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR),
-        cv2.resize(labels, shape, interpolation=cv2.INTER_NEAREST),
+        cv2.resize(image, width_and_height, interpolation=cv2.INTER_LINEAR),
+        # Interpolated class indices would be other classes.
+        cv2.resize(labels, width_and_height, interpolation=cv2.INTER_NEAREST),
     )
 
 
 class RandomCrop:
-    """Cuts out a window, smaller where the image is, in which no class should take too much.
+    """Crops a random window in which no class is too frequent; smaller where the image is smaller.
 
-    Up to ten windows are looked at; one more is taken as it comes.
+    Up to ten windows are checked; if none is good, an eleventh is used unchecked.
 
     Args:
-        size: (height, width).
-        max_share: a window is good if the most frequent class has less than this share of its labelled pixels and is
-            not the only one; 1 takes any window.
+        size: (height, width) of the window.
+        cat_max_ratio: a window is good if its most frequent class covers less than this fraction of its labelled
+            pixels and is not the only class; 1 accepts any window.
     """
 
     NUM_TRIES = 10
 
-    def __init__(self, size: tuple[int, int], max_share: float = 0.75) -> None:
-        self.size, self.max_share = tuple(size), max_share
+    def __init__(self, size: tuple[int, int], cat_max_ratio: float = 0.75) -> None:
+        self.size, self.cat_max_ratio = tuple(size), cat_max_ratio
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
-        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
+        """Augment an RGB image [H, W, 3] uint8 and its labels [H, W]."""
         window = self._draw(labels.shape)
-        if self.max_share < 1:
+        if self.cat_max_ratio < 1:
             for _ in range(self.NUM_TRIES):
                 if self._is_good(labels[window]):
                     break
@@ -68,37 +69,38 @@ class RandomCrop:
         return image[window], labels[window]
 
     def _draw(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        starts = [np.random.randint(max(length - side, 0) + 1) for length, side in zip(shape, self.size, strict=True)]
-        rows, columns = (slice(start, start + side) for start, side in zip(starts, self.size, strict=True))
-        return rows, columns
+        top = np.random.randint(max(shape[0] - self.size[0], 0) + 1)
+        left = np.random.randint(max(shape[1] - self.size[1], 0) + 1)
+        return slice(top, top + self.size[0]), slice(left, left + self.size[1])
 
     def _is_good(self, labels: np.ndarray) -> bool:
-        counts = np.unique(labels[labels != IGNORED], return_counts=True)[1]
-        return len(counts) > 1 and counts.max() / counts.sum() < self.max_share
+        counts = np.unique(labels[labels != IGNORE_LABEL], return_counts=True)[1]
+        return len(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio
 
 
-class RandomMirror:
-    """Mirrors both, with probability 0.5: left to right, or upside down."""
+class RandomFlip:
+    """Flips image and labels with probability 0.5: left to right, or upside down if `vertical`."""
 
     def __init__(self, vertical: bool = False) -> None:
         self.axis = 0 if vertical else 1
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
-        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
+        """Augment an RGB image [H, W, 3] uint8 and its labels [H, W]."""
         if np.random.rand() < 0.5:
             return np.flip(image, self.axis), np.flip(labels, self.axis)
         return image, labels
 
 
 class PhotometricDistortion:
-    """Brightness, contrast, saturation and hue, each changed with probability 0.5; the labels stay.
+    """Changes brightness, contrast, saturation and hue, each with probability 0.5; the labels stay unchanged.
 
-    Contrast comes second or last, by chance. After every step values are cut to whole numbers 0..255.
+    Contrast is changed either second or last, chosen at random. Values are clipped to integers 0 to 255 after every
+    step.
 
     Args:
-        brightness: largest number added or taken away.
+        brightness: largest number added or subtracted.
         contrast, saturation: lowest and highest factor.
-        hue: largest turn, in 180ths of the circle.
+        hue: largest rotation of the hue, in units of 2 degrees (OpenCV's hue runs from 0 to 179).
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class PhotometricDistortion:
         self.lowest_saturation, self.highest_saturation = saturation
 
     def __call__(self, image: np.ndarray, labels: np.ndarray) -> Pair:
-        """RGB image [H, W, 3] uint8 and labels [H, W] to a changed pair of the same kind."""
+        """Augment an RGB image [H, W, 3] uint8 and its labels [H, W]."""
         if np.random.randint(2):
             image = _scaled(image, 1.0, np.random.uniform(-self.brightness, self.brightness))
         contrast_first = np.random.randint(2)
@@ -127,7 +129,9 @@ class PhotometricDistortion:
             hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
             hsv[..., 0] = (hsv[..., 0].astype(int) + np.random.randint(-self.hue, self.hue)) % 180
             image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-        return (image if contrast_first else self._change_contrast(image)), labels
+        if not contrast_first:
+            image = self._change_contrast(image)
+        return image, labels
 
     def _change_contrast(self, image: np.ndarray) -> np.ndarray:
         if np.random.randint(2) == 0:

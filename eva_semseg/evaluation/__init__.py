@@ -1,4 +1,4 @@
-"""Scores of label maps, for Detectron2's evaluation loop."""
+"""Evaluation of label maps, for Detectron2's evaluation loop."""
 
 from .segmentation_evaluator import SegmentationEvaluator
 

@@ -1,4 +1,4 @@
-"""Pixel accuracy and intersection over union, by Detectron2's evaluator."""
+"""Pixel accuracy and intersection over union, computed by Detectron2's evaluator."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,34 +10,34 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
-from ..data.label_dataset import SegmentationDataset
+from ..data.segmentation_dataset import SegmentationDataset
 from ..data.label_file import read_labels
 
 
 class SegmentationEvaluator(SemSegEvaluator):
-    """Detectron2's `SemSegEvaluator` and, under the names of the published tables, "aAcc" and "mAcc".
+    """Detectron2's `SemSegEvaluator`, with the metrics "aAcc" and "mAcc" under the names of the published tables.
 
-    "aAcc" is the share of labelled pixels that are right, "mAcc" and "mIoU" are means over the classes that have
-    labelled pixels; all in percent. Counts of all processes are added up.
+    "aAcc" is the fraction of labelled pixels whose class is correct; "mAcc" (accuracy) and "mIoU" are means over the
+    classes that have labelled pixels. All are in percent and computed from the summed counts of all processes.
 
     Args:
         dataset: the test images with their labels.
-        output_dir: where predictions are written; None: nowhere.
+        output_dir: folder for the predictions; None to write none.
     """
 
     metric_names = ("sem_seg/mIoU", "sem_seg/aAcc", "sem_seg/mAcc")
 
     def __init__(self, dataset: SegmentationDataset, output_dir: str | None = None) -> None:
         super().__init__(dataset.name, output_dir=output_dir)
-        # The boundaries of a map of class numbers are those of its numbers, not of its classes.
+        # Detectron2 finds boundaries by erosion of the class indices, not of each class: this IoU has no clear meaning.
         self._compute_boundary_iou = False
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Tensor]]) -> None:
         """Count the pixels of images whose probabilities [K, H, W] are in "sem_seg" of `outputs`.
 
         Raises:
-            InputError: labels that cannot be read, have unknown values, or another size than their image; a model of
-                another number of classes.
+            InputError: labels cannot be read, have unknown values or another size than their image, or the model's
+                number of classes is not that of the data.
         """
         for image, output in zip(inputs, outputs, strict=True):
             if len(output["sem_seg"]) != self._num_classes:
@@ -50,11 +50,13 @@ class SegmentationEvaluator(SemSegEvaluator):
             super().process([image], [output])
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
-        """Run lengths of each class, in COCO's format; none where nothing is written."""
-        return super().encode_json_sem_seg(sem_seg, input_file_name) if self._output_dir else []
+        """Return the run lengths of each class in COCO's format, or an empty list if no predictions are written."""
+        if not self._output_dir:
+            return []
+        return super().encode_json_sem_seg(sem_seg, input_file_name)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """{"sem_seg": {"mIoU", "aAcc", "mAcc", "fwIoU", "IoU-<class>", ...}}; {} on every process but the first."""
+        """Return {"sem_seg": {"mIoU", "aAcc", "mAcc", "fwIoU", "IoU-<class>", ...}} on rank 0, {} on other ranks."""
         results = super().evaluate()
         if results is None:
             return {}

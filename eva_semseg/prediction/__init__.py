@@ -1,15 +1,14 @@
-"""Pictures in; maps of class numbers, drawn with a legend, out."""
+"""Segment images and draw the predicted label maps with a legend."""
 
-from .class_names import find_class_names
-from .drawing import add_legend, class_shares, draw_labels
-from .predictor import SegmentationPredictor
-from .task import Task
+from .drawing import add_legend, class_fractions, draw_labels
+from .predictor import SegmentationPredictor, find_class_names
+from .task import SegmentationFileTask
 
 __all__ = [
+    "SegmentationFileTask",
     "SegmentationPredictor",
-    "Task",
     "add_legend",
-    "class_shares",
+    "class_fractions",
     "draw_labels",
     "find_class_names",
 ]

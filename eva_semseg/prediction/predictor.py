@@ -1,64 +1,105 @@
-"""A segmentation model with its weights, class names and views: a picture in, a map of class numbers out."""
+"""Segment images with a trained model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
+import eva_semseg.data  # noqa: F401  registers the data sets that recipes name
 from eva_backbone.errors import InputError
-from eva_engine.prediction.categories import match_names
+from eva_engine.prediction.categories import match_names, read_categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..segmenter import Segmenter
-from .class_names import find_class_names
+
+Views = Callable[[np.ndarray], Sequence[dict[str, Any]]]
 
 
 class SegmentationPredictor:
-    """Build the config's model, load weights, and segment as the recipe evaluates.
+    """Predicts the class of every pixel of an image.
 
     Args:
-        cfg: a recipe of ``projects/SemSeg/configs``, or what a run left of one.
-        weights: a weight file of the model.
-        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
-        class_names: one per class; found by :func:`find_class_names` when not given, or else the number.
+        model: the segmentation model; it is moved to the device and set to evaluation mode.
+        views: function that makes the views of an image, such as `TestTimeAugmentation`.
+        class_names: name of each class of the model.
+        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
 
     Raises:
-        InputError: no segmentation model, weights that leave a part of it random, or names of another number of
-            classes.
+        InputError: the device cannot be used, or the number of names is not that of the model's classes.
 
     Attributes:
-        class_names: one per class of the model.
+        class_names: name of each class of the model.
     """
 
-    def __init__(
-        self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, model: Segmenter, views: Views, class_names: Sequence[str], device: str = "auto") -> None:
+        self.class_names = match_names(class_names, model.num_classes, "the list given")
+        self.views = views
+        self.model = model.to(pick_device(device)).eval()
+
+    @classmethod
+    def from_config(
+        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+    ) -> "SegmentationPredictor":
+        """Build the model of a recipe with its test-time augmentation, and load the weights.
+
+        Args:
+            cfg: a recipe of projects/SemSeg/configs, or the config.yaml of a run.
+            weights: a weight file of the model.
+            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            class_names: name of each class; None to find them by `find_class_names`.
+
+        Raises:
+            InputError: the recipe has no segmentation model, the file does not contain all of its weights, or the
+                number of names is not that of the model's classes.
+        """
         num_classes = OmegaConf.select(cfg, "model.decode_head.num_classes", default=None)
         views = OmegaConf.select(cfg, "dataloader.test.mapper.views", default=None)
         if num_classes is None or views is None:
             raise InputError(
-                "the config has no model.decode_head.num_classes with dataloader.test.mapper.views: give one for "
+                "the config has no model.decode_head.num_classes with dataloader.test.mapper.views: give a config for "
                 "semantic segmentation, such as projects/SemSeg/configs/ade20k_ss.py."
             )
+        # Names are checked first, because loading a large model takes long.
         if class_names is None:
-            self.class_names = find_class_names(cfg, num_classes)
+            names = find_class_names(cfg, num_classes)
         else:
-            self.class_names = match_names(class_names, num_classes, "the list given")
-        self.device = pick_device(device)
-        self.views = instantiate(views)
-        self.model = load_trained(cfg, weights, Segmenter).to(self.device)
+            names = match_names(class_names, num_classes, "the list given")
+        return cls(load_trained(cfg, weights, Segmenter), instantiate(views), names, device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Class numbers [H, W] uint8 of a picture [H, W, 3] uint8 RGB of any size.
+        """Return the class indices [H, W] uint8 of an image [H, W, 3] uint8 RGB of any size.
 
         Raises:
-            InputError: scores that are no finite numbers.
+            InputError: the model's scores are not finite.
         """
         height, width = image.shape[:2]
-        found = self.model.most_likely({"views": self.views(image), "height": height, "width": width})
-        return found.cpu().numpy()
+        labels = self.model.predict_labels({"views": self.views(image), "height": height, "width": width})
+        return labels.cpu().numpy()
+
+
+def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
+    """Return a name for each class from the recipe's test data, or else its training data.
+
+    Without any names in the recipe, the classes are called "class 0", "class 1", and so on.
+
+    Raises:
+        InputError: the list of names cannot be read, or does not have one name for each class.
+    """
+    for loader in ("test", "train"):
+        dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset", default=None)
+        if dataset is None:
+            continue
+        listed = dataset.get("class_names")
+        if listed is not None:
+            names = read_categories(listed).names if isinstance(listed, str) else tuple(listed)
+            return match_names(names, num_classes, f"dataloader.{loader}.dataset")
+        if dataset.get("names"):
+            registered = MetadataCatalog.get(dataset.names).get("stuff_classes")
+            return match_names(registered or None, num_classes, dataset.names)
+    return match_names(None, num_classes, "the config")

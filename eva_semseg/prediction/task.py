@@ -1,4 +1,4 @@
-"""Semantic segmentation for the verb `predict`."""
+"""Semantic segmentation of files, for the command `predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,44 +8,45 @@ import numpy as np
 from PIL import Image
 
 from eva_engine.atomic import atomic_path
-from eva_engine.prediction import Categories, FileTask, Input, read_image
+from eva_engine.prediction import Categories, FileTask, Input, read_rgb_image
 from eva_engine.prediction.file_task import with_suffix
 from eva_engine.prediction.images import save_image
 from eva_engine.prediction.json_text import to_json
 
-from .drawing import add_legend, class_shares, draw_labels
+from .drawing import add_legend, class_fractions, draw_labels
 from .predictor import SegmentationPredictor
 
 
-class Task(FileTask[np.ndarray]):
-    """Writes three files for every picture.
+class SegmentationFileTask(FileTask[np.ndarray]):
+    """Writes three files for every image.
 
-    ``<stem>.jpg``: the picture in colours, with a legend; ``<stem>_labels.png``: class numbers; ``<stem>.json``: the
-    share of each class.
+    ``<stem>.jpg`` is the image with coloured classes and a legend; ``<stem>_labels.png`` contains the class indices;
+    ``<stem>.json`` contains the fraction of the pixels that belongs to each class.
 
     Args:
-        cfg, weights, device: see :class:`SegmentationPredictor`.
-        class_names: one per class, in place of what the recipe says.
+        cfg, weights, device: see `SegmentationPredictor.from_config`.
+        class_names: name of each class; None for those of the recipe.
     """
 
     def __init__(
         self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
     ) -> None:
         super().__init__()
-        self.predictor = SegmentationPredictor(cfg, weights, device, None if class_names is None else class_names.names)
+        names = None if class_names is None else class_names.names
+        self.predictor = SegmentationPredictor.from_config(cfg, weights, device, names)
 
     def read(self, item: Input) -> np.ndarray:
-        """A picture [H, W, 3] uint8 RGB."""
-        return read_image(item.path)
+        """Read an image [H, W, 3] uint8 RGB."""
+        return read_rgb_image(item.path)
 
     def predict(self, batch: Sequence[tuple[Input, np.ndarray]]) -> None:
-        """Segment a picture as the recipe's evaluation does."""
+        """Segment images in the same way as the recipe's evaluation."""
         for item, image in batch:
             self._save(image, self.predictor(image), item.path, self.folder / item.stem)
 
     def _save(self, image: np.ndarray, labels: np.ndarray, source: Path, target: Path) -> None:
-        names, shares = self.predictor.class_names, class_shares(labels)
-        save_image(add_legend(draw_labels(image, labels), shares, names), with_suffix(target, ".jpg"))
+        names, fractions = self.predictor.class_names, class_fractions(labels)
+        save_image(add_legend(draw_labels(image, labels), fractions, names), with_suffix(target, ".jpg"))
         with atomic_path(with_suffix(target, "_labels.png")) as partial:
             Image.fromarray(labels).save(partial, format="PNG")
         record = {
@@ -53,7 +54,8 @@ class Task(FileTask[np.ndarray]):
             "height": image.shape[0],
             "width": image.shape[1],
             "classes": [
-                {"class": number, "name": names[number], "share": round(share, 6)} for number, share in shares.items()
+                {"class": index, "name": names[index], "fraction": round(fraction, 6)}
+                for index, fraction in fractions.items()
             ],
         }
         with atomic_path(with_suffix(target, ".json")) as partial:

@@ -7,8 +7,8 @@ from torch import nn
 from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
 from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
-from eva_semseg.adapter import MAPS, AdapterBackbone
-from eva_semseg.batch_norm import SyncBatchNorm
+from eva_semseg.adapter import FEATURE_NAMES, AdapterBackbone
+from eva_semseg.spatial_prior import SyncBatchNorm
 
 TINY = {
     "img_size": 64,
@@ -42,7 +42,7 @@ def test_any_size_gives_maps_of_the_padded_image(size, options):
     whole[..., : size[0], : size[1]] = pixels
     with torch.no_grad():
         maps, expected = model(pixels), model(whole)
-    for name, stride in zip(MAPS, (4, 8, 16, 32), strict=True):
+    for name, stride in zip(FEATURE_NAMES, (4, 8, 16, 32), strict=True):
         assert maps[name].shape == (1, 32, padded[0] // stride, padded[1] // stride)
         torch.testing.assert_close(maps[name], expected[name], rtol=0, atol=0)
         assert maps[name].isfinite().all()
@@ -159,7 +159,7 @@ def test_maps_under_autocast_stay_near():
         expected = model(pixels)
         with torch.autocast("cpu", torch.bfloat16):
             found = model(pixels)
-    for name in MAPS:
+    for name in FEATURE_NAMES:
         error = (found[name].float() - expected[name]).norm() / expected[name].norm()
         assert error < 0.05, name
 

@@ -105,9 +105,9 @@ def test_fresh_module_looks_around_its_reference_points():
 
 def test_maps_that_do_not_make_up_the_tokens_are_refused():
     value, locations, weights = draw([(4, 6)])
-    with pytest.raises(ValueError, match=r"24 tokens are not those of maps of \[\(4, 5\)\]"):
+    with pytest.raises(ValueError, match=r"24 tokens, which do not match maps of shapes \[\(4, 5\)\]"):
         deformable_attention(value, [(4, 5)], locations, weights)
-    with pytest.raises(InputError, match="width 9 cannot be shared out to 4 heads"):
+    with pytest.raises(InputError, match="width 9 cannot be divided among 4 heads"):
         MultiScaleDeformableAttention(18, 4, 1, value_ratio=0.5)
 
 

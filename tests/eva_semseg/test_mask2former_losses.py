@@ -11,7 +11,7 @@ from eva_semseg import losses as losses_module
 from eva_semseg.losses import SetCriterion
 from eva_semseg.matcher import hungarian_match
 from eva_semseg.point_sampling import sample_masks, uncertain_points
-from eva_semseg.segmentation_targets import Target, check_labels, masks_of_labels
+from eva_semseg.segmentation_targets import Target, check_labels, target_from_labels
 
 NOTHING = Target(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 16, 16))
 
@@ -30,12 +30,12 @@ def two_halves():
     return Target(torch.tensor([1, 3]), masks)
 
 
-def test_masks_of_labels():
+def test_target_from_labels():
     labels = torch.tensor([[4, 4, 255], [0, 255, 4]])
-    target = masks_of_labels(labels)
+    target = target_from_labels(labels)
     assert target.classes.tolist() == [0, 4]
     assert target.masks.tolist() == [[[0, 0, 0], [1, 0, 0]], [[1, 1, 0], [0, 0, 1]]]
-    empty = masks_of_labels(torch.full((3, 2), 255))
+    empty = target_from_labels(torch.full((3, 2), 255))
     assert empty.classes.shape == (0,)
     assert empty.masks.shape == (0, 3, 2)
 
@@ -43,7 +43,7 @@ def test_masks_of_labels():
 @pytest.mark.parametrize("value", [7, 254, -1, 256])
 def test_label_outside_the_classes(value):
     check_labels(torch.tensor([0, 6, 255]), 7)
-    with pytest.raises(InputError, match=rf"hold the value {value}, the model has classes 0 to 6"):
+    with pytest.raises(InputError, match=rf"contain the value {value}, the model has classes 0 to 6"):
         check_labels(torch.tensor([0, value, 255]), 7)
 
 

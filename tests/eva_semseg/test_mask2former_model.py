@@ -13,7 +13,7 @@ from eva_engine.training.adaptation.lora import add_lora
 from eva_semseg.losses import SetCriterion
 from eva_semseg.models import MODELS, create_segmentation_model
 from eva_semseg.state_dict_adapter import to_published
-from eva_semseg.transformer_decoder import attended_tokens
+from eva_semseg.transformer_decoder import cross_attention_mask
 
 TINY = "eva_tiny_mask2former"
 CLASSES = 5
@@ -24,7 +24,7 @@ def build(**backbone):
     options = {"embed_dim": 32, "num_heads": 2, "img_size": 64, **backbone}
     head = {"dim": 32, "hidden": 48, "num_queries": 8}
     model = create_segmentation_model(
-        TINY, CLASSES, backbone=options, decode_head=head, criterion=SetCriterion(num_points=64)
+        TINY, num_classes=CLASSES, backbone=options, decode_head=head, criterion=SetCriterion(num_points=64)
     )
     for name, parameter in model.named_parameters():
         if name.endswith("injector.gamma"):
@@ -154,10 +154,28 @@ def test_files_under_both_names(tmp_path, rel_pos):
             torch.testing.assert_close(other(pixels), model(pixels), rtol=0, atol=0)
 
 
+def test_factory_loads_a_file(tmp_path):
+    options = {"num_classes": CLASSES, "backbone": {"img_size": 64}}
+    torch.manual_seed(0)
+    model = create_segmentation_model(TINY, **options)
+    assert not model.training
+    torch.save({"state_dict": to_published(model.state_dict())}, tmp_path / "published.pth")
+    loaded = create_segmentation_model(TINY, tmp_path / "published.pth", **options, dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name].to(value.dtype), rtol=0, atol=0, msg=name)
+
+    options["num_classes"] = CLASSES + 1
+    with pytest.raises(InputError, match="cls_embed"):
+        create_segmentation_model(TINY, tmp_path / "published.pth", **options)
+    other = create_segmentation_model(TINY, tmp_path / "published.pth", **options, strict=False)
+    assert other.decode_head.query_feat.weight.equal(model.decode_head.query_feat.weight)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.full((1, 64, 64), 5), "the label maps hold the value 5, the model has classes 0 to 4"),
+        (torch.full((1, 64, 64), 5), "the label maps contain the value 5, the model has classes 0 to 4"),
         (torch.zeros(1, 32, 64, dtype=torch.int64), r"have shape \[1, 32, 64\], the images \[1, 3, 64, 64\]"),
         (torch.zeros(1, 1, 64, 64, dtype=torch.int64), r"have shape \[1, 1, 64, 64\]"),
     ],
@@ -169,20 +187,20 @@ def test_unusable_labels(labels, message):
 
 @pytest.mark.parametrize("sizes", [{"dim": 48, "num_groups": 32}, {"dim": 6, "num_groups": 2}])
 def test_unusable_widths_of_the_decoder(sizes):
-    with pytest.raises(InputError, match=r"no multiple of 4 and of num_groups=\d+; change one"):
-        create_segmentation_model("eva_tiny_mask2former", 5, decode_head={**sizes, "num_heads": 2})
+    with pytest.raises(InputError, match=r"must be a multiple of 4 and of num_groups=\d+; change one"):
+        create_segmentation_model("eva_tiny_mask2former", num_classes=5, decode_head={**sizes, "num_heads": 2})
 
 
 def test_unknown_name():
     with pytest.raises(InputError, match=", ".join(MODELS)):
-        create_segmentation_model("eva_small", 3)
+        create_segmentation_model("eva_small", num_classes=3)
 
 
 def test_a_query_whose_mask_is_empty_looks_everywhere():
     logits = torch.tensor([[[-1.0, 2.0], [-3.0, -1.0]], [[-1.0, -2.0], [-3.0, -1.0]], [[0.0, -1.0], [-1.0, -1.0]]])
-    allowed = attended_tokens(logits[None], (2, 2))[0]
+    allowed = cross_attention_mask(logits[None], (2, 2))[0]
     assert allowed.tolist() == [[False, True, False, False], [True] * 4, [True, False, False, False]]
-    coarse = attended_tokens(logits[None], (1, 1))[0]
+    coarse = cross_attention_mask(logits[None], (1, 1))[0]
     assert coarse.all()
 
 

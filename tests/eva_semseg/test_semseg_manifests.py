@@ -33,7 +33,10 @@ def published_file(name):
 @pytest.fixture(scope="module")
 def models():
     with torch.device("meta"):
-        return {(name, classes): create_segmentation_model(name, classes) for _, name, classes in FILES}
+        return {
+            (name, classes): create_segmentation_model(name, num_classes=classes, device="meta")
+            for _, name, classes in FILES
+        }
 
 
 def describe(weights):
@@ -101,7 +104,7 @@ def test_pretraining_into_the_backbone(models, name):
 
 
 def test_backbone_of_another_size_is_refused():
-    tiny = create_segmentation_model("eva_tiny_mask2former", 171)
+    tiny = create_segmentation_model("eva_tiny_mask2former", num_classes=171)
     with pytest.raises(InputError, match="is of another model"):
         match_weights(tiny, published_file(COCO), Path("file.pth"))
 
@@ -119,5 +122,5 @@ def test_published_parameter_groups(models, file, classes):
 
 def test_index_of_an_oblong_grid_cannot_be_exported():
     table = {"backbone.blocks.0.attn.relative_position_bias_table": torch.zeros(7 * 11 + 3, 4)}
-    with pytest.raises(InputError, match="no square grid"):
+    with pytest.raises(InputError, match="do not fit a square grid"):
         to_published(table)

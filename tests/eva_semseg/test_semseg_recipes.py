@@ -9,7 +9,7 @@ from tiny_semseg_recipe import CONFIGS, tiny_recipe
 
 from eva_backbone.errors import InputError
 from eva_engine.config import load_config
-from eva_engine.data import read_image
+from eva_engine.data import read_dataset_image
 from eva_engine.training import train
 from eva_semseg.prediction import SegmentationPredictor
 
@@ -62,13 +62,13 @@ def test_a_tiny_run_trains_evaluates_and_segments(tmp_path) -> None:
     line = json.loads((tmp_path / "out/metrics.json").read_text().splitlines()[0])
     assert {"loss_cls", "loss_mask", "loss_dice", "d0.loss_cls"} <= line.keys()
 
-    predictor = SegmentationPredictor(cfg, tmp_path / "out/model_final.pth", "cpu")
+    predictor = SegmentationPredictor.from_config(cfg, tmp_path / "out/model_final.pth", "cpu")
     assert predictor.class_names == ("dark", "bright")
     images = list(instantiate(cfg.dataloader.test))
     model.eval()
     with torch.inference_mode():
         (expected,) = model(images[0])
-    found = predictor(read_image(images[0][0]["file_name"], "RGB"))
+    found = predictor(read_dataset_image(images[0][0]["file_name"], "RGB"))
     assert (found == expected["sem_seg"].argmax(0).numpy()).all()
     assert found.shape == (70, 90)
 

@@ -104,7 +104,11 @@ def test_scores_of_reduced_precision_are_averaged_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"stride": (900, 512)}, "between windows"), ({"batch_size": 0}, "1 or more"), ({"stride": (0, 1)}, "stride")],
+    [
+        ({"stride": (900, 512)}, "skips pixels between windows"),
+        ({"batch_size": 0}, "1 or more"),
+        ({"stride": (0, 1)}, "stride"),
+    ],
 )
 def test_settings_that_cannot_work(options, said) -> None:
     with pytest.raises(InputError, match=said):
@@ -156,9 +160,9 @@ def test_strips_of_rows_hold_as_many_numbers_as_are_allowed(most, monkeypatch) -
 
     original = WindowScores.rows
     monkeypatch.setattr(WindowScores, "rows", rows)
-    monkeypatch.setattr(inference_module, "VALUES_AT_ONCE", most)
+    monkeypatch.setattr(inference_module, "MAX_STRIP_ELEMENTS", most)
     torch.testing.assert_close(inference(quarter_scores, image, torch.device("cpu")), expected, rtol=0, atol=1e-6)
-    classes = inference.most_likely(quarter_scores, image, torch.device("cpu"))
+    classes = inference.predict_labels(quarter_scores, image, torch.device("cpu"))
     assert max(sizes) <= max(most, 4 * 17)
     assert classes.dtype == torch.uint8
     assert classes.equal(expected.argmax(0).to(torch.uint8))

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from eva_engine.config import load_config
-from eva_semseg.data import labelled_records
+from eva_semseg.data import SegmentationDataset
 
 CONFIGS = Path(__file__).parents[2] / "projects/SemSeg/configs"
 CLASSES = ["dark", "bright"]
@@ -29,7 +29,7 @@ def tiny_recipe(root: Path, iterations: int = 2) -> DictConfig:
     cfg = load_config(str(CONFIGS / "demo/mask2former_eva_tiny_microscope.py"))
     folders = write_halves(root)
     for loader in (cfg.dataloader.train, cfg.dataloader.test):
-        loader.dataset = L(labelled_records)(
+        loader.dataset = L(SegmentationDataset)(
             names=None, **folders, class_names=CLASSES, num_classes="${model.decode_head.num_classes}"
         )
     cfg.model.backbone.update(img_size=64, embed_dim=32, num_heads=2)

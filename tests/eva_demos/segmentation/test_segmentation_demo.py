@@ -25,7 +25,7 @@ def test_two_iterations_give_weights_results_and_page(tmp_path, monkeypatch, cap
     assert demo.main(["--output", str(output), "--iterations", "2"]) == 0
 
     printed = capsys.readouterr().out
-    assert "holds an earlier run, which is replaced" in printed
+    assert "contains the results of an earlier run, which are replaced" in printed
     assert "IoU bacterium" in printed
     assert printed.rstrip().endswith(str(output / "index.html"))
     results = json.loads((output / "results.json").read_text())["sem_seg"]

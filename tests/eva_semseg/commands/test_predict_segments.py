@@ -46,7 +46,7 @@ def test_pictures_of_any_size(run_folder, tmp_path) -> None:
         assert labels.size == size
         record = json.loads((tmp_path / f"out/{stem}.json").read_text())
         assert (record["width"], record["height"]) == size
-        assert sum(found["share"] for found in record["classes"]) == pytest.approx(1, abs=1e-5)
+        assert sum(found["fraction"] for found in record["classes"]) == pytest.approx(1, abs=1e-5)
         assert {found["name"] for found in record["classes"]} <= {"dark", "bright"}
         drawn = Image.open(tmp_path / f"out/{stem}.jpg")
         assert drawn.width > size[0]
@@ -66,11 +66,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, tmp_path,
 def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
     run_folder, tmp_path, capsys, monkeypatch
 ) -> None:
-    def most_likely(self: Segmenter, image: dict) -> torch.Tensor:
+    def predict_labels(self: Segmenter, image: dict) -> torch.Tensor:
         return torch.empty(2**50) if image["width"] == 50 else original(self, image)
 
-    original = Segmenter.most_likely
-    monkeypatch.setattr(Segmenter, "most_likely", most_likely)
+    original = Segmenter.predict_labels
+    monkeypatch.setattr(Segmenter, "predict_labels", predict_labels)
     for width in (50, 30):
         Image.new("RGB", (width, 20)).save(tmp_path / f"{width}.png")
     inputs = [tmp_path / "50.png", tmp_path / "30.png"]
@@ -89,13 +89,13 @@ def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
     given = arguments(run_folder, tmp_path / "good.png", output=tmp_path / "out")
     assert segment.main([*given, "--weights", str(tmp_path / "diverged.pth")]) == 1
     assert not list((tmp_path / "out").glob("good*"))
-    assert "good.png: the model gives scores that are no finite numbers" in capsys.readouterr().err
+    assert "good.png: the model produced non-finite scores" in capsys.readouterr().err
 
 
 def test_names_of_classes_are_checked_before_weights_are_read(run_folder) -> None:
     cfg = LazyConfig.load(str(run_folder / "config.yaml"))
-    with pytest.raises(InputError, match="names 3 classes, the model has 2"):
-        SegmentationPredictor(cfg, run_folder / "no such file.pth", "cpu", ["a", "b", "c"])
+    with pytest.raises(InputError, match="has 3 class names, but the model has 2"):
+        SegmentationPredictor.from_config(cfg, run_folder / "no such file.pth", "cpu", ["a", "b", "c"])
 
 
 def test_videos_are_named_as_failures(run_folder, tmp_path, capsys) -> None:

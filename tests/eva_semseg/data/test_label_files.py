@@ -2,8 +2,8 @@ import os
 
 import numpy as np
 import pytest
-from made_labels import write_labels
 from PIL import Image
+from synthetic_labels import write_labels
 
 from eva_backbone.errors import InputError
 from eva_semseg.data.label_file import read_labels
@@ -50,7 +50,7 @@ def write_rubbish(path) -> None:
 @pytest.mark.parametrize(
     ("write", "said"),
     [
-        (write_colours, "expected one class number a pixel"),
+        (write_colours, "expected one class index per pixel"),
         (write_rubbish, "not a readable label file"),
         (str, "no such label file; check the label folder"),  # writes nothing
         (os.mkfifo, "not a regular file"),

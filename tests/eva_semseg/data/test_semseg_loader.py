@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from made_labels import write_pairs
+from synthetic_labels import write_pairs
 
 from eva_backbone.errors import InputError
 from eva_engine.data import EvalLoader
-from eva_semseg.data import EvaluationMapper, TestTimeAugmentation, labelled_records
+from eva_semseg.data import EvaluationMapper, SegmentationDataset, TestTimeAugmentation
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_images_come_one_by_one_and_a_bad_one_ends_in_its_sentence(tmp_path, num_workers) -> None:
-    records = labelled_records(**write_pairs(tmp_path, ["a", "b"]), class_names=["a", "b", "c"])
+    records = SegmentationDataset(**write_pairs(tmp_path, ["a", "b"]), class_names=["a", "b", "c"])
     (tmp_path / "images/b.jpg").write_bytes(b"no picture")
     loader = EvalLoader(records, mapper=EvaluationMapper(TestTimeAugmentation(32, 32)), num_workers=num_workers)
     assert len(loader) == len(loader.dataset) == 2

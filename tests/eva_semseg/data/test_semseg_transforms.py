@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
-from made_labels import write_pairs
+from synthetic_labels import write_pairs
 
 from eva_backbone.errors import InputError
 from eva_semseg.data import (
     EvaluationMapper,
     PhotometricDistortion,
     RandomCrop,
-    RandomMirror,
+    RandomFlip,
     RandomScale,
+    SegmentationCollate,
+    SegmentationDataset,
     TestTimeAugmentation,
     TrainingMapper,
-    labelled_records,
-    stack_samples,
 )
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -28,7 +28,7 @@ def make_mapper(size=(32, 32), augmentations=(), **options) -> TrainingMapper:
     return TrainingMapper(list(augmentations), size=size, pixel_mean=MEAN, pixel_std=STD, num_classes=3, **options)
 
 
-@pytest.mark.parametrize("augment", [RandomCrop((16, 24), 1.0), RandomMirror(), RandomMirror(vertical=True)])
+@pytest.mark.parametrize("augment", [RandomCrop((16, 24), 1.0), RandomFlip(), RandomFlip(vertical=True)])
 def test_image_and_labels_move_together(augment) -> None:
     np.random.seed(0)
     for _ in range(4):
@@ -88,7 +88,7 @@ def test_distortion_changes_colours_within_bounds() -> None:
 
 
 def test_padding_comes_behind_the_normalisation(tmp_path) -> None:
-    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     sample = make_mapper(size=(32, 40))(record)
     assert sample["image"].shape == (3, 32, 40)
     assert sample["image"].dtype == np.float32
@@ -97,20 +97,20 @@ def test_padding_comes_behind_the_normalisation(tmp_path) -> None:
     assert (sample["image"][:, :20, :30] != 0).any()
     assert (sample["label"][20:] == 255).all()
     assert (sample["label"][:20, :30] < 3).all()
-    batch = stack_samples([sample, sample])
+    batch = SegmentationCollate()([sample, sample])
     assert batch["image"].shape == (2, 3, 32, 40)
     assert str(batch["label"].dtype) == "torch.int64"
 
 
 def test_an_image_larger_than_the_result_needs_a_crop(tmp_path) -> None:
-    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
-    with pytest.raises(InputError, match=r"a\.jpg: the augmentations leave 30x20 pixels, the mapper makes 16x16"):
+    (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    with pytest.raises(InputError, match=r"a\.jpg: the augmented image has 30x20 pixels, more than .* 16x16"):
         make_mapper(size=(16, 16))(record)
 
 
 def test_bad_samples_stop_or_are_skipped_and_named(tmp_path, caplog) -> None:
-    (record,) = labelled_records(**write_pairs(tmp_path, ["a"], num_classes=9), class_names=["a", "b", "c"])
-    with pytest.raises(InputError, match=r'a\.png: .* 0 to 2, or 255.*, or pass over such images with on_error="skip"'):
+    (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"], num_classes=9), class_names=["a", "b", "c"])
+    with pytest.raises(InputError, match=r'a\.png: .* 0 to 2, or 255.*, or skip such images with on_error="skip"'):
         make_mapper()(record)
     assert make_mapper(on_error="skip")(record) is None
     assert "a.png" in caplog.text
@@ -144,12 +144,12 @@ def test_views_of_an_image(options, sizes, shapes) -> None:
 
 @pytest.mark.parametrize("options", [{"ratios": []}, {"ratios": [1.0, 0.0]}, {"divisor": 0}])
 def test_settings_without_views(options) -> None:
-    with pytest.raises(InputError, match="give no view"):
+    with pytest.raises(InputError, match="give no views"):
         TestTimeAugmentation(**options)
 
 
 def test_an_unreadable_test_image_stops_or_is_black(tmp_path, caplog) -> None:
-    (record,) = labelled_records(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
+    (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     (tmp_path / "images/a.jpg").write_bytes(b"no picture")
     views = TestTimeAugmentation(long_side=64, short_side=32)
     with pytest.raises(InputError, match=r'not a readable image.*on_error="skip"'):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 from detectron2.evaluation import sem_seg_evaluation
-from made_labels import write_image, write_labels
 from PIL import Image
+from synthetic_labels import write_image, write_labels
 
 from eva_backbone.errors import InputError
-from eva_semseg.data import labelled_records
+from eva_semseg.data import SegmentationDataset
 from eva_semseg.evaluation import SegmentationEvaluator
 
 CLASSES = ["a", "b", "c", "never there"]
@@ -19,7 +19,7 @@ def images(tmp_path):
         labels = rng.choice([0, 1, 2, 255], size=(12, 15))
         write_image(tmp_path / f"images/{index}.png", 12, 15)
         write_labels(tmp_path / f"labels/{index}.png", labels)
-    return labelled_records(
+    return SegmentationDataset(
         image_root=str(tmp_path / "images"), label_root=str(tmp_path / "labels"), class_names=CLASSES
     )
 

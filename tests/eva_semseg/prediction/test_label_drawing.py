@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from eva_engine.prediction.colors import palette_color
-from eva_semseg.prediction import add_legend, class_shares, draw_labels
+from eva_semseg.prediction import add_legend, class_fractions, draw_labels
 
 GREY = np.full((40, 60, 3), 100, dtype=np.uint8)
 
@@ -29,7 +29,7 @@ def test_pixels_without_a_class_stay() -> None:
 
 
 def test_labels_of_another_size_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match="picture of"):
+    with pytest.raises(ValueError, match="do not fit an image of"):
         draw_labels(GREY, np.zeros((40, 61), dtype=int))
 
 
@@ -43,8 +43,8 @@ def test_labels_of_another_size_are_a_mistake() -> None:
     ],
 )
 def test_shares_the_largest_first(labels, shares) -> None:
-    assert class_shares(labels) == pytest.approx(shares)
-    assert list(class_shares(labels)) == list(shares)
+    assert class_fractions(labels) == pytest.approx(shares)
+    assert list(class_fractions(labels)) == list(shares)
 
 
 @pytest.mark.parametrize("count", [0, 2, 40])

@@ -29,7 +29,7 @@ def write_labels(path: Path, labels: np.ndarray, mode: str = "L") -> Path:
 
 
 def write_pairs(root: Path, names: list[str], num_classes: int = 3, size: tuple[int, int] = (20, 30)) -> dict[str, str]:
-    """Images and labels below `root`; the arguments of `labelled_records` for them."""
+    """Images and labels below `root`; the arguments of `SegmentationDataset` for them."""
     for seed, name in enumerate(names):
         write_image(root / "images" / f"{name}.jpg", *size, seed=seed)
         labels = np.random.default_rng(seed).integers(0, num_classes, size)

@@ -1,5 +1,15 @@
-"""The 171 classes of COCO-Stuff-164K in training order: 80 things, then 91 kinds of stuff."""
+"""COCO-Stuff-164K: its 171 classes, and its registration below the data root (DETECTRON2_DATASETS).
 
+ADE20K, the other data set of the recipes, is registered by Detectron2.
+"""
+
+import os
+
+from detectron2.data import DatasetCatalog
+
+from .label_folders import register_label_folders
+
+# Classes in training order: 80 things, then 91 kinds of stuff.
 THING_CLASSES = tuple(
     """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
@@ -28,3 +38,20 @@ wall-panel, wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-bl
     .split(", ")
 )
 COCO_STUFF_CLASSES = THING_CLASSES + STUFF_CLASSES
+
+SPLITS = {"coco_stuff164k_train": "train2017", "coco_stuff164k_val": "val2017"}
+# End of the names of label files that hold training class indices, before the suffix.
+LABEL_ENDING = "_labelTrainIds"
+
+
+def register_builtin_datasets(root: str) -> None:
+    """Register ``coco_stuff164k_train`` and ``coco_stuff164k_val``; a name that is already registered is skipped."""
+    for name, split in SPLITS.items():
+        if name not in DatasetCatalog:
+            register_label_folders(
+                name,
+                os.path.join(root, "coco", split),
+                os.path.join(root, "coco_stuff164k", "annotations", split),
+                COCO_STUFF_CLASSES,
+                label_ending=LABEL_ENDING,
+            )

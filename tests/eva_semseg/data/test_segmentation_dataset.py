@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from made_labels import write_image, write_labels, write_pairs
+from synthetic_labels import write_image, write_labels, write_pairs
 
 from eva_backbone.errors import InputError
-from eva_semseg.data import COCO_STUFF_CLASSES, labelled_records, register_builtin_datasets
+from eva_semseg.data import COCO_STUFF_CLASSES, SegmentationDataset, register_builtin_datasets
 from eva_semseg.data.label_folders import pair_files
 
 NAMES = ["sky", "road", "car"]
@@ -14,7 +14,7 @@ NAMES = ["sky", "road", "car"]
 
 def test_folders_become_records_sorted_by_name(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["b", "a", "sub/c.v2"])
-    images = labelled_records(**folders, class_names=NAMES, num_classes=3)
+    images = SegmentationDataset(**folders, class_names=NAMES, num_classes=3)
     assert images.class_names == tuple(NAMES)
     assert [Path(record["file_name"]).name for record in images] == ["a.jpg", "b.jpg", "c.v2.jpg"]
     assert [Path(record["sem_seg_file_name"]).name for record in images] == ["a.png", "b.png", "c.v2.png"]
@@ -24,12 +24,12 @@ def test_folders_become_records_sorted_by_name(tmp_path) -> None:
 def test_class_names_from_a_text_file(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["a"])
     (tmp_path / "classes.txt").write_text("sky\nroad\ncar\n")
-    assert labelled_records(**folders, class_names=str(tmp_path / "classes.txt")).class_names == tuple(NAMES)
+    assert SegmentationDataset(**folders, class_names=str(tmp_path / "classes.txt")).class_names == tuple(NAMES)
 
 
 def test_own_folders_come_before_the_recipe_s_data_set(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["a"])
-    assert len(labelled_records("coco_stuff164k_train", **folders, class_names=NAMES)) == 1
+    assert len(SegmentationDataset("coco_stuff164k_train", **folders, class_names=NAMES)) == 1
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,22 @@ def test_own_folders_come_before_the_recipe_s_data_set(tmp_path) -> None:
 def test_own_data_that_cannot_be_used(tmp_path, changes, said) -> None:
     folders = write_pairs(tmp_path, ["a"])
     with pytest.raises(InputError, match=said):
-        labelled_records(**{**folders, "class_names": NAMES, **changes})
+        SegmentationDataset(**{**folders, "class_names": NAMES, **changes})
 
 
 def test_data_sets_that_cannot_be_used() -> None:
     with pytest.raises(InputError, match="no data set is given"):
-        labelled_records()
+        SegmentationDataset()
     with pytest.raises(InputError, match="No data set is registered as 'ade20k_sem_seg_trian'; did you mean"):
-        labelled_records("ade20k_sem_seg_trian")
+        SegmentationDataset("ade20k_sem_seg_trian")
     DatasetCatalog.register("boxes_alone", list)
     try:
         with pytest.raises(InputError, match="no stuff_classes"):
-            labelled_records("boxes_alone")
+            SegmentationDataset("boxes_alone")
     finally:
         DatasetCatalog.remove("boxes_alone")
     with pytest.raises(InputError, match="DETECTRON2_DATASETS"):
-        labelled_records("ade20k_sem_seg_val")
+        SegmentationDataset("ade20k_sem_seg_val")
 
 
 def test_files_that_do_not_pair(tmp_path) -> None:
@@ -71,7 +71,7 @@ def test_files_that_do_not_pair(tmp_path) -> None:
         pair_files(**folders)
     write_labels(tmp_path / "labels/b.png", np.zeros((20, 30)))
     write_image(tmp_path / "images/b.png")
-    with pytest.raises(InputError, match="have one name"):
+    with pytest.raises(InputError, match="have the same name"):
         pair_files(**folders)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no images"):
@@ -87,7 +87,7 @@ def test_coco_stuff_is_found_under_the_data_root(tmp_path) -> None:
         MetadataCatalog.remove(name)
     try:
         register_builtin_datasets(str(tmp_path))
-        images = labelled_records("coco_stuff164k_val", num_classes=171)
+        images = SegmentationDataset("coco_stuff164k_val", num_classes=171)
         assert len(images) == 1
         assert images.class_names == COCO_STUFF_CLASSES
     finally:

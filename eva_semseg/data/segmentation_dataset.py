@@ -1,0 +1,73 @@
+"""Images with label maps as a data set: a registered one, or two folders and a list of classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from eva_backbone.errors import InputError
+from eva_engine.config.registered_datasets import check_registered
+from eva_engine.data.dataset_root import missing_file_hint
+
+from ..segmentation_targets import IGNORE_LABEL
+from .label_folders import register_label_folders
+
+
+class SegmentationDataset(list):
+    """List of records {"file_name", "sem_seg_file_name", ...}.
+
+    Args:
+        names: a registered data set for semantic segmentation; ignored if folders are given.
+        image_root, label_root, class_names: custom data instead of a registered data set, see
+            `register_label_folders`.
+        num_classes: number of the model's classes, which must be that of the data; None for any number.
+
+    Attributes:
+        name: the name under which the data set is registered.
+        class_names: the names of its classes.
+
+    Raises:
+        InputError: an argument is missing, files do not exist, or the numbers of classes differ.
+    """
+
+    def __init__(
+        self,
+        names: str | None = None,
+        image_root: str | None = None,
+        label_root: str | None = None,
+        class_names: str | Sequence[str] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        custom = (image_root, label_root, class_names)
+        if any(argument is not None for argument in custom):
+            if image_root is None or label_root is None or class_names is None:
+                raise InputError("custom data needs image_root, label_root and class_names; give all three.")
+            names = f"labels of {Path(label_root).resolve()}"
+            register_label_folders(names, image_root, label_root, class_names)
+        if not names:
+            raise InputError("no data set is given; give names, or image_root, label_root and class_names.")
+        self.name = names
+        self.class_names = _check_metadata(names, is_custom=image_root is not None)
+        if num_classes is not None and num_classes != len(self.class_names):
+            raise InputError(
+                f"the data has {len(self.class_names)} classes, the model {num_classes}; "
+                f"give model.decode_head.num_classes={len(self.class_names)}."
+            )
+        super().__init__(DatasetCatalog.get(names))
+
+
+def _check_metadata(name: str, *, is_custom: bool) -> tuple[str, ...]:
+    """Return the class names of a registered data set after checking that it can be used here."""
+    check_registered(name)
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("stuff_classes") is None or metadata.get("ignore_label") != IGNORE_LABEL:
+        raise InputError(
+            f"{name} has no stuff_classes, or an ignore_label other than {IGNORE_LABEL}; register it with "
+            "register_label_folders."
+        )
+    for folder in (metadata.get("image_root"), metadata.get("sem_seg_root")):
+        is_local = folder and "://" not in folder
+        if is_local and not Path(folder).is_dir():
+            hint = "give an existing folder" if is_custom else missing_file_hint(name, folder)
+            raise InputError(f"{folder}: no such folder; {hint}.")
+    return tuple(metadata.stuff_classes)
