@@ -12,9 +12,9 @@ dataloader.test.mapper.transform.crop_pct = 1.0
 optimizer.lr = 3e-5
 optimizer.params.decay_rate = 0.95
 train.activation_checkpointing = "torch"
-# The published runs did not train it, and neither does this one.
+# As in the published runs, the patch embedding is not trained.
 train.freeze = ["patch_embed.*"]
-# The published accuracy is the average's. After ten epochs 8 % of it are still the initial weights.
+# The published accuracy is that of the moving average. After ten epochs the initial weights still make up 8 % of it.
 train.ema.update(enabled=True, decay=0.9999, evaluate=True)
 train.checkpointer.best_metric = "accuracy/top1"
 lr_multiplier = train_for_epochs(train, epochs=10, warmup_epochs=2, iters_per_epoch=2502, end=0.0)

@@ -12,7 +12,7 @@ from .common.train import train
 # train.init_checkpoint: eva_psz14.pt
 model.update(img_size=224, num_classes=21841)
 
-# ImageNet-21K of autumn 2011, 14.2 million images, a folder per class. Nothing is evaluated on the way.
+# ImageNet-21K, release of autumn 2011, 14.2 million images, one folder per class. There is no evaluation in training.
 dataloader.train.dataset.update(root=f"{dataset_root()}/imagenet21k", class_map=None)
 dataloader.train.mapper.transform.scale = (0.5, 1.0)
 dataloader.train.mapper.on_error = "skip"
@@ -27,6 +27,6 @@ optimizer.betas = (0.9, 0.98)
 optimizer.eps = 1e-6
 optimizer.params.decay_rate = 0.85
 train.activation_checkpointing = "torch"
-# The published runs did not train it, and neither does this one.
+# As in the published runs, the patch embedding is not trained.
 train.freeze = ["patch_embed.*"]
 lr_multiplier = train_for_epochs(train, epochs=60, warmup_epochs=15, iters_per_epoch=3466, end=1e-6 / 1e-4)

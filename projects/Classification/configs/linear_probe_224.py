@@ -22,7 +22,7 @@ optimizer = L(LARS)(
     weight_decay=0.0,
 )
 train.freeze = ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", "norm.*"]
-# The normalisation in the head has the statistics of the first process.
+# All processes use the batch normalisation statistics of rank 0.
 train.ddp.broadcast_buffers = True
 train.checkpointer.best_metric = "accuracy/top1"
 lr_multiplier = train_for_epochs(train, epochs=90, warmup_epochs=10, iters_per_epoch=80, end=0.0)

@@ -12,8 +12,8 @@ dataloader.train = L(build_train_loader)(
     dataset=L(ImageDataset)(
         root=f"{dataset_root()}/imagenet",
         split="train",
-        # From folder name to class number: a text file (.txt) with a name a line, or a name of a set of classes that
-        # ImageDataset knows. null: the order of the folders.
+        # From folder name to class index: a text file (.txt) with one name per line, or the name of a class map that
+        # ImageDataset knows. null: in the order of the folders.
         class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
@@ -22,10 +22,10 @@ dataloader.train = L(build_train_loader)(
             size="${model.img_size}", scale=(0.08, 1.0), auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.0
         ),
         is_train=True,
-        # "skip" draws another image in place of one that cannot be read, and counts and names it.
+        # "skip" logs an image that cannot be read and draws another one instead.
         on_error="stop",
     ),
-    # Mixup and CutMix of timm go here.
+    # timm's Mixup, for mixup and CutMix; in21k_224.py has an example.
     collate=L(ImageCollate)(mixup=None),
     aspect_ratio_grouping=False,
     # Images per iteration over all processes.
@@ -42,7 +42,7 @@ dataloader.test = L(EvalLoader)(
         num_classes="${model.num_classes}",
     ),
     mapper=L(ImageMapper)(
-        # The shorter side becomes size / crop_pct. null: 224/256 below 384 pixels, else 1.
+        # The shorter side is resized to size / crop_pct pixels. null: 224/256 for sizes below 384, else 1.
         transform=L(evaluation_transform)(size="${model.img_size}", crop_pct=None, interpolation="bicubic"),
         is_train=False,
         # "skip" counts an image that cannot be read as wrong.
@@ -51,7 +51,7 @@ dataloader.test = L(EvalLoader)(
     collate=L(ImageCollate)(),
     batch_size=24,
     num_workers=8,
-    # GPUs that a published number was measured on, where the first images were repeated until the set divided.
+    # Number of GPUs of the published evaluation, which repeated the first images until all GPUs had equally many.
     repeat_to_multiple_of=1,
 )
 

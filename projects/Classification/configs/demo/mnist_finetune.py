@@ -1,4 +1,4 @@
-"""Demo, second step: the pre-trained model learns the ten digits."""
+"""Demo, second step: fine-tune the pre-trained model on the ten digits."""
 
 from detectron2.config import LazyCall as L
 

@@ -1,4 +1,4 @@
-"""Demo, first step: a tiny EVA learns to predict the edges in masked patches, without labels."""
+"""Demo, first step: pre-train a tiny EVA to predict the edges in masked patches, without labels."""
 
 from detectron2.config import LazyCall as L
 

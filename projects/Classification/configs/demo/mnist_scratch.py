@@ -1,4 +1,4 @@
-"""Demo, for comparison: the same model learns the digits from random weights, in as many iterations as both steps."""
+"""Demo, for comparison: the same model trained from scratch, with the iterations of both steps together."""
 
 from .mnist_finetune import dataloader, lr_multiplier, model, optimizer, train
 

@@ -6,12 +6,12 @@ model = L(Classifier)(
     **MODELS["eva_giant_patch14"],
     img_size=224,
     num_classes=1000,
-    # The mean of the patch tokens, normalised; "class": the class token behind the last normalisation.
+    # "mean": the normalised mean of the patch tokens; "class": the class token after the final norm.
     pooling="mean",
-    # "linear" starts close to zero; "probe" is batch normalisation and a layer, over frozen features.
+    # "linear": a layer initialised close to zero; "probe": batch normalisation and a linear layer on frozen features.
     head="linear",
-    # Label smoothing of the loss. Mixup and CutMix have their own, in the targets.
+    # Label smoothing of the loss. Mixup and CutMix have their own, in the soft labels.
     smoothing=0.0,
-    # Stochastic depth of the last block; it grows linearly from 0 at the first.
+    # Stochastic depth rate of the last block; it grows linearly from 0 at the first block.
     drop_path_rate=0.4,
 )
