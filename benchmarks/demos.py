@@ -44,8 +44,8 @@ DEMOS = {
         Reading("from scratch", "processor time", "s", f"from scratch +[\\d.]+% +{NUMBER} s"),
     ],
     "clip": [
-        Reading("phrasings of the training", "top-1", "%", f"by the training phrasings, together +{NUMBER}%"),
-        Reading("held-out phrasings", "top-1", "%", f"by the held-out phrasings, together +{NUMBER}%"),
+        Reading("phrasings of the training", "top-1", "%", f"training phrasings, averaged +{NUMBER}%"),
+        Reading("held-out phrasings", "top-1", "%", f"held-out phrasings, averaged +{NUMBER}%"),
         Reading("the worst held-out phrasing alone", "top-1", "%", f"on average, {NUMBER} % to"),
         Reading("the best held-out phrasing alone", "top-1", "%", f"on average, [\\d.]+ % to {NUMBER} %"),
         Reading("training and evaluation", "time", "s", f"{NUMBER} s; figures"),

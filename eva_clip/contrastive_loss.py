@@ -1,4 +1,11 @@
-"""The symmetric contrastive loss over the pairs of all processes, in memory that grows with their number only."""
+"""The symmetric contrastive loss over the pairs of all processes, in memory that grows linearly with their number.
+
+With logits l[i, j] = scale * image[i] @ text[j] of N pairs, the loss is the mean over i of
+
+    image to text: logsumexp_j(l[i, j]) - l[i, i]        text to image: logsumexp_j(l[j, i]) - l[i, i]
+
+averaged over both directions. All N x N logits would need N**2 memory, so both passes compute them in square tiles.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +16,13 @@ from torch.autograd.function import once_differentiable
 
 from eva_backbone.errors import InputError
 
-from .feature_exchange import first_own, gather, log_sum_exp, mean, scatter_sum
+from .collectives import (
+    all_gather_rows,
+    all_reduce_logsumexp,
+    all_reduce_mean,
+    local_row_offset,
+    reduce_scatter_rows,
+)
 
 
 def contrastive_loss(
@@ -20,38 +33,40 @@ def contrastive_loss(
     chunk_size: int = 2048,
     max_logit_scale: float | None = None,
 ) -> Tensor:
-    """Cross-entropy of each image against all texts and of each text against all images, averaged over both.
+    """Compute the cross-entropy of each image over all texts and of each text over all images, averaged over both.
 
-    Every process calls it with equally many pairs and gets the mean loss of its own ones, whose negatives are the
-    pairs of all processes. The mean over processes is the loss of the whole batch, and gradients of parameters averaged
-    over processes, as DDP and FSDP do, are those of one process that holds the whole batch. That mean of the returned
-    loss, times one factor, is what must be differentiated. Taking a batch in parts (gradient accumulation) is another
-    matter: negatives come from the same part only.
+    Every process passes the same number of pairs and gets the mean loss of its own pairs; the negatives are the pairs
+    of all processes. The mean over processes is the loss of the whole batch. Gradients of parameters that are averaged
+    over processes, as DDP and FSDP do, equal those of a single process with the whole batch. For this the backward pass
+    includes the loss terms of other processes, and it assumes that every process differentiates the returned loss times
+    the same factor. Gradient accumulation is not equivalent to a larger batch: negatives come from the same micro-batch
+    only.
 
-    Logits exist `chunk_size` x `chunk_size` at a time, forward and backward. Both passes compute in float32 or better,
-    under autocast too.
+    At most `chunk_size` x `chunk_size` logits exist at a time, in the forward and the backward pass. Both passes
+    compute in float32 or float64, under autocast too.
 
     Args:
-        image_features: of this process's images, L2-normalised [B, D].
-        text_features: of their texts [B, D].
-        logit_scale: what cosines are multiplied by, one element.
-        chunk_size: side of the square of logits in memory.
-        max_logit_scale: larger scales count as this one. They get only the gradient that lowers them, so that the scale
-            finds back. CLIP's convention is 100; None: no limit.
+        image_features: L2-normalised features of this process's images, [B, D].
+        text_features: L2-normalised features of their texts, [B, D].
+        logit_scale: Factor of the cosines, a tensor with one element.
+        chunk_size: Side of a tile of logits.
+        max_logit_scale: Upper limit of the logit scale. A scale above it is clamped, and receives only gradients that
+            lower it, so that it can return below the limit. CLIP uses 100; None for no limit.
 
     Returns:
-        Scalar.
+        Scalar loss.
 
     Raises:
-        InputError: features that are not pairs, or a limit or chunk of 0 or less.
+        InputError: the features are not pairs, or the limit or the chunk size is not positive.
     """
     if image_features.ndim != 2 or image_features.shape != text_features.shape or len(image_features) == 0:
         raise InputError(
-            f"image features {list(image_features.shape)} and text features {list(text_features.shape)} are no pairs; "
-            "give two tensors [B, D] of the same shape."
+            f"image features {list(image_features.shape)} and text features {list(text_features.shape)} do not form "
+            "pairs; give two tensors [B, D] of the same shape."
         )
     if chunk_size < 1 or (max_logit_scale is not None and max_logit_scale <= 0):
         raise InputError(f"chunk_size={chunk_size} and max_logit_scale={max_logit_scale} must be above 0.")
+    # Half precision has too few digits for logits of up to 100; float64 features keep their precision.
     dtype = torch.promote_types(torch.promote_types(image_features.dtype, text_features.dtype), torch.float32)
     with torch.autocast(image_features.device.type, enabled=False):
         return _ContrastiveLoss.apply(
@@ -64,87 +79,124 @@ def contrastive_loss(
 
 
 class _ContrastiveLoss(torch.autograd.Function):
-    """Tiles of logits between own images and all texts serve both directions.
+    """The loss with a hand-written backward pass, which recomputes the logits tile by tile.
 
-    A tile's rows belong to own images. Its columns are parts of columns whose other rows are with other processes:
-    their log-sum-exps are added up, a vector, and so are the gradients of the texts, each of which goes to its owner.
+    Each process computes the logits of its own images with the texts of all processes. A row of these logits is
+    complete: it holds all that the image-to-text loss of an image needs. A column is not, since the other rows of a
+    text belong to other processes. Therefore only per-text vectors are exchanged: log-sum-exps in the forward pass, and
+    in the backward pass the texts' gradients, each of which is summed at the process that owns the text. The logits
+    themselves serve both directions and never leave their process.
 
-    All logits are taken relative to that of their own pair. Where those are far above the others, float32 would round
-    a log-sum-exp of size 100 to 1e-5, and the small gradients that are left with it.
+    All logits are taken relative to that of the positive pair of their row or column. Once the positive logits are far
+    above the others, a log-sum-exp of about 100 would be rounded to 1e-5 in float32, and the loss and gradients, which
+    are differences of such numbers, would be lost. Relative to the positive pair, the log-sum-exp is the loss itself.
     """
 
     @staticmethod
     def forward(
         ctx: Any, images: Tensor, texts: Tensor, scale: Tensor, chunk_size: int, max_scale: float | None
     ) -> Tensor:
-        limited = scale if max_scale is None else scale.clamp(max=max_scale)
-        scaled, all_texts = images * limited, gather(texts)
-        pairs = (scaled * texts).sum(1)
-        all_pairs = gather(pairs)
-        image_log_sums, text_log_sums = torch.full_like(pairs, -torch.inf), torch.full_like(all_pairs, -torch.inf)
+        clamped_scale = scale if max_scale is None else scale.clamp(max=max_scale)
+        # Images, not texts, are scaled: the scale is then applied once per image instead of once per logit.
+        scaled_images = images * clamped_scale
+        all_texts = all_gather_rows(texts)
+        positives = (scaled_images * texts).sum(1)
+        all_positives = all_gather_rows(positives)
+        # exp(-inf) is 0, the neutral element of the sums that the tiles add to.
+        image_log_sums = torch.full_like(positives, -torch.inf)
+        text_log_sums = torch.full_like(all_positives, -torch.inf)
         for rows, columns, offset in _tiles(len(images), len(all_texts), chunk_size):
-            logits = _logits(scaled[rows], all_texts[columns], pairs[rows], offset)
-            for log_sums, relative, dim in (
-                (image_log_sums[rows], logits - pairs[rows, None], 1),
-                (text_log_sums[columns], logits - all_pairs[columns], 0),
-            ):
-                torch.logaddexp(log_sums, relative.logsumexp(dim), out=log_sums)
-        text_log_sums = log_sum_exp(text_log_sums)
-        ctx.save_for_backward(images, all_texts, scale, limited, pairs, all_pairs, image_log_sums, text_log_sums)
+            logits = _tile_logits(scaled_images[rows], all_texts[columns], positives[rows], offset)
+            tile_image_sums = (logits - positives[rows, None]).logsumexp(1)
+            torch.logaddexp(image_log_sums[rows], tile_image_sums, out=image_log_sums[rows])
+            tile_text_sums = (logits - all_positives[columns]).logsumexp(0)
+            torch.logaddexp(text_log_sums[columns], tile_text_sums, out=text_log_sums[columns])
+        # So far each process has summed over its own images only.
+        text_log_sums = all_reduce_logsumexp(text_log_sums)
+        ctx.save_for_backward(
+            images, all_texts, scale, clamped_scale, positives, all_positives, image_log_sums, text_log_sums
+        )
         ctx.chunk_size, ctx.has_limit = chunk_size, max_scale is not None
-        first = first_own(len(texts))
+        first = local_row_offset(len(texts))
         return (image_log_sums + text_log_sums[first : first + len(texts)]).mean() / 2
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        images, all_texts, scale, limited, pairs, all_pairs, image_log_sums, text_log_sums = ctx.saved_tensors
-        wants_images, wants_texts, wants_scale = ctx.needs_input_grad[:3]
-        scaled = images * limited
-        grad_images = torch.zeros_like(images) if wants_images or wants_scale else None
-        grad_texts = torch.zeros_like(all_texts) if wants_texts else None
+        images, all_texts, scale, clamped_scale, positives, all_positives, image_log_sums, text_log_sums = (
+            ctx.saved_tensors
+        )
+        needs_images, needs_texts, needs_scale = ctx.needs_input_grad[:3]
+        scaled_images = images * clamped_scale
+        # The products of the logits' gradient with the features. Common factors are multiplied in after the loop. The
+        # gradient of the scale needs the sum for the images, too.
+        image_sums = torch.zeros_like(images) if needs_images or needs_scale else None
+        text_sums = torch.zeros_like(all_texts) if needs_texts else None
         for rows, columns, offset in _tiles(len(images), len(all_texts), ctx.chunk_size):
-            logits = _logits(scaled[rows], all_texts[columns], pairs[rows], offset)
-            grad_logits = (logits - pairs[rows, None]).sub_(image_log_sums[rows, None]).exp_()
-            grad_logits += logits.sub_(all_pairs[columns]).sub_(text_log_sums[columns]).exp_()
-            if _crosses(grad_logits, offset):
+            logits = _tile_logits(scaled_images[rows], all_texts[columns], positives[rows], offset)
+            # The gradient of a log-sum-exp is a softmax, exp(l - logsumexp(l)); here one along the rows (image to text)
+            # and one along the columns (text to image), from the log-sum-exps of the forward pass.
+            grad_logits = (logits - positives[rows, None]).sub_(image_log_sums[rows, None]).exp_()
+            grad_logits += logits.sub_(all_positives[columns]).sub_(text_log_sums[columns]).exp_()
+            if _has_positives(grad_logits, offset):
+                # Both directions subtract the logit of the positive pair.
                 grad_logits.diagonal(offset).sub_(2)
-            if grad_images is not None:
-                grad_images[rows].addmm_(grad_logits, all_texts[columns])
-            if grad_texts is not None:
-                grad_texts[columns].addmm_(grad_logits.T, images[rows])
+            if image_sums is not None:
+                image_sums[rows].addmm_(grad_logits, all_texts[columns])
+            if text_sums is not None:
+                text_sums[columns].addmm_(grad_logits.T, images[rows])
+        # The forward pass takes the mean over B pairs and over two directions.
         factor = grad_output / (2 * len(images))
-        grad_scale = None
-        if grad_texts is not None:
-            grad_texts = scatter_sum(grad_texts) * (factor * limited)
-        if wants_scale:
-            grad_scale = (grad_images * images).sum() * factor
+        grad_images = grad_texts = grad_scale = None
+        if text_sums is not None:
+            # This process's images contribute to the gradients of all texts.
+            grad_texts = reduce_scatter_rows(text_sums) * (factor * clamped_scale)
+        if needs_scale:
+            # dl[i, j] / dscale = image[i] @ text[j]; its sum with the logits' gradient is that of image[i] with the row
+            # sums over j, which are already computed.
+            grad_scale = (image_sums * images).sum() * factor
             if ctx.has_limit:
-                grad_scale = _limited_gradient(grad_scale, scale, limited)
-        return grad_images * (factor * limited) if wants_images else None, grad_texts, grad_scale, None, None
+                grad_scale = _clamped_scale_gradient(grad_scale, scale, clamped_scale)
+        if needs_images:
+            grad_images = image_sums * (factor * clamped_scale)
+        return grad_images, grad_texts, grad_scale, None, None
 
 
 def _tiles(num_rows: int, num_columns: int, chunk_size: int) -> Iterator[tuple[slice, slice, int]]:
-    """Rows and columns of each tile, and the diagonal of the tile on which the own pairs would be."""
-    first = first_own(num_rows)
+    """Yield the rows and columns of each tile, and the offset of the tile's diagonal that holds the positive pairs.
+
+    The positive pair of local row i is in column `local_row_offset + i` of the gathered texts. The offset is that of
+    `Tensor.diagonal`; it lies outside of tiles without positive pairs.
+    """
+    first = local_row_offset(num_rows)
     for column in range(0, num_columns, chunk_size):
         for row in range(0, num_rows, chunk_size):
             yield slice(row, row + chunk_size), slice(column, column + chunk_size), first + row - column
 
 
-def _logits(scaled_images: Tensor, texts: Tensor, pairs: Tensor, offset: int) -> Tensor:
-    """A tile, in which the own pairs have the very values `pairs`."""
+def _tile_logits(scaled_images: Tensor, texts: Tensor, positives: Tensor, offset: int) -> Tensor:
+    """Compute the logits of a tile, with those of the positive pairs replaced by exactly `positives`.
+
+    A matrix product may round differently from the row-wise sum of `positives`. With equal values, a relative logit of
+    a positive pair is exactly 0.
+    """
     logits = scaled_images @ texts.T
-    if _crosses(logits, offset):
+    if _has_positives(logits, offset):
         diagonal = logits.diagonal(offset)
-        diagonal.copy_(pairs[max(-offset, 0) :][: len(diagonal)])
+        # A negative offset starts the diagonal in a lower row.
+        diagonal.copy_(positives[max(-offset, 0) :][: len(diagonal)])
     return logits
 
 
-def _crosses(tile: Tensor, offset: int) -> bool:
+def _has_positives(tile: Tensor, offset: int) -> bool:
+    """Return whether the diagonal of this offset crosses the tile."""
     return -tile.shape[0] < offset < tile.shape[1]
 
 
-def _limited_gradient(gradient: Tensor, scale: Tensor, limited: Tensor) -> Tensor:
-    """A scale above the limit may only fall. That is decided by the mean over processes, which all of them get."""
-    return torch.where(scale <= limited, gradient, mean(gradient).clamp(min=0))
+def _clamped_scale_gradient(gradient: Tensor, scale: Tensor, clamped_scale: Tensor) -> Tensor:
+    """Return the gradient of the scale; above the limit only one that lowers the scale (a positive one).
+
+    The sign is decided by the mean over processes, which all of them return: clamping each process's gradient before
+    they are averaged would keep some of the part that raises the scale.
+    """
+    return torch.where(scale <= clamped_scale, gradient, all_reduce_mean(gradient).clamp(min=0))

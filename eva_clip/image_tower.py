@@ -1,4 +1,4 @@
-"""The image side of EVA-CLIP: the backbone, its class token, a projection."""
+"""The image tower of EVA-CLIP: an EVA ViT whose class token is projected to the joint embedding space."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from eva_backbone.errors import InputError
 from eva_backbone.initialization import scale_branch_outputs
 from eva_classification.heads import build_head
 
-VISUAL = "visual."  # in front of the tower's names in a whole model
+VISUAL = "visual."  # prefix of the image tower's names in the state dict of a full model
 
 
 class ImageTower(VisionTransformer):
-    """A backbone whose class token, normalised and projected, stands for the image.
+    """An EVA ViT with a projection of its normalised class token to the image embedding.
 
     Args:
-        output_dim: width of the space that images and texts share, D.
-        backbone: arguments of `VisionTransformer`.
+        output_dim: Dimension D of the joint embedding space.
+        backbone: Arguments of `VisionTransformer`.
     """
 
     def __init__(self, output_dim: int, **backbone: Any) -> None:
@@ -28,30 +28,35 @@ class ImageTower(VisionTransformer):
         scale_branch_outputs(self)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, H, W] to embeddings [B, D], of any length."""
-        return self.head(self.norm(self._tokens(pixels)[:, 0]))
+        """Map normalised pixels [B, 3, H, W] to embeddings [B, D], which are not L2-normalised."""
+        class_tokens = self._tokens(pixels)[:, 0]
+        return self.head(self.norm(class_tokens))
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels to what the projection makes of every patch, [B, N, D]."""
-        return self.head(self.norm(self._tokens(pixels)[:, 1:]))
+        """Map normalised pixels [B, 3, H, W] to projected features [B, N, D] of the N patches."""
+        patch_tokens = self._tokens(pixels)[:, 1:]
+        return self.head(self.norm(patch_tokens))
 
     def _tokens(self, pixels: Tensor) -> Tensor:
+        """Return the output [B, 1 + N, C] of the last block, class token first."""
         patches, grid = self.patch_embed(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
         return self.run_blocks(self.add_positions(patches, grid), grid)
 
 
 def image_tower_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries of the image tower among those of a whole model, under the names of the bare backbone.
+    """Extract the image tower from the state dict of a full model, under the names of the bare backbone.
 
-    Classifiers, detectors and pre-training models take a whole file as well: they find the tower by its prefix.
+    Classifiers, detectors and models for pre-training also load files of full EVA-CLIP models: they find the image
+    tower by its prefix.
 
     Raises:
-        InputError: there is no image tower among them.
+        InputError: the state dict has no image tower.
     """
     tower = {name.removeprefix(VISUAL): value for name, value in weights.items() if name.startswith(VISUAL)}
     if "blocks.0.attn.qkv.weight" not in tower:
+        example = next(iter(weights), "(none)")
         raise InputError(
-            f"names such as {next(iter(weights), '(none)')} are not those of an EVA-CLIP model; give weights with "
+            f"names such as {example} are not those of an EVA-CLIP model; give weights with "
             f"{VISUAL}blocks.0.attn.qkv.weight, such as eva_clip_psz14.pt."
         )
     return tower

@@ -1,4 +1,7 @@
-"""Names of open_clip's `EVA01-g-14`, and back; values stay as they are."""
+"""Conversion of weights between the names of this package and those of open_clip's `EVA01-g-14`.
+
+Only names differ; values and shapes are the same.
+"""
 
 import os
 from collections.abc import Mapping
@@ -10,61 +13,73 @@ from eva_backbone.errors import InputError
 from .image_tower import VISUAL
 
 NAME = "EVA01-g-14"
-PUBLISHED_DEPTH = 40
-# open_clip's model has no options: weights of another size than these cannot be loaded by its name.
-_PUBLISHED = {"visual.trunk.pos_embed": (1, 257, 1408), "text.token_embedding.weight": (49408, 768)}
-_TRUNK, _SCALE = f"{VISUAL}trunk.", "logit_scale"
+RELEASED_DEPTH = 40
+# open_clip's model of this name has no options: it cannot load weights of any other size.
+_RELEASED_SHAPES = {"visual.trunk.pos_embed": (1, 257, 1408), "text.token_embedding.weight": (49408, 768)}
+_TRUNK, _LOGIT_SCALE = f"{VISUAL}trunk.", "logit_scale"
 
 
 def is_open_clip(weights: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of an open_clip model with an image tower from timm."""
+    """Return whether the names are those of an open_clip model with an image tower from timm."""
     return any(name.startswith(_TRUNK) for name in weights)
 
 
 def to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of an EVA-CLIP model as open_clip loads them.
+    """Rename the entries of an EVA-CLIP state dict to open_clip's names.
 
     Raises:
-        InputError: weights of something else.
+        InputError: the names already are open_clip's, or an entry does not belong to an EVA-CLIP model.
     """
     if is_open_clip(weights):
         raise InputError("the weights have open_clip's names already; use them as they are.")
-    result = {}
+    renamed = {}
     for name, value in weights.items():
-        if not name.startswith((VISUAL, "text.")):
+        if name == f"text.{_LOGIT_SCALE}":
+            renamed[_LOGIT_SCALE] = value
+        elif name.startswith(VISUAL):
+            renamed[_TRUNK + name.removeprefix(VISUAL)] = value
+        elif name.startswith("text."):
+            renamed[name] = value
+        else:
             raise InputError(
-                f"{name} is no entry of an EVA-CLIP model; give weights whose names begin with visual. and text."
+                f"{name} does not belong to an EVA-CLIP model; give weights whose names begin with visual. and text."
             )
-        new = _TRUNK + name.removeprefix(VISUAL) if name.startswith(VISUAL) else name
-        result[_SCALE if name == f"text.{_SCALE}" else new] = value
-    return result
+    return renamed
 
 
 def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of :func:`to_open_clip`; `logit_bias`, which this model has none of, is refused.
+    """Rename the entries of an open_clip state dict to the names of `Clip`, the inverse of :func:`to_open_clip`.
 
     Raises:
-        InputError: weights of something else.
+        InputError: an entry does not belong to `EVA01-g-14`, such as `logit_bias`, which `Clip` does not have.
     """
-    result = {}
+    renamed = {}
     for name, value in weights.items():
-        if name == _SCALE:
-            result[f"text.{_SCALE}"] = value
+        if name == _LOGIT_SCALE:
+            renamed[f"text.{_LOGIT_SCALE}"] = value
         elif name.startswith(_TRUNK):
-            result[VISUAL + name.removeprefix(_TRUNK)] = value
+            renamed[VISUAL + name.removeprefix(_TRUNK)] = value
         elif name.startswith("text."):
-            result[name] = value
+            renamed[name] = value
         else:
             raise InputError(
-                f"{name} is no entry of open_clip's {NAME}; give weights whose names begin with {_TRUNK} and text."
+                f"{name} does not belong to open_clip's {NAME}; give weights whose names begin with {_TRUNK} and text."
             )
-    return result
+    return renamed
 
 
 def open_clip_call(weights: Mapping[str, Tensor], path: str | os.PathLike) -> str | None:
-    """The call that makes open_clip's model for exported `weights`; None unless they have the published size."""
-    shapes = {name: tuple(weights[name].shape) for name in _PUBLISHED if name in weights}
+    """Return the Python call that loads exported weights into open_clip's model.
+
+    Args:
+        weights: State dict with open_clip's names.
+        path: File of the weights, as it should appear in the call.
+
+    Returns:
+        The call; None if the weights do not have the size of the released model, which open_clip's name stands for.
+    """
+    shapes = {name: tuple(weights[name].shape) for name in _RELEASED_SHAPES if name in weights}
     depth = sum(name.endswith(".attn.qkv.weight") for name in weights)
-    if shapes != _PUBLISHED or depth != PUBLISHED_DEPTH:
+    if shapes != _RELEASED_SHAPES or depth != RELEASED_DEPTH:
         return None
     return f"open_clip.create_model_and_transforms({NAME!r}, pretrained={os.fspath(path)!r})"

@@ -13,22 +13,24 @@ from eva_classification.mim.teacher import load_frozen_weights
 from .image_tower import ImageTower, image_tower_weights
 from .open_clip_weights import from_open_clip, is_open_clip
 
-HEAD_DIM = 88  # of the published model
+HEAD_DIM = 88  # channels per attention head of the released model
 
 
 class EvaClipTeacher(nn.Module):
-    """Patch features of EVA-CLIP: those of the last block, normalised and projected, [B, N, D].
+    """A frozen image tower that returns normalised and projected patch features of the last block, [B, N, D].
 
-    It is a `teacher` for `eva_classification.mim.MaskedImageModel`. The architecture is read off the weights.
+    It serves as the `teacher` of `eva_classification.mim.MaskedImageModel`. The architecture is derived from the shapes
+    of the weights.
 
     Args:
-        weights: file of an EVA-CLIP model, such as eva_clip_psz14.pt or a checkpoint of a run, or of open_clip's; or
-            the weights themselves.
-        img_size: side of the images in pixels; positions are resized where it is not that of the weights.
-        num_heads: attention heads; of 88 channels unless given.
+        weights: File of an EVA-CLIP model, such as eva_clip_psz14.pt or a checkpoint of a training run, or of an
+            open_clip model; or a state dict.
+        img_size: Side of the images in pixels; position embeddings are resized if the weights have another size.
+        num_heads: Number of attention heads; None for heads of 88 channels.
 
     Raises:
-        InputError: weights of something else.
+        InputError: the weights belong to another kind of model, or the width is not divisible by 88 and `num_heads` is
+            not given.
     """
 
     def __init__(
@@ -36,15 +38,22 @@ class EvaClipTeacher(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(weights, Mapping):
-            from eva_engine.checkpoint import read_weights  # the models of this package need no reader of files
+            from eva_engine.checkpoint import read_weights  # state dicts need no checkpoint reader
 
             weights = read_weights(weights)
-        tower = image_tower_weights(from_open_clip(weights) if is_open_clip(weights) else weights)
+        if is_open_clip(weights):
+            weights = from_open_clip(weights)
+        tower = image_tower_weights(weights)
         width, _, patch_size, _ = tower["patch_embed.proj.weight"].shape
-        if num_heads is None and width % HEAD_DIM:
-            raise InputError(f"heads of {HEAD_DIM} channels do not divide a width of {width}; give num_heads.")
-        side = img_size // patch_size
-        tower["pos_embed"] = resize_pos_embed(tower["pos_embed"].float(), (side, side))
+        if num_heads is None:
+            if width % HEAD_DIM:
+                raise InputError(
+                    f"a width of {width} is not divisible into heads of {HEAD_DIM} channels; give num_heads."
+                )
+            num_heads = width // HEAD_DIM
+        grid_side = img_size // patch_size
+        tower["pos_embed"] = resize_pos_embed(tower["pos_embed"].float(), (grid_side, grid_side))
+        # On the meta device no memory is allocated for random weights; load_frozen_weights assigns the real ones.
         with torch.device("meta"):
             self.visual = ImageTower(
                 len(tower["head.weight"]),
@@ -52,14 +61,14 @@ class EvaClipTeacher(nn.Module):
                 patch_size=patch_size,
                 embed_dim=width,
                 depth=sum(name.endswith(".attn.qkv.weight") for name in tower),
-                num_heads=num_heads or width // HEAD_DIM,
+                num_heads=num_heads,
                 mlp_ratio=len(tower["blocks.0.mlp.fc1.weight"]) / width,
             )
-        wrong = load_frozen_weights(self.visual, tower)
-        if wrong is not None:
-            raise InputError(f"{wrong} does not fit the image tower of an EVA-CLIP model; give weights of one.")
+        mismatch = load_frozen_weights(self.visual, tower)
+        if mismatch is not None:
+            raise InputError(f"{mismatch} does not fit the image tower of an EVA-CLIP model; give weights of one.")
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to features [B, N, D]."""
+        """Map pixels [B, 3, S, S], normalised with CLIP's mean and deviation, to patch features [B, N, D]."""
         return self.visual.forward_patch_features(pixels)

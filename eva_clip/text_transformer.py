@@ -1,4 +1,4 @@
-"""The text side of EVA-CLIP: a causal transformer, read at the end token, and the scale of the logits."""
+"""The text tower of EVA-CLIP: a causal transformer whose output at the end token is projected, and the logit scale."""
 
 import math
 from collections.abc import Iterator
@@ -13,25 +13,27 @@ from eva_backbone.errors import InputError
 from eva_backbone.layer_norm import LayerNorm
 
 TextLayerNorm = partial(LayerNorm, eps=1e-5)
+# Initial values of OpenAI's CLIP; the temperature of the softmax over cosines starts at 0.07.
 TOKEN_STD, POSITION_STD = 0.02, 0.01
 INITIAL_LOGIT_SCALE = 1 / 0.07
 
 
 class TextTransformer(nn.Module):
-    """Token ids to one embedding per text, through open_clip's blocks, with the names of the published file.
+    """Embed token ids with open_clip's transformer blocks, under the parameter names of the original release.
 
-    A text ends at the first occurrence of its largest id, which is the end token's. Causal attention never looks behind
-    it, so that the padding that all texts of a batch share is left out of the computation.
+    A text ends at the first occurrence of its largest id, which is the end token. Under causal attention no token up to
+    the end depends on the padding after it. Padding that all texts of a batch have in common is therefore cut off
+    before the computation.
 
     Args:
-        output_dim: width of the space that images and texts share, D.
-        context_length: tokens that a text may have, its start and end included.
-        vocab_size: number of token ids.
-        width: token width.
-        num_heads: attention heads.
-        num_layers: blocks.
-        quick_gelu: the activation of OpenAI's models in place of the exact GELU.
-        checkpoint_blocks: keep only the blocks' inputs for the backward pass.
+        output_dim: Dimension D of the joint embedding space.
+        context_length: Maximum number of tokens per text, start and end tokens included.
+        vocab_size: Number of token ids.
+        width: Token dimension.
+        num_heads: Number of attention heads.
+        num_layers: Number of transformer blocks.
+        quick_gelu: Use the approximate GELU of OpenAI's models instead of the exact one.
+        checkpoint_blocks: Activation checkpointing: keep only the blocks' inputs for the backward pass.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class TextTransformer(nn.Module):
         quick_gelu: bool = False,
         checkpoint_blocks: bool = False,
     ) -> None:
-        from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU  # seconds of import
+        # Imported here because the import takes seconds.
+        from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU
 
         super().__init__()
         self.output_dim, self.context_length, self.vocab_size = output_dim, context_length, vocab_size
@@ -55,7 +58,7 @@ class TextTransformer(nn.Module):
         self.text_projection = nn.Parameter(torch.empty(width, output_dim))
         self.logit_scale = nn.Parameter(torch.empty(()))
         self.transformer = nn.Module()
-        # The block whose attention is made of plain layers: adapters can take their places.
+        # open_clip's custom block has an attention built from linear layers, which adapters such as LoRA can replace.
         self.transformer.resblocks = nn.ModuleList(
             CustomResidualAttentionBlock(
                 width, num_heads, act_layer=QuickGELU if quick_gelu else nn.GELU, norm_layer=TextLayerNorm
@@ -67,7 +70,10 @@ class TextTransformer(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=TOKEN_STD)
         nn.init.normal_(self.positional_embedding, std=POSITION_STD)
         nn.init.normal_(self.text_projection, std=width**-0.5)
+        # The parameter is the logarithm of the scale, so that the scale stays positive.
         nn.init.constant_(self.logit_scale, math.log(INITIAL_LOGIT_SCALE))
+        # Each block adds two branches to the residual stream. Scaling their output layers by 1 / sqrt(2 * num_layers)
+        # keeps the variance of the sum independent of the depth.
         branch_std = width**-0.5 * (2 * num_layers) ** -0.5
         for block in self._blocks():
             nn.init.normal_(block.get_parameter("attn.in_proj_weight"), std=width**-0.5)
@@ -80,31 +86,43 @@ class TextTransformer(nn.Module):
         return self.transformer.get_submodule("resblocks").children()
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        """Token ids [B, L], L at most the context length, to embeddings [B, D], of any length.
+        """Map token ids [B, L] on any device to embeddings [B, D], which are not L2-normalised.
+
+        L may be any number of tokens up to the context length.
 
         Raises:
-            InputError: ids of another shape, or of more than the context length.
+            InputError: the ids have another shape or exceed the context length.
         """
         if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.context_length:
             raise InputError(
                 f"token ids have shape {list(token_ids.shape)}, expected is [texts, 1 to {self.context_length}]: "
                 "take them from get_tokenizer, with the context length of the model."
             )
-        end = token_ids.argmax(1)  # the first one of equal ids
+        # The end token has the largest id of the vocabulary; argmax returns the first of several.
+        end = token_ids.argmax(1)
         token_ids = token_ids[:, : _used_length(end, token_ids.shape[1])]
         table = self.token_embedding.weight
         x = self.token_embedding(token_ids.to(table.device, non_blocking=True))
         x = x + self.positional_embedding[: x.shape[1]]
         length = x.shape[1]
-        causal = x.new_full((length, length), -torch.inf).triu(1)  # every token sees itself and those in front of it
+        # Added to the attention scores: -inf above the diagonal, so that a token attends to itself and earlier ones.
+        causal_mask = x.new_full((length, length), -torch.inf).triu(1)
         for block in self._blocks():
-            x = run_layer(block, x, causal, recompute=self.checkpoint_blocks)
+            x = run_layer(block, x, causal_mask, use_checkpoint=self.checkpoint_blocks)
+        # Under causal attention only the end token has seen the full text. Its row is selected before the layer norm,
+        # which works on each row separately.
         x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
         return self.ln_final(x) @ self.text_projection
 
 
 def _used_length(end: Tensor, full: int) -> int:
-    """How many positions of a batch matter; all of them where the ids are not at hand."""
+    """Return the number of leading positions that the batch needs.
+
+    Args:
+        end: Index of the end token of each text, [B].
+        full: Number of positions L of the batch; returned if the values of `end` are not available, as on the meta
+            device and during compilation.
+    """
     if end.is_meta or isinstance(end, FakeTensor) or torch.compiler.is_compiling() or not len(end):
         return full
     return int(end.max()) + 1

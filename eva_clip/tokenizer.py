@@ -1,4 +1,4 @@
-"""Texts to token ids: open_clip's vocabulary and byte-pair encoding, with the markers of the published model."""
+"""Tokenizer: open_clip's vocabulary and byte-pair encoding, with the special tokens of the original release."""
 
 import logging
 from collections.abc import Sequence
@@ -14,19 +14,22 @@ from eva_backbone.errors import InputError
 logger = logging.getLogger(__name__)
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-# Byte-pair encoding takes time with the square of a word's length: only so many bytes of a word go into a context.
+# Byte-pair encoding takes time quadratic in the length of a word. Texts with a limited number of tokens therefore use
+# at most this many bytes of each word.
 MAX_WORD_BYTES = 1024
 _MAX_CACHED_WORDS = 200_000
 
 
 class Tokenizer(SimpleTokenizer):
-    """Cleaned, lower-cased text to ids between those of start and end; 0 fills the rest.
+    """Convert texts to token ids: start token, cleaned and lower-cased text, end token, zero padding.
 
-    Markers written out in a text are taken for what they mean, as in the published model: `<|endoftext|>` ends it. The
-    markers of open_clip, `<start_of_text>` and `<end_of_text>`, are plain text here. An empty text is start and end.
+    Special tokens that are written out in a text are encoded as such, as in the original release: `<|endoftext|>` ends
+    the text. open_clip's spellings, `<start_of_text>` and `<end_of_text>`, are ordinary text here. An empty text
+    consists of the start and the end token.
 
     Args:
-        context_length: ids per text, start and end included. Longer texts are cut, and end all the same.
+        context_length: Number of ids per text, start and end tokens included. Longer texts are cut, but keep their end
+            token.
     """
 
     pat: regex.Pattern[str]
@@ -37,20 +40,28 @@ class Tokenizer(SimpleTokenizer):
         for theirs, ours in zip(("<start_of_text>", "<end_of_text>"), (START, END), strict=True):
             self.encoder[ours] = self.encoder.pop(theirs)
             pattern = pattern.replace(theirs, regex.escape(ours))
-        self.decoder = {number: token for token, number in self.encoder.items()}
+        self.decoder = {token_id: token for token, token_id in self.encoder.items()}
         self.pat = regex.compile(pattern, regex.IGNORECASE)
-        self._markers = {START: START, END: END}
-        self.cache = dict(self._markers)
+        # Entries of the cache are not split further by the byte-pair encoding.
+        self._special_tokens = {START: START, END: END}
+        self.cache = dict(self._special_tokens)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text of any length, without start and end."""
+        """Return the ids of a text of any length, without start and end token."""
         return self._encode(text, None)[0]
 
     def tokenize(self, texts: str | Sequence[str], context_length: int | None = None) -> tuple[Tensor, list[int]]:
-        """Ids [B, context_length] int64, and the indices of texts that were cut; see `__call__`.
+        """Convert texts to ids and report which of them were cut.
+
+        Args:
+            texts: A text or several.
+            context_length: Number of ids per text; None for that of the tokenizer.
+
+        Returns:
+            Ids [B, context_length] int64 on the CPU, and the indices of the texts that were cut.
 
         Raises:
-            InputError: something else than text, or a context without room for start and end.
+            InputError: an item is not a string, or the context is too short for the start and end tokens.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         length = self.context_length if context_length is None else _check_length(context_length)
@@ -59,17 +70,21 @@ class Tokenizer(SimpleTokenizer):
         for i, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {i} is a {type(text).__name__}, expected is a string: give texts as strings.")
-            tokens, whole = self._encode(text, length - 2)
-            if not whole:
+            tokens, is_complete = self._encode(text, length - 2)
+            if not is_complete:
                 cut.append(i)
             ids[i, : len(tokens) + 2] = torch.tensor([self.sot_token_id, *tokens, self.eot_token_id])
         return ids, cut
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
-        """Ids [B, context_length] int64, on the CPU; a warning says how many texts were cut.
+        """Convert texts to ids [B, context_length] int64 on the CPU; log a warning if texts were cut.
+
+        Args:
+            texts: A text or several.
+            context_length: Number of ids per text; None for that of the tokenizer.
 
         Raises:
-            InputError: something else than text, or a context without room for start and end.
+            InputError: an item is not a string, or the context is too short for the start and end tokens.
         """
         ids, cut = self.tokenize(texts, context_length)
         if cut:
@@ -83,19 +98,19 @@ class Tokenizer(SimpleTokenizer):
         return ids
 
     def _encode(self, text: str, limit: int | None) -> tuple[list[int], bool]:
-        """Up to `limit` ids, and whether they are the whole text."""
+        """Return up to `limit` ids, and whether they are those of the complete text."""
         if len(self.cache) > _MAX_CACHED_WORDS:
-            self.cache = dict(self._markers)
+            self.cache = dict(self._special_tokens)
         tokens: list[int] = []
-        whole = True
+        is_complete = True
         for match in self.pat.finditer(self.clean_fn(text)):
             word = "".join(self.byte_encoder[byte] for byte in match.group().encode("utf-8"))
             if limit is not None and len(word) > MAX_WORD_BYTES:
-                word, whole = word[:MAX_WORD_BYTES], False
+                word, is_complete = word[:MAX_WORD_BYTES], False
             tokens.extend(self.encoder[part] for part in self.bpe(word).split(" "))
             if limit is not None and len(tokens) > limit:
                 return tokens[:limit], False
-        return tokens, whole
+        return tokens, is_complete
 
 
 def _check_length(context_length: int) -> int:
@@ -106,12 +121,17 @@ def _check_length(context_length: int) -> int:
 
 @cache
 def get_tokenizer(name: str = "eva_clip_g14", context_length: int | None = None) -> Tokenizer:
-    """The tokenizer of a model; `context_length` replaces that of the model.
+    """Return the tokenizer of a model.
+
+    Args:
+        name: Key of `eva_clip.MODELS`.
+        context_length: Number of ids per text; None for that of the model.
 
     Raises:
-        InputError: no model of that name.
+        InputError: there is no model of that name.
     """
-    from .models import model_options  # the models need no tokenizer
+    from .models import model_options  # a tokenizer with its own context length needs no models
 
-    length = model_options(name)["text"]["context_length"] if context_length is None else context_length
-    return Tokenizer(length)
+    if context_length is None:
+        context_length = model_options(name)["text"]["context_length"]
+    return Tokenizer(context_length)

@@ -1,1 +1,1 @@
-"""Commands of EVA-CLIP: its demo, and weight files of and for others."""
+"""Commands that prepare and convert EVA-CLIP's weight files."""

@@ -1,8 +1,8 @@
-"""Pairs of images and texts from caption files and tar shards, and images with sentences for evaluations."""
+"""Image-text pairs from caption files and tar shards, and images with texts for evaluations."""
 
-from .caption_dataset import CaptionDataset, PairRecord
+from .caption_dataset import CaptionDataset, CaptionRecord
 from .collate import PairCollate
 from .mapper import PairMapper
 from .shard_dataset import ShardDataset
 
-__all__ = ["CaptionDataset", "PairCollate", "PairMapper", "PairRecord", "ShardDataset"]
+__all__ = ["CaptionDataset", "CaptionRecord", "PairCollate", "PairMapper", "ShardDataset"]

@@ -1,4 +1,4 @@
-"""Images of a folder with the captions of a file, as numbered records."""
+"""Dataset of images with captions from a caption file."""
 
 import stat
 from collections.abc import Callable
@@ -10,13 +10,16 @@ from detectron2.data import DatasetFromList
 from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 
 from .caption_files import read_captions
 
 
-class PairRecord(TypedDict):
-    """`read` opens the image and gives it with its captions."""
+class CaptionRecord(TypedDict):
+    """An image with one or several captions.
+
+    `read` opens the image and returns it with its captions; nothing is read before.
+    """
 
     file_name: str
     read: Callable[[], tuple[IO[bytes], list[str]]]
@@ -26,14 +29,15 @@ class CaptionDataset(Dataset):
     """One record for each image of a caption file; see `read_captions` for the formats.
 
     Args:
-        file: the caption file.
-        root: folder that the images' names begin in; None: that of the file.
-        image_key: column or key of the image's name.
-        caption_key: of the caption.
-        on_error: "stop" or "skip" bad records of the file; the images themselves are read later.
+        file: Caption file.
+        root: Folder that the image names are relative to; None for the folder of the caption file.
+        image_key: Column or key of the image name.
+        caption_key: Column or key of the caption.
+        on_error: "stop" raises an error at the first bad record of the file; "skip" leaves bad records out. The images
+            are read later.
 
     Raises:
-        InputError: no such file or folder, or nothing usable in it.
+        InputError: the file or the folder does not exist, or the file has no usable record.
     """
 
     def __init__(
@@ -49,20 +53,20 @@ class CaptionDataset(Dataset):
         if not self.root.is_dir():
             raise InputError(f"the image folder {self.root} does not exist; give the folder of the images as root.")
         captions = read_captions(file, image_key, caption_key, RecordErrors(str(file), on_error))
-        # One block of memory that the workers share.
-        self._pairs = DatasetFromList(list(captions.items()), copy=False)
+        # Serialised into one block of memory, which the loader's workers share instead of copying.
+        self._captioned_images = DatasetFromList(list(captions.items()), copy=False)
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._captioned_images)
 
-    def __getitem__(self, index: int) -> PairRecord:
-        image, captions = self._pairs[index]
+    def __getitem__(self, index: int) -> CaptionRecord:
+        image, captions = self._captioned_images[index]
         path = self.root / image
         return {"file_name": str(path), "read": partial(_read, path, captions)}
 
 
 def _read(path: Path, captions: list[str]) -> tuple[IO[bytes], list[str]]:
-    # A pipe or a device would block or never end.
+    # Reading a pipe or a device might block or never end.
     if not stat.S_ISREG(path.stat().st_mode):
         raise InputError(f"{path}: not a regular file; give an image file.")
     return open(path, "rb"), captions

@@ -1,4 +1,4 @@
-"""Files of captions: tables, JSON and COCO's, as names of images with their captions."""
+"""Readers of caption files: tables, JSON lines, JSON lists and COCO captions."""
 
 import csv
 import json
@@ -7,36 +7,43 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from eva_backbone.errors import InputError
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 
-# Far above any caption; a quote that is never closed would take the rest of the file for one.
+# Far above the length of any caption. Without a limit, a quote that is never closed would make the rest of the file one
+# cell.
 _MAX_CELL = 1 << 20
-_FORMATS = {".csv": ",", ".tsv": "\t"}
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 Captions = dict[str, list[str]]
 
 
 def read_captions(file: str | Path, image_key: str, caption_key: str, errors: RecordErrors) -> Captions:
-    """Captions of each image, both in the order of the file. Empty captions are bad records.
+    """Read the captions of each image; an empty caption is a bad record.
 
-    The name's ending says the format: .csv and .tsv with a header, .jsonl with an object a line, .json with a list of
-    objects or with COCO's captions. An image may come several times, and an object may list several captions.
+    The suffix of the file name determines the format: .csv and .tsv have a header, .jsonl has one object per line, and
+    .json is a list of objects or a file of COCO captions. An image may occur several times, and an object may have a
+    list of captions.
 
     Args:
-        image_key: column or key of the image's name; of no effect for COCO's.
-        caption_key: of the caption.
-        errors: what happens to bad records.
+        file: Caption file.
+        image_key: Column or key of the image name; not used for COCO captions.
+        caption_key: Column or key of the caption; not used for COCO captions.
+        errors: Collects bad records.
+
+    Returns:
+        Image names with their captions, both in the order of the file.
 
     Raises:
-        InputError: no such file, another format, no such column, no pair in it, or a bad record with `on_error` "stop".
+        InputError: the file does not exist or has another format, a column is missing, there is no usable record, or
+            there is a bad record and `errors` stops at it.
     """
     path = Path(file)
     if not path.is_file():
         raise InputError(f"{path}: no such caption file; check the path.")
-    found: Captions = {}
+    captions: Captions = {}
     try:
-        for record, image, captions in _records(path, image_key, caption_key):
-            _add(found, record, image, captions, errors)
-    except InputError:  # of a record or column
+        for record, image, texts in _records(path, image_key, caption_key):
+            _add(captions, record, image, texts, errors)
+    except InputError:  # of a record or a column
         raise
     except (ValueError, RecursionError, csv.Error, OSError) as error:
         raise InputError(
@@ -44,19 +51,20 @@ def read_captions(file: str | Path, image_key: str, caption_key: str, errors: Re
             ".csv, .tsv, .jsonl or .json file in UTF-8."
         ) from error
     errors.log_total()
-    if not found:
+    if not captions:
         raise InputError(f"{path} has no image with a caption; give a file that has some.")
-    return found
+    return captions
 
 
 def _records(path: Path, image_key: str, caption_key: str) -> Iterator[tuple[str, Any, Any]]:
-    """How to call the record, image, caption or captions; None for what is missing."""
+    """Yield the name of each record for messages, its image, and its caption or list of captions; None if missing."""
     suffix = path.suffix.lower()
-    if suffix in _FORMATS:
-        yield from _table_rows(path, _FORMATS[suffix], image_key, caption_key)
+    if suffix in _DELIMITERS:
+        yield from _table_rows(path, _DELIMITERS[suffix], image_key, caption_key)
     elif suffix == ".jsonl":
         with open(path, encoding="utf-8-sig") as lines:
-            yield from _objects((json.loads(line) for line in lines if line.strip()), image_key, caption_key, "line")
+            objects = (json.loads(line) for line in lines if line.strip())
+            yield from _objects(objects, image_key, caption_key, "line")
     elif suffix == ".json":
         content = json.loads(path.read_bytes())
         if isinstance(content, dict):
@@ -68,30 +76,34 @@ def _records(path: Path, image_key: str, caption_key: str) -> Iterator[tuple[str
                 f"{path} holds a JSON {type(content).__name__}; give a list of objects or COCO's captions."
             )
     else:
-        raise InputError(f"{path} is no caption file by its name; give a .csv, .tsv, .jsonl or .json file.")
+        raise InputError(f"{path} does not have the suffix of a caption file; give a .csv, .tsv, .jsonl or .json file.")
 
 
 def _table_rows(path: Path, delimiter: str, image_key: str, caption_key: str) -> Iterator[tuple[str, Any, Any]]:
-    limit = csv.field_size_limit(_MAX_CELL)
+    previous_limit = csv.field_size_limit(_MAX_CELL)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, delimiter=delimiter)
+            columns = rows.fieldnames or ()
             for key in (image_key, caption_key):
-                if key not in (rows.fieldnames or ()):
+                if key not in columns:
+                    present = ", ".join(repr(column) for column in columns) or "none"
                     raise InputError(
-                        f"{path} has no column {key!r}, only {', '.join(map(repr, rows.fieldnames or ())) or 'none'}; "
-                        "name the columns with image_key and caption_key."
+                        f"{path} has no column {key!r}, only {present}; name the columns with image_key and "
+                        "caption_key."
                     )
             for row in rows:
                 yield f"line {rows.line_num}", row[image_key], row[caption_key]
     finally:
-        csv.field_size_limit(limit)
+        csv.field_size_limit(previous_limit)
 
 
-def _objects(objects: Iterable[Any], image_key: str, caption_key: str, what: str) -> Iterator[tuple[str, Any, Any]]:
+def _objects(objects: Iterable[Any], image_key: str, caption_key: str, kind: str) -> Iterator[tuple[str, Any, Any]]:
     for number, record in enumerate(objects, start=1):
-        known = record if isinstance(record, dict) else {}
-        yield f"{what} {number}", known.get(image_key), known.get(caption_key)
+        if isinstance(record, dict):
+            yield f"{kind} {number}", record.get(image_key), record.get(caption_key)
+        else:
+            yield f"{kind} {number}", None, None
 
 
 def _coco(path: Path, content: dict) -> Iterator[tuple[str, Any, Any]]:
@@ -103,20 +115,22 @@ def _coco(path: Path, content: dict) -> Iterator[tuple[str, Any, Any]]:
         yield f"annotation {number}", names.get(str(annotation.get("image_id"))), annotation.get("caption")
 
 
-def _are_objects(part: Any) -> TypeGuard[list[dict]]:
-    return isinstance(part, list) and all(isinstance(item, dict) for item in part)
+def _are_objects(value: Any) -> TypeGuard[list[dict]]:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def _add(found: Captions, record: str, image: Any, captions: Any, errors: RecordErrors) -> None:
+def _add(found: Captions, record: str, image: Any, texts: Any, errors: RecordErrors) -> None:
+    """Add the usable captions of a record; report the record if its image or a caption is unusable."""
     if not isinstance(image, str) or not image.strip():
-        errors.add(record, "names no image", "name one")
+        errors.add(record, "has no image name", "add one")
         return
     if Path(image).is_absolute() or ".." in Path(image).parts or "\0" in image:
         errors.add(record, f"names the image {image!r} outside of the image folder", "give a path below it")
         return
-    captions = captions if isinstance(captions, list) else [captions]
-    usable = [caption for caption in captions if isinstance(caption, str) and caption.strip()]
-    if len(usable) < len(captions) or not captions:
+    texts = texts if isinstance(texts, list) else [texts]
+    usable = [text for text in texts if isinstance(text, str) and text.strip()]
+    if len(usable) < len(texts) or not texts:
         errors.add(record, f"has an empty caption for {image}", "write one")
     if usable:
+        # Different spellings of a path, such as a.png and ./a.png, are the same image.
         found.setdefault(str(Path(image)), []).extend(usable)

@@ -1,4 +1,4 @@
-"""From the record of a pair to the pixels and token ids that the model gets."""
+"""Mapper of image-text pairs: from a record to the pixels and token ids that the model takes."""
 
 import random
 from collections.abc import Callable
@@ -9,22 +9,21 @@ from PIL import Image
 from torch import Tensor
 
 from eva_backbone.errors import InputError
+from eva_engine.data.corrupt_data import SkippedSamples, check_on_error, suggest_skipping
 from eva_engine.data.image_file import check_depth, image_errors, open_image
-from eva_engine.data.record_errors import check_on_error, or_skip
-from eva_engine.data.skipped_samples import SkippedSamples
 
 from ..tokenizer import Tokenizer
-from .caption_dataset import PairRecord
+from .caption_dataset import CaptionRecord
 
 
 class PairMapper:
-    """Reads and transforms an image and tokenises one of its captions, drawn at random where it has several.
+    """Read and transform an image, and tokenize one of its captions, drawn at random if there are several.
 
     Args:
-        transform: from a PIL image to normalised pixels [3, H, W].
-        tokenizer: of the model.
-        on_error: "stop" raises `InputError` at an image that cannot be read or has no caption. "skip" counts and names
-            it, and another pair is drawn in its place.
+        transform: Function from a PIL image to normalised pixels [3, H, W].
+        tokenizer: Tokenizer of the model.
+        on_error: "stop" raises `InputError` at an image that cannot be read or has no caption. "skip" logs and counts
+            it, and the loader draws another pair instead.
     """
 
     def __init__(
@@ -35,25 +34,31 @@ class PairMapper:
         self.on_error = check_on_error(on_error)
         self._skipped = SkippedSamples()
 
-    def __call__(self, record: PairRecord) -> dict[str, Any] | None:
-        """The pair for `PairCollate`, or None for a skipped one.
+    def __call__(self, record: CaptionRecord) -> dict[str, Any] | None:
+        """Map a record to a sample for `PairCollate`.
 
-        {"image": float32 array [3, H, W], "text": int64 array [L], "is_cut": the text was too long, "file_name": ...}.
+        Returns:
+            {"image": float32 array [3, H, W], "text": int64 array [L], "is_cut": whether the text was too long,
+            "file_name": str}; None for a skipped record.
+
+        Raises:
+            InputError: the image cannot be read or has no caption, and `on_error` is "stop"; or too many records in a
+                row were skipped.
         """
         file_name = record["file_name"]
         try:
             pixels, caption = self._read(record)
         except InputError as error:
             if self.on_error == "stop":
-                raise or_skip(error, "pairs") from error
+                raise suggest_skipping(error, "pairs") from error
             self._skipped.add(file_name, error)
             return None
         self._skipped.reset()
         ids, cut = self.tokenizer.tokenize([caption])
-        # Arrays, because tensors of a worker would each hold a file open until the batch is complete.
+        # Arrays, because each tensor that a worker returns would hold a file open until the batch is complete.
         return {"image": pixels, "text": ids[0].numpy(), "is_cut": bool(cut), "file_name": file_name}
 
-    def _read(self, record: PairRecord) -> tuple[np.ndarray, str]:
+    def _read(self, record: CaptionRecord) -> tuple[np.ndarray, str]:
         file_name = record["file_name"]
         with image_errors(file_name):
             file, captions = record["read"]()

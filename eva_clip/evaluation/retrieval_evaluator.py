@@ -13,9 +13,10 @@ from torch import Tensor
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.training.distributed.gathering import gather_records, run_on_first
+from eva_engine.processes import run_on_rank_zero
+from eva_engine.training.distributed.gathering import gather_records
 
-from .retrieval import best_ranks, recall_at
+from .recall import best_positive_ranks, recall_at_k
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +24,13 @@ TEXT_TO_IMAGE, IMAGE_TO_TEXT = "text_to_image", "image_to_text"
 
 
 class RetrievalEvaluator(DatasetEvaluator):
-    """Recall@k both ways for `Clip` on the batches of `retrieval_loader`, over all processes.
+    """Compute recall@k in both directions for a `Clip`, from batches of `build_retrieval_loader` in all processes.
 
-    An image is found by each of its captions; an image has found a caption if any one of its own is among the first k.
-    Every image that could not be read counts as failed in both directions and is no candidate.
+    Each caption is a query for its image. An image is a query for any of its captions: the best of them counts.
+    Unreadable images count as failed in both directions, and are not candidates.
 
     Args:
-        cutoffs: the k.
+        cutoffs: Values of k.
     """
 
     metric_names = tuple(f"{task}/R@{k}" for task in (TEXT_TO_IMAGE, IMAGE_TO_TEXT) for k in (1, 5, 10))
@@ -41,64 +42,73 @@ class RetrievalEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all features."""
+        """Discard all features."""
         self._device = torch.device("cpu")
         self._images: list[dict[str, Any]] = []
         self._captions: list[dict[str, Any]] = []
 
     def process(self, inputs: Mapping[str, Any], outputs: Mapping[str, Tensor]) -> None:
-        """Take the features of a batch of images or of captions.
+        """Collect the features of a batch of images or of captions.
 
         Raises:
-            InputError: features that are no finite numbers.
+            InputError: the features are not finite.
         """
         is_text = "text" in inputs
         kind = "text" if is_text else "image"
         features = finite_outputs(outputs[f"{kind}_features"], f"{kind} features")
         self._device = features.device
-        values = features.cpu().numpy()
+        # Rows are copied, because a view would keep the features of the complete batch in memory or in a message.
+        rows = features.cpu().numpy()
         if is_text:
-            owned = zip(inputs["owner"], values, strict=True)
-            self._captions += [{"file": file, "feature": value.copy()} for file, value in owned]
+            for file, row in zip(inputs["target"], rows, strict=True):
+                self._captions.append({"file": file, "feature": row.copy()})
             return
-        for file, label, value in zip(inputs["file_name"], inputs["label"].tolist(), values, strict=True):
-            self._images.append({"file": file, "feature": None if label == UNREADABLE else value.copy()})
+        for file, label, row in zip(inputs["file_name"], inputs["label"].tolist(), rows, strict=True):
+            self._images.append({"file": file, "feature": None if label == UNREADABLE else row.copy()})
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """{"text_to_image": {"R@1": ..., "R@5": ..., "R@10": ...}, "image_to_text": ...} in per cent.
+        """Compute recall@k over all processes.
 
-        {} on every process but the first. Gathering several processes' features uses them up: `reset` before the next
-        evaluation.
+        With several processes this consumes the collected features; call `reset` before the next evaluation.
+
+        Returns:
+            {"text_to_image": {"R@1": ..., "R@5": ..., "R@10": ...}, "image_to_text": {...}} in percent on rank 0; {} on
+            other ranks.
+
+        Raises:
+            InputError: no image of the dataset could be read.
         """
         images, captions = gather_records(self._images), gather_records(self._captions)
-        return run_on_first(lambda: self._measure(images, captions)) or {}
+        return run_on_rank_zero(lambda: self._measure(images, captions)) or {}
 
     def _measure(self, images: list[dict[str, Any]], captions: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-        num_images, num_captions = len(images), len(captions)
-        images = [image for image in images if image["feature"] is not None]
-        number_of_file = {image["file"]: number for number, image in enumerate(images)}
-        own: list[list[int]] = [[] for _ in images]
-        for number, caption in enumerate(captions):
-            if caption["file"] in number_of_file:
-                own[number_of_file[caption["file"]]].append(number)
-        if not images:
+        readable = [image for image in images if image["feature"] is not None]
+        if not readable:
             raise InputError("no image of the data set could be read; check the image folder.")
-        image_features, caption_features = self._stack(images), self._stack(captions)
-        found = [number for number, caption in enumerate(captions) if caption["file"] in number_of_file]
-        by_caption = best_ranks(
-            caption_features[found], image_features, [[number_of_file[captions[number]["file"]]] for number in found]
-        )
-        by_image = best_ranks(image_features, caption_features, own)
+        image_index = {image["file"]: index for index, image in enumerate(readable)}
+        captions_of_image: list[list[int]] = [[] for _ in readable]
+        # Captions of unreadable images stay candidates for other images, but are not queries: they count as failed.
+        query_captions: list[int] = []
+        image_of_query: list[list[int]] = []
+        for caption_index, caption in enumerate(captions):
+            index = image_index.get(caption["file"])
+            if index is not None:
+                captions_of_image[index].append(caption_index)
+                query_captions.append(caption_index)
+                image_of_query.append([index])
+        image_features, caption_features = self._stack(readable), self._stack(captions)
+        caption_ranks = best_positive_ranks(caption_features[query_captions], image_features, image_of_query)
+        image_ranks = best_positive_ranks(image_features, caption_features, captions_of_image)
         results = {
-            TEXT_TO_IMAGE: recall_at(by_caption, self._cutoffs, num_captions),
-            IMAGE_TO_TEXT: recall_at(by_image, self._cutoffs, num_images),
+            TEXT_TO_IMAGE: recall_at_k(caption_ranks, self._cutoffs, len(captions)),
+            IMAGE_TO_TEXT: recall_at_k(image_ranks, self._cutoffs, len(images)),
         }
         for task, metrics in results.items():
             logger.info(
-                "%s over %d images and %d captions:\n%s", task, num_images, num_captions, create_small_table(metrics)
+                "%s over %d images and %d captions:\n%s", task, len(images), len(captions), create_small_table(metrics)
             )
-        if len(images) < num_images:
-            logger.warning("Images that could not be read, and count as failed: %d", num_images - len(images))
+        if len(readable) < len(images):
+            logger.warning("Unreadable images, which count as failed: %d", len(images) - len(readable))
         return results
 
     def _stack(self, records: Sequence[Mapping[str, Any]]) -> Tensor:

@@ -1,4 +1,4 @@
-"""A classifier made of sentences: for each class the mean direction of its prompts."""
+"""Weights of the zero-shot classifier: for each class the mean embedding of its prompts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -7,33 +7,38 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .prompts import Prompts
+from .prompts import ClassPrompts
 
 Tokenizer = Callable[[list[str]], Tensor]
 
 
 class TextEncoder(Protocol):
-    """A model with a text tower."""
+    """A model with a text tower, such as `Clip`."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Of the model; the first one tells the device."""
+        """Return the parameters of the model; the first one determines the device."""
 
     def encode_text(self, ids: Tensor, normalize: bool = False) -> Tensor:
-        """Token ids [B, L] to features [B, D], of length 1 with `normalize`."""
+        """Embed token ids [B, L] as features [B, D], of unit length if `normalize` is set."""
 
 
-class ClassDirections:
-    """Sums of prompt features; a prompt is forgotten as soon as it is added.
+class ZeroShotWeightAccumulator:
+    """Sum of the prompt features of each class; the features themselves are not kept.
 
     Attributes:
-        sums: [K, D] float32, for the classes up to the highest that was added; None before the first prompt.
+        sums: [K, D] float32, where K - 1 is the highest class number so far; None before the first prompt.
     """
 
     def __init__(self) -> None:
         self.sums: Tensor | None = None
 
     def add(self, features: Tensor, class_numbers: Sequence[int] | Tensor) -> None:
-        """Add L2-normalised features [B, D] of prompts to the classes that they name."""
+        """Add features of prompts to the sums of their classes.
+
+        Args:
+            features: L2-normalised features [B, D].
+            class_numbers: Class number of each prompt, [B].
+        """
         numbers = torch.as_tensor(class_numbers, device=features.device)
         features = features.detach().float()
         num_classes = int(numbers.max()) + 1
@@ -44,10 +49,12 @@ class ClassDirections:
         self.sums.index_add_(0, numbers, features)
 
     def weights(self) -> Tensor:
-        """The L2-normalised mean of each class, [K, D] float32. (The mean and the sum have the same direction.)
+        """Return the L2-normalised mean of each class, [K, D] float32.
+
+        Sums are enough for this: the mean and the sum have the same direction.
 
         Raises:
-            ValueError: no prompt was added.
+            ValueError: No prompt was added.
         """
         if self.sums is None:
             raise ValueError("no prompt has been added to any class")
@@ -64,30 +71,30 @@ def build_zero_shot_weights(
     batch_size: int = 256,
     progress: bool = False,
 ) -> Tensor:
-    """Encode all prompts, normalise, average over the prompts of a class, normalise.
+    """Compute classifier weights from prompts: encode, L2-normalise, average over a class's prompts, L2-normalise.
 
-    Logits of an image are its L2-normalised feature times these weights times a scale.
+    The logits of images are their L2-normalised features [B, D] times the transposed weights, times a scale.
 
     Args:
-        model: `Clip`, on any device.
-        tokenizer: from sentences to token ids [B, L].
-        class_names: K names, or a source of them, see `read_class_names`.
-        templates: sentences with {} in the place of the class, or a source of them, see `read_templates`.
-        batch_size: prompts that the model gets at once; no more are held.
-        progress: show how far it is.
+        model: `Clip` on any device.
+        tokenizer: Function from texts to token ids [B, L].
+        class_names: K names or a source of them, see `read_class_names`.
+        templates: Texts with {} for the class name or a source of them, see `read_templates`.
+        batch_size: Prompts that are encoded at a time; no other prompt features are in memory.
+        progress: Show a progress bar.
 
     Returns:
-        [K, D] float32, L2-normalised, on the model's device.
+        L2-normalised weights [K, D] float32 on the device of the model.
 
     Raises:
-        InputError: class names or templates that cannot be used.
+        InputError: The class names or templates are unusable.
     """
-    prompts = Prompts(class_names, templates)
-    directions = ClassDirections()
+    prompts = ClassPrompts(class_names, templates)
+    accumulator = ZeroShotWeightAccumulator()
     device = next(model.parameters()).device
     with tqdm(total=len(prompts), unit="prompt", disable=not progress) as bar:
-        for texts, numbers in prompts.batches(batch_size):
+        for texts, class_numbers in prompts.batches(batch_size):
             features = model.encode_text(tokenizer(texts).to(device), normalize=True)
-            directions.add(features, numbers)
+            accumulator.add(features, class_numbers)
             bar.update(len(texts))
-    return directions.weights()
+    return accumulator.weights()

@@ -1,6 +1,7 @@
-"""Zero-shot accuracy: images scored by a classifier made of sentences."""
+"""Zero-shot accuracy: images classified by their similarity to the prompts of the classes."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,117 +13,151 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
-from eva_classification.evaluation import AnswerKey
+from eva_classification.evaluation import LabelMapping
 from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.training.distributed.gathering import gather_values
 
-from .class_recall import ClassRecall
-from .zero_shot_classifier import ClassDirections
+from .zero_shot_classifier import ZeroShotWeightAccumulator
 
 logger = logging.getLogger(__name__)
 
 TASK = "zero_shot"
-# Published numbers were scored with it in place of the learned scale; only the loss depends on it.
+# Published results were computed with this scale instead of the learned one. It affects only the loss.
 LOGIT_SCALE = 100.0
 _IMAGES_AT_ONCE = 1024
 
 
-class ZeroShotEvaluator(DatasetEvaluator):
-    """Scores `Clip` on the batches of `zero_shot_loader`, over all processes, in one pass over images and prompts.
+class ClassRecallAccumulator:
+    """Counts for the mean per-class recall, in which every class has the same weight, however many images it has."""
 
-    Image features are kept, 4 KB each at 1024 dimensions; prompts are not, they are added up for each class.
+    def __init__(self) -> None:
+        self.images: Counter[int] = Counter()
+        self.hits: Counter[int] = Counter()
+
+    def add(self, class_number: int, is_correct: bool) -> None:
+        """Count an image of a class and whether its prediction is correct."""
+        self.images[class_number] += 1
+        if is_correct:
+            self.hits[class_number] += 1
+
+    def __add__(self, other: "ClassRecallAccumulator") -> "ClassRecallAccumulator":
+        total = ClassRecallAccumulator()
+        for part in (self, other):
+            total.images.update(part.images)
+            total.hits.update(part.hits)
+        return total
+
+    def mean(self) -> float:
+        """Return the mean recall in percent over the classes that have images; NaN without images."""
+        if not self.images:
+            return float("nan")
+        recalls = [self.hits[class_number] / count for class_number, count in self.images.items()]
+        return 100 * sum(recalls) / len(recalls)
+
+
+class ZeroShotEvaluator(DatasetEvaluator):
+    """Evaluate a `Clip` on batches of `build_zero_shot_loader` in all processes, in one pass over images and prompts.
+
+    Image features are kept until all prompts are encoded, 4 KB per image at 1024 dimensions. Prompt features are summed
+    per class and not kept.
 
     Args:
-        answers: which predictions are right; by default the image's class.
+        label_mapping: Which classes are correct for an image; by default the label of the data set.
     """
 
     metric_names = tuple(f"{TASK}/{metric}" for metric in ("top1", "top5", "mean_recall", "loss"))
 
-    def __init__(self, answers: AnswerKey | None = None) -> None:
-        self._answers = answers or AnswerKey()
+    def __init__(self, label_mapping: LabelMapping | None = None) -> None:
+        self._label_mapping = LabelMapping() if label_mapping is None else label_mapping
         self.reset()
 
     def reset(self) -> None:
-        """Forget all features."""
+        """Discard all features."""
         self._features: list[Tensor] = []
-        self._accepted: list[tuple[int, ...]] = []
-        self._directions = ClassDirections()
+        self._correct: list[tuple[int, ...]] = []
+        self._weights = ZeroShotWeightAccumulator()
 
     def process(self, inputs: Mapping[str, Any], outputs: Mapping[str, Tensor]) -> None:
-        """Take the features of a batch of images or of prompts.
+        """Collect the features of a batch of images or of prompts.
 
         Raises:
-            InputError: features that are no finite numbers.
+            InputError: The features are not finite.
         """
         if "text" in inputs:
-            self._directions.add(finite_outputs(outputs["text_features"], "text features"), inputs["owner"])
+            self._weights.add(finite_outputs(outputs["text_features"], "text features"), inputs["target"])
             return
         features = finite_outputs(outputs["image_features"], "image features").cpu()
         for file, label, feature in zip(inputs["file_name"], inputs["label"].tolist(), features, strict=True):
-            accepted = self._answers.accepted(label, file)
-            if accepted:
+            correct = self._label_mapping.correct_classes(label, file)
+            if correct:
                 self._features.append(feature)
-                self._accepted.append((UNREADABLE,) if label == UNREADABLE else accepted)
+                self._correct.append((UNREADABLE,) if label == UNREADABLE else correct)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Accuracies, mean per-class recall in percent and the mean loss; {} on every process but the first.
+        """Compute accuracies and mean per-class recall in percent, and the mean loss, over all processes.
 
         Returns:
-            {"zero_shot": {"top1": ..., "top5": ..., "mean_recall": ..., "loss": ...}}. Where images have several right
-            classes there is neither a recall nor a loss. An image that could not be read is wrong in the accuracies;
-            its class is unknown to the recall.
+            {"zero_shot": {"top1": ..., "top5": ..., "mean_recall": ..., "loss": ...}} on rank 0, {} on other ranks. If
+            images may have several correct classes, recall and loss are left out. An unreadable image counts as wrong
+            in the accuracies; the recall ignores it, because its class is not known.
 
         Raises:
-            InputError: images of a class that no prompt names.
+            InputError: There are images of a class without prompts.
         """
-        weights = self._gathered_weights()
-        tally, recall = AccuracyAccumulator(), ClassRecall()
+        weights = self._gather_weights()
+        accuracy, recall = AccuracyAccumulator(), ClassRecallAccumulator()
         for start in range(0, len(self._features), _IMAGES_AT_ONCE):
             part = slice(start, start + _IMAGES_AT_ONCE)
             logits = LOGIT_SCALE * torch.stack(self._features[part]).to(weights) @ weights.T
-            _score(logits, self._accepted[part], tally, recall)
-        single = all(len(accepted) == 1 for accepted in self._accepted)
-        parts = gather_values((tally, recall, single))
+            _score(logits, self._correct[part], accuracy, recall)
+        has_single_labels = all(len(correct) == 1 for correct in self._correct)
+        parts = gather_values((accuracy, recall, has_single_labels))
         if not comm.is_main_process():
             return {}
-        tallies, recalls, singles = zip(*parts, strict=True)
-        tally = sum(tallies, AccuracyAccumulator())
-        metrics = tally.metrics()
-        if all(singles):
-            metrics["mean_recall"] = sum(recalls, ClassRecall()).mean()
+        accuracies, recalls, single_labels = zip(*parts, strict=True)
+        accuracy = sum(accuracies, AccuracyAccumulator())
+        metrics = accuracy.metrics()
+        if all(single_labels):
+            metrics["mean_recall"] = sum(recalls, ClassRecallAccumulator()).mean()
         logger.info(
             "Zero-shot accuracy over %d images and %d classes:\n%s",
-            tally.images,
+            accuracy.images,
             len(weights),
             create_small_table(metrics),
         )
-        if tally.unreadable:
-            logger.warning("Images that could not be read, and count as wrong: %d", tally.unreadable)
+        if accuracy.unreadable:
+            logger.warning("Unreadable images, which count as wrong: %d", accuracy.unreadable)
         return {TASK: metrics}
 
-    def _gathered_weights(self) -> Tensor:
-        total, own = ClassDirections(), self._directions.sums
-        # A process may have no prompt where there are few.
-        for sums in gather_values(None if own is None else own.cpu()):
+    def _gather_weights(self) -> Tensor:
+        """Return the zero-shot weights [K, D] from the prompts of all processes, on the device of the text features."""
+        total, local_sums = ZeroShotWeightAccumulator(), self._weights.sums
+        for sums in gather_values(None if local_sums is None else local_sums.cpu()):
+            # With few prompts, some processes have none.
             if sums is not None:
                 total.add(sums, range(len(sums)))
-        return total.weights() if own is None else total.weights().to(own.device)
+        weights = total.weights()
+        return weights if local_sums is None else weights.to(local_sums.device)
 
 
 def _score(
-    logits: Tensor, accepted: Sequence[tuple[int, ...]], tally: AccuracyAccumulator, recall: ClassRecall
+    logits: Tensor,
+    correct_classes: Sequence[tuple[int, ...]],
+    accuracy: AccuracyAccumulator,
+    recall: ClassRecallAccumulator,
 ) -> None:
-    best, losses = top_outputs(logits), -logits.log_softmax(dim=1).cpu()
-    for ranked, right, row in zip(best, accepted, losses, strict=True):
-        if right == (UNREADABLE,):
-            tally.add_unreadable()
+    """Add the images with logits [B, K] to the accumulators."""
+    losses = -logits.log_softmax(dim=1).cpu()
+    for top, correct, image_losses in zip(top_outputs(logits), correct_classes, losses, strict=True):
+        if correct == (UNREADABLE,):
+            accuracy.add_unreadable()
             continue
-        if max(right) >= logits.shape[1]:
+        if max(correct) >= logits.shape[1]:
             raise InputError(
-                f"an image is of class {max(right)}, but the prompts name {logits.shape[1]} classes; give a name for "
+                f"an image is of class {max(correct)}, but the prompts name {logits.shape[1]} classes; give a name for "
                 "every class, in the order of the numbers."
             )
-        tally.add(ranked, right, row)
-        if len(right) == 1:
-            recall.add(right[0], ranked[0] == right[0])
+        accuracy.add(top, correct, image_losses)
+        if len(correct) == 1:
+            recall.add(correct[0], top[0] == correct[0])

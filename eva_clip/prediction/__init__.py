@@ -1,17 +1,7 @@
-"""Images and labels in; how well they fit, and a contact sheet, out."""
+"""Zero-shot classification of image files by free-text labels, with score files and contact sheets."""
 
 from .contact_sheet import ContactSheets, undrawable_labels
-from .labels import read_labels
-from .model_source import load_model
-from .predictor import LabelPredictor, Match
-from .task import Task
+from .predictor import LabelPredictor, LabelScore
+from .task import ClipFileTask, read_labels
 
-__all__ = [
-    "ContactSheets",
-    "LabelPredictor",
-    "Match",
-    "Task",
-    "load_model",
-    "read_labels",
-    "undrawable_labels",
-]
+__all__ = ["ClipFileTask", "ContactSheets", "LabelPredictor", "LabelScore", "read_labels", "undrawable_labels"]

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in a grid, under each its name and its best labels as bars."""
+"""Contact sheets: a grid of images, each with its name and its best labels as bars below it."""
 
 import re
 from collections.abc import Sequence
@@ -8,44 +8,51 @@ from types import TracebackType
 from PIL import Image, ImageDraw
 
 from eva_engine.atomic import atomic_path
-from eva_engine.prediction.fonts import find_font, plain_font
+from eva_engine.prediction.fonts import default_font, find_font
 from eva_engine.prediction.json_text import printable
 
-from .predictor import Match
+from .predictor import LabelScore
 
 _PAGE = re.compile(r"contact_sheet(_\d+)?\.png")
-PICTURE = (240, 180)
+THUMBNAIL_SIZE = (240, 180)
 COLUMNS, ROWS = 5, 4
-_GAP, _LINE, _TEXT = 14, 20, 13
-_PAPER, _INK, _FRAME, _BAR, _BEST = "white", (30, 30, 30), (236, 236, 236), (224, 229, 236), (158, 197, 240)
+_GAP, _LINE_HEIGHT, _FONT_SIZE = 14, 20, 13
+_BACKGROUND, _TEXT_COLOR, _FRAME = "white", (30, 30, 30), (236, 236, 236)
+_BAR, _BEST_BAR = (224, 229, 236), (158, 197, 240)
 
 
 class ContactSheets:
-    """PNG pages of 20 pictures, each written as soon as it is full; a context manager, which writes the last one.
+    """PNG pages of 20 images, each written as soon as it is full; leaving the context manager writes the last page.
 
-    Pages of an earlier run are removed. A label in letters that no font of the machine has is drawn as "label" and its
-    number.
+    Pages of an earlier run are removed. If no font of this machine has the letters of a label, the label is drawn as
+    "label" and its number.
 
     Args:
-        folder: where contact_sheet.png goes, or contact_sheet_001.png and so on for several pages.
-        num_pictures: how many may come.
-        top: labels under each picture.
+        folder: Where to write contact_sheet.png, or contact_sheet_001.png and so on if there are several pages.
+        num_images: Maximum number of images.
+        top: Number of labels below each image.
 
     Attributes:
-        files: the pages written so far.
+        files: The pages written so far.
     """
 
-    def __init__(self, folder: str | Path, num_pictures: int, top: int) -> None:
+    def __init__(self, folder: str | Path, num_images: int, top: int) -> None:
         self.folder = Path(folder)
         self.top = top
-        self.is_single = num_pictures <= COLUMNS * ROWS
-        self.columns = max(1, min(COLUMNS, num_pictures))
+        self.is_single = num_images <= COLUMNS * ROWS
+        self.columns = max(1, min(COLUMNS, num_images))
         self.files: list[Path] = []
         self._cells: list[Image.Image] = []
 
-    def add(self, path: Path, picture: Image.Image, matches: Sequence[Match]) -> None:
-        """Put a picture of `fit_to_sheet` on the current page."""
-        self._cells.append(_draw_cell(path.name, picture, matches[: self.top]))
+    def add(self, path: Path, thumbnail: Image.Image, scores: Sequence[LabelScore]) -> None:
+        """Add an image to the current page.
+
+        Args:
+            path: Path of the image, whose name is drawn.
+            thumbnail: Result of `make_thumbnail`.
+            scores: Scores of the labels, best first.
+        """
+        self._cells.append(_draw_cell(path.name, thumbnail, scores[: self.top]))
         if len(self._cells) == COLUMNS * ROWS:
             self._write()
 
@@ -62,13 +69,15 @@ class ContactSheets:
             self._write()
 
     def _write(self) -> None:
-        number = len(self.files) + 1
-        name = "contact_sheet.png" if self.is_single else f"contact_sheet_{number:03d}.png"
+        """Write the current page and start a new one."""
+        page_number = len(self.files) + 1
+        name = "contact_sheet.png" if self.is_single else f"contact_sheet_{page_number:03d}.png"
         width, height = self._cells[0].size
-        rows = -(-len(self._cells) // self.columns)
-        page = Image.new("RGB", (self.columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP), _PAPER)
-        for place, cell in enumerate(self._cells):
-            row, column = divmod(place, self.columns)
+        num_rows = -(-len(self._cells) // self.columns)  # rounded up
+        page_size = (self.columns * (width + _GAP) + _GAP, num_rows * (height + _GAP) + _GAP)
+        page = Image.new("RGB", page_size, _BACKGROUND)
+        for index, cell in enumerate(self._cells):
+            row, column = divmod(index, self.columns)
             page.paste(cell, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))
         with atomic_path(self.folder / name) as partial:
             page.save(partial, format="PNG")
@@ -76,49 +85,52 @@ class ContactSheets:
         self._cells = []
 
 
-def fit_to_sheet(image: Image.Image) -> Image.Image:
-    """The picture not larger than its place on a sheet; a tiny one in larger pixels."""
-    width, height = PICTURE
+def make_thumbnail(image: Image.Image) -> Image.Image:
+    """Shrink an image to fit into a cell; enlarge a tiny one by an integer factor, so that its pixels stay sharp."""
+    width, height = THUMBNAIL_SIZE
     factor = min(width // image.width, height // image.height)
     if factor > 1:
         return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
     smaller = image.copy()
-    smaller.thumbnail(PICTURE)
+    smaller.thumbnail(THUMBNAIL_SIZE)
     return smaller
 
 
 def undrawable_labels(labels: Sequence[str]) -> list[int]:
-    """Numbers of the labels that are drawn by their number only, from 1."""
-    return [number for number, label in enumerate(labels, start=1) if find_font(label, _TEXT) is None]
+    """Return the numbers, from 1, of the labels that no font can draw."""
+    return [number for number, label in enumerate(labels, start=1) if find_font(label, _FONT_SIZE) is None]
 
 
-def _draw_cell(name: str, picture: Image.Image, matches: Sequence[Match]) -> Image.Image:
-    width, height = PICTURE
-    cell = Image.new("RGB", (width, height + _LINE * (1 + len(matches)) + 4), _PAPER)
+def _draw_cell(name: str, thumbnail: Image.Image, scores: Sequence[LabelScore]) -> Image.Image:
+    """Draw a thumbnail, its name, and a line for each score with a bar of proportional length."""
+    width, height = THUMBNAIL_SIZE
+    cell = Image.new("RGB", (width, height + _LINE_HEIGHT * (1 + len(scores)) + 4), _BACKGROUND)
     draw = ImageDraw.Draw(cell)
     draw.rectangle((0, 0, width - 1, height - 1), fill=_FRAME)
-    cell.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
-    _write_text(draw, (0, height + 3), printable(name), name, width)
-    for line, match in enumerate(matches):
-        top = height + 4 + _LINE * (1 + line)
-        bar = round(match.probability * (width - 1))
-        if bar:
-            draw.rectangle((0, top, bar, top + _LINE - 4), fill=_BEST if line == 0 else _BAR)
-        percent = f"{match.probability:.1%}"
-        room = draw.textlength(percent, plain_font(_TEXT))
-        draw.text((width - room - 3, top + 1), percent, fill=_INK, font=plain_font(_TEXT))
-        _write_text(draw, (4, top + 1), match.label, f"label {match.number + 1}", int(width - room - 14))
+    cell.paste(thumbnail, ((width - thumbnail.width) // 2, (height - thumbnail.height) // 2))
+    _draw_text(draw, (0, height + 3), printable(name), name, width)
+    for line, score in enumerate(scores):
+        top = height + 4 + _LINE_HEIGHT * (1 + line)
+        bar_length = round(score.probability * (width - 1))
+        if bar_length:
+            draw.rectangle((0, top, bar_length, top + _LINE_HEIGHT - 4), fill=_BEST_BAR if line == 0 else _BAR)
+        percent = f"{score.probability:.1%}"
+        percent_width = draw.textlength(percent, default_font(_FONT_SIZE))
+        draw.text((width - percent_width - 3, top + 1), percent, fill=_TEXT_COLOR, font=default_font(_FONT_SIZE))
+        fallback = f"label {score.label_index + 1}"
+        _draw_text(draw, (4, top + 1), score.label, fallback, int(width - percent_width - 14))
     return cell
 
 
-def _write_text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, instead: str, width: int) -> None:
-    """`text`, or `instead` where no font can write it, cut in the middle to `width` pixels."""
-    font = find_font(text, _TEXT)
+def _draw_text(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, fallback: str, max_width: int) -> None:
+    """Draw `text`, or `fallback` if no font has its letters, with its middle left out if it exceeds `max_width`."""
+    font = find_font(text, _FONT_SIZE)
     if font is None:
-        text, font = instead, plain_font(_TEXT)
-    kept = len(text)
+        text, font = fallback, default_font(_FONT_SIZE)
+    num_kept = len(text)
     short = text
-    while kept and draw.textlength(short, font) > width:
-        kept -= 1
-        short = f"{text[: -(-kept // 2)]}…{text[len(text) - kept // 2 :]}"
-    draw.text(place, short, fill=_INK, font=font)
+    while num_kept and draw.textlength(short, font) > max_width:
+        num_kept -= 1
+        # The first half of the letters that are kept is rounded up, the second half down.
+        short = f"{text[: -(-num_kept // 2)]}…{text[len(text) - num_kept // 2 :]}"
+    draw.text(position, short, fill=_TEXT_COLOR, font=font)

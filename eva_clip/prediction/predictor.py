@@ -1,91 +1,158 @@
-"""A model with labels in place of classes: pictures in, how well each label fits out."""
+"""Zero-shot classification with free-text labels."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from detectron2.config import instantiate
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.prediction.trained_model import pick_device
+from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..clip import Clip
 from ..evaluation import build_zero_shot_weights
 from ..tokenizer import Tokenizer
-from ..transforms import Transform
+from ..transforms import Transform, evaluation_transform
+
+DEFAULT_TEMPLATES = ("a photo of {}.",)
+# Encoding more prompts than this takes long enough for a progress bar.
+_MANY_PROMPTS = 1000
 
 
-class Match(NamedTuple):
-    """A label: its number, its text, its probability among all labels (0 to 1), and the cosine with the image."""
+class LabelScore(NamedTuple):
+    """Score of a label for an image.
 
-    number: int
+    Attributes:
+        label_index: Index of the label.
+        label: Text of the label.
+        probability: Probability among all labels, 0 to 1.
+        similarity: Cosine similarity of the label's and the image's features.
+    """
+
+    label_index: int
     label: str
     probability: float
     similarity: float
 
 
 class LabelPredictor:
-    """Encode the labels once, then score pictures.
+    """Encode the labels once, then score images.
 
     Args:
-        model: the model, in evaluation mode.
-        transform: from an RGB image to normalised pixels [3, S, S].
+        model: The model; it is moved to the device and put in evaluation mode.
+        transform: Function from an RGB PIL image to normalised pixels [3, S, S].
         labels: K texts.
-        templates: sentences with {} in the place of the label.
-        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
+        templates: Texts with {} for the label; the features of a label are averaged over them.
+        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
 
     Raises:
-        InputError: a device that this machine does not have, or features of labels that are no finite numbers.
+        InputError: The device cannot be used, or the features of the labels are not finite.
 
     Attributes:
-        cut: labels of which a prompt was too long for the model and was cut.
-        context_length: tokens that a prompt may have, start and end included.
+        labels: The labels.
+        cut_labels: Labels with a prompt that exceeded the context length of the model and was cut.
+        context_length: Maximum number of tokens of a prompt, start and end tokens included.
     """
 
     def __init__(
-        self, model: Clip, transform: Transform, labels: Sequence[str], templates: Sequence[str], device: str = "auto"
+        self,
+        model: Clip,
+        transform: Transform,
+        labels: Sequence[str],
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        device: str = "auto",
     ) -> None:
-        self.model = model.to(pick_device(device))
+        self.model = model.to(pick_device(device)).eval()
         self.transform = transform
         self.labels = tuple(labels)
         self.context_length = model.text.context_length
-        tokenizer = Tokenizer(self.context_length)
-        cut_prompts: list[int] = []
-        num_prompts = 0
-
-        def tokenize(texts: list[str]) -> Tensor:
-            nonlocal num_prompts
-            ids, cut = tokenizer.tokenize(texts)
-            cut_prompts.extend(num_prompts + number for number in cut)
-            num_prompts += len(texts)
-            return ids
-
-        weights = build_zero_shot_weights(
-            self.model, tokenize, self.labels, templates, progress=len(labels) * len(templates) > 1000
-        )
+        tokenizer = _PromptTokenizer(self.context_length)
+        show_progress = len(labels) * len(templates) > _MANY_PROMPTS
+        weights = build_zero_shot_weights(self.model, tokenizer, self.labels, templates, progress=show_progress)
         self.weights = finite_outputs(weights, "text features")
-        self.cut = tuple(dict.fromkeys(self.labels[number // len(templates)] for number in cut_prompts))
+        # All prompts of a label are consecutive, one for each template. A dict keeps the order and drops repetitions.
+        cut_labels = [self.labels[prompt_index // len(templates)] for prompt_index in tokenizer.cut_prompts]
+        self.cut_labels = tuple(dict.fromkeys(cut_labels))
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        labels: Sequence[str],
+        templates: Sequence[str] = DEFAULT_TEMPLATES,
+        dtype: torch.dtype = torch.float32,
+    ) -> "LabelPredictor":
+        """Build the model and the test transform of a recipe, and load the weights.
+
+        Args:
+            cfg: Recipe with both towers, such as those in projects/CLIP/configs, or the config.yaml of a run.
+            weights: Weight file of the model, with the names of the original release or of open_clip.
+            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            labels: K texts.
+            templates: Texts with {} for the label.
+            dtype: Type of the model's parameters.
+
+        Raises:
+            InputError: The recipe has no EVA-CLIP model, or the file does not contain all its weights; or see the
+                class.
+        """
+        model = load_trained(cfg, weights, Clip).to(dtype)
+        transform_cfg = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
+        if transform_cfg is None:  # recipes for training only
+            transform = evaluation_transform(model.visual.pos_grid[-1] * model.visual.patch_size)
+        else:
+            transform = instantiate(transform_cfg)
+        return cls(model, transform, labels, templates, device)
 
     def prepare(self, image: np.ndarray) -> Tensor:
-        """A picture [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
+        """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
         return self.transform(Image.fromarray(image))
 
     @torch.inference_mode()
-    def __call__(self, pixels: Tensor) -> list[list[Match]]:
-        """All labels of each image of [B, 3, S, S], best first, equal ones in their order.
+    def __call__(self, pixels: Tensor) -> list[list[LabelScore]]:
+        """Score all labels for each image of a batch [B, 3, S, S].
+
+        Returns:
+            For each image the scores of all labels, best first; equal ones in the order of the labels.
 
         Raises:
-            InputError: features that are no finite numbers.
+            InputError: The features are not finite.
         """
         features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale * similarities).softmax(1)
+        # Sorted by similarity, because probabilities of unlikely labels may both be rounded to 0.
         order = similarities.argsort(dim=1, descending=True, stable=True)
-        return [
-            [Match(number, self.labels[number], chances[number], cosines[number]) for number in numbers]
-            for numbers, chances, cosines in zip(
-                order.tolist(), probabilities.tolist(), similarities.tolist(), strict=True
-            )
-        ]
+        images = []
+        for indices, chances, cosines in zip(
+            order.tolist(), probabilities.tolist(), similarities.tolist(), strict=True
+        ):
+            images.append([LabelScore(i, self.labels[i], chances[i], cosines[i]) for i in indices])
+        return images
+
+
+class _PromptTokenizer:
+    """Tokenize consecutive batches of prompts and record which prompts were cut.
+
+    Attributes:
+        cut_prompts: Indices of the cut prompts over all batches.
+    """
+
+    def __init__(self, context_length: int) -> None:
+        self.tokenizer = Tokenizer(context_length)
+        self.cut_prompts: list[int] = []
+        self.num_prompts = 0
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        ids, cut = self.tokenizer.tokenize(texts)
+        self.cut_prompts.extend(self.num_prompts + index for index in cut)
+        self.num_prompts += len(texts)
+        return ids

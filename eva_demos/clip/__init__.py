@@ -1,1 +1,1 @@
-"""Handwritten digits with captions."""
+"""Demo of EVA-CLIP on handwritten digits with captions."""

@@ -1,10 +1,10 @@
-"""MNIST's digits with captions made from their labels, for the demo.
+"""MNIST digits with captions that are generated from their labels.
 
-The images are those of `eva_demos.classification.mnist_digits`: 4,000 to train on, and 1,000 held out. A caption is one
-of the phrasings below with the digit as a word or as a numeral, as in "a photo of the digit three".
+The images are those of `eva_demos.classification.mnist_digits`: 4,000 for training and 1,000 held out. A caption is one
+of the phrasings below with the digit as a word or as a numeral, such as "a photo of the digit three".
 
-The held-out phrasings share the names of the digits with the others, and most of their other words are in no caption.
-They were written down before the first model was trained and not changed since.
+The held-out phrasings have the names of the digits in common with the training phrasings; most of their other words
+occur in no caption. They were chosen before the first model was trained and have not been changed since.
 """
 
 import csv
@@ -48,28 +48,29 @@ CAPTIONS_PER_IMAGE = 5
 
 
 def captioned_digits(folder: str | None = None) -> CaptionDataset:
-    """The training part, whose images and captions are written when they are first used.
+    """Return the training set with captions; its files are written on first use.
 
     Args:
-        folder: where they lie; by default mnist_captions in the data root.
+        folder: Folder of the images and captions; None for mnist_captions in the root folder of the data sets.
 
     Raises:
-        InputError: the package with the images is not installed.
+        InputError: The package with the images is not installed.
     """
-    place = Path(dataset_root(), "mnist_captions") if folder is None else Path(folder)
-    if not place.is_dir():
-        _write(place)
-    return CaptionDataset(str(place / "captions.csv"))
+    path = Path(dataset_root(), "mnist_captions") if folder is None else Path(folder)
+    if not path.is_dir():
+        _write(path)
+    return CaptionDataset(str(path / "captions.csv"))
 
 
 def _write(folder: Path) -> None:
-    """PNG files named by their row and captions.csv, all of it or nothing."""
+    """Write the images as PNG files, named by their row, and captions.csv; an interrupted call leaves nothing."""
     images, digits, rows = read_digits(heldout=False)
-    draw = random.Random(0)
+    rng = random.Random(0)
     with atomic_folder(folder) as partial, open(partial / "captions.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("image", "caption"))
         for image, digit, row in zip(images, digits, rows, strict=True):
             Image.fromarray(image).save(partial / f"{row:04}.png")
-            for phrasing in draw.sample(TRAINING_PHRASINGS, CAPTIONS_PER_IMAGE):
-                table.writerow((f"{row:04}.png", phrasing.format(draw.choice((WORDS[digit], str(digit))))))
+            for phrasing in rng.sample(TRAINING_PHRASINGS, CAPTIONS_PER_IMAGE):
+                digit_name = rng.choice((WORDS[digit], str(digit)))
+                table.writerow((f"{row:04}.png", phrasing.format(digit_name)))

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from made_pairs import caption, made_images
+from synthetic_pairs import caption, write_images
 
 
 @pytest.fixture
 def caption_file(tmp_path: Path) -> Path:
     """Six images in the folder images, with a caption each."""
-    made_images(tmp_path / "images")
+    write_images(tmp_path / "images")
     rows = [f"{number}.png,{caption(number)}" for number in range(6)]
     (tmp_path / "images" / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
     return tmp_path / "images" / "pairs.csv"

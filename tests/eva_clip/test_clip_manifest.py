@@ -70,7 +70,7 @@ def test_image_tower_into_detector():
 
 
 def test_image_tower_into_pretraining():
-    report = match(on_meta(create_masked_image_model, "eva_giant_patch14"))
+    report = match(on_meta(create_masked_image_model, "eva_giant_patch14", device="meta"))
     assert set(report.missing) == {"mask_token", "lm_head.weight", "lm_head.bias"}
     assert {name for name in report.unused if not name.startswith("text.")} == {
         "visual.head.weight",

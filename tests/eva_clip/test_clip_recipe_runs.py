@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from detectron2.config import instantiate
-from made_pairs import made_shard, pair_members
+from synthetic_pairs import pair_members, write_shard
 
 from eva_backbone.deferred_init import deferred_init
 from eva_engine.checkpoint import read_file
@@ -32,8 +32,8 @@ SMALL = [
 @pytest.fixture
 def shards(tmp_path, monkeypatch):
     folder = tmp_path / "laion400m"
-    made_shard(folder / "00000.tar", {**pair_members(range(5)), "00003.jpg": b"damaged", "00009.txt": "alone"})
-    made_shard(folder / "00001.tar", pair_members(range(5, 9)))
+    write_shard(folder / "00000.tar", {**pair_members(range(5)), "00003.jpg": b"damaged", "00009.txt": "alone"})
+    write_shard(folder / "00001.tar", pair_members(range(5, 9)))
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     return f'dataloader.train.dataset.shards="{folder}/{{00000..00001}}.tar"'
 
@@ -68,7 +68,7 @@ def test_training_on_a_caption_file_with_text_too_long(caption_file, tmp_path):
     options += ["train.amp.enabled=True", "train.amp.dtype=bfloat16", "train.accumulation_steps=2"]
     assert run(*options, f"train.output_dir={tmp_path / 'run'}", recipe="eva_clip_g14_captions") == 0
     assert len(losses(tmp_path / "run")) == 4
-    assert "had more than 8 tokens with start and end, and were cut" in (tmp_path / "run" / "log.txt").read_text()
+    assert "had more than 8 tokens, start and end included, and were cut" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_the_full_recipe_builds_its_model_and_groups():
@@ -103,7 +103,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, para
         port = free.getsockname()[1]
     options += [f"train.parallel={parallel}", f"train.output_dir={tmp_path / 'two'}"]
     # The slow imports happen once, in the server that processes are forked from.
-    mp.set_forkserver_preload(["eva_engine.training.command_line", "eva_clip.data", "eva_clip.tokenizer"])
+    mp.set_forkserver_preload(["eva_engine.training.launched_run", "eva_clip.data", "eva_clip.tokenizer"])
     mp.start_processes(process, args=(port, options), nprocs=2, start_method="forkserver")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     one, two = (

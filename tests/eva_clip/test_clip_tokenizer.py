@@ -70,7 +70,7 @@ def test_context_without_room():
         Tokenizer(1)
     with pytest.raises(InputError, match="1 tokens has no room"):
         get_tokenizer()("a cat", context_length=1)
-    with pytest.raises(InputError, match="no model of this package"):
+    with pytest.raises(InputError, match="unknown model 'ViT-B-32'"):
         get_tokenizer("ViT-B-32")
 
 

@@ -21,7 +21,7 @@ def formula(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     return (cross_entropy(logits, labels) + cross_entropy(logits.T, labels)) / 2
 
 
-def made_features(num: int = NUM_PAIRS, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+def synthetic_features(num: int = NUM_PAIRS, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     features = [normalize(torch.randn(num, WIDTH, generator=generator), dim=1).to(dtype) for _ in range(2)]
     return [tensor.requires_grad_() for tensor in (*features, torch.tensor(9.0, dtype=dtype))]
@@ -29,7 +29,7 @@ def made_features(num: int = NUM_PAIRS, dtype: torch.dtype = torch.float64) -> l
 
 @pytest.mark.parametrize("chunk_size", [1, 5, 12, 2048])
 def test_value_and_gradients_are_those_of_all_logits_at_once(chunk_size):
-    ours, expected = made_features(), made_features()
+    ours, expected = synthetic_features(), synthetic_features()
     loss = contrastive_loss(*ours, chunk_size=chunk_size)
     reference = formula(*expected)
     torch.testing.assert_close(loss, reference)
@@ -40,7 +40,7 @@ def test_value_and_gradients_are_those_of_all_logits_at_once(chunk_size):
 
 
 def test_a_scale_of_one_hundred_keeps_float32_exact():
-    ours, expected = made_features(64, torch.float32), made_features(64)
+    ours, expected = synthetic_features(64, torch.float32), synthetic_features(64)
     for features in (ours, expected):
         features[0].data.copy_(expected[0].data.float())
         features[1].data.copy_(features[0].data)  # every text at its image: the loss is close to 0
@@ -55,7 +55,7 @@ def test_a_scale_of_one_hundred_keeps_float32_exact():
 
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 def test_frozen_inputs_get_no_gradient_and_change_no_other(frozen):
-    ours, expected = made_features(), made_features()
+    ours, expected = synthetic_features(), synthetic_features()
     ours[frozen].requires_grad_(False)
     contrastive_loss(*ours, chunk_size=5).backward()
     formula(*expected).backward()
@@ -67,7 +67,7 @@ def test_frozen_inputs_get_no_gradient_and_change_no_other(frozen):
 
 
 def test_autocast_and_half_features_compute_in_float32():
-    halves = [features.bfloat16().detach().requires_grad_() for features in made_features()[:2]]
+    halves = [features.bfloat16().detach().requires_grad_() for features in synthetic_features()[:2]]
     scale = torch.tensor([50.0], requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = contrastive_loss(*halves, scale, chunk_size=5)
@@ -81,7 +81,7 @@ def test_autocast_and_half_features_compute_in_float32():
 
 @pytest.mark.parametrize("matching", [True, False])
 def test_a_scale_above_its_limit_can_only_fall(matching):
-    images, texts, _ = made_features()
+    images, texts, _ = synthetic_features()
     texts = images if matching else texts
     scale, at_limit = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (30.0, 20.0))
     loss = contrastive_loss(images, texts, scale, max_logit_scale=20.0)
@@ -105,7 +105,7 @@ def test_logits_are_never_all_in_memory():
                 largest = max(largest, result.numel())
             return result
 
-    features = made_features(200)
+    features = synthetic_features(200)
     with Watch():
         contrastive_loss(*features, chunk_size=16).backward()
     assert largest == 200 * WIDTH
@@ -114,8 +114,8 @@ def test_logits_are_never_all_in_memory():
 @pytest.mark.parametrize(
     ("shapes", "options", "sentence"),
     [
-        (((3, 4), (2, 4)), {}, r"\[3, 4\].*\[2, 4\].*no pairs"),
-        (((0, 4), (0, 4)), {}, "no pairs"),
+        (((3, 4), (2, 4)), {}, r"\[3, 4\].*\[2, 4\].*do not form pairs"),
+        (((0, 4), (0, 4)), {}, "do not form pairs"),
         (((2, 4), (2, 4)), {"chunk_size": 0}, "chunk_size=0"),
         (((2, 4), (2, 4)), {"max_logit_scale": 0.0}, "max_logit_scale=0"),
     ],

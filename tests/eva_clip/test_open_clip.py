@@ -104,8 +104,8 @@ def test_call_of_the_published_size():
 @pytest.mark.parametrize(
     ("weights", "output", "message"),
     [
-        ({"a": torch.zeros(2)}, "out.safetensors", "error: a is no entry of an EVA-CLIP model"),
-        ({"visual.trunk.a": torch.zeros(2), "logit_bias": torch.zeros(1)}, "out.safetensors", "error: logit_bias is"),
+        ({"a": torch.zeros(2)}, "out.safetensors", "error: a does not belong to an EVA-CLIP model"),
+        ({"visual.trunk.a": torch.zeros(2), "logit_bias": torch.zeros(1)}, "out.safetensors", "error: logit_bias does"),
         ({"visual.a": torch.zeros(2)}, "out.pt", "does not end in .safetensors"),
         ({"visual.a": torch.zeros(2)}, "none/out.safetensors", "does not exist"),
     ],

@@ -174,11 +174,11 @@ def test_many_pictures_are_several_sheets(weights, folder):
         ({"--labels": ["empty.txt"]}, "no class name"),
         ({"--labels": ["lables.txt"]}, "lables.txt cannot be read as text"),
         ({"--labels": ["cat"]}, "'cat' is the only label"),
-        ({"--templates": ["photo"]}, "'photo' is no list of templates"),
+        ({"--templates": ["photo"]}, "'photo' is not a list of templates"),
         ({"--templates": ["{}", "photo"]}, "the template 'photo' has no {}"),
         ({"--weights": ["nothing.pt"]}, "nothing.pt"),
         ({"--weights": ["photos/a.png"]}, "a.png"),
-        ({"--labels": None}, "needs --labels"),
+        ({"--labels": None}, "requires --labels"),
         (
             {"--class-names": ["empty.txt"]},
             "--class-names is no option for the recipe's model; this task takes --labels",

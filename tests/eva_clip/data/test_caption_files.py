@@ -5,12 +5,12 @@ import logging
 import os
 
 import pytest
-from made_pairs import made_images
+from synthetic_pairs import write_images
 
 from eva_backbone.errors import InputError
 from eva_clip.data import CaptionDataset
 from eva_clip.data.caption_files import read_captions
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 
 PAIRS = [("0.png", "a red square"), ("1.png", 'green, "so called"'), ("0.png", "eine rote Fläche\nim Quadrat")]
 EXPECTED = {"0.png": ["a red square", "eine rote Fläche\nim Quadrat"], "1.png": ['green, "so called"']}
@@ -43,7 +43,7 @@ def test_every_format_gives_the_same_captions(tmp_path, name):
 
 
 def test_columns_by_name_and_records_of_a_folder(tmp_path):
-    made_images(tmp_path / "images")
+    write_images(tmp_path / "images")
     (tmp_path / "pairs.csv").write_text("id,title,filepath\n5,a blue square,2.png\n6,ein blaues,2.png\n7,red,3.png\n")
     records = CaptionDataset(
         str(tmp_path / "pairs.csv"), str(tmp_path / "images"), image_key="filepath", caption_key="title"
@@ -61,8 +61,8 @@ BAD = [
     ({"image": "0.png", "caption": 5}, "has an empty caption for 0.png"),
     ({"image": "0.png", "caption": []}, "has an empty caption for 0.png"),
     ({"image": "0.png"}, "has an empty caption for 0.png"),
-    ({"caption": "a"}, "names no image"),
-    ("text", "names no image"),
+    ({"caption": "a"}, "has no image name"),
+    ("text", "has no image name"),
     ({"image": "../0.png", "caption": "a"}, "outside of the image folder"),
     ({"image": "/etc/0.png", "caption": "a"}, "outside of the image folder"),
 ]
@@ -87,7 +87,7 @@ def test_bad_records_stop_or_are_left_out_and_counted(tmp_path, caplog, record, 
     ("name", "content", "sentence"),
     [
         ("none.csv", None, "no such caption file"),
-        ("pairs.txt", "a", "no caption file by its name"),
+        ("pairs.txt", "a", "does not have the suffix of a caption file"),
         ("pairs.csv", "file,text\na,b\n", "pairs.csv has no column 'image', only 'file', 'text'; name .*caption_key.$"),
         ("pairs.csv", "image,caption\n", "no image with a caption"),
         ("pairs.csv", 'image,caption\na,"' + "x" * (1 << 21), "cannot be read as .csv"),

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-from made_pairs import caption, made_shard, pair_members
 from PIL import Image
+from synthetic_pairs import caption, pair_members, write_shard
 
 from eva_backbone.errors import InputError
 from eva_clip import get_tokenizer
@@ -93,7 +93,7 @@ def test_long_texts_are_cut_counted_and_said_seldom(caplog):
 @pytest.mark.parametrize("kind", ["caption file", "shards"])
 def test_the_loader_gives_the_same_batches_with_workers_and_from_the_middle(caption_file, tmp_path, kind):
     if kind == "shards":
-        made_shard(tmp_path / "s-0.tar", {**pair_members(range(6)), "00002.jpg": b"damaged"})
+        write_shard(tmp_path / "s-0.tar", {**pair_members(range(6)), "00002.jpg": b"damaged"})
         records = ShardDataset(f"{tmp_path}/s-{{0..0}}.tar")
     else:
         (caption_file.parent / "2.png").write_bytes(b"damaged")

@@ -5,19 +5,19 @@ import tarfile
 
 import numpy as np
 import pytest
-from made_pairs import caption, image_bytes, made_shard, pair_members
+from synthetic_pairs import caption, image_bytes, pair_members, write_shard
 
 from eva_backbone.errors import InputError
 from eva_clip.data import ShardDataset, tar_index
 from eva_clip.data.shard_dataset import expand_numbers
 from eva_clip.data.tar_index import index_shard
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 
 
 @pytest.fixture
 def shards(tmp_path):
     for number in range(3):
-        made_shard(tmp_path / f"s-{number:03}.tar", pair_members(range(4 * number, 4 * number + 4)))
+        write_shard(tmp_path / f"s-{number:03}.tar", pair_members(range(4 * number, 4 * number + 4)))
     return f"{tmp_path}/s-{{000..002}}.tar"
 
 
@@ -36,7 +36,7 @@ def test_numbers_in_braces(pattern, names):
 
 @pytest.mark.parametrize("pattern", ["{3..1}.tar", "{0..9999999}.tar"])
 def test_ranges_without_shards_or_without_end_are_refused(pattern):
-    with pytest.raises(InputError, match="no range of shards"):
+    with pytest.raises(InputError, match="not a valid range of shards"):
         expand_numbers(pattern)
 
 
@@ -63,7 +63,7 @@ def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch
         again = ShardDataset(shards)
         assert [again[i]["file_name"] for i in range(12)] == [first[i]["file_name"] for i in range(12)]
         assert again[6]["read"]()[1] == [caption(6)]
-    made_shard(tmp_path / "s-001.tar", pair_members(range(20, 22)))
+    write_shard(tmp_path / "s-001.tar", pair_members(range(20, 22)))
     assert len(ShardDataset(shards)) == 10
 
 
@@ -90,7 +90,7 @@ BAD = [
 
 @pytest.mark.parametrize(("members", "problem"), BAD)
 def test_samples_that_are_no_pairs_stop_or_are_left_out(tmp_path, caplog, members, problem):
-    shard = made_shard(tmp_path / "s.tar", {**pair_members(range(2)), **members})
+    shard = write_shard(tmp_path / "s.tar", {**pair_members(range(2)), **members})
     with pytest.raises(InputError, match=f"{problem}.*on_error"):
         ShardDataset(str(shard))
     for _ in range(2):  # they are named each time
@@ -101,7 +101,7 @@ def test_samples_that_are_no_pairs_stop_or_are_left_out(tmp_path, caplog, member
 
 
 def test_links_and_folders_are_passed_over_and_names_lead_nowhere(tmp_path):
-    made_shard(tmp_path / "s.tar", {"../../up.jpg": image_bytes(0), "../../up.txt": "up"})
+    write_shard(tmp_path / "s.tar", {"../../up.jpg": image_bytes(0), "../../up.txt": "up"})
     with tarfile.open(tmp_path / "s.tar", "a") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
             info = tarfile.TarInfo(f"link{int(kind)}.jpg")
@@ -114,7 +114,7 @@ def test_links_and_folders_are_passed_over_and_names_lead_nowhere(tmp_path):
 
 
 def test_damaged_shards(tmp_path):
-    shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
+    shard = write_shard(tmp_path / "s.tar", pair_members(range(6)))
     whole = shard.read_bytes()
     records = ShardDataset(str(shard))
     shard.write_bytes(whole[:3000])
@@ -138,17 +138,17 @@ def test_damaged_shards(tmp_path):
 
 
 def test_a_damaged_header_does_not_end_a_shard_in_silence(tmp_path):
-    shard = made_shard(tmp_path / "s.tar", pair_members(range(6)))
+    shard = write_shard(tmp_path / "s.tar", pair_members(range(6)))
     content = bytearray(shard.read_bytes())
     content[content.index(b"00003.jpg")] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(InputError, match="damaged behind its first 3 samples"):
+    with pytest.raises(InputError, match="damaged after its first 3 samples"):
         ShardDataset(str(shard))
     assert len(ShardDataset(str(shard), on_error="skip")) == 3
 
 
 def test_names_that_are_not_in_utf_8(tmp_path):
-    content = made_shard(
+    content = write_shard(
         tmp_path / "s.tar", {"é.jpg": image_bytes(0), "é.txt": "a", "è.jpg": image_bytes(1), "è.txt": "b"}
     )
     with (
@@ -164,6 +164,6 @@ def test_names_that_are_not_in_utf_8(tmp_path):
 
 @pytest.mark.parametrize("text", ["{", "[1]", "[" * 50_000])
 def test_json_that_is_none_is_one_sentence(tmp_path, text):
-    shard = made_shard(tmp_path / "s.tar", {"1.jpg": image_bytes(1), "1.json": text})
+    shard = write_shard(tmp_path / "s.tar", {"1.jpg": image_bytes(1), "1.json": text})
     with pytest.raises(InputError, match=r"s\.tar/1: its text cannot be read"):
         ShardDataset(str(shard))[0]["read"]()

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from made_features import data, measure_retrieval, measure_zero_shot, write_captions, write_classes
 from omegaconf import OmegaConf
+from synthetic_features import data, measure_retrieval, measure_zero_shot, write_captions, write_classes
 
 from eva_clip import build_model
 from eva_engine.config import TRAIN_SETTINGS
@@ -30,7 +30,7 @@ def process(rank: int, folder: Path) -> None:
 def test_two_processes(tmp_path):
     write_captions(tmp_path, "karpathy")
     write_classes(tmp_path)
-    mp.set_forkserver_preload(["made_features"])
+    mp.set_forkserver_preload(["synthetic_features"])
     mp.start_processes(process, args=(tmp_path,), nprocs=2, start_method="forkserver")
     together, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert other == [{}, {}]

@@ -6,7 +6,7 @@ import pytest
 
 from eva_backbone.errors import InputError
 from eva_clip.evaluation import read_class_names, read_templates
-from eva_clip.evaluation.prompts import Prompts
+from eva_clip.evaluation.prompts import ClassPrompts
 
 
 def digest(lines) -> str:
@@ -30,7 +30,7 @@ def test_names_of_a_part_of_the_classes(subset, first):
 
 
 def test_prompts_are_class_by_class():
-    prompts = Prompts(["cat", "{x} dog"], ["a {}.", "{} of {1}"])
+    prompts = ClassPrompts(["cat", "{x} dog"], ["a {}.", "{} of {1}"])
     assert list(prompts) == [("a cat.", 0), ("cat of {1}", 0), ("a {x} dog.", 1), ("{x} dog of {1}", 1)]
     assert [texts for texts, _ in prompts.batches(3)] == [["a cat.", "cat of {1}", "a {x} dog."], ["{x} dog of {1}"]]
 
@@ -38,7 +38,7 @@ def test_prompts_are_class_by_class():
 def test_files(tmp_path):
     (tmp_path / "names.txt").write_text("\ufeffKatze\n  狐 \n\n", encoding="utf-8")
     (tmp_path / "templates.txt").write_text("ein Bild: {}\n{}!\n", encoding="utf-8")
-    prompts = Prompts(str(tmp_path / "names.txt"), str(tmp_path / "templates.txt"))
+    prompts = ClassPrompts(str(tmp_path / "names.txt"), str(tmp_path / "templates.txt"))
     assert [text for text, _ in prompts] == ["ein Bild: Katze", "Katze!", "ein Bild: 狐", "狐!"]
     assert read_templates("one {}") == ("one {}",)
 
@@ -51,11 +51,11 @@ def test_files(tmp_path):
         ("nowhere.txt", ["{}"], "nowhere.txt cannot be read"),
         (["a"], [], "no template"),
         (["a"], ["{}", "photo"], "the template 'photo' has no {}"),
-        (["a"], "imagenet_8", "'imagenet_8' is no list of templates"),
+        (["a"], "imagenet_8", "'imagenet_8' is not a list of templates"),
         (["a"], "nowhere.txt", "nowhere.txt cannot be read"),
     ],
 )
 def test_what_cannot_be_used(names, templates, message):
     with pytest.raises(InputError) as error:
-        Prompts(names, templates)
+        ClassPrompts(names, templates)
     assert message in str(error.value)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_features import NUM_IMAGES, data, features, measure_retrieval, pixels, tokenize, write_captions
 from PIL import Image
+from synthetic_features import NUM_IMAGES, data, features, measure_retrieval, pixels, tokenize, write_captions
 
 from eva_backbone.errors import InputError
-from eva_clip.data.retrieval_dataset import CaptionedImages
-from eva_clip.evaluation import retrieval
+from eva_clip.data.retrieval_dataset import RetrievalDataset
+from eva_clip.evaluation import recall
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 
 
@@ -26,7 +26,7 @@ def brute_force(queries: np.ndarray, candidates: np.ndarray, right: list[list[in
 @pytest.mark.parametrize("values", ["any", "tied"])
 @pytest.mark.parametrize("pairs_at_once", [1, 40, 1 << 24])
 def test_ranks_and_recall(values, pairs_at_once, monkeypatch):
-    monkeypatch.setattr(retrieval, "_PAIRS_AT_ONCE", pairs_at_once)
+    monkeypatch.setattr(recall, "_PAIRS_AT_ONCE", pairs_at_once)
     generator = torch.Generator().manual_seed(5)
     draw = torch.randn if values == "any" else lambda *size, generator: torch.randint(0, 2, size, generator=generator)
     images, captions = draw(9, 4, generator=generator).float(), draw(31, 4, generator=generator).float()
@@ -36,12 +36,12 @@ def test_ranks_and_recall(values, pairs_at_once, monkeypatch):
         (captions, images, [[image] for image in image_of]),
         (images, captions, own),
     ):
-        found = retrieval.recall_at(retrieval.best_ranks(queries, candidates, right), (1, 2, 5, 10))
+        found = recall.recall_at_k(recall.best_positive_ranks(queries, candidates, right), (1, 2, 5, 10))
         for k in (1, 2, 5, 10):
             assert found[f"R@{k}"] == pytest.approx(brute_force(queries.numpy(), candidates.numpy(), right, k))
 
 
-def expected(dataset: CaptionedImages, unreadable: str = "") -> dict:
+def expected(dataset: RetrievalDataset, unreadable: str = "") -> dict:
     """Of the files that can be read; the others have failed."""
     files = [record["file_name"] for record in dataset]
     readable = [file for file in files if file != unreadable]
@@ -94,14 +94,14 @@ def test_only_the_first_captions(tmp_path):
 def test_bad_caption_files(content, message, tmp_path):
     (tmp_path / "captions.json").write_text(content)
     with pytest.raises(InputError) as error:
-        CaptionedImages(str(tmp_path / "captions.json"), str(tmp_path))
+        RetrievalDataset(str(tmp_path / "captions.json"), str(tmp_path))
     assert message in str(error.value)
 
 
 def test_features_that_are_no_numbers_stop():
     evaluator = RetrievalEvaluator()
-    with pytest.raises(InputError, match="text features that are no finite numbers"):
+    with pytest.raises(InputError, match="non-finite text features"):
         evaluator.process(
-            {"text": [], "owner": ["a"]},
+            {"text": [], "target": ["a"]},
             {"text_features": torch.tensor([[torch.nan]])},
         )

@@ -4,16 +4,15 @@ import math
 
 import pytest
 import torch
-from made_features import CLASS_NAMES, TEMPLATES, features, measure_zero_shot, pixels, tokenize, write_classes
 from PIL import Image
+from synthetic_features import CLASS_NAMES, TEMPLATES, features, measure_zero_shot, pixels, tokenize, write_classes
 from torch.nn.functional import cross_entropy, normalize
 
 from eva_backbone.errors import InputError
 from eva_classification.data import ImageDataset, ImageMapper
-from eva_classification.evaluation import AnswerKey
-from eva_clip.data.feature_loader import zero_shot_loader
-from eva_clip.evaluation.class_recall import ClassRecall
-from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
+from eva_classification.evaluation import LabelMapping
+from eva_clip.data.eval_loaders import build_zero_shot_loader
+from eva_clip.evaluation.zero_shot_evaluator import ClassRecallAccumulator, ZeroShotEvaluator
 
 
 def logits_and_labels(root):
@@ -55,11 +54,11 @@ def test_unreadable_images_are_wrong(tmp_path):
     assert found["top1"] == pytest.approx(whole["top1"] - 100 / 17)
 
 
-def test_answer_keys(tmp_path):
+def test_label_mappings(tmp_path):
     write_classes(tmp_path)
 
-    class Both(AnswerKey):
-        def accepted(self, label, file_name):
+    class Both(LabelMapping):
+        def correct_classes(self, label, file_name):
             return () if file_name.endswith("/0.png") else (label, (label + 1) % 7)
 
     found = measure_zero_shot(tmp_path, Both())["zero_shot"]
@@ -72,17 +71,17 @@ def test_answer_keys(tmp_path):
 
 
 def test_mean_recall():
-    recall = ClassRecall()
+    recall = ClassRecallAccumulator()
     assert math.isnan(recall.mean())
     for number, hit in [(0, True), (0, True), (0, False), (5, False)]:
         recall.add(number, hit)
-    assert (recall + ClassRecall()).mean() == pytest.approx(100 / 3)
+    assert (recall + ClassRecallAccumulator()).mean() == pytest.approx(100 / 3)
 
 
 def test_more_classes_than_names(tmp_path):
     records = ImageDataset(str(write_classes(tmp_path) / "classes"))
     with pytest.raises(InputError, match="class numbers up to 3, but there are 2 class names"):
-        zero_shot_loader(
+        build_zero_shot_loader(
             records,
             mapper=ImageMapper(pixels, is_train=False),
             class_names=["a", "b"],
@@ -92,7 +91,7 @@ def test_more_classes_than_names(tmp_path):
 
 
 def test_features_that_are_no_numbers():
-    with pytest.raises(InputError, match="image features that are no finite numbers"):
+    with pytest.raises(InputError, match="non-finite image features"):
         ZeroShotEvaluator().process(
             {"image": [], "label": torch.tensor([0]), "file_name": ["a"]},
             {"image_features": torch.tensor([[torch.inf]])},

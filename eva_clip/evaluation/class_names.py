@@ -1,0 +1,96 @@
+"""Class names for zero-shot classification: from published lists, files, folder names and data sets."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from eva_backbone.errors import InputError
+from eva_engine.data.batching import MapStyleDataset
+
+_IMAGENET_SUBSETS = ("imagenet_a", "imagenet_r")
+
+
+def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
+    """Return a name for each class, in the order of the class numbers.
+
+    Args:
+        source: "imagenet" for OpenAI's names of the 1000 classes of ImageNet-1K; "imagenet_a" or "imagenet_r" for its
+            names of the 200 classes of that data set; a text file with one name per line; or the names themselves.
+
+    Raises:
+        InputError: there is no name, a name is empty, or the file is unreadable.
+    """
+    if source == "imagenet":
+        return tuple(open_clip_metadata().IMAGENET_CLASSNAMES)
+    if isinstance(source, str) and source in _IMAGENET_SUBSETS:
+        # Imported here because it reads timm's list of the classes, which other sources do not need.
+        from eva_classification.data.class_maps import imagenet_classes
+
+        imagenet_names = open_clip_metadata().IMAGENET_CLASSNAMES
+        return tuple(imagenet_names[number] for number in imagenet_classes(source).values())
+    lines = read_lines(source) if isinstance(source, str) else source
+    names = tuple(str(name).strip() for name in lines)
+    if not names:
+        raise InputError("there is no class name; give at least one.")
+    for number, name in enumerate(names):
+        if not name:
+            raise InputError(f"the name of class {number} of {len(names)} is empty; give every class a name.")
+    return names
+
+
+def class_numbers(dataset: MapStyleDataset[Any]) -> dict[str, int]:
+    """Return the class numbers of an `ImageDataset` by class name; empty for datasets without class names."""
+    return getattr(dataset, "class_numbers", {})
+
+
+def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
+    """Return the folder names of a dataset in the order of the class numbers, with spaces instead of underscores.
+
+    Raises:
+        InputError: the dataset does not have a name for each class.
+    """
+    numbers = class_numbers(dataset)
+    if not numbers or sorted(numbers.values()) != list(range(len(numbers))):
+        source = getattr(dataset, "source", "the data set")
+        raise InputError(
+            f"the classes of {source} have no names, or not all numbers have one; give "
+            "dataloader.test.class_names a text file with a name a line."
+        )
+    return [name.replace("_", " ").strip() for name in sorted(numbers, key=numbers.__getitem__)]
+
+
+def objectnet_names(root: str) -> list[str]:
+    """Return ObjectNet's names of the classes that are in ImageNet-1K too, in lower case, ordered by class number.
+
+    Args:
+        root: The unpacked data set, with the folders `images` and `mappings`.
+
+    Raises:
+        InputError: the mappings are missing or inconsistent.
+    """
+    from eva_classification.data.class_maps import read_objectnet
+
+    folders = read_objectnet(root)
+    labels = json.loads(Path(root, "mappings", "folder_to_objectnet_label.json").read_text(encoding="utf-8"))
+    return [labels[folder].lower() for folder in folders]
+
+
+def open_clip_metadata() -> ModuleType:
+    """Return open_clip's module with OpenAI's class names and templates, imported on demand because it is slow."""
+    from open_clip import zero_shot_metadata
+
+    return zero_shot_metadata
+
+
+def read_lines(path: str) -> list[str]:
+    """Return the lines of a text file that are not blank.
+
+    Raises:
+        InputError: the file cannot be read as UTF-8 text.
+    """
+    try:
+        return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text with one name a line ({error}); check the file.") from error
