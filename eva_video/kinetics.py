@@ -1,7 +1,7 @@
-"""Kinetics-400, -600 and -700 and their union of 722 classes: names in the order of the classes, and how they map.
+"""Class names of Kinetics-400, -600, -700 and their union of 722 classes, and the mapping between them.
 
-`kinetics_classes.csv` has a line for each class of the union, in its order, and says in which sets it is: "x", or the
-name where a set writes it differently.
+`kinetics_classes.csv` has one line per class of the union, in the order of its classes. A column for each set has "x"
+if the class is in the set, or its name there if the set spells it differently, and is empty otherwise.
 """
 
 import csv
@@ -14,19 +14,25 @@ UNION = "k722"
 
 
 def kinetics_names(name: str) -> tuple[str, ...]:
-    """Names of the classes of "k400", "k600", "k700" or "k722", in their order.
+    """Return the class names of "k400", "k600", "k700" or "k722", in the order of the class indices.
 
     Raises:
-        InputError: another name.
+        InputError: there is no such set.
     """
-    return tuple(row[UNION] if row[name] == "x" else row[name] for row in _rows(name))
+    names = []
+    for row in _rows(name):
+        is_spelt_as_in_union = row[name] == "x"
+        names.append(row[UNION] if is_spelt_as_in_union else row[name])
+    return tuple(names)
 
 
 def rows_of_k722(name: str) -> list[int]:
-    """For each class of "k400", "k600" or "k700" its number in K722, increasing: the rows of a K722 head.
+    """Return the K722 class index of each class of "k400", "k600" or "k700": the rows to take from a K722 head.
+
+    The indices are increasing.
 
     Raises:
-        InputError: another name.
+        InputError: there is no such set.
     """
     return [int(row["number"]) for row in _rows(name)]
 
@@ -34,7 +40,7 @@ def rows_of_k722(name: str) -> list[int]:
 def _rows(name: str) -> list[dict[str, str]]:
     rows = _table()
     if name not in rows[0] or name == "number":
-        raise InputError(f"{name!r} is no set of Kinetics' classes; choose k400, k600, k700 or k722.")
+        raise InputError(f"{name!r} is not a set of Kinetics classes; choose k400, k600, k700 or k722.")
     return [row for row in rows if row[name]]
 
 

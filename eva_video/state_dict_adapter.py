@@ -1,7 +1,7 @@
-"""Weights of image models, shorter clips and larger sets of classes, brought to a video model.
+"""Adapt weights of image models, of other clips and of larger sets of classes to a video model.
 
-As the published recipes do it: an image model is inflated by repeating its patch kernel and positions along time; a
-video model gets its positions resized trilinearly and only the rows of its head that the new classes have.
+This follows the published recipes. An image model is inflated: its patch kernel and its positions are repeated in time.
+The positions of a video model are resized trilinearly, and its head is reduced to the rows of the new classes.
 """
 
 import math
@@ -14,20 +14,21 @@ from torch import Tensor
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed, square_grid
 
-Grid = tuple[int, int, int]  # frames, rows and columns of patches
+Grid = tuple[int, int, int]  # steps in time, rows and columns of patches
 
 PATCH, POSITIONS, HEAD = "patch_embed.proj.weight", "pos_embed", ("head.weight", "head.bias")
 
 
 @dataclass(frozen=True)
 class VideoStateDictAdapter:
-    """What a weight file does not say about the video model that it is of. All of it may be left out.
+    """Adapt the state dict of another model; the arguments describe that model as far as its shapes leave it open.
 
     Args:
-        num_frames, img_size: length of its clips, and their side in pixels. Without them the positions are taken for
-            those of frames as large as this model's, or else of as many frames.
-        num_classes, head_rows: of files of so many classes these rows of the head are taken, in this order, for the
-            classes of this model. The head of any other file starts fresh unless it has the model's size.
+        num_frames, img_size: length of its clips, and their side in pixels. A position table only has the total number
+            of patches. If neither is given, its frames are assumed to have the size of this model's, or else its clips
+            to have as many frames.
+        num_classes, head_rows: a file with a head of `num_classes` gives these rows of it, in this order, to the
+            classes of this model. The head of any other file is initialised randomly unless the sizes are equal.
     """
 
     num_frames: int | None = None
@@ -36,85 +37,110 @@ class VideoStateDictAdapter:
     head_rows: Sequence[int] | None = None
 
     def adapt(self, weights: Mapping[str, Tensor], model: Mapping[str, Tensor], grid: Grid) -> dict[str, Tensor]:
-        """Values of `weights` that change on the way to entries of `model`, whose positions are laid out on `grid`.
+        """Return new values for the entries of `weights` that have to change.
 
-        A file whose entries all have the model's shapes is left as it is.
+        A file whose patch kernel, positions and head have the model's shapes is not changed, so that a run can always
+        load its own checkpoints.
+
+        Args:
+            weights: state dict of the file.
+            model: state dict of the model; only its shapes are used.
+            grid: grid of the model's positions.
 
         Raises:
-            InputError: a position table whose frames and rows cannot be told, or that is not what was said of it.
+            InputError: the grid of the position table cannot be determined, or contradicts `num_frames` or `img_size`.
         """
-        watched = [name for name in (PATCH, POSITIONS, *HEAD) if name in weights and name in model]
-        if all(weights[name].shape == model[name].shape for name in watched):
+        common = [name for name in (PATCH, POSITIONS, *HEAD) if name in weights and name in model]
+        if all(weights[name].shape == model[name].shape for name in common):
             return {}
         adapted = {}
         is_image_model = PATCH in weights and weights[PATCH].ndim == 4
         if is_image_model:
             adapted[PATCH] = inflate_patch_kernel(weights[PATCH], model[PATCH].shape[2])
-        if POSITIONS in watched:
+        if POSITIONS in common:
             table = weights[POSITIONS]
             if is_image_model:
                 adapted[POSITIONS] = repeat_positions(table, grid)
             else:
-                source = self._source_grid(table.shape[1] - 1, grid, model[PATCH].shape[2:])
+                num_positions = table.shape[1] - 1  # without that of the class token
+                source = self._source_grid(num_positions, grid, model[PATCH].shape[2:])
                 if source != grid:
                     adapted[POSITIONS] = resize_pos_embed(table, grid, source_grid=source)
         if self.head_rows is not None:
             rows = torch.as_tensor(list(self.head_rows))
-            adapted |= {name: weights[name][rows] for name in HEAD if self._has_wanted_head(weights, model, name)}
+            for name in HEAD:
+                if self._is_reducible_head(weights, model, name):
+                    adapted[name] = weights[name][rows]
         return {name: value for name, value in adapted.items() if value.shape == model[name].shape}
 
-    def _has_wanted_head(self, weights: Mapping[str, Tensor], model: Mapping[str, Tensor], name: str) -> bool:
-        rows = len(weights[name]) if name in weights else None
-        return rows == self.num_classes and name in model and rows != len(model[name])
+    def _is_reducible_head(self, weights: Mapping[str, Tensor], model: Mapping[str, Tensor], name: str) -> bool:
+        if name not in weights or name not in model:
+            return False
+        num_rows = len(weights[name])
+        return num_rows == self.num_classes and num_rows != len(model[name])
 
     def _source_grid(self, num_positions: int, grid: Grid, patch: Sequence[int]) -> Grid:
-        """Layout of a video model's positions: as it was said, else with the side of `grid`, else with its frames."""
-        frames = None if self.num_frames is None else self.num_frames // patch[0]
+        """Determine the grid of a position table.
+
+        The table fixes only the number of patches. The grid is found from `img_size` or `num_frames` if given; else it
+        is assumed to have the side of the model's `grid`, or else as many steps in time.
+        """
+        num_steps = None if self.num_frames is None else self.num_frames // patch[0]
         side = None if self.img_size is None else self.img_size // patch[1]
         if side is not None:
-            sides = [side]
-        elif frames is not None:
-            sides = _side(num_positions, frames)
+            candidates = [side]
+        elif num_steps is not None:
+            candidates = _square_side(num_positions, num_steps)
         else:
-            sides = [grid[1], *_side(num_positions, grid[0])]
-        for candidate in sides:
-            length, rest = divmod(num_positions, candidate**2)
-            if rest == 0 and length and frames in (None, length):
+            candidates = [grid[1], *_square_side(num_positions, grid[0])]
+        for candidate in candidates:
+            length, remainder = divmod(num_positions, candidate**2)
+            if remainder == 0 and length > 0 and num_steps in (None, length):
                 return (length, candidate, candidate)
+        expected = f"{num_steps} steps in time" if num_steps else f"frames of {side or grid[1]} patches a side"
         raise InputError(
-            f"a position table of {num_positions} patches is not one of "
-            + (f"{frames} steps in time" if frames else f"pictures {side or grid[1]} patches wide")
-            + ", the model's own or as model.starting says: give the num_frames and img_size that the file was trained "
-            "with in model.starting."
+            f"a position table of {num_positions} patches does not fit {expected}, as in the model or in "
+            "model.state_dict_adapter: set num_frames and img_size of model.state_dict_adapter to those that the file "
+            "was trained with."
         )
 
 
 def inflate_patch_kernel(kernel: Tensor, tubelet_size: int) -> Tensor:
-    """A kernel for images [C, 3, h, w] as one for `tubelet_size` frames [C, 3, tubelet_size, h, w].
+    """Inflate an image kernel [C, 3, h, w] to one for tubelets, [C, 3, tubelet_size, h, w].
 
-    Equal frames give what the image gave: each frame has the same share of the kernel.
+    The kernel is repeated in time and divided by the number of frames, so that a tubelet of equal frames gives the same
+    token as the image. The division is done in float32.
     """
     kernel = kernel[:, :, None]
-    return kernel if tubelet_size == 1 else kernel.expand(-1, -1, tubelet_size, -1, -1).float() / tubelet_size
+    if tubelet_size == 1:
+        return kernel
+    return kernel.expand(-1, -1, tubelet_size, -1, -1).float() / tubelet_size
 
 
 def repeat_positions(table: Tensor, grid: Grid) -> Tensor:
-    """A table of images [1, 1 + N, C], resized to the rows and columns of `grid` and repeated for each of its frames.
+    """Resize the position table of an image model to the rows and columns of `grid`, and repeat it for each time step.
+
+    Args:
+        table: [1, 1 + N, C], class token first.
+        grid: steps in time, rows and columns.
+
+    Returns:
+        [1, 1 + steps * rows * columns, C].
 
     Raises:
-        InputError: N is no square number.
+        InputError: N is not a square number.
     """
     try:
         square_grid(table.shape[1] - 1)
     except ValueError as error:
-        raise InputError(f"{error}; only square images can be turned into clips.") from error
+        raise InputError(f"{error}; only models of square images can be inflated.") from error
     table = resize_pos_embed(table, grid[1:])
     return torch.cat([table[:, :1], table[:, 1:].repeat(1, grid[0], 1)], dim=1)
 
 
-def _side(num_positions: int, frames: int | None) -> list[int]:
-    """The side of `frames` equal squares that make up `num_positions`, if there is one."""
-    if not frames or num_positions % frames:
+def _square_side(num_positions: int, num_steps: int) -> list[int]:
+    """Return the side of `num_steps` equal squares with `num_positions` patches together; empty if there is none."""
+    if num_steps == 0 or num_positions % num_steps:
         return []
-    side = math.isqrt(num_positions // frames)
-    return [side] if side * side * frames == num_positions else []
+    side = math.isqrt(num_positions // num_steps)
+    return [side] if side * side * num_steps == num_positions else []

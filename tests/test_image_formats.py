@@ -12,16 +12,16 @@ from eva_classification.data import ImageMapper
 from eva_clip import get_tokenizer
 from eva_clip.data import PairMapper
 from eva_clip.transforms import evaluation_transform
-from eva_engine.data import read_image
-from eva_engine.data.package_files import read_pages
-from eva_engine.prediction.images import read_image as read_photo
+from eva_engine.data import read_dataset_image
+from eva_engine.data.package_data import read_tiff_pages
+from eva_engine.prediction.images import read_rgb_image
 from eva_semseg.data.label_file import read_labels
-from eva_video.data.frame_folder import read_folder
+from eva_video.data.frame_folder import read_frame_folder
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
-    *("eva_backbone", "detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"),
-    *("projects", "tools", "datasets", "benchmarks"),
+    *("eva_backbone", "eva_engine", "detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"),
+    *("eva_demos", "projects", "tools", "datasets", "benchmarks"),
 )
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
 
@@ -38,13 +38,13 @@ def pair(path: str) -> None:
 @pytest.mark.parametrize(
     "read",
     [
-        read_photo,
-        lambda path: read_image(path, "RGB"),
+        read_rgb_image,
+        lambda path: read_dataset_image(path, "RGB"),
         classify,
         pair,
         lambda path: read_labels(path, 3),
-        lambda path: read_folder(str(Path(path).parent), "{}.jpg", lambda _: np.array([0])),
-        read_pages,
+        lambda path: read_frame_folder(str(Path(path).parent), "{}.jpg", lambda _: np.array([0])),
+        read_tiff_pages,
     ],
     ids=["prediction", "detection", "classification", "CLIP", "labels", "frames", "packages"],
 )

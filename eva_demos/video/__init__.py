@@ -1,1 +1,1 @@
-"""How a clip is played: direction and speed."""
+"""The video demo: recognise the direction and speed at which a clip is played."""

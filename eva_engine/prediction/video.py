@@ -1,4 +1,4 @@
-"""Videos, decoded and encoded one frame at a time with PyAV."""
+"""Read and write video files frame by frame, with PyAV."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +15,22 @@ from eva_backbone.errors import InputError
 
 from .images import MAX_PIXELS
 
-# FFmpeg guesses the container from the content. Formats that name further files or addresses (playlists) stay out.
-CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,m4v,h264,hevc"
-MAX_DAMAGED_IN_A_ROW = 100
+# FFmpeg detects the format from the content of a file. Formats that refer to other files or to addresses (playlists)
+# are excluded, because an untrusted file could read anything through them.
+CONTAINER_FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,m4v,h264,hevc"
+# Decoding stops after this many packets in a row without a frame.
+MAX_CONSECUTIVE_DAMAGED = 100
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame as displayed: ``image`` [H, W, 3] uint8 RGB, ``pts`` in the reader's time base, ``time`` in seconds."""
+    """A frame as it is displayed.
+
+    Attributes:
+        image: [H, W, 3] uint8 RGB, upright.
+        pts: presentation timestamp in the time base of the reader, or None if the file has none.
+        time: time of presentation in seconds.
+    """
 
     image: np.ndarray
     pts: int | None
@@ -30,44 +38,43 @@ class VideoFrame:
 
 
 class VideoReader:
-    """The frames of a video file in the order of display, turned upright by the file's rotation.
+    """Iterate over the frames of a video file in display order, rotated as the file's metadata says.
+
+    Args:
+        path: the video file.
+        max_pixels: largest number of pixels of a frame.
 
     Attributes:
-        rate: frames a second, as far as the file says.
-        time_base: seconds in one unit of ``VideoFrame.pts``.
-        num_frames: the file's own claim, or None; not to be relied on.
-        problem: after iterating, what was wrong with the file although frames were decoded, or None.
+        rate: frames per second, from the file's metadata; 25 if it has none.
+        time_base: seconds per unit of `VideoFrame.pts`.
+        num_frames: number of frames in the file's metadata, or None. It can be wrong.
+        problem: after iterating, what was wrong with the file although frames were decoded; None if nothing was.
 
     Raises:
-        InputError: the file is no video, has no picture in it (sound only), or frames above ``max_pixels``.
+        InputError: the file cannot be read as a video, has no video stream (only audio), or its frames have more than
+            `max_pixels` pixels; while iterating, also if no frame can be decoded.
     """
 
     def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS):
         self.path = Path(path)
         self.max_pixels = max_pixels
         self.problem: str | None = None
-        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+        options = {"format_whitelist": CONTAINER_FORMATS, "protocol_whitelist": "file"}
         try:
             self._container = av.open(str(path), container_options=options)
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = "it is empty" if self.path.is_file() and self.path.stat().st_size == 0 else _reason(error)
-            raise InputError(f"{path}: no readable video ({reason}): replace the file or leave it out.") from error
+            is_empty = self.path.is_file() and self.path.stat().st_size == 0
+            reason = "it is empty" if is_empty else _reason(error)
+            raise InputError(f"{path}: not a readable video ({reason}): replace the file or leave it out.") from error
         try:
-            streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
-            if not streams:
-                raise InputError(f"{path}: has no video in it, only {self._contents()}: leave it out.")
-            self._stream = streams[0]
-            if self._stream.codec_context is None:
-                raise InputError(f"{path}: its video format cannot be decoded here: convert it to H.264 first.")
-            self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
-            self._stream.thread_type = "AUTO"
+            self._stream = self._open_video_stream()
         except BaseException:
             self._container.close()
             raise
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.num_frames = self._stream.frames or None
-        self._end = end_of_whole(self._container, self._stream)
+        self._min_last_time = min_last_frame_time(self._container, self._stream)
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -76,33 +83,47 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        count, size, end = 0, None, 0.0
+        count, size, last_time = 0, None, 0.0
         for frame in self._decoded():
             if size not in (None, (frame.width, frame.height)):
-                self.problem = f"its pictures change size after {count} frames"
+                self.problem = f"its frame size changes after {count} frames"
                 return
             size = frame.width, frame.height
             self._check_size(*size)
             try:
-                image = turn_upright(frame.to_ndarray(format="rgb24"), frame)
+                image = apply_display_matrix(frame.to_ndarray(format="rgb24"), frame)
             except (av.FFmpegError, ValueError) as error:
                 self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
                 break
             time = frame.time if frame.time is not None else count / float(self.rate)
-            end = max(end, time)
+            last_time = max(last_time, time)
             yield VideoFrame(image, frame.pts, time)
             count += 1
         if count == 0:
             reason = self.problem or "it has none"
             raise InputError(f"{self.path}: no frame of this video can be read ({reason}): leave the file out.")
-        # A file cut off in the middle ends without any error from the decoder.
-        if self.problem is None and self.num_frames and self.num_frames > count and end < self._end:
+        # The decoder reports no error at the end of a truncated file.
+        if self.problem is None and self.num_frames and self.num_frames > count and last_time < self._min_last_time:
             self.problem = f"it ends after {count} of {self.num_frames} frames"
+
+    def _open_video_stream(self) -> av.VideoStream:
+        # An attached picture is the cover image of an audio file.
+        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            types = sorted({stream.type for stream in self._container.streams})
+            contents = ", ".join(types) or "nothing readable"
+            raise InputError(f"{self.path}: has no video stream, only {contents}: leave it out.")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise InputError(f"{self.path}: its video format cannot be decoded here: convert it to H.264 first.")
+        self._check_size(stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "AUTO"
+        return stream
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
-        num_damaged, in_a_row = 0, 0
-        while in_a_row < MAX_DAMAGED_IN_A_ROW:
+        num_damaged, num_consecutive = 0, 0
+        while num_consecutive < MAX_CONSECUTIVE_DAMAGED:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
@@ -113,30 +134,32 @@ class VideoReader:
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                num_damaged, in_a_row = num_damaged + 1, in_a_row + 1
+                num_damaged += 1
+                num_consecutive += 1
                 self.problem = f"{num_damaged} damaged frames were left out ({_reason(error)})"
                 continue
-            in_a_row = 0 if frames else in_a_row
+            # A packet without a frame is normal: with B-frames the decoder delays its output.
+            if frames:
+                num_consecutive = 0
             yield from frames
 
     def _check_size(self, width: int, height: int) -> None:
         if width * height > self.max_pixels:
-            size = f"{width}x{height}"
-            limit = f"at most {self.max_pixels:,} are read"
-            raise InputError(f"{self.path}: {size} pixels a frame, {limit}: make it smaller first.")
-
-    def _contents(self) -> str:
-        return ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing readable"
+            raise InputError(
+                f"{self.path}: its frames have {width}x{height} pixels, more than the limit of {self.max_pixels:,}: "
+                "scale the video down first."
+            )
 
 
 class VideoWriter:
-    """An H.264 file in MP4, or in whatever the suffix says, written frame by frame; sound is not carried over.
+    """Write an H.264 video frame by frame; the file's suffix selects the container format. Audio is not copied.
 
     Args:
         path: file to write.
-        width, height: pixels of the frames; an odd size gets one more row or column, as the format demands.
-        rate: frames a second, for players.
-        time_base: unit of the ``pts`` given to :meth:`write`; the distances between frames are kept.
+        width, height: pixels of the frames. An odd size is padded by one column or row, because the pixel format
+            (4:2:0) stores colours for blocks of 2 x 2 pixels.
+        rate: frames per second, for players.
+        time_base: seconds per unit of the `pts` given to `write`. Intervals between frames are kept.
     """
 
     def __init__(self, path: str | Path, width: int, height: int, rate: Fraction, time_base: Fraction):
@@ -146,12 +169,12 @@ class VideoWriter:
         self._stream.width, self._stream.height = width + width % 2, height + height % 2
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = time_base
-        # Tagged, because players guess differently for untagged files and colours would shift.
+        # Players guess the colour space of untagged files in different ways, which would change the colours.
         self._stream.codec_context.colorspace = Colorspace.ITU709
         self._stream.codec_context.color_range = ColorRange.MPEG
-        self._step = max(1, round(1 / (rate * time_base)))
-        self._first: int | None = None
-        self._last = -self._step
+        self._frame_duration = max(1, round(1 / (rate * time_base)))
+        self._first_pts: int | None = None
+        self._last_pts = -self._frame_duration
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -164,45 +187,68 @@ class VideoWriter:
             self._container.close()
 
     def write(self, image: np.ndarray, pts: int | None) -> None:
-        """Append [H, W, 3] uint8 RGB; a missing or backward ``pts`` is put right after the frame before."""
+        """Append a frame.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            pts: presentation timestamp. If it is None or not after that of the previous frame, the frame is placed one
+                frame duration after the previous one.
+        """
         frame = av.VideoFrame.from_ndarray(np.pad(image, self._padding, mode="edge"), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        self._first = pts if self._first is None else self._first
-        shifted = None if pts is None or self._first is None else pts - self._first
-        frame.pts = shifted if shifted is not None and shifted > self._last else self._last + self._step
-        self._last = frame.pts
+        frame.pts = self._next_pts(pts)
         frame.time_base = self._stream.codec_context.time_base
         self._container.mux(self._stream.encode(frame))
 
+    def _next_pts(self, pts: int | None) -> int:
+        """Return `pts` counted from the first frame, or one frame duration after the last frame if it does not grow."""
+        if self._first_pts is None:
+            self._first_pts = pts
+        next_pts = self._last_pts + self._frame_duration
+        if pts is not None and self._first_pts is not None and pts - self._first_pts > self._last_pts:
+            next_pts = pts - self._first_pts
+        self._last_pts = next_pts
+        return next_pts
 
-def end_of_whole(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """The last frame of a file that is not cut off begins later than this, in seconds; 0 where the file does not tell.
 
-    A file can count more frames than it has and be whole: edit lists leave some out, and in AVI files empty packets
-    count. The duration of AVI files follows from their size, so that of a file cut off tells nothing.
+def min_last_frame_time(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Return a lower bound, in seconds, of the time of the last frame of a complete file.
+
+    A file whose last frame is earlier has been truncated. The number of frames in the header cannot show this: an edit
+    list hides frames of a complete file, and the header of an AVI file also counts empty packets (dropped frames).
+    The bound is 0 if the metadata is insufficient.
     """
-    rate, unit = stream.average_rate or stream.guessed_rate, stream.time_base
-    if not rate or not unit:
+    rate, time_base = stream.average_rate or stream.guessed_rate, stream.time_base
+    if not rate or not time_base:
         return 0.0
-    length = stream.frames if container.format.name == "avi" else stream.duration or 0
-    return float(((stream.start_time or 0) + length) * unit - Fraction(3, 2) / rate)
+    # FFmpeg derives the duration of an AVI file from its size, so that it shrinks when the file is truncated. The time
+    # base of an AVI stream is one frame, so the frame count of the header is its duration.
+    is_avi = container.format.name == "avi"
+    duration = stream.frames if is_avi else stream.duration or 0
+    end = ((stream.start_time or 0) + duration) * time_base
+    # The last frame begins one frame before the end; another half frame allows for rounding.
+    return float(end - Fraction(3, 2) / rate)
 
 
-def turn_upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """`image` [H, W, 3] of `frame`, turned and mirrored by the file's display matrix.
+def apply_display_matrix(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Rotate and flip the `image` [H, W, 3] of `frame` as the file's display matrix says.
 
-    Right angles only, as cameras write them.
+    Only multiples of 90 degrees are supported; cameras write no others.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV: names only, takes both
+    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV accepts the type, its stubs only the name
     if side_data is None:
         return image
     # Rows of the matrix are (a, b, u), (c, d, v), (x, y, w): a stored pixel (p, q) is shown at (a p + c q, b p + d q).
     a, b, _, c, d = np.frombuffer(side_data, dtype=np.int32)[:5].astype(np.int64)
-    if abs(a) + abs(d) < abs(b) + abs(c):
+    is_transposed = abs(a) + abs(d) < abs(b) + abs(c)
+    if is_transposed:
         image = image.transpose(1, 0, 2)
         a, d = c, b
-    image = image[:, ::-1] if a < 0 else image
-    image = image[::-1] if d < 0 else image
+    # What remains is diagonal; a negative entry flips its axis.
+    if a < 0:
+        image = image[:, ::-1]
+    if d < 0:
+        image = image[::-1]
     return np.ascontiguousarray(image)
 
 

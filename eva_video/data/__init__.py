@@ -1,12 +1,12 @@
-"""Lists of videos, decoding, sampling, transforms and batches, for the training loop of `detectron2_ext`."""
+"""Data of video classification: annotation files, frame sampling, decoding, transforms, collation and loading."""
 
 from eva_classification.data.mapper import UNREADABLE
 
 from .collate import VideoCollate
-from .decoding import Clip, read_clip
-from .mapper import EvaluationMapper, TrainingMapper, VideoReading
+from .decoding import DecodedClip, read_clip
+from .mapper import ClipReader, EvaluationMapper, TrainingMapper
 from .mixing import ClipMixing
-from .sampling import EvaluationFrames, TrainingFrames
+from .sampling import EvaluationFrameSampler, TrainingFrameSampler
 from .transforms import IMAGENET_MEAN, IMAGENET_STD, EvaluationTransform, TrainingTransform
 from .video_dataset import VideoDataset
 from .view_loader import ViewLoader
@@ -15,17 +15,17 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "UNREADABLE",
-    "Clip",
     "ClipMixing",
-    "EvaluationFrames",
+    "ClipReader",
+    "DecodedClip",
+    "EvaluationFrameSampler",
     "EvaluationMapper",
     "EvaluationTransform",
-    "TrainingFrames",
+    "TrainingFrameSampler",
     "TrainingMapper",
     "TrainingTransform",
     "VideoCollate",
     "VideoDataset",
-    "VideoReading",
     "ViewLoader",
     "read_clip",
 ]

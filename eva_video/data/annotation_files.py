@@ -1,4 +1,4 @@
-"""Lists of videos as they are published: "path label" lines, tables with a header, Kinetics' own tables."""
+"""Read annotation files in their published formats: "path label" lines, CSV tables, and Kinetics' own tables."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -6,89 +6,102 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eva_backbone.errors import InputError
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 from eva_video.kinetics import kinetics_names
 
 _KINETICS_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
-_MEND = "correct the line"
+_FIX_LINE = "correct the line"
+# More digits than the index of any class or frame has; Python refuses to convert texts of several thousand digits.
 _MAX_DIGITS = 9
 
-# Path, label and number of frames as they are written; None for a line that has them not.
+# Path, label and number of frames as written in the file; None for a line without these fields.
 _Fields = tuple[str, str, str | None] | None
 
 
-class ListedVideo(NamedTuple):
-    """A line of a list: path below the data root, class, and frames of an extracted video where the list says."""
+class VideoAnnotation(NamedTuple):
+    """One line of an annotation file.
+
+    Attributes:
+        path: path of the video, relative to the data root.
+        label: class index.
+        num_frames: number of extracted frames, or None if the file does not give it.
+    """
 
     path: str
     label: int
     num_frames: int | None
 
 
-def read_class_numbers(classes: Mapping[str, int] | Sequence[str] | str | None) -> dict[str, int] | None:
-    """From class name to number.
+def read_class_indices(classes: Mapping[str, int] | Sequence[str] | str | None) -> dict[str, int] | None:
+    """Return a mapping from class name to class index, or None if there are no names.
 
     Args:
-        classes: the numbers themselves; the names in the order of their numbers; "k400", "k600", "k700" or "k722"; or a
-            CSV file with the columns id and name.
+        classes: such a mapping; the names in the order of their indices; "k400", "k600", "k700" or "k722"; or the path
+            of a CSV file with the columns id and name.
 
     Raises:
-        InputError: a file that cannot be read or lacks a column, or a list with a name twice.
+        InputError: the file cannot be read or lacks a column, or a name occurs twice.
     """
     if classes is None:
         return None
     if isinstance(classes, Mapping):
-        return {str(name): int(number) for name, number in classes.items()}
-    if not isinstance(classes, str) or not classes.endswith(".csv"):
-        names = kinetics_names(classes) if isinstance(classes, str) else [str(name) for name in classes]
-        numbers = {name: number for number, name in enumerate(names)}
-        if len(numbers) < len(names):
-            raise InputError(f"the classes {', '.join(names)} have a name twice; give each its own.")
-        return numbers
-    text = _read_text(classes)
-    try:
-        return {row["name"].strip(): int(row["id"]) for row in csv.DictReader(text.splitlines())}
-    except (KeyError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(f"{classes}: no list of classes; give a CSV file with the columns id and name.") from error
+        return {str(name): int(index) for name, index in classes.items()}
+    if isinstance(classes, str) and classes.endswith(".csv"):
+        return _read_class_table(classes)
+    names = kinetics_names(classes) if isinstance(classes, str) else [str(name) for name in classes]
+    indices = {name: index for index, name in enumerate(names)}
+    if len(indices) < len(names):
+        raise InputError(f"the classes {', '.join(names)} contain a name twice; use each name once.")
+    return indices
 
 
-def read_list(
-    path: str, class_numbers: Mapping[str, int] | None, has_frame_counts: bool, on_error: str
-) -> list[ListedVideo]:
-    """The videos of a list, in its order.
+def read_annotations(
+    path: str, class_indices: Mapping[str, int] | None, has_frame_counts: bool, on_error: str
+) -> list[VideoAnnotation]:
+    """Read the videos of an annotation file, in its order.
 
-    A file whose name ends in .csv has a header: path and label, and possibly num_frames; or Kinetics' columns label,
-    youtube_id, time_start and time_end, whose videos lie in a folder for each label. Other files have lines of a path,
-    which may have blanks in it, the number of frames if `has_frame_counts`, and a label.
+    A file whose name ends in .csv is a table with a header. Its columns are path, label and optionally num_frames; or
+    those of Kinetics: label, youtube_id, time_start and time_end, with the videos in one folder per label. Lines of
+    other files are a path, which may contain blanks, the number of frames if `has_frame_counts`, and a label.
 
     Args:
-        class_numbers: for labels that are names; numbers are always taken as they are.
-        on_error: "stop" or "skip": what happens at a line that cannot be used.
+        path: the annotation file.
+        class_indices: class index of each label that is a name; labels that are numbers are always used as they are.
+        has_frame_counts: whether lines have the number of frames.
+        on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
     Raises:
-        InputError: no such list, a list of another form, or without a video.
+        InputError: the file cannot be read, has another format, or lists no video.
     """
     text = _read_text(path)
     errors = RecordErrors(path, on_error)
-    is_table = path.endswith(".csv")
-    rows = _table_rows(path, text) if is_table else _line_rows(text, has_frame_counts)
+    rows = _table_rows(path, text) if path.endswith(".csv") else _line_rows(text, has_frame_counts)
     videos = []
-    for name, fields in rows:
+    for line, fields in rows:
         if fields is None:
-            errors.add(name, "is not a path and a label", _MEND)
+            errors.add(line, "is not a path and a label", _FIX_LINE)
             continue
         video_path, label, frames = fields
-        number = _label_number(label, class_numbers)
-        if number is None:
-            errors.add(name, f"has the label {label!r}", "give a class number, or the names of the classes")
-        elif frames is not None and not _whole_number(frames):
-            errors.add(name, f"has {frames!r} frames", _MEND)
+        class_index = _class_index(label, class_indices)
+        num_frames = None if frames is None else _parse_number(frames)
+        if class_index is None:
+            errors.add(line, f"has the label {label!r}", "give a class index, or set the names of the classes")
+        elif frames is not None and not num_frames:  # not a number, or 0
+            errors.add(line, f"has {frames!r} frames", _FIX_LINE)
         else:
-            videos.append(ListedVideo(video_path, number, None if frames is None else _whole_number(frames)))
+            videos.append(VideoAnnotation(video_path, class_index, num_frames))
     errors.log_total()
     if not videos:
         raise InputError(f"{path}: lists no video; check the file.")
     return videos
+
+
+def _read_class_table(path: str) -> dict[str, int]:
+    text = _read_text(path)
+    try:
+        return {row["name"].strip(): int(row["id"]) for row in csv.DictReader(text.splitlines())}
+    except (KeyError, ValueError, AttributeError, csv.Error) as error:
+        raise InputError(f"{path}: not a list of classes; give a CSV file with the columns id and name.") from error
 
 
 def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, _Fields]]:
@@ -97,6 +110,7 @@ def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, _Fields]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
+        # Split from the right, because paths may contain blanks.
         fields = line.rsplit(maxsplit=num_fields - 1)
         if len(fields) < num_fields:
             rows.append((f"line {number}", None))
@@ -119,7 +133,9 @@ def _table_rows(path: str, text: str) -> list[tuple[str, _Fields]]:
         for row in reader:
             rows.append((f"line {reader.line_num}", _table_fields(row, is_kinetics)))
     except csv.Error as error:
-        raise InputError(f"{path}: what follows line {reader.line_num} is no table ({error}); {_MEND}.") from error
+        raise InputError(
+            f"{path}: not a valid CSV table after line {reader.line_num} ({error}); {_FIX_LINE}."
+        ) from error
     return rows
 
 
@@ -127,7 +143,7 @@ def _table_fields(row: Mapping[str, str], is_kinetics: bool) -> _Fields:
     try:
         video = _kinetics_path(row) if is_kinetics else row["path"].strip()
         return video, row["label"].strip(), row.get("num_frames")
-    except (AttributeError, TypeError, ValueError, OverflowError):  # too few columns, or times that are no numbers
+    except (AttributeError, TypeError, ValueError, OverflowError):  # too few columns, or times that are not numbers
         return None
 
 
@@ -136,19 +152,23 @@ def _kinetics_path(row: Mapping[str, str]) -> str:
     return f"{row['label'].strip()}/{row['youtube_id'].strip()}_{start:06d}_{end:06d}.mp4"
 
 
-def _label_number(label: str, class_numbers: Mapping[str, int] | None) -> int | None:
-    number = _whole_number(label)
-    return number if number is not None or class_numbers is None else class_numbers.get(label)
+def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | None:
+    number = _parse_number(label)
+    if number is None and class_indices is not None:
+        return class_indices.get(label)
+    return number
 
 
-def _whole_number(text: str) -> int | None:
-    """None for what is none, or has more digits than any count or class."""
-    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else None
+def _parse_number(text: str) -> int | None:
+    """Return the non-negative integer in `text`, or None if it is something else or too long."""
+    if text.isdecimal() and len(text) <= _MAX_DIGITS:
+        return int(text)
+    return None
 
 
 def _read_text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(f"the list {path} cannot be read ({reason}); check its path.") from error

@@ -1,16 +1,16 @@
-"""Sizes and places of crops, and the resize before them."""
+"""Crop sizes and positions, and the resizing before them."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-# Sides this close to the output's are taken for it.
-_SNAP = 2
+# A crop side within this many pixels of the output size is set to the output size.
+_SNAP_DISTANCE = 2
 
 
 def resize_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
-    """[H, W, 3] uint8 with its shorter side at `size` pixels: bilinear without antialiasing, as published."""
+    """Resize [H, W, 3] uint8 to a shorter side of `size` pixels: bilinear without antialiasing, as published."""
     height, width = image.shape[:2]
     scale = size / min(height, width)
     new_height, new_width = int(height * scale + 0.5), int(width * scale + 0.5)
@@ -20,33 +20,53 @@ def resize_shorter_side(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def crop_sizes(height: int, width: int, size: int, scales: Sequence[float]) -> list[tuple[int, int]]:
-    """(width, height) in pixels of the crops that training chooses from, for an output of `size` x `size`.
+    """Return the sizes (width, height), in pixels, of the crops from which training draws.
 
-    Sides are shares `scales` of the shorter side; those of a crop are equal or neighbours in `scales`.
+    Args:
+        height, width: of the frames, pixels.
+        size: side of the output, to which crops are resized.
+        scales: sides of the crops as fractions of the shorter side of the frames. The two sides of a crop have the same
+            scale or adjacent ones, which limits the change of the aspect ratio.
     """
-    base = min(height, width)
-    sides = [int(base * scale) for scale in scales]
-    sides = [size if abs(side - size) <= _SNAP and size <= base else side for side in sides]
-    steps = range(len(sides))
-    return [(sides[j], sides[i]) for i in steps for j in steps if abs(i - j) <= 1]
+    shorter_side = min(height, width)
+    sides = []
+    for scale in scales:
+        side = int(shorter_side * scale)
+        if abs(side - size) <= _SNAP_DISTANCE and size <= shorter_side:
+            side = size  # spares a resize by a few pixels
+        sides.append(side)
+    sizes = []
+    for i, crop_height in enumerate(sides):
+        for j, crop_width in enumerate(sides):
+            if abs(i - j) <= 1:
+                sizes.append((crop_width, crop_height))
+    return sizes
 
 
 def crop_corners(height: int, width: int, crop_height: int, crop_width: int) -> list[tuple[int, int]]:
-    """(x, y) of a crop's upper left pixel at the four corners of a frame and about its centre.
+    """Return (x, y) of the upper left pixel of a crop in each corner of a frame and near its centre.
 
-    Places are whole multiples of a quarter of the room, so that the far ones can be up to 3 pixels from the edge.
+    As published, positions are multiples of a quarter of the margin, rounded down, so that the crops at the far edges
+    can end up to 3 pixels before the edge.
     """
     x, y = (width - crop_width) // 4, (height - crop_height) // 4
     return [(0, 0), (4 * x, 0), (0, 4 * y), (4 * x, 4 * y), (2 * x, 2 * y)]
 
 
 def centre_crop(frames: np.ndarray, size: int) -> np.ndarray:
-    """The middle `size` x `size` pixels of frames [T, H, W, 3]."""
+    """Return the central `size` x `size` pixels of frames [T, H, W, 3]."""
     y, x = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
     return frames[:, y : y + size, x : x + size]
 
 
 def three_crops(frames: np.ndarray, size: int) -> list[np.ndarray]:
-    """Crops of `size` x `size` along the longer side of frames [T, H, W, 3]: first, last and middle."""
-    y, x = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
-    return [frames[:, k * y : k * y + size, k * x : k * x + size] for k in (0, 2, 1)]
+    """Return crops of `size` x `size` along the longer side of frames [T, H, W, 3]: first, last and middle.
+
+    The shorter side of the frames must be `size`.
+    """
+    half_y, half_x = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
+    crops = []
+    for step in (0, 2, 1):
+        y, x = step * half_y, step * half_x
+        crops.append(frames[:, y : y + size, x : x + size])
+    return crops

@@ -1,4 +1,8 @@
-"""Exactly the frames asked for, out of a video file, with PyAV."""
+"""Decode exactly the sampled frames of a video file, with PyAV.
+
+Seeking alone does not give exact frames: containers seek to keyframes only, their timestamps can be wrong, and decoders
+delay and reorder their output. So the file is indexed first, and every decoded frame is identified by its timestamp.
+"""
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -9,23 +13,23 @@ from av.video.reformatter import VideoReformatter
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction.images import MAX_PIXELS
-from eva_engine.prediction.video import MAX_DAMAGED_IN_A_ROW, turn_upright
+from eva_engine.prediction.video import MAX_CONSECUTIVE_DAMAGED, apply_display_matrix
 
-from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
+from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame
 from .packet_index import PacketIndex, index_packets
-from .packet_reader import OtherPacketError, PacketReader
-from .video_container import VideoContainer
+from .packet_reader import PacketMismatchError, PacketReader
+from .video_demuxer import VideoDemuxer
 
-TIME_LIMIT = 60.0
+TIME_LIMIT = 60.0  # seconds
 
 
 @dataclass(frozen=True)
-class Clip:
+class DecodedClip:
     """Frames of a video.
 
     Attributes:
-        frames: [T, H, W, 3] uint8 RGB, upright, in the order in which they were asked for.
-        num_frames: of the whole video.
+        frames: [T, H, W, 3] uint8 RGB, upright, in sampling order.
+        num_frames: number of frames of the entire video.
         problem: what was wrong with the file although the frames could be read, or None.
     """
 
@@ -36,151 +40,174 @@ class Clip:
 
 def read_clip(
     path: str,
-    choose: ChooseFrames,
+    sampler: FrameSampler,
     *,
     prepare: PrepareFrame | None = None,
     time_limit: float = TIME_LIMIT,
     max_pixels: int = MAX_PIXELS,
-) -> Clip:
-    """Frames of a video file by their numbers, counted from 0 in the order of display.
+) -> DecodedClip:
+    """Read the sampled frames of a video file.
 
-    A first pass over the file notes the time of every packet without decoding; then only the stretches from a key frame
-    to a wanted frame are decoded. Where times are missing or not those of display, as in many AVI files, or the decoder
-    gives other frames than the packets promised, all frames are decoded and counted; again, and chosen anew, where they
-    are not as many as the packets.
+    A first pass indexes the packets without decoding them; then only the ranges from a keyframe to a sampled frame are
+    decoded. All frames are decoded and counted instead where the timestamps do not give the display order, as in many
+    AVI files, or where the decoder does not output the frames that the index promises. If there turn out to be more or
+    fewer frames than packets, frames are sampled again for the true number and decoded in another pass.
 
     Args:
-        choose: from the number of frames of the video to the numbers wanted, in any order, repeated or not. It can be
-            called a second time.
-        prepare: applied to every frame [H, W, 3] as it comes, so that only its results are kept; all of one size.
-        time_limit: seconds for all of it.
-        max_pixels: of a frame as stored.
+        path: the video file.
+        sampler: function from the number of frames of the video to the indices to read, which are counted from 0 in
+            display order and may be in any order and repeated. It can be called twice.
+        prepare: function applied to each frame [H, W, 3] as soon as it is decoded, so that only its results are kept.
+            All results must have the same shape.
+        time_limit: seconds for everything together.
+        max_pixels: largest number of pixels of a frame as stored.
 
     Raises:
-        InputError: no file, no video in it, no frame that can be read, frames of different sizes, or a limit exceeded.
+        InputError: there is no such file, it has no video stream, no frame can be decoded, the frame size changes, or a
+            limit is exceeded.
     """
-    with VideoContainer(path, time_limit, max_pixels) as container:
-        claimed, end = container.stream.frames, container.end
-        index = index_packets(container)
-        if index.tells_order and index.num_frames:
-            wanted = _WantedFrames(container, choose(index.num_frames), prepare)
-            _decode_runs(container, index, wanted)
-            if wanted.is_complete:
-                # Fewer up to the same end are what an edit list or dropped frames leave.
-                is_cut = claimed > len(index.times) and index.times.max() < end
-                cut = f"it ends after {index.num_frames} of {claimed} frames" if is_cut else None
-                return Clip(wanted.frames, index.num_frames, cut or container.damage)
-        wanted, num_frames = _decode_counting(container, index.num_frames, choose, prepare)
-        is_short = index.tells_order and num_frames < index.num_frames
-        lost = f"{num_frames} of {index.num_frames} frames can be decoded" if is_short else None
-        return Clip(wanted.frames, num_frames, lost or container.damage)
+    with VideoDemuxer(path, time_limit, max_pixels) as demuxer:
+        # Read now: reopening the file replaces the stream.
+        num_declared, min_last_pts = demuxer.stream.frames, demuxer.min_last_pts
+        index = index_packets(demuxer)
+        if index.has_display_order and index.num_frames > 0:
+            collector = _FrameCollector(demuxer, sampler(index.num_frames), prepare)
+            _decode_ranges(demuxer, index, collector)
+            if collector.is_complete:
+                problem = demuxer.damage
+                # Fewer packets than declared do not make a truncated file if they reach its end: an edit list or
+                # dropped frames leave such files too.
+                if num_declared > len(index.pts) and index.pts.max() < min_last_pts:
+                    problem = f"it ends after {index.num_frames} of {num_declared} frames"
+                return DecodedClip(collector.frames, index.num_frames, problem)
+        collector, num_frames = _decode_and_count(demuxer, index.num_frames, sampler, prepare)
+        problem = demuxer.damage
+        if index.has_display_order and num_frames < index.num_frames:
+            problem = f"{num_frames} of {index.num_frames} frames can be decoded"
+        return DecodedClip(collector.frames, num_frames, problem)
 
 
-def _decode_counting(
-    container: VideoContainer, expected: int, choose: ChooseFrames, prepare: PrepareFrame | None
-) -> tuple["_WantedFrames", int]:
-    """The wanted frames and the number of all, by decoding them all; in one go if there are as many as expected."""
-    wanted, num_frames = _WantedFrames(container, choose(max(expected, 1)), prepare), 0
-    for frame in _decode_all(container):
-        wanted.offer(num_frames, frame)
+def _decode_and_count(
+    demuxer: VideoDemuxer, expected: int, sampler: FrameSampler, prepare: PrepareFrame | None
+) -> tuple["_FrameCollector", int]:
+    """Decode the whole video; return the sampled frames and the number of all frames.
+
+    Sampled frames are collected in the same pass, for the `expected` number of frames; another pass is needed only if
+    there were more or fewer.
+    """
+    collector, num_frames = _FrameCollector(demuxer, sampler(max(expected, 1)), prepare), 0
+    for frame in _decode_all(demuxer):
+        collector.offer(num_frames, frame)
         num_frames += 1
     if num_frames == 0:
-        raise InputError(f"{container.path}: no frame of this video can be read; replace or remove the file.")
+        raise InputError(f"{demuxer.path}: no frame of this video can be decoded; replace or remove the file.")
     if num_frames == expected:
-        return wanted, num_frames
-    wanted = _WantedFrames(container, choose(num_frames), prepare)
-    for number, frame in enumerate(_decode_all(container)):
-        wanted.offer(number, frame)
-        if wanted.is_complete:
+        return collector, num_frames
+    collector = _FrameCollector(demuxer, sampler(num_frames), prepare)
+    for index, frame in enumerate(_decode_all(demuxer)):
+        collector.offer(index, frame)
+        if collector.is_complete:
             break
-    return wanted, num_frames
+    return collector, num_frames
 
 
-class _WantedFrames:
-    """Takes what is wanted out of the frames offered, each as soon as it comes."""
+class _FrameCollector:
+    """Convert the sampled frames to RGB as they are decoded, and ignore all others."""
 
-    def __init__(self, container: VideoContainer, numbers: np.ndarray, prepare: PrepareFrame | None) -> None:
-        self._container = container
-        self._chosen = ChosenFrames(numbers, prepare)
+    def __init__(self, demuxer: VideoDemuxer, indices: np.ndarray, prepare: PrepareFrame | None) -> None:
+        self._demuxer = demuxer
+        self._buffer = FrameBuffer(indices, prepare)
         self._to_rgb = VideoReformatter()
         self._size: tuple[int, int] | None = None
 
     @property
     def is_complete(self) -> bool:
-        return not self._chosen.missing
+        return not self._buffer.missing
 
     @property
-    def numbers(self) -> list[int]:
-        return self._chosen.missing
+    def missing(self) -> list[int]:
+        return self._buffer.missing
 
     @property
     def frames(self) -> np.ndarray:
-        return self._chosen.frames
+        return self._buffer.frames
 
-    def offer(self, number: int, frame: av.VideoFrame) -> None:
-        if number not in self._chosen.missing:
+    def offer(self, index: int, frame: av.VideoFrame) -> None:
+        if index not in self._buffer.missing:
             return
-        path, size = self._container.path, (frame.width, frame.height)
+        path, size = self._demuxer.path, (frame.width, frame.height)
         if self._size not in (None, size):
-            raise InputError(f"{path}: its pictures change size; encode the video anew, or remove the file.")
+            raise InputError(f"{path}: its frame size changes; encode the video again, or remove the file.")
         self._size = size
         try:
-            # One thread: those of a loader's workers would hinder each other.
+            # One thread, because all workers of a data loader do this at the same time.
             rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
         except (av.FFmpegError, ValueError) as error:
             raise InputError(
                 f"{path}: pixels of format {frame.format.name} cannot be converted; convert it to H.264."
             ) from error
         if frame.is_corrupt:
-            self._container.note_damage()
-        self._chosen.put(number, turn_upright(rgb, frame))
+            self._demuxer.mark_damaged()
+        self._buffer.put(index, apply_display_matrix(rgb, frame))
 
 
-def _decode_runs(container: VideoContainer, index: PacketIndex, wanted: _WantedFrames) -> None:
-    frame_of_packet = {index.packet_of(number): number for number in wanted.numbers}
-    number_of_time = {int(index.times[packet]): number for packet, number in frame_of_packet.items()}
-    reader = PacketReader(container, index)
+def _decode_ranges(demuxer: VideoDemuxer, index: PacketIndex, collector: _FrameCollector) -> None:
+    """Decode the packets that the missing frames need; some stay missing if the file is not as indexed."""
+    frame_of_packet = {index.packet_of(frame): frame for frame in collector.missing}
+    # Decoded frames carry the PTS of their packet, by which they are identified.
+    frame_of_pts = {int(index.pts[packet]): frame for packet, frame in frame_of_packet.items()}
+    reader = PacketReader(demuxer, index)
     try:
-        for first, last in index.runs(frame_of_packet):
-            # Files mark packets as key frames that are none; what is decoded from there on is not whole.
-            is_whole = first == 0
-            for frame in _decode_run(container, reader, first, last, frame_of_packet):
-                is_whole = is_whole or (frame.key_frame and frame.pts == index.times[first])
-                if is_whole and frame.pts in number_of_time:
-                    wanted.offer(number_of_time[frame.pts], frame)
-    except OtherPacketError:
+        for first, last in index.decode_ranges(frame_of_packet):
+            # Some files mark packets as keyframes that are not. What is decoded after such a packet is incomplete,
+            # until the decoder itself reports that the first packet gave a keyframe.
+            is_intact = first == 0
+            for frame in _decode_range(demuxer, reader, first, last, frame_of_packet):
+                if frame.key_frame and frame.pts == index.pts[first]:
+                    is_intact = True
+                if is_intact and frame.pts in frame_of_pts:
+                    collector.offer(frame_of_pts[frame.pts], frame)
+    except PacketMismatchError:
         return
 
 
-def _decode_run(
-    container: VideoContainer, reader: PacketReader, first: int, last: int, needed: Container[int]
+def _decode_range(
+    demuxer: VideoDemuxer, reader: PacketReader, first: int, last: int, wanted: Container[int]
 ) -> Iterator[av.VideoFrame]:
-    for number, packet in enumerate(reader.read(first, last), start=first):
-        if number == first:  # reading it may have opened the file anew, with another decoder
-            decoder = container.stream.codec_context
+    for position, packet in enumerate(reader.read(first, last), start=first):
+        if position == first:
+            # Taken after the packet was read, because the reader may have reopened the file, with a new decoder.
+            decoder = demuxer.stream.codec_context
             decoder.flush_buffers()
-        # Other formats have pictures that are marked like this and still referred to.
+        # Frames that no other refers to need not be decoded unless they are wanted. Only H.264 marks them reliably:
+        # files of other codecs mark frames as non-reference that others do refer to.
         if decoder.name == "h264":
-            decoder.skip_frame = "DEFAULT" if number == first or number in needed else "NONREF"
-        yield from _decode(container, packet)
-    yield from _decode(container, None)
+            is_needed = position == first or position in wanted
+            decoder.skip_frame = "DEFAULT" if is_needed else "NONREF"
+        yield from _decode(demuxer, packet)
+    # With B-frames the decoder delays its output; this flushes the frames it still holds.
+    yield from _decode(demuxer, None)
 
 
-def _decode(container: VideoContainer, packet: av.Packet | None) -> list[av.VideoFrame]:
+def _decode(demuxer: VideoDemuxer, packet: av.Packet | None) -> list[av.VideoFrame]:
     try:
-        return container.stream.codec_context.decode(packet)
+        return demuxer.stream.codec_context.decode(packet)
     except (av.FFmpegError, EOFError):
-        container.note_damage()
+        demuxer.mark_damaged()
         return []
 
 
-def _decode_all(container: VideoContainer) -> Iterator[av.VideoFrame]:
-    container.reopen()
-    in_a_row = 0
-    for packet in container.packets():
-        frames = _decode(container, packet)
-        in_a_row = 0 if frames else in_a_row + 1
-        if in_a_row > MAX_DAMAGED_IN_A_ROW:
+def _decode_all(demuxer: VideoDemuxer) -> Iterator[av.VideoFrame]:
+    """Decode the whole file from its beginning; give up after many packets in a row without a frame."""
+    demuxer.reopen()
+    num_consecutive = 0
+    for packet in demuxer.packets():
+        frames = _decode(demuxer, packet)
+        if frames:
+            num_consecutive = 0
+        else:
+            num_consecutive += 1
+        if num_consecutive > MAX_CONSECUTIVE_DAMAGED:
             break
         yield from frames
-    yield from _decode(container, None)
+    yield from _decode(demuxer, None)

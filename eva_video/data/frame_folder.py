@@ -1,71 +1,74 @@
-"""Frames of a video that were extracted to image files."""
+"""Read sampled frames of a video whose frames were extracted to image files."""
 
 import os
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_file import read_image
+from eva_engine.data.image_file import read_dataset_image
 
-from .chosen_frames import ChooseFrames, ChosenFrames, PrepareFrame
-from .decoding import Clip
+from .decoding import DecodedClip
+from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame
 
-FIRST_NUMBER = 1
+FIRST_FILE_NUMBER = 1
 
 
-def read_folder(
+def read_frame_folder(
     folder: str,
     pattern: str,
-    choose: ChooseFrames,
+    sampler: FrameSampler,
     *,
     num_frames: int | None = None,
     prepare: PrepareFrame | None = None,
-) -> Clip:
-    """Frames of a folder by their numbers, counted from 0, as `read_clip` gives those of a file.
+) -> DecodedClip:
+    """Read the sampled frames from a folder, as `read_clip` reads those of a file.
 
     Args:
-        pattern: name of a frame's file, such as "img_{:05d}.jpg"; the first is number 1 in it.
-        num_frames: of the video; None: as many as lie in the folder without a gap.
+        folder: the folder of one video.
+        pattern: file name of a frame, such as "img_{:05d}.jpg"; the first frame has the number 1.
+        sampler: function from the number of frames to the indices to read, counted from 0.
+        num_frames: number of frames of the video; None counts the files of consecutive numbers.
+        prepare: function applied to each frame [H, W, 3].
 
     Raises:
-        InputError: no such folder, no frame in it, or one that is missing, unreadable or of another size.
+        InputError: there is no such folder, it has no frame, or a frame is missing, unreadable or of another size.
     """
-    total = _count(folder, pattern) if num_frames is None else num_frames
+    total = _count_frames(folder, pattern) if num_frames is None else num_frames
     if total == 0:
         raise InputError(
-            f"{folder}: has no frame {pattern.format(FIRST_NUMBER)}; check the folder and the pattern of names."
+            f"{folder}: has no frame {pattern.format(FIRST_FILE_NUMBER)}; check the folder and the frame_pattern."
         )
-    chosen = ChosenFrames(choose(total), prepare)
+    buffer = FrameBuffer(sampler(total), prepare)
     shape: tuple[int, ...] | None = None
-    for number in sorted(chosen.missing):
-        path = str(Path(folder, pattern.format(number + FIRST_NUMBER)))
-        image = read_image(path, "RGB")
+    for index in sorted(buffer.missing):
+        path = str(Path(folder, pattern.format(index + FIRST_FILE_NUMBER)))
+        image = read_dataset_image(path, "RGB")
         if shape not in (None, image.shape):
-            raise InputError(f"{path}: is of another size than the frames before it; extract the video anew.")
+            raise InputError(f"{path}: its size differs from that of the frames before; extract the video again.")
         shape = image.shape
-        chosen.put(number, image)
-    return Clip(chosen.frames, total)
+        buffer.put(index, image)
+    return DecodedClip(buffer.frames, total)
 
 
-def check_pattern(pattern: str) -> str:
-    """Returns `pattern` if it gives every frame a name of its own, else raises InputError."""
+def check_frame_pattern(pattern: str) -> str:
+    """Return `pattern`; raise `InputError` unless it gives each frame a different file name."""
     try:
         names = {pattern.format(number) for number in (1, 2)}
     except (IndexError, KeyError, ValueError):
         names = set()
     if len(names) < 2:
         raise InputError(
-            f'the pattern of frames {pattern!r} has no place for a number; give one like "img_{{:05d}}.jpg".'
+            f'frame_pattern={pattern!r} has no placeholder for the number; give one such as "img_{{:05d}}.jpg".'
         )
     return pattern
 
 
-def _count(folder: str, pattern: str) -> int:
+def _count_frames(folder: str, pattern: str) -> int:
     try:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
-    except (OSError, ValueError) as error:  # the latter for a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(f"{folder}: no such folder of frames; check the data root.") from error
     total = 0
-    while pattern.format(total + FIRST_NUMBER) in names:
+    while pattern.format(total + FIRST_FILE_NUMBER) in names:
         total += 1
     return total

@@ -1,4 +1,7 @@
-"""Mixup and CutMix of the clips of a batch, as published: one share, one partner order, one box for all of them."""
+"""Mixup and CutMix of the clips of a batch. As published, one draw (lambda, permutation, box) serves the whole batch.
+
+Both mix each clip with another one of the batch, and its target by the same fraction `lam`, "lambda" in the papers.
+"""
 
 import numpy as np
 import torch
@@ -6,46 +9,60 @@ from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 def soft_targets(labels: Tensor, num_classes: int, smoothing: float) -> Tensor:
-    """Class numbers [B] to targets [B, K]; `smoothing` is spread over all classes."""
+    """Return smoothed one-hot targets [B, K] of class indices [B]; `smoothing` is spread evenly over all classes."""
     one_hot = nn.functional.one_hot(labels, num_classes).float()
     return one_hot * (1 - smoothing) + smoothing / num_classes
 
 
-def mixup(clips: Tensor, targets: Tensor, share: float, partners: Tensor) -> tuple[Tensor, Tensor]:
-    """Each clip and its targets [B, K] times `share`, and those of its partner [B] for the rest."""
-    return clips * share + clips[partners] * (1 - share), targets * share + targets[partners] * (1 - share)
+def mixup(clips: Tensor, targets: Tensor, lam: float, permutation: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend each clip with another one, with the weights `lam` and 1 - `lam`.
+
+    Args:
+        clips: [B, 3, T, H, W].
+        targets: [B, K].
+        lam: weight of the clip itself, 0 to 1.
+        permutation: indices [B] of the other clips.
+    """
+    mixed_clips = clips * lam + clips[permutation] * (1 - lam)
+    mixed_targets = targets * lam + targets[permutation] * (1 - lam)
+    return mixed_clips, mixed_targets
 
 
-def cutmix(clips: Tensor, targets: Tensor, box: Box, partners: Tensor) -> tuple[Tensor, Tensor]:
-    """The pixels of the partner inside a box (left, top, right, bottom), in all frames; targets by its area.
+def cutmix(clips: Tensor, targets: Tensor, box: Box, permutation: Tensor) -> tuple[Tensor, Tensor]:
+    """Replace a box in all frames of each clip by that of another clip; targets are mixed by the area of the box.
 
-    Clips are [B, 3, T, H, W], targets [B, K], partners the numbers [B] of other clips.
+    Args:
+        clips: [B, 3, T, H, W].
+        targets: [B, K].
+        box: left, top, right and bottom in pixels.
+        permutation: indices [B] of the other clips.
     """
     left, top, right, bottom = box
     mixed = clips.clone()
-    mixed[..., top:bottom, left:right] = clips[partners][..., top:bottom, left:right]
-    share = 1 - (right - left) * (bottom - top) / (clips.shape[-1] * clips.shape[-2])
-    return mixed, targets * share + targets[partners] * (1 - share)
+    mixed[..., top:bottom, left:right] = clips[permutation][..., top:bottom, left:right]
+    # The box can be clipped at the edges, so lambda follows from its actual area.
+    lam = 1 - (right - left) * (bottom - top) / (clips.shape[-1] * clips.shape[-2])
+    return mixed, targets * lam + targets[permutation] * (1 - lam)
 
 
 class ClipMixing:
-    """Mixes every batch in one of the two ways; random numbers from `numpy.random`.
+    """Apply either mixup or CutMix to every batch, with random numbers from `numpy.random`.
 
-    A batch can be of any size; partners are drawn, so that a clip can meet itself.
+    Batches can have any size, also an odd one: the permutation is drawn freely, so a clip can be mixed with itself.
 
     Args:
-        num_classes: K.
-        mixup_alpha: of the distribution of shares; 0 for CutMix alone.
-        cutmix_alpha: of the distribution of areas left; 0 for mixup alone.
-        switch: share of the batches with CutMix, where both are on.
-        smoothing: of the targets.
+        num_classes: number of classes, K.
+        mixup_alpha: lambda of mixup is drawn from Beta(alpha, alpha); 0 disables mixup.
+        cutmix_alpha: the fraction of the area that CutMix leaves is drawn from Beta(alpha, alpha); 0 disables CutMix.
+        switch_prob: probability of CutMix rather than mixup if both are enabled.
+        smoothing: label smoothing of the targets.
 
     Raises:
-        InputError: neither of the two is on.
+        InputError: both are disabled.
     """
 
     def __init__(
@@ -53,31 +70,36 @@ class ClipMixing:
         num_classes: int,
         mixup_alpha: float = 0.8,
         cutmix_alpha: float = 1.0,
-        switch: float = 0.5,
+        switch_prob: float = 0.5,
         smoothing: float = 0.1,
     ) -> None:
         if mixup_alpha <= 0 and cutmix_alpha <= 0:
-            raise InputError("mixup_alpha and cutmix_alpha are both 0: leave the mixing out.")
+            raise InputError("mixup_alpha and cutmix_alpha are both 0: set the collate's mixing to None instead.")
         self.num_classes = num_classes
         self.mixup_alpha, self.cutmix_alpha = mixup_alpha, cutmix_alpha
-        self.switch = switch if mixup_alpha > 0 and cutmix_alpha > 0 else float(cutmix_alpha > 0)
+        if mixup_alpha <= 0:
+            switch_prob = 1.0
+        elif cutmix_alpha <= 0:
+            switch_prob = 0.0
+        self.switch_prob = switch_prob
         self.smoothing = smoothing
 
     def __call__(self, clips: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Clips [B, 3, T, H, W] and class numbers [B] to mixed clips and targets [B, K]."""
+        """Mix clips [B, 3, T, H, W] and their class indices [B]; return mixed clips and targets [B, K]."""
         targets = soft_targets(labels, self.num_classes, self.smoothing)
-        partners = torch.from_numpy(np.random.permutation(len(clips)))
-        if np.random.rand() < self.switch:
-            share = np.random.beta(self.cutmix_alpha, self.cutmix_alpha)
+        permutation = torch.from_numpy(np.random.permutation(len(clips)))
+        if np.random.rand() < self.switch_prob:
+            lam = np.random.beta(self.cutmix_alpha, self.cutmix_alpha)
             height, width = clips.shape[-2:]
-            return cutmix(clips, targets, draw_box(height, width, share), partners)
-        share = np.random.beta(self.mixup_alpha, self.mixup_alpha)
-        return mixup(clips, targets, share, partners)
+            return cutmix(clips, targets, draw_box(height, width, lam), permutation)
+        lam = np.random.beta(self.mixup_alpha, self.mixup_alpha)
+        return mixup(clips, targets, lam, permutation)
 
 
-def draw_box(height: int, width: int, share: float) -> Box:
-    """A box of 1 - `share` of the area about a pixel drawn from all, cut off at the edges."""
-    half_width, half_height = (int(side * (1 - share) ** 0.5) // 2 for side in (width, height))
+def draw_box(height: int, width: int, lam: float) -> Box:
+    """Draw the box of CutMix: a fraction 1 - `lam` of the area around a random pixel, clipped at the edges."""
+    # Both sides shrink by the square root, so that the area shrinks by 1 - lambda and the aspect ratio stays.
+    half_width, half_height = (int(side * (1 - lam) ** 0.5) // 2 for side in (width, height))
     x, y = np.random.randint(width), np.random.randint(height)
     left, right = np.clip((x - half_width, x + half_width), 0, width)
     top, bottom = np.clip((y - half_height, y + half_height), 0, height)

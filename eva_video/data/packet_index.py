@@ -1,91 +1,127 @@
-"""Where each frame of a video lies in its file, found from the packets without decoding them."""
+"""An index of the packets of a video: which packet holds which frame, found without decoding.
+
+A packet has a decoding timestamp (DTS) and a presentation timestamp (PTS). Files store packets in decoding order. With
+B-frames, which are predicted from a later frame as well, this differs from display order: that later frame is stored
+first. Sorting the packets by PTS therefore gives the frames in display order.
+"""
 
 from collections.abc import Iterable
 
 import av
 import numpy as np
 
-from .video_container import VideoContainer
+from .video_demuxer import VideoDemuxer
 
-_VP8_SHOWN = 0x10  # bit of the first byte
+_VP8_SHOW_FRAME = 0x10  # bit of the first byte of a VP8 frame
 
 
 class PacketIndex:
-    """The packets of a video in the order of the file.
+    """The packets of a video in file order, and the frames in display order.
 
-    Frames are numbered from 0 in the order of display. Packets that the file's edit list leaves out are decoded for the
-    sake of later ones, but are no frames.
+    Frames are counted from 0 in display order. A packet that the file's edit list cuts off is not a frame; it is still
+    indexed, because later packets may need it as a reference when they are decoded.
+
+    Args:
+        pts: presentation timestamps of the packets, in the time base of the stream.
+        seek_times: timestamps to seek to for each packet: its DTS, or its PTS if it has none.
+        is_keyframe: whether decoding can start at the packet, according to the file.
+        is_shown: whether the packet is a frame that is displayed.
+        pts_are_valid: whether every packet has a timestamp of its presentation.
 
     Attributes:
-        times: presentation times of the packets, in the stream's time base.
-        seek_times: what to seek to for each packet.
-        is_key: whether decoding can begin there.
-        tells_order: whether each packet has a time of its own, and it is that of display.
+        pts, seek_times, is_keyframe: as above.
+        has_display_order: whether the timestamps are valid and unique, so that they give the display order.
     """
 
     def __init__(
-        self, times: np.ndarray, seek_times: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray, tells_order: bool
+        self,
+        pts: np.ndarray,
+        seek_times: np.ndarray,
+        is_keyframe: np.ndarray,
+        is_shown: np.ndarray,
+        pts_are_valid: bool,
     ) -> None:
-        self.times = times
+        self.pts = pts
         self.seek_times = seek_times
-        self.is_key = is_key
+        self.is_keyframe = is_keyframe
         shown = np.flatnonzero(is_shown)
-        self._packets = shown[np.argsort(times[shown], kind="stable")]
-        self._numbers = {time: number for number, time in enumerate(times.tolist())}
-        self.tells_order = tells_order and len(self._numbers) == len(times)
+        self._packet_of_frame = shown[np.argsort(pts[shown], kind="stable")]
+        self._position_of_pts = {timestamp: position for position, timestamp in enumerate(pts.tolist())}
+        self.has_display_order = pts_are_valid and len(self._position_of_pts) == len(pts)
 
     @property
     def num_frames(self) -> int:
-        """Packets that are shown; the frames, unless packets hold two or none."""
-        return len(self._packets)
+        """Number of packets that are displayed. It is the number of frames unless packets hold two or none."""
+        return len(self._packet_of_frame)
 
     def packet_of(self, frame: int) -> int:
-        """Number of the packet that holds a frame."""
-        return int(self._packets[frame])
+        """Return the position in the file of the packet that holds the frame of index `frame`."""
+        return int(self._packet_of_frame[frame])
 
-    def number_of(self, packet: av.Packet) -> int | None:
-        """Number of a packet; None if there is none of its time."""
-        return self._numbers.get(packet.pts)
+    def position_of(self, packet: av.Packet) -> int | None:
+        """Return the position of `packet` in the file, or None if no indexed packet has its PTS."""
+        return self._position_of_pts.get(packet.pts)
 
-    def runs(self, packets: Iterable[int]) -> list[tuple[int, int]]:
-        """Parts (first, last) of the file that have to be decoded for these packets, in the order of the file.
+    def decode_ranges(self, packets: Iterable[int]) -> list[tuple[int, int]]:
+        """Return the ranges (first, last) of packets to decode in order to get `packets`, in file order.
 
-        Each begins at a key frame that is shown no later than what is wanted: pictures after it in the file but before
-        it on the screen refer to earlier ones.
+        A range starts at a keyframe whose PTS is not after that of the wanted packet. The keyframe before it in the
+        file is not always enough: with open groups of pictures, B-frames that are stored after a keyframe but
+        displayed before it also refer to frames before the keyframe.
         """
-        keys = np.flatnonzero(self.is_key)
-        runs: list[tuple[int, int]] = []
+        keyframes = np.flatnonzero(self.is_keyframe)
+        ranges: list[tuple[int, int]] = []
         for packet in sorted(packets):
-            usable = keys[(keys <= packet) & (self.times[keys] <= self.times[packet])]
+            is_usable = (keyframes <= packet) & (self.pts[keyframes] <= self.pts[packet])
+            usable = keyframes[is_usable]
             start = int(usable[-1]) if len(usable) else 0
-            while runs and start <= runs[-1][1]:
-                start = min(start, runs.pop()[0])
-            runs.append((start, packet))
-        return runs
+            # Merge overlapping ranges, so that no packet is decoded twice.
+            while ranges and start <= ranges[-1][1]:
+                previous_start, _ = ranges.pop()
+                start = min(start, previous_start)
+            ranges.append((start, packet))
+        return ranges
 
 
-def index_packets(container: VideoContainer) -> PacketIndex:
-    """Read through the file.
+def index_packets(demuxer: VideoDemuxer) -> PacketIndex:
+    """Read the file once and index its packets.
 
-    Its packets do not tell the order of display where they have no times, as in raw streams; where times begin anew, as
-    in joined recordings; or where they are those of decoding, as in AVI and ASF files.
+    The timestamps do not give the display order where packets have none (raw streams), where they start again in the
+    middle (concatenated recordings), or where the container stores only the decoding order (AVI and ASF files).
 
     Raises:
-        InputError: limits of time or number.
+        InputError: the limit of time or of packets is exceeded.
     """
-    columns: list[tuple[int, int, bool, bool]] = []
-    is_vp8 = container.stream.codec_context.name in ("vp8", "libvpx")
-    has_times, decoding_time = True, None
-    for packet in container.packets():
+    pts: list[int] = []
+    seek_times: list[int] = []
+    is_keyframe: list[bool] = []
+    is_shown: list[bool] = []
+    codec = demuxer.stream.codec_context
+    is_vp8 = codec.name in ("vp8", "libvpx")
+    pts_are_valid = True
+    last_dts: int | None = None
+    for packet in demuxer.packets():
+        if packet.pts is None:
+            pts_are_valid = False
         if packet.dts is not None:
-            has_times = has_times and (decoding_time is None or packet.dts >= decoding_time)
-            decoding_time = packet.dts
-        has_times = has_times and packet.pts is not None
-        # VP8 keeps pictures that are only referred to in packets of their own.
-        is_hidden = is_vp8 and not bytes(packet)[0] & _VP8_SHOWN
-        is_shown = not (packet.is_discard or packet.is_corrupt or is_hidden)
+            # Packets are stored in decoding order, so a smaller DTS means that another recording starts.
+            if last_dts is not None and packet.dts < last_dts:
+                pts_are_valid = False
+            last_dts = packet.dts
+        pts.append(packet.pts or 0)
         seek_time = packet.pts if packet.dts is None else packet.dts
-        columns.append((packet.pts or 0, seek_time or 0, packet.is_keyframe, is_shown))
-    times, seek_times, keys, shown = np.array(columns, np.int64).reshape(-1, 4).T
-    of_decoding = bool(container.stream.codec_context.has_b_frames and (np.diff(times) > 0).all())
-    return PacketIndex(times, seek_times, keys.astype(bool), shown.astype(bool), has_times and not of_decoding)
+        seek_times.append(seek_time or 0)
+        is_keyframe.append(packet.is_keyframe)
+        # VP8 stores reference frames that are never displayed in packets of their own.
+        is_hidden = is_vp8 and not bytes(packet)[0] & _VP8_SHOW_FRAME
+        is_shown.append(not (packet.is_discard or packet.is_corrupt or is_hidden))
+    # The decoder reorders frames, but the PTS only grow: the container has stored decoding times as PTS.
+    if codec.has_b_frames and (np.diff(pts) > 0).all():
+        pts_are_valid = False
+    return PacketIndex(
+        np.array(pts, np.int64),
+        np.array(seek_times, np.int64),
+        np.array(is_keyframe, bool),
+        np.array(is_shown, bool),
+        pts_are_valid,
+    )

@@ -1,4 +1,4 @@
-"""Packets by their number in the file."""
+"""Read ranges of packets by their position in the file."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,53 +6,58 @@ from itertools import chain
 import av
 
 from .packet_index import PacketIndex
-from .video_container import VideoContainer
+from .video_demuxer import VideoDemuxer
 
-# Reading past fewer packets than this costs less than a seek.
-_SEEK_FROM = 50
+# Skipping fewer packets than this is faster than seeking.
+_MIN_PACKETS_TO_SEEK = 50
 
 
-class OtherPacketError(Exception):
-    """A packet is not the one that the index has at its place."""
+class PacketMismatchError(Exception):
+    """The file gave another packet than the index has at that position."""
 
 
 class PacketReader:
-    """Goes to key frames by seeking, but trusts only the times of the packets that then come."""
+    """Seek to keyframes and read on from there.
 
-    def __init__(self, container: VideoContainer, index: PacketIndex) -> None:
-        self._container = container
+    Seeking is not exact in all containers. So the position after a seek is taken from the timestamp of the packet that
+    is read next, and the file is read from its beginning if that packet is unknown or too late.
+    """
+
+    def __init__(self, demuxer: VideoDemuxer, index: PacketIndex) -> None:
+        self._demuxer = demuxer
         self._index = index
         self._packets: Iterator[av.Packet] = iter(())
-        self._next = -_SEEK_FROM  # so far behind that the first read seeks
+        self._position = -_MIN_PACKETS_TO_SEEK  # makes the first read seek
 
     def read(self, first: int, last: int) -> Iterator[av.Packet]:
-        """The packets `first` to `last`, of which the first is a key frame or the first of the file.
+        """Yield the packets from position `first` to `last`; `first` is a keyframe or the first packet of the file.
 
         Raises:
-            OtherPacketError: the file gives others than when it was indexed.
+            PacketMismatchError: the file gives other packets than when it was indexed.
         """
-        if not 0 <= first - self._next < _SEEK_FROM:
+        num_skipped = first - self._position
+        if not 0 <= num_skipped < _MIN_PACKETS_TO_SEEK:
             self._seek(first)
-        while self._next < first:
+        while self._position < first:
             self._advance()
-        while self._next <= last:
+        while self._position <= last:
             yield self._advance()
 
     def _seek(self, first: int) -> None:
-        if self._container.seek(int(self._index.seek_times[first])):
-            packets = self._container.packets()
+        if self._demuxer.seek(int(self._index.seek_times[first])):
+            packets = self._demuxer.packets()
             packet = next(packets, None)
             if packet is not None:
-                arrived = self._index.number_of(packet)
-                if arrived is not None and arrived <= first:
-                    self._packets, self._next = chain((packet,), packets), arrived
+                position = self._index.position_of(packet)
+                if position is not None and position <= first:
+                    self._packets, self._position = chain((packet,), packets), position
                     return
-        self._container.reopen()
-        self._packets, self._next = self._container.packets(), 0
+        self._demuxer.reopen()
+        self._packets, self._position = self._demuxer.packets(), 0
 
     def _advance(self) -> av.Packet:
         packet = next(self._packets, None)
-        if packet is None or packet.pts != self._index.times[self._next]:
-            raise OtherPacketError
-        self._next += 1
+        if packet is None or packet.pts != self._index.pts[self._position]:
+            raise PacketMismatchError
+        self._position += 1
         return packet

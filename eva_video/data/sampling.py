@@ -1,4 +1,4 @@
-"""Which frames of a video make up a clip: one of each of T equal segments."""
+"""Sample the frames of a clip: one from each of T equal segments of the video."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,24 @@ import numpy as np
 from eva_backbone.errors import InputError
 
 
-def placed_frames(total: int, num_frames: int, place: float = 0.5) -> np.ndarray:
-    """The frame at one place in each of `num_frames` segments of a video of `total` frames, [num_frames] int64.
+def uniform_frame_indices(total: int, num_frames: int, offset: float = 0.5) -> np.ndarray:
+    """Return the index of the frame at the same relative position in each segment, [num_frames] int64.
 
     Args:
-        place: 0 is the beginning of a segment, 0.5 its middle; below 1.
+        total: number of frames of the video.
+        num_frames: number of segments.
+        offset: position within each segment, from 0 (its start; 0.5 is its middle) to less than 1.
     """
     segment = total / num_frames
-    return (np.arange(num_frames) * segment + segment * place).astype(np.int64)
+    return (np.arange(num_frames) * segment + segment * offset).astype(np.int64)
 
 
-def random_frames(total: int, num_frames: int) -> np.ndarray:
-    """A frame drawn from each of `num_frames` segments, [num_frames] int64; random numbers from `numpy.random`.
+def random_frame_indices(total: int, num_frames: int) -> np.ndarray:
+    """Draw one frame from each of `num_frames` segments, [num_frames] int64, with `numpy.random`.
 
-    As published, segments are of total // num_frames frames, so that frames at the end may never be drawn. A video of
-    fewer frames than segments gives each of them about as often; rounding up behind the last wraps to the first.
+    As in the published code, segments have total // num_frames frames, so that the last frames of the video may never
+    be drawn. In a video with fewer frames than segments, frames are repeated about equally often; rounding up beyond
+    the last frame wraps around to the first.
     """
     length = total // num_frames
     if length:
@@ -30,42 +33,47 @@ def random_frames(total: int, num_frames: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class TrainingFrames:
-    """One clip of `num_frames` frames, drawn anew each time."""
-
-    num_frames: int
-    num_clips: int = 1
-
-    def __call__(self, total: int) -> np.ndarray:
-        """Numbers of frames [num_clips * num_frames], clip after clip, for a video of `total` frames."""
-        return np.concatenate([random_frames(total, self.num_frames) for _ in range(self.num_clips)])
-
-
-@dataclass(frozen=True)
-class EvaluationFrames:
-    """The clips of an evaluation.
+class TrainingFrameSampler:
+    """Draw clips at random, new ones at each call.
 
     Args:
-        num_frames: of a clip, T.
-        num_clips: 1 takes the middle of each segment.
-        mode: how several clips are told apart. "spread" takes frames at even distances within each segment, the
-            same ones each time. "random" draws them as in training, which is how the published numbers came about.
-
-    Raises:
-        InputError: an unknown mode.
+        num_frames: frames per clip, T.
+        num_clips: number of clips.
     """
 
     num_frames: int
     num_clips: int = 1
-    mode: str = "spread"
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("spread", "random"):
-            raise InputError(f'the mode of the clips is {self.mode!r}, expected "spread" or "random".')
 
     def __call__(self, total: int) -> np.ndarray:
-        """Numbers of frames [num_clips * num_frames], clip after clip, for a video of `total` frames."""
+        """Return frame indices [num_clips * num_frames], clip after clip, for a video of `total` frames."""
+        return np.concatenate([random_frame_indices(total, self.num_frames) for _ in range(self.num_clips)])
+
+
+@dataclass(frozen=True)
+class EvaluationFrameSampler:
+    """Choose the clips of an evaluation.
+
+    Args:
+        num_frames: frames per clip, T.
+        num_clips: number of clips. A single clip takes the middle frame of each segment.
+        mode: how several clips differ. "uniform" takes frames at equal distances within each segment, the same ones
+            each time. "random" draws them as in training, as for the published numbers.
+
+    Raises:
+        InputError: the mode is unknown.
+    """
+
+    num_frames: int
+    num_clips: int = 1
+    mode: str = "uniform"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("uniform", "random"):
+            raise InputError(f'the mode of the clips is {self.mode!r}, expected "uniform" or "random".')
+
+    def __call__(self, total: int) -> np.ndarray:
+        """Return frame indices [num_clips * num_frames], clip after clip, for a video of `total` frames."""
         if self.mode == "random" and self.num_clips > 1:
-            return TrainingFrames(self.num_frames, self.num_clips)(total)
-        places = [(clip + 0.5) / self.num_clips for clip in range(self.num_clips)]
-        return np.concatenate([placed_frames(total, self.num_frames, place) for place in places])
+            return TrainingFrameSampler(self.num_frames, self.num_clips)(total)
+        offsets = [(clip + 0.5) / self.num_clips for clip in range(self.num_clips)]
+        return np.concatenate([uniform_frame_indices(total, self.num_frames, offset) for offset in offsets])

@@ -4,7 +4,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, zeros
 
 from eva_classification.data.synthetic_batch import ImageSyntheticBatch
-from eva_demos.video.playback_mappers import BothWays
+from eva_demos.video.playback_mappers import ForwardBackwardCollate
 
 
 class VideoSyntheticBatch(ImageSyntheticBatch):
@@ -18,7 +18,7 @@ class VideoSyntheticBatch(ImageSyntheticBatch):
     def make(self, num_samples: int) -> dict[str, Tensor]:
         """{"video": [B, 3, T, S, S], "label": [B] or [B, K]}; B is twice `num_samples` if each is played both ways."""
         target = OmegaConf.select(self.cfg, "dataloader.train.collate._target_")
-        num_clips = num_samples * (2 if target in (BothWays, _name(BothWays)) else 1)
+        num_clips = num_samples * (2 if target in (ForwardBackwardCollate, _name(ForwardBackwardCollate)) else 1)
         clips = zeros(()).expand(num_clips, 3, self.cfg.model.num_frames, self.side, self.side)
         return {"video": clips, "label": self.labels(num_clips, "mixing")}
 

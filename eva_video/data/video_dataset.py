@@ -1,4 +1,4 @@
-"""The videos of a data set as records."""
+"""The data set of videos that an annotation file lists."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +9,15 @@ from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
 
-from .annotation_files import read_class_numbers, read_list
+from .annotation_files import read_annotations, read_class_indices
 
 
 class VideoRecord(TypedDict):
-    """`file_name` is a video, or the folder of its frames, of which there may be `num_frames` (all: not given)."""
+    """A video and its class.
+
+    `file_name` is a video file, or a folder of extracted frames. `num_frames` is the number of frames to use from such
+    a folder; without it, all are used.
+    """
 
     file_name: str
     label: int
@@ -21,20 +25,20 @@ class VideoRecord(TypedDict):
 
 
 class VideoDataset(Dataset):
-    """Records of a list of videos; see `read_list` for what it can look like.
+    """Records of the videos in an annotation file; `read_annotations` describes its formats.
 
-    Whether the files are there shows when they are read.
+    Whether the videos exist is only checked when they are read.
 
     Args:
-        annotations: the list.
-        root: folder that its paths are below; "" takes them as they are.
-        classes: numbers of labels that are names; see `read_class_numbers`.
-        has_frame_counts: lines have the number of frames before the label.
-        num_classes: how many classes the model knows; None: any number.
-        on_error: "stop" or "skip": what happens at a line that cannot be used.
+        annotations: path of the annotation file.
+        root: folder to which the paths in the file are relative; "" takes them as they are.
+        classes: class index of each label that is a name; see `read_class_indices`.
+        has_frame_counts: whether lines have the number of frames before the label.
+        num_classes: number of classes of the model; None accepts any.
+        on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
     Raises:
-        InputError: a list or classes that cannot be read, or more classes than `num_classes`.
+        InputError: the annotations or the classes cannot be read, or there are more classes than `num_classes`.
     """
 
     def __init__(
@@ -47,16 +51,16 @@ class VideoDataset(Dataset):
         num_classes: int | None = None,
         on_error: str = "stop",
     ) -> None:
-        videos = read_list(annotations, read_class_numbers(classes), has_frame_counts, on_error)
-        highest = max(video.label for video in videos) + 1
-        if num_classes is not None and highest > num_classes:
+        videos = read_annotations(annotations, read_class_indices(classes), has_frame_counts, on_error)
+        num_found = max(video.label for video in videos) + 1
+        if num_classes is not None and num_found > num_classes:
             raise InputError(
-                f"{annotations} has {highest} classes, the model only {num_classes}; set the model's num_classes to "
-                f"{highest}, or check the list."
+                f"{annotations} has {num_found} classes, the model only {num_classes}; set the model's num_classes to "
+                f"{num_found}, or check the list."
             )
         self.source = annotations
         self._root = root
-        # One block of memory that the workers share, in place of objects for each video.
+        # Stored as one serialised block of memory that the workers share, not as Python objects for each video.
         self._videos = DatasetFromList([tuple(video) for video in videos], copy=False)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The loader of evaluations: every view of every video once, the videos split among the processes."""
+"""The evaluation loader: every view of every video once, with the videos divided among the processes."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -7,40 +7,40 @@ import numpy as np
 import torch
 
 from eva_backbone.errors import InputError
-from eva_engine.data.batching import Records
+from eva_engine.data.batching import MapStyleDataset
 from eva_engine.data.eval_loader import EvalLoader
 
 
 class ViewsMapper(Protocol):
-    """From a record to {"video": all its views [V, 3, T, H, W], "view": clip and crop of each [V, 2], ...}."""
+    """A mapper from a record to {"video": all its views [V, 3, T, H, W], "view": clip and crop of each [V, 2], ...}."""
 
     @property
     def num_views(self) -> int:
-        """V, of every video."""
+        """Number of views of every video, V."""
 
     def __call__(self, record: Any, /) -> dict[str, Any]:
-        """The views of one record."""
+        """Return the views of one record."""
 
 
 class ViewLoader:
-    """Finite batches of this process's part of the videos, in their order; a video's views follow each other.
+    """Load batches of the views of this process's videos, in order; the views of a video follow each other.
 
-    A video is decoded once for all its views, which may come in several batches.
+    A video is decoded once for all its views, which can end up in several batches.
 
     Args:
         dataset: the records.
-        mapper: from a record to all its views; it says how many in `num_views`. Its random numbers come from `random`,
-            `numpy.random` or torch, and are the same for a video in each evaluation.
+        mapper: mapper from a record to all its views. Its random numbers come from `random`, `numpy.random` or torch,
+            and are the same for a video in each evaluation.
         batch_size: views per batch of a process.
-        num_workers: processes that map; 0: this one does.
+        num_workers: number of processes that load videos; 0 loads in this process.
 
     Raises:
-        InputError: while iterating, a video that cannot be used.
+        InputError: `batch_size` is below 1; while iterating, a video cannot be used.
     """
 
     def __init__(
         self,
-        dataset: Records[Any],
+        dataset: MapStyleDataset[Any],
         *,
         mapper: ViewsMapper,
         batch_size: int = 12,
@@ -54,21 +54,24 @@ class ViewLoader:
         self._videos = EvalLoader(dataset, mapper=mapper, num_workers=num_workers)
 
     def __len__(self) -> int:
-        return -(-len(self._videos) * self.num_views // self.batch_size)
+        """Return the number of batches of this process."""
+        num_views = len(self._videos) * self.num_views
+        return -(-num_views // self.batch_size)  # rounded up
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """{"video": [B, 3, T, H, W], "label": [B], "index": number of the video in the data set [B], "view": clip and
-        crop [B, 2], "file_name": list}; B counts views.
+        """Yield batches of B views: {"video": [B, 3, T, H, W], "label": [B], "index": index of the video in the data
+        set [B], "view": clip and crop [B, 2], "file_name": list}.
         """
-        views: list[dict[str, Any]] = []
+        pending: list[dict[str, Any]] = []
         for (mapped,) in self._videos:
-            pixels, numbers = mapped.pop("video"), mapped.pop("view")
-            views += [{**mapped, "video": clip, "view": view} for clip, view in zip(pixels, numbers, strict=True)]
-            while len(views) >= self.batch_size:
-                yield _collate(views[: self.batch_size])
-                del views[: self.batch_size]
-        if views:
-            yield _collate(views)
+            clips, views = mapped.pop("video"), mapped.pop("view")
+            for clip, view in zip(clips, views, strict=True):
+                pending.append({**mapped, "video": clip, "view": view})
+            while len(pending) >= self.batch_size:
+                yield _collate(pending[: self.batch_size])
+                del pending[: self.batch_size]
+        if pending:
+            yield _collate(pending)
 
 
 def _collate(views: list[dict[str, Any]]) -> dict[str, Any]:

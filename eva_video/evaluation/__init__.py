@@ -1,4 +1,4 @@
-"""Accuracy over the views of videos, for Detectron2's evaluation loop."""
+"""Evaluate the accuracy of video classifiers over the views of each video, in Detectron2's evaluation loop."""
 
 from .video_evaluator import VideoEvaluator
 

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy of videos that are seen in several views."""
+"""Top-1 and top-5 accuracy of videos, averaged over several views of each video."""
 
 import logging
 from collections.abc import Mapping
@@ -12,23 +12,26 @@ from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.training.distributed.gathering import gather_records, gather_values, run_on_first
+from eva_engine.processes import run_on_rank_zero
+from eva_engine.training.distributed.gathering import gather_records, gather_values
 
-from .view_scores import ViewScores
+from .view_averager import ViewAverager
 
 logger = logging.getLogger(__name__)
 
 
 class VideoEvaluator(DatasetEvaluator):
-    """Averages the probabilities of a video's views, wherever they were computed, and counts every video once.
+    """Average the probabilities over the views of each video, and score every video once.
+
+    The views of a video may be spread over batches and processes. A video is scored as soon as its views are complete,
+    so that the probabilities of only a few videos are in memory.
 
     Args:
-        num_clips, num_crops: each video comes in num_clips * num_crops views. A video whose views are complete is
-            scored at once and its probabilities are let go, so that memory holds those of a few videos only.
+        num_clips, num_crops: each video has num_clips * num_crops views.
 
     Raises:
-        InputError: from `process`, logits that are no finite numbers, or a class that the model does not have; from
-            `evaluate`, videos that came with fewer or more views.
+        InputError: `process` got non-finite logits, or a class that the model does not have; `evaluate` found videos
+            with fewer or more views.
     """
 
     metric_names = ("accuracy/top1", "accuracy/top5", "accuracy/loss")
@@ -38,12 +41,18 @@ class VideoEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forget all videos."""
-        self._tally = AccuracyAccumulator()
-        self._scores = ViewScores(self._num_views)
+        """Remove all results."""
+        self._accuracy = AccuracyAccumulator()
+        self._averager = ViewAverager(self._num_views)
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
-        """Take logits [B, K] of a batch of views: "label" their classes, "index" the numbers of their videos."""
+        """Add a batch of views.
+
+        Args:
+            inputs: "label" has the class indices [B] and "index" the indices of the videos in the data set [B].
+                "repeated" may mark views that were evaluated before and are ignored, [B].
+            outputs: logits [B, K].
+        """
         probabilities = finite_outputs(outputs, "logits").softmax(dim=1).cpu()
         labels = [int(label) for label in inputs["label"]]
         if max(labels, default=0) >= probabilities.shape[1]:
@@ -52,41 +61,44 @@ class VideoEvaluator(DatasetEvaluator):
                 "model's num_classes to that of the data."
             )
         repeated = inputs["repeated"].tolist() if "repeated" in inputs else [False] * len(labels)
-        for index, label, view, again in zip(inputs["index"], labels, probabilities, repeated, strict=True):
-            if not again:
-                self._count(*self._scores.add(int(index), label, view))
+        for index, label, view, is_repeated in zip(inputs["index"], labels, probabilities, repeated, strict=True):
+            if not is_repeated:
+                self._score_if_complete(*self._averager.add(int(index), label, view))
 
-    def _count(self, label: int, probabilities: Tensor | None) -> None:
+    def _score_if_complete(self, label: int, probabilities: Tensor | None) -> None:
         if probabilities is None:
             return
         if label == UNREADABLE:
-            self._tally.add_unreadable()
+            self._accuracy.add_unreadable()
         else:
-            self._tally.add(top_outputs(probabilities[None])[0], [label], -probabilities.log())
+            self._accuracy.add(top_outputs(probabilities[None])[0], [label], -probabilities.log())
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Accuracies in percent and the mean loss of the averaged probabilities; {} on every process but the first.
+        """Return the accuracies in percent and the mean loss of the averaged probabilities.
 
         Returns:
-            {"accuracy": {"top1": ..., "top5": ..., "loss": ...}}.
+            {"accuracy": {"top1": ..., "top5": ..., "loss": ...}} on rank 0, {} on other ranks.
         """
-        # Only videos whose views were split among processes are left to be put together.
-        for record in gather_records(self._scores.take_incomplete()):
-            self._count(*self._scores.add(record["index"], record["label"], record["sum"], record["count"]))
-        incomplete = self._scores.take_incomplete()
-        tallies = gather_values(self._tally)
-        return run_on_first(lambda: self._summarize(sum(tallies, AccuracyAccumulator()), incomplete)) or {}
+        # Videos whose views were divided among processes are incomplete in each; rank 0 adds up their sums.
+        for record in gather_records(self._averager.pop_incomplete()):
+            added = self._averager.add(record["index"], record["label"], record["sum"], record["count"])
+            self._score_if_complete(*added)
+        incomplete = self._averager.pop_incomplete()
+        accuracies = gather_values(self._accuracy)
+        return run_on_rank_zero(lambda: self._summarize(sum(accuracies, AccuracyAccumulator()), incomplete)) or {}
 
-    def _summarize(self, tally: AccuracyAccumulator, incomplete: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    def _summarize(
+        self, accuracy: AccuracyAccumulator, incomplete: list[dict[str, Any]]
+    ) -> dict[str, dict[str, float]]:
         if incomplete:
-            number, count = incomplete[0]["index"], incomplete[0]["count"]
+            index, count = incomplete[0]["index"], incomplete[0]["count"]
             raise InputError(
-                f"{len(incomplete)} videos did not come in {self._num_views} views each (video {number} in {count}): "
+                f"{len(incomplete)} videos do not have {self._num_views} views each (video {index} has {count}): "
                 "give the evaluator the num_clips and num_crops of the test data."
             )
-        results = tally.metrics()
+        results = accuracy.metrics()
         views = f" in {self._num_views} views each" if self._num_views > 1 else ""
-        logger.info("accuracy over %d videos%s:\n%s", tally.images, views, create_small_table(results))
-        if tally.unreadable:
-            logger.warning("Videos that could not be read, and count as wrong: %d", tally.unreadable)
+        logger.info("accuracy over %d videos%s:\n%s", accuracy.images, views, create_small_table(results))
+        if accuracy.unreadable:
+            logger.warning("%d videos could not be read and count as wrong.", accuracy.unreadable)
         return {"accuracy": results}

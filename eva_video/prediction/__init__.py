@@ -1,8 +1,7 @@
-"""Videos in; the most likely classes and filmstrips out."""
+"""Predict the most likely classes of video files, and draw filmstrips."""
 
-from .class_names import find_class_names
 from .filmstrip import draw_filmstrip
-from .predictor import VideoPredictor, VideoViews
-from .task import Task
+from .predictor import VideoPredictor, VideoViews, find_class_names
+from .task import VideoFileTask
 
-__all__ = ["Task", "VideoPredictor", "VideoViews", "draw_filmstrip", "find_class_names"]
+__all__ = ["VideoFileTask", "VideoPredictor", "VideoViews", "draw_filmstrip", "find_class_names"]

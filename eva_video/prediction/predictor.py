@@ -1,4 +1,4 @@
-"""A video classifier with its weights, class names and views: a video in, its most likely classes out."""
+"""Classify video files: a model, its class names, and the views of its evaluation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +10,25 @@ from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_classification.prediction.predictor import ClassPrediction, most_likely
+from eva_classification.prediction.predictor import ClassPrediction, top_classes
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import match_names
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..classifier import VideoClassifier
-from .class_names import find_class_names
+from ..data.annotation_files import read_class_indices
+from ..data.mapper import EvaluationMapper
 
-FRAMES_AT_ONCE = 64  # that the model gets
+MAX_FRAMES_PER_PASS = 64  # bounds the memory of a forward pass
 
 
 class VideoViews(NamedTuple):
-    """A video as the model sees it.
+    """The views of a video.
 
     Attributes:
         pixels: normalised clips [V, 3, T, S, S].
-        frames: the frames of its first clip, [T, H, W, 3] uint8 RGB.
-        problem: what is wrong with the file although frames could be read, or None.
+        frames: frames of the first clip, [T, H, W, 3] uint8 RGB.
+        problem: what was wrong with the file although frames could be read, or None.
     """
 
     pixels: torch.Tensor
@@ -36,60 +37,102 @@ class VideoViews(NamedTuple):
 
 
 class VideoPredictor:
-    """Build the config's classifier, load weights, and classify with the views of the config's evaluation.
+    """Classify videos with the mean of the probabilities over several views.
 
     Args:
-        cfg: a recipe of ``projects/Video/configs``, or what a run left of one.
-        weights: a weight file of the model.
-        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
-        class_names: one per output; found by :func:`find_class_names` when not given, or else the number.
-
-    Raises:
-        InputError: no video classifier, weights that leave a part of it random, or names of another number of classes.
+        model: a video classifier; it is moved to `device` and set to evaluation mode.
+        mapper: frame sampler, transform and reader of the views, usually those of the evaluation.
+        class_names: name of each output of the model.
+        device: `"auto"` (CUDA if available, else the CPU) or the name of a torch device.
 
     Attributes:
-        class_names: one per output of the model.
+        model: the model.
+        class_names: name of each output of the model.
+
+    Raises:
+        InputError: the number of names differs from that of the model's classes, or the device cannot be used.
     """
 
     def __init__(
-        self, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        self, model: VideoClassifier, mapper: EvaluationMapper, class_names: Sequence[str], device: str = "auto"
     ) -> None:
-        num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
-        mapper = OmegaConf.select(cfg, "dataloader.test.mapper", default=None)
-        if num_classes is None or OmegaConf.select(cfg, "dataloader.test.mapper.frames", default=None) is None:
-            raise InputError(
-                "the config has no video classifier with dataloader.test.mapper.frames: give a video config, such as "
-                "projects/Video/configs/kinetics400.py."
-            )
-        if class_names is None:
-            self.class_names = find_class_names(cfg, num_classes)
-        else:
-            self.class_names = match_names(class_names, num_classes, "the list given")
-        self.model = load_trained(cfg, weights, VideoClassifier).to(pick_device(device))
-        self._mapper = instantiate(mapper)
-        # Also where the recipe's data are folders of frames, what is classified are files.
-        self._mapper.reading.frame_pattern = None
+        self.class_names = match_names(class_names, model.num_classes, "class_names")
+        self.model = model.to(pick_device(device)).eval()
+        self._mapper = mapper
 
-    def read(self, path: str | Path) -> VideoViews:
-        """The views of a video file.
+    @classmethod
+    def from_config(
+        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+    ) -> "VideoPredictor":
+        """Build the model and the mapper of a recipe, and load weights.
+
+        Args:
+            cfg: a recipe of `projects/Video/configs`, or the config.yaml of a run.
+            weights: a weight file of the model.
+            device: see `VideoPredictor`.
+            class_names: name of each output; by default those that `find_class_names` returns.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: the recipe has no video classifier, the weights lack parameters of the model, or the number of
+                names differs from that of the model's classes.
         """
-        choose, transform = self._mapper.frames, self._mapper.transform
-        clip = self._mapper.reading.read({"file_name": str(path), "label": 0}, choose, transform.prepare)
-        pixels, _ = transform(clip.frames, choose.num_clips)
-        return VideoViews(torch.from_numpy(pixels), clip.frames[: choose.num_frames], clip.problem)
+        num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
+        frame_sampler = OmegaConf.select(cfg, "dataloader.test.mapper.frame_sampler", default=None)
+        if num_classes is None or frame_sampler is None:
+            raise InputError(
+                "the config has no video classifier with dataloader.test.mapper.frame_sampler: give a video config, "
+                "such as projects/Video/configs/kinetics400.py."
+            )
+        if class_names is None:
+            class_names = find_class_names(cfg, num_classes)
+        else:
+            class_names = match_names(class_names, num_classes, "the given list")
+        model = load_trained(cfg, weights, VideoClassifier)
+        mapper = instantiate(cfg.dataloader.test.mapper)
+        # Predictions are made on video files, even if the recipe's data set has folders of frames.
+        mapper.reader.frame_pattern = None
+        return cls(model, mapper, class_names, device)
+
+    def read(self, path: str | Path) -> VideoViews:
+        """Read the views of a video file.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        sampler, transform = self._mapper.frame_sampler, self._mapper.transform
+        clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
+        pixels, _ = transform(clip.frames, sampler.num_clips)
+        return VideoViews(torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
 
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[ClassPrediction]:
-        """The `count` most likely classes (fewer if there are no more) of a video of views [V, 3, T, S, S], best first.
+        """Return the most likely classes of a video, best first, with probabilities averaged over its views.
 
-        Probabilities are averaged over the views.
+        Args:
+            pixels: views [V, 3, T, S, S].
+            count: number of classes; all if the model has fewer.
 
         Raises:
-            InputError: logits that are no finite numbers.
+            InputError: the model produced non-finite logits.
         """
-        parts = pixels.split(max(1, FRAMES_AT_ONCE // pixels.shape[2]))
-        probabilities = torch.cat([finite_outputs(self.model(part), "logits").softmax(1) for part in parts]).mean(0)
-        return most_likely(probabilities, self.class_names, count)
+        views_per_pass = max(1, MAX_FRAMES_PER_PASS // pixels.shape[2])
+        probabilities = []
+        for views in pixels.split(views_per_pass):
+            logits = finite_outputs(self.model(views), "logits")
+            probabilities.append(logits.softmax(1))
+        return top_classes(torch.cat(probabilities).mean(0), self.class_names, count)
+
+
+def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
+    """Return a name for each output from `dataloader.class_names` of a recipe; "class 0", ... where it has none.
+
+    Raises:
+        InputError: the names cannot be read, or their number differs from `num_classes`.
+    """
+    indices = read_class_indices(OmegaConf.select(cfg, "dataloader.class_names", default=None))
+    names = None
+    if indices is not None:
+        name_of = {index: name for name, index in indices.items()}
+        num_names = max(name_of, default=-1) + 1
+        names = [name_of.get(index, f"class {index}") for index in range(num_names)]
+    return match_names(names, num_classes, "dataloader.class_names")

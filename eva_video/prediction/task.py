@@ -1,11 +1,11 @@
-"""Video classification for the verb `predict`."""
+"""Video classification for `predict`."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from eva_classification.prediction.predictor import as_records, in_words
+from eva_classification.prediction.predictor import format_classes, to_records
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction import Categories, FileTask, Input
 from eva_engine.prediction.file_task import tell, with_suffix
@@ -15,15 +15,15 @@ from .filmstrip import draw_filmstrip
 from .predictor import VideoPredictor, VideoViews
 
 
-class Task(FileTask[VideoViews]):
-    """Tells the five most likely classes of each video, draws a filmstrip ``<stem>.png``, and writes ``classes.jsonl``.
+class VideoFileTask(FileTask[VideoViews]):
+    """Print the five most likely classes of each video, and write a filmstrip `<stem>.png` and `classes.jsonl`.
 
-    A line of it is {"video": path, "filmstrip": picture, "classes": [{"class": number, "name": ..., "probability": 0 to
-    1}, ...]}, best first, with "problem" for a file that is not whole.
+    Each line of `classes.jsonl` is {"video": path, "filmstrip": path, "classes": [{"class": index, "name": ...,
+    "probability": 0 to 1}, ...]}, most likely class first, with "problem" for a damaged or truncated file.
 
     Args:
-        cfg, weights, device: see :class:`VideoPredictor`.
-        class_names: one per output, in place of what the recipe says.
+        cfg, weights, device: see `VideoPredictor.from_config`.
+        class_names: name of each output, instead of those of the recipe.
     """
 
     kinds = ("video",)
@@ -32,24 +32,27 @@ class Task(FileTask[VideoViews]):
         self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
     ) -> None:
         super().__init__()
-        self.predictor = VideoPredictor(cfg, weights, device, None if class_names is None else class_names.names)
+        names = None if class_names is None else class_names.names
+        self.predictor = VideoPredictor.from_config(cfg, weights, device, names)
 
     def open(self, stack: ExitStack) -> None:
-        """Start an empty classes.jsonl; an older one is replaced."""
+        """Start an empty `classes.jsonl`, replacing an existing one."""
         self.write = stack.enter_context(json_lines(self.folder / "classes.jsonl"))
 
     def read(self, item: Input) -> VideoViews:
-        """The views of the recipe's evaluation."""
+        """Read the views of the recipe's evaluation."""
         return self.predictor.read(item.path)
 
     def predict(self, batch: Sequence[tuple[Input, VideoViews]]) -> None:
-        """Classify a video by the mean over its views."""
+        """Classify videos by the mean over their views, and write the results."""
         for item, views in batch:
-            guesses = self.predictor(views.pixels)
-            note = f" (not whole: {views.problem})" if views.problem else ""
-            tell(f"{item.path}: {in_words(guesses)}{note}")
-            picture = with_suffix(self.folder / item.stem, ".png")
-            with atomic_path(picture) as partial:
-                partial.write_bytes(draw_filmstrip(views.frames, guesses, item.path.name))
-            record = {"video": str(item.path), "filmstrip": str(picture), "classes": as_records(guesses)}
-            self.write(record | ({"problem": views.problem} if views.problem else {}))
+            predictions = self.predictor(views.pixels)
+            note = f" (incomplete: {views.problem})" if views.problem else ""
+            tell(f"{item.path}: {format_classes(predictions)}{note}")
+            filmstrip = with_suffix(self.folder / item.stem, ".png")
+            with atomic_path(filmstrip) as partial:
+                partial.write_bytes(draw_filmstrip(views.frames, predictions, item.path.name))
+            record = {"video": str(item.path), "filmstrip": str(filmstrip), "classes": to_records(predictions)}
+            if views.problem:
+                record["problem"] = views.problem
+            self.write(record)

@@ -49,5 +49,5 @@ def test_sets_differ_in_three_spellings_only():
 
 @pytest.mark.parametrize("name", ["k500", "number", ""])
 def test_unknown_set(name):
-    with pytest.raises(InputError, match="is no set of Kinetics' classes; choose k400, k600, k700 or k722"):
+    with pytest.raises(InputError, match="is not a set of Kinetics classes; choose k400, k600, k700 or k722"):
         kinetics_names(name)

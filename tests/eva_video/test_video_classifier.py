@@ -1,4 +1,4 @@
-"""The video classifier as a network of its own and as what the trainer calls."""
+"""The video classifier as a network, and as the trainer calls it."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ TINY = {
 
 def random_positions(**options):
     """Initial positions are so small that their order would not show."""
-    model = create_video_classifier(**{**TINY, **options}).eval()
+    model = create_video_classifier(**{**TINY, **options})
     torch.nn.init.normal_(model.pos_embed)
     torch.nn.init.normal_(model.head.weight)
     return model
@@ -32,7 +32,7 @@ def random_positions(**options):
 @pytest.mark.parametrize("pooling", ["mean", "class"])
 @pytest.mark.parametrize("tubelet_size", [1, 2])
 def test_batches(pooling, tubelet_size):
-    model = create_video_classifier(**TINY, pooling=pooling, tubelet_size=tubelet_size, smoothing=0.1)
+    model = create_video_classifier(**TINY, pooling=pooling, tubelet_size=tubelet_size, smoothing=0.1).train()
     assert model.pos_embed.shape == (1, 1 + 4 // tubelet_size * 4, 32)
     clips, labels = torch.randn(3, 3, 4, 28, 28), torch.tensor([0, 4, 2])
     losses = model({"video": clips, "label": labels, "index": labels})
@@ -75,18 +75,20 @@ def test_other_lengths_and_sizes(frames, side):
 
 
 def test_labels_of_another_number_of_classes():
-    with pytest.raises(InputError, match="labels reach from 0 to 5, the model has classes 0 to 4"):
-        create_video_classifier(**TINY)({"video": torch.randn(2, 3, 4, 28, 28), "label": torch.tensor([0, 5])})
+    with pytest.raises(InputError, match="the labels range from 0 to 5, but the model has classes 0 to 4"):
+        create_video_classifier(**TINY).train()({"video": torch.randn(2, 3, 4, 28, 28), "label": torch.tensor([0, 5])})
 
 
 def test_unknown_model():
-    with pytest.raises(InputError, match="'eva_huge' is no model of this package; choose one of eva_giant_patch14_v"):
-        create_video_classifier("eva_huge", 5)
+    with pytest.raises(
+        InputError, match="'eva_huge' is not a model of this package; choose one of eva_giant_patch14_v"
+    ):
+        create_video_classifier("eva_huge")
 
 
 def test_recomputed_blocks_give_the_same_gradients():
     torch.manual_seed(0)
-    model = create_video_classifier(**TINY)
+    model = create_video_classifier(**TINY).train()
     batch = {"video": torch.randn(2, 3, 4, 28, 28), "label": torch.tensor([0, 1])}
     gradients = []
     for recompute in (False, True):
@@ -101,7 +103,7 @@ def test_models_need_no_detectron2_and_no_decoder():
     code = (
         "import sys; sys.modules['detectron2'] = sys.modules['av'] = None\n"
         "import eva_video as v\n"
-        "v.create_video_classifier('eva_tiny_patch14_video', 3, num_frames=2, img_size=28)\n"
+        "v.create_video_classifier('eva_tiny_patch14_video', num_classes=3, num_frames=2, img_size=28)\n"
         "assert v.kinetics_names('k400')\n"
         "assert not [m for m in sys.modules if m.startswith('detectron2_ext')]\n"
     )

@@ -1,4 +1,4 @@
-"""The published files' own names, shapes and order, and those of the full-size models on the meta device."""
+"""Names, shapes and order of the entries of published files, compared with full-size models on the meta device."""
 
 import gzip
 import json
@@ -61,7 +61,7 @@ POSITIONS, KERNEL, HEAD = ["pos_embed"], ["patch_embed.proj.weight"], ["head.wei
         ("eva_video_k700", 700, ["model.img_size=280"], POSITIONS, [], []),
     ],
 )
-def test_published_files_at_every_purpose(file, number, changes, resized, missing, unused):
+def test_published_files_in_every_recipe(file, number, changes, resized, missing, unused):
     values, report = match_weights(on_meta(number, *changes), without_memory(file), Path("file.pt"))
     assert sorted(change.name for change in report.resized) == sorted(resized)
     assert [report.skipped, sorted(report.missing), sorted(report.unused)] == [[], sorted(missing), sorted(unused)]
@@ -99,9 +99,9 @@ def test_settings_of_the_published_trainings(number):
 
 
 def test_evaluations_of_the_published_rows():
-    """One view of K722, twelve of the others, and of K722 by two keys."""
+    """K722 has one view and the others twelve; two keys give K722 twelve views as well."""
     for number, views in zip(SETS, (1, 12, 12, 12), strict=True):
         cfg = recipe(number)
         assert instantiate(cfg.dataloader.test.mapper).num_views == views
-    keys = ["dataloader.test.mapper.frames.num_clips=4", "dataloader.test.mapper.transform.num_crops=3"]
+    keys = ["dataloader.test.mapper.frame_sampler.num_clips=4", "dataloader.test.mapper.transform.num_crops=3"]
     assert instantiate(recipe(722, *keys).dataloader.evaluator)._num_views == 12

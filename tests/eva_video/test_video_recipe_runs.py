@@ -1,4 +1,4 @@
-"""Whole runs of a small video classifier: K722's training, fine-tuning from it, evaluation in views, exact resume."""
+"""Runs of a small video classifier: training on K722, fine-tuning from it, evaluation in views, exact resume."""
 
 import json
 from pathlib import Path
@@ -38,23 +38,23 @@ def test_training_starts_from_an_image_model_and_resumes_exactly(kinetics):
     """Mixed clips, recomputed blocks, then one view of each video."""
     torch.save({"module": VisionTransformer(**SIZE).state_dict()}, kinetics / "image.pt")
     start = f"train.init_checkpoint={kinetics / 'image.pt'}"
-    assert run("kinetics722", kinetics / "whole", start, "model.num_frames=4") == 0
-    log = (kinetics / "whole/log.txt").read_text()
+    assert run("kinetics722", kinetics / "uninterrupted", start, "model.num_frames=4") == 0
+    log = (kinetics / "uninterrupted/log.txt").read_text()
     assert "accuracy over 4 videos" in log
-    assert losses(kinetics / "whole")[0] == pytest.approx(6.58, abs=0.01)  # ln 722
+    assert losses(kinetics / "uninterrupted")[0] == pytest.approx(6.58, abs=0.01)  # ln 722
 
-    assert run("kinetics722", kinetics / "parts", start, "model.num_frames=4") == 0
-    (kinetics / "parts/model_final.pth").unlink()
-    (kinetics / "parts/last_checkpoint").write_text("model_0000000.pth")
-    assert run("kinetics722", kinetics / "parts", "model.num_frames=4", "--resume") == 0
-    assert losses(kinetics / "parts")[-2:] == losses(kinetics / "whole")
-    ends = [torch.load(kinetics / f"{name}/model_final.pth")["model"] for name in ("whole", "parts")]
+    assert run("kinetics722", kinetics / "resumed", start, "model.num_frames=4") == 0
+    (kinetics / "resumed/model_final.pth").unlink()
+    (kinetics / "resumed/last_checkpoint").write_text("model_0000000.pth")
+    assert run("kinetics722", kinetics / "resumed", "model.num_frames=4", "--resume") == 0
+    assert losses(kinetics / "resumed")[-2:] == losses(kinetics / "uninterrupted")
+    ends = [torch.load(kinetics / f"{name}/model_final.pth")["model"] for name in ("uninterrupted", "resumed")]
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
-def test_fine_tuning_starts_from_the_union_and_averages_twelve_views(kinetics):
+def test_fine_tuning_starts_from_k722_and_averages_twelve_views(kinetics):
     torch.manual_seed(0)
-    union = create_video_classifier("eva_tiny_patch14_video", 722, 4, **SIZE)
+    union = create_video_classifier("eva_tiny_patch14_video", num_classes=722, num_frames=4, **SIZE)
     torch.nn.init.normal_(union.head.weight)
     # As published files are wrapped.
     torch.save({"model": union.state_dict(), "config": CfgNode({"MODEL": {"ARCH": "x"}})}, kinetics / "k722.pth")
@@ -80,7 +80,7 @@ def test_a_published_file_into_the_model_of_another_set(tmp_path):
     from eva_engine.config import load_config
     from eva_video import rows_of_k722
 
-    union = create_video_classifier("eva_tiny_patch14_video", 722, 4, **SIZE)
+    union = create_video_classifier("eva_tiny_patch14_video", num_classes=722, num_frames=4, **SIZE)
     torch.nn.init.normal_(union.head.weight)
     torch.save({"model": union.state_dict(), "config": CfgNode({"A": 1})}, tmp_path / "k722.pth")
     cfg = load_config(str(CONFIGS / "kinetics600.py"), [*SMALL[:5], "model.num_frames=8"])
@@ -95,7 +95,7 @@ def test_a_published_file_into_the_model_of_another_set(tmp_path):
     [
         (["model.num_classes=2"], "has 3 classes, the model only 2"),
         (["dataloader.train.dataset.annotations=nowhere.txt"], "the list nowhere.txt cannot be read"),
-        (["dataloader.test.mapper.frames.mode=other"], "the mode of the clips is 'other'"),
+        (["dataloader.test.mapper.frame_sampler.mode=other"], "the mode of the clips is 'other'"),
     ],
 )
 def test_mistakes_are_one_sentence(kinetics, capsys, change, sentence):

@@ -1,4 +1,4 @@
-"""Image weights, other clips and other classes on the way into a video model."""
+"""Adapting weights of image models, other clips and other classes to a video model."""
 
 import pytest
 import torch
@@ -14,7 +14,9 @@ TINY = {"embed_dim": 32, "depth": 1, "num_heads": 2}
 
 
 def video_model(num_classes=5, num_frames=4, img_size=28, **options):
-    return create_video_classifier(NAME, num_classes, num_frames, img_size=img_size, **{**TINY, **options})
+    return create_video_classifier(
+        NAME, num_classes=num_classes, num_frames=num_frames, img_size=img_size, **{**TINY, **options}
+    )
 
 
 def random_state(model):
@@ -59,20 +61,22 @@ def test_positions_of_larger_images_are_resized_before_they_are_repeated():
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "starting"),
+    ("source", "target", "arguments"),
     [
         ((8, 28), (16, 28), {}),
         ((4, 28), (2, 28), {}),
         ((4, 28), (4, 42), {}),  # other size, same length
-        ((4, 42), (2, 28), {"num_frames": 4, "img_size": 42}),  # would pass for nine small frames
+        ((4, 42), (2, 28), {"num_frames": 4, "img_size": 42}),  # would also fit nine smaller frames
         ((4, 42), (2, 28), {"num_frames": 4}),
         ((4, 42), (2, 28), {"img_size": 42}),
         ((9, 28), (4, 42), {"num_frames": 9, "img_size": 28, "num_classes": 9}),  # as many positions
     ],
 )
-def test_positions_of_other_clips(source, target, starting):
+def test_positions_of_other_clips(source, target, arguments):
     weights = random_state(video_model(9, *source))
-    found = video_model(5, *target, starting=VideoStateDictAdapter(**starting)).adapt_state_dict(weights)["pos_embed"]
+    found = video_model(5, *target, state_dict_adapter=VideoStateDictAdapter(**arguments)).adapt_state_dict(weights)[
+        "pos_embed"
+    ]
     (frames, size), table = source, weights["pos_embed"]
     maps = table[:, 1:].reshape(1, frames, size // 14, size // 14, 32).movedim(-1, 1)
     grid = (target[0], target[1] // 14, target[1] // 14)
@@ -80,10 +84,10 @@ def test_positions_of_other_clips(source, target, starting):
     torch.testing.assert_close(found, torch.cat([table[:, :1], maps.flatten(2).transpose(1, 2)], dim=1))
 
 
-def test_own_files_stay_as_they_are():
-    """Also where something is said about other files: a run goes on from its own."""
-    starting = VideoStateDictAdapter(num_frames=16, img_size=14, num_classes=8, head_rows=[0, 1, 2, 3, 4])
-    model = video_model(starting=starting)
+def test_files_of_the_same_model_are_not_changed():
+    """This holds even if the adapter describes another file: a run resumes from its own checkpoints."""
+    adapter = VideoStateDictAdapter(num_frames=16, img_size=14, num_classes=8, head_rows=[0, 1, 2, 3, 4])
+    model = video_model(state_dict_adapter=adapter)
     assert model.adapt_state_dict(random_state(model)) == {}
 
 
@@ -94,24 +98,26 @@ def test_own_files_stay_as_they_are():
 def test_rows_of_the_head(rows_in_file, taken):
     rows = [7, 0, 3, 4, 2]
     weights = random_state(video_model(rows_in_file))
-    adapted = video_model(starting=VideoStateDictAdapter(num_classes=8, head_rows=rows)).adapt_state_dict(weights)
+    adapted = video_model(state_dict_adapter=VideoStateDictAdapter(num_classes=8, head_rows=rows)).adapt_state_dict(
+        weights
+    )
     assert set(adapted) == ({"head.weight", "head.bias"} if taken else set())
     for name in {"head.weight", "head.bias"} & set(adapted):
         assert torch.equal(adapted[name], weights[name][rows])
 
 
 @pytest.mark.parametrize(
-    ("source", "starting", "sentence"),
+    ("source", "arguments", "sentence"),
     [
-        ((5, 42), {}, "a position table of 45 patches is not one of pictures 2 patches wide, the model's own"),
-        ((4, 28), {"num_frames": 3}, "a position table of 16 patches is not one of 3 steps in time"),
-        ((4, 28), {"num_frames": 4, "img_size": 42}, "is not one of 4 steps"),
+        ((5, 42), {}, "a position table of 45 patches does not fit frames of 2 patches a side"),
+        ((4, 28), {"num_frames": 3}, "a position table of 16 patches does not fit 3 steps in time"),
+        ((4, 28), {"num_frames": 4, "img_size": 42}, "does not fit 4 steps"),
     ],
 )
-def test_tables_that_cannot_be_laid_out(source, starting, sentence):
+def test_tables_of_unknown_grid(source, arguments, sentence):
     weights = random_state(video_model(9, *source))
     with pytest.raises(InputError, match=sentence):
-        video_model(num_frames=8, starting=VideoStateDictAdapter(**starting)).adapt_state_dict(weights)
+        video_model(num_frames=8, state_dict_adapter=VideoStateDictAdapter(**arguments)).adapt_state_dict(weights)
 
 
 def test_tables_of_images_that_are_not_square():
@@ -120,7 +126,7 @@ def test_tables_of_images_that_are_not_square():
         video_model().adapt_state_dict(weights)
 
 
-def test_half_precision_kernels_are_divided_in_full():
+def test_half_precision_kernels_are_divided_in_float32():
     kernel = torch.randn(4, 3, 14, 14).half()
     assert torch.equal(inflate_patch_kernel(kernel, 3)[:, :, 1], kernel.float() / 3)
     assert torch.equal(inflate_patch_kernel(kernel, 1)[:, :, 0], kernel)

@@ -1,4 +1,4 @@
-"""What the demo's model gets of a playback sample: motion alone, at places that are right."""
+"""The input of the demo's model: only motion, in the right crops of the right frames."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from eva_backbone.errors import InputError
 from eva_demos.video.playback_mappers import (
     MOTION_STD,
-    BothWays,
+    ForwardBackwardCollate,
     PlaybackEvaluationMapper,
     PlaybackTrainingMapper,
     motion,
@@ -17,14 +17,14 @@ HEIGHT, WIDTH, SIZE = 9, 14, 6
 
 
 def record(label: int) -> dict:
-    """Red is 10 times the frame's number, green its row, blue its column."""
+    """Red is 10 times the frame index, green the row, blue the column."""
     block = np.empty((BLOCK, HEIGHT, WIDTH, 3), np.uint8)
     block[..., 0] = 10 * np.arange(BLOCK)[:, None, None]
     block[..., 1], block[..., 2] = np.mgrid[:HEIGHT, :WIDTH]
     return {"block": block, "label": label, "file_name": "numbers"}
 
 
-def test_motion_is_what_differs_from_the_mean():
+def test_motion_is_the_difference_from_the_mean():
     frames = np.full((4, 2, 3, 3), 200, np.uint8)
     frames[:, 0, 0, 1] = [10, 30, 50, 70]
     values = motion(frames)
@@ -45,29 +45,29 @@ def test_speed_and_direction_are_those_of_the_class(make, label):
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mappers that keep what stands still."""
+    """Mappers that keep the still background."""
     monkeypatch.setattr("eva_demos.video.playback_mappers.motion", lambda frames: frames.transpose(3, 0, 1, 2))
 
 
 def corner(view: np.ndarray) -> tuple[int, int, int]:
-    """Number of the first frame, row and column of a view."""
+    """Index of the first frame, row and column of a view."""
     frame, row, column = view[:, 0, 0, 0].tolist()
     return frame // 10, row, column
 
 
 @pytest.mark.usefixtures("still")
-def test_training_begins_and_crops_anywhere():
+def test_training_starts_and_crops_at_all_positions():
     mapper, fastest = PlaybackTrainingMapper(SIZE, 4), record(STEPS.index(4))
     seen = {corner(mapper(fastest)["video"]) for _ in range(2000)}
     assert seen == {(frame, row, column) for frame in range(4) for row in range(4) for column in range(9)}
 
 
 @pytest.mark.usefixtures("still")
-def test_views_are_spread_evenly():
+def test_views_are_evenly_spaced():
     mapper = PlaybackEvaluationMapper(SIZE, 4, num_clips=2, num_crops=3)
     mapped = mapper(record(STEPS.index(2)))
-    places = [(frame, 1, column) for frame in (0, 9) for column in (0, 4, 8)]
-    assert [corner(view) for view in mapped["video"]] == places
+    positions = [(frame, 1, column) for frame in (0, 9) for column in (0, 4, 8)]
+    assert [corner(view) for view in mapped["video"]] == positions
     assert mapped["view"].tolist() == [[clip, crop] for clip in range(2) for crop in range(3)]
     assert mapper.num_views == 6
     (single,) = PlaybackEvaluationMapper(SIZE, 4, num_clips=1, num_crops=1)(record(0))["video"]
@@ -85,16 +85,16 @@ def test_views_are_spread_evenly():
         (HEIGHT + 1, 4, "a crop of 10 pixels does not fit into frames of 14 x 9"),
     ],
 )
-def test_what_does_not_fit(make, size, num_frames, message):
+def test_samples_and_crops_that_do_not_fit(make, size, num_frames, message):
     with pytest.raises(InputError, match=message):
         make(size, num_frames)(record(0))
 
 
 @pytest.mark.parametrize("label", range(len(STEPS)))
-def test_both_ways_is_what_the_other_class_shows(label):
+def test_reversed_clips_belong_to_the_class_of_the_other_direction(label):
     other = STEPS.index(-STEPS[label])
     pixels = [motion(play(record(kind), 4, 1)) for kind in (label, other)]
-    batch = BothWays()([{"video": pixels[0], "label": label, "file_name": "a"}] * 2)
+    batch = ForwardBackwardCollate()([{"video": pixels[0], "label": label, "file_name": "a"}] * 2)
     assert batch["label"].tolist() == [label, label, other, other]
     for number, expected in enumerate((0, 0, 1, 1)):
         np.testing.assert_array_equal(batch["video"][number], pixels[expected])

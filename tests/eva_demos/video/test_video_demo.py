@@ -19,7 +19,7 @@ def test_two_iterations_give_weights_results_and_page(tmp_path, capsys):
     (output / "notes.txt").write_text("the user's own")
     assert demo.main(["--output", str(output), "--iterations", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "holds an earlier run, which is replaced" in printed
+    assert "contains the results of an earlier run, which are replaced" in printed
     accuracy = json.loads((output / "results.json").read_text())["accuracy"]["top1"]
     assert f"{accuracy:.1f}% of 60 held-out samples are right; guessing gives 16.7%" in printed
     assert "of 60 held-out directions are right; guessing gives 50.0%" in printed
@@ -34,18 +34,18 @@ def test_two_iterations_give_weights_results_and_page(tmp_path, capsys):
     assert (output / "notes.txt").read_text() == "the user's own"
 
 
-def test_the_verdict_follows_the_figures():
-    """48 samples: all directions right, speeds right for the first half, of which the other half is told as 1x."""
+def test_the_verdict_follows_the_predictions():
+    """48 samples: all directions are right; speeds are right for the first half, the others are predicted as 1x."""
     labels = list(range(6)) * 8
-    told = [label if number < 24 else label - label % 3 for number, label in enumerate(labels)]
-    class_, direction, speed = demo.verdict(np.eye(6)[told], labels)
+    predicted = [label if number < 24 else label - label % 3 for number, label in enumerate(labels)]
+    class_, direction, speed = demo.verdict(np.eye(6)[predicted], labels)
     assert class_.startswith("66.7% of 48 held-out samples are right; guessing gives 16.7%")
     assert direction.startswith("100.0% of 48 held-out directions are right; guessing gives 50.0%")
     assert speed.startswith("66.7% of 48 held-out speeds are right; guessing gives 33.3%")
     assert all("is more than chance can make" in line for line in (class_, direction, speed))
 
 
-def test_a_guess_is_told_as_chance():
+def test_guesses_are_reported_as_chance():
     labels = list(range(6)) * 8
     class_, direction, speed = demo.verdict(np.eye(6)[[0] * 48], labels)
     assert [line.split(" of ")[0] for line in (class_, direction, speed)] == ["16.7%", "50.0%", "33.3%"]
@@ -54,8 +54,8 @@ def test_a_guess_is_told_as_chance():
     assert "is not more than chance can make (13.6 points)" in speed
 
 
-def test_direction_and_speed_add_up_their_classes():
-    """No single class is more likely than "forward 2x", reversed and 4x are."""
+def test_probabilities_of_direction_and_speed_are_sums_over_classes():
+    """The most likely class is forward 2x, but the most likely direction is reversed and the most likely speed 4x."""
     scores = np.array([[0.0, 0.3, 0.15, 0.2, 0.05, 0.3 - 1e-6]])
     class_, direction, speed = demo.verdict(scores, [5])
     assert [line.split("%")[0] for line in (class_, direction, speed)] == ["0.0", "100.0", "100.0"]

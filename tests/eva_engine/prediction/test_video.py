@@ -1,4 +1,4 @@
-"""Videos in and out: orientation, times, colours, and files that are broken in every way."""
+"""Reading and writing videos: orientation, timestamps, colours, and broken files."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,7 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.video import VideoReader, VideoWriter
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]], dtype=np.uint8)
-PICTURE = CORNERS.repeat(32, axis=0).repeat(48, axis=1)  # 64 rows, 96 columns
+IMAGE = CORNERS.repeat(32, axis=0).repeat(48, axis=1)  # 64 rows, 96 columns
 
 
 def write_clip(path: Path, num_frames: int = 4, rotation: int | None = None, hflip: bool = False, **options) -> Path:
@@ -22,8 +22,8 @@ def write_clip(path: Path, num_frames: int = 4, rotation: int | None = None, hfl
             stream.set_display_rotation(rotation, hflip=hflip)
         noise = np.random.default_rng(0)
         for _ in range(num_frames):
-            picture = PICTURE + noise.integers(0, 5, PICTURE.shape, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = IMAGE + noise.integers(0, 5, IMAGE.shape, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 
@@ -55,57 +55,57 @@ def test_frames_are_upright(tmp_path, rotation, hflip, shown):
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (63, 95), (2, 2)])
 def test_written_frames_keep_times_and_colours(tmp_path, height, width):
     path = tmp_path / "out.mp4"
-    picture = PICTURE[:height, :width]
-    times = [1000, 4003, None, 3000, 40000, 43003]  # 90 kHz; a missing and a backward one in the middle
+    image = IMAGE[:height, :width]
+    times = [1000, 4003, None, 3000, 40000, 43003]  # in units of 1/90000 s; one is missing and one goes backward
     with VideoWriter(path, width, height, Fraction(30000, 1001), Fraction(1, 90000)) as writer:
         for pts in times:
-            writer.write(picture, pts)
+            writer.write(image, pts)
     with VideoReader(path) as reader:
         frames = list(reader)
     assert [round(frame.time * 90000) for frame in frames] == [0, 3003, 6006, 9009, 39000, 42003]
     assert frames[0].image.shape == (height + height % 2, width + width % 2, 3)
     # Compression blurs edges between colours a little; a frame stretched by one pixel would move them.
-    np.testing.assert_allclose(frames[-1].image[:height, :width].astype(int), picture, atol=80)
-    np.testing.assert_allclose(frames[-1].image[:height, :width].mean((0, 1)), picture.mean((0, 1)), atol=4)
+    np.testing.assert_allclose(frames[-1].image[:height, :width].astype(int), image, atol=80)
+    np.testing.assert_allclose(frames[-1].image[:height, :width].mean((0, 1)), image.mean((0, 1)), atol=4)
 
 
-def test_a_cut_off_file_gives_its_first_frames_and_says_so(tmp_path):
-    whole = write_clip(tmp_path / "whole.mp4", num_frames=60, movflags="faststart").read_bytes()
+def test_a_truncated_file_gives_its_first_frames_and_a_problem(tmp_path):
+    complete = write_clip(tmp_path / "complete.mp4", num_frames=60, movflags="faststart").read_bytes()
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole[: len(whole) * 6 // 10])
+    cut.write_bytes(complete[: len(complete) * 6 // 10])
     with VideoReader(cut) as reader:
         frames = list(reader)
     assert 5 < len(frames) < 60
-    assert reader.problem  # "it ends after 35 of 60 frames", or what the decoder says of the frame that is cut
+    assert reader.problem  # "it ends after 35 of 60 frames", or what the decoder reports for the truncated frame
 
 
-def test_frames_of_another_size_end_the_video(tmp_path):
+def test_a_change_of_frame_size_ends_the_video(tmp_path):
     path = tmp_path / "raw.h264"
     small = write_clip(tmp_path / "small.h264", num_frames=3).read_bytes()
     with av.open(str(tmp_path / "large.h264"), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = 192, 128, "yuv420p"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(PICTURE.repeat(2, 0).repeat(2, 1), format="rgb24")))
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(IMAGE.repeat(2, 0).repeat(2, 1), format="rgb24")))
         container.mux(stream.encode(None))
     path.write_bytes(small + (tmp_path / "large.h264").read_bytes())
     with VideoReader(path, max_pixels=96 * 64) as reader:
         assert [frame.image.shape for frame in reader] == [(64, 96, 3)] * 3
-    assert "change size after 3 frames" in reader.problem
+    assert "frame size changes after 3 frames" in reader.problem
 
 
 def test_damaged_frames_are_counted(tmp_path):
-    whole = bytearray(write_clip(tmp_path / "whole.mp4", num_frames=60, movflags="faststart").read_bytes())
-    start = whole.index(b"mdat") + len(whole) // 3
-    whole[start : start + len(whole) // 4] = bytes(len(whole) // 4)
+    complete = bytearray(write_clip(tmp_path / "complete.mp4", num_frames=60, movflags="faststart").read_bytes())
+    start = complete.index(b"mdat") + len(complete) // 3
+    complete[start : start + len(complete) // 4] = bytes(len(complete) // 4)
     damaged = tmp_path / "damaged.mp4"
-    damaged.write_bytes(whole)
+    damaged.write_bytes(complete)
     with VideoReader(damaged) as reader:
         frames = list(reader)
     assert 5 < len(frames) < 60
     assert "damaged" in reader.problem
 
 
-def sound_only(path: Path) -> None:
+def audio_only(path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
@@ -123,15 +123,15 @@ def playlist(path: Path) -> None:
     ("make", "reason"),
     [
         (lambda path: path.write_bytes(b""), "it is empty"),
-        (lambda path: path.write_bytes(b"hello" * 999), "no readable video"),
-        (lambda path: path.write_bytes(np.random.default_rng(0).bytes(50_000)), "no readable video"),
-        (lambda path: path.write_bytes(write_clip(path).read_bytes()[:1000]), "no readable video"),
-        (sound_only, "only audio"),
-        (playlist, "no readable video"),
+        (lambda path: path.write_bytes(b"hello" * 999), "not a readable video"),
+        (lambda path: path.write_bytes(np.random.default_rng(0).bytes(50_000)), "not a readable video"),
+        (lambda path: path.write_bytes(write_clip(path).read_bytes()[:1000]), "not a readable video"),
+        (audio_only, "only audio"),
+        (playlist, "not a readable video"),
         (lambda _: None, "No such file"),
     ],
 )
-def test_unusable_files_are_named(tmp_path, make, reason):
+def test_unusable_files_are_reported(tmp_path, make, reason):
     path = tmp_path / "clip.mp4"
     make(path)
     with pytest.raises(InputError, match=reason) as error:
@@ -140,5 +140,5 @@ def test_unusable_files_are_named(tmp_path, make, reason):
 
 
 def test_huge_frames_are_refused(tmp_path):
-    with pytest.raises(InputError, match="96x64 pixels a frame"):
+    with pytest.raises(InputError, match="its frames have 96x64 pixels, more than the limit of 1,000"):
         VideoReader(write_clip(tmp_path / "clip.mp4"), max_pixels=1000)

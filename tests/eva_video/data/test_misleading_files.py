@@ -1,4 +1,4 @@
-"""Files whose times, key frames and counts are not what they seem."""
+"""Files with misleading timestamps, keyframe marks and frame counts."""
 
 import re
 from itertools import pairwise
@@ -18,7 +18,7 @@ START_CODE = b"\x00\x00\x01"
 
 
 def assert_codes(path: Path, codes: list[int], problem: str | None = None) -> None:
-    """Each frame by itself, and all of them, are those of `codes` in the order of display."""
+    """Check that each frame read alone, and all frames read together, are those of `codes` in display order."""
     for numbers in [*([number] for number in range(len(codes))), range(len(codes))]:
         clip = read_clip(str(path), lambda _, numbers=numbers: np.array(numbers))
         assert read_codes(clip.frames) == [codes[number] for number in numbers]
@@ -26,12 +26,12 @@ def assert_codes(path: Path, codes: list[int], problem: str | None = None) -> No
 
 
 def write_packed(path: Path) -> Path:
-    """DivX's "packed bitstream": a picture in one packet with the one that is shown before it, then a filler."""
+    """Write DivX's "packed bitstream": a frame in one packet with the B-frame shown before it, then a filler packet."""
     stream = write_coded(path.with_suffix(".m4v"), NUM_FRAMES, "mpeg4", bf=1, g=13, b=400000).read_bytes()
-    pictures = [match.start() for match in re.finditer(START_CODE + b"\xb6", stream)]
-    starts = [0, *(stream.index(START_CODE, place + 4) for place in pictures[:-1]), len(stream)]
+    frame_starts = [match.start() for match in re.finditer(START_CODE + b"\xb6", stream)]
+    starts = [0, *(stream.index(START_CODE, position + 4) for position in frame_starts[:-1]), len(stream)]
     units = [stream[first:last] for first, last in pairwise(starts)]
-    kinds = [stream[place + 4] >> 6 for place in pictures]  # 0: key frame, 2: shown before the one in front of it
+    kinds = [stream[position + 4] >> 6 for position in frame_starts]  # 0: keyframe, 2: B-frame
     template = write_coded(path.with_name("template.avi"), 3, "mpeg4", bf=1)
     with av.open(str(template)) as reader, av.open(str(path), "w") as writer:
         copy = writer.add_stream_from_template(reader.streams.video[0])
@@ -55,21 +55,23 @@ def write_packed(path: Path) -> Path:
         ("mpeg2.asf", {"codec": "mpeg2video", "bf": 2, "g": 12, "b": 2000000}),
     ],
 )
-def test_packets_with_times_of_decoding(tmp_path, name, options):
+def test_containers_that_store_decoding_times(tmp_path, name, options):
     assert_codes(write_coded(tmp_path / name, NUM_FRAMES, **options), list(range(NUM_FRAMES)))
 
 
-def test_packed_pictures(tmp_path):
+def test_packed_bitstream(tmp_path):
     assert_codes(write_packed(tmp_path / "packed.avi"), list(range(NUM_FRAMES)))
 
 
-def test_every_frame_marked_as_a_key_frame(tmp_path):
+def test_every_frame_marked_as_a_keyframe(tmp_path):
     path = write_coded(tmp_path / "unmarked.mp4", NUM_FRAMES, "mpeg4", g=12, b=400000)
-    path.write_bytes(path.read_bytes().replace(b"stss", b"free"))  # the list of key frames; without it all are
+    path.write_bytes(
+        path.read_bytes().replace(b"stss", b"free")
+    )  # the list of keyframes; without it, all frames count as keyframes
     assert_codes(path, list(range(NUM_FRAMES)))
 
 
-def test_key_frames_that_only_begin_to_refresh_the_picture(tmp_path):
+def test_keyframes_that_only_start_an_intra_refresh(tmp_path):
     path = write_coded(tmp_path / "refreshed.mkv", 120, g=12, bf=0, x264_params="intra-refresh=1")
     for number in range(100, 112):
         clip = read_clip(str(path), lambda _, number=number: np.array([number]))
@@ -77,8 +79,8 @@ def test_key_frames_that_only_begin_to_refresh_the_picture(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [7, 90])
-def test_joined_recordings_whose_times_begin_anew(tmp_path, shift):
-    """The second part's times lie between those of the first, or before them."""
+def test_concatenated_recordings_with_restarting_timestamps(tmp_path, shift):
+    """The timestamps of the second part lie between those of the first, or before them."""
     times = [1000 + 512 * number for number in range(20)]
     later = write_coded(tmp_path / "later.ts", 20, times=[time + 512 * 90 for time in times], bf=2)
     earlier = write_coded(tmp_path / "earlier.ts", 20, times=[time + 512 * shift + 200 for time in times], bf=2)
@@ -88,24 +90,24 @@ def test_joined_recordings_whose_times_begin_anew(tmp_path, shift):
     assert read_codes(clip.frames) == [*range(20), *range(20)]
 
 
-def test_lost_packets_are_told(tmp_path):
-    whole = write_coded(tmp_path / "whole.ts", NUM_FRAMES, g=12, bf=2).read_bytes()
+def test_lost_packets_are_reported(tmp_path):
+    complete = write_coded(tmp_path / "complete.ts", NUM_FRAMES, g=12, bf=2).read_bytes()
     path = tmp_path / "lossy.ts"
-    path.write_bytes(whole[: 188 * 40] + whole[188 * 43 :])
+    path.write_bytes(complete[: 188 * 40] + complete[188 * 43 :])
     assert read_clip(str(path), np.arange).problem == "parts of it are damaged"
 
 
 def shorten_edit(path: Path, num_frames: int) -> Path:
-    """The file's edit list shows so many frames; its sample table still has all."""
+    """Change the edit list to show `num_frames` frames; the sample table still has all."""
     content = path.read_bytes()
-    start = content.index(b"elst") + 12  # behind the name, version, flags and number of entries
+    start = content.index(b"elst") + 12  # after the name, version, flags and number of entries
     milliseconds = round(1000 * num_frames / RATE)
     path.write_bytes(content[:start] + milliseconds.to_bytes(4, "big") + content[start + 4 :])
     return path
 
 
 def write_with_drops(path: Path) -> Path:
-    """Every fourth frame is dropped: empty packets, which the header counts."""
+    """Write a file with an empty packet (a dropped frame) after every third frame; the header counts them."""
     source = write_coded(path.with_name("source.avi"), NUM_FRAMES, "mpeg4", g=1, b=400000)
     with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
         copy = writer.add_stream_from_template(reader.streams.video[0])
@@ -117,7 +119,7 @@ def write_with_drops(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("edited.mp4", 12), ("dropped.avi", NUM_FRAMES)])
-def test_whole_files_with_fewer_frames_than_they_count(tmp_path, kind, shown):
+def test_complete_files_with_fewer_frames_than_declared(tmp_path, kind, shown):
     path = tmp_path / kind
     if kind == "edited.mp4":
         shorten_edit(write_coded(path, NUM_FRAMES, g=12, bf=2), shown)
@@ -132,12 +134,12 @@ def test_whole_files_with_fewer_frames_than_they_count(tmp_path, kind, shown):
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.avi"])
-def test_files_cut_off_are_told(tmp_path, name):
+def test_truncated_files_are_reported(tmp_path, name):
     options = {"movflags": "faststart"} if name == "cut.mp4" else {}
     path = write_coded(tmp_path / name, NUM_FRAMES, "mpeg4", g=1, **options)
     with av.open(str(path)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
-    path.write_bytes(path.read_bytes()[: places[20]])  # behind a whole frame
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: positions[20]])  # after a complete frame
     assert_codes(path, list(range(20)), f"it ends after 20 of {NUM_FRAMES} frames")
     with VideoReader(path) as reader:
         assert len(list(reader)) == 20

@@ -1,4 +1,4 @@
-"""Frames with torchcodec are those that PyAV gives; skipped where torchcodec cannot be loaded."""
+"""torchcodec gives the same frames as PyAV; skipped where torchcodec cannot be loaded."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ FILES = {
 
 @needs_torchcodec
 @pytest.mark.parametrize("name", FILES)
-def test_frames_are_those_asked_for(tmp_path, name):
+def test_sampled_frames_are_read_by_torchcodec(tmp_path, name):
     path = str(write_coded(tmp_path / name, num_frames=60, **FILES[name]))
     for numbers in (np.array([7, 3, 3, 59, 0]), np.arange(60)):
         clip = read_clip_torchcodec(path, lambda _, numbers=numbers: numbers)
@@ -41,25 +41,25 @@ def test_frames_are_upright(tmp_path):
 
 @needs_torchcodec
 @pytest.mark.parametrize("kept", [0, 0.5])
-def test_unusable_files_are_named(tmp_path, kept):
-    whole = write_coded(tmp_path / "whole.mp4", num_frames=30).read_bytes()
+def test_unusable_files_are_reported_with_torchcodec(tmp_path, kept):
+    complete = write_coded(tmp_path / "complete.mp4", num_frames=30).read_bytes()
     path = tmp_path / "bad.mp4"
-    path.write_bytes(whole[: int(len(whole) * kept)])
+    path.write_bytes(complete[: int(len(complete) * kept)])
     with pytest.raises(InputError, match=f"^{path}: "):
         read_clip_torchcodec(str(path), np.arange)
 
 
 @needs_torchcodec
-def test_what_torchcodec_cannot_read_is_read_as_without_it(tmp_path):
-    whole = write_coded(tmp_path / "whole.mp4", num_frames=60, g=12, movflags="faststart").read_bytes()
+def test_files_that_torchcodec_rejects_are_read_with_pyav(tmp_path):
+    complete = write_coded(tmp_path / "complete.mp4", num_frames=60, g=12, movflags="faststart").read_bytes()
     path = tmp_path / "cut.mp4"
-    path.write_bytes(whole[: len(whole) * 6 // 10])
+    path.write_bytes(complete[: len(complete) * 6 // 10])
     codes = read_codes(read_clip_torchcodec(str(path), np.arange).frames)
     assert len(codes) > 10
     assert codes == sorted(set(codes))
 
 
-def test_files_whose_packets_do_not_tell_the_order_of_display_are_not_left_to_torchcodec(tmp_path, monkeypatch):
+def test_files_without_display_order_are_read_with_pyav(tmp_path, monkeypatch):
     monkeypatch.setattr(torchcodec_decoding, "load_torchcodec", lambda: pytest.fail)
     path = write_coded(tmp_path / "reordered.avi", num_frames=30, bf=3, g=12, x264_params="b-adapt=0")
     clip = read_clip_torchcodec(str(path), np.arange)
@@ -67,6 +67,6 @@ def test_files_whose_packets_do_not_tell_the_order_of_display_are_not_left_to_to
 
 
 @pytest.mark.skipif(load_torchcodec() is not None, reason="torchcodec can be loaded")
-def test_without_torchcodec_a_sentence_says_what_to_do(tmp_path):
+def test_the_error_without_torchcodec_suggests_a_fix(tmp_path):
     with pytest.raises(InputError, match=r'torchcodec cannot be loaded here; .* choose the decoder "pyav"'):
         read_clip_torchcodec(str(tmp_path / "x.mp4"), np.arange)

@@ -1,4 +1,4 @@
-"""Lists of videos in their published forms, and folders of frames."""
+"""Annotation files in their published formats, and folders of frames."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_video.data import VideoDataset
-from eva_video.data.frame_folder import check_pattern, read_folder
+from eva_video.data.frame_folder import check_frame_pattern, read_frame_folder
 
 KINETICS = "label,youtube_id,time_start,time_end,split\nabseiling,-abcdefghi_,1,11,train\nzumba,xyz,120.0,130.0,train\n"
 
@@ -55,26 +55,26 @@ def test_names_of_classes_from_a_table(tmp_path):
             "list.txt",
             "a.mp4 1\nb.mp4\n",
             {},
-            "line 2 is not a path and a label; correct the line, or leave bad records",
+            "line 2 is not a path and a label; correct the line, or skip bad records",
         ),
-        ("list.txt", "a.mp4 zumba\n", {}, "line 1 has the label 'zumba'; give a class number"),
+        ("list.txt", "a.mp4 zumba\n", {}, "line 1 has the label 'zumba'; give a class index"),
         ("list.txt", "a.mp4 -1\n", {}, "has the label '-1'"),
         ("list.txt", "a many 1\n", {"has_frame_counts": True}, "line 1 has 'many' frames"),
         ("list.csv", "a.mp4,1\n", {}, "has no header with the columns path and label"),
         ("list.csv", "path,label\nonly\n", {}, "line 2 is not a path and a label"),
-        ("list.csv", f"path,label\n{'x' * 200_000},1\n", {}, "what follows line 1 is no table"),
+        ("list.csv", f"path,label\n{'x' * 200_000},1\n", {}, "not a valid CSV table after line 1"),
         ("train.csv", KINETICS.replace("120.0", "inf"), {"classes": "k400"}, "line 3 is not a path and a label"),
         ("list.txt", f"a.mp4 {'1' * 5000}\n", {}, "line 1 has the label '111"),
         ("list.txt", f"a {'1' * 5000} 3\n", {"has_frame_counts": True}, "line 1 has '1+' frames"),
         ("list.txt", "a 0 3\n", {"has_frame_counts": True}, "line 1 has '0' frames"),
         ("list.txt", "\n", {}, "lists no video"),
         ("list.txt", "a.mp4 9\n", {"num_classes": 4}, "has 10 classes, the model only 4; set the model's num_classes"),
-        ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is no set of Kinetics' classes"),
-        ("list.txt", "a.mp4 1\n", {"classes": ["cat", "cat"]}, "the classes cat, cat have a name twice"),
+        ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is not a set of Kinetics classes"),
+        ("list.txt", "a.mp4 1\n", {"classes": ["cat", "cat"]}, "the classes cat, cat contain a name twice"),
         ("list.txt", "a.mp4 1\n", {"classes": "gone.csv"}, "the list gone.csv cannot be read"),
     ],
 )
-def test_bad_lists_are_one_sentence(tmp_path, name, text, options, sentence):
+def test_errors_in_lists_are_one_sentence(tmp_path, name, text, options, sentence):
     with pytest.raises(InputError, match=sentence) as error:
         VideoDataset(write(tmp_path / name, text), **options)
     assert "\n" not in str(error.value)
@@ -98,13 +98,15 @@ def frame_folder(tmp_path: Path) -> str:
     folder.mkdir()
     for number in range(12):
         Image.fromarray(coded_image(number)).save(folder / f"img_{number + 1:05d}.png")
-    (folder / "img_00099.png").write_bytes(b"behind a gap")
+    (folder / "img_00099.png").write_bytes(b"after a gap")
     return str(folder)
 
 
 @pytest.mark.parametrize(("num_frames", "total"), [(None, 12), (5, 5)])
 def test_frames_of_a_folder(frame_folder, num_frames, total):
-    clip = read_folder(frame_folder, "img_{:05d}.png", lambda n: np.array([n - 1, 0, 3, 3]), num_frames=num_frames)
+    clip = read_frame_folder(
+        frame_folder, "img_{:05d}.png", lambda n: np.array([n - 1, 0, 3, 3]), num_frames=num_frames
+    )
     assert clip.num_frames == total
     assert read_codes(clip.frames) == [total - 1, 0, 3, 3]
 
@@ -119,16 +121,16 @@ def test_frames_of_a_folder(frame_folder, num_frames, total):
 )
 def test_frames_that_are_missing(frame_folder, pattern, num_frames, sentence):
     with pytest.raises(InputError, match=sentence):
-        read_folder(frame_folder, pattern, lambda n: np.array([n - 1]), num_frames=num_frames)
+        read_frame_folder(frame_folder, pattern, lambda n: np.array([n - 1]), num_frames=num_frames)
 
 
-def test_folders_and_patterns_that_are_none(tmp_path, frame_folder):
+def test_invalid_folders_and_patterns(tmp_path, frame_folder):
     for name in ("gone", "zero\0byte"):
         with pytest.raises(InputError, match="no such folder of frames"):
-            read_folder(str(tmp_path / name), "{}.png", np.arange)
+            read_frame_folder(str(tmp_path / name), "{}.png", np.arange)
     Image.fromarray(coded_image(0)[:20]).save(Path(frame_folder, "img_00002.png"))
-    with pytest.raises(InputError, match=r"img_00002\.png: is of another size"):
-        read_folder(frame_folder, "img_{:05d}.png", np.arange)
+    with pytest.raises(InputError, match=r"img_00002\.png: its size differs from"):
+        read_frame_folder(frame_folder, "img_{:05d}.png", np.arange)
     for pattern in ("img.png", "{name}.png", "{", "{}{}"):
-        with pytest.raises(InputError, match="has no place for a number"):
-            check_pattern(pattern)
+        with pytest.raises(InputError, match="has no placeholder for the number"):
+            check_frame_pattern(pattern)

@@ -1,4 +1,4 @@
-"""Exactly the frames asked for, from clips that carry their numbers as pixels; and bad files."""
+"""Read exactly the sampled frames of clips whose pixels carry the frame number, and reject bad files."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from coded_clips import HEIGHT, WIDTH, coded_image, read_codes, remux, write_cod
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction.video import VideoReader
-from eva_video.data import decoding, packet_reader, read_clip, video_container
+from eva_video.data import decoding, packet_reader, read_clip, video_demuxer
 from eva_video.data.packet_index import index_packets
 
 NUM_FRAMES = 300
@@ -35,7 +35,7 @@ FILES = {
     "vp9.webm": {"codec": "libvpx-vp9", "g": 60, "auto-alt-ref": 1, "lag-in-frames": 16, "cpu-used": 8},
     "vp8.webm": {"codec": "libvpx", "g": 60, "auto-alt-ref": 1, "lag-in-frames": 16, "cpu-used": 5, "b": 300000},
 }
-# Frames have no times, or cannot be decoded from where the file says.
+# Frames have no timestamps, or cannot be decoded from the keyframes of the file.
 COUNTED = {
     "raw.h264": {"g": 30, "bf": 3},
     "refreshed.mp4": {"g": 30, "x264_params": "intra-refresh=1"},
@@ -54,11 +54,11 @@ def plain(folder: Path) -> Path:
 
 @pytest.fixture
 def counting(monkeypatch) -> list[str]:
-    """What was counted by decoding."""
+    """Paths of the files whose frames were counted by decoding all of them."""
     counted = []
     decode_all = decoding._decode_all
 
-    def spy(container: video_container.VideoContainer) -> Iterator[av.VideoFrame]:
+    def spy(container: video_demuxer.VideoDemuxer) -> Iterator[av.VideoFrame]:
         counted.append(container.path)
         return decode_all(container)
 
@@ -82,15 +82,15 @@ def assert_exact(path: Path, total: int = NUM_FRAMES, first: int = 0) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_frames_are_those_asked_for(folder, name, counting):
+def test_the_sampled_frames_are_read(folder, name, counting):
     assert_exact(write_coded(folder / name, **FILES[name]))
     assert counting == []
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_frames_are_counted_where_packets_do_not_tell(folder, name, counting):
+def test_frames_are_counted_where_packets_have_no_order(folder, name, counting):
     assert_exact(write_coded(folder / name, **COUNTED[name]))
-    assert 0 < len(counting) <= len(index_sets(NUM_FRAMES)) + 1  # as many frames as packets: once for each set
+    assert 0 < len(counting) <= len(index_sets(NUM_FRAMES)) + 1  # as many frames as packets, so one pass for each set
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
@@ -99,24 +99,24 @@ def test_very_short_clips(tmp_path, num_frames):
 
 
 @pytest.mark.parametrize("name", ["groups_of_12.mp4", "groups_of_30.mp4"])
-def test_frames_that_an_edit_list_cuts_off_are_none(tmp_path, name):
-    whole = write_coded(tmp_path / name, **FILES[name])
-    assert_exact(remux(whole, tmp_path / "cut.mp4", shift=10), NUM_FRAMES - 10, first=10)
+def test_frames_that_an_edit_list_cuts_off_are_not_counted(tmp_path, name):
+    complete = write_coded(tmp_path / name, **FILES[name])
+    assert_exact(remux(complete, tmp_path / "cut.mp4", shift=10), NUM_FRAMES - 10, first=10)
 
 
 @pytest.mark.parametrize("broken", ["fails", "goes to the start", "goes too far"])
 def test_a_seek_that_misleads_changes_nothing(plain, broken, monkeypatch):
-    seek = video_container.VideoContainer.seek
+    seek = video_demuxer.VideoDemuxer.seek
     seeks = {
         "fails": lambda *_: False,
         "goes to the start": lambda container, _: seek(container, 0),
         "goes too far": lambda container, timestamp: seek(container, timestamp * 2),
     }
-    monkeypatch.setattr(video_container.VideoContainer, "seek", seeks[broken])
+    monkeypatch.setattr(video_demuxer.VideoDemuxer, "seek", seeks[broken])
     assert_exact(plain)
 
 
-def test_a_file_that_reads_otherwise_the_second_time(plain, monkeypatch, counting):
+def test_a_file_that_changes_between_two_passes(plain, monkeypatch, counting):
     advance = packet_reader.PacketReader._advance
 
     def lose_one(self) -> av.Packet:
@@ -154,7 +154,7 @@ def test_frames_are_upright(tmp_path, rotation, shape):
         np.testing.assert_array_equal(frames, np.stack([frame.image for frame in reader]))
 
 
-def write_sound(path: Path) -> Path:
+def write_audio(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
@@ -165,7 +165,7 @@ def write_sound(path: Path) -> Path:
 
 
 def make_bad(kind: str, path: Path, plain: Path) -> Path:
-    whole = plain.read_bytes()
+    complete = plain.read_bytes()
     if kind == "empty":
         path.write_bytes(b"")
     elif kind == "noise":
@@ -174,41 +174,41 @@ def make_bad(kind: str, path: Path, plain: Path) -> Path:
         path = path.with_suffix(".m3u8")
         path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{plain}\n#EXT-X-ENDLIST\n")
     elif kind == "header only":
-        path.write_bytes(whole[:3000])
+        path.write_bytes(complete[:3000])
     elif kind == "cut before its index":
         tail_index = write_coded(path.with_name("tail.mp4"), num_frames=60).read_bytes()
         path.write_bytes(tail_index[: len(tail_index) // 2])
     elif kind == "folder":
         path.mkdir()
-    elif kind == "sound":
-        write_sound(path)
+    elif kind == "audio":
+        write_audio(path)
     return path
 
 
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("empty", "no readable video, it is empty"),
-        ("noise", "no readable video|no frame"),
-        ("playlist", "no readable video"),
-        ("header only", "no readable video|no frame"),
-        ("cut before its index", "no readable video"),
+        ("empty", "not a readable video, it is empty"),
+        ("noise", "not a readable video|no frame"),
+        ("playlist", "not a readable video"),
+        ("header only", "not a readable video|no frame"),
+        ("cut before its index", "not a readable video"),
         ("folder", "not a regular file"),
         ("gone", "no such video file"),
-        ("sound", "has no video in it, only audio"),
+        ("audio", "has no video stream, only audio"),
     ],
 )
-def test_unusable_files_are_named(tmp_path, plain, kind, sentence):
+def test_unusable_files_are_reported(tmp_path, plain, kind, sentence):
     path = make_bad(kind, tmp_path / "bad.mp4", plain)
     with pytest.raises(InputError, match=f"^{path}: .*({sentence})") as error:
         read_clip(str(path), np.arange)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_cut_off_gives_the_frames_it_has(tmp_path, plain):
-    whole = plain.read_bytes()
+def test_a_truncated_file_gives_its_frames(tmp_path, plain):
+    complete = plain.read_bytes()
     path = tmp_path / "cut.mp4"
-    path.write_bytes(whole[: len(whole) * 6 // 10])
+    path.write_bytes(complete[: len(complete) * 6 // 10])
     clip = read_clip(str(path), np.arange)
     assert 50 < clip.num_frames < NUM_FRAMES
     assert read_codes(clip.frames) == list(range(clip.num_frames))
@@ -216,13 +216,13 @@ def test_a_file_cut_off_gives_the_frames_it_has(tmp_path, plain):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_damaged_files_end_in_frames_or_in_a_sentence(tmp_path, plain, seed):
+def test_damaged_files_give_frames_or_an_error(tmp_path, plain, seed):
     generator = np.random.default_rng(seed)
     content = bytearray(plain.read_bytes())
-    # The index at the beginning in half of the cases, anything else in the others.
-    places = generator.integers(0, 8000 if seed % 2 else len(content), 60)
-    for place in places:
-        content[place] = generator.integers(256)
+    # Half of the cases damage the index at the beginning, the others any part of the file.
+    positions = generator.integers(0, 8000 if seed % 2 else len(content), 60)
+    for position in positions:
+        content[position] = generator.integers(256)
     path = tmp_path / "damaged.mp4"
     path.write_bytes(content)
     started = time.monotonic()
@@ -242,10 +242,10 @@ def test_damaged_files_end_in_frames_or_in_a_sentence(tmp_path, plain, seed):
         ({}, b"\x10", 3),
         ({"is_discard": True}, b"\x10", 2),
         ({"is_corrupt": True}, b"\x10", 2),
-        ({}, b"\x00", 2),  # VP8: not shown
+        ({}, b"\x00", 2),  # VP8: hidden
     ],
 )
-def test_packets_that_are_no_frames(marks, content, frames):
+def test_packets_that_are_not_frames(marks, content, frames):
     class Packet(SimpleNamespace):
         def __bytes__(self) -> bytes:
             return self.content
@@ -267,7 +267,7 @@ def test_frames_of_two_sizes(tmp_path):
         container.mux(stream.encode(av.VideoFrame.from_ndarray(coded_image(0)[:32, :64].copy(), format="rgb24")))
         container.mux(stream.encode(None))
     (tmp_path / "both.h264").write_bytes(one + (tmp_path / "two.h264").read_bytes())
-    with pytest.raises(InputError, match="pictures change size"):
+    with pytest.raises(InputError, match="frame size changes"):
         read_clip(str(tmp_path / "both.h264"), np.arange)
 
 
@@ -275,7 +275,7 @@ def test_frames_of_two_sizes(tmp_path):
     ("options", "sentence"),
     [
         ({"time_limit": 0.0}, "reading takes more than 0 s"),
-        ({"max_pixels": 5000}, "160x48 pixels a frame, at most 5,000|no readable video"),
+        ({"max_pixels": 5000}, "its frames have 160x48 pixels, more than the limit of 5,000|not a readable video"),
     ],
 )
 def test_limits(plain, options, sentence):
@@ -284,16 +284,16 @@ def test_limits(plain, options, sentence):
 
 
 @pytest.mark.parametrize("name", ["timed.mp4", "raw.h264"])
-def test_time_is_looked_at_between_packets(folder, name, monkeypatch):
+def test_the_time_limit_is_checked_between_packets(folder, name, monkeypatch):
     path = write_coded(folder / name, g=30)
     clock = iter(range(10_000))
-    monkeypatch.setattr(video_container.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(video_demuxer.time, "monotonic", lambda: next(clock))
     with pytest.raises(InputError, match="more than 100 s"):
         read_clip(str(path), np.arange, time_limit=100)
     assert next(clock) < 120
 
 
 def test_too_many_packets(plain, monkeypatch):
-    monkeypatch.setattr(video_container, "MAX_PACKETS", 100)
+    monkeypatch.setattr(video_demuxer, "MAX_PACKETS", 100)
     with pytest.raises(InputError, match="more than 100 frames"):
         read_clip(str(plain), np.arange)

@@ -1,4 +1,4 @@
-"""Which frames, which pixels, and how clips are mixed, beyond the golden cases."""
+"""Frame sampling, transforms and mixing, beyond the golden cases."""
 
 import random
 
@@ -8,15 +8,21 @@ import pytest
 import torch
 
 from eva_backbone.errors import InputError
-from eva_video.data import ClipMixing, EvaluationFrames, EvaluationTransform, TrainingFrames, TrainingTransform
+from eva_video.data import (
+    ClipMixing,
+    EvaluationFrameSampler,
+    EvaluationTransform,
+    TrainingFrameSampler,
+    TrainingTransform,
+)
 from eva_video.data.crops import crop_sizes
 from eva_video.data.mixing import draw_box
-from eva_video.data.sampling import placed_frames
+from eva_video.data.sampling import uniform_frame_indices
 
-PLAIN = {"colour_jitter_share": 0.0, "grey_share": 0.0, "mirror_share": 0.0, "mean": (0,) * 3, "std": (1,) * 3}
+PLAIN = {"colour_jitter_prob": 0.0, "grey_prob": 0.0, "flip_prob": 0.0, "mean": (0,) * 3, "std": (1,) * 3}
 
 
-def made_frames(num_frames: int = 6, height: int = 40, width: int = 56) -> np.ndarray:
+def synthetic_frames(num_frames: int = 6, height: int = 40, width: int = 56) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), dtype=np.uint8)
 
 
@@ -26,8 +32,8 @@ def prepared(transform, frames: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("total", [1, 3, 8, 9, 33, 250])
 @pytest.mark.parametrize("num_clips", [1, 2, 4])
-def test_spread_clips_are_ordered_inside_the_video_and_the_same_each_time(total, num_clips):
-    choose = EvaluationFrames(8, num_clips)
+def test_uniform_clips_are_ordered_and_always_the_same(total, num_clips):
+    choose = EvaluationFrameSampler(8, num_clips)
     clips = choose(total).reshape(num_clips, 8)
     np.testing.assert_array_equal(choose(total).reshape(num_clips, 8), clips)
     assert clips.min() >= 0
@@ -37,21 +43,21 @@ def test_spread_clips_are_ordered_inside_the_video_and_the_same_each_time(total,
         assert len(np.unique(clips)) == clips.size
     assert (np.diff(clips, axis=0) >= 0).all()
     if num_clips == 1:
-        np.testing.assert_array_equal(clips[0], placed_frames(total, 8))
+        np.testing.assert_array_equal(clips[0], uniform_frame_indices(total, 8))
 
 
-def test_random_clips_are_those_of_training():
+def test_random_clips_are_drawn_as_in_training():
     np.random.seed(3)
-    expected = TrainingFrames(8, 4)(100)
+    expected = TrainingFrameSampler(8, 4)(100)
     np.random.seed(3)
-    np.testing.assert_array_equal(EvaluationFrames(8, 4, "random")(100), expected)
+    np.testing.assert_array_equal(EvaluationFrameSampler(8, 4, "random")(100), expected)
     with pytest.raises(InputError, match="the mode of the clips is 'even'"):
-        EvaluationFrames(8, 4, "even")
+        EvaluationFrameSampler(8, 4, "even")
 
 
 def test_three_views_are_first_last_and_middle():
     transform = EvaluationTransform(20, 3, mean=(0,) * 3, std=(1,) * 3)
-    frames = prepared(transform, made_frames(4, 20, 61))
+    frames = prepared(transform, synthetic_frames(4, 20, 61))
     pixels, views = transform(frames, num_clips=2)
     assert pixels.shape == (6, 3, 2, 20, 20)
     assert views.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
@@ -65,7 +71,7 @@ def test_three_views_are_first_last_and_middle():
 
 def test_a_training_clip_is_one_crop_of_all_frames():
     transform = TrainingTransform(32, shorter_side=40, **PLAIN)
-    frames = prepared(transform, made_frames())
+    frames = prepared(transform, synthetic_frames())
     seen = set()
     for seed in range(30):
         random.seed(seed)
@@ -80,33 +86,33 @@ def test_a_training_clip_is_one_crop_of_all_frames():
                 first = cv2.resize(frames[0, y : y + height, x : x + width].copy(), (32, 32))
                 fits += [(y, x)] if np.array_equal(first.transpose(2, 0, 1), pixels[:, 0]) else []
         ((y, x),) = fits
-        whole = [cv2.resize(frame[y : y + height, x : x + width].copy(), (32, 32)) for frame in frames]
-        np.testing.assert_array_equal(pixels, np.stack(whole).transpose(3, 0, 1, 2))
+        expected = [cv2.resize(frame[y : y + height, x : x + width].copy(), (32, 32)) for frame in frames]
+        np.testing.assert_array_equal(pixels, np.stack(expected).transpose(3, 0, 1, 2))
         seen.add((width, height, y, x))
     assert len(seen) > 12
 
 
-def test_mirroring_is_of_the_whole_clip():
-    frames = made_frames(5, 32, 32)
+def test_flips_are_the_same_for_all_frames():
+    frames = synthetic_frames(5, 32, 32)
     for seed in range(8):
         random.seed(seed)
         plain = TrainingTransform(32, shorter_side=32, **PLAIN)(frames)
         random.seed(seed)
-        mirrored = TrainingTransform(32, shorter_side=32, **{**PLAIN, "mirror_share": 1.0})(frames)
-        if crop_is_whole(plain, frames):
-            np.testing.assert_array_equal(mirrored, plain[..., ::-1])
+        flipped = TrainingTransform(32, shorter_side=32, **{**PLAIN, "flip_prob": 1.0})(frames)
+        if is_uncropped(plain, frames):
+            np.testing.assert_array_equal(flipped, plain[..., ::-1])
             return
-    pytest.fail("no whole crop among eight")
+    pytest.fail("no crop of the entire frame among eight")
 
 
-def crop_is_whole(pixels: np.ndarray, frames: np.ndarray) -> bool:
+def is_uncropped(pixels: np.ndarray, frames: np.ndarray) -> bool:
     return np.array_equal(pixels, frames.transpose(3, 0, 1, 2))
 
 
 @pytest.mark.parametrize("per_frame", [True, False])
 def test_colours_change_frame_by_frame_or_for_the_clip(per_frame):
-    still = np.repeat(made_frames(1, 32, 32), 6, axis=0)
-    options = {**PLAIN, "colour_jitter_share": 1.0, "colour_jitter_per_frame": per_frame}
+    still = np.repeat(synthetic_frames(1, 32, 32), 6, axis=0)
+    options = {**PLAIN, "colour_jitter_prob": 1.0, "colour_jitter_per_frame": per_frame}
     random.seed(0), torch.manual_seed(0)
     pixels = TrainingTransform(32, shorter_side=32, **options)(still)
     assert len({frame.tobytes() for frame in np.ascontiguousarray(pixels.transpose(1, 0, 2, 3))}) == (
@@ -114,15 +120,15 @@ def test_colours_change_frame_by_frame_or_for_the_clip(per_frame):
     )
 
 
-def test_shares_of_changed_clips():
-    frames = made_frames(2, 16, 16)
-    transform = TrainingTransform(16, shorter_side=16, scales=(1,), mean=(0,) * 3, std=(1,) * 3, mirror_share=0)
+def test_probabilities_of_colour_changes():
+    frames = synthetic_frames(2, 16, 16)
+    transform = TrainingTransform(16, shorter_side=16, scales=(1,), mean=(0,) * 3, std=(1,) * 3, flip_prob=0)
     random.seed(0), torch.manual_seed(0)
     kinds = []
     for _ in range(600):
         pixels = transform(frames)
         is_grey = np.array_equal(pixels[0], pixels[1]) and np.array_equal(pixels[1], pixels[2])
-        kinds.append((is_grey, crop_is_whole(pixels, frames)))
+        kinds.append((is_grey, is_uncropped(pixels, frames)))
     grey, untouched = np.mean(kinds, axis=0)
     assert abs(grey - 0.2) < 0.06
     assert abs(untouched - 0.2 * 0.8) < 0.06
@@ -148,14 +154,14 @@ def test_a_batch_is_mixed_in_one_way(options, kinds):
         # Pixels are the number of their clip: their mean is that of the targets.
         torch.testing.assert_close(mixed.mean((1, 2, 3, 4)), targets @ torch.arange(1.0, 6.0))
         if not torch.equal(mixed, clips):
-            whole = set(mixed.unique().tolist()) <= {1.0, 2.0, 3.0, 4.0}
-            seen.add("box" if whole else "blend")
+            is_unblended = set(mixed.unique().tolist()) <= {1.0, 2.0, 3.0, 4.0}
+            seen.add("box" if is_unblended else "blend")
     assert seen == kinds
 
 
 def test_boxes_stay_inside_and_cover_what_is_drawn():
     np.random.seed(0)
-    boxes = [draw_box(20, 30, share) for share in np.random.beta(1, 1, 300)]
+    boxes = [draw_box(20, 30, lam) for lam in np.random.beta(1, 1, 300)]
     assert all(0 <= left <= right <= 30 and 0 <= top <= bottom <= 20 for left, top, right, bottom in boxes)
     np.random.seed(1)
     left, top, right, bottom = max(
@@ -164,6 +170,6 @@ def test_boxes_stay_inside_and_cover_what_is_drawn():
     assert (right - left, bottom - top) == (14, 10)
 
 
-def test_nothing_to_mix():
+def test_mixing_without_mixup_and_cutmix():
     with pytest.raises(InputError, match="both 0"):
         ClipMixing(5, mixup_alpha=0, cutmix_alpha=0)

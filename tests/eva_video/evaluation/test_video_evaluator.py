@@ -1,4 +1,4 @@
-"""Accuracies over the views of videos, in one process and in two."""
+"""Accuracy over the views of videos, in one process and in two."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from eva_video.evaluation import VideoEvaluator
 NUM_VIDEOS, NUM_VIEWS, NUM_CLASSES = 7, 6, 9
 
 
-def made_views(seed: int = 0) -> list[tuple[int, int, torch.Tensor]]:
+def synthetic_views(seed: int = 0) -> list[tuple[int, int, torch.Tensor]]:
     """Video, class and logits of every view, the views of a video one after the other."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(NUM_CLASSES, (NUM_VIDEOS,), generator=generator).tolist()
@@ -49,7 +49,7 @@ def expected(views) -> dict[str, float]:
 @pytest.mark.parametrize("batch_size", [1, 4, 42])
 @pytest.mark.parametrize("order", ["by video", "by view", "backwards"])
 def test_probabilities_of_views_are_averaged(batch_size, order):
-    views = made_views()
+    views = synthetic_views()
     orders = {"by view": sorted(range(42), key=lambda i: i % NUM_VIEWS), "backwards": range(41, -1, -1)}
     shuffled = [views[i] for i in orders.get(order, range(42))]
     assert evaluated(shuffled, batch_size=batch_size)["accuracy"] == pytest.approx(expected(views), rel=1e-5)
@@ -63,14 +63,14 @@ def test_probabilities_and_not_logits_are_averaged():
 
 
 def test_repetitions_count_once_and_unreadable_videos_as_wrong():
-    views = made_views()
+    views = synthetic_views()
     again = views[:3]
     repeated = [False] * len(views) + [True] * len(again)
     assert evaluated(views + again, repeated=repeated)["accuracy"] == pytest.approx(expected(views), rel=1e-5)
     bad = [(NUM_VIDEOS, -1, torch.zeros(NUM_CLASSES))] * NUM_VIEWS
     results = evaluated(views + bad)["accuracy"]
-    share = NUM_VIDEOS / (NUM_VIDEOS + 1)
-    assert results["top5"] == pytest.approx(expected(views)["top5"] * share, rel=1e-5)
+    fraction = NUM_VIDEOS / (NUM_VIDEOS + 1)
+    assert results["top5"] == pytest.approx(expected(views)["top5"] * fraction, rel=1e-5)
     assert results["loss"] == pytest.approx(expected(views)["loss"], rel=1e-5)
 
 
@@ -93,13 +93,13 @@ def test_evaluated_again_after_a_reset():
         (
             [(0, 0, torch.zeros(3))] * 2,
             3,
-            r"1 videos did not come in 3 views each \(video 0 in 2\): give the evaluator the num_clips",
+            r"1 videos do not have 3 views each \(video 0 has 2\): give the evaluator the num_clips",
         ),
-        ([(0, 0, torch.zeros(3))] * 3, 2, r"video 0 in 1"),
+        ([(0, 0, torch.zeros(3))] * 3, 2, r"video 0 has 1"),
         ([(0, 3, torch.zeros(3))], 1, "a video is of class 3, the model has classes 0 to 2: set the model's"),
     ],
 )
-def test_wrong_numbers(views, num_views, message):
+def test_wrong_numbers_of_views_and_classes(views, num_views, message):
     with pytest.raises(InputError, match=message):
         evaluated(views, num_views)
 
@@ -107,8 +107,8 @@ def test_wrong_numbers(views, num_views, message):
 def process(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/join", rank=rank, world_size=2)
-    # The fourth video is cut in two.
-    views = made_views()
+    # The views of the fourth video are divided between the processes.
+    views = synthetic_views()
     part = views[: 3 * NUM_VIEWS + 2] if rank == 0 else views[3 * NUM_VIEWS + 2 :]
     (folder / f"{rank}.json").write_text(json.dumps(evaluated(part)))
     dist.destroy_process_group()
@@ -119,9 +119,9 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     mp.start_processes(process, args=(tmp_path,), nprocs=2, start_method="forkserver")
     together, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert other == {}
-    assert together["accuracy"] == pytest.approx(expected(made_views()), rel=1e-5)
+    assert together["accuracy"] == pytest.approx(expected(synthetic_views()), rel=1e-5)
 
 
-def test_logits_that_are_no_numbers_stop():
-    with pytest.raises(InputError, match="logits that are no finite numbers"):
+def test_non_finite_logits_raise():
+    with pytest.raises(InputError, match="non-finite logits"):
         evaluated([(0, 1, torch.tensor([1.0, torch.nan]))], num_views=1)

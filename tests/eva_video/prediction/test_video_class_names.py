@@ -1,4 +1,4 @@
-"""One setting of the recipe names the classes of the lists and of the outputs."""
+"""`dataloader.class_names` names the classes of the annotation files and of the outputs."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ NAMES = ("falling", "rising", "still")
 
 
 @pytest.mark.parametrize("classes", [list(NAMES), {"still": 2, "falling": 0, "rising": 1}, "classes.csv"])
-def test_names_of_own_classes(tmp_path, monkeypatch, classes):
+def test_names_of_custom_classes(tmp_path, monkeypatch, classes):
     monkeypatch.chdir(tmp_path)
     Path("classes.csv").write_text("id,name\n1,rising\n0,falling\n2,still\n")
     Path("list.csv").write_text("path,label\na.mp4,still\nb.mp4,0\nc.mp4,rising\n")
@@ -25,7 +25,7 @@ def test_names_of_own_classes(tmp_path, monkeypatch, classes):
         records = instantiate(cfg.dataloader[part].dataset)
         assert [records[index]["label"] for index in range(3)] == [2, 0, 1]
     assert find_class_names(cfg, 3) == NAMES
-    with pytest.raises(InputError, match=r"dataloader\.class_names names 3 classes, the model has 4"):
+    with pytest.raises(InputError, match=r"dataloader\.class_names has 3 class names, but the model has 4"):
         find_class_names(cfg, 4)
 
 

@@ -1,4 +1,4 @@
-"""The verb predict with a video classifier: good and broken files, with a published recipe made tiny."""
+"""The command `predict` with a small video classifier of a published recipe, on good and broken files."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ TINY = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_s
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     model = instantiate(load_config(str(RECIPE), TINY).model)
-    torch.nn.init.normal_(model.head.weight)  # heads begin so close to zero that all classes are equally likely
+    torch.nn.init.normal_(model.head.weight)  # initial heads are so close to zero that all classes are equally likely
     path = tmp_path_factory.mktemp("weights") / "tiny.pth"
     torch.save({"model": model.state_dict()}, path)
     return path
@@ -32,7 +32,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with clips/ of all kinds."""
+    """The working directory, with good and broken files in clips/."""
     clips = tmp_path / "clips"
     clips.mkdir()
     with av.open(str(clips / "good.mp4"), "w") as container:
@@ -56,11 +56,11 @@ def command(weights: Path, *extra: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("folder")
-def test_good_files_are_done_and_broken_ones_named(weights, capsys):
+def test_good_files_are_classified_and_broken_ones_reported(weights, capsys):
     assert predict.main(command(weights, "--output", "out", "--input", "clips", "missing.mp4")) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == ("videos: 2, failed: 4, other files skipped: 1; results in out")
-    for name in ("empty.mp4", "noise.avi", "picture.png", "missing.mp4"):
+    for name in ("empty.mp4", "noise.avi", "filmstrip.png", "missing.mp4"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
     records = [json.loads(line) for line in Path("out/classes.jsonl").read_text().splitlines()]
     assert [record["video"] for record in records] == ["clips/also $good$.mp4", "clips/good.mp4"]
@@ -68,10 +68,10 @@ def test_good_files_are_done_and_broken_ones_named(weights, capsys):
         assert len(record["classes"]) == 5
         names = kinetics_names("k400")
         assert all(guess["name"] == names[guess["class"]] for guess in record["classes"])
-        with Image.open(record["filmstrip"]) as picture:
-            assert picture.format == "PNG"
-            assert picture.width > picture.height / 2
-            assert np.ptp(np.asarray(picture.convert("L"))) > 200
+        with Image.open(record["filmstrip"]) as filmstrip:
+            assert filmstrip.format == "PNG"
+            assert filmstrip.width > filmstrip.height / 2
+            assert np.ptp(np.asarray(filmstrip.convert("L"))) > 200
 
 
 @pytest.mark.usefixtures("folder")
@@ -91,11 +91,11 @@ def test_classes_are_those_of_the_evaluation(weights):
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
+def test_non_finite_logits_are_reported(weights, capsys):
     model = torch.load(weights)["model"]
     torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
     assert predict.main(command(Path("diverged.pth"), "--input", "clips/good.mp4")) == 1
-    assert "failed: clips/good.mp4: the model gives logits that are no finite numbers" in capsys.readouterr().err
+    assert "failed: clips/good.mp4: the model produced non-finite logits" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,10 @@ def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
         (["--input", "clips/notes.txt"], "no video in clips/notes.txt: name files or folders that have some."),
         (["--input", "clips", "--class-names", "names.txt"], "names.txt: no class names could be read"),
         (["--input", "clips", "--output", "clips/notes.txt"], "clips/notes.txt: the results cannot be written"),
-        (["--input", "clips", "model.num_classes=7"], "dataloader.class_names names 400 classes, the model has 7"),
+        (
+            ["--input", "clips", "model.num_classes=7"],
+            "dataloader.class_names has 400 class names, but the model has 7",
+        ),
         (["--input", "clips", "--batch-size", "2"], "--batch-size is no option for the recipe's model"),
     ],
 )

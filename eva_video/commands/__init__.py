@@ -1,1 +1,0 @@
-"""The command of video classification that is its own: its demo."""
