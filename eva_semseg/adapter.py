@@ -99,7 +99,7 @@ class AdapterBackbone(VisionTransformer):
                     nn.init.trunc_normal_(module.weight, std=0.02)
                     nn.init.zeros_(module.bias)
                 elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                    # He initialisation by the outputs of each weight; a grouped convolution feeds only its group.
+                    # He initialisation with fan-out, which in a grouped convolution is that of one group.
                     fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
                     nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
                     if module.bias is not None:

@@ -62,11 +62,7 @@ def segmentation(size: dict[str, Any] = SMALL, **net: Any) -> nn.Module:
     """The published adapter and head; decoders of one layer each."""
     small_head = {"dim": 32, "num_heads": 4, "hidden": 32, "encoder_layers": 1, "decoder_layers": 1, "num_queries": 3}
     options = {"img_size": 256, "deform_heads": 2, "prior_width": 4, **size, **net}
-    # on the meta device if the caller asks for it by `with torch.device("meta")`
-    device = torch.get_default_device()
-    return create_segmentation_model(
-        "eva_giant_mask2former", num_classes=3, backbone=options, decode_head=small_head, device=device
-    )
+    return create_segmentation_model("eva_giant_mask2former", num_classes=3, backbone=options, decode_head=small_head)
 
 
 def clip(size: dict[str, Any] = SMALL) -> nn.Module:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
-from ..data.segmentation_dataset import SegmentationDataset
 from ..data.label_file import read_labels
+from ..data.segmentation_dataset import SegmentationDataset
 
 
 class SegmentationEvaluator(SemSegEvaluator):

@@ -1,1 +1,1 @@
-"""Its place lets tests in the folders below import the helpers of this one."""
+"""Because of this file, pytest puts this folder on the path, and tests in sub-folders can import its helpers."""

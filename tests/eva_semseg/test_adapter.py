@@ -23,7 +23,7 @@ RELATIVE = {"rel_pos": "joint", "layer_scale": 1.0}
 
 
 def build(dtype=torch.float32, **options) -> AdapterBackbone:
-    """A tiny model with random weights everywhere, so that nothing is hidden by a zero."""
+    """A tiny model whose weights are all random, so that no error is hidden by a zero."""
     torch.manual_seed(0)
     model = AdapterBackbone(**{**TINY, **options}).to(dtype)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def loss(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_gradients_are_the_slopes_of_the_loss(batch, training):
+def test_gradients_equal_finite_differences(batch, training):
     """Along a random direction of all parameters and pixels, in double precision."""
     model = build(torch.float64, img_size=(64, 96), **RELATIVE).train(training)
     pixels = torch.randn(batch, 3, 64, 96, dtype=torch.float64, requires_grad=True)
@@ -113,7 +113,7 @@ def test_recomputation_changes_no_gradient(how):
         torch.testing.assert_close(gradients[1][name], expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_recomputation_keeps_less():
+def test_recomputation_saves_memory():
     kept = []
     for how in ("", "torch"):
         model = build()
@@ -132,7 +132,7 @@ def test_recomputation_keeps_less():
 
 
 def test_fresh_injectors_leave_the_vit_as_it_is():
-    """Behind the last group the ViT's tokens are the bare backbone's, whose class token has no position here."""
+    """After the last group, the tokens are those of the ViT alone if its class token has no position either."""
     torch.manual_seed(0)
     model = AdapterBackbone(**TINY).eval()
     bare = VisionTransformer(
@@ -152,7 +152,7 @@ def test_fresh_injectors_leave_the_vit_as_it_is():
     torch.testing.assert_close(seen[0], bare(pixels), rtol=1e-5, atol=1e-5)
 
 
-def test_maps_under_autocast_stay_near():
+def test_maps_under_autocast_are_close():
     model = build().eval()
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():

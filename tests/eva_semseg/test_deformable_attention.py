@@ -1,4 +1,4 @@
-"""Deformable attention against transformers' implementation, in numbers, gradients and memory kept."""
+"""Deformable attention compared with transformers' implementation: values, gradients and saved memory."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def draw(shapes, batch=2, heads=4, dim=6, queries=5, points=3, dtype=torch.float
 
 
 def kept_bytes(run):
-    """Bytes that the graph of `run()` holds on to, each memory counted once."""
+    """Bytes that the autograd graph of `run()` keeps, each storage counted once."""
     kept = {}
 
     def pack(tensor):
@@ -73,7 +73,7 @@ def test_module_equals_transformers_under_its_names():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_sampling_is_float32_under_autocast(dtype):
-    """Only the linear layers round: places of half precision would be a part of a pixel off."""
+    """Only the linear layers round: coordinates in half precision would be off by a part of a pixel."""
     attention = MultiScaleDeformableAttention(32, 4, 1, value_ratio=0.5)
     query, tokens = torch.randn(1, 50, 32), torch.randn(1, 120 * 120, 32)
     reference = pixel_centres([(120, 120)])[:, 12000:12050]
@@ -93,8 +93,8 @@ def test_samples_are_not_kept_for_the_backward_pass():
     assert ours < stock / 4
 
 
-def test_fresh_module_looks_around_its_reference_points():
-    """Head k of 4 looks right, down, left, up, and point p goes p pixels far; all weigh the same."""
+def test_new_module_samples_around_its_reference_points():
+    """Head k of 4 samples to the right, down, left, up, and point p at a distance of p pixels, with equal weights."""
     attention = MultiScaleDeformableAttention(8, 4, 2, 3)
     offsets = attention.sampling_offsets(torch.randn(8)).view(4, 2, 3, 2)
     directions = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
@@ -103,7 +103,7 @@ def test_fresh_module_looks_around_its_reference_points():
     assert not attention.attention_weights(torch.randn(8)).any()
 
 
-def test_maps_that_do_not_make_up_the_tokens_are_refused():
+def test_maps_that_do_not_match_the_tokens_are_refused():
     value, locations, weights = draw([(4, 6)])
     with pytest.raises(ValueError, match=r"24 tokens, which do not match maps of shapes \[\(4, 5\)\]"):
         deformable_attention(value, [(4, 5)], locations, weights)

@@ -1,4 +1,4 @@
-"""Targets of label maps, sampling, assignment and losses at their edges."""
+"""Targets, point sampling, matching and losses, with their edge cases."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_sampling_at_shared_and_own_points():
 
 
 def test_uncertain_points_lie_at_the_outline():
-    """Logits grow from -8 at the left to 8 at the right: three quarters of the points lie near the middle."""
+    """Logits increase from -8 at the left to 8 at the right: three quarters of the points are near the middle."""
     torch.manual_seed(2)
     logits = torch.linspace(-8, 8, 32).expand(2, 32, 32)
     points = uncertain_points(logits, 200)
@@ -67,14 +67,14 @@ def test_uncertain_points_lie_at_the_outline():
     assert distance[:, :150].max() < 0.18 < distance[:, 150:].max()
 
 
-def test_assignment_of_more_masks_than_queries():
+def test_matching_more_masks_than_queries():
     cost = torch.tensor([[3.0, 1.0, 2.0], [1.0, 5.0, 4.0]])
     (queries, masks), (no_queries, no_masks) = hungarian_match([cost, torch.zeros(4, 0)])
     assert [queries.tolist(), masks.tolist()] == [[0, 1], [1, 0]]
     assert len(no_queries) == len(no_masks) == 0
 
 
-def test_costs_that_are_no_numbers_end_in_a_loss_that_is_none():
+def test_nan_costs_end_in_a_nan_loss():
     classes, masks = drawn_prediction(1)
     found = SetCriterion(num_points=32)([(classes, masks * math.nan)], [two_halves()])
     assert found["loss_mask"].isnan()
@@ -83,7 +83,7 @@ def test_costs_that_are_no_numbers_end_in_a_loss_that_is_none():
 
 @pytest.mark.parametrize("targets", [[NOTHING, NOTHING], [NOTHING, two_halves()], [two_halves(), NOTHING]])
 def test_every_output_has_a_gradient(targets):
-    """Also where there is no mask at all: processes wait for each other's gradients."""
+    """Even without any mask, because DDP waits for the gradient of every parameter."""
     levels = [drawn_prediction(2) for _ in range(3)]
     found = SetCriterion(num_points=32)(levels, targets)
     parts = ("loss_cls", "loss_mask", "loss_dice")
@@ -100,7 +100,7 @@ def test_every_output_has_a_gradient(targets):
 
 
 def test_divisor_counts_matched_masks():
-    """Twelve masks for six queries: half of them are predicted by none and count for nothing."""
+    """Twelve masks for six queries: six masks are unmatched and do not count."""
     classes, masks = drawn_prediction(1)
     targets = [Target(torch.arange(12) % 5, (torch.rand(12, 16, 16) > 0.5).float())]
     torch.manual_seed(3)
@@ -109,7 +109,7 @@ def test_divisor_counts_matched_masks():
 
 
 def test_divisor_is_the_mean_over_processes(monkeypatch):
-    """This process has two masks, another one ten: both divide by six."""
+    """This process has two masks, another process has ten: both divide by six."""
     levels, targets = [drawn_prediction(1)], [two_halves()]
     torch.manual_seed(4)
     alone = SetCriterion(num_points=32)(levels, targets)
@@ -124,7 +124,7 @@ def test_divisor_is_the_mean_over_processes(monkeypatch):
     assert losses_module._mean_over_processes(0, torch.device("cpu")) == 5
 
 
-def test_right_predictions_cost_least():
+def test_correct_predictions_have_the_lowest_losses():
     target = two_halves()
     masks = torch.full((1, 3, 16, 16), -30.0)
     masks[0, 2][target.masks[0] > 0] = 30

@@ -1,4 +1,4 @@
-"""The whole model: losses and gradients, scores of any size, recomputation, files under both names."""
+"""The complete model: losses and gradients, scores of any size, recomputation, files with either naming."""
 
 import copy
 
@@ -129,7 +129,7 @@ def test_bfloat16():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_parameters_of_reduced_precision(dtype):
-    """Pixels follow them; nothing on the way is wider than they are."""
+    """Pixels are converted to the type of the parameters, and so are all intermediate results."""
     model, pixels = build().eval(), drawn_batch(1, 64, 64)["image"]
     with torch.no_grad():
         expected = model(pixels)
@@ -139,7 +139,7 @@ def test_parameters_of_reduced_precision(dtype):
 
 
 @pytest.mark.parametrize("rel_pos", [None, "joint"])
-def test_files_under_both_names(tmp_path, rel_pos):
+def test_files_with_published_and_own_names(tmp_path, rel_pos):
     model = build(rel_pos=rel_pos).eval()
     torch.save({"state_dict": to_published(model.state_dict())}, tmp_path / "published.pth")
     torch.save({"model": model.state_dict()}, tmp_path / "own.pth")
@@ -196,7 +196,7 @@ def test_unknown_name():
         create_segmentation_model("eva_small", num_classes=3)
 
 
-def test_a_query_whose_mask_is_empty_looks_everywhere():
+def test_a_query_with_an_empty_mask_attends_everywhere():
     logits = torch.tensor([[[-1.0, 2.0], [-3.0, -1.0]], [[-1.0, -2.0], [-3.0, -1.0]], [[0.0, -1.0], [-1.0, -1.0]]])
     allowed = cross_attention_mask(logits[None], (2, 2))[0]
     assert allowed.tolist() == [[False, True, False, False], [True] * 4, [True, False, False, False]]

@@ -1,4 +1,4 @@
-"""The published files' own names and shapes, and those of the full-size models on the meta device."""
+"""Names and shapes of the published files compared with the full-size models on the meta device."""
 
 import gzip
 import json
@@ -11,6 +11,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint.matching import match_weights
 from eva_engine.training.optimization import layer_decay_groups
 from eva_semseg.models import create_segmentation_model
+from eva_semseg.parameter_groups import published_grouping
 from eva_semseg.state_dict_adapter import from_published, published_name, to_published
 
 MANIFESTS = Path(__file__).parents[1] / "data" / "manifests"
@@ -33,10 +34,7 @@ def published_file(name):
 @pytest.fixture(scope="module")
 def models():
     with torch.device("meta"):
-        return {
-            (name, classes): create_segmentation_model(name, num_classes=classes, device="meta")
-            for _, name, classes in FILES
-        }
+        return {(name, classes): create_segmentation_model(name, num_classes=classes) for _, name, classes in FILES}
 
 
 def describe(weights):
@@ -44,7 +42,7 @@ def describe(weights):
 
 
 @pytest.mark.parametrize(("file", "name", "classes"), FILES)
-def test_exactly_the_file(models, file, name, classes):
+def test_weights_are_exactly_those_of_the_file(models, file, name, classes):
     model = models[name, classes]
     assert describe(to_published(model.state_dict())) == describe(published_file(file))
     totals = manifest(f"eva_sem_seg_mask2former_{file}")["totals"]
@@ -52,7 +50,7 @@ def test_exactly_the_file(models, file, name, classes):
 
 
 @pytest.mark.parametrize(("file", "name", "classes"), FILES)
-def test_head_in_the_order_of_the_file(models, file, name, classes):
+def test_head_has_the_order_of_the_file(models, file, name, classes):
     published = [
         entry for entry in to_published(models[name, classes].state_dict()) if entry.startswith("decode_head.")
     ]
@@ -60,7 +58,7 @@ def test_head_in_the_order_of_the_file(models, file, name, classes):
 
 
 @pytest.mark.parametrize(("file", "name", "classes"), FILES)
-def test_there_and_back(models, file, name, classes):
+def test_renaming_is_reversible(models, file, name, classes):
     weights = published_file(file)
     own = from_published(weights)
     assert list(from_published(own)) == list(own)
@@ -113,7 +111,9 @@ def test_backbone_of_another_size_is_refused():
 def test_published_parameter_groups(models, file, classes):
     published = manifest(f"eva_sem_seg_mask2former_{file}.lr_groups")
     model = models[PLAIN, classes]
-    groups = layer_decay_groups(model, published["base_lr"], published["weight_decay"], published["rate"], "semseg")
+    groups = layer_decay_groups(
+        model, published["base_lr"], published["weight_decay"], published["rate"], published_grouping()
+    )
     names = {id(parameter): published_name(name) for name, parameter in model.named_parameters()}
     found = [(g["lr"], g["weight_decay"], sorted(names[id(p)] for p in g["params"])) for g in groups]
     expected = [(g["lr"], g["weight_decay"], sorted(g["params"])) for g in published["groups"]]

@@ -1,4 +1,4 @@
-"""The recipes: their models, groups and schedules as published, and a whole tiny run."""
+"""The recipes: models, parameter groups and schedules as published, and a complete tiny run."""
 
 import json
 
@@ -72,8 +72,14 @@ def test_a_tiny_run_trains_evaluates_and_segments(tmp_path) -> None:
     assert (found == expected["sem_seg"].argmax(0).numpy()).all()
     assert found.shape == (70, 90)
 
+    same = SegmentationPredictor(model, predictor.views, ["black", "white"], "cpu")
+    assert same.class_names == ("black", "white")
+    assert (same(read_dataset_image(images[0][0]["file_name"], "RGB")) == found).all()
+    with pytest.raises(InputError, match="3 class names, but the model has 2"):
+        SegmentationPredictor(model, predictor.views, ["a", "b", "c"])
 
-def test_own_data_of_another_number_of_classes(tmp_path) -> None:
+
+def test_custom_data_with_another_number_of_classes(tmp_path) -> None:
     cfg = tiny_recipe(tmp_path)
     cfg.model.decode_head.num_classes = 5
     with pytest.raises(InputError, match=r"2 classes, the model 5; give model.decode_head.num_classes=2"):
@@ -92,7 +98,7 @@ def test_windows_and_the_whole_image_agree_where_one_window_is_enough(tmp_path) 
     model.inference.windows.size = None
     (whole,) = model([image])
     torch.testing.assert_close(tiled["sem_seg"], whole["sem_seg"])
-    # And the scores at a quarter of the resolution are those of the model itself, resized.
+    # The scores at a quarter of the resolution are those of the model itself after a resize.
     pixels = torch.randn(1, 3, 64, 96)
     expected = model(pixels)
     model.inference.windows.size = (64, 96)

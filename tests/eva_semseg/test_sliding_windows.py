@@ -1,4 +1,4 @@
-"""Windows in batches against one window at a time, as plainly as it can be written."""
+"""Windows in batches compared with a simple implementation of one window at a time."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ CONV = torch.nn.Conv2d(3, 4, 5, padding=2)
 
 
 def quarter_scores(pixels: Tensor) -> Tensor:
-    """Depends on what the window shows, and comes at a quarter of its resolution."""
+    """Scores that depend on the content of the window, at a quarter of its resolution."""
     return F.avg_pool2d(CONV(pixels), 4, ceil_mode=True)
 
 
@@ -71,7 +71,7 @@ def test_batches_of_windows_equal_one_at_a_time(shape, content, output, batch_si
 
 
 @torch.no_grad()
-def test_tiles_equal_the_whole_image_where_the_model_looks_at_single_pixels() -> None:
+def test_windows_equal_the_whole_image_for_a_model_of_single_pixels() -> None:
     pixels = torch.randn(1, 3, 50, 70)
     score = torch.nn.Conv2d(3, 4, 1)
     windows = SlidingWindows((32, 28), (20, 18)), SlidingWindows(None)
@@ -81,7 +81,7 @@ def test_tiles_equal_the_whole_image_where_the_model_looks_at_single_pixels() ->
 
 
 @torch.no_grad()
-def test_no_batch_is_larger_than_asked_for() -> None:
+def test_no_batch_is_larger_than_requested() -> None:
     seen = []
 
     def score(pixels: Tensor) -> Tensor:
@@ -103,20 +103,20 @@ def test_scores_of_reduced_precision_are_averaged_in_full() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"stride": (900, 512)}, "skips pixels between windows"),
         ({"batch_size": 0}, "1 or more"),
         ({"stride": (0, 1)}, "stride"),
     ],
 )
-def test_settings_that_cannot_work(options, said) -> None:
-    with pytest.raises(InputError, match=said):
+def test_settings_that_cannot_work(options, message) -> None:
+    with pytest.raises(InputError, match=message):
         SlidingWindows((896, 896), **options)
 
 
 @torch.no_grad()
-def test_mirrored_views_are_turned_back_before_the_mean() -> None:
+def test_flipped_views_are_flipped_back_before_the_mean() -> None:
     pixels = torch.randn(1, 3, 24, 30)
     options = {"content": (24, 30), "output_size": (12, 15)}
     windows = SlidingWindows(None)
@@ -144,8 +144,8 @@ def test_views_are_normalised_and_averaged() -> None:
 
 @pytest.mark.parametrize("most", [1, 500, 10**6])
 @torch.no_grad()
-def test_strips_of_rows_hold_as_many_numbers_as_are_allowed(most, monkeypatch) -> None:
-    """One row at least; the most likely classes are those of the whole map."""
+def test_strips_of_rows_have_at_most_the_allowed_size(most, monkeypatch) -> None:
+    """At least one row; the most likely classes are those of the complete map."""
     pixels = torch.randint(256, (3, 40, 50), dtype=torch.uint8)
     views = [{"pixels": pixels, "content": (36, 50), "flipped": flipped} for flipped in (False, True)]
     image = {"views": views, "height": 61, "width": 17}

@@ -1,4 +1,4 @@
-"""Our head against transformers' parts with the same weights: predictions, gradients and losses."""
+"""Our head compared with transformers' modules with the same weights: predictions, gradients and losses."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The demo's recipe, made smaller still and turned to folders of a few made images."""
+"""The demo's recipe with an even smaller model and folders of a few synthetic images."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ CLASSES = ["dark", "bright"]
 
 
 def write_halves(root: Path, count: int = 4) -> dict[str, str]:
-    """Images of 70 x 90 pixels that are dark above some row and bright below, with the labels of that."""
+    """Write images of 70 x 90 pixels, dark above some row and bright below it, with their labels."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for index in range(count):

@@ -1,4 +1,4 @@
-"""The same head out of transformers' parts, with the weights of ours."""
+"""The same head, built from transformers' modules, with the weights of ours."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 
 from eva_semseg.head import Mask2FormerHead
 
-# our beginning -> theirs; self-attention is split in three besides
+# our prefix -> theirs; self-attention is also split into query, key and value
 _RULES = (
     (r"pixel_decoder\.input_convs\.(\d)\.conv\.", r"pixel.input_projections.\1.0."),
     (r"pixel_decoder\.input_convs\.(\d)\.norm\.", r"pixel.input_projections.\1.1."),
@@ -61,10 +61,10 @@ def _their_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class TransformersHead(nn.Module):
-    """Takes and gives what `Mask2FormerHead` does.
+    """A module with the inputs and outputs of `Mask2FormerHead`.
 
     Raises:
-        RuntimeError: a weight of ours has no place in theirs, or the reverse.
+        RuntimeError: the two implementations do not have the same weights.
     """
 
     def __init__(self, ours: Mask2FormerHead, in_channels: int, **options: int) -> None:

@@ -1,4 +1,4 @@
-"""The demo's split: no pixel of the held-out regions is trained on."""
+"""The demo's split: no pixel of the held-out regions is used for training."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from eva_demos.segmentation.microscope import CLASSES, HELDOUT, TRAIN, microscop
 
 @pytest.fixture
 def numbered_frames(monkeypatch):
-    """Frames whose pixels say where they are; real ones take seconds to stretch."""
+    """Frames whose pixel values encode their location, instead of the real ones, which take seconds to load."""
 
     def frames(name: str, height: int, width: int, number: int) -> list:
         where = np.arange(height)[:, None] * 10000 + np.arange(width)
@@ -30,7 +30,7 @@ def test_the_two_splits_share_no_pixel(numbered_frames) -> None:
         assert not np.intersect1d(train, heldout).size
 
 
-def test_all_frames_are_trained_on_and_every_fourth_is_held_out(numbered_frames) -> None:
+def test_training_uses_all_frames_and_every_fourth_is_held_out(numbered_frames) -> None:
     del numbered_frames
     assert len({name for name, *_ in regions(TRAIN)}) == 40
     assert [name[-3:] for name, *_ in regions(HELDOUT)] == ["t19", "t15", "t11", "t07", "t03"] * 2

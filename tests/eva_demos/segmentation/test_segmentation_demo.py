@@ -8,7 +8,7 @@ from PIL import Image
 from eva_demos.segmentation import demo, microscope
 
 
-def made_frames(name: str, size: tuple[int, int], number: int) -> list[microscope.Region]:
+def synthetic_frames(name: str, size: tuple[int, int], number: int) -> list[microscope.Region]:
     """One bright square in every eighth column and row."""
     labels = np.zeros(size, np.uint8)
     labels[::8, ::8] = number
@@ -16,9 +16,9 @@ def made_frames(name: str, size: tuple[int, int], number: int) -> list[microscop
     return [(name, labels * 80, labels)]
 
 
-def test_two_iterations_give_weights_results_and_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(microscope, "nucleus_frames", lambda: made_frames("nuclei_t00", (200, 1104), 1))
-    monkeypatch.setattr(microscope, "bacteria_frames", lambda: made_frames("bacteria_t00", (728, 1032), 2))
+def test_two_iterations_write_weights_results_and_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(microscope, "nucleus_frames", lambda: synthetic_frames("nuclei_t00", (200, 1104), 1))
+    monkeypatch.setattr(microscope, "bacteria_frames", lambda: synthetic_frames("bacteria_t00", (728, 1032), 2))
     output = tmp_path / "demo"
     output.mkdir()
     (output / "model_0000009.pth").write_text("left by an earlier run")

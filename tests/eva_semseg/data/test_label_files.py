@@ -12,7 +12,7 @@ LABELS = np.array([[0, 1, 2], [255, 2, 1]])
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
-def test_grey_palette_and_16_bit_files_hold_class_numbers(tmp_path, mode) -> None:
+def test_grey_palette_and_16_bit_files_contain_class_indices(tmp_path, mode) -> None:
     path = write_labels(tmp_path / "a.png", LABELS, mode)
     assert Image.open(path).mode == mode
     found = read_labels(str(path), 3, (2, 3))
@@ -21,13 +21,13 @@ def test_grey_palette_and_16_bit_files_hold_class_numbers(tmp_path, mode) -> Non
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "I;16"])
-def test_values_outside_the_classes_are_named(tmp_path, mode) -> None:
+def test_values_outside_the_classes_are_reported(tmp_path, mode) -> None:
     path = write_labels(tmp_path / "a.png", np.array([[0, 7], [7, 255]]), mode)
     with pytest.raises(InputError, match=r"a\.png: 2 pixels have the value 7 .* 0 to 2, or 255"):
         read_labels(str(path), 3)
 
 
-def test_a_16_bit_value_is_no_class_modulo_256(tmp_path) -> None:
+def test_a_16_bit_value_is_not_taken_modulo_256(tmp_path) -> None:
     path = write_labels(tmp_path / "a.png", np.array([[0, 257]]), "I;16")
     with pytest.raises(InputError, match="257"):
         read_labels(str(path), 3)
@@ -48,7 +48,7 @@ def write_rubbish(path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (write_colours, "expected one class index per pixel"),
         (write_rubbish, "not a readable label file"),
@@ -56,7 +56,7 @@ def write_rubbish(path) -> None:
         (os.mkfifo, "not a regular file"),
     ],
 )
-def test_files_that_are_no_label_map(tmp_path, write, said) -> None:
+def test_files_that_are_not_label_maps(tmp_path, write, message) -> None:
     write(tmp_path / "a.png")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_labels(str(tmp_path / "a.png"), 3)

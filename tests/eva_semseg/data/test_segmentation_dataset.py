@@ -27,13 +27,13 @@ def test_class_names_from_a_text_file(tmp_path) -> None:
     assert SegmentationDataset(**folders, class_names=str(tmp_path / "classes.txt")).class_names == tuple(NAMES)
 
 
-def test_own_folders_come_before_the_recipe_s_data_set(tmp_path) -> None:
+def test_folders_take_precedence_over_a_registered_data_set(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["a"])
     assert len(SegmentationDataset("coco_stuff164k_train", **folders, class_names=NAMES)) == 1
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"label_root": None}, "give all three"),
         ({"class_names": None}, "give all three"),
@@ -43,13 +43,13 @@ def test_own_folders_come_before_the_recipe_s_data_set(tmp_path) -> None:
         ({"image_root": "/nowhere"}, "no such folder"),
     ],
 )
-def test_own_data_that_cannot_be_used(tmp_path, changes, said) -> None:
+def test_unusable_custom_data(tmp_path, changes, message) -> None:
     folders = write_pairs(tmp_path, ["a"])
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         SegmentationDataset(**{**folders, "class_names": NAMES, **changes})
 
 
-def test_data_sets_that_cannot_be_used() -> None:
+def test_unusable_data_sets() -> None:
     with pytest.raises(InputError, match="no data set is given"):
         SegmentationDataset()
     with pytest.raises(InputError, match="No data set is registered as 'ade20k_sem_seg_trian'; did you mean"):
@@ -64,7 +64,7 @@ def test_data_sets_that_cannot_be_used() -> None:
         SegmentationDataset("ade20k_sem_seg_val")
 
 
-def test_files_that_do_not_pair(tmp_path) -> None:
+def test_files_without_a_partner(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["a"])
     write_image(tmp_path / "images/b.jpg")
     with pytest.raises(InputError, match=r"b\.jpg: no label file b\.png"):

@@ -19,7 +19,7 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
 def make_pair(height: int = 40, width: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """The labels say what is in the first channel, so that both can be seen to move together."""
+    """The labels are equal to the first channel, which shows whether both are moved together."""
     labels = np.arange(height * width, dtype=np.int32).reshape(height, width) % 200
     return np.repeat(labels[..., None], 3, axis=2).astype(np.uint8), labels
 
@@ -56,13 +56,13 @@ def test_a_crop_avoids_windows_of_one_class() -> None:
     labels[:, 196:] = 1
     image = np.zeros((8, 400, 3), np.uint8)
     np.random.seed(0)
-    plain = [len(np.unique(RandomCrop((8, 16), 1.0)(image, labels)[1])) for _ in range(200)]
+    unchecked = [len(np.unique(RandomCrop((8, 16), 1.0)(image, labels)[1])) for _ in range(200)]
     chosen = [len(np.unique(RandomCrop((8, 16), 0.75)(image, labels)[1])) for _ in range(200)]
-    assert np.mean(np.array(plain) == 2) < 0.12
+    assert np.mean(np.array(unchecked) == 2) < 0.12
     assert 0.12 < np.mean(np.array(chosen) == 2) < 0.5  # about 1 - (1 - 9/385) ** 11
 
 
-def test_what_is_ignored_does_not_count_as_a_class() -> None:
+def test_ignored_pixels_do_not_count_as_a_class() -> None:
     crop = RandomCrop((4, 4), 0.75)
     ignored = np.full((4, 4), 255)
     assert not crop._is_good(ignored)
@@ -87,7 +87,7 @@ def test_distortion_changes_colours_within_bounds() -> None:
     assert 0 < max(moved) <= 40
 
 
-def test_padding_comes_behind_the_normalisation(tmp_path) -> None:
+def test_padding_comes_after_the_normalisation(tmp_path) -> None:
     (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
     sample = make_mapper(size=(32, 40))(record)
     assert sample["image"].shape == (3, 32, 40)
@@ -108,7 +108,7 @@ def test_an_image_larger_than_the_result_needs_a_crop(tmp_path) -> None:
         make_mapper(size=(16, 16))(record)
 
 
-def test_bad_samples_stop_or_are_skipped_and_named(tmp_path, caplog) -> None:
+def test_bad_samples_stop_or_are_skipped_and_logged(tmp_path, caplog) -> None:
     (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"], num_classes=9), class_names=["a", "b", "c"])
     with pytest.raises(InputError, match=r'a\.png: .* 0 to 2, or 255.*, or skip such images with on_error="skip"'):
         make_mapper()(record)
@@ -132,13 +132,13 @@ def test_views_of_an_image(options, sizes, shapes) -> None:
     views = TestTimeAugmentation(**options)(image)
     assert [view["content"] for view in views] == sizes
     assert [tuple(view["pixels"].shape[1:]) for view in views] == shapes
-    for plain, mirrored in zip(views[::2], views[1::2], strict=False):
-        height, width = plain["content"]
-        assert (plain["flipped"], mirrored["flipped"]) == (False, True)
-        # Mirrored first, padded with black last.
-        content = mirrored["pixels"][:, :height, :width]
-        assert content.flip(2).equal(plain["pixels"][:, :height, :width])
-        assert (mirrored["pixels"][:, height:] == 0).all()
+    for unflipped, flipped in zip(views[::2], views[1::2], strict=False):
+        height, width = unflipped["content"]
+        assert (unflipped["flipped"], flipped["flipped"]) == (False, True)
+        # Flipped first, padded with black last.
+        content = flipped["pixels"][:, :height, :width]
+        assert content.flip(2).equal(unflipped["pixels"][:, :height, :width])
+        assert (flipped["pixels"][:, height:] == 0).all()
         assert (content != 0).all()
 
 
@@ -150,7 +150,7 @@ def test_settings_without_views(options) -> None:
 
 def test_an_unreadable_test_image_stops_or_is_black(tmp_path, caplog) -> None:
     (record,) = SegmentationDataset(**write_pairs(tmp_path, ["a"]), class_names=["a", "b", "c"])
-    (tmp_path / "images/a.jpg").write_bytes(b"no picture")
+    (tmp_path / "images/a.jpg").write_bytes(b"not an image")
     views = TestTimeAugmentation(long_side=64, short_side=32)
     with pytest.raises(InputError, match=r'not a readable image.*on_error="skip"'):
         EvaluationMapper(views)(record)

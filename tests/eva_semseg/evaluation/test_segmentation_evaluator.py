@@ -9,7 +9,7 @@ from eva_backbone.errors import InputError
 from eva_semseg.data import SegmentationDataset
 from eva_semseg.evaluation import SegmentationEvaluator
 
-CLASSES = ["a", "b", "c", "never there"]
+CLASSES = ["a", "b", "c", "absent"]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def predict(index: int, num_classes: int = 4) -> torch.Tensor:
     return torch.randn(num_classes, 12, 15, generator=torch.Generator().manual_seed(index))
 
 
-def test_numbers_are_those_of_the_published_definition(images) -> None:
+def test_metrics_follow_the_published_definition(images) -> None:
     evaluator = SegmentationEvaluator(images)
     evaluator.reset()
     counts = np.zeros((4, 4))
@@ -40,16 +40,16 @@ def test_numbers_are_those_of_the_published_definition(images) -> None:
             if truth != 255:
                 counts[truth, guess] += 1
     results = evaluator.evaluate()["sem_seg"]
-    right, there, guessed = np.diag(counts)[:3], counts.sum(1)[:3], counts.sum(0)[:3]
-    assert results["aAcc"] == pytest.approx(100 * right.sum() / counts.sum())
-    assert results["mAcc"] == pytest.approx(100 * np.mean(right / there))
-    assert results["mIoU"] == pytest.approx(100 * np.mean(right / (there + guessed - right)))
-    assert results["IoU-b"] == pytest.approx(100 * right[1] / (there[1] + guessed[1] - right[1]))
+    correct, actual, predicted = np.diag(counts)[:3], counts.sum(1)[:3], counts.sum(0)[:3]
+    assert results["aAcc"] == pytest.approx(100 * correct.sum() / counts.sum())
+    assert results["mAcc"] == pytest.approx(100 * np.mean(correct / actual))
+    assert results["mIoU"] == pytest.approx(100 * np.mean(correct / (actual + predicted - correct)))
+    assert results["IoU-b"] == pytest.approx(100 * correct[1] / (actual[1] + predicted[1] - correct[1]))
     assert list(results)[:3] == ["mIoU", "aAcc", "mAcc"]
     assert all(type(value) is float for value in results.values())
 
 
-def test_a_folder_gets_the_predictions(images, tmp_path) -> None:
+def test_predictions_are_written_to_a_folder(images, tmp_path) -> None:
     evaluator = SegmentationEvaluator(images, output_dir=str(tmp_path / "out"))
     evaluator.reset()
     evaluator.process([images[0]], [{"sem_seg": predict(0)}])
@@ -64,7 +64,7 @@ def test_labels_of_another_size(images) -> None:
         evaluator.process([images[0]], [{"sem_seg": predict(0)[:, :, :14]}])
 
 
-def test_a_model_of_other_classes(images) -> None:
+def test_a_model_with_another_number_of_classes(images) -> None:
     evaluator = SegmentationEvaluator(images)
     evaluator.reset()
     with pytest.raises(InputError, match="the model has 5 classes, the data 4"):
@@ -89,7 +89,7 @@ def test_counts_of_all_processes_are_added_up(images, monkeypatch) -> None:
     assert parts[0].evaluate()["sem_seg"] == pytest.approx(expected["sem_seg"], nan_ok=True)
 
 
-def test_only_the_first_process_reports(images, monkeypatch) -> None:
+def test_only_rank_0_reports(images, monkeypatch) -> None:
     evaluator = SegmentationEvaluator(images)
     evaluator.reset()
     monkeypatch.setattr(sem_seg_evaluation, "is_main_process", lambda: False)

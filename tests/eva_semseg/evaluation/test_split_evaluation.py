@@ -1,4 +1,4 @@
-"""Evaluation of a model that is split among processes, on images that need different numbers of windows."""
+"""Evaluation of a model that is sharded over processes, on images that need different numbers of windows."""
 
 import faulthandler
 import json
@@ -17,15 +17,15 @@ from eva_engine.training.distributed import launch, parallelize
 from eva_engine.training.evaluate import evaluate
 
 
-def evaluate_split(root: str, parallel: str) -> None:
-    faulthandler.dump_traceback_later(100, exit=True)  # processes that wait for each other would do so for an hour
+def evaluate_sharded(root: str, parallel: str) -> None:
+    faulthandler.dump_traceback_later(100, exit=True)  # a deadlock would last for an hour
     torch.set_num_threads(1)
     cfg = tiny_recipe(Path(root))  # every process writes the images
     comm.synchronize()
     cfg.model.inference.windows.batch_size = 1
     cfg.train.output_dir = root
     if comm.is_main_process():
-        for index in (0, 1):  # of the first process: upright ones, in more windows
+        for index in (0, 1):  # the images of rank 0: upright ones, which need more windows
             for path in (f"{root}/images/{index}.png", f"{root}/labels/{index}.png"):
                 Image.open(path).resize((30, 90), Image.Resampling.NEAREST).save(path)
     comm.synchronize()
@@ -37,7 +37,7 @@ def evaluate_split(root: str, parallel: str) -> None:
     results = evaluate(cfg, model)
     if parallel == "fsdp":
         assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
-        # As in training again: after a forward pass blocks give back what they have gathered.
+        # As in training: blocks free the parameters that they have gathered after a forward pass.
         with torch.no_grad():
             model(torch.zeros(1, 3, 64, 64))
         assert all(isinstance(parameter, DTensor) for parameter in model.backbone.blocks.parameters())
@@ -46,13 +46,13 @@ def evaluate_split(root: str, parallel: str) -> None:
         Path(root, "found.json").write_text(json.dumps(results["sem_seg"]))
 
 
-def test_processes_with_other_numbers_of_windows_do_not_wait_for_each_other(tmp_path) -> None:
+def test_processes_with_different_numbers_of_windows_do_not_wait_for_each_other(tmp_path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     split = (str(tmp_path / "two"), "fsdp")
-    launch(evaluate_split, split, processes_per_machine=2, dist_url=f"tcp://127.0.0.1:{port}")
-    evaluate_split(str(tmp_path / "one"), "")
+    launch(evaluate_sharded, split, processes_per_machine=2, dist_url=f"tcp://127.0.0.1:{port}")
+    evaluate_sharded(str(tmp_path / "one"), "")
     faulthandler.cancel_dump_traceback_later()
     one, two = (json.loads((tmp_path / name / "found.json").read_text()) for name in ("one", "two"))
     assert two == pytest.approx(one)

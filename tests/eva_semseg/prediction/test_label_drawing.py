@@ -22,19 +22,19 @@ def test_classes_have_their_colours_and_a_line_between_them() -> None:
     assert (GREY == 100).all()
 
 
-def test_pixels_without_a_class_stay() -> None:
+def test_unlabelled_pixels_keep_their_colour() -> None:
     drawn = draw_labels(GREY, halves(255, 1))
     assert (drawn[:20] == GREY[:20]).all()
     assert (drawn[21:] != GREY[21:]).any()
 
 
-def test_labels_of_another_size_are_a_mistake() -> None:
+def test_labels_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit an image of"):
         draw_labels(GREY, np.zeros((40, 61), dtype=int))
 
 
 @pytest.mark.parametrize(
-    ("labels", "shares"),
+    ("labels", "fractions"),
     [
         (halves(0, 1), {0: 0.5, 1: 0.5}),
         (halves(255, 7), {7: 0.5}),
@@ -42,15 +42,15 @@ def test_labels_of_another_size_are_a_mistake() -> None:
         (np.repeat([3, 4, 4, 4], 600).reshape(40, 60), {4: 0.75, 3: 0.25}),
     ],
 )
-def test_shares_the_largest_first(labels, shares) -> None:
-    assert class_fractions(labels) == pytest.approx(shares)
-    assert list(class_fractions(labels)) == list(shares)
+def test_fractions_the_largest_first(labels, fractions) -> None:
+    assert class_fractions(labels) == pytest.approx(fractions)
+    assert list(class_fractions(labels)) == list(fractions)
 
 
 @pytest.mark.parametrize("count", [0, 2, 40])
-def test_the_legend_stands_beside_the_picture(count) -> None:
-    shares = dict.fromkeys(range(count), 1 / 40)
-    drawn = add_legend(GREY, shares, [f"class {number}" for number in range(40)])
+def test_the_legend_is_at_the_right_of_the_image(count) -> None:
+    fractions = dict.fromkeys(range(count), 1 / 40)
+    drawn = add_legend(GREY, fractions, [f"class {number}" for number in range(40)])
     assert (drawn[:40, :60] == GREY).all()
     assert drawn.shape[1] > 60
     assert drawn.shape[0] >= 40

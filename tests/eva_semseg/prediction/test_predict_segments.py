@@ -1,4 +1,4 @@
-"""The verb predict with a small trained model: pictures of any size, class numbers, shares, and what cannot be read."""
+"""The command predict with a small model: images of any size, class indices and fractions, unreadable files."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_semseg_recipe import tiny_recipe
 
 from eva_backbone.errors import InputError
-from eva_engine.commands import predict as segment
+from eva_engine.commands import predict
 from eva_semseg.prediction import SegmentationPredictor
 from eva_semseg.segmenter import Segmenter
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory) -> Path:
-    """What a run leaves: config.yaml and weights."""
+    """Folder of a run with config.yaml and weights."""
     root = tmp_path_factory.mktemp("run")
     cfg = tiny_recipe(root)
     torch.manual_seed(0)
@@ -34,11 +34,11 @@ def arguments(run_folder: Path, *inputs: Path, output: Path) -> list[str]:
     return [*files, "--device", "cpu", "--output", str(output), "--input", *map(str, inputs)]
 
 
-def test_pictures_of_any_size(run_folder, tmp_path) -> None:
+def test_images_of_any_size(run_folder, tmp_path) -> None:
     for name, size in (("wide.v2.png", (120, 40)), ("small.jpg", (7, 9))):
         Image.fromarray(np.full((*size[::-1], 3), 80, np.uint8)).save(tmp_path / name)
     assert (
-        segment.main(arguments(run_folder, tmp_path / "wide.v2.png", tmp_path / "small.jpg", output=tmp_path / "out"))
+        predict.main(arguments(run_folder, tmp_path / "wide.v2.png", tmp_path / "small.jpg", output=tmp_path / "out"))
         == 0
     )
     for stem, size in (("wide.v2", (120, 40)), ("small", (7, 9))):
@@ -46,24 +46,24 @@ def test_pictures_of_any_size(run_folder, tmp_path) -> None:
         assert labels.size == size
         record = json.loads((tmp_path / f"out/{stem}.json").read_text())
         assert (record["width"], record["height"]) == size
-        assert sum(found["fraction"] for found in record["classes"]) == pytest.approx(1, abs=1e-5)
-        assert {found["name"] for found in record["classes"]} <= {"dark", "bright"}
+        assert sum(row["fraction"] for row in record["classes"]) == pytest.approx(1, abs=1e-5)
+        assert {row["name"] for row in record["classes"]} <= {"dark", "bright"}
         drawn = Image.open(tmp_path / f"out/{stem}.jpg")
         assert drawn.width > size[0]
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run_folder, tmp_path, capsys) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+def test_unreadable_files_are_reported_and_the_others_are_segmented(run_folder, tmp_path, capsys) -> None:
+    (tmp_path / "bad.png").write_bytes(b"not an image")
     Image.new("RGB", (30, 20)).save(tmp_path / "good.png")
-    status = segment.main(arguments(run_folder, tmp_path / "bad.png", tmp_path / "good.png", output=tmp_path / "out"))
+    status = predict.main(arguments(run_folder, tmp_path / "bad.png", tmp_path / "good.png", output=tmp_path / "out"))
     assert status == 1
     assert (tmp_path / "out/good_labels.png").is_file()
-    said = capsys.readouterr()
-    assert "bad.png" in said.err
-    assert "images: 1, failed: 1" in said.out
+    printed = capsys.readouterr()
+    assert "bad.png" in printed.err
+    assert "images: 1, failed: 1" in printed.out
 
 
-def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
+def test_an_image_that_needs_too_much_memory_is_reported_and_the_others_are_segmented(
     run_folder, tmp_path, capsys, monkeypatch
 ) -> None:
     def predict_labels(self: Segmenter, image: dict) -> torch.Tensor:
@@ -74,11 +74,11 @@ def test_a_picture_that_needs_too_much_memory_is_named_and_the_rest_goes_on(
     for width in (50, 30):
         Image.new("RGB", (width, 20)).save(tmp_path / f"{width}.png")
     inputs = [tmp_path / "50.png", tmp_path / "30.png"]
-    assert segment.main(arguments(run_folder, *inputs, output=tmp_path / "out")) == 1
+    assert predict.main(arguments(run_folder, *inputs, output=tmp_path / "out")) == 1
     assert (tmp_path / "out/30_labels.png").is_file()
-    said = capsys.readouterr()
-    assert "50.png: there is not enough memory" in said.err
-    assert "images: 1, failed: 1" in said.out
+    printed = capsys.readouterr()
+    assert "50.png: there is not enough memory" in printed.err
+    assert "images: 1, failed: 1" in printed.out
 
 
 def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
@@ -87,20 +87,20 @@ def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
     torch.save(weights, tmp_path / "diverged.pth")
     Image.new("RGB", (30, 20)).save(tmp_path / "good.png")
     given = arguments(run_folder, tmp_path / "good.png", output=tmp_path / "out")
-    assert segment.main([*given, "--weights", str(tmp_path / "diverged.pth")]) == 1
+    assert predict.main([*given, "--weights", str(tmp_path / "diverged.pth")]) == 1
     assert not list((tmp_path / "out").glob("good*"))
     assert "good.png: the model produced non-finite scores" in capsys.readouterr().err
 
 
-def test_names_of_classes_are_checked_before_weights_are_read(run_folder) -> None:
+def test_class_names_are_checked_before_weights_are_read(run_folder) -> None:
     cfg = LazyConfig.load(str(run_folder / "config.yaml"))
     with pytest.raises(InputError, match="has 3 class names, but the model has 2"):
         SegmentationPredictor.from_config(cfg, run_folder / "no such file.pth", "cpu", ["a", "b", "c"])
 
 
-def test_videos_are_named_as_failures(run_folder, tmp_path, capsys) -> None:
+def test_videos_are_reported_as_failures(run_folder, tmp_path, capsys) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"any")
-    assert segment.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
-    said = capsys.readouterr().err
-    assert "clip.mp4: a video; give images" in said
-    assert "no image in" in said
+    assert predict.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
+    printed = capsys.readouterr().err
+    assert "clip.mp4: a video; give images" in printed
+    assert "no image in" in printed
