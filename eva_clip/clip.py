@@ -77,7 +77,7 @@ class Clip(BackboneDelegate):
             Embeddings [B, D].
 
         Raises:
-            InputError: the ids have another shape or exceed the context length.
+            InputError: The ids have another shape or exceed the context length.
         """
         embeddings = self.text(token_ids)
         return _l2_normalize(embeddings) if normalize else embeddings
@@ -93,7 +93,7 @@ class Clip(BackboneDelegate):
             [B, D] of unit length, for the inputs that the batch has.
 
         Raises:
-            InputError: an input is missing from the batch.
+            InputError: An input is missing from the batch.
         """
         inputs = {name: batch[name] for name in ("image", "text") if batch.get(name) is not None}
         if not inputs or (self.training and len(inputs) < 2):

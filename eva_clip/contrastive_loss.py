@@ -57,7 +57,7 @@ def contrastive_loss(
         Scalar loss.
 
     Raises:
-        InputError: the features are not pairs, or the limit or the chunk size is not positive.
+        InputError: The features are not pairs, or the limit or the chunk size is not positive.
     """
     if image_features.ndim != 2 or image_features.shape != text_features.shape or len(image_features) == 0:
         raise InputError(

@@ -50,7 +50,7 @@ def image_tower_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tower by its prefix.
 
     Raises:
-        InputError: the state dict has no image tower.
+        InputError: The state dict has no image tower.
     """
     tower = {name.removeprefix(VISUAL): value for name, value in weights.items() if name.startswith(VISUAL)}
     if "blocks.0.attn.qkv.weight" not in tower:

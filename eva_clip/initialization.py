@@ -31,7 +31,7 @@ def join_tower_weights(image_weights: Mapping[str, Tensor], text_weights: Mappin
             EVA-CLIP model. OpenAI's weights were trained with another activation (QuickGELU); training adapts them.
 
     Raises:
-        InputError: one of the state dicts does not have its tower.
+        InputError: One of the state dicts does not have its tower.
     """
     image_tower = _find_image_tower(image_weights)
     if f"{VISUAL}blocks.0.attn.qkv.weight" not in image_tower:

@@ -44,7 +44,7 @@ def model_options(name: str) -> Mapping[str, Any]:
     """Return the default options of a model, an entry of `MODELS`.
 
     Raises:
-        InputError: there is no model of that name.
+        InputError: There is no model of that name.
     """
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}.")
@@ -72,7 +72,7 @@ def build_model(
         max_logit_scale: Upper limit of the logit scale in the loss, see `Clip`.
 
     Raises:
-        InputError: there is no model of that name.
+        InputError: There is no model of that name.
     """
     options = model_options(name)
     if output_dim is None:
@@ -105,7 +105,7 @@ def create_model(
         overrides: Options of `build_model`.
 
     Raises:
-        InputError: there is no model of that name, or the file is unreadable or belongs to another model.
+        InputError: There is no model of that name, or the file is unreadable or belongs to another model.
     """
     if weights is None:
         return build_model(name, **overrides).to(device=device, dtype=dtype).eval()

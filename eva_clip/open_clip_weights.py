@@ -28,7 +28,7 @@ def to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the entries of an EVA-CLIP state dict to open_clip's names.
 
     Raises:
-        InputError: the names already are open_clip's, or an entry does not belong to an EVA-CLIP model.
+        InputError: The names already are open_clip's, or an entry does not belong to an EVA-CLIP model.
     """
     if is_open_clip(weights):
         raise InputError("the weights have open_clip's names already; use them as they are.")
@@ -51,7 +51,7 @@ def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the entries of an open_clip state dict to the names of `Clip`, the inverse of :func:`to_open_clip`.
 
     Raises:
-        InputError: an entry does not belong to `EVA01-g-14`, such as `logit_bias`, which `Clip` does not have.
+        InputError: An entry does not belong to `EVA01-g-14`, such as `logit_bias`, which `Clip` does not have.
     """
     renamed = {}
     for name, value in weights.items():

@@ -42,7 +42,7 @@ def tower_layer_decay_groups(
         Groups with "params", "lr" and "weight_decay", for an optimizer.
 
     Raises:
-        InputError: a decay rate is out of range, or the model is not a `Clip`.
+        InputError: A decay rate is out of range, or the model is not a `Clip`.
     """
     names = [name for name, _ in model.named_parameters()]
     towers = {}

@@ -29,7 +29,7 @@ class EvaClipTeacher(nn.Module):
         num_heads: Number of attention heads; None for heads of 88 channels.
 
     Raises:
-        InputError: the weights belong to another kind of model, or the width is not divisible by 88 and `num_heads` is
+        InputError: The weights belong to another kind of model, or the width is not divisible by 88 and `num_heads` is
             not given.
     """
 

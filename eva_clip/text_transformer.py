@@ -91,7 +91,7 @@ class TextTransformer(nn.Module):
         L may be any number of tokens up to the context length.
 
         Raises:
-            InputError: the ids have another shape or exceed the context length.
+            InputError: The ids have another shape or exceed the context length.
         """
         if token_ids.ndim != 2 or not 0 < token_ids.shape[1] <= self.context_length:
             raise InputError(

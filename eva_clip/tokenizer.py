@@ -61,7 +61,7 @@ class Tokenizer(SimpleTokenizer):
             Ids [B, context_length] int64 on the CPU, and the indices of the texts that were cut.
 
         Raises:
-            InputError: an item is not a string, or the context is too short for the start and end tokens.
+            InputError: An item is not a string, or the context is too short for the start and end tokens.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         length = self.context_length if context_length is None else _check_length(context_length)
@@ -84,7 +84,7 @@ class Tokenizer(SimpleTokenizer):
             context_length: Number of ids per text; None for that of the tokenizer.
 
         Raises:
-            InputError: an item is not a string, or the context is too short for the start and end tokens.
+            InputError: An item is not a string, or the context is too short for the start and end tokens.
         """
         ids, cut = self.tokenize(texts, context_length)
         if cut:
@@ -128,7 +128,7 @@ def get_tokenizer(name: str = "eva_clip_g14", context_length: int | None = None)
         context_length: Number of ids per text; None for that of the model.
 
     Raises:
-        InputError: there is no model of that name.
+        InputError: There is no model of that name.
     """
     from .models import model_options  # a tokenizer with its own context length needs no models
 

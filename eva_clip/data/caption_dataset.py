@@ -37,7 +37,7 @@ class CaptionDataset(Dataset):
             are read later.
 
     Raises:
-        InputError: the file or the folder does not exist, or the file has no usable record.
+        InputError: The file or the folder does not exist, or the file has no usable record.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def read_captions(file: str | Path, image_key: str, caption_key: str, errors: Re
         Image names with their captions, both in the order of the file.
 
     Raises:
-        InputError: the file does not exist or has another format, a column is missing, there is no usable record, or
+        InputError: The file does not exist or has another format, a column is missing, there is no usable record, or
             there is a bad record and `errors` stops at it.
     """
     path = Path(file)

@@ -26,7 +26,7 @@ class TextLoader:
         batch_size: Texts per batch and process.
 
     Raises:
-        InputError: there is no text, or the batch size is not positive.
+        InputError: There is no text, or the batch size is not positive.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ def build_zero_shot_loader(
         num_workers: Number of processes that load images; 0 loads in this process.
 
     Raises:
-        InputError: the names or templates are unusable, or there are images of classes without a name.
+        InputError: The names or templates are unusable, or there are images of classes without a name.
     """
     if class_names == "folders":
         class_names = folder_names(dataset)

@@ -42,7 +42,7 @@ class PairMapper:
             "file_name": str}; None for a skipped record.
 
         Raises:
-            InputError: the image cannot be read or has no caption, and `on_error` is "stop"; or too many records in a
+            InputError: The image cannot be read or has no caption, and `on_error` is "stop"; or too many records in a
                 row were skipped.
         """
         file_name = record["file_name"]

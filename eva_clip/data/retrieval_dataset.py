@@ -32,7 +32,7 @@ class RetrievalDataset:
         captions: Every caption with the file name of its image, [(caption, file_name), ...].
 
     Raises:
-        InputError: the folder does not exist, or the file is unreadable or has no caption.
+        InputError: The folder does not exist, or the file is unreadable or has no caption.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ def _select_split(images: Sequence[Mapping[str, Any]], split: str, file: str) ->
     """Return image names and captions of one split.
 
     Raises:
-        InputError: an entry is incomplete, an image occurs twice or lies outside of the image folder, or the split has
+        InputError: An entry is incomplete, an image occurs twice or lies outside of the image folder, or the split has
             no image with a caption.
     """
     selected: dict[str, list[str]] = {}

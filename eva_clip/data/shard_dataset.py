@@ -34,7 +34,7 @@ class ShardDataset(Dataset):
             images are found later.
 
     Raises:
-        InputError: a shard does not exist or is compressed, or no shard has a pair.
+        InputError: A shard does not exist or is compressed, or no shard has a pair.
     """
 
     def __init__(self, shards: str | Sequence[str], *, on_error: str = "stop") -> None:
@@ -65,7 +65,7 @@ def expand_numbers(pattern: str) -> list[str]:
     """Expand `shard-{0000..0002}.tar` to three names; several such ranges give all combinations.
 
     Raises:
-        InputError: a range ends before it begins, or has more than a million numbers.
+        InputError: A range ends before it begins, or has more than a million numbers.
     """
     match = _RANGE.search(pattern)
     if match is None:

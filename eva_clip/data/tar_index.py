@@ -40,7 +40,7 @@ class IndexFile:
         """Return a row; negative numbers count from the end.
 
         Raises:
-            InputError: the file was changed or removed since it was opened.
+            InputError: The file was changed or removed since it was opened.
         """
         try:
             rows = np.load(self.path, mmap_mode="r", allow_pickle=False)
@@ -69,7 +69,7 @@ def index_shard(shard: Path, errors: RecordErrors) -> IndexFile | np.ndarray:
         JSON.
 
     Raises:
-        InputError: the file does not exist, is compressed, or is not a tar file.
+        InputError: The file does not exist, is compressed, or is not a tar file.
     """
     if not shard.is_file():
         raise InputError(f"{shard}: no such shard; check the path.")

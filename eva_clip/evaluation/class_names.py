@@ -20,7 +20,7 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
             names of the 200 classes of that data set; a text file with one name per line; or the names themselves.
 
     Raises:
-        InputError: there is no name, a name is empty, or the file is unreadable.
+        InputError: There is no name, a name is empty, or the file is unreadable.
     """
     if source == "imagenet":
         return tuple(open_clip_metadata().IMAGENET_CLASSNAMES)
@@ -49,14 +49,14 @@ def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
     """Return the folder names of a dataset in the order of the class numbers, with spaces instead of underscores.
 
     Raises:
-        InputError: the dataset does not have a name for each class.
+        InputError: The dataset does not have a name for each class.
     """
     numbers = class_numbers(dataset)
     if not numbers or sorted(numbers.values()) != list(range(len(numbers))):
         source = getattr(dataset, "source", "the data set")
         raise InputError(
-            f"the classes of {source} have no names, or not all numbers have one; give "
-            "dataloader.test.class_names a text file with a name a line."
+            f"the classes of {source} have no names, or not all of them do; set dataloader.test.class_names to a text "
+            "file with one name per line."
         )
     return [name.replace("_", " ").strip() for name in sorted(numbers, key=numbers.__getitem__)]
 
@@ -68,7 +68,7 @@ def objectnet_names(root: str) -> list[str]:
         root: The unpacked data set, with the folders `images` and `mappings`.
 
     Raises:
-        InputError: the mappings are missing or inconsistent.
+        InputError: The mappings are missing or inconsistent.
     """
     from eva_classification.data.class_maps import read_objectnet
 
@@ -88,9 +88,9 @@ def read_lines(path: str) -> list[str]:
     """Return the lines of a text file that are not blank.
 
     Raises:
-        InputError: the file cannot be read as UTF-8 text.
+        InputError: The file cannot be read as UTF-8 text.
     """
     try:
         return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text with one name a line ({error}); check the file.") from error
+        raise InputError(f"{path} cannot be read as text with one name per line ({error}); check the file.") from error

@@ -18,7 +18,7 @@ def read_templates(source: str | Sequence[str]) -> tuple[str, ...]:
             text file (.txt) with one template per line; or the templates themselves.
 
     Raises:
-        InputError: there is no template, or a template has no {}.
+        InputError: There is no template, or a template has no {}.
     """
     if isinstance(source, str):
         if source in _PUBLISHED_LISTS:
@@ -31,8 +31,8 @@ def read_templates(source: str | Sequence[str]) -> tuple[str, ...]:
             source = read_lines(source)
         else:
             raise InputError(
-                f"{source!r} is not a list of templates: give {', '.join(_PUBLISHED_LISTS)}, a .txt file with one a "
-                "line, or a sentence with {} as placeholder of the class name."
+                f"{source!r} is not a list of templates: give {', '.join(_PUBLISHED_LISTS)}, a .txt file with one "
+                "template per line, or a template with {} for the class name."
             )
     templates = tuple(str(template).strip() for template in source)
     for template in templates:

@@ -51,7 +51,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         """Collect the features of a batch of images or of captions.
 
         Raises:
-            InputError: the features are not finite.
+            InputError: The features are not finite.
         """
         is_text = "text" in inputs
         kind = "text" if is_text else "image"
@@ -76,7 +76,7 @@ class RetrievalEvaluator(DatasetEvaluator):
             other ranks.
 
         Raises:
-            InputError: no image of the dataset could be read.
+            InputError: No image of the dataset could be read.
         """
         images, captions = gather_records(self._images), gather_records(self._captions)
         return run_on_rank_zero(lambda: self._measure(images, captions)) or {}

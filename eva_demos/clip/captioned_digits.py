@@ -15,7 +15,7 @@ from PIL import Image
 
 from eva_clip.data.caption_dataset import CaptionDataset
 from eva_engine.atomic import atomic_folder
-from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.dataset_folder import dataset_root
 
 from ..classification.mnist_digits import read_digits
 

@@ -1,4 +1,4 @@
-"""Made pairs for the tests below this folder."""
+"""Fixture with synthetic image-text pairs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Made images with captions: a folder with a caption file, and tar shards."""
+"""Synthetic images with captions: image files and tar shards."""
 
 import io
 import json
@@ -12,7 +12,7 @@ COLOURS = ("red", "green", "blue")
 
 
 def image_bytes(number: int, kind: str = "PNG") -> bytes:
-    """A square of one of three colours."""
+    """Encode a rectangle of one of three colours."""
     pixels = np.zeros((20, 24, 3), dtype=np.uint8)
     pixels[..., number % 3] = 255 - number
     buffer = io.BytesIO()
@@ -25,7 +25,7 @@ def caption(number: int) -> str:
 
 
 def write_images(folder: Path, num_images: int = 6) -> Path:
-    """Files 0.png, 1.png, ..."""
+    """Write 0.png, 1.png, ..."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(num_images):
         (folder / f"{number}.png").write_bytes(image_bytes(number))
@@ -44,7 +44,7 @@ def write_shard(file: Path, members: dict[str, bytes | str]) -> Path:
 
 
 def pair_members(numbers: range) -> dict[str, bytes | str]:
-    """Pairs as webdataset stores them, some with plain text and some with JSON."""
+    """Return pairs in the WebDataset layout, some with a text file and some with JSON."""
     members: dict[str, bytes | str] = {}
     for number in numbers:
         members[f"{number:05}.jpg"] = image_bytes(number, "JPEG")

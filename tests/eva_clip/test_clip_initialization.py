@@ -1,4 +1,4 @@
-"""Two files into one that training starts from."""
+"""Initial weights of training from the files of two towers."""
 
 import open_clip
 import pytest
@@ -58,7 +58,7 @@ def test_towers_of_two_files_start_a_model(pretrained, clip, tmp_path, capsys):
         torch.testing.assert_close(model.encode_text(ids)[:, :32], clip.encode_text(ids), rtol=1e-4, atol=1e-5)
 
 
-def test_towers_of_whole_models_do_too():
+def test_towers_of_full_models_are_joined():
     weights = build().state_dict()
     joined = join_tower_weights(weights, weights)
     left_out = {"visual.head.weight", "visual.head.bias", "text.text_projection", "text.logit_scale"}

@@ -1,4 +1,4 @@
-"""The published file's own names, shapes and order, into the full-size models, which are on the meta device."""
+"""Names, shapes and order of the released file, loaded into full-size models on the meta device."""
 
 import gzip
 import json

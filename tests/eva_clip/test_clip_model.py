@@ -1,4 +1,4 @@
-"""The model as a user and as the trainer call it: features, loss, precisions, files."""
+"""The model as users and the trainer call it: features, loss, precisions, weight files."""
 
 import logging
 import math
@@ -87,7 +87,7 @@ def test_towers_of_different_spaces():
 
 
 def test_padding_does_not_matter():
-    """Neither to the features nor to the gradients; nor what stands behind the end."""
+    """Features do not depend on padding, nor on tokens after the end token."""
     model, ids = tiny(), token_ids()
     other = ids.clone()
     other[:, 7:] = 5
@@ -152,7 +152,7 @@ def test_loss_in_half_precision_is_float32(device):
 
 
 def test_towers_without_memory():
-    """For the memory plan: no value decides what is computed."""
+    """Fake tensors, as in the memory planner: the computation depends on no values."""
     model = tiny()
     mode = torch._subclasses.fake_tensor.FakeTensorMode()
     make_fake(model, mode)
@@ -170,7 +170,7 @@ def test_another_image_size():
 @pytest.mark.parametrize("wrapper", [None, "model", "module", "state_dict"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_file(tmp_path, wrapper, dtype):
-    """As published: half precision, wrapped, with the prefix of parallel training."""
+    """As released: half precision, nested in an entry, with the prefix of parallel training."""
     model, path = tiny(), tmp_path / "weights.pt"
     state = {f"module.{name}": value.half() for name, value in model.state_dict().items()}
     torch.save(state if wrapper is None else {wrapper: state}, path)
@@ -210,7 +210,7 @@ def test_unknown_model():
 
 
 def test_initial_weights():
-    """Those of the published start; a text tower wide enough to measure them."""
+    """Standard deviations of the original release, on a text tower that is wide enough to measure them."""
     model = build_model("eva_clip_tiny", output_dim=128, text={"width": 256, "num_heads": 4, "vocab_size": 2000})
     text, block = model.text, model.text.transformer.resblocks[1]
     for weight, std in (

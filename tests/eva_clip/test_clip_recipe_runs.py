@@ -1,4 +1,4 @@
-"""Whole runs of a small EVA-CLIP with the published recipe: both kinds of data, exact resume, split and copied."""
+"""Runs of a small EVA-CLIP with the published recipe: both kinds of data, exact resume, sharded and replicated."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, para
     )
     for name, value in one.items():
         torch.testing.assert_close(two[name].reshape(value.shape), value, rtol=0, atol=1e-4, msg=name)
-    # The scale of the logits, a single number, has one dimension more in a split run.
+    # The logit scale, a scalar, has one more dimension in a sharded run.
     options.remove(f"train.parallel={parallel}")
     assert run("--resume", *options, "train.max_iter=5") == 0
     assert len(losses(tmp_path / "two")) == 5

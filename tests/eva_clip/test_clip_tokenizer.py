@@ -1,4 +1,4 @@
-"""Texts to ids: markers, over-long texts, things that are no text."""
+"""Tokenizer: special tokens, texts that are too long, inputs that are not strings."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ def test_lengths_and_padding():
 
 
 @pytest.mark.parametrize(("words", "cut"), [(14, False), (15, True), (400, True)])
-def test_long_texts_are_cut_counted_and_said(caplog, words, cut):
+def test_long_texts_are_cut_counted_and_logged(caplog, words, cut):
     with caplog.at_level(logging.WARNING):
         ids = Tokenizer(16)(["cat", "word " * words, "dog", "word " * words])
     assert ids[1, [0, 15]].tolist() == [49406, 49407]
@@ -32,7 +32,7 @@ def test_long_texts_are_cut_counted_and_said(caplog, words, cut):
     assert Tokenizer(16).tokenize(["cat", "word " * words])[1] == ([1] if cut else [])
 
 
-def test_markers():
+def test_special_tokens():
     tokenizer = get_tokenizer()
     assert tokenizer.encode("<|STARTofTEXT|> a <|endoftext|>") == [49406, 320, 49407]
     assert not {49406, 49407} & set(tokenizer.encode("<start_of_text> a <end_of_text>"))
@@ -51,7 +51,7 @@ def test_only_the_needed_part_of_a_huge_text_is_encoded(monkeypatch, text):
     assert len(seen) < 77
 
 
-def test_words_are_not_kept_without_end(monkeypatch):
+def test_the_cache_of_words_is_limited(monkeypatch):
     monkeypatch.setattr("eva_clip.tokenizer._MAX_CACHED_WORDS", 10)
     tokenizer = Tokenizer()
     for number in range(50):
@@ -60,7 +60,7 @@ def test_words_are_not_kept_without_end(monkeypatch):
 
 
 @pytest.mark.parametrize(("texts", "message"), [([None], "text 0 is a NoneType"), (["a", 3], "text 1 is a int")])
-def test_no_text(texts, message):
+def test_inputs_that_are_not_strings(texts, message):
     with pytest.raises(InputError, match=message):
         get_tokenizer()(texts)
 
@@ -75,7 +75,7 @@ def test_context_without_room():
 
 
 def test_what_is_imported():
-    """Models do without Detectron2, images without open_clip, whose import takes seconds."""
+    """Models need no Detectron2, and the image tower needs no open_clip, whose import takes seconds."""
     code = (
         "import sys; sys.modules['detectron2'] = None\n"
         "import eva_clip as c\n"

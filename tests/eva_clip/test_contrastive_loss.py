@@ -89,7 +89,7 @@ def test_a_scale_above_its_limit_can_only_fall(matching):
     torch.testing.assert_close(loss, reference)
     loss.backward()
     reference.backward()
-    # Pairs that match would have the scale grow without end.
+    # With perfectly matching pairs the scale would grow without limit.
     assert (at_limit.grad < 0) == matching
     torch.testing.assert_close(scale.grad, at_limit.grad.clamp(min=0))
 

@@ -1,4 +1,4 @@
-"""The image tower on its own: fine-tuned as a classifier, probed, predicted by pre-training."""
+"""The image tower alone: fine-tuned as a classifier, probed linearly, and as teacher of pre-training."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def recipe(name, *changes):
 
 
 def bare_tokens(model):
-    """Normalised tokens of a plain backbone with the weights of the tower."""
+    """Return the normalised tokens of a bare backbone with the weights of the tower."""
     backbone = create_backbone("tiny", **VISUAL)
     backbone.load_state_dict(image_tower_weights(model.state_dict()), strict=False)
     return backbone.eval()(PIXELS)
@@ -135,7 +135,7 @@ def test_pretraining_predicts_the_teacher(path):
 
 
 def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):
-    """As the published training starts: the tower from pre-training, its projection fresh."""
+    """As at the start of the published training: a pretrained tower with a random projection."""
     bare = create_classifier("eva_tiny_patch14", num_classes=5, pooling="class", **VISUAL)
     torch.save({"model": bare.state_dict()}, tmp_path / "bare.pt")
     head = model.visual.head.weight.clone()

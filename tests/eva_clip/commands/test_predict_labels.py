@@ -1,4 +1,4 @@
-"""The verb predict with an EVA-CLIP: good and broken files and labels, with a tiny model."""
+"""The command `predict` with a tiny EVA-CLIP: good and broken files and labels."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ train = OmegaConf.create()
 def model():
     torch.manual_seed(1)
     model = create_model(TINY)
-    torch.nn.init.normal_(model.visual.head.weight, std=0.3)  # it begins so close to zero that images hardly differ
+    torch.nn.init.normal_(model.visual.head.weight, std=0.3)  # initially so close to zero that images hardly differ
     return model
 
 
@@ -45,7 +45,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, model) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with photos/ of all kinds."""
+    """Working directory with photos/, which has usable and unusable files."""
     (tmp_path / "photos" / "sub").mkdir(parents=True)
     generator = np.random.default_rng(0)
     sizes = {"a.png": (40, 60), "b.jpg": (90, 30), "sub/d.png": (5, 9)}
@@ -55,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(generator.integers(0, 256, (99, 99, 3), np.uint8)).save(stream, "JPEG")
     (tmp_path / "photos/cut.jpg").write_bytes(stream.getvalue()[:2000])
     (tmp_path / "photos/clip.mp4").touch()
-    (tmp_path / "photos/notes.txt").write_text("no picture")
+    (tmp_path / "photos/notes.txt").write_text("not an image")
     (tmp_path / "recipe.py").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -148,7 +148,7 @@ def test_half_precision_is_near(weights, capsys):
     assert half != records()[0]["labels"]
 
 
-def test_many_pictures_are_several_sheets(weights, folder):
+def test_many_images_fill_several_sheets(weights, folder):
     (folder / "many").mkdir()
     for number in range(22):
         Image.new("RGB", (12, 8), (number * 10, 90, 30)).save(folder / "many" / f"{number:02d}.png")
@@ -161,7 +161,7 @@ def test_many_pictures_are_several_sheets(weights, folder):
     first, second = (Image.open(folder / "out" / name) for name in sheets[:2])
     assert first.width == second.width
     assert second.height * 3 < first.height
-    # The first picture's colour is on the first page, the last one's on the second.
+    # The first image's colour is on the first page, the last one's on the second.
     assert (0, 90, 30) in {color for _, color in first.getcolors(1 << 20)}
     assert (210, 90, 30) in {color for _, color in second.getcolors(1 << 20)}
 
@@ -181,7 +181,7 @@ def test_many_pictures_are_several_sheets(weights, folder):
         ({"--labels": None}, "requires --labels"),
         (
             {"--class-names": ["empty.txt"]},
-            "--class-names is no option for the recipe's model; this task takes --labels",
+            "--class-names is not an option for the recipe's task, EVA-CLIP; this task accepts ",
         ),
         ({"--input": ["photos/notes.txt"]}, "no image in photos/notes.txt"),
         ({"--input": ["photos/clip.mp4"]}, "no image in photos/clip.mp4"),

@@ -1,4 +1,4 @@
-"""Caption files of every format, their bad records, and images that leave the folder."""
+"""Caption files of every format, bad records, and images outside of the image folder."""
 
 import json
 import logging
@@ -69,7 +69,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("record", "problem"), BAD)
-def test_bad_records_stop_or_are_left_out_and_counted(tmp_path, caplog, record, problem):
+def test_bad_records_stop_or_are_skipped_and_counted(tmp_path, caplog, record, problem):
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([OBJECTS[0], record, OBJECTS[1]]))
     with pytest.raises(InputError, match=f"{file}: record 2 .*{problem}.*on_error") as error:
@@ -114,7 +114,7 @@ def test_two_spellings_of_a_path_are_one_image(tmp_path):
     assert captions == {"0.png": ["a", "b"], "x/1.png": ["c"]}
 
 
-def test_a_pipe_is_no_image(tmp_path):
+def test_a_pipe_is_rejected(tmp_path):
     os.mkfifo(tmp_path / "0.png")
     (tmp_path / "pairs.csv").write_text("image,caption\n0.png,a\n")
     with pytest.raises(InputError, match="not a regular file"):

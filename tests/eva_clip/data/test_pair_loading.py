@@ -50,7 +50,7 @@ def test_one_of_several_captions_is_drawn(caption_file):
 
 
 @pytest.mark.parametrize("damage", ["no image", "gone", "empty caption"])
-def test_unusable_pairs_stop_or_are_passed_over(caption_file, damage, caplog):
+def test_unusable_pairs_stop_or_are_skipped(caption_file, damage, caplog):
     record = CaptionDataset(str(caption_file))[2]
     if damage == "empty caption":
         read = record["read"]
@@ -72,7 +72,7 @@ def test_unusable_pairs_stop_or_are_passed_over(caption_file, damage, caplog):
         mapper(record)
 
 
-def test_long_texts_are_cut_counted_and_said_seldom(caplog):
+def test_long_texts_are_cut_counted_and_logged_rarely(caplog):
     batches = PairCollate()
     pixels = np.zeros((3, 4, 4), dtype=np.float32)
     ids, cut = TOKENIZER.tokenize(["red " * 30])

@@ -1,4 +1,4 @@
-"""Tar shards: numbers in names, samples at random, the kept index, damage."""
+"""Tar shards: numbers in names, random access, the saved index, damaged files."""
 
 import logging
 import tarfile
@@ -50,10 +50,9 @@ def test_every_sample_is_read_by_its_number(shards):
         assert records[number]["file_name"].endswith(f"s-{number // 4:03}.tar/{number:05}")
 
 
-def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch):
+def test_the_index_is_reused_until_the_shard_changes(shards, tmp_path, monkeypatch):
     first = ShardDataset(shards)
-    kept = tmp_path / "s-001.tar.index.npy"
-    assert kept.is_file()
+    assert (tmp_path / "s-001.tar.index.npy").is_file()
 
     def scan(*_):
         raise AssertionError("scanned again")
@@ -68,7 +67,7 @@ def test_the_index_is_kept_until_the_shard_changes(shards, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY no", "huge", "object", "other"])
-def test_a_kept_index_that_is_none_is_made_again(shards, tmp_path, content):
+def test_a_damaged_index_is_rebuilt(shards, tmp_path, content):
     ShardDataset(shards)
     kept = tmp_path / "s-000.tar.index.npy"
     if content == "huge":
@@ -89,11 +88,11 @@ BAD = [
 
 
 @pytest.mark.parametrize(("members", "problem"), BAD)
-def test_samples_that_are_no_pairs_stop_or_are_left_out(tmp_path, caplog, members, problem):
+def test_incomplete_samples_stop_or_are_skipped(tmp_path, caplog, members, problem):
     shard = write_shard(tmp_path / "s.tar", {**pair_members(range(2)), **members})
     with pytest.raises(InputError, match=f"{problem}.*on_error"):
         ShardDataset(str(shard))
-    for _ in range(2):  # they are named each time
+    for _ in range(2):  # reported by every run
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert len(ShardDataset(str(shard), on_error="skip")) == 2
@@ -163,7 +162,7 @@ def test_names_that_are_not_in_utf_8(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "[" * 50_000])
-def test_json_that_is_none_is_one_sentence(tmp_path, text):
+def test_unreadable_json_is_reported(tmp_path, text):
     shard = write_shard(tmp_path / "s.tar", {"1.jpg": image_bytes(1), "1.json": text})
     with pytest.raises(InputError, match=r"s\.tar/1: its text cannot be read"):
         ShardDataset(str(shard))[0]["read"]()

@@ -1,4 +1,4 @@
-"""Made images with captions and classes, and features for them that depend on nothing but the input."""
+"""Synthetic images with captions and classes, and features that are a fixed function of the input."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 
 NUM_IMAGES = 11
-# Names and templates are numbers, as the sentences that `tokenize` reads.
+# Names and templates are numbers, as `tokenize` expects.
 CLASS_NAMES = ["3", "1", "4", "1", "5", "9", "2"]
 TEMPLATES = ["{} 0", "7 {}", "{} {}"]
 
 
 def write_captions(root: Path, layout: str) -> Path:
-    """Eleven images, of which number i has i % 4 + 1 captions, but the last but one none."""
+    """Write eleven images; number i has i % 4 + 1 captions, except for the last but one, which has none."""
     (root / "photos").mkdir()
     generator = np.random.default_rng(2)
     captions = {}
@@ -54,7 +54,7 @@ def pixels(image: Image.Image) -> torch.Tensor:
 
 
 def features(batch: dict) -> dict[str, torch.Tensor]:
-    """Stand-in for a model: what it gives depends on the input alone."""
+    """Replace a model by a fixed function of the input."""
     if "text" in batch:
         return {"text_features": torch.sin(batch["text"].float() @ torch.arange(10.0).reshape(2, 5) * 3 + 1)}
     return {"image_features": torch.sin(9 * batch["image"].flatten(1)[:, :5])}
@@ -84,7 +84,7 @@ def measure_retrieval(dataset: RetrievalDataset) -> dict:
 
 
 def write_classes(root: Path) -> Path:
-    """Seventeen images in folders of seven classes."""
+    """Write seventeen images in folders of seven classes."""
     generator = np.random.default_rng(3)
     for number in range(17):
         folder = root / "classes" / str(number * number % 7)

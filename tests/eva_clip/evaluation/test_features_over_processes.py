@@ -1,4 +1,4 @@
-"""Real processes give the numbers of one, though neither images nor sentences divide."""
+"""Several processes have the results of one, although images and texts are not divided evenly."""
 
 import faulthandler
 import json
@@ -41,7 +41,7 @@ def test_two_processes(tmp_path):
 
 
 def encode_apart() -> None:
-    """One process has images while the other has sentences, and one batch more."""
+    """One process has images while the other has texts, and one more batch."""
     faulthandler.dump_traceback_later(100, exit=True)  # processes that wait for each other would do so for an hour
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -63,12 +63,12 @@ def encode_apart() -> None:
     faulthandler.cancel_dump_traceback_later()
 
 
-def test_processes_that_encode_other_things_do_not_wait_for_each_other():
+def test_processes_that_encode_different_inputs_do_not_wait_for_each_other():
     launch(encode_apart, (), processes_per_machine=2, dist_url="auto", device="cpu")
 
 
-def test_more_processes_than_sentences(tmp_path, monkeypatch):
-    """What a process without any gives to the others is left out."""
+def test_more_processes_than_texts(tmp_path, monkeypatch):
+    """Processes without texts are ignored."""
     write_classes(tmp_path)
     gathered = "eva_engine.training.distributed.gathering.gather_values"
     alone = measure_zero_shot(tmp_path)

@@ -1,4 +1,4 @@
-"""Names, templates and the prompts made of them."""
+"""Class names, templates and the prompts that they form."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ def digest(lines) -> str:
 
 
 def test_the_published_lists():
-    """The published numbers depend on every letter of them."""
+    """Published results depend on every character of the lists."""
     assert digest(read_templates("imagenet_80")) == "4f976686fb651bb5"
     assert digest(read_templates("imagenet_7")) == "6ef3883987d224b7"
     names = read_class_names("imagenet")
@@ -23,7 +23,7 @@ def test_the_published_lists():
 
 
 @pytest.mark.parametrize(("subset", "first"), [("imagenet_a", "stingray"), ("imagenet_r", "goldfish")])
-def test_names_of_a_part_of_the_classes(subset, first):
+def test_class_names_of_imagenet_subsets(subset, first):
     names = read_class_names(subset)
     assert len(names) == 200
     assert names[0] == first
@@ -55,7 +55,7 @@ def test_files(tmp_path):
         (["a"], "nowhere.txt", "nowhere.txt cannot be read"),
     ],
 )
-def test_what_cannot_be_used(names, templates, message):
+def test_unusable_names_and_templates(names, templates, message):
     with pytest.raises(InputError) as error:
         ClassPrompts(names, templates)
     assert message in str(error.value)

@@ -98,7 +98,7 @@ def test_bad_caption_files(content, message, tmp_path):
     assert message in str(error.value)
 
 
-def test_features_that_are_no_numbers_stop():
+def test_non_finite_features_are_rejected():
     evaluator = RetrievalEvaluator()
     with pytest.raises(InputError, match="non-finite text features"):
         evaluator.process(

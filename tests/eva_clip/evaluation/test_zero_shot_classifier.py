@@ -1,4 +1,4 @@
-"""Class weights: open_clip's on the same weights, in any batches."""
+"""Zero-shot weights equal those of open_clip with the same model weights, for any batch size."""
 
 import open_clip
 import pytest

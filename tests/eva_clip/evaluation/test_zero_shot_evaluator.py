@@ -1,4 +1,4 @@
-"""Accuracies and mean per-class recall, computed a second way; answer keys; what stops an evaluation."""
+"""Accuracies and mean per-class recall, computed a second way; label mappings; unusable input."""
 
 import math
 
@@ -26,7 +26,7 @@ def logits_and_labels(root):
     return 100 * images @ torch.stack(rows).T, labels
 
 
-def test_metrics_are_those_of_a_second_computation(tmp_path):
+def test_metrics_equal_a_second_computation(tmp_path):
     logits, labels = logits_and_labels(write_classes(tmp_path))
     order = logits.argsort(dim=1, descending=True, stable=True)
     found = measure_zero_shot(tmp_path)["zero_shot"]
@@ -90,7 +90,7 @@ def test_more_classes_than_names(tmp_path):
         )
 
 
-def test_features_that_are_no_numbers():
+def test_non_finite_features():
     with pytest.raises(InputError, match="non-finite image features"):
         ZeroShotEvaluator().process(
             {"image": [], "label": torch.tensor([0]), "file_name": ["a"]},

@@ -15,7 +15,7 @@ def test_two_iterations_give_weights_and_all_accuracies(tmp_path, capsys):
     (output / "notes.txt").write_text("the user's own")
     assert demo.main(["--output", str(output), "--iterations", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "holds an earlier run, which is replaced" in printed
+    assert "contains the results of an earlier run, which are replaced" in printed
     results = json.loads((output / "results.json").read_text())
     assert results.keys() == {demo.TRAINING, demo.HELDOUT, demo.EACH}
     assert results[demo.EACH].keys() == set(HELDOUT_PHRASINGS)
