@@ -1,8 +1,27 @@
-"""Loading data for any task: the training loader, the evaluation loader, images and corrupt records."""
+"""Loading data for all tasks: training and evaluation loaders, images, and corrupt records."""
 
-from .dataset_root import dataset_root
-from .eval_loader import EvalLoader
-from .image_file import read_image
-from .train_loader import TrainLoader, build_train_loader, worker_failure
+from typing import TYPE_CHECKING
 
-__all__ = ["EvalLoader", "TrainLoader", "build_train_loader", "dataset_root", "read_image", "worker_failure"]
+from eva_backbone.lazy_exports import lazy_exports
+
+# Not lazy: the name of the function would otherwise be hidden by its module.
+from .dataset_folder import dataset_root
+
+if TYPE_CHECKING:
+    from .eval_loader import EvalLoader
+    from .image_file import read_dataset_image
+    from .train_loader import TrainLoader, build_train_loader, worker_failure
+
+__all__ = ["EvalLoader", "TrainLoader", "build_train_loader", "dataset_root", "read_dataset_image", "worker_failure"]
+
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "EvalLoader": "eval_loader",
+        "TrainLoader": "train_loader",
+        "build_train_loader": "train_loader",
+        "read_dataset_image": "image_file",
+        "worker_failure": "train_loader",
+    },
+)

@@ -1,4 +1,4 @@
-"""Which images make up which batch: decided from indices alone, before any image is read."""
+"""Decide which samples form which batch, from indices alone, before any image is read."""
 
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
@@ -6,61 +6,66 @@ from typing import Protocol, TypeVar
 
 from eva_backbone.errors import InputError
 
-# Number of the sample in the stream that all processes share, and index into the data set.
-Sample = tuple[int, int]
+# Number of a sample in the sequence of all processes, and its index in the data set.
+SampleIndex = tuple[int, int]
 
 
 def aspect_groups(records: Iterable[dict]) -> bytes:
-    """0 for each record that is wider than high, else 1, as Detectron2 groups them.
+    """Return the aspect ratio group of each record, as in Detectron2: 0 if it is wider than high, else 1.
 
     Raises:
-        InputError: a record without a size.
+        InputError: A record has no "width" or "height".
     """
     try:
         return bytes(0 if record["width"] > record["height"] else 1 for record in records)
     except KeyError as error:
         raise InputError(
-            f"A record of the training data has no {error}, by which images are grouped; "
-            "add it, or give the loader aspect_ratio_grouping=False."
+            f"A record of the training data has no {error}, which grouping by aspect ratio needs; "
+            "add it, or set aspect_ratio_grouping=False in the loader."
         ) from error
 
 
 def plan_batches(
     sampler: Iterable[int], batch_size: int, groups: bytes | None, rank: int, world_size: int
-) -> Iterator[list[Sample]]:
-    """The batches of one process, for ever.
+) -> Iterator[list[SampleIndex]]:
+    """Yield the batches of one process without end.
 
     Args:
-        sampler: this process's part of the shared stream of indices: every `world_size`-th, from the `rank`-th on.
-        groups: group (0 or 1) of each index. A batch holds one group; it comes when its last image is drawn. None: the
-            batches are consecutive parts of the stream.
+        sampler: Indices of this process: every `world_size`-th of a sequence that all processes share, from the
+            `rank`-th on.
+        batch_size: Number of samples per batch of this process.
+        groups: Group (0 or 1) of each index in the data set. All samples of a batch are from one group, and a batch is
+            yielded when its last sample is drawn. None: batches are consecutive parts of the sequence.
+        rank: Rank of this process.
+        world_size: Number of processes.
 
     Raises:
-        InputError: the sampler ends.
+        InputError: The sampler ends.
     """
     samples = zip(count(rank, world_size), sampler)
     if groups is None:
         while len(batch := list(islice(samples, batch_size))) == batch_size:
             yield batch
     else:
-        buckets: list[list[Sample]] = [[], []]
+        buckets: list[list[SampleIndex]] = [[], []]
         for sample in samples:
-            bucket = buckets[groups[sample[1]]]
+            _, index = sample
+            bucket = buckets[groups[index]]
             bucket.append(sample)
             if len(bucket) == batch_size:
                 yield bucket.copy()
                 bucket.clear()
     raise InputError(
-        f"The training sampler {type(sampler).__name__} has come to its end; "
-        "give one that goes on for ever, like detectron2.data.samplers.TrainingSampler."
+        f"The training sampler {type(sampler).__name__} has ended; "
+        "use an infinite one, like detectron2.data.samplers.TrainingSampler."
     )
 
 
 Record_co = TypeVar("Record_co", covariant=True)
 
 
-class Records(Protocol[Record_co]):
-    """A list of records or what reads them when asked for; numbers go from 0 to len - 1."""
+class MapStyleDataset(Protocol[Record_co]):
+    """A map-style data set: a list of records, or an object that reads record 0 to len - 1 on demand."""
 
     def __len__(self) -> int: ...
 

@@ -1,4 +1,4 @@
-"""The evaluation loader of every task: each record once, in order, divided among the processes."""
+"""The evaluation loader of all tasks: every record once, in order, divided among the processes."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,37 +9,37 @@ from torch.utils.data import DataLoader, Dataset
 
 from eva_backbone.errors import InputError
 
-from .batching import Records
-from .contiguous_sampler import ContiguousSampler
-from .numbered_samples import Failure, keep_inherited, numbered_randomness
-from .picklable import Picklable
+from .batching import MapStyleDataset
+from .samplers import ContiguousSampler
+from .seeded_dataset import PicklableFunction, SampleError, freeze_inherited_objects, seeded_randomness
 
 Mapper = Callable[[Any], dict[str, Any]]
 
 
 class EvalLoader:
-    """Finite batches of this process's part of a data set.
+    """Yields the batches of this process's part of a data set.
 
-    Each mapped record gets two more entries: "index", its number, and "repeated", whether it was evaluated before.
+    Two entries are added to each mapped record: "index", its number, and "repeated", whether it repeats an earlier one.
 
     Args:
-        dataset: the records.
-        mapper: from a record to the model's input. Random numbers that it draws from `random`, `numpy.random` or torch
-            are the same for a record in every evaluation.
-        collate: makes a batch of a list of samples; by default the list itself is the batch.
-        batch_size: samples per batch of a process.
-        num_workers: processes that map; 0 maps in this one.
-        repeat_to_multiple_of: published accuracies were measured on many GPUs that each took the same number of images,
-            so the first ones were repeated until the set divided evenly. Giving that number of GPUs reproduces such a
-            set on any number of processes. Repeated samples have numbers beyond the last record.
+        dataset: Records.
+        mapper: Function from a record to the model's input. Random numbers that it draws from `random`, `numpy.random`
+            or torch are the same for a record in every evaluation.
+        collate: Function that makes a batch of a list of samples; by default, the list itself is the batch.
+        batch_size: Number of samples per batch of a process.
+        num_workers: Number of processes that map records; 0 maps in this process.
+        repeat_to_multiple_of: Published accuracies were measured on many GPUs, each of which took the same number of
+            images; the first images were repeated until the data set could be divided evenly. Giving that number of
+            GPUs reproduces such a data set on any number of processes. Repeated samples have indices beyond the last
+            record.
 
     Raises:
-        InputError: a batch size or multiple below 1; while iterating, a record that cannot be used.
+        InputError: `batch_size` or `repeat_to_multiple_of` is below 1; while iterating, a record cannot be used.
     """
 
     def __init__(
         self,
-        dataset: Records[Any],
+        dataset: MapStyleDataset[Any],
         *,
         mapper: Mapper,
         collate: Callable[[list[dict[str, Any]]], Any] = list,
@@ -52,47 +52,47 @@ class EvalLoader:
                 f"batch_size={batch_size} and repeat_to_multiple_of={repeat_to_multiple_of} must be 1 or more."
             )
         self.dataset = dataset
-        self.num_samples = -(-len(dataset) // repeat_to_multiple_of) * repeat_to_multiple_of
+        self.num_samples = -(-len(dataset) // repeat_to_multiple_of) * repeat_to_multiple_of  # rounded up
         self._batches = DataLoader(
             _MappedDataset(dataset, mapper),
             batch_size=batch_size,
             sampler=ContiguousSampler(self.num_samples),
             num_workers=num_workers,
-            collate_fn=partial(_collate_usable, collate),
-            # Starting the workers would otherwise draw from torch's global generator.
+            collate_fn=partial(_collate_or_first_error, collate),
+            # Without a generator, starting the workers would draw from torch's global one.
             generator=torch.Generator().manual_seed(0),
-            worker_init_fn=keep_inherited,
+            worker_init_fn=freeze_inherited_objects,
         )
 
     def __len__(self) -> int:
-        """Batches of this process."""
+        """Return the number of batches of this process."""
         return len(self._batches)
 
     def __iter__(self) -> Iterator[Any]:
-        """What `collate` returns for each batch."""
+        """Yield the result of `collate` for each batch."""
         for batch in self._batches:
-            if isinstance(batch, Failure):
-                raise InputError(batch.sentence)
+            if isinstance(batch, SampleError):
+                raise InputError(batch.message)
             yield batch
 
 
 class _MappedDataset(Dataset):
-    def __init__(self, records: Records[Any], mapper: Mapper) -> None:
+    def __init__(self, records: MapStyleDataset[Any], mapper: Mapper) -> None:
         self.records = records
-        self.mapper = Picklable(mapper)
+        self.mapper = PicklableFunction(mapper)
 
-    def __getitem__(self, number: int) -> dict[str, Any] | Failure:
+    def __getitem__(self, number: int) -> dict[str, Any] | SampleError:
         num_records = len(self.records)
-        with numbered_randomness(0, number):
+        with seeded_randomness(0, number):
             try:
                 mapped = self.mapper(self.records[number % num_records])
             except InputError as error:
-                return Failure(str(error))
+                return SampleError(str(error))
         return {**mapped, "index": number, "repeated": number >= num_records}
 
 
-def _collate_usable(collate: Callable, samples: list[Any]) -> Any:
+def _collate_or_first_error(collate: Callable, samples: list[Any]) -> Any:
     for sample in samples:
-        if isinstance(sample, Failure):
+        if isinstance(sample, SampleError):
             return sample
     return collate(samples)

@@ -1,4 +1,4 @@
-"""Reading one image of a data set; whatever is wrong with it becomes one sentence."""
+"""Read images of data sets, and report every problem as one sentence."""
 
 import stat
 import warnings
@@ -12,60 +12,69 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 
-# Named, because Pillow goes by the content and would otherwise also try formats that start other programs (EPS) or are
-# read far too leniently.
+# Pillow detects the format from the content. Without this list it would also try formats that start other programs
+# (EPS) or that accept nearly any content.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _EXIF_ORIENTATION = 274
 _TURNED_BY_90 = (5, 6, 7, 8)
-_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow clips these to nearly white when it converts
+_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # when Pillow converts these, it clips them to nearly white
 
 
-def read_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The image as [H, W, C] uint8, turned as its EXIF tag says.
+def read_dataset_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image of a data set, rotated according to its EXIF tag.
 
     Args:
-        image_format: ``"RGB"``, ``"BGR"``, or another of Detectron2's image formats.
-        size: expected (width, height) in pixels; compared with the header before any pixel is decoded.
+        file_name: Image file.
+        image_format: Channel order: "RGB", "BGR", or another of Detectron2's image formats.
+        size: Expected (width, height) in pixels, which is compared with the header before any pixel is decoded.
+
+    Returns:
+        [H, W, C] uint8.
 
     Raises:
-        InputError: no such file, not a regular file, not an image, truncated, larger than Pillow's limit against
-            decompression bombs, of more than 8 bits a channel, or of another size.
+        InputError: The file does not exist, is not a regular file or not an image, is truncated, is larger than
+            Pillow's limit against decompression bombs, has more than 8 bits per channel, or has another size.
     """
-    from detectron2.data import detection_utils  # imported here: the checks of this file serve without Detectron2
+    from detectron2.data import detection_utils  # imported here, because the other functions do not need Detectron2
     from detectron2.utils.file_io import PathManager
 
     path = PathManager.get_local_path(file_name)
     with image_errors(file_name):
-        # A pipe or a device would block or never end.
+        # Reading from a pipe or a device could block or never end.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             raise InputError(f"{file_name}: not a regular file; give an image file.")
         with open_image(path) as header:
             _check_size(file_name, header, size)
             check_depth(file_name, header)
-        # Opened anew, with all formats: EPS begins like none of ours.
+        # Detectron2 opens the file again with all formats. This is safe, since no allowed format can be taken for EPS.
         return detection_utils.read_image(path, format=image_format)
 
 
 def open_image(source: str | Path | IO[bytes]) -> Image.Image:
-    """The header of an image of one of `FORMATS`; what is wrong with it raises as Pillow does."""
+    """Open an image of one of `FORMATS` without decoding it; problems raise Pillow's exceptions."""
     return Image.open(source, formats=FORMATS)
 
 
 def check_depth(file_name: str, header: Image.Image) -> None:
-    """Raise InputError for an image of more than 8 bits a channel."""
+    """Raise InputError if an image has more than 8 bits per channel."""
     if header.mode in _WIDE_MODES:
         raise InputError(
-            f"{file_name}: more than 8 bits a channel ({header.mode}), whose black and white are unknown; "
+            f"{file_name}: more than 8 bits per channel ({header.mode}), so black and white levels are unknown; "
             "convert the image to 8 bits first."
         )
 
 
 @contextmanager
 def image_errors(file_name: str, kind: str = "image") -> Iterator[None]:
-    """Whatever goes wrong with reading `file_name` inside becomes an `InputError` of one sentence; `kind`: of file."""
+    """Turn any error while reading a file in the block into an InputError of one sentence.
+
+    Args:
+        file_name: File that is read.
+        kind: Noun for the kind of file in messages.
+    """
     try:
         with warnings.catch_warnings():
-            # Between the limit and twice the limit Pillow only warns; such images are usable.
+            # Pillow warns above its limit and raises above twice the limit; images in between can be used.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield
     except (InputError, MemoryError):
@@ -75,7 +84,7 @@ def image_errors(file_name: str, kind: str = "image") -> Iterator[None]:
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise InputError(f"{file_name}: more than {limit} pixels; give a smaller {kind}.") from error
-    except Exception as error:  # decoders raise nearly anything on damaged files
+    except Exception as error:  # damaged files make decoders raise nearly any exception
         raise InputError(
             f"{file_name}: not a readable {kind} file ({type(error).__name__}: {error}); replace or remove the file."
         ) from error
@@ -87,12 +96,12 @@ def _check_size(file_name: str, header: Image.Image, size: tuple[int, int] | Non
     width, height = header.size
     try:
         orientation = header.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # a damaged tag is no tag, as in Detectron2's own reader
+    except Exception:  # a damaged tag is ignored, as in Detectron2's reader
         orientation = None
     if orientation in _TURNED_BY_90:
         width, height = height, width
     if (width, height) != size:
         raise InputError(
-            f"{file_name}: the image is {width}x{height} pixels, its annotation says {size[0]}x{size[1]}; "
-            f"correct 'width' and 'height' or give the image that was annotated."
+            f"{file_name}: the image has {width}x{height} pixels, but its annotation says {size[0]}x{size[1]}; "
+            f"correct 'width' and 'height', or use the image that was annotated."
         )

@@ -1,4 +1,4 @@
-"""The training loader: the same images in the same order on any number of workers, and from any batch on."""
+"""The training loader: the order of images does not depend on the number of workers, and any batch can be the first."""
 
 import logging
 import re
@@ -13,18 +13,17 @@ from torch.utils.data import DataLoader
 from eva_backbone.errors import InputError
 from eva_engine.processes import get_rank, get_world_size, shared_random_seed
 
-from .batching import Records, Sample, aspect_groups, plan_batches
-from .numbered_samples import Failure, NumberedSamples, keep_inherited, numbered_randomness
-from .shuffled_sampler import ShuffledSampler
+from .batching import MapStyleDataset, SampleIndex, aspect_groups, plan_batches
+from .samplers import ShuffledSampler
+from .seeded_dataset import SampleError, SeededDataset, freeze_inherited_objects, seeded_randomness
 
 logger = logging.getLogger(__name__)
 
-# Of the random numbers for whole batches; those of samples have no name.
-_BATCHES = 1
+_BATCH_STREAM = 1  # stream of random numbers for collating batches; those of samples have no stream
 
 
 def build_train_loader(
-    dataset: Records[dict],
+    dataset: MapStyleDataset[dict],
     *,
     mapper: Callable[[dict], dict | None],
     sampler: Iterable[int] | None = None,
@@ -36,63 +35,68 @@ def build_train_loader(
     pin_memory: bool = False,
     seed: int | None = None,
 ) -> "TrainLoader":
-    """In place of Detectron2's `build_detection_train_loader`; every process of the run must call it.
+    """Build the training loader, which replaces Detectron2's; every process of the run must call this function.
 
     Args:
-        dataset: dataset dicts; a list is kept in one block of memory that the workers share.
-        mapper: from a record to the model's input. Its random numbers must come from `random`, `numpy.random` or torch.
-            Where it returns None, another image is drawn; after 20 in a row the run stops.
-        sampler: endless indices, of which every process yields its own part, as Detectron2's training samplers do; by
-            default `ShuffledSampler` with the loader's seed.
-        total_batch_size: images per batch over all processes.
-        collate: from the mapped records of a process to its batch, in this process; its random numbers come from where
-            the mapper's do. By default the batch is the list of them.
-        aspect_ratio_grouping: only wide or only high images in a batch of a process; needs "width" and "height".
-        num_workers: processes that map; 0: this one does.
-        prefetch_factor: images that every worker holds ready, by default 2; of no meaning without workers.
-        pin_memory: copy images to page-locked memory, from where they reach a GPU faster.
-        seed: of the order and the augmentations; by default one that all processes draw together from numpy's state.
+        dataset: Dataset dicts. A list is stored in one block of memory, which the workers share.
+        mapper: Function from a record to the model's input. Its random numbers must come from `random`, `numpy.random`
+            or torch. If it returns None, another record is drawn; after 20 in a row, the run stops.
+        sampler: Infinite indices, of which every process yields its own part, like Detectron2's training samplers; by
+            default `ShuffledSampler` with the seed of the loader.
+        total_batch_size: Number of images per batch over all processes.
+        collate: Function that makes a batch of the mapped records of a process, and runs in this process. Its random
+            numbers must have the same sources as those of the mapper. By default, the list itself is the batch.
+        aspect_ratio_grouping: Put either wide or high images in a batch of a process, which needs "width" and "height".
+        num_workers: Number of processes that load images; 0 loads in this process.
+        prefetch_factor: Number of images that each worker loads in advance, by default 2; ignored without workers.
+        pin_memory: Copy images to page-locked memory, from which transfers to a GPU are faster.
+        seed: Random seed of the order and the augmentations; by default, all processes draw one together from numpy's
+            global generator.
 
     Raises:
-        InputError: a batch size that does not divide among the processes, a negative seed, or records without a size.
+        InputError: `total_batch_size` is not divisible by the number of processes, the seed is negative, or records do
+            not have the size that `aspect_ratio_grouping` needs.
     """
     world_size = get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
         raise InputError(
-            f"total_batch_size={total_batch_size} cannot be split among {world_size} processes; "
-            f"give a multiple of {world_size}."
+            f"total_batch_size={total_batch_size} cannot be divided among {world_size} processes; "
+            f"use a multiple of {world_size}."
         )
     seed = shared_random_seed() if seed is None else seed
     if seed < 0:
-        raise InputError(f"The training loader got seed={seed}; give 0 or more, or none for a random one.")
+        raise InputError(f"The training loader got seed={seed}; use 0 or more, or None for a random one.")
     groups = aspect_groups(dataset[number] for number in range(len(dataset))) if aspect_ratio_grouping else None
     records = dataset
     if isinstance(dataset, list):
-        from detectron2.data import DatasetFromList  # dataset dicts are Detectron2's; other data sets do without
+        from detectron2.data import DatasetFromList  # only lists of Detectron2's dataset dicts need it
 
         records = DatasetFromList(dataset, copy=False)
-    prefetched = prefetch_factor if num_workers else None
+    if sampler is None:
+        sampler = ShuffledSampler(len(records), seed)
+    if num_workers == 0:
+        prefetch_factor = None  # torch accepts no other value without workers
     return TrainLoader(
-        NumberedSamples(records, mapper, seed),
-        ShuffledSampler(len(records), seed) if sampler is None else sampler,
+        SeededDataset(records, mapper, seed),
+        sampler,
         total_batch_size // world_size,
         groups,
         collate,
-        {"num_workers": num_workers, "prefetch_factor": prefetched, "pin_memory": pin_memory},
+        {"num_workers": num_workers, "prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
     )
 
 
 class TrainLoader:
-    """Endless batches, each made of a list of mapped records; made by `build_train_loader`.
+    """Yields batches without end; built by `build_train_loader`.
 
-    What comes is a function of the data, the seed, the sampler and the rank. Without grouping by aspect ratio all
-    processes together take the same images per batch as a single one, so a run can also go on with another number of
-    processes.
+    The batches depend only on the data, the seed, the sampler and the rank. Without grouping by aspect ratio, all
+    processes together load the same images per batch as a single process would, so that a run can be resumed with
+    another number of processes.
     """
 
     def __init__(
         self,
-        samples: NumberedSamples,
+        samples: SeededDataset,
         sampler: Iterable[int],
         batch_size: int,
         groups: bytes | None,
@@ -110,26 +114,26 @@ class TrainLoader:
 
     @property
     def num_records(self) -> int:
-        """Of the data set, on every process the same; a mapper may use up more than one for a sample."""
+        """Number of records in the data set; a mapper may need more than one for a sample."""
         return len(self._samples)
 
     def skip(self, num_batches: int) -> None:
-        """Let the next iteration start as if `num_batches` more had been drawn; no image is read for it."""
+        """Start the next iteration `num_batches` batches later, without reading the images of the skipped batches."""
         self._num_skipped += num_batches
 
     def __iter__(self) -> Iterator[Any]:
-        """Batches of `batch_size` records, from the first one that is not skipped.
+        """Yield batches of `batch_size` records, from the first one that is not skipped.
 
         Raises:
-            InputError: an image that cannot be used, a sampler that ends, or a worker ended by the system.
+            InputError: An image cannot be used, the sampler ends, or a worker is killed.
         """
         batches = self._iterate(self._mapped(chain.from_iterable(self._planned())))
         for number, batch in enumerate(batches, start=self._num_skipped):
-            with numbered_randomness(self._samples.seed, number * self._world_size + self._rank, _BATCHES):
+            with seeded_randomness(self._samples.seed, number * self._world_size + self._rank, _BATCH_STREAM):
                 collated = self._collate(batch)
             yield collated
 
-    def _planned(self) -> Iterator[list[Sample]]:
+    def _planned(self) -> Iterator[list[SampleIndex]]:
         batches = plan_batches(self._sampler, self.batch_size, self._groups, self._rank, self._world_size)
         if self._num_skipped:
             start = time.perf_counter()
@@ -137,22 +141,22 @@ class TrainLoader:
             logger.info("%d batches skipped in %.1f s", self._num_skipped, time.perf_counter() - start)
         return batches
 
-    def _mapped(self, samples: Iterator[Sample]) -> Iterator[Any]:
+    def _mapped(self, samples: Iterator[SampleIndex]) -> Iterator[Any]:
         return iter(
             DataLoader(
                 self._samples,
-                # One by one: a whole batch per worker would need as many times its memory.
+                # Samples one by one: if each worker loaded a batch, they would need that many times a batch's memory.
                 batch_size=None,
                 sampler=samples,
                 collate_fn=_unchanged,
-                # Starting the workers would draw from torch's own state otherwise.
+                # Without a generator, starting the workers would draw from torch's global one.
                 generator=torch.Generator().manual_seed(self._samples.seed),
-                worker_init_fn=keep_inherited,
+                worker_init_fn=freeze_inherited_objects,
                 **self._worker_options,
             )
         )
 
-    def _iterate(self, mapped: Iterator[dict | Failure]) -> Iterator[list[dict]]:
+    def _iterate(self, mapped: Iterator[dict | SampleError]) -> Iterator[list[dict]]:
         while True:
             batch = []
             for _ in range(self.batch_size):
@@ -163,8 +167,8 @@ class TrainLoader:
                     if failure is None:
                         raise
                     raise failure from error
-                if isinstance(sample, Failure):
-                    raise InputError(sample.sentence)
+                if isinstance(sample, SampleError):
+                    raise InputError(sample.message)
                 batch.append(sample)
             yield batch
 
@@ -176,7 +180,7 @@ def _unchanged(sample: Any) -> Any:
 _ENDED = re.compile(r"DataLoader worker \(pid.*\) (?:exited unexpectedly|is killed by signal: ([^.]+))")
 
 
-_MENDS = {
+_ADVICE = {
     "Killed": "most likely there was too little memory; lower dataloader.train.num_workers",
     "Bus error": (
         "most likely shared memory is full; enlarge /dev/shm (docker run --shm-size=8g), "
@@ -185,20 +189,22 @@ _MENDS = {
 }
 
 
-_OTHER_MEND = "run with dataloader.train.num_workers=0 to see the error itself"
+_OTHER_ADVICE = "run with dataloader.train.num_workers=0 to see the error itself"
 
 
 def worker_failure(error: BaseException) -> InputError | None:
-    """The `InputError` to raise in place of torch's error about a dead worker; None for any other error.
+    """Return the InputError that replaces torch's error about a dead worker; None for any other error.
 
-    torch raises it in the main process wherever that happens to be, most often while it waits for data.
+    torch raises its error in the main process at any point of the program, most often while it waits for data.
     """
     if not isinstance(error, RuntimeError):
         return None
-    # While it waits for data torch only says that a worker has ended; the signal is in the cause.
-    ended = [match for told in (error.__cause__, error) if (match := _ENDED.match(str(told)))]
-    if not ended:
+    # An error while waiting for data only says that a worker has exited; its cause has the signal.
+    ended = _ENDED.match(str(error.__cause__)) or _ENDED.match(str(error))
+    if ended is None:
         return None
-    signal = ended[0].group(1)
-    told = f" (signal: {signal})" if signal else ""
-    return InputError(f"A process that loads images has ended{told}; {_MENDS.get(signal, _OTHER_MEND)}.")
+    signal = ended.group(1)
+    if signal is None:
+        return InputError(f"A process that loads images has ended; {_OTHER_ADVICE}.")
+    advice = _ADVICE.get(signal, _OTHER_ADVICE)
+    return InputError(f"A process that loads images has ended (signal: {signal}); {advice}.")

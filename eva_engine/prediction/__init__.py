@@ -1,11 +1,15 @@
-"""Prediction on image and video files: reading inputs, running a task on them, writing results."""
+"""Prediction on image and video files: find the inputs, run a task on them, and write the results."""
 
-from .categories import Categories, read_categories
-from .file_task import FileTask
-from .find_task import find_task
-from .images import read_image
-from .inputs import Input, InputList, list_inputs
-from .predict_files import Summary, predict_files
+from typing import TYPE_CHECKING
+
+from eva_backbone.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from .categories import Categories, read_categories
+    from .file_run import Summary, predict_files
+    from .file_task import FileTask
+    from .images import read_rgb_image
+    from .inputs import Input, InputList, list_inputs
 
 __all__ = [
     "Categories",
@@ -13,9 +17,24 @@ __all__ = [
     "Input",
     "InputList",
     "Summary",
-    "find_task",
     "list_inputs",
     "predict_files",
     "read_categories",
-    "read_image",
+    "read_rgb_image",
 ]
+
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Categories": "categories",
+        "FileTask": "file_task",
+        "Input": "inputs",
+        "InputList": "inputs",
+        "Summary": "file_run",
+        "list_inputs": "inputs",
+        "predict_files": "file_run",
+        "read_categories": "categories",
+        "read_rgb_image": "images",
+    },
+)

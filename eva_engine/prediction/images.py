@@ -1,4 +1,4 @@
-"""Pictures from files nobody vouches for."""
+"""Load images from untrusted files, and save images."""
 
 import warnings
 from pathlib import Path
@@ -11,46 +11,46 @@ from eva_engine.atomic import atomic_path
 from eva_engine.data.image_file import check_depth, open_image
 
 MAX_PIXELS = 100_000_000
-MAX_JPEG_SIDE = 65_500  # of libjpeg
+MAX_JPEG_SIDE = 65_500  # limit of libjpeg
 
 
-def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a picture the way it is displayed: EXIF orientation applied, first frame or page, transparency dropped.
+def read_rgb_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read an image as it is displayed: rotated by its EXIF tag, first frame or page, without transparency.
 
     Args:
-        path: a file of one of `image_file.FORMATS`, told by its content.
-        max_pixels: a picture whose header announces more is refused before it is decoded.
+        path: File of one of `image_file.FORMATS`, which is detected from its content.
+        max_pixels: Limit on the number of pixels in the header, which is checked before decoding.
 
     Returns:
         [H, W, 3] uint8 RGB.
 
     Raises:
-        InputError: the file is no picture, is truncated or damaged, is too large, or has more than 8 bits a channel.
+        InputError: The file is not an image, is truncated, damaged or too large, or has more than 8 bits per channel.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides, on the next lines
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels replaces Pillow's limit
             with open_image(path) as image:
                 if image.width * image.height > max_pixels:
                     size = f"{image.width}x{image.height}"
-                    raise InputError(f"{path}: {size} pixels, at most {max_pixels:,} are read: make it smaller first.")
+                    raise InputError(f"{path}: {size} pixels, but at most {max_pixels:,} are allowed; resize it first.")
                 check_depth(str(path), image)
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except InputError:
         raise
-    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly any exception
         reason = "its format is unknown" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise InputError(f"{path}: not readable as a picture ({reason}): replace the file or leave it out.") from error
+        raise InputError(f"{path}: not a readable image ({reason}); replace the file or leave it out.") from error
 
 
 def save_image(image: np.ndarray, path: str | Path) -> None:
-    """Write [H, W, 3] uint8 RGB as a JPEG without colour subsampling, so that thin coloured outlines stay crisp.
+    """Save [H, W, 3] uint8 RGB as a JPEG without chroma subsampling, which would blur thin colored outlines.
 
     Raises:
-        InputError: a side is longer than the format allows.
+        InputError: A side is longer than a JPEG can have.
     """
     if max(image.shape) > MAX_JPEG_SIDE:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        raise InputError(f"{size} pixels, a JPEG has at most {MAX_JPEG_SIDE:,} a side: cut the picture first.")
+        raise InputError(f"{size} pixels, but a JPEG has at most {MAX_JPEG_SIDE:,} per side; crop the image first.")
     with atomic_path(path) as partial:
         Image.fromarray(image).save(partial, format="JPEG", quality=92, subsampling=0)

@@ -1,4 +1,4 @@
-"""Which files to predict on, and the name under which each one's results are written."""
+"""Find the files to predict on, and choose the names of their results."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ VIDEO_SUFFIXES = (
 
 @dataclass(frozen=True)
 class Input:
-    """One picture or video.
+    """An image or a video.
 
     Attributes:
-        path: the file as the user named it.
-        kind: ``"image"`` or ``"video"``.
-        stem: name of its results below the output folder, without suffix; unique in a run, also where upper and lower
-            case are one.
+        path: File as the user named it.
+        kind: "image" or "video".
+        stem: Path of its results below the output folder, without suffix. It is unique in a run, even on file systems
+            that ignore case.
     """
 
     path: Path
@@ -35,13 +35,13 @@ class Input:
 
 @dataclass
 class InputList:
-    """What a search for inputs found.
+    """Result of a search for inputs.
 
     Attributes:
-        inputs: files to predict on, in the order of the command line; folders sorted by name.
-        unusable: "path: reason" of each named path that is missing or of no known kind, and of pictures or videos where
-            only the other is taken.
-        num_skipped: files of other kinds that lay in the folders.
+        inputs: Files to predict on, in the order of the command line; those of a folder are sorted by name.
+        unusable: "path: reason" for each named path that does not exist or is not an image or video, and for images or
+            videos that the task does not accept.
+        num_skipped: Number of other files in the folders.
     """
 
     inputs: list[Input] = field(default_factory=list)
@@ -55,16 +55,16 @@ def list_inputs(
     recursive: bool = False,
     kinds: Sequence[str] = ("image", "video"),
 ) -> InputList:
-    """Find pictures and videos among files and folders.
+    """Find images and videos among files and folders.
 
     Args:
-        paths: files and folders; a file met twice counts once.
-        output: folder of the results. It is never searched, and may not hold an input.
-        recursive: search sub-folders too; results then keep the sub-folder.
-        kinds: those of :class:`Input` that are taken.
+        paths: Files and folders. A file that is found twice is used once.
+        output: Folder of the results. It is not searched, and must not contain inputs.
+        recursive: Search subfolders too. The results are then in the same subfolders.
+        kinds: Kinds of inputs that the task accepts.
 
     Raises:
-        InputError: an input lies in the output folder, where a result could take its place.
+        InputError: An input is in the output folder, where a result could overwrite it.
     """
     found = InputList()
     output = Path(output).resolve()
@@ -73,13 +73,14 @@ def list_inputs(
     for path in map(Path, paths):
         if path.is_dir():
             if path.resolve() == output:
-                raise InputError(f"{path} is the folder of the inputs and of the results: give another --output.")
+                raise InputError(f"{path} is the folder of both the inputs and the results; give another --output.")
             candidates = [(file, file.relative_to(path).parent) for file in _files(path, output, recursive)]
         else:
             candidates = [(path, Path())]
         for file, folder in candidates:
             kind = _kind(file)
-            if path != file and (kind is None or not file.is_file()):
+            is_from_folder = file != path
+            if is_from_folder and (kind is None or not file.is_file()):
                 found.num_skipped += 1
                 continue
             reason = _unusable(file, kind, kinds)
@@ -88,7 +89,7 @@ def list_inputs(
                 continue
             real = file.resolve()
             if real.is_relative_to(output):
-                raise InputError(f"{file} lies in the folder of the results, {output}: give another --output.")
+                raise InputError(f"{file} is in the folder of the results, {output}; give another --output.")
             if real not in seen:
                 seen.add(real)
                 found.inputs.append(Input(file, kind, _free_stem(folder / file.stem, stems)))
@@ -97,17 +98,23 @@ def list_inputs(
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        # Sorted in place: os.walk descends in this order, and the results of an earlier run are no inputs.
+        # Changed in place, because os.walk descends into the folders that are left, in this order. The output folder
+        # is left out, since it may have the results of an earlier run.
         folders[:] = sorted(name for name in folders if recursive and Path(root, name).resolve() != output)
         yield from (Path(root, name) for name in sorted(names))
 
 
 def _kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
+    if suffix in IMAGE_SUFFIXES:
+        return "image"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return None
 
 
 def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
+    """Return why a file cannot be used, or None if it can."""
     if not path.exists():
         return "there is no such file or folder"
     if not path.is_file():
@@ -116,11 +123,12 @@ def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
         return f"{path.suffix or 'no suffix'} is not a known image or video suffix"
     if kind not in kinds:
         article = "an" if kind == "image" else "a"
-        return f"{article} {kind}; give {' or '.join(f'{taken}s' for taken in kinds)}"
+        return f"{article} {kind}; give {' or '.join(f'{accepted}s' for accepted in kinds)}"
     return None
 
 
 def _free_stem(stem: Path, taken: set[str]) -> str:
+    """Return `stem`, with a number if it is already taken, and add it to `taken`."""
     name, number = stem.as_posix(), 1
     while name.casefold() in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""JSON that every reader takes."""
+"""Write JSON that every reader accepts."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,14 +8,17 @@ from typing import Any
 
 
 def to_json(document: Any, indent: int | None = None) -> str:
-    """`document` as text. Bytes of file names that are no text become question marks."""
-    # JSON has no NaN; failing here is better than a file that strict readers refuse.
+    """Return `document` as JSON; undecodable bytes in file names become question marks.
+
+    Raises:
+        ValueError: A number is not finite. JSON cannot represent it, and strict readers would refuse the file.
+    """
     return printable(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=indent))
 
 
 @contextmanager
 def json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
-    """A function that writes a document as the next line of a new file; each line is there as soon as it is written."""
+    """Yield a function that writes a document as the next line of the new file `path` and flushes it."""
     with path.open("w", encoding="utf-8") as stream:
 
         def write(document: Any) -> None:
@@ -26,5 +29,5 @@ def json_lines(path: Path) -> Iterator[Callable[[Any], None]]:
 
 
 def printable(text: str) -> str:
-    """`text` with question marks for the bytes of file names that are no text."""
+    """Return `text` with question marks for undecodable bytes of file names (unpaired surrogates)."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The training loader: same images, same order, whatever the workers and wherever it starts."""
+"""The training loader: same images in the same order for any number of workers and any first batch."""
 
 import random
 from pathlib import Path
@@ -12,7 +12,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from made_photos import draw_batches, jitter_mapper
 
-from eva_engine.data import build_train_loader
+from eva_engine.data import build_train_loader, samplers, train_loader
 
 
 def _ids(batches: list[list[dict]]) -> list[list[int]]:
@@ -30,8 +30,9 @@ def _assert_same(one: list[list[dict]], other: list[list[dict]]) -> None:
 
 
 def _as_rank(monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int) -> None:
-    monkeypatch.setattr(comm, "get_rank", lambda: rank)
-    monkeypatch.setattr(comm, "get_world_size", lambda: world_size)
+    for module in (comm, samplers, train_loader):
+        monkeypatch.setattr(module, "get_rank", lambda: rank)
+        monkeypatch.setattr(module, "get_world_size", lambda: world_size)
     monkeypatch.setattr(detectron2.data.build, "get_world_size", lambda: world_size)
 
 
@@ -66,7 +67,8 @@ def test_workers_and_the_place_to_start_change_nothing(photo_records, grouping, 
 @pytest.mark.parametrize("with_sampler", [True, False])
 def test_order_is_detectron2s(photo_records, grouping, rank, with_sampler, monkeypatch):
     _as_rank(monkeypatch, rank, 2)
-    monkeypatch.setattr(comm, "shared_random_seed", lambda: 11)
+    for module in (comm, train_loader):
+        monkeypatch.setattr(module, "shared_random_seed", lambda: 11)
 
     def build(builder):
         factors = torch.linspace(1.0, 2.5, len(photo_records))

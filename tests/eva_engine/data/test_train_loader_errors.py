@@ -1,25 +1,24 @@
-"""What the training loader says about bad images, dead workers and settings that cannot work."""
+"""Errors of the training loader about bad images, dead workers and impossible settings."""
 
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from detectron2.utils import comm
 from made_photos import draw_batches, jitter_mapper
 
 from eva_backbone.errors import InputError
-from eva_engine.data import build_train_loader
+from eva_engine.data import build_train_loader, train_loader
 
 
 def test_too_many_bad_images_in_a_row(photo_records):
     loader = build_train_loader(photo_records, mapper=lambda _: None, total_batch_size=4, seed=1)
-    with pytest.raises(InputError, match=r"20 samples drawn .* the last one .*\d\.png; check the training data"):
+    with pytest.raises(InputError, match=r"20 samples in a row .* the last one .*\d\.png; check the training data"):
         next(iter(loader))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_the_sentence_about_a_bad_image_arrives_as_it_is(photo_records, num_workers):
+def test_the_message_about_a_bad_image_arrives_unchanged(photo_records, num_workers):
     for record in photo_records:
         Path(record["file_name"]).unlink()
     loader = build_train_loader(
@@ -61,11 +60,11 @@ def test_other_errors_of_a_mapper_keep_their_traceback(photo_records):
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
-        (None, {"total_batch_size": 0}, "total_batch_size=0 cannot be split among 1 processes"),
-        (None, {"seed": -1}, "seed=-1; give 0 or more"),
-        (None, {"sampler": range(9)}, "sampler range has come to its end"),
-        (None, {"sampler": range(9), "aspect_ratio_grouping": False}, "sampler range has come to its end"),
-        ("height", {}, "no 'height', by which images are grouped"),
+        (None, {"total_batch_size": 0}, "total_batch_size=0 cannot be divided among 1 processes"),
+        (None, {"seed": -1}, "seed=-1; use 0 or more"),
+        (None, {"sampler": range(9)}, "sampler range has ended"),
+        (None, {"sampler": range(9), "aspect_ratio_grouping": False}, "sampler range has ended"),
+        ("height", {}, "no 'height', which grouping by aspect ratio needs"),
     ],
 )
 def test_what_the_loader_refuses(photo_records, change, options, sentence):
@@ -78,6 +77,6 @@ def test_what_the_loader_refuses(photo_records, change, options, sentence):
 
 
 def test_batches_must_divide_among_the_processes(photo_records, monkeypatch):
-    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
-    with pytest.raises(InputError, match="total_batch_size=4 cannot be split among 3 processes"):
+    monkeypatch.setattr(train_loader, "get_world_size", lambda: 3)
+    with pytest.raises(InputError, match="total_batch_size=4 cannot be divided among 3 processes"):
         build_train_loader(photo_records, mapper=jitter_mapper(), total_batch_size=4)

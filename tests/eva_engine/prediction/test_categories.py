@@ -78,5 +78,5 @@ def test_unknown_data_set_has_numbered_classes(tmp_path):
 
 
 def test_wrong_number_of_names():
-    with pytest.raises(InputError, match=r"names.txt names 2 classes, the model has 3"):
+    with pytest.raises(InputError, match=r"names.txt has 2 class names, but the model has 3"):
         match_categories(Categories(("a", "b"), (0, 1)), 3, "names.txt")

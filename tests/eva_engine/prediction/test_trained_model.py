@@ -42,7 +42,7 @@ def test_moving_average_of_a_run_that_measures_it(entries, evaluate, taken, cfg,
     with caplog.at_level("INFO"):
         model = load_trained(cfg, tmp_path / "run.pth", nn.Module)
     assert model.bias.tolist() == [entries.index(taken)] * 3
-    assert ("the moving average of the weights is taken" in caplog.text) == (taken == "ema")
+    assert ("Using the moving average of the weights" in caplog.text) == (taken == "ema")
 
 
 def test_another_kind_of_model(cfg, weights):

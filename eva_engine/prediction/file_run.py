@@ -1,4 +1,4 @@
-"""Predict on many files: what fails is named and counted, the rest goes on, what is finished stays."""
+"""Predict on many files: report each file that fails, continue with the others, and keep finished results."""
 
 import sys
 from collections import Counter
@@ -19,28 +19,37 @@ from .inputs import Input
 
 @dataclass
 class Summary:
-    """Counts of what was done, by name; ``failures`` holds one sentence each, also for videos read only in part."""
+    """Result of a run.
+
+    Attributes:
+        counts: Numbers of finished inputs and of results, by name.
+        failures: One message for each file that failed, or of which only a part could be read.
+    """
 
     counts: Counter[str]
     failures: list[str] = field(default_factory=list)
+
+
+def _print_error(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
 
 
 def predict_files(
     task: FileTask,
     inputs: Sequence[Input],
     output: str | Path,
-    report: Callable[[str], None] = lambda text: tqdm.write(text, file=sys.stderr),
+    report: Callable[[str], None] = _print_error,
 ) -> Summary:
-    """Predict on every input, in their order, and write what the task writes below ``output``.
+    """Predict on every input, in order, and write the results of the task to a folder.
 
     Args:
-        task: the model, of any package's ``prediction.Task``.
-        inputs: from :func:`list_inputs`, of the kinds that the task takes.
-        output: folder, made where missing; older results of the same names are replaced.
-        report: is handed each failure when it happens.
+        task: Task with its model.
+        inputs: Inputs from :func:`list_inputs`, of the kinds that the task accepts.
+        output: Folder for the results. It is created if missing; existing results of the same names are overwritten.
+        report: Function that is called with a message for each failure, when it happens.
 
     Raises:
-        InputError: nothing can be written to ``output``.
+        InputError: Results cannot be written to `output`.
     """
     summary = Summary(Counter({f"{kind}s": 0 for kind in task.kinds}))
 
@@ -61,9 +70,9 @@ def predict_files(
                 progress.set_postfix_str(batch[0].path.name)
                 _predict_batch(task, batch, pool, summary, fail)
                 progress.update(len(batch))
-    except OSError as error:  # reading turns its own into InputError
+    except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
         raise InputError(
-            f"{output}: the results cannot be written ({error.strerror or error}): give another --output."
+            f"{output}: the results cannot be written ({error.strerror or error}); give another --output."
         ) from error
     summary.counts.update(task.counts)
     return summary
@@ -77,7 +86,7 @@ def _predict_batch(
     fail: Callable[[Input, InputError], None],
 ) -> None:
     readable: list[tuple[Input, Sample]] = []
-    # Decoders let other threads run.
+    # Threads are enough, because image and video decoders release the GIL.
     for item, sample in zip(batch, pool.map(lambda item: _read(task, item), batch), strict=True):
         if isinstance(sample, InputError):
             fail(item, sample)
@@ -88,21 +97,22 @@ def _predict_batch(
     try:
         task.predict(readable)
     except (InputError, RuntimeError, MemoryError) as error:
-        told = error if isinstance(error, InputError) else _lack_of_memory(error)
-        if told is None:
+        if isinstance(error, InputError):
+            failure = error
+        elif _is_out_of_memory(error):
+            failure = InputError("there is not enough memory for it; resize it, or give another --device.")
+        else:
             raise
         for item, _ in readable:
-            fail(item, told)
+            fail(item, failure)
     else:
         summary.counts.update(f"{item.kind}s" for item, _ in readable)
 
 
-def _lack_of_memory(error: Exception) -> InputError | None:
-    """What to tell of `error`; None if it is another one."""
-    # On the CPU torch has no type of its own for it.
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return InputError("there is not enough memory for it; make it smaller, or give another --device.")
-    return None
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "can't allocate memory" in str(error)  # on the CPU, torch raises a RuntimeError
 
 
 def _read(task: FileTask[Sample], item: Input) -> Sample | InputError:
