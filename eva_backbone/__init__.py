@@ -1,8 +1,8 @@
-"""The EVA vision transformer, free of any task and of Detectron2.
+"""The EVA vision transformer, independent of any task and of Detectron2.
 
-From the outside in: `vision_transformer` composes `patch_embed`, `position` and blocks. A `block` is `attention`, in
-`windows` or over all tokens, and timm's MLP. Attention takes its bias from `relative_position` (ViTDet) or
-`relative_position_bias` (BEiT), and its arithmetic from one of the `attention_kernels`.
+`vision_transformer` composes `patch_embed`, `position` and blocks. A `block` is windowed or global `attention` and
+timm's MLP. Attention takes its bias from `relative_position` (ViTDet) or `relative_position_bias` (BEiT), and computes
+with one of the `attention_kernels`. `presets` has the published sizes.
 """
 
 from typing import TYPE_CHECKING

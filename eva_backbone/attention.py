@@ -60,7 +60,9 @@ class Attention(nn.Module):
         if rel_pos is not None:
             check_choice("rel_pos", rel_pos, get_args(RelPos))
         if not head_dim and dim % num_heads:
-            raise InputError(f"dim={dim} is not divisible by num_heads={num_heads}: give a number of heads that divides it")
+            raise InputError(
+                f"dim={dim} is not divisible by num_heads={num_heads}: give a number of heads that divides it"
+            )
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
         self.scale = self.head_dim**-0.5

@@ -44,10 +44,7 @@ def eager_attention(
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
         bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
-        if bias.dtype == torch.bool:
-            logits = logits.masked_fill(~bias, -torch.inf)
-        else:
-            logits = logits + bias
+        logits = logits.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else logits + bias
     return logits.softmax(dim=-1) @ value
 
 
@@ -135,6 +132,7 @@ def _add_decomposed(bias: DecomposedBias) -> ScoreMod:
 
 def _add_dense(table: torch.Tensor) -> ScoreMod:
     """Return FlexAttention's score modification for a dense bias [B, heads, N, M]."""
+
     def add_bias(
         score: torch.Tensor, batch: torch.Tensor, head: torch.Tensor, row: torch.Tensor, column: torch.Tensor
     ) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""One transformer block: windowed or global attention, MLP, and the options of the published variants."""
+"""The transformer block: windowed or global attention, MLP, and the options of the published variants."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .layer_norm import LayerNorm
 
 
 class ResidualBottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions with channel LayerNorm and a shortcut: ViTDet's cross-window propagation."""
+    """1x1, 3x3 and 1x1 convolutions with a shortcut: ViTDet's convolutional propagation across windows."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -27,10 +27,10 @@ class ResidualBottleneck(nn.Module):
         self.act = nn.GELU()
         for conv in (self.conv1, self.conv2, self.conv3):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.norm3.weight)  # the block starts as the identity
+        nn.init.zeros_(self.norm3.weight)  # starts as the identity, so that pre-trained blocks are undisturbed
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Apply the convolutions to a map [B, C, H, W] of the same shape."""
         out = self.act(self.norm1(self.conv1(x)))
         out = self.act(self.norm2(self.conv2(out)))
         return x + self.norm3(self.conv3(out))
@@ -40,14 +40,14 @@ class Block(nn.Module):
     """Pre-norm (or post-norm) transformer block over tokens [B, N, C].
 
     Args:
-        attention: the attention module.
-        dim: token width, C.
-        mlp_hidden: width of the MLP.
-        drop_path: probability that a sample skips a branch in training.
-        layer_scale: initial value of the per-channel factors `gamma_1`, `gamma_2`; None leaves them out.
-        post_norm: normalise the branches' outputs instead of their inputs.
-        window_size: side of the attention windows in tokens; 0 attends globally.
-        residual_conv: append a `ResidualBottleneck`.
+        attention: Attention module.
+        dim: Token width, C.
+        mlp_hidden: Hidden width of the MLP.
+        drop_path: Probability of dropping a branch for a sample in training.
+        layer_scale: Initial value of the per-channel factors `gamma_1` and `gamma_2`; None for no factors.
+        post_norm: Normalise the outputs of the branches instead of their inputs.
+        window_size: Side of the attention windows in tokens; 0 for global attention.
+        residual_conv: Append a `ResidualBottleneck`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Block(nn.Module):
         self.residual = ResidualBottleneck(dim) if residual_conv else None
 
     def _attend(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C], within windows where the block has some."""
+        """Apply attention to tokens [B, N, C], within windows if the block is windowed."""
         if not self.window_size:
             return self.attn(x, grid, shared_bias)
         batch, tokens, dim = x.shape
@@ -92,12 +92,12 @@ class Block(nn.Module):
         return self.drop_path(out if gamma is None else gamma * out)
 
     def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
-        """[B, N, C] to [B, N, C].
+        """Apply the block to tokens [B, N, C].
 
         Args:
-            x: prefix tokens and patches in row order; windows and the residual convolution take patches alone.
-            grid: (H, W) of the patches, or (T, H, W).
-            shared_bias: logits [heads, N, N] that the model adds in every block.
+            x: Prefix tokens, then patches in row-major order; windows and the residual convolution support no prefix.
+            grid: (H, W) or (T, H, W) in patches.
+            shared_bias: Bias of the attention logits that all blocks of the model share, [heads, N, N].
         """
         if self.post_norm:
             x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias)), self.gamma_1)
@@ -112,10 +112,13 @@ class Block(nn.Module):
 
 
 def partition_windows(x: torch.Tensor, window_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    """[B, H, W, C] to [B * num_windows, window_size, window_size, C], by batch, row, column, and the padded (H, W).
+    """Partition a map [B, H, W, C] into windows, padded with zeros at the bottom and right to whole windows.
 
-    Zeros fill the bottom and right up to a multiple of the window. They are not masked afterwards: they take part in
-    attention as zero keys, as in the published models.
+    The padding is not masked in attention: its tokens take part as keys, because the published models were trained that
+    way.
+
+    Returns:
+        Windows [B * num_windows, window_size, window_size, C], ordered by image, row and column, and the padded (H, W).
     """
     batch, height, width, dim = x.shape
     pad_bottom, pad_right = -height % window_size, -width % window_size
@@ -130,7 +133,7 @@ def partition_windows(x: torch.Tensor, window_size: int) -> tuple[torch.Tensor, 
 def merge_windows(
     windows: torch.Tensor, window_size: int, padded: tuple[int, int], grid: tuple[int, int]
 ) -> torch.Tensor:
-    """Inverse of `partition_windows`: back to [B, H, W, C] of `grid`, the padding cut off."""
+    """Merge windows to a map [B, H, W, C] of size `grid` without the padding; the inverse of `partition_windows`."""
     rows, columns = padded[0] // window_size, padded[1] // window_size
     dim = windows.shape[-1]
     x = windows.view(-1, rows, columns, window_size, window_size, dim).transpose(2, 3)
@@ -138,7 +141,7 @@ def merge_windows(
 
 
 def run_layer(layer: nn.Module, *args: Any, use_checkpoint: bool) -> Any:
-    """Return `layer(*args)`; with `use_checkpoint` keep only the inputs for the backward pass, which runs it again."""
+    """Return `layer(*args)`; with `use_checkpoint`, keep only the inputs and run it again in the backward pass."""
     if use_checkpoint and torch.is_grad_enabled():
         return checkpoint(layer, *args, use_reentrant=False)
     return layer(*args)

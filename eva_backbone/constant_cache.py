@@ -1,4 +1,4 @@
-"""Constant tensors that are made once, except while PyTorch traces."""
+"""A cache of constant tensors that is safe while PyTorch traces a program."""
 
 from collections.abc import Callable, Hashable
 from functools import lru_cache, wraps
@@ -11,10 +11,10 @@ Make = TypeVar("Make", bound=Callable[..., Any])
 
 
 def cached_constant(maxsize: int) -> Callable[[Make], Make]:
-    """Keep the `maxsize` latest results of a function that makes constant tensors.
+    """Cache the `maxsize` most recently used results of a function that returns constant tensors.
 
-    While a program is traced (`torch.compile`, `torch.export`) or run with fake tensors, nothing is kept or taken:
-    tensors made then hold no values, and would be found by every later call.
+    The cache is bypassed while a program is traced (`torch.compile`, `torch.export`) or run with fake tensors: tensors
+    made then have no values, and would be returned to all later calls.
     """
 
     def decorate(make: Make) -> Make:

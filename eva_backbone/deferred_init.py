@@ -1,21 +1,22 @@
-"""Build a large model without running its initialisers, and run them later for the parameters that no file supplied.
+"""Build a large model without running its initialisers, and run them later for parameters that no checkpoint contains.
 
     with deferred_init() as pending:
         model = build()
-    ...                                  # assign weights from a file to some of the parameters
-    pending.materialize(model, missing)  # the recorded initialisers of the others
+    pending.materialize(model, missing)  # run the initialisers of the parameters that the checkpoint lacks
+    ...                                  # then assign the weights of the checkpoint to the others
 
 Inside the context, in-place operations on an ``nn.Parameter`` whose other arguments are numbers (``normal_``,
-``uniform_``, ``fill_``, ``mul_``, ...) are recorded instead of run. A parameter then is address space that was never
-written to, so a billion of them cost neither time nor memory. Buffers are computed as usual.
+``uniform_``, ``fill_``, ``mul_``, ...) are recorded instead of run. The memory of the parameter is then reserved but
+never written to, so the operating system never provides it: a billion parameters cost neither time nor memory. Buffers
+are computed as usual.
 
-Any other operation that reads such a parameter first runs what was recorded for it, so the values seen during
-construction are right; it only costs the time that would have been saved. Limits:
+Any other operation that reads such a parameter first runs its recorded initialisers, so the values seen during
+construction are correct; this only loses the time that deferral would have saved. Limitations:
 
-* between the context and ``materialize`` the pending parameters hold arbitrary numbers; the model must not be run,
-  copied or moved to another device or dtype in that time;
-* reads that bypass PyTorch's dispatcher (``Tensor.numpy()``, ``data_ptr()``) during construction are not seen;
-* random numbers are drawn in another order than by plain construction: equal in distribution, not in value.
+* Between the context and ``materialize``, pending parameters have arbitrary values; do not run or copy the model or
+  move it to another device or dtype during that time.
+* Reads that bypass PyTorch's dispatcher (``Tensor.numpy()``, ``data_ptr()``) during construction are not detected.
+* Random numbers are drawn in a different order than without deferral: values are equal in distribution only.
 """
 
 import threading
@@ -28,12 +29,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-# In-place operations after which nothing of the earlier content is left.
+# In-place operations whose result does not depend on the earlier content.
 _OVERWRITING = {"fill_", "zero_", "normal_", "uniform_", "random_"}
 _Call = Callable[[], Any]
 
 
 def _storage_id(tensor: Tensor) -> int:
+    # Views and `.data` of a parameter are other tensors, but share its storage.
     return tensor.untyped_storage()._cdata
 
 
@@ -42,23 +44,23 @@ def _covers_storage(tensor: Tensor) -> bool:
 
 
 class PendingInit:
-    """The initialiser calls that were recorded, by the storage they write to."""
+    """Recorded initialiser calls, by the storage that they write to."""
 
     def __init__(self) -> None:
         self._calls: dict[int, list[_Call]] = {}
-        self._aliases: dict[int, Tensor] = {}  # keeps each storage alive, so that its id stays unique
+        self._aliases: dict[int, Tensor] = {}  # keep each storage alive, so that its id is not reused
 
     def __len__(self) -> int:
-        """Number of parameters with recorded calls."""
+        """Return the number of parameters with recorded calls."""
         return len(self._calls)
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether calls are recorded for the memory of ``tensor``."""
+        """Return whether calls are recorded for the storage of ``tensor``."""
         return _storage_id(tensor) in self._calls
 
     def record(self, tensor: Tensor, call: Callable[[Tensor], Any], *, overwrites: bool) -> None:
-        """Remember ``call(tensor)``; one that overwrites all of the storage makes earlier ones void."""
-        alias = tensor.detach()  # not the Parameter itself: its .data may be exchanged before the call runs
+        """Record ``call(tensor)``; a call that overwrites the whole storage replaces the earlier ones."""
+        alias = tensor.detach()  # not the Parameter itself: its .data may be replaced before the call runs
         key = _storage_id(alias)
         self._aliases.setdefault(key, alias)
         calls = self._calls.setdefault(key, [])
@@ -67,7 +69,7 @@ class PendingInit:
         calls.append(lambda: call(alias))
 
     def run(self, tensor: Tensor) -> None:
-        """Run what is recorded for the memory of ``tensor``, if anything is."""
+        """Run the calls that are recorded for the storage of ``tensor``, if any."""
         calls = self._calls.pop(_storage_id(tensor), [])
         with torch.no_grad():
             for call in calls:
@@ -75,9 +77,9 @@ class PendingInit:
         self._aliases.pop(_storage_id(tensor), None)
 
     def materialize(self, model: nn.Module, names: Collection[str] | None = None) -> None:
-        """Initialise the parameters ``names`` of ``model`` (default: all) and forget every other recorded call.
+        """Initialise the parameters ``names`` of ``model`` (default: all) and discard all other recorded calls.
 
-        Call it before weights are assigned: a parameter is recognised by the memory it got during construction.
+        Call this before weights are assigned: a parameter is identified by the storage that it got during construction.
         """
         for name, parameter in model.named_parameters(remove_duplicate=False):
             if names is None or name in names:
@@ -87,6 +89,8 @@ class PendingInit:
 
 
 class _Recorder(TorchDispatchMode):
+    """Record in-place initialisers of parameters, and run pending ones before any other operation that reads them."""
+
     def __init__(self, pending: PendingInit) -> None:
         super().__init__()
         self.pending = pending
@@ -99,6 +103,8 @@ class _Recorder(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         options = kwargs or {}
+        # An operation with a second tensor (`copy_`, `add_` of a tensor) cannot be recorded: by the time it is run, the
+        # other tensor may have changed.
         tensors = [leaf for leaf in tree_leaves((args, options)) if isinstance(leaf, Tensor)]
         if len(tensors) == 1 and _writes_first_argument(func) and tensors[0] is args[0]:
             target = args[0]
@@ -106,6 +112,7 @@ class _Recorder(TorchDispatchMode):
                 overwrites = func._schema.name.removeprefix("aten::") in _OVERWRITING
                 self.pending.record(target, lambda alias: func(alias, *args[1:], **options), overwrites=overwrites)
                 return target
+        # A view reads no values. Initialisers often write through one, for example `weight.data` or `weight[:n]`.
         if not _is_view(func):
             for tensor in tensors:
                 self.pending.run(tensor)
@@ -113,26 +120,29 @@ class _Recorder(TorchDispatchMode):
 
 
 def _writes_first_argument(func: torch._ops.OpOverload) -> bool:
-    """Whether `func` changes the values, not the shape or strides, of its first argument."""
+    """Return whether `func` changes the values of its first argument, and not just its shape or strides."""
     arguments = func._schema.arguments
-    writes = bool(arguments) and arguments[0].alias_info is not None and arguments[0].alias_info.is_write
-    return writes and torch.Tag.inplace_view not in func.tags
+    if not arguments or arguments[0].alias_info is None:
+        return False
+    return arguments[0].alias_info.is_write and torch.Tag.inplace_view not in func.tags
 
 
 def _is_view(func: torch._ops.OpOverload) -> bool:
+    """Return whether the result of `func` shares memory with an argument that `func` does not write to."""
     aliases = [argument.alias_info for argument in func._schema.arguments if argument.alias_info is not None]
     return bool(aliases) and not any(alias.is_write for alias in aliases)
 
 
 @contextmanager
 def deferred_init() -> Iterator[PendingInit]:
-    """Record, instead of run, the initialisation of parameters of the modules built in this context (and this thread).
+    """Record, instead of run, the initialisers of parameters of modules that this thread builds in this context.
 
-    ``torch.nn.init.trunc_normal_`` of recent PyTorch draws until every value lies in the bounds, reading what it drew;
-    the context exchanges that one function so that its whole call is recorded.
+    Recent versions of ``torch.nn.init.trunc_normal_`` draw again until all values lie within the bounds, and therefore
+    read the values that they drew. This context replaces that function, so that the call as a whole is recorded.
     """
     pending = PendingInit()
-    original, owner = nn.init.trunc_normal_, threading.get_ident()
+    original = nn.init.trunc_normal_
+    owner = threading.get_ident()  # other threads see the replacement too, and must get the original behaviour
 
     def trunc_normal_(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if threading.get_ident() == owner and isinstance(tensor, nn.Parameter):

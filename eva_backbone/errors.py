@@ -1,13 +1,13 @@
-"""The one exception for mistakes that a user can mend, and the commonest of them."""
+"""The exception for errors that the user can fix, and a check that raises it."""
 
 from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """A file, option or value the user gave is unusable; the message is one sentence with the mend in it."""
+    """A file, option or value from the user is invalid; the message is one sentence that also says how to fix it."""
 
 
 def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
-    """Raises `InputError` unless `value`, given for `option`, is one of the words `choices`."""
+    """Raise `InputError` unless `value`, the value of `option`, is one of `choices`."""
     if value not in choices:
         raise InputError(f"{option}={value!r} is not known; choose one of {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""Initial weights of a fresh backbone."""
+"""Weight initialisation of the backbone."""
 
 import math
 
@@ -7,9 +7,14 @@ from torch import nn
 
 
 def init_weights(model: nn.Module, std: float = 0.02, limit: float = 2.0) -> None:
-    """Normal weights cut off at +-`limit` for linear layers, position tables and tokens; zero linear biases.
+    """Initialise linear layers, `pos_embed` and `cls_token` by a truncated normal distribution, linear biases by zero.
 
-    Convolutions, normalisations and relative position tables keep what their own constructors gave them.
+    Convolutions, normalisation layers and relative position tables keep the values of their own constructors.
+
+    Args:
+        model: Model to initialise in place.
+        std: Standard deviation before truncation.
+        limit: Absolute value at which the distribution is truncated.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -23,7 +28,11 @@ def init_weights(model: nn.Module, std: float = 0.02, limit: float = 2.0) -> Non
 
 
 def scale_branch_outputs(model: nn.Module) -> None:
-    """Divide the last weights of both branches of block i = 0, 1, ... by sqrt(2 (i + 1)), as BEiT does."""
+    """Divide the output weights of attention and MLP in block i = 0, 1, ... by sqrt(2 (i + 1)), as BEiT does.
+
+    After block i the residual stream is the sum of 2 (i + 1) branches; without the division its variance would grow
+    with the depth.
+    """
     with torch.no_grad():
         for i, block in enumerate(model.get_submodule("blocks").children()):
             for name in ("attn.proj.weight", "mlp.fc2.weight"):

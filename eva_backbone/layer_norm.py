@@ -1,4 +1,4 @@
-"""LayerNorm whose arithmetic is float32 whatever the precision of its input."""
+"""LayerNorm that computes in float32 for inputs of any lower precision."""
 
 from typing import Any
 
@@ -8,18 +8,19 @@ from torch import nn
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation over the last dimension with float32 statistics and affine, eps 1e-6.
+    """Layer normalisation over the last dimension, computed in float32; eps is 1e-6 by default.
 
-    The output has the dtype of the input, under autocast too (where PyTorch's own would return float32 and so widen
-    every residual stream it feeds). Input and output: [..., dim].
+    The output has the dtype of the input, even under autocast. There PyTorch's own LayerNorm returns float32, which
+    would widen every residual stream that it feeds.
     """
 
     def __init__(self, dim: int, eps: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(dim, eps=eps, **kwargs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[..., dim] to [..., dim] in the dtype of `x`."""
+        """Normalise [..., dim]; the result has the dtype of `x`."""
         if x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
             return super().forward(x)
-        weight, bias = self.weight.float(), None if self.bias is None else self.bias.float()
+        weight = self.weight.float()
+        bias = None if self.bias is None else self.bias.float()
         return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)

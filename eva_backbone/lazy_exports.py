@@ -1,6 +1,6 @@
-"""Packages that import their modules when a name of theirs is used.
+"""Lazy package exports: a module is imported when one of its names is first used.
 
-PyTorch takes seconds to import; commands print their help and their errors without it.
+PyTorch takes seconds to import; thanks to this, commands print help and error messages without it.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def lazy_exports(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a package.
+    """Return the `__getattr__` function of a package.
 
     Args:
-        package: the package's `__name__`.
-        modules: for every exported name, the module of the package that defines it.
+        package: `__name__` of the package.
+        modules: Name of the defining module in the package, for every exported name.
     """
 
     def get_attribute(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Images or clips to tokens: one convolution whose stride is its kernel."""
+"""Patch embedding of images and clips: a convolution whose stride equals its kernel size."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from .errors import InputError
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches through one convolution with bias.
+    """Embedding of non-overlapping patches by one convolution with bias.
 
     Args:
-        patch_size: side of a square patch, pixels.
-        in_chans: channels of the input.
-        embed_dim: width of a token, C.
-        tubelet_size: frames per patch; None takes images, a number takes clips.
+        patch_size: Side of a square patch in pixels.
+        in_chans: Number of input channels.
+        embed_dim: Token width, C.
+        tubelet_size: Frames per patch for clips; None for images.
     """
 
     def __init__(self, patch_size: int, in_chans: int, embed_dim: int, tubelet_size: int | None = None) -> None:
@@ -30,25 +30,28 @@ class PatchEmbed(nn.Module):
         self.kernel = self.proj.kernel_size
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
-        """[B, in_chans, (T,) H, W] pixels to tokens [B, N, C] and their grid of patches, (H, W) or (T, H, W).
+        """Embed pixels [B, in_chans, H, W] or [B, in_chans, T, H, W].
+
+        Returns:
+            Tokens [B, N, C] in row-major order, and their grid, (H, W) or (T, H, W) in patches.
 
         Raises:
-            InputError: a side is not a multiple of the patch.
+            InputError: If a side is not a multiple of the patch size, or if images are given for clips or vice versa.
         """
         sides = tuple(pixels.shape[2:])
         if len(sides) != len(self.kernel) or any(side % patch for side, patch in zip(sides, self.kernel, strict=True)):
             raise InputError(
-                f"input of {sides} pixels cannot be cut into patches of {self.kernel}: "
-                "pad or resize every side to a multiple of the patch"
+                f"input of size {sides} cannot be divided into patches of size {self.kernel}: "
+                "pad or resize every side to a multiple of the patch size"
             )
         tokens = self.proj(pixels)  # [B, C, *grid]
         return tokens.flatten(2).transpose(1, 2), tuple(tokens.shape[2:])
 
 
 def resize_patch_kernel(weight: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize a kernel [out, in, h, w] to [out, in, *size], each channel pair as a small picture; float32 result.
+    """Resize a kernel [out, in, h, w] to [out, in, *size] bicubically, as an image per channel pair; returns float32.
 
-    Plain bicubic with half-pixel centres, no antialiasing, no rescaling (EVA-01, patch 14 to 16). FlexiViT's
-    pseudo-inverse resize (timm's `resample_patch_embed`) gives other numbers.
+    With half-pixel centres, without antialiasing and without rescaling of the values, as EVA does from patch size 14 to
+    16. FlexiViT's pseudo-inverse resize (timm's `resample_patch_embed`) gives different values.
     """
     return F.interpolate(weight.float(), size=tuple(size), mode="bicubic", align_corners=False)

@@ -1,4 +1,4 @@
-"""Published sizes, and tiny ones for demos and tests, as keyword arguments of `VisionTransformer`."""
+"""Presets of `VisionTransformer`: the published sizes, and a tiny one for demos and tests."""
 
 from types import MappingProxyType
 from typing import Any
@@ -9,20 +9,20 @@ PRESETS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
     {
         # EVA: 1.01 billion parameters
         "giant": MappingProxyType({"embed_dim": 1408, "depth": 40, "num_heads": 16, "mlp_ratio": 6144 / 1408}),
-        # ViT-L and ViT-B: EVA-L, and the stock ViTDet recipes
+        # ViT-L and ViT-B, for EVA-L and the stock ViTDet recipes
         "large": MappingProxyType({"embed_dim": 1024, "depth": 24, "num_heads": 16, "mlp_ratio": 4.0}),
         "base": MappingProxyType({"embed_dim": 768, "depth": 12, "num_heads": 12, "mlp_ratio": 4.0}),
-        # trains within minutes on a laptop's CPU
+        # trains in minutes on a laptop CPU
         "tiny": MappingProxyType({"embed_dim": 128, "depth": 4, "num_heads": 4, "mlp_ratio": 4.0}),
     }
 )
 
 
 def create_backbone(preset: str, **overrides: Any) -> VisionTransformer:
-    """Build a backbone of a named size; `overrides` are further arguments of `VisionTransformer`.
+    """Build a backbone from a preset; `overrides` are further or other arguments of `VisionTransformer`.
 
     Raises:
-        ValueError: no preset of that name.
+        ValueError: If there is no preset of that name.
     """
     if preset not in PRESETS:
         raise ValueError(f"unknown backbone preset {preset!r}: expected one of {', '.join(PRESETS)}")

@@ -36,9 +36,9 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
     """Return the constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` by the "beit" method.
 
     Interpolation is linear in the table values, so the spline through each unit vector gives one column of a matrix,
-    and a matrix product is differentiable where SciPy is not. The rows of the table are placed at distances that grow
-    as a geometric series: it is dense around distance 0, where the learned table changes fastest, and distance 0 stays
-    in the middle row. Beyond the outermost points, the end polynomials of the spline extrapolate.
+    and a matrix product is differentiable where SciPy is not. The rows of the table become points at the distances 0,
+    1, 1 + q, 1 + q + q^2, ... to both sides, q = BEIT_RATIO: short distances keep nearly their rows, and long ones are
+    stretched to cover the larger grid. Beyond the outermost points, the end polynomials of the spline extrapolate.
     """
     from scipy.interpolate import make_interp_spline  # slow to import
 
@@ -53,7 +53,7 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
 
 
 def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:
-    """Resize a table [L, head_dim] to [2 num_tokens - 1, head_dim], differentiably; a table of that size is returned."""
+    """Resize a table [L, head_dim] to [2 num_tokens - 1, head_dim], differentiably; unchanged if L fits already."""
     length = 2 * num_tokens - 1
     if table.shape[0] == length:
         return table

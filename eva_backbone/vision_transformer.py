@@ -1,8 +1,8 @@
-"""The EVA vision transformer: composes patch embedding, positions and blocks, and nothing of a task.
+"""The EVA vision transformer: patch embedding, positions and blocks, independent of any task.
 
-Every task's model is this class or holds one: the detector takes `forward_map` without a class token, classifiers and
-CLIP read class or patch tokens of `forward`, the video model embeds tubelets, segmentation runs the blocks in groups.
-Parameter names are those of the published checkpoints.
+The model of every task is a subclass of this class or contains one: the detector uses `forward_map` without a class
+token, classifiers and CLIP use class or patch tokens, the video model embeds tubelets, and segmentation runs the blocks
+in groups. Parameter names are those of the published checkpoints.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,49 +14,57 @@ from torch import nn
 from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
 from .block import Block, run_layer
-from .errors import InputError, check_choice
+from .errors import check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
 from .relative_position import RelPosResize
 from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
+from .timm_interface import TimmInterface
 
 SharedRelPos = Literal["joint", "decoupled"]
 
 
-class VisionTransformer(nn.Module):
-    """A plain ViT over images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
+class VisionTransformer(TimmInterface):
+    """A plain ViT for images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
 
     Args:
-        img_size: image side in pixels, or (height, width), that relative position tables are made for; other sizes are
-            resized at run time where the tables allow it ("decomposed", and "joint" of the blocks).
-        patch_size: patch side in pixels.
-        in_chans: input channels.
-        embed_dim: token width, C.
-        depth: number of blocks.
-        num_heads: attention heads.
-        head_dim: width of a head; C / num_heads unless given.
-        mlp_ratio: MLP width over C, truncated to an integer.
-        qkv_bias: see `Attention`.
-        class_token: put a learned token in front of the patches.
-        abs_pos: learn an absolute position table `pos_embed`.
-        pos_img_size: image side in pixels, or (height, width), the position table is stored for; `img_size` unless
-            given.
-        pos_prefix_tokens: entries of the table in front of the patches; 1 with a class token unless given. The detector
-            has such an entry without the token: it is stored and not used.
-        num_frames, tubelet_size: length of a clip and frames per patch; None takes images.
-        rel_pos: relative position of every block, see `Attention`.
-        shared_rel_pos: layout of one table `rel_pos_bias` for all blocks, beside `rel_pos`.
-        rel_pos_resize: how decomposed and joint tables of the blocks are resized for another size.
-        window_size, window_blocks: window side in tokens, and the blocks that use it.
-        residual_blocks: blocks that end in a residual bottleneck.
-        layer_scale: initial per-channel factor of every branch; None leaves them out.
-        post_norm: blocks normalise their branches' outputs.
-        drop_path_rate: stochastic depth of the last block; grows linearly from 0 at the first.
-        final_norm: end with a LayerNorm called `norm`.
-        checkpoint_blocks: keep only the blocks' inputs for the backward pass.
-        attention: kernel of every block, see `attention_kernels`.
+        img_size: Image side in pixels, or (height, width), for which relative position tables are created. "decomposed"
+            tables, and the blocks' own "joint" tables, are resized at run time for images of other sizes.
+        patch_size: Patch side in pixels.
+        in_chans: Number of input channels.
+        embed_dim: Token width, C.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+        head_dim: Width of a head; C / num_heads by default.
+        mlp_ratio: Hidden width of the MLP divided by C; the width is rounded down.
+        qkv_bias: Bias of query, key and value, see `Attention`.
+        class_token: Prepend a learned class token to the patches.
+        abs_pos: Learn an absolute position table, `pos_embed`.
+        pos_img_size: Image side in pixels, or (height, width), for which the position table is stored; `img_size` by
+            default.
+        pos_prefix_tokens: Number of entries of the position table before those of the patches; by default 1 with a
+            class token, else 0. The detector stores an entry for a class token that it does not have.
+        num_frames: Number of frames of a clip; required with `tubelet_size`.
+        tubelet_size: Frames per patch for clips; None for images.
+        rel_pos: Layout of the relative position tables of every block, see `Attention`.
+        shared_rel_pos: Layout of a relative position table `rel_pos_bias` that all blocks share, in addition to
+            `rel_pos`.
+        rel_pos_resize: Method that resizes decomposed and joint tables of the blocks for other image sizes.
+        window_size: Side of the attention windows in tokens.
+        window_blocks: Indices of the blocks with windowed attention.
+        residual_blocks: Indices of the blocks with a convolutional residual bottleneck.
+        layer_scale: Initial value of the per-channel factors of all branches; None for no factors.
+        post_norm: Normalise the outputs of the branches instead of their inputs.
+        drop_path_rate: Stochastic depth rate of the last block; it grows linearly from 0 in the first.
+        final_norm: Apply a LayerNorm, `norm`, after the blocks.
+        checkpoint_blocks: Use activation checkpointing for the blocks.
+        attention: Attention kernel of every block, see `attention_kernels`.
+
+    Raises:
+        InputError: If an option has an unknown value.
+        ValueError: If options cannot be combined.
     """
 
     def __init__(
@@ -92,18 +100,25 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if (class_token or tubelet_size) and (window_blocks or residual_blocks or rel_pos == "decomposed"):
-            raise ValueError("windows, residual blocks and decomposed positions need images and no class token")
+            # All three arrange the tokens as an H x W map, which a class token or a time axis does not fit into.
+            raise ValueError(
+                "window_blocks, residual_blocks and rel_pos='decomposed' require images (no tubelet_size) and "
+                "class_token=False"
+            )
         if not class_token and (shared_rel_pos or rel_pos in ("joint", "decoupled")):
-            raise ValueError("joint and decoupled relative positions are laid out for a class token: add one")
+            # Their tables have rows for the class token.
+            raise ValueError("joint and decoupled relative positions require class_token=True")
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
         grid = _patch_grid(img_size, patch_size)
         self.pos_grid: tuple[int, ...] = _patch_grid(pos_img_size or img_size, patch_size)
         if tubelet_size is not None:
             if num_frames is None:
-                raise ValueError(f"tubelet_size={tubelet_size} takes clips: give their num_frames")
+                raise ValueError(f"tubelet_size={tubelet_size} embeds clips: give num_frames, too")
             self.pos_grid = (num_frames // tubelet_size, *self.pos_grid)
-        self.pos_prefix_tokens = int(class_token) if pos_prefix_tokens is None else pos_prefix_tokens
+        if pos_prefix_tokens is None:
+            pos_prefix_tokens = int(class_token)
+        self.pos_prefix_tokens = pos_prefix_tokens
 
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if class_token else None
         self.pos_embed: nn.Parameter | None = None
@@ -117,6 +132,7 @@ class VisionTransformer(nn.Module):
             tables = JointRelativePositionBias if shared_rel_pos == "joint" else DecoupledRelativePositionBias
             self.rel_pos_bias = tables(grid, num_heads)
         self.blocks = nn.ModuleList()
+        # On the CPU even when the model is built on the meta device, which has no values to read.
         drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
         for i in range(depth):
             window = window_size if i in window_blocks else 0
@@ -146,153 +162,53 @@ class VisionTransformer(nn.Module):
         init_weights(self)
 
     @property
-    def num_features(self) -> int:
-        """Width of the tokens, C; timm's name for `embed_dim`."""
-        return self.embed_dim
-
-    @property
     def num_prefix_tokens(self) -> int:
-        """Tokens in front of the patches: 1 with a class token, else 0."""
+        """Number of tokens before the patches: 1 with a class token, else 0."""
         return int(self.cls_token is not None)
 
     def add_positions(self, patches: torch.Tensor, grid: Sequence[int]) -> torch.Tensor:
-        """Patch tokens [B, N, C] on `grid` to [B, prefix + N, C]: the class token put in front, positions added."""
+        """Prepend the class token to patch tokens [B, N, C] on `grid` and add positions: [B, prefix + N, C]."""
         x = patches
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
-            # an entry without a class token is not used; a class token without an entry gets no position
             unused = self.pos_prefix_tokens - self.num_prefix_tokens
-            x = x + (table[:, unused:] if unused >= 0 else nn.functional.pad(table, (0, 0, -unused, 0)))
+            if unused < 0:  # the class token has no entry in the table: add zeros to it
+                table = nn.functional.pad(table, (0, 0, -unused, 0))
+                unused = 0
+            x = x + table[:, unused:]  # skip the entry of a class token that the model does not have
         return x
 
     def run_blocks(
         self, x: torch.Tensor, grid: tuple[int, ...], start: int = 0, stop: int | None = None
     ) -> torch.Tensor:
-        """Tokens [B, prefix + N, C], patches on `grid` (H, W) or (T, H, W), through blocks start .. stop - 1."""
+        """Run the blocks from `start` up to `stop` (exclusive) on tokens [B, prefix + N, C].
+
+        `grid` is that of the patches, (H, W) or (T, H, W).
+        """
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
             x = run_layer(block, x, grid, shared_bias, use_checkpoint=self.checkpoint_blocks)
         return x
 
     def forward(self, pixels: Any) -> Any:
-        """`forward_tokens`; the models of the tasks, which inherit, give it a meaning of their own."""
+        """Return `forward_tokens(pixels)`; subclasses for tasks override this with inputs and outputs of their own."""
         return self.forward_tokens(pixels)
 
     def forward_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels to tokens [B, prefix + N, C], patches in (time,) row, column order."""
+        """Return the tokens of normalised pixels, [B, prefix + N, C]; patches are in (time,) row, column order."""
         patches, grid = self.patch_embed(pixels)
         return self.norm(self.run_blocks(self.add_positions(patches, grid), grid))
 
     def forward_map(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised images to the map of their patch tokens, [B, C, H / patch_size, W / patch_size]."""
+        """Return the patch tokens of normalised images as a map, [B, C, H / patch_size, W / patch_size]."""
         tokens = self.forward_tokens(pixels)[:, self.num_prefix_tokens :]
-        return tokens.transpose(1, 2).unflatten(2, tuple(side // self.patch_size for side in pixels.shape[2:]))
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep only the inputs of the blocks for the backward pass, and recompute the rest there."""
-        self.checkpoint_blocks = enable
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters, besides vectors and biases, that recipes exclude from weight decay."""
-        return {"pos_embed", "cls_token"}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: ARG002
-        """Assign parameters to layers by regular expressions, as timm's layer decay reads them.
-
-        Position and patch embedding are layer 0, block i is layer i + 1, everything else the last layer.
-
-        Args:
-            coarse: part of timm's interface; blocks are the finest groups here.
-        """
-        return {"stem": r"^(?:cls_token|mask_token|pos_embed|patch_embed)", "blocks": r"^blocks\.(\d+)"}
-
-    def forward_intermediates(
-        self,
-        x: torch.Tensor,
-        indices: int | Sequence[int] | None = None,
-        *,
-        return_prefix_tokens: bool = False,
-        return_attention: bool = False,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: Literal["NCHW", "NLC"] = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Return the final tokens and the features after chosen blocks, with timm's arguments.
-
-        Args:
-            x: normalised images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
-            indices: numbers of blocks, negative ones counted from the end; a number takes that many last blocks, None
-                all.
-            return_prefix_tokens: pair each feature map with its prefix tokens [B, prefix, C].
-            return_attention: also return the attention maps of the chosen blocks, [B, heads, N, N] with prefix tokens
-                first; blocks with windows give [B * num_windows, heads, window ** 2, window ** 2].
-            norm: apply the final norm to every feature map.
-            stop_early: do not run the blocks after the last chosen one.
-            output_fmt: "NCHW" for maps [B, C, H / patch_size, W / patch_size] ([B, C, T, H, W] of clips), "NLC" for
-                patch tokens [B, N, C].
-            intermediates_only: leave out the final tokens.
-
-        Returns:
-            The final tokens [B, prefix + N, C] after the norm, then a list of features; then a list of attention maps
-            if asked for. With `intermediates_only`, without the first.
-        """
-        check_choice("output_fmt", output_fmt, ("NCHW", "NLC"))
-        chosen = _block_numbers(indices, self.depth)
-        patches, grid = self.patch_embed(x)
-        tokens = self.add_positions(patches, grid)
-        features: list[torch.Tensor] = []
-        maps: list[torch.Tensor] = []
-        for number in range(max(chosen) + 1 if stop_early else self.depth):
-            record = maps if return_attention and number in chosen else None
-            tokens = self._run_block(number, tokens, grid, record)
-            if number in chosen:
-                features.append(self.norm(tokens) if norm else tokens)
-        outputs = [self._as_intermediate(feature, grid, return_prefix_tokens, output_fmt) for feature in features]
-        result: list[Any] = [] if intermediates_only else [self.norm(tokens)]
-        result.append(outputs)
-        if return_attention:
-            result.append(maps)
-        return result[0] if len(result) == 1 else tuple(result)
-
-    def _run_block(
-        self, number: int, tokens: torch.Tensor, grid: tuple[int, ...], attention_maps: list[torch.Tensor] | None
-    ) -> torch.Tensor:
-        if attention_maps is None:
-            return self.run_blocks(tokens, grid, number, number + 1)
-        attention = self.blocks[number].attn
-
-        def record(module: Attention, args: tuple[Any, ...]) -> None:
-            attention_maps.append(module.attention_map(*args))
-
-        hook = attention.register_forward_pre_hook(record)
-        try:
-            return self.run_blocks(tokens, grid, number, number + 1)
-        finally:
-            hook.remove()
-
-    def _as_intermediate(
-        self, tokens: torch.Tensor, grid: tuple[int, ...], with_prefix: bool, output_fmt: str
-    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        prefix, patches = tokens[:, : self.num_prefix_tokens], tokens[:, self.num_prefix_tokens :]
-        if output_fmt == "NCHW":
-            patches = patches.transpose(1, 2).unflatten(2, grid)
-        return (patches, prefix) if with_prefix else patches
-
-
-def _block_numbers(indices: int | Sequence[int] | None, depth: int) -> list[int]:
-    if indices is None:
-        return list(range(depth))
-    if isinstance(indices, int):
-        indices = range(depth - indices, depth)
-    outside = [index for index in indices if not -depth <= index < depth]
-    if outside or not len(indices):
-        raise InputError(f"indices={list(indices)} does not name blocks of this model; choose from 0 to {depth - 1}")
-    return [index % depth for index in indices]
+        height, width = pixels.shape[2:]
+        return tokens.transpose(1, 2).unflatten(2, (height // self.patch_size, width // self.patch_size))
 
 
 def _patch_grid(img_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Return (H, W) in patches of an image of side `img_size`, or of (height, width), in pixels."""
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
     return height // patch_size, width // patch_size

@@ -43,12 +43,12 @@ KINDS = pytest.mark.parametrize(
 
 @KINDS
 @pytest.mark.parametrize(
-    ("name", "block_bytes"),
+    ("name", "chunk_bytes"),
     [("chunked", 1), ("chunked", 1000), ("chunked", 2**24), ("sdpa", None)],
     ids=["one row at a time", "ragged chunks", "one chunk", "sdpa"],
 )
-def test_kernel_equals_the_formula(name, kind, block_bytes, monkeypatch):
-    monkeypatch.setattr(chunked, "BLOCK_BYTES", block_bytes)
+def test_kernel_equals_the_formula(name, kind, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", chunk_bytes)
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     bias, terms = make_bias(kind, torch.float64)
     cotangent = torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The backbone against independent implementations: timm's EVA, stock Detectron2's ViT; presets and options."""
+"""The backbone agrees with independent implementations (timm's EVA, stock Detectron2's ViT); presets and options."""
 
 import pytest
 import timm
@@ -102,7 +102,7 @@ def test_presets_build_on_the_meta_device(preset):
     with torch.device("meta"):
         model = create_backbone(preset)
     count = sum(parameter.numel() for parameter in model.parameters())
-    # the giant's is the published MIM model's count less its mask token and prediction head
+    # giant: the parameter count of the published MIM model minus its mask token and prediction head
     expected = {"giant": 1_012_229_632 - 1408 - 1409 * 768, "large": 304e6, "base": 86e6, "tiny": 0.9e6}
     assert count == pytest.approx(expected[preset], rel=0 if preset == "giant" else 0.01)
 
@@ -110,13 +110,13 @@ def test_presets_build_on_the_meta_device(preset):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"window_blocks": [0], "window_size": 4}, "need images and no class token"),
-        ({"class_token": False, "shared_rel_pos": "joint"}, "laid out for a class token"),
+        ({"window_blocks": [0], "window_size": 4}, "require images .* and class_token=False"),
+        ({"class_token": False, "shared_rel_pos": "joint"}, "require class_token=True"),
         ({"qkv_bias": True}, "qkv_bias=True is not known; choose one of qv, full, none"),
         ({"rel_pos": "relative"}, "rel_pos='relative' is not known"),
         ({"rel_pos": "joint", "rel_pos_resize": "bicubic"}, "choose one of vitdet, beit"),
         ({"shared_rel_pos": "axes"}, "shared_rel_pos='axes' is not known"),
-        ({"num_heads": 3}, "3 heads cannot share a width of 128"),
+        ({"num_heads": 3}, "dim=128 is not divisible by num_heads=3"),
     ],
 )
 def test_impossible_combinations_are_refused(arguments, sentence):
@@ -124,8 +124,8 @@ def test_impossible_combinations_are_refused(arguments, sentence):
         create_backbone("tiny", **arguments)
 
 
-def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
-    with pytest.raises(InputError, match=r"30\) pixels cannot be cut into patches of \(14, 14\)"):
+def test_a_size_that_is_not_a_multiple_of_the_patch_size_is_refused():
+    with pytest.raises(InputError, match=r"30\) cannot be divided into patches of size \(14, 14\)"):
         create_backbone("tiny")(torch.zeros(1, 3, 28, 30))
 
 
@@ -149,7 +149,7 @@ def test_tables_that_cannot_be_resized_are_refused_for_another_grid(layout, size
         {"rel_pos": "decoupled"},
     ],
 )
-def test_training_behind_an_evaluation_of_the_same_size(layout):
+def test_training_after_an_evaluation_of_the_same_size(layout):
     model = create_backbone("tiny", img_size=(14, 154), **layout)  # sizes that no other test makes constants for
     size = (14, 154) if "shared_rel_pos" in layout or layout["rel_pos"] == "decoupled" else (14, 140)
     with torch.inference_mode():
@@ -158,7 +158,7 @@ def test_training_behind_an_evaluation_of_the_same_size(layout):
 
 
 @pytest.mark.parametrize("make", [joint_index, lambda *key: decoupled_index(*key)[0]])
-def test_indices_are_made_once_on_the_device_that_asks(make):
+def test_indices_are_computed_once_on_the_requested_device(make):
     assert make((2, 3), torch.device("meta")).is_meta
     with torch.device("meta"):
         index = make((2, 3), torch.device("cpu"))
