@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from eva_classification.data.image_dataset import ImageDataset
 from eva_engine.atomic import atomic_folder
-from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.dataset_folder import dataset_root
 from eva_engine.data.package_data import package_data_file
 
 SIDE, BORDER = 28, 2

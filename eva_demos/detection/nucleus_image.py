@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from detectron2_ext.data.coco_json import CocoJsonSummary, register_coco_json
-from eva_engine.data.package_files import package_file, read_pages
+from eva_engine.data.package_data import package_data_file, read_tiff_pages
 
 from .fluo_hela import MIN_AREA, TILE
 from .label_tiles import LabelledImage, cut_tiles, stretch_intensity, write_coco_tiles
@@ -26,8 +26,8 @@ SIDE = 6 * TILE
 
 def load_nucleus_image() -> LabelledImage:
     """The image, stretched and enlarged to [576, 576]; labels by nearest neighbour."""
-    image = read_pages(package_file("stardist", "data/images/img2d.tif"))[0]
-    labels = read_pages(package_file("stardist", "data/images/mask2d.tif"))[0]
+    image = read_tiff_pages(package_data_file("stardist", "data/images/img2d.tif"))[0]
+    labels = read_tiff_pages(package_data_file("stardist", "data/images/mask2d.tif"))[0]
     pixels = Image.fromarray(stretch_intensity(image)).resize((SIDE, SIDE), Resampling.BICUBIC)
     enlarged = Image.fromarray(labels.astype(np.int32), mode="I").resize((SIDE, SIDE), Resampling.NEAREST)
     return LabelledImage("nuclei", np.array(pixels), np.array(enlarged))

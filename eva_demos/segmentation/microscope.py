@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from eva_engine.atomic import atomic_folder
-from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.dataset_folder import dataset_root
 from eva_engine.data.package_data import package_data_file, read_tiff_pages
 from eva_semseg.data.segmentation_dataset import SegmentationDataset
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
-from eva_engine.data.dataset_root import missing_file_hint
+from eva_engine.data.dataset_folder import missing_file_hint
 
 
 def check_registered(name: str) -> None:

@@ -3,7 +3,7 @@
 Importing this package registers the built-in data sets.
 """
 
-from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.dataset_folder import dataset_root
 
 from .coco_stuff import COCO_STUFF_CLASSES, register_builtin_datasets
 from .collate import SegmentationCollate

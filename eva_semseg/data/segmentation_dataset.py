@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
 from eva_engine.config.registered_datasets import check_registered
-from eva_engine.data.dataset_root import missing_file_hint
+from eva_engine.data.dataset_folder import missing_file_hint
 
 from ..segmentation_targets import IGNORE_LABEL
 from .label_folders import register_label_folders

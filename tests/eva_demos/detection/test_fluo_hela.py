@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from eva_backbone.errors import InputError
 from eva_demos.detection import fluo_hela
 from eva_demos.detection.nucleus_image import load_nucleus_image, register_nucleus_image
-from eva_engine.data.package_files import package_file
+from eva_engine.data.package_data import package_data_file
 
 
 @pytest.fixture(scope="module")
@@ -75,4 +75,4 @@ def test_nucleus_image(tmp_path):
 @pytest.mark.parametrize("package", ["no_such_package", "json"])
 def test_a_missing_package_is_named_with_the_mend(package):
     with pytest.raises(InputError, match=rf"(?s)data/x\.tif of the package {package}.*make setup"):
-        package_file(package, "data/x.tif")
+        package_data_file(package, "data/x.tif")
