@@ -48,12 +48,12 @@ def _randomize(model: nn.Module) -> nn.Module:
 
 def _stock_vit(checkpoint: bool = False) -> nn.Module:
     from detectron2.modeling.backbone.vit import ViT
-    from torch.utils.checkpoint import checkpoint as recompute
+    from torch.utils.checkpoint import checkpoint as torch_checkpoint
 
     model = ViT(**OPTIONS, norm_layer=partial(nn.LayerNorm, eps=1e-6))
     if checkpoint:  # what its use_act_checkpoint does through fairscale
         for block in model.blocks:
-            block.forward = partial(recompute, block.forward, use_reentrant=False)
+            block.forward = partial(torch_checkpoint, block.forward, use_reentrant=False)
     return _randomize(model)
 
 

@@ -27,8 +27,8 @@ SIZE = "EVA_BENCHMARK_SIZE"
 class _GivenMaps(nn.Module):
     """In the place of the pixel decoder."""
 
-    def forward(self, maps: tuple[Tensor, list[Tensor]], *, recompute: bool) -> tuple[Tensor, list[Tensor]]:
-        del recompute
+    def forward(self, maps: tuple[Tensor, list[Tensor]], *, use_checkpoint: bool) -> tuple[Tensor, list[Tensor]]:
+        del use_checkpoint
         return maps
 
 

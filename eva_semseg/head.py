@@ -82,20 +82,20 @@ class Mask2FormerHead(nn.Module):
         self.num_classes = num_classes
         self.cls_embed = nn.Linear(self.cls_embed.in_features, num_classes + 1)
 
-    def forward(self, features: Mapping[str, Tensor], *, recompute: bool = False) -> list[Prediction]:
+    def forward(self, features: Mapping[str, Tensor], *, use_checkpoint: bool = False) -> list[Prediction]:
         """Return the predictions of the initial queries and after every layer, with masks at stride 4.
 
         Args:
             features: maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
-            recompute: keep only the inputs of the layers for the backward pass.
+            use_checkpoint: keep only the inputs of the layers for the backward pass.
         """
-        mask_features, levels, x = self._start(features, recompute)
+        mask_features, levels, x = self._start(features, use_checkpoint)
         predictions = [self._predict(x, mask_features)]
         for i, layer in enumerate(self.transformer_decoder.layers):
             level = levels[i % len(levels)]
             mask = cross_attention_mask(predictions[-1][1], level.grid)
             x = run_layer(
-                layer, x, self.query_embed.weight[None], level.key, level.value, mask, use_checkpoint=recompute
+                layer, x, self.query_embed.weight[None], level.key, level.value, mask, use_checkpoint=use_checkpoint
             )
             predictions.append(self._predict(x, mask_features))
         return predictions
@@ -118,9 +118,9 @@ class Mask2FormerHead(nn.Module):
             x = layer(x, self.query_embed.weight[None], level.key, level.value, mask)
         return self._predict(x, mask_features)
 
-    def _start(self, features: Mapping[str, Tensor], recompute: bool) -> tuple[Tensor, list[_Level], Tensor]:
+    def _start(self, features: Mapping[str, Tensor], use_checkpoint: bool) -> tuple[Tensor, list[_Level], Tensor]:
         """Return the mask features [B, C, H, W], the levels and the initial queries [B, Q, C]."""
-        mask_features, memories = self.pixel_decoder(features, recompute=recompute)
+        mask_features, memories = self.pixel_decoder(features, use_checkpoint=use_checkpoint)
         levels = []
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):
             grid = tuple(memory.shape[2:])

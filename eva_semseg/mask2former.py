@@ -78,8 +78,8 @@ class Mask2Former(BackboneDelegate):
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         labels = F.pad(labels.to(device, non_blocking=True), padding, value=IGNORE_LABEL)
         # the option that train.activation_checkpointing sets
-        recompute = getattr(self.backbone, "checkpoint_blocks", False)
-        predictions = self.decode_head(self.backbone(pixels), recompute=recompute)
+        use_checkpoint = getattr(self.backbone, "checkpoint_blocks", False)
+        predictions = self.decode_head(self.backbone(pixels), use_checkpoint=use_checkpoint)
         return self.criterion(predictions, [target_from_labels(image) for image in labels])
 
     def _scores(self, pixels: Tensor) -> Tensor:

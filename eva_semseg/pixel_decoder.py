@@ -142,12 +142,12 @@ class PixelDecoder(nn.Module):
             nn.init.kaiming_uniform_(conv.weight, a=1)
         nn.init.zeros_(self.get_parameter("mask_conv.bias"))
 
-    def forward(self, features: Mapping[str, Tensor], *, recompute: bool = False) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, features: Mapping[str, Tensor], *, use_checkpoint: bool = False) -> tuple[Tensor, list[Tensor]]:
         """Compute mask features and memories.
 
         Args:
             features: the backbone's maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
-            recompute: keep only the inputs of the encoder layers for the backward pass.
+            use_checkpoint: keep only the inputs of the encoder layers for the backward pass.
 
         Returns:
             Mask features [B, dim, H, W] at stride 4, and memories [B, dim, H, W] at strides 32, 16 and 8.
@@ -162,7 +162,7 @@ class PixelDecoder(nn.Module):
         position_tokens = torch.cat(positions, dim=1)
         references = pixel_centres(shapes, x.device)
         for layer in self.layers:
-            x = run_layer(layer, x, position_tokens, references, shapes, use_checkpoint=recompute)
+            x = run_layer(layer, x, position_tokens, references, shapes, use_checkpoint=use_checkpoint)
 
         tokens = x.split([height * width for height, width in shapes], dim=1)
         # contiguous: convolutions and normalisations differ in speed, and on some devices in correctness, on views

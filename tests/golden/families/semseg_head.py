@@ -71,8 +71,8 @@ def check_pixel_decoder(case: GoldenCase) -> None:
     load_published(module, weights, "decode_head.pixel_decoder.")
     inputs = draw_inputs(spec["inputs"], spec["seed_inputs"], spec.get("input_sha256"))
     features = {name: inputs[key].requires_grad_() for name, key in FEATURES.items()}
-    for recompute in (False, True):
-        mask_features, memories = module(features, recompute=recompute)
+    for use_checkpoint in (False, True):
+        mask_features, memories = module(features, use_checkpoint=use_checkpoint)
         assert_near(mask_features, case.arrays["mask_feature"], "mask_feature")
         for i, memory in enumerate(memories):
             assert_near(memory, case.arrays[f"mem{i}"], f"mem{i}")
