@@ -44,7 +44,9 @@ def _names_of_class_map(class_map: Mapping[str, int] | str, num_classes: int, ro
     try:
         index_of = read_class_map(class_map, root)
     except InputError as error:
-        raise InputError(f"the recipe's class map {class_map} cannot be read; give --class-names.") from error
+        raise InputError(
+            f"the recipe's class map {class_map} cannot be read; give the names with --class-names."
+        ) from error
     return _complete({index: name for name, index in index_of.items()}, num_classes, class_map)
 
 
@@ -52,8 +54,8 @@ def _complete(name_of: Mapping[int, str], num_classes: int, source: str) -> tupl
     """Return the names in the order of the indices, with "class N" for missing ones."""
     if max(name_of) >= num_classes:
         raise InputError(
-            f"{source} has names for {max(name_of) + 1} classes, but the model has {num_classes}: give the right names "
-            "by --class-names."
+            f"{source} has {max(name_of) + 1} class names, but the model has {num_classes} classes; give the right "
+            "names with --class-names."
         )
     return tuple(name_of.get(index, f"class {index}") for index in range(num_classes))
 

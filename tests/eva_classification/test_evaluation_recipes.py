@@ -79,7 +79,7 @@ def test_recipe_reads_and_scores_its_data_set(name, tmp_path, monkeypatch):
     cfg = load_config(str(CONFIGS / f"evaluate_{name}.py"), [*SMALL, f"train.output_dir={tmp_path}"])
     loader = instantiate(cfg.dataloader.test)
     assert loader.dataset.class_numbers == numbers
-    assert (len(loader.dataset), loader.num_images) == counts
+    assert (len(loader.dataset), loader.num_samples) == counts
     results = evaluate(cfg, instantiate(cfg.model))
     assert results.keys() == {"accuracy", "accuracy_published"}
     assert 0 <= results["accuracy"]["top1"] <= results["accuracy"]["top5"] <= 100

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.utils import comm
 from image_folders import draw_batches
 from timm.data import Mixup
 
@@ -14,7 +13,14 @@ from eva_backbone.errors import InputError
 from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
 from eva_classification.transforms import evaluation_transform, training_transform
 from eva_engine.data import EvalLoader, build_train_loader, samplers
+from eva_engine.data import train_loader as train_loaders
 from eva_engine.training.micro_batches import file_names, first_image, split_batch
+
+
+def _as_rank(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    for module in (samplers, train_loaders):
+        monkeypatch.setattr(module, "get_rank", lambda: rank)
+        monkeypatch.setattr(module, "get_world_size", lambda: 2)
 
 
 def train_loader(folder: Path, mixup: Mixup | None = None, on_error: str = "stop", **options):
@@ -82,9 +88,7 @@ def test_processes_share_the_images_of_one(image_folder, monkeypatch):
     alone = draw_batches(train_loader(image_folder), 5)
     parts = []
     for rank in range(2):
-        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
-        monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-        monkeypatch.setattr("detectron2.data.samplers.distributed_sampler.comm", comm)
+        _as_rank(monkeypatch, rank)
         parts.append(draw_batches(train_loader(image_folder), 5))
     for number, batch in enumerate(alone):
         together = torch.stack([part[number]["image"] for part in parts], dim=1).flatten(0, 1)
@@ -92,7 +96,6 @@ def test_processes_share_the_images_of_one(image_folder, monkeypatch):
 
 
 def test_processes_mix_each_in_its_own_way(image_folder, monkeypatch):
-    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     drawn = []
 
     class Recorder(Mixup):
@@ -101,7 +104,7 @@ def test_processes_mix_each_in_its_own_way(image_folder, monkeypatch):
             return drawn[-1]
 
     for rank in range(2):
-        monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
+        _as_rank(monkeypatch, rank)
         draw_batches(train_loader(image_folder, Recorder(cutmix_alpha=1.0, num_classes=3)), 3)
     assert len(set(drawn)) == 6
 
@@ -120,8 +123,8 @@ def test_unreadable_images_are_replaced_by_the_same_ones(image_folder):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"total_batch_size": 3, "mixup": both()}, "mix pairs, but each process gets 3 images"),
-        ({"mixup": both(num_classes=2)}, "the mixup knows classes 0 to 1, the data has 2"),
+        ({"total_batch_size": 3, "mixup": both()}, "need an even number of images, but each process gets 3"),
+        ({"mixup": both(num_classes=2)}, "the mixup has classes 0 to 1, but the data has class 2"),
     ],
 )
 def test_what_cannot_be_mixed(image_folder, options, sentence):

@@ -124,4 +124,4 @@ def check_real(case: GoldenCase) -> None:
         evaluator.process(batch, logits[part])
     found = evaluator.evaluate()["accuracy"]
     np.testing.assert_allclose([found["top1"], found["top5"]], [spec["top1"], spec["top5"]], rtol=1e-12)
-    assert evaluator._tallies["accuracy"].images == spec["scored"]
+    assert evaluator._accumulators["accuracy"].images == spec["scored"]
