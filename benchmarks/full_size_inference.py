@@ -36,19 +36,19 @@ def write_random_weights(path: str) -> None:
 
 def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> None:
     """Build, load and predict, each timed; prints the figures and writes the picture and its JSON to ``output``."""
-    from detectron2_ext.prediction import Predictor, draw_instances
+    from detectron2_ext.prediction import DetectionPredictor, draw_instances
     from detectron2_ext.prediction.records import save_image_record
     from eva_engine.config import load_config
-    from eva_engine.prediction import read_image
+    from eva_engine.prediction import read_rgb_image
     from eva_engine.prediction.images import save_image
 
     overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]
     start = time.perf_counter()
-    predictor = Predictor(load_config(str(CONFIG), overrides), weights, "cpu", threshold)
+    predictor = DetectionPredictor.from_config(load_config(str(CONFIG), overrides), weights, "cpu", threshold)
     num_parameters = sum(p.numel() for p in predictor.model.parameters())
     load_seconds = time.perf_counter() - start
     print(f"{num_parameters:,} parameters built and loaded in {load_seconds:.1f} s")
-    image = read_image(image_file)
+    image = read_rgb_image(image_file)
     start, cpu_start = time.perf_counter(), time.process_time()
     found = predictor(image)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start

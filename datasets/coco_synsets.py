@@ -1,6 +1,6 @@
 """WordNet synset of each COCO class in LVIS v1, by COCO category id.
 
-From the mapping published with the LVIS API (coco_to_synset.json), which was made for v0.5; v1 merged the synset of
+The source is the mapping published with the LVIS API for v0.5 (coco_to_synset.json). LVIS v1 merged the synset of
 "hot dog", frank.n.02, into sausage.n.01.
 """
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Number the labels of COCO-Stuff-164K for training: 171 classes, 0 to 170, and 255 where there is no label.
+"""Convert the labels of COCO-Stuff-164K to training ids: 171 classes, 0 to 170, and 255 for unlabelled pixels.
 
-Reads the published label maps (stuffthingmaps_trainval2017.zip, unpacked) and writes one PNG each, named
-<image>_labelTrainIds.png. Files that are complete already stay, so an interrupted run goes on where it stopped.
+The script reads the published label maps (stuffthingmaps_trainval2017.zip, unpacked) and writes one PNG for each, named
+<image>_labelTrainIds.png. Complete files are not written again, so an interrupted run can be continued.
 """
 
 import argparse
@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from script_io import PrepareError, dataset_root, run, whole_file
+from script_io import PrepareError, atomic_path, dataset_root, run
 from tqdm import tqdm
 
 SPLITS = {"train2017": 118287, "val2017": 5000}
-# A published map has COCO's category id minus 1, of which these are no class; training numbers leave no gap.
+# The published maps contain COCO category ids minus 1. These values belong to no class; training ids have no gaps.
 NUM_VALUES, UNUSED_VALUES = 182, (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
 IGNORED = 255
-UNKNOWN = 254  # no training number: there are 171
+UNKNOWN = 254  # marks invalid values; not a training id, since there are only 171
 
 
 def train_id_table() -> np.ndarray:
-    """Training number of each published value 0..255; `UNKNOWN` for values that no class has."""
+    """Return the training id of each published value 0..255; `UNKNOWN` for values that belong to no class."""
     table = np.full(256, UNKNOWN, dtype=np.uint8)
     values = [value for value in range(NUM_VALUES) if value not in UNUSED_VALUES]
     table[values] = np.arange(len(values))
@@ -32,49 +32,60 @@ def train_id_table() -> np.ndarray:
 
 
 def convert(source: Path, output: Path) -> None:
-    """One label map.
+    """Convert one label map.
 
     Raises:
-        PrepareError: no picture of one channel with 8 bits, or values that COCO-Stuff does not have.
+        PrepareError: The file is not an image with a single 8-bit channel, or it has values that COCO-Stuff does not
+            define.
     """
     try:
         with Image.open(source, formats=["PNG"]) as image:
             labels = np.array(image) if image.mode in ("L", "P") else None
-    except Exception as error:  # Pillow raises nearly anything at damaged files
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise PrepareError(f"{source} is not readable ({error}); unpack the archive again.") from error
     if labels is None:
-        raise PrepareError(f"{source} has no single channel of 8 bits; give the published stuffthingmaps.")
-    numbered = train_id_table()[labels]
-    unknown = labels[numbered == UNKNOWN]
+        raise PrepareError(f"{source} does not have a single 8-bit channel; give the published stuffthingmaps.")
+    train_ids = train_id_table()[labels]
+    unknown = labels[train_ids == UNKNOWN]
     if unknown.size:
         raise PrepareError(
-            f"{source} has the value {unknown[0]}, which no class has; give the published stuffthingmaps."
+            f"{source} has the value {unknown[0]}, which belongs to no class; give the published stuffthingmaps."
         )
-    with whole_file(output, sync=False) as temporary:
-        Image.fromarray(numbered).save(temporary, format="PNG")
+    with atomic_path(output, sync=False) as temporary:
+        Image.fromarray(train_ids).save(temporary, format="PNG")
 
 
 def find_work(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """(label map, result) of every result that is not there yet."""
+    """Return the pairs (label map, result) of all results that do not exist yet."""
     maps = sorted(source.glob("*.png"))
     if not maps:
-        raise PrepareError(f"{source} holds no .png; unpack stuffthingmaps_trainval2017.zip and give its folder.")
-    results = [(path, output / f"{path.stem}_labelTrainIds.png") for path in maps]
-    return [(path, result) for path, result in results if not result.is_file()]
+        raise PrepareError(
+            f"{source} contains no .png file; unpack stuffthingmaps_trainval2017.zip and give its folder."
+        )
+    pairs = [(path, output / f"{path.stem}_labelTrainIds.png") for path in maps]
+    return [(path, result) for path, result in pairs if not result.is_file()]
 
 
 def main() -> None:
+    """Run the script."""
     root = dataset_root()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--source",
         type=Path,
         default=root / "coco/stuffthingmaps",
-        help="folder with train2017/ and val2017/ of label maps (default: %(default)s)",
+        help="folder of the published label maps, with train2017/ and val2017/ (default: %(default)s)",
     )
-    parser.add_argument("--output", type=Path, default=root / "coco_stuff164k/annotations", help="default: %(default)s")
-    parser.add_argument("--split", choices=list(SPLITS), nargs="+", default=list(SPLITS), help="default: both")
-    parser.add_argument("--workers", type=int, default=4, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=root / "coco_stuff164k/annotations",
+        help="folder to write (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--split", choices=list(SPLITS), nargs="+", default=list(SPLITS), help="splits to convert (default: both)"
+    )
+    parser.add_argument("--workers", type=int, default=4, help="number of processes (default: %(default)s)")
     args = parser.parse_args()
     for split in args.split:
         work = find_work(args.source / split, args.output / split)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Restrict LVIS v1 val to the images of COCO val2017 (data set lvis_v1_val_5k).
+"""Restrict LVIS v1 val to the images of COCO val2017 (dataset lvis_v1_val_5k).
 
-LVIS v1 val draws its images from both COCO splits; the part from val2017 was not seen by a detector trained on COCO.
+The images of LVIS v1 val come from both COCO splits. A detector trained on COCO has not seen those of val2017.
 """
 
 import argparse
@@ -12,7 +12,11 @@ from tqdm import tqdm
 
 
 def restrict_to_val2017(lvis: dict) -> dict:
-    """The same content with only the images whose ``coco_url`` lies in val2017, and their annotations."""
+    """Return the same content with only the images whose `coco_url` is in val2017, and their annotations.
+
+    Raises:
+        PrepareError: An image has no valid `coco_url`.
+    """
     images = []
     for image in lvis["images"]:
         url = image.get("coco_url")
@@ -30,15 +34,20 @@ def restrict_to_val2017(lvis: dict) -> dict:
 
 
 def main() -> None:
+    """Run the script."""
     folder = dataset_root() / "lvis"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, default=folder / "lvis_v1_val.json", help="(default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=folder / "lvis_v1_val_5k.json", help="(default: %(default)s)")
+    parser.add_argument(
+        "--input", type=Path, default=folder / "lvis_v1_val.json", help="LVIS annotations (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=folder / "lvis_v1_val_5k.json", help="file to write (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     lvis = read_json(arguments.input, ("images", "annotations", "categories"))
     restricted = restrict_to_val2017(lvis)
     if not restricted["images"]:
-        raise PrepareError(f"{arguments.input} has no image of COCO val2017; give lvis_v1_val.json.")
+        raise PrepareError(f"{arguments.input} contains no image of COCO val2017; give lvis_v1_val.json.")
     write_json(arguments.output, restricted)
     print(
         f"{arguments.output}: {len(restricted['images'])} of {len(lvis['images'])} images, "

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Turn VOC XML annotations into one COCO-format file.
+"""Convert VOC XML annotations to one COCO-format file.
 
-VOC counts pixels from 1 and includes the last one: xmin 1, xmax 10 is a box 10 pixels wide that starts at x = 0. Some
-labelling tools write the VOC layout with pixels counted from 0 and the last one excluded: give --zero-based for those.
+VOC numbers pixels from 1 and its boxes include the last pixel: xmin 1, xmax 10 is a box of 10 pixels that starts at
+x = 0. Some labelling tools write VOC files with pixels numbered from 0 and without the last pixel; use --zero-based for
+them.
 """
 
 import argparse
@@ -13,20 +14,28 @@ from tqdm import tqdm
 from voc_xml import VocImage, read_voc_xml
 
 _DIFFICULT = {
-    "ignore": "as iscrowd=1: not trained on, neither hit nor miss in evaluation",
-    "keep": "as any",
-    "drop": "out",
+    "ignore": "set iscrowd=1, which training ignores and evaluation counts neither as a hit nor as a miss",
+    "keep": "treat them as all others",
+    "drop": "leave them out",
 }
 
 
 def convert(
     images: list[VocImage], class_names: list[str] | None, difficult: str, zero_based: bool
 ) -> tuple[dict, int]:
-    """COCO content and the number of boxes dropped because nothing of them lies inside their image.
+    """Convert VOC images to COCO content.
 
     Args:
-        class_names: in the order of the ids 1..K; None takes all names found, sorted.
-        difficult: what becomes of objects marked difficult, "ignore", "keep" or "drop".
+        images: The XML files.
+        class_names: Class names in the order of the ids 1..K; None uses all names found, sorted.
+        difficult: Treatment of objects marked difficult: "ignore", "keep" or "drop".
+        zero_based: Whether pixels are numbered from 0 and boxes exclude the last pixel.
+
+    Returns:
+        The COCO content, and the number of boxes dropped because they are completely outside their image.
+
+    Raises:
+        PrepareError: An object has a class that is not in `class_names`.
     """
     found = sorted({item.name for image in images for item in image.objects})
     names = class_names or found
@@ -68,16 +77,27 @@ def convert(
 
 
 def _box(corners: tuple[float, float, float, float], image: VocImage, zero_based: bool) -> list[float] | None:
-    """[x, y, width, height] inside the image, pixels counted from 0."""
+    """Return [x, y, width, height] clipped to the image, with pixels numbered from 0, or None if nothing is left."""
+    # A last pixel numbered from 1 is the same number as the excluded end numbered from 0, so only the start shifts.
     shift = 0 if zero_based else 1
     left, top, right, bottom = corners[0] - shift, corners[1] - shift, corners[2], corners[3]
     left, top = max(left, 0), max(top, 0)
     right, bottom = min(right, image.width), min(bottom, image.height)
-    return [left, top, right - left, bottom - top] if right > left and bottom > top else None
+    if right <= left or bottom <= top:
+        return None
+    return [left, top, right - left, bottom - top]
 
 
 def list_xml_files(annotations: Path, split: Path | None) -> list[Path]:
-    """All XML files of a folder, or those a split file names, one stem a line (VOC ImageSets/Main/*.txt)."""
+    """Return all XML files of a folder, or those that a split file lists.
+
+    Args:
+        annotations: Folder of the XML files.
+        split: Text file with one file stem per line (VOC ImageSets/Main/*.txt), or None.
+
+    Raises:
+        PrepareError: The folder or the split file does not exist, or there is no XML file.
+    """
     if not annotations.is_dir():
         raise PrepareError(f"{annotations}: no such folder; give the folder of the XML files.")
     if split is None:
@@ -88,20 +108,30 @@ def list_xml_files(annotations: Path, split: Path | None) -> list[Path]:
         stems = [line.split()[0] for line in split.read_text().splitlines() if line.strip()]
         files = [annotations / f"{stem}.xml" for stem in stems]
     if not files:
-        raise PrepareError(f"{split or annotations} names no XML file; check the path.")
+        raise PrepareError(f"{split or annotations} contains no XML file; check the path.")
     return files
 
 
 def main() -> None:
+    """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotations", type=Path, required=True, help="folder of XML files, e.g. VOC2012/Annotations")
-    parser.add_argument("--output", type=Path, required=True, help="COCO JSON to write")
-    parser.add_argument("--split", type=Path, help="file with one stem a line, e.g. VOC2012/ImageSets/Main/train.txt")
-    parser.add_argument("--classes", help="names in order, separated by commas (default: all found, sorted)")
+    parser.add_argument("--output", type=Path, required=True, help="COCO JSON file to write")
+    parser.add_argument("--split", type=Path, help="file with one stem per line, e.g. VOC2012/ImageSets/Main/train.txt")
+    parser.add_argument(
+        "--classes", help="class names in the order of their ids, separated by commas (default: all found, sorted)"
+    )
     choices = "; ".join(f"{key}: {meaning}" for key, meaning in _DIFFICULT.items())
-    parser.add_argument("--difficult", choices=list(_DIFFICULT), default="ignore", help=f"{choices} (default: ignore)")
-    parser.add_argument("--zero-based", action="store_true", help="pixels counted from 0, last one excluded")
-    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable XML files out instead of stopping")
+    parser.add_argument(
+        "--difficult",
+        choices=list(_DIFFICULT),
+        default="ignore",
+        help=f"treatment of objects marked difficult. {choices} (default: ignore)",
+    )
+    parser.add_argument(
+        "--zero-based", action="store_true", help="pixels are numbered from 0 and boxes exclude the last pixel"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="skip unreadable XML files instead of stopping")
     arguments = parser.parse_args()
 
     images, skipped = [], 0
@@ -110,7 +140,7 @@ def main() -> None:
             images.append(read_voc_xml(path))
         except PrepareError as error:
             if not arguments.skip_bad:
-                raise PrepareError(f"{error} (or leave such files out with --skip-bad)") from error
+                raise PrepareError(f"{error} (or skip such files with --skip-bad)") from error
             tqdm.write(f"skipped: {error}")
             skipped += 1
     names = [name.strip() for name in arguments.classes.split(",")] if arguments.classes else None

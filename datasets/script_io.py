@@ -1,4 +1,4 @@
-"""What the prepare scripts share: JSON in, JSON out in one piece, errors as one sentence."""
+"""Shared functions of the prepare scripts: reading JSON, atomic writing, error messages."""
 
 import json
 import os
@@ -11,22 +11,26 @@ from pathlib import Path
 
 
 class PrepareError(Exception):
-    """Something the user can mend; the message is one sentence with the mend in it."""
+    """Error that the user can fix; the message is one sentence that says how."""
 
 
 def dataset_root() -> Path:
-    """DETECTRON2_DATASETS, by default ``datasets``."""
+    """Return the folder that holds all datasets: DETECTRON2_DATASETS, by default `datasets`."""
     return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict:
-    """The content of a JSON file that must be an object with lists under ``keys``."""
+    """Read a JSON file that must be an object with lists under `keys`.
+
+    Raises:
+        PrepareError: The file does not exist, is not JSON or lacks one of the lists.
+    """
     if not path.is_file():
         raise PrepareError(f"{path}: no such file; give the path of the published annotation file.")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise PrepareError(f"{path} is not valid JSON ({error}); fetch the file again.") from error
+        raise PrepareError(f"{path} is not valid JSON ({error}); download the file again.") from error
     for key in keys:
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise PrepareError(f"{path} has no list {key!r}; give the published annotation file.")
@@ -34,11 +38,15 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict:
 
 
 @contextmanager
-def whole_file(path: Path, sync: bool = True) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and goes when it does not.
+def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary file in the folder of `path` that replaces `path` when the block ends without an error.
 
-    With ``sync`` the data are on disk before the rename, so that not even a power cut leaves half a file under the
-    final name; that is slow for a million small files.
+    After an error the temporary file is deleted and `path` is unchanged.
+
+    Args:
+        path: File to write; missing folders are created.
+        sync: Force the data to disk before the rename, so that even a power failure cannot leave an incomplete file.
+            This is slow for a million small files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -56,12 +64,16 @@ def whole_file(path: Path, sync: bool = True) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: dict) -> None:
-    with whole_file(path) as temporary, temporary.open("w") as file:
+    """Write `content` to `path`, which appears only when it is complete."""
+    with atomic_path(path) as temporary, temporary.open("w") as file:
         json.dump(content, file)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a script: `PrepareError` is printed after ``error:`` (status 2); a termination signal cleans up first."""
+    """Run a script's `main`; print a `PrepareError` as one line and exit with status 2.
+
+    A termination signal exits through the cleanup of `atomic_path`.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
@@ -69,5 +81,5 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted; nothing was left half-written.", file=sys.stderr)
+        print("Interrupted; no incomplete file was left.", file=sys.stderr)
         sys.exit(130)

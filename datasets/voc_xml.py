@@ -1,4 +1,4 @@
-"""Reading one VOC XML file without trusting it."""
+"""Read untrusted VOC XML files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ _MAX_BYTES = 16 * 2**20
 
 @dataclass(frozen=True)
 class VocObject:
-    """``corners`` are (xmin, ymin, xmax, ymax) as written in the file."""
+    """One object; `corners` are (xmin, ymin, xmax, ymax) as written in the file."""
 
     name: str
     corners: tuple[float, float, float, float]
@@ -21,7 +21,7 @@ class VocObject:
 
 @dataclass(frozen=True)
 class VocImage:
-    """One XML file; sizes in pixels."""
+    """Content of one XML file; sizes are in pixels."""
 
     file_name: str
     width: int
@@ -30,11 +30,11 @@ class VocImage:
 
 
 def read_voc_xml(path: Path) -> VocImage:
-    """Reads one file.
+    """Read one file.
 
     Raises:
-        PrepareError: missing, not XML, with a document type or entities (they can expand without bound or point to
-            other files), or without one of the values needed.
+        PrepareError: The file does not exist or is not XML, it declares a document type or entities (which can expand
+            without bound or refer to other files), or a required value is missing.
     """
     if not path.is_file():
         raise PrepareError(f"{path}: no such file; correct the split file or restore the XML.")
@@ -81,6 +81,8 @@ def _number(element: ElementTree.Element, tag: str, path: Path, index: int | Non
 
 
 def _refuse_document_type(data: bytes, path: Path) -> None:
+    """Raise a `PrepareError` at the first declaration, before `ElementTree` would expand entities."""
+
     def refuse(*_: object) -> None:
         raise PrepareError(f"{path} declares a document type or entities, which VOC files do not need; remove them.")
 

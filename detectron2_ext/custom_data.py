@@ -1,4 +1,4 @@
-"""A recipe, turned to the user's own COCO-format data that the command line names."""
+"""Adapt a recipe to the user's custom data in COCO format, given on the command line."""
 
 import argparse
 import json
@@ -20,7 +20,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CustomData:
-    """Annotation files and image folders; None where that part was not given."""
+    """Annotation files and image folders of custom data.
+
+    Attributes:
+        train_json: Annotations to train on; None if not given, as for the others.
+        train_images: Folder that their file names are relative to.
+        val_json: Annotations to evaluate on.
+        val_images: Folder that their file names are relative to.
+    """
 
     train_json: str | None = None
     train_images: str | None = None
@@ -29,117 +36,131 @@ class CustomData:
 
     @classmethod
     def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "CustomData | None":
-        """The data of the command line, else that in the config.yaml of an earlier run on own data, else None.
+        """Return the data of the command line, else that in the config of an earlier run, else None.
 
         Raises:
-            InputError: an annotation file without its folder or the reverse, or no data for what is to be done.
+            InputError: An annotation file was given without its image folder or the reverse, or there is no data for
+                the requested training or evaluation.
         """
-        own = cls(args.train_json, args.train_images, args.val_json, args.val_images)
-        if own == cls():
-            own = cls(**cfg.dataloader.get("custom_data") or {})
-        if own == cls():
+        data = cls(args.train_json, args.train_images, args.val_json, args.val_images)
+        if data == cls():
+            data = cls(**cfg.dataloader.get("custom_data") or {})
+        if data == cls():
             return None
-        own._check_part("train", own.train_json, own.train_images)
-        own._check_part("val", own.val_json, own.val_images)
-        needed = "val" if args.eval_only else "train"
-        if getattr(own, f"{needed}_json") is None:
-            doing = "evaluate" if args.eval_only else "train"
-            raise InputError(f"there is no own data to {doing} on; give --{needed}-json and --{needed}-images too")
-        return own
+        data._check_part("train", data.train_json, data.train_images)
+        data._check_part("val", data.val_json, data.val_images)
+        if args.eval_only and data.val_json is None:
+            raise InputError("there is no custom data to evaluate on; give --val-json and --val-images too")
+        if not args.eval_only and data.train_json is None:
+            raise InputError("there is no custom data to train on; give --train-json and --train-images too")
+        return data
 
     @staticmethod
     def _check_part(part: str, json_file: str | None, images: str | None) -> None:
-        if (json_file is None) != (images is None):
-            given, missing = ("json", "images") if images is None else ("images", "json")
-            raise InputError(f"--{part}-{given} was given without --{part}-{missing}; give both")
+        if json_file is not None and images is None:
+            raise InputError(f"--{part}-json was given without --{part}-images; give both")
+        if json_file is None and images is not None:
+            raise InputError(f"--{part}-images was given without --{part}-json; give both")
         if images is not None and not Path(images).is_dir():
-            raise InputError(f"--{part}-images {images} is not a folder; name the folder that holds the images")
+            raise InputError(f"--{part}-images {images} is not a folder; give the folder that holds the images")
+
+    def apply(self, cfg: DictConfig, training: bool) -> None:
+        """Change `cfg` to train, or only to evaluate, on this data; see `use_custom_data`."""
+        use_custom_data(cfg, self, training)
+
+    @staticmethod
+    def save_categories(cfg: DictConfig) -> None:
+        """Write the class names and ids of custom data to `train.output_dir`/categories.json."""
+        content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
+        with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
+            file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def absolute(self) -> dict[str, str]:
-        """The parts that are given, as full paths."""
+        """Return the given parts as absolute paths."""
         return {name: str(Path(path).resolve()) for name, path in asdict(self).items() if path is not None}
 
 
-def use_custom_data(cfg: DictConfig, own: CustomData, training: bool) -> None:
-    """Register `own` and change `cfg` to it: data sets, evaluator, number of classes, mask head.
+def use_custom_data(cfg: DictConfig, data: CustomData, training: bool) -> None:
+    """Register `data` and adapt `cfg` to it: datasets, evaluator, number of classes and mask head.
 
-    Without validation data `cfg` is left without an evaluator; for data without masks the model is box-only.
-    Class names and ids are kept in `cfg.dataloader.categories`, the paths in `cfg.dataloader.custom_data`. Bad
-    validation images are treated as bad training images are, unless `dataloader.test.mapper.on_error` says otherwise.
+    Without validation data `cfg` is left without an evaluator; for data without masks the model predicts boxes only.
+    Class names and ids are stored in `cfg.dataloader.categories`, the paths in `cfg.dataloader.custom_data`. Bad
+    validation images are handled as bad training images are, unless `dataloader.test.mapper.on_error` is set.
+
+    Args:
+        cfg: Recipe of a detector; modified in place.
+        data: Custom data in COCO format.
+        training: Whether the run trains; otherwise it only evaluates.
 
     Raises:
-        InputError: a config of no detector, data that cannot be used, or validation data whose categories are not
-            those of the training data.
+        InputError: The config is not that of a detector, the data cannot be used, or the categories of the validation
+            data differ from those of the training data.
     """
     if not isinstance(cfg.model, DictConfig) or "roi_heads" not in cfg.model:
-        raise InputError("own data in COCO format is for detectors with model.roi_heads; give the config of one")
+        raise InputError("custom data in COCO format needs a detector with model.roi_heads; give the config of one")
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
     val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
-    if own.train_json and own.train_images:
-        train = register_coco_json("custom_train", own.train_json, own.train_images, on_error=on_error)
-    if own.val_json and own.val_images:
-        val = register_coco_json("custom_val", own.val_json, own.val_images, on_error=val_on_error)
-    leading = train if training else val
-    if leading is None:
-        raise InputError(f"there is no own data to {'train' if training else 'evaluate'} on; give its json and images")
-    categories = _categories(train or leading)
-    source = (train or leading).json_file
-    if not training and cfg.dataloader.get("categories"):  # of the run that is evaluated
+    if data.train_json and data.train_images:
+        train = register_coco_json("custom_train", data.train_json, data.train_images, on_error=on_error)
+    if data.val_json and data.val_images:
+        val = register_coco_json("custom_val", data.val_json, data.val_images, on_error=val_on_error)
+    used = train if training else val
+    if used is None:
+        purpose = "train" if training else "evaluate"
+        raise InputError(f"there is no custom data to {purpose} on; give its annotation file and image folder")
+    categories = _categories(train or used)
+    source = (train or used).json_file
+    if not training and cfg.dataloader.get("categories"):
+        # The model under evaluation was trained with these categories.
         categories = {category.id: category.name for category in cfg.dataloader.categories}
         source = "the training data of the config"
     if val:
         _check_same_categories(categories, source, val)
 
-    cfg.dataloader.custom_data = own.absolute()
+    cfg.dataloader.custom_data = data.absolute()
     cfg.dataloader.categories = [{"id": i, "name": name} for i, name in categories.items()]
     _set_num_classes(cfg, len(cfg.dataloader.categories))
 
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
-    # In evaluation a mask head may still be needed to re-score boxes.
+    # In evaluation a model may need its mask head for rescoring boxes, even if the data has no masks.
     rescores = not training and cfg.model.roi_heads.get("maskness_thresh") is not None
-    if has_mask_head and not leading.has_masks and not rescores:
-        logger.info("%s has no masks: the model is built without a mask head", leading.json_file)
+    if has_mask_head and not used.has_masks and not rescores:
+        logger.info("%s has no masks: the model is built without a mask head", used.json_file)
         cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
         has_mask_head = False
     if training:
-        _use_training_data(cfg, leading, with_masks=has_mask_head)
-    _use_test_data(cfg, val, val_on_error)
-
-
-def save_categories(cfg: DictConfig) -> None:
-    """Write the class names and ids of own data to `train.output_dir`/categories.json."""
-    content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
-    with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        _use_training_data(cfg, used, with_masks=has_mask_head)
+    _use_validation_data(cfg, val, val_on_error)
 
 
 def _categories(summary: CocoJsonSummary) -> dict[int, str]:
     return dict(zip(summary.category_ids, summary.class_names, strict=True))
 
 
-def _check_same_categories(one: dict[int, str], source: str, val: CocoJsonSummary) -> None:
-    other = _categories(val)
-    for category_id in sorted(one.keys() | other.keys()):
-        if one.get(category_id) != other.get(category_id):
+def _check_same_categories(expected: dict[int, str], source: str, val: CocoJsonSummary) -> None:
+    found = _categories(val)
+    for category_id in sorted(expected.keys() | found.keys()):
+        if expected.get(category_id) != found.get(category_id):
             raise InputError(
-                f"category {category_id} is {one.get(category_id)!r} in {source} but "
-                f"{other.get(category_id)!r} in {val.json_file}; give both files the same list of categories"
+                f"category {category_id} is {expected.get(category_id)!r} in {source} but "
+                f"{found.get(category_id)!r} in {val.json_file}; give both files the same list of categories"
             )
 
 
 def _set_num_classes(cfg: DictConfig, num_classes: int) -> None:
-    for node in _groups(cfg.model):
+    for node in _dict_nodes(cfg.model):
         if "num_classes" in node and not OmegaConf.is_interpolation(node, "num_classes"):
             node.num_classes = num_classes
         if node.get("use_fed_loss"):
-            # Its class frequencies are LVIS's, and own data is taken to be annotated in full.
+            # The class frequencies of the recipe are those of LVIS, and custom data is assumed to be annotated
+            # exhaustively, so the federated loss does not apply.
             node.use_fed_loss = False
             node.get_fed_loss_cls_weights = None
 
 
-def _groups(node: DictConfig | ListConfig) -> Iterator[DictConfig]:
-    """`node` and every group below it, interpolations not followed."""
+def _dict_nodes(node: DictConfig | ListConfig) -> Iterator[DictConfig]:
+    """Yield `node` and every dict below it without following interpolations."""
     if isinstance(node, DictConfig):
         yield node
         children = [node[key] for key in map(str, node) if not OmegaConf.is_interpolation(node, key)]
@@ -147,7 +168,7 @@ def _groups(node: DictConfig | ListConfig) -> Iterator[DictConfig]:
         children = list(node)
     for child in children:
         if OmegaConf.is_config(child):
-            yield from _groups(child)
+            yield from _dict_nodes(child)
 
 
 def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool) -> None:
@@ -156,19 +177,22 @@ def _use_training_data(cfg: DictConfig, train: CocoJsonSummary, with_masks: bool
     loader.mapper.use_instance_mask = with_masks
     if not with_masks:
         loader.mapper.recompute_boxes = False
-    elif train.mask_format == "bitmask":  # which takes polygons too
+    elif train.mask_format == "bitmask":
+        # RLE cannot be converted to polygons without loss, but polygons can be rasterised.
         loader.mapper.instance_mask_format = "bitmask"
 
 
-def _use_test_data(cfg: DictConfig, val: CocoJsonSummary | None, on_error: str) -> None:
+def _use_validation_data(cfg: DictConfig, val: CocoJsonSummary | None, on_error: str) -> None:
     if val is None:
         logger.info("No validation data was given: nothing is evaluated")
         cfg.dataloader.evaluator = None
         return
     cfg.dataloader.test.dataset.names = val.name
-    if on_error != "stop":  # the default, and Detectron2's own mapper knows no other
+    if on_error != "stop":  # the default, so that Detectron2's own mapper, which lacks the option, still works
         cfg.dataloader.test.mapper.on_error = on_error
-    kind = OmegaConf.select(cfg, "dataloader.evaluator._target_", default=None)
-    if (locate(kind) if isinstance(kind, str) else kind) is not COCOEvaluator:
+    target = OmegaConf.select(cfg, "dataloader.evaluator._target_", default=None)
+    if isinstance(target, str):
+        target = locate(target)
+    if target is not COCOEvaluator:
         cfg.dataloader.evaluator = {"_target_": COCOEvaluator}
     cfg.dataloader.evaluator.update(dataset_name=val.name, output_dir="${train.output_dir}/inference")

@@ -1,6 +1,6 @@
-"""COCO-format data, mappers and dataset lookup for detection; importing this registers the built-in data sets."""
+"""COCO-format data, mappers and dataset lookup for detection; importing this registers the built-in datasets."""
 
-from eva_engine.data.dataset_root import dataset_root
+from eva_engine.data.dataset_folder import dataset_root
 
 from .builtin import register_builtin_datasets
 from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json

@@ -1,4 +1,4 @@
-"""The published data sets that Detectron2 does not register itself, under the root DETECTRON2_DATASETS."""
+"""Register the published datasets that Detectron2 does not register itself, under the root DETECTRON2_DATASETS."""
 
 import os
 
@@ -6,7 +6,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
 
 from eva_backbone.errors import InputError
-from eva_engine.data.dataset_root import missing_file_hint
+from eva_engine.data.dataset_folder import missing_file_hint
 
 from .coco_json import load_coco_json
 from .objects365_classes import OBJECTS365_CLASSES
@@ -22,9 +22,12 @@ _OBJECTS365 = {
 
 
 def register_builtin_datasets(root: str) -> None:
-    """Registers ``lvis_v1_val_5k``, ``lvis_v1_val_cocofied``, ``objects365_train`` and ``objects365_val``.
+    """Register `lvis_v1_val_5k`, `lvis_v1_val_cocofied`, `objects365_train` and `objects365_val`.
 
-    Nothing is read before a data set is used. A name that is registered already stays as it is.
+    No file is read before a dataset is used. A name that is already registered is left as it is.
+
+    Args:
+        root: Folder that holds all datasets; see datasets/README.md for the layout.
     """
     for name, json_file in _LVIS.items():
         if name not in DatasetCatalog:
@@ -49,6 +52,8 @@ def register_builtin_datasets(root: str) -> None:
 
 
 class _LvisLoader:
+    """Load LVIS records with Detectron2's loader, after a check that the file exists."""
+
     def __init__(self, name: str, json_file: str, image_root: str) -> None:
         self.name, self.json_file, self.image_root = name, json_file, image_root
 
@@ -60,7 +65,7 @@ class _LvisLoader:
 
 
 class _Objects365Loader:
-    """Skips bad records: the published files list a few images that no archive holds."""
+    """Load Objects365 records and skip bad ones: the published files list a few images that are in no archive."""
 
     def __init__(self, name: str, json_file: str, image_root: str) -> None:
         self.name, self.json_file, self.image_root = name, json_file, image_root

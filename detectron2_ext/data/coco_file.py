@@ -1,4 +1,4 @@
-"""Reading an annotation file and its list of categories."""
+"""Read an annotation file in COCO format and its list of categories."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,15 @@ _REQUIRED = ("images", "annotations", "categories")
 
 
 def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_set: bool = False) -> dict:
-    """The content of a COCO-format file with the lists ``images``, ``annotations`` and ``categories``.
+    """Read a COCO-format file with the lists `images`, `annotations` and `categories`.
 
     Args:
-        hint: the mend of a missing file.
-        test_set: it may be the file of a test set, which has no annotations.
+        json_file: The annotation file.
+        hint: How to fix a missing file, for the message.
+        test_set: Also accept the file of a test set, which has no annotations.
 
     Raises:
-        InputError: no such file, not JSON, or one of the three lists is missing.
+        InputError: The file does not exist or is not JSON, or one of the three lists is missing.
     """
     path = Path(json_file)
     if not path.is_file():
@@ -30,24 +31,30 @@ def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_
             f"{path} is not valid JSON ({error or 'nested too deeply'}); give a COCO-format annotation file."
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_keys(_REQUIRED)}.")
+        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_quoted(_REQUIRED)}.")
     for key in _REQUIRED:
         if key not in content and test_set and key == "annotations":
             continue
         if key not in content:
             raise InputError(
-                f"{path} has no {key!r}, expected {_keys(_REQUIRED)}; give a COCO-format file of object instances."
+                f"{path} has no {key!r}, expected {_quoted(_REQUIRED)}; give a COCO-format file of object instances."
             )
         if not isinstance(content[key], list) or not all(isinstance(record, dict) for record in content[key]):
             raise InputError(f"{path}: {key!r} is not a list of objects; give a COCO-format file of object instances.")
     return content
 
 
-def read_categories(content: dict, source: str) -> dict[int, str]:
-    """Category id -> class name, by ascending id. Equal names are told apart by their id.
+def parse_categories(content: dict, source: str) -> dict[int, str]:
+    """Return {category id: class name} in ascending order of the ids.
+
+    A name that occurs twice gets its id appended, so that all names are distinct.
+
+    Args:
+        content: Content of a COCO-format file.
+        source: The file, for messages.
 
     Raises:
-        InputError: no category, an id that is not an integer or given twice, or a category without a name.
+        InputError: There are no categories, an id is not an integer or is given twice, or a category has no name.
     """
     if not content["categories"]:
         raise InputError(f"{source}: 'categories' is empty; list every class with its id and name.")
@@ -69,42 +76,49 @@ def read_categories(content: dict, source: str) -> dict[int, str]:
     return {category_id: names[category_id] for category_id in sorted(names)}
 
 
-def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str], source: str, data_set: str) -> None:
-    """Guards a built-in class table: the ids must be the table's and most names must agree.
+def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str], source: str, dataset: str) -> None:
+    """Check that a file belongs to a published dataset: its ids must be known and most of its names must agree.
 
-    Names are compared loosely, because spellings were mended over the years; another data set, or another version
-    that numbers the same classes differently, agrees on next to none.
+    Letter case and punctuation are ignored and a minority of different names is accepted, because some spellings were
+    corrected over the years. Another dataset, or a version that numbers the same classes differently, agrees on almost
+    no name.
+
+    Args:
+        found: {category id: class name} of the file.
+        expected: {category id: class name} of the published dataset.
+        source: The file, for messages.
+        dataset: Name of the published dataset, for messages.
 
     Raises:
-        InputError: an id that the table lacks, or fewer than half of the names agree.
+        InputError: An id is unknown, or fewer than half of the names agree.
     """
     for category_id in found:
         if category_id not in expected:
             raise InputError(
-                f"{source}: category id {category_id} is not one of the {len(expected)} ids of {data_set}; "
-                f"give the annotation file of {data_set}."
+                f"{source}: category id {category_id} is not one of the {len(expected)} ids of {dataset}; "
+                f"give the annotation file of {dataset}."
             )
-    agree = sum(_plain(name) == _plain(expected[category_id]) for category_id, name in found.items())
+    agree = sum(_normalize(name) == _normalize(expected[category_id]) for category_id, name in found.items())
     if agree < len(found) / 2:
         raise InputError(
-            f"{source}: only {agree} of {len(found)} class names are those of {data_set}; "
-            f"give the annotation file of {data_set}."
+            f"{source}: only {agree} of {len(found)} class names are those of {dataset}; "
+            f"give the annotation file of {dataset}."
         )
 
 
 def is_id(value: object) -> TypeGuard[int]:
-    """Whether ``value`` can be an id: an integer of at most 64 bits."""
+    """Return whether `value` can be an id: an integer of at most 64 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_side(value: object) -> TypeGuard[int]:
-    """Whether ``value`` can be the width or height of an image, in pixels."""
+    """Return whether `value` can be the width or height of an image in pixels."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _keys(names: tuple[str, ...]) -> str:
+def _quoted(names: tuple[str, ...]) -> str:
     return ", ".join(repr(name) for name in names[:-1]) + f" and {names[-1]!r}"

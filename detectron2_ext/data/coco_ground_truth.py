@@ -1,4 +1,4 @@
-"""Ground truth in the form COCO evaluators need, where the user's own file does not have it."""
+"""Write a complete COCO ground-truth file where the user's file lacks values that COCO evaluators need."""
 
 import atexit
 import json
@@ -13,16 +13,16 @@ from pycocotools import mask as mask_api
 
 
 def write_ground_truth(dicts: list[dict], categories: Mapping[int, str]) -> str:
-    """Writes checked records as a complete COCO file and returns its path.
+    """Write checked records as a complete COCO file and return its path.
 
-    Evaluators read `area` and `iscrowd` of every annotation and take the annotation id 0 for "no match", so a file
-    without the former or with the latter cannot be evaluated as it is. The copy has all areas (of the mask, else of
-    the box, in square pixels), numbers the annotations from 1 and lacks the records that were skipped. It lies in a
-    temporary folder that the process removes when it ends.
+    Evaluators read `area` and `iscrowd` of every annotation and treat annotation id 0 as "no match". A file without
+    these keys or with id 0 can therefore not be evaluated directly. In the copy every annotation has an area (of the
+    mask, else of the box, in square pixels), annotations are numbered from 1, and skipped records are left out. The
+    copy is in a temporary folder that is removed when the process ends.
 
     Args:
-        dicts: Detectron2 dataset dicts whose annotations carry ``area``, a number or None.
-        categories: category id -> name, in the order of the contiguous class indices.
+        dicts: Detectron2 dataset dicts whose annotations have `area`, a number or None.
+        categories: {category id: class name} in the order of the contiguous class indices.
     """
     category_ids = list(categories)
     images: list[dict] = []
@@ -31,22 +31,24 @@ def write_ground_truth(dicts: list[dict], categories: Mapping[int, str]) -> str:
         images.append({key: image[key] for key in ("file_name", "height", "width")} | {"id": image["image_id"]})
         for annotation in image["annotations"]:
             mask = annotation.get("segmentation")
+            area = annotation["area"]
+            if area is None:
+                area = _area(annotation, mask)
             record = {
                 "id": len(annotations) + 1,
                 "image_id": image["image_id"],
                 "category_id": category_ids[annotation["category_id"]],
                 "bbox": annotation["bbox"],
-                "area": _area(annotation, mask) if annotation["area"] is None else annotation["area"],
+                "area": area,
                 "iscrowd": annotation["iscrowd"],
             }
             if isinstance(mask, list):
                 record["segmentation"] = [polygon.tolist() for polygon in mask]
             elif mask is not None:
                 counts = mask["counts"]
-                record["segmentation"] = {
-                    "size": mask["size"],
-                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
-                }
+                if isinstance(counts, bytes):
+                    counts = counts.decode()
+                record["segmentation"] = {"size": mask["size"], "counts": counts}
             annotations.append(record)
     content = {
         "info": {},
@@ -60,6 +62,7 @@ def write_ground_truth(dicts: list[dict], categories: Mapping[int, str]) -> str:
 
 
 def _area(annotation: dict, mask: list | dict | None) -> float:
+    """Compute the area of the mask, or of the box if there is no mask, in square pixels."""
     if mask is None:
         return float(annotation["bbox"][2] * annotation["bbox"][3])
     if isinstance(mask, list):
@@ -69,6 +72,7 @@ def _area(annotation: dict, mask: list | dict | None) -> float:
 
 @cache
 def _temporary_folder() -> str:
+    """Create one folder per process and remove it at exit."""
     folder = tempfile.mkdtemp(prefix="eva-vision-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -1,4 +1,4 @@
-"""Users' own COCO-format data: check it, summarise it, register it."""
+"""Check, summarise and register custom COCO-format data."""
 
 import gc
 import logging
@@ -10,9 +10,9 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
-from eva_engine.data.record_errors import RecordErrors
+from eva_engine.data.corrupt_data import RecordErrors
 
-from .coco_file import check_known_categories, is_id, read_categories, read_coco_file
+from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file
 from .coco_ground_truth import write_ground_truth
 from .coco_records import check_annotations, check_images
 
@@ -21,18 +21,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CocoJsonSummary:
-    """What a COCO-format file holds, after its check.
+    """Summary of a checked COCO-format file.
 
     Attributes:
-        class_names: by ascending category id, which is the order of the model's classes.
-        category_ids: the file's ids in the same order; any integers.
-        has_masks: every annotation that is not a crowd region has a mask (False: train a box-only model).
-        mask_format: ``"bitmask"`` if some masks are run-length encoded, else ``"polygon"``.
-        num_empty_images: images without a usable annotation.
-        num_clipped_boxes: boxes that reached over the border of their image and were cut there.
-        num_completed: annotations without ``area`` or ``iscrowd``, or with the id 0.
-        skipped: one sentence per record left out under ``on_error="skip"``.
-        ground_truth_file: for COCO evaluators: ``json_file`` itself, or a completed copy (see `write_ground_truth`).
+        name: Name of the dataset.
+        json_file: The annotation file.
+        image_root: Folder that the file names are relative to.
+        class_names: Class names by ascending category id, which is the order of the model's classes.
+        category_ids: Ids of the file in the same order; any integers.
+        has_masks: Whether every annotation that is not a crowd region has a mask; if not, train a box-only model.
+        mask_format: "bitmask" if some masks are RLE, else "polygon".
+        num_images: Usable images.
+        num_empty_images: Images without a usable annotation.
+        num_annotations: Usable annotations, crowd regions included.
+        num_crowd: Crowd regions.
+        num_clipped_boxes: Boxes that extended beyond their image and were clipped to it.
+        num_completed: Annotations without `area` or `iscrowd`, or with id 0.
+        skipped: One sentence per record that `on_error="skip"` left out.
+        ground_truth_file: File for COCO evaluators: `json_file` itself, or a completed copy (see `write_ground_truth`).
     """
 
     name: str
@@ -53,13 +59,14 @@ class CocoJsonSummary:
 
     @property
     def num_classes(self) -> int:
-        """Categories of the file, with or without annotations."""
+        """Number of categories of the file, with or without annotations."""
         return len(self.class_names)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    # Reading makes millions of lists and dicts, all of them kept; searching them for garbage takes a third of the time.
+def _garbage_collection_paused() -> Iterator[None]:
+    # Parsing creates millions of lists and dicts that all stay alive; scanning them for garbage would take a third of
+    # the time.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +76,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-@_collector_paused()
+@_garbage_collection_paused()
 def load_coco_json(
     json_file: str | Path,
     image_root: str | Path,
@@ -79,41 +86,44 @@ def load_coco_json(
     known_categories: Mapping[int, str] | None = None,
     hint: str = "check the path",
 ) -> tuple[list[dict], CocoJsonSummary]:
-    """Reads and checks a COCO-format file.
+    """Read and check a COCO-format file.
 
     Args:
-        name: of the data set, for messages.
-        on_error: ``"stop"`` at the first bad record, or ``"skip"``, log and count bad records.
-        known_categories: id -> name of a published data set, used in place of the file's own list.
-        hint: what to do when the file is missing.
+        json_file: The annotation file.
+        image_root: Folder that the file names are relative to.
+        name: Name of the dataset, for messages.
+        on_error: "stop" at the first bad record, or "skip" to log and count bad records.
+        known_categories: {category id: class name} of a published dataset, used instead of the file's own list.
+        hint: How to fix a missing file, for the message.
 
     Returns:
         Detectron2 dataset dicts by ascending image id, images without annotations included, and the summary.
-        Annotations also carry their ``id`` and ``area`` (square pixels, or None).
+        Annotations also have their `id` and `area` (square pixels, or None).
 
     Raises:
-        InputError: the file cannot be used, or with ``on_error="stop"`` one of its records cannot.
+        InputError: The file is not usable, or with `on_error="stop"` one of its records is not.
     """
     source = str(json_file)
     errors = RecordErrors(source, on_error)
     content = read_coco_file(json_file, hint)
-    categories = read_categories(content, source)
+    categories = parse_categories(content, source)
     if known_categories is not None:
         check_known_categories(categories, known_categories, source, name)
         categories = dict(sorted(known_categories.items()))
-    classes = {category_id: index for index, category_id in enumerate(categories)}
+    class_indices = {category_id: index for index, category_id in enumerate(categories)}
 
     images = check_images(content["images"], str(image_root), errors)
     if not images:
-        first = f" ({errors.sentences[0]})" if errors.sentences else ""
+        first = f" ({errors.messages[0]})" if errors.messages else ""
         raise InputError(f"{source} holds no usable image{first}; give a file that lists images.")
-    bad_images = {record.get("id") for record in content["images"] if is_id(record.get("id"))} - images.keys()
-    counts = check_annotations(content["annotations"], images, bad_images, classes, errors)
+    listed_images = {record.get("id") for record in content["images"] if is_id(record.get("id"))}
+    bad_images = listed_images - images.keys()
+    counts = check_annotations(content["annotations"], images, bad_images, class_indices, errors)
     errors.log_total()
 
     num_instances = counts.annotations - counts.crowd
     if 0 < counts.without_mask < num_instances:
-        message = "%s: %d of %d annotations have no mask, so the data counts as boxes only."
+        message = "%s: %d of %d annotations have no mask, so the data is treated as boxes only."
         logger.warning(message, source, counts.without_mask, num_instances)
     dicts = list(images.values())
     return dicts, CocoJsonSummary(
@@ -130,7 +140,7 @@ def load_coco_json(
         num_crowd=counts.crowd,
         num_clipped_boxes=counts.clipped_boxes,
         num_completed=counts.completed,
-        skipped=tuple(errors.sentences),
+        skipped=tuple(errors.messages),
         ground_truth_file=source,
     )
 
@@ -138,15 +148,21 @@ def load_coco_json(
 def register_coco_json(
     name: str, json_file: str | Path, image_root: str | Path, *, on_error: str = "stop"
 ) -> CocoJsonSummary:
-    """Checks a COCO-format file and registers it with Detectron2 as ``name``, with its class names and ids.
+    """Check a COCO-format file and register it with Detectron2 as `name`, with its class names and ids.
 
     Registering a name again replaces the earlier registration by this function.
 
+    Args:
+        name: Name of the dataset.
+        json_file: The annotation file.
+        image_root: Folder that the file names are relative to.
+        on_error: "stop" at the first bad record, or "skip" to log and count bad records.
+
     Raises:
-        InputError: see `load_coco_json`; or ``name`` belongs to a data set registered elsewhere.
+        InputError: As for `load_coco_json`, or `name` belongs to a dataset that was registered elsewhere.
     """
     if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _CheckedJson):
-        raise InputError(f"The data set name {name!r} is taken by a built-in data set; choose another name.")
+        raise InputError(f"The dataset name {name!r} is taken by a built-in dataset; choose another name.")
     dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error)
     if summary.skipped or summary.num_completed:
         categories = dict(zip(summary.category_ids, summary.class_names, strict=True))
@@ -175,7 +191,7 @@ def register_coco_json(
 
 
 class _CheckedJson:
-    """Hands out the checked records once, then reads the file anew: a second copy in memory would cost gigabytes."""
+    """Return the checked records once and read the file again afterwards: a second copy would take gigabytes."""
 
     def __init__(self, dicts: list[dict], summary: CocoJsonSummary, on_error: str) -> None:
         self._dicts: list[dict] | None = dicts

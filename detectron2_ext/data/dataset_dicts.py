@@ -1,4 +1,4 @@
-"""Looking up registered data sets by name, with one sentence where Detectron2 would fail far from the cause."""
+"""Look up registered datasets by name, with a clear message where Detectron2 would fail far from the cause."""
 
 from weakref import WeakValueDictionary
 
@@ -9,7 +9,7 @@ from eva_engine.config.registered_datasets import check_registered
 
 
 class DatasetDicts(list):
-    """A list that can be referred to weakly."""
+    """List that supports weak references."""
 
     __slots__ = ("__weakref__",)
 
@@ -18,27 +18,29 @@ _loaded: WeakValueDictionary = WeakValueDictionary()
 
 
 def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list[dict]:
-    """Detectron2 dataset dicts of registered data sets, one after the other; a LazyConfig target.
+    """Return the concatenated Detectron2 dataset dicts of registered datasets; a LazyConfig target.
 
-    In a LazyConfig a sampler refers to ``${dataloader.train.dataset}``, which would load the data set a second time;
-    a list still in use is returned again instead.
+    In a LazyConfig a sampler refers to `${dataloader.train.dataset}`, which would load the dataset a second time; a
+    list that is still in use is returned again instead.
 
     Args:
-        filter_empty: leave out images that have no annotation besides crowd regions.
+        names: One or more registered names.
+        filter_empty: Leave out images whose only annotations are crowd regions, or that have none.
 
     Raises:
-        InputError: unknown name, missing annotation file, or no image left.
+        InputError: A name is unknown, an annotation file is missing, or no image is left.
     """
-    wanted = [names] if isinstance(names, str) else list(names)
-    for name in wanted:
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
         check_registered(name)
-    key = (tuple((name, id(DatasetCatalog[name])) for name in wanted), filter_empty)
+    # The id of the loader distinguishes a dataset from an earlier one of the same name.
+    key = (tuple((name, id(DatasetCatalog[name])) for name in names), filter_empty)
     dicts = _loaded.get(key)
     if dicts is None:
         try:
-            dicts = DatasetDicts(get_detection_dataset_dicts(wanted, filter_empty=filter_empty))
-        except AssertionError as error:  # how Detectron2 tells of an empty list, or of an unknown class
+            dicts = DatasetDicts(get_detection_dataset_dicts(names, filter_empty=filter_empty))
+        except AssertionError as error:  # Detectron2's error for an empty list or an unknown class
             problem = str(error).strip().rstrip(".!")
-            raise InputError(f"Data set {' + '.join(wanted)}: {problem}; check its annotation file.") from error
+            raise InputError(f"Dataset {' + '.join(names)}: {problem}; check its annotation file.") from error
         _loaded[key] = dicts
     return dicts

@@ -1,4 +1,4 @@
-"""Ground truth of one augmented image, complete also when nothing is left of it."""
+"""Build the ground-truth instances of an augmented image, including the case that no instance is left."""
 
 import numpy as np
 import torch
@@ -20,20 +20,24 @@ def make_instances(
     recompute_boxes: bool,
     source: str,
 ) -> Instances:
-    """Transforms annotations (left unchanged) with their image; crowd regions and emptied instances are dropped.
+    """Apply the transforms of an image to its annotations; crowd regions and instances that become empty are dropped.
 
     Args:
-        image_size, output_size: (height, width) before and after ``transforms``.
-        mask_format: ``"polygon"`` or ``"bitmask"``; bitmask is taken where an instance has an RLE.
-        recompute_boxes: replace boxes by the tight boxes of the cropped masks.
-        source: the image file, for messages.
+        annotations: Annotations of a Detectron2 dataset dict; not modified.
+        transforms: Transforms that were applied to the image.
+        image_size: (height, width) before the transforms.
+        output_size: (height, width) after the transforms.
+        with_masks: Whether to build masks.
+        mask_format: "polygon" or "bitmask"; an image with an RLE mask always gets bitmasks.
+        recompute_boxes: Replace each box by the bounding box of the cropped mask.
+        source: The image file, for messages.
 
     Returns:
-        N >= 0 `Instances` with ``gt_boxes`` [N, 4] XYXY in pixels, ``gt_classes`` [N] and, if ``with_masks``,
-        ``gt_masks`` (`PolygonMasks` or `BitMasks`).
+        N >= 0 `Instances` with `gt_boxes` [N, 4] (x0, y0, x1, y1 in pixels), `gt_classes` [N] and, if `with_masks`,
+        `gt_masks` (`PolygonMasks` or `BitMasks`).
 
     Raises:
-        InputError: masks are wanted and an instance has none, or its RLE has another size than the image.
+        InputError: Masks are required and an instance has none, or its RLE does not have the size of the image.
     """
     annotations = [annotation for annotation in annotations if not annotation.get("iscrowd")]
     if with_masks:
@@ -48,7 +52,7 @@ def make_instances(
         return _no_instances(output_size, with_masks, mask_format)
     instances = detection_utils.annotations_to_instances(transformed, tuple(output_size), mask_format=mask_format)
     if recompute_boxes:
-        # A box that fits the object no longer fits what a crop left of it.
+        # The box of the whole object is too large for the part that is left after a crop.
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
     return detection_utils.filter_empty_instances(instances)
 
@@ -64,20 +68,23 @@ def _no_instances(size: tuple[int, int], with_masks: bool, mask_format: str) -> 
 
 
 def _copy(annotation: dict, with_mask: bool) -> dict:
-    """A copy that transforms may change: some work in place on the points."""
-    keys = ("bbox", "bbox_mode", "category_id", "segmentation") if with_mask else ("bbox", "bbox_mode", "category_id")
-    copy = {key: annotation[key] for key in keys}
-    if with_mask and isinstance(copy["segmentation"], list):
-        copy["segmentation"] = [np.array(polygon, dtype=np.float64) for polygon in copy["segmentation"]]
+    """Copy an annotation, because some transforms modify the points of polygons in place."""
+    copy = {key: annotation[key] for key in ("bbox", "bbox_mode", "category_id")}
+    if with_mask:
+        mask = annotation["segmentation"]
+        if isinstance(mask, list):
+            mask = [np.array(polygon, dtype=np.float64) for polygon in mask]
+        copy["segmentation"] = mask
     return copy
 
 
 def _check_masks(annotations: list[dict], image_size: tuple[int, int], source: str) -> None:
+    """Check that every annotation has a mask and that RLE masks have the size of the image."""
     for index, annotation in enumerate(annotations):
         mask = annotation.get("segmentation")
         if not mask:
             raise InputError(
-                f"{source}: annotation number {index} of this image has no mask, which the mask head needs; "
+                f"{source}: annotation number {index} of this image has no mask, but the mask head needs one; "
                 "add the mask, or train a box-only model (use_instance_mask=False)."
             )
         if isinstance(mask, dict) and tuple(mask["size"]) != tuple(image_size):

@@ -1,4 +1,4 @@
-"""From a dataset dict to the model's input: the mappers of training and evaluation."""
+"""Mappers from a dataset dict to the model's input, for training and evaluation."""
 
 import logging
 
@@ -8,9 +8,8 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_file import read_image
-from eva_engine.data.record_errors import check_on_error
-from eva_engine.data.skipped_samples import SkippedSamples
+from eva_engine.data.corrupt_data import SkippedSamples, check_on_error
+from eva_engine.data.image_file import read_dataset_image
 
 from .instances import make_instances
 
@@ -18,19 +17,22 @@ logger = logging.getLogger(__name__)
 
 
 class TrainMapper(DatasetMapper):
-    """Detectron2's `DatasetMapper` for training, safe on images without instances and on bad images.
+    """Detectron2's `DatasetMapper` for training, with support for images without instances and for bad images.
 
-    Every result has ``instances`` with ``gt_boxes``, ``gt_classes`` and, with ``use_instance_mask``, ``gt_masks``, also
-    when a crop left no instance (Detectron2's own mapper fails there under ``recompute_boxes``). Masks are
-    `PolygonMasks` or `BitMasks` as ``instance_mask_format`` says; an image with run-length encoded masks always gets
-    `BitMasks`, which cannot be turned into polygons without loss.
+    Every result has `instances` with `gt_boxes`, `gt_classes` and, with `use_instance_mask`, `gt_masks`, even if a crop
+    leaves no instance (Detectron2's own mapper fails in this case under `recompute_boxes`). Masks are `PolygonMasks` or
+    `BitMasks` according to `instance_mask_format`; an image with RLE masks always gets `BitMasks`, because RLE cannot
+    be converted to polygons without loss.
 
     Args:
-        augmentations, image_format, use_instance_mask, instance_mask_format, recompute_boxes: as Detectron2's;
-            ``recompute_boxes`` has no effect on instances without a mask.
-        is_train: only for the same signature as Detectron2's; must be true.
-        on_error: ``"stop"`` raises `InputError` at a bad image. ``"skip"`` returns None, for which the loader takes
-            another image, and counts it; 20 bad images in a row stop the run all the same.
+        is_train: Present for the same signature as Detectron2's mapper; must be True.
+        augmentations: As in Detectron2.
+        image_format: As in Detectron2.
+        use_instance_mask: As in Detectron2.
+        instance_mask_format: As in Detectron2.
+        recompute_boxes: As in Detectron2, but without effect if `use_instance_mask` is False.
+        on_error: "stop" raises `InputError` at a bad image. "skip" logs and counts the image and returns None, so that
+            the loader takes another one; 20 bad images in a row still stop the run.
     """
 
     def __init__(
@@ -61,11 +63,11 @@ class TrainMapper(DatasetMapper):
 
     @property
     def num_skipped(self) -> int:
-        """Bad images met so far by this process (each loader worker counts and logs its own)."""
+        """Number of bad images that this process has skipped (each loader worker counts and logs its own)."""
         return len(self._skipped)
 
     def __call__(self, dataset_dict: dict) -> dict | None:
-        """Returns the record with ``image`` ([3, H, W], 0..255) and ``instances``; ``dataset_dict`` is not changed."""
+        """Return the record with `image` ([3, H, W], 0..255) and `instances`; `dataset_dict` is not modified."""
         try:
             result = self._map(dataset_dict)
         except InputError as error:
@@ -92,12 +94,14 @@ class TrainMapper(DatasetMapper):
 
 
 class InferenceMapper(DatasetMapper):
-    """Detectron2's `DatasetMapper` for evaluation, with one sentence about bad images.
+    """Detectron2's `DatasetMapper` for evaluation, with a clear message about bad images.
 
     Args:
-        is_train: only for the same signature as Detectron2's; must be false.
-        on_error: ``"stop"`` raises `InputError` at a bad image; ``"skip"`` logs it and hands the model a black image of
-            the annotated size instead, so that the image counts as not detected and the run is not lost.
+        is_train: Present for the same signature as Detectron2's mapper; must be False.
+        augmentations: As in Detectron2.
+        image_format: As in Detectron2.
+        on_error: "stop" raises `InputError` at a bad image; "skip" logs it and passes a black image of the annotated
+            size to the model, so that the objects in the image count as missed and the run continues.
     """
 
     def __init__(
@@ -114,15 +118,15 @@ class InferenceMapper(DatasetMapper):
         self.on_error = check_on_error(on_error)
 
     def __call__(self, dataset_dict: dict) -> dict:
-        """Returns the record with ``image`` ([3, H, W], 0..255); ``dataset_dict`` is not changed."""
+        """Return the record with `image` ([3, H, W], 0..255); `dataset_dict` is not modified."""
         try:
-            result = _read_and_augment(dataset_dict, self.augmentations, self.image_format)[2]
+            _, _, result = _read_and_augment(dataset_dict, self.augmentations, self.image_format)
         except InputError as error:
             if self.on_error == "stop":
                 raise
             logger.warning("Evaluated as a black image: %s", error)
             black = np.zeros((dataset_dict["height"], dataset_dict["width"], 3), dtype=np.uint8)
-            result = _augment(dataset_dict, black, self.augmentations)[2]
+            _, _, result = _augment(dataset_dict, black, self.augmentations)
         result.pop("annotations", None)
         return result
 
@@ -130,13 +134,15 @@ class InferenceMapper(DatasetMapper):
 def _read_and_augment(
     dataset_dict: dict, augmentations: T.AugmentationList, image_format: str
 ) -> tuple[np.ndarray, T.TransformList, dict]:
-    size = (dataset_dict["width"], dataset_dict["height"]) if "width" in dataset_dict else None
-    return _augment(dataset_dict, read_image(dataset_dict["file_name"], image_format, size), augmentations)
+    expected_size = (dataset_dict["width"], dataset_dict["height"]) if "width" in dataset_dict else None
+    image = read_dataset_image(dataset_dict["file_name"], image_format, expected_size)
+    return _augment(dataset_dict, image, augmentations)
 
 
 def _augment(
     dataset_dict: dict, image: np.ndarray, augmentations: T.AugmentationList
 ) -> tuple[np.ndarray, T.TransformList, dict]:
+    """Return the augmented image [H, W, 3], the transforms and the record with the image as tensor [3, H, W]."""
     result = {"height": image.shape[0], "width": image.shape[1]} | dataset_dict
     augmented = T.AugInput(image)
     try:
@@ -144,7 +150,7 @@ def _augment(
     except ValueError as error:
         raise InputError(
             f"{dataset_dict['file_name']}: {image.shape[1]}x{image.shape[0]} pixels cannot be augmented ({error}), "
-            "most likely because one side shrinks to nothing; leave the image out."
+            "most likely because one side shrinks to zero; leave the image out."
         ) from error
     image = augmented.image
     result["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,6 +1,6 @@
-"""The 365 class names of Objects365 v2, by category id 1..365.
+"""Class names of Objects365 v2 in the order of the category ids 1..365.
 
-The order is that of the published annotation files; misspellings there ("Moniter", "Campel") are mended here.
+The order is that of the published annotation files; their misspellings ("Moniter", "Campel") are corrected here.
 """
 
 _NAMES = """

@@ -1,10 +1,10 @@
-"""Checking the masks of an annotation file: polygons and run-length encodings (RLE)."""
+"""Check the masks of an annotation file: polygons and run-length encodings (RLE)."""
 
 import numpy as np
 from fvcore.transforms.transform import CropTransform
 from pycocotools import mask as mask_api
 
-# A count needs at most 7 characters of 5 bits: no image has 2**35 pixels.
+# A run length takes at most 7 characters of 5 bits, since no image has 2**35 pixels.
 _MAX_CHARACTERS = 7
 _NOT_FLAT = "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, ...]"
 
@@ -12,12 +12,17 @@ _NOT_FLAT = "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, .
 def check_segmentation(
     segmentation: object, height: int, width: int
 ) -> tuple[list[np.ndarray] | dict | None, str | None]:
-    """Checks one ``segmentation`` against the size of its image in pixels.
+    """Check one `segmentation` against the size of its image.
+
+    Args:
+        segmentation: Value of an annotation's `segmentation` key, or None if it has none.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
-        ``(mask, None)`` or ``(None, problem)``. The mask is a list of flat float64 polygons [x0, y0, x1, y1, ...] cut
-        at the border of the image, or a compressed RLE of exactly the image's size, or None for no mask
-        (absent or empty). Polygons of fewer than three points are dropped as long as another one is left.
+        `(mask, None)` or `(None, problem)`. The mask is a list of flat float64 polygons [x0, y0, x1, y1, ...] clipped
+        to the image, or a compressed RLE of exactly the image's size, or None if there is no mask (absent or empty).
+        Polygons of fewer than three points are dropped as long as another polygon is left.
     """
     if segmentation is None or segmentation == []:
         return None, None
@@ -30,7 +35,7 @@ def check_segmentation(
 
 def _check_polygons(polygons: list, height: int, width: int) -> tuple[list[np.ndarray] | None, str | None]:
     kept = []
-    outside = False
+    any_outside = False
     for polygon in polygons:
         try:
             points = np.array(polygon, dtype=np.float64)
@@ -40,20 +45,20 @@ def _check_polygons(polygons: list, height: int, width: int) -> tuple[list[np.nd
             return None, _NOT_FLAT
         if len(points) < 6 or len(points) % 2:
             continue
-        # False for NaN as well; most polygons are decided by these three calls.
+        # Also True for NaN; for most polygons these three calls are the complete check.
         if not (points.min() >= 0 and points[0::2].max() <= width and points[1::2].max() <= height):
             if not np.isfinite(points).all():
                 return None, _NOT_FLAT
-            outside = True
+            any_outside = True
         kept.append(points)
     if not kept:
         return None, "has no polygon of three or more points"
-    if outside:
-        # An exact cut: moving the vertices to the border would bend the edges that cross it.
-        cut = CropTransform(0, 0, width, height).apply_polygons([points.reshape(-1, 2) for points in kept])
-        kept = [points.reshape(-1) for points in cut]
+    if any_outside:
+        # Clip exactly: moving the outside vertices to the border would bend the edges that cross it.
+        clipped = CropTransform(0, 0, width, height).apply_polygons([points.reshape(-1, 2) for points in kept])
+        kept = [points.reshape(-1) for points in clipped]
         if not kept:
-            return None, f"has a polygon wholly outside its {width}x{height} image"
+            return None, f"has a polygon completely outside its {width}x{height} image"
     return kept, None
 
 
@@ -68,7 +73,8 @@ def _check_rle(rle: dict, height: int, width: int) -> tuple[dict | None, str | N
         runs = np.array(counts, dtype=np.int64)
     if runs is None or (runs < 0).any():
         return None, "has an RLE whose counts cannot be read"
-    # Checked before pycocotools sees it: its decoder writes as many pixels as the counts say.
+    # This check must come before pycocotools decodes the RLE: its decoder writes as many pixels as the counts add up
+    # to, whatever the size of its buffer.
     if runs.sum() != height * width:
         return None, f"has an RLE for {runs.sum()} pixels, expected {height * width} ({width}x{height})"
     if isinstance(counts, list):
@@ -77,10 +83,12 @@ def _check_rle(rle: dict, height: int, width: int) -> tuple[dict | None, str | N
 
 
 def decode_counts(counts: str) -> np.ndarray | None:
-    """Run lengths (int64) of a compressed RLE string, None if it is malformed.
+    """Decode a compressed RLE string to run lengths (int64); return None if it is malformed.
 
-    The COCO coding: characters from "0" carry 5 bits each, least significant first, bit 5 says that more follow, the
-    last one's bit 4 is the sign; from the fourth count on, the difference to the count two before is stored.
+    In COCO's encoding each character, counted from "0", carries 5 bits of a run length, least significant bits first.
+    Bit 5 is set if more characters of the same run length follow, and bit 4 of the last character is the sign. From the
+    fourth run on, the stored value is the difference to the run two before, that is, to the previous run of the same
+    pixel value.
     """
     codes = np.frombuffer(counts.encode("latin-1", "replace"), dtype=np.uint8).astype(np.int64) - 48
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
@@ -90,9 +98,11 @@ def decode_counts(counts: str) -> np.ndarray | None:
     lengths = ends - starts + 1
     if lengths.max() > _MAX_CHARACTERS:
         return None
-    places = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((codes & 0x1F) << places, starts)
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 0x1F) << shifts, starts)
+    # Two's complement: a set sign bit is worth minus 2 ** (number of bits).
     runs -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * lengths), 0)
+    # Undo the differences separately for even and odd runs; runs 0 to 2 are stored as they are.
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs

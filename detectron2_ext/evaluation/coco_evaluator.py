@@ -1,4 +1,4 @@
-"""COCO's metrics as a Detectron2 evaluator."""
+"""COCO metrics as a Detectron2 evaluator."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,27 @@ from .precision_recall import PrecisionRecall
 
 
 class COCOEvaluator(DetectionEvaluator):
-    """Box and mask AP by COCO's rules, for any data set with a COCO-format annotation file.
+    """Box and mask AP by COCO's rules, for any dataset with a COCO-format annotation file.
 
-    `evaluate` returns {"bbox": {...}, "segm": {...}} with Detectron2's keys AP, AP50, AP75, APs, APm, APl and, with two
-    or more categories, AP-<class>, in percent; NaN where there is no ground truth. Unlike Detectron2's evaluator, a
-    model that detects nothing gets 0, as from pycocotools, and annotations may lack `area` and `iscrowd`.
+    `evaluate` returns {"bbox": {...}, "segm": {...}} with Detectron2's keys AP, AP50, AP75, APs, APm, APl and, for two
+    or more categories, AP-<class>, in percent; NaN where there is no ground truth. Unlike in Detectron2's evaluator, a
+    model that detects nothing gets 0, as in pycocotools, and annotations may lack `area` and `iscrowd`.
 
-    Written to `output_dir`: coco_instances_results.json, per_category_ap.json and per_category_ap.csv.
+    The evaluator writes coco_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`.
 
     Args:
-        dataset_name: a data set registered with Detectron2.
-        tasks: of "bbox" and "segm"; by default what both the predictions and the annotations have.
-        distributed: gather the predictions of all processes and evaluate in the first; else each on its own.
-        output_dir: folder for the files; None to write none.
-        max_dets_per_image: detections of highest score that count per image and category; None means COCO's 100.
-        backend: "hotcoco" or "pycocotools"; equal numbers, the second is 20 (masks) to 50 (boxes) times slower.
+        dataset_name: A dataset registered with Detectron2.
+        tasks: A subset of "bbox" and "segm"; by default those that both the predictions and the annotations have.
+        distributed: Gather the predictions of all processes and evaluate on rank 0; otherwise each process evaluates
+            its own predictions.
+        output_dir: Folder for the files; None writes no files.
+        max_dets_per_image: Number of detections with the highest scores that count per image and category; None means
+            COCO's 100.
+        backend: "hotcoco" or "pycocotools". Both give the same numbers; pycocotools is 20 (masks) to 50 (boxes) times
+            slower.
 
     Raises:
-        InputError: unknown data set, task or backend, or an annotation file that cannot be used.
+        InputError: The dataset, a task or the backend is unknown, or the annotation file is not usable.
     """
 
     backends = ("hotcoco", "pycocotools")

@@ -1,4 +1,4 @@
-"""COCO's matching of detections to ground truth, by hotcoco or by pycocotools."""
+"""Precision and recall under COCO's rules, computed by hotcoco or by pycocotools."""
 
 import contextlib
 import io
@@ -15,21 +15,22 @@ from .precision_recall import PrecisionRecall
 def measure_coco(
     ground_truth: GroundTruth, results: list[dict], task: str, max_dets: int = 100, backend: str = "hotcoco"
 ) -> PrecisionRecall:
-    """Precision and recall under COCO's rules.
+    """Measure precision and recall under COCO's rules.
 
     Args:
-        results: `image_id` and `category_id` as numbered by `ground_truth`, `score`, and `bbox` (x, y, width, height)
-            for "bbox" or `segmentation` (compressed RLE) for "segm", not both: with a box beside the mask the
-            libraries would take the area range from the box.
+        ground_truth: The annotations.
+        results: Detections with `image_id` and `category_id` as numbered by `ground_truth`, `score`, and either `bbox`
+            (x, y, width, height) for "bbox" or `segmentation` (compressed RLE) for "segm". They must not have both:
+            the libraries would then assign a mask to an area range by the area of its box.
         task: "bbox" or "segm".
-        max_dets: detections kept per image and category; recall is also measured at 1 and 10.
-        backend: "hotcoco", or "pycocotools", which gives the same numbers slowly.
+        max_dets: Number of detections kept per image and category; recall is also measured at 1 and 10.
+        backend: "hotcoco", or "pycocotools", which gives the same numbers but is slow.
     """
     limits = (1, min(10, max_dets), max_dets)
     content = {
         "images": ground_truth.images,
         "annotations": ground_truth.annotations_for(task),
-        # what else a file says of its categories the library would read as LVIS's
+        # Other keys of a category are left out, because the library would interpret them as those of LVIS.
         "categories": [{"id": category["id"], "name": str(category["id"])} for category in ground_truth.categories],
     }
     measure = {"hotcoco": _hotcoco, "pycocotools": _pycocotools}[backend]
@@ -52,10 +53,14 @@ def _hotcoco(content: dict, results: list[dict], task: str, limits: tuple[int, .
 def _pycocotools(
     content: dict, results: list[dict], task: str, limits: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    with _silence():
+    with _no_stdout():
         truth = _index(content)
-        # It writes ids and areas into the results, and fails on an empty list.
-        detections = truth.loadRes([dict(r) for r in results]) if results else _index({**content, "annotations": []})
+        if results:
+            # pycocotools writes ids and areas into the results, hence the copies.
+            detections = truth.loadRes([dict(result) for result in results])
+        else:
+            # pycocotools fails on an empty list of results.
+            detections = _index({**content, "annotations": []})
         evaluation = COCOeval(truth, detections, task)
         evaluation.params.maxDets = list(limits)
         evaluation.evaluate()
@@ -64,6 +69,7 @@ def _pycocotools(
 
 
 def _index(content: dict) -> COCO:
+    """Load annotations from memory; the constructor reads them from a file only."""
     api = COCO()
     api.dataset = content
     api.createIndex()
@@ -71,6 +77,6 @@ def _index(content: dict) -> COCO:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def _no_stdout() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()):
         yield

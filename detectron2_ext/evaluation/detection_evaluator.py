@@ -1,4 +1,4 @@
-"""The part of evaluating detections that COCO and LVIS share."""
+"""Base class of the COCO and LVIS evaluators."""
 
 import logging
 import time
@@ -15,8 +15,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 
 from eva_backbone.errors import InputError
-from eva_engine.data.dataset_root import missing_file_hint
-from eva_engine.training.distributed.gathering import gather_records, gather_values, run_on_first
+from eva_engine.data.dataset_folder import missing_file_hint
+from eva_engine.processes import run_on_rank_zero
+from eva_engine.training.distributed.gathering import gather_records, gather_values
 
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
@@ -30,23 +31,30 @@ AP_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 class DetectionEvaluator(DatasetEvaluator):
-    """Collects detections, gathers them from all processes, writes them down and measures them.
+    """Collect detections, gather them from all processes, write them to a file and compute metrics.
 
     Args:
-        dataset_name: a data set registered with Detectron2.
-        tasks: of "bbox" and "segm"; by default what both the predictions and the annotations have.
-        distributed: gather the predictions of all processes and evaluate in the first; else each on its own.
-        output_dir: folder for the predictions, in COCO's result format, and the AP of each category; None for no files.
-        max_dets_per_image: detections that count; see the subclasses.
-        backend: the library that computes the metrics.
+        dataset_name: A dataset registered with Detectron2.
+        tasks: A subset of "bbox" and "segm"; by default those that both the predictions and the annotations have.
+        distributed: Gather the predictions of all processes and evaluate on rank 0; otherwise each process evaluates
+            its own predictions.
+        output_dir: Folder for the predictions, in COCO's result format, and for the AP of each category; None writes no
+            files.
+        max_dets_per_image: Number of detections that count; see the subclasses.
+        backend: Library that computes the metrics.
+
+    Attributes:
+        backends: Names of the supported libraries.
+        predictions_file: Name of the file of predictions.
+        metric_names: Metrics of all tasks, as "bbox/AP"; an evaluation returns those of its tasks.
 
     Raises:
-        InputError: unknown data set, task or backend, or an annotation file that cannot be used.
+        InputError: The dataset, a task or the backend is unknown, or the annotation file is not usable.
     """
 
     backends: tuple[str, ...]
     predictions_file: str
-    metric_names: tuple[str, ...]  # of which an evaluation gives those of its tasks, "bbox/AP" and so on
+    metric_names: tuple[str, ...]
 
     def __init__(
         self,
@@ -64,7 +72,7 @@ class DetectionEvaluator(DatasetEvaluator):
         unknown = [task for task in tasks or () if task not in TASKS]
         if unknown:
             raise InputError(f"The evaluation task {unknown[0]!r} is unknown, expected one of {TASKS}.")
-        truth = _load(dataset_name, Path(output_dir) if output_dir else None)
+        truth = _load_ground_truth(dataset_name, Path(output_dir) if output_dir else None)
         if "segm" in (tasks or ()) and truth.annotations and not truth.has_masks:
             raise InputError(
                 f"{truth.source} has boxes only, so the task 'segm' cannot be evaluated; "
@@ -81,49 +89,49 @@ class DetectionEvaluator(DatasetEvaluator):
 
     @abstractmethod
     def _measure(self, results: list[dict], task: str) -> PrecisionRecall:
-        """Matches `results` (numbered as the ground truth is) with the ground truth."""
+        """Match `results`, which have the numbers of the ground truth for ids, with the ground truth."""
 
     @abstractmethod
     def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
-        """The metrics under Detectron2's names, in percent."""
+        """Return the metrics under Detectron2's names, in percent."""
 
     @abstractmethod
     def _category_ids(self) -> dict[int, int]:
-        """Class index of the model to category id of the data set."""
+        """Return {class index of the model: category id of the dataset}."""
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Discard the predictions of all images."""
         self._predictions: list[dict] = []
         self._num_images = 0
         self._predicts_masks = False
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Records the "instances" of each output under the "image_id" of its input.
+        """Record the "instances" of each output under the "image_id" of its input.
 
-        Boxes are in the pixels of the original image, masks are at its size: [N, height, width].
+        Boxes are in pixels of the original image, and masks have its size: [N, height, width].
         """
         for source, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to("cpu")
-            # Also true of an image without detections, which leaves no record to tell.
+            # Taken from the instances, not from the records: an image without detections has no records.
             self._predicts_masks |= instances.has("pred_masks")
             self._predictions += instances_to_coco_json(instances, source["image_id"])
             self._num_images += 1
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """The metrics by task, {"bbox": {"AP": ..., ...}, "segm": ...}; {} on every process but the first.
+        """Return the metrics by task, {"bbox": {"AP": ..., ...}, "segm": ...}, on rank 0 and {} on all other ranks.
 
-        Gathering several processes' predictions uses them up: `reset` before the next evaluation.
+        Gathering the predictions of several processes removes them: call `reset` before the next evaluation.
 
         Raises:
-            InputError: predictions of another data set: unknown image ids or classes, or masks of another size; in
-                every process.
+            InputError: The predictions do not belong to the dataset: image ids or classes are unknown, or masks have
+                another size. The error is raised on all ranks.
         """
         predictions, num_images, predicts_masks = self._predictions, self._num_images, self._predicts_masks
         if not self._distributed or comm.get_world_size() == 1:
             return self._score(predictions, num_images, predicts_masks)
         counts, have_masks = zip(*gather_values((num_images, predicts_masks)), strict=True)
         predictions = gather_records(predictions)
-        return run_on_first(lambda: self._score(predictions, sum(counts), any(have_masks))) or {}
+        return run_on_rank_zero(lambda: self._score(predictions, sum(counts), any(have_masks))) or {}
 
     def _score(self, predictions: list[dict], num_images: int, predicts_masks: bool) -> dict[str, dict[str, float]]:
         if not num_images:
@@ -144,6 +152,7 @@ class DetectionEvaluator(DatasetEvaluator):
             metrics[task] = self._metrics(curves)
             rows += self._category_rows(curves, task)
             seconds = time.perf_counter() - start
+            # The AP of each category is in the table of categories.
             table = create_small_table({k: v for k, v in metrics[task].items() if not k.startswith("AP-")})
             logger.info("Evaluation of %s by %s (%.1f s):\n%s", task, self._backend, seconds, table)
         if self._output_dir:
@@ -153,7 +162,9 @@ class DetectionEvaluator(DatasetEvaluator):
 
     def _choose_tasks(self, has_detections: bool, predicts_masks: bool) -> tuple[str, ...]:
         if self._tasks is None:
-            return TASKS if predicts_masks and self._ground_truth.has_masks else ("bbox",)
+            if predicts_masks and self._ground_truth.has_masks:
+                return TASKS
+            return ("bbox",)
         if "segm" in self._tasks and has_detections and not predicts_masks:
             raise InputError(
                 "The model predicts no masks, so the task 'segm' cannot be evaluated; leave it out of the evaluator's "
@@ -164,19 +175,20 @@ class DetectionEvaluator(DatasetEvaluator):
     def _category_rows(self, curves: PrecisionRecall, task: str) -> list[dict]:
         counts = Counter(a["category_id"] for a in self._ground_truth.annotations if not a["iscrowd"])
         names = self._class_names()
-        return [
-            {
+        rows = []
+        for category_id, number in self._ground_truth.category_numbers.items():
+            row = {
                 "task": task,
                 "category_id": category_id,
                 "category": names[category_id],
                 "num_ground_truths": counts[number],
-                **curves.category_metrics(number - 1),
             }
-            for category_id, number in self._ground_truth.category_numbers.items()
-        ]
+            row.update(curves.category_metrics(number - 1))  # numbers start at 1, columns at 0
+            rows.append(row)
+        return rows
 
     def _class_names(self) -> dict[int, str]:
-        """Category id of the file to class name: the registered one, else the file's."""
+        """Return {category id of the file: class name}, with the registered name if there is one, else the file's."""
         truth = self._ground_truth
         registered = dict(enumerate(MetadataCatalog.get(self._dataset_name).get("thing_classes") or ()))
         by_id = {category_id: registered.get(index) for index, category_id in self._category_ids().items()}
@@ -186,17 +198,17 @@ class DetectionEvaluator(DatasetEvaluator):
         }
 
 
-def _load(dataset_name: str, output_dir: Path | None) -> GroundTruth:
+def _load_ground_truth(dataset_name: str, output_dir: Path | None) -> GroundTruth:
     metadata = MetadataCatalog.get(dataset_name)
     json_file = metadata.get("json_file")
     if json_file is None:
         if dataset_name not in DatasetCatalog.list():
             raise InputError(
-                f"The data set {dataset_name!r} is not registered; register it or correct the evaluator's dataset_name."
+                f"The dataset {dataset_name!r} is not registered; register it or correct the evaluator's dataset_name."
             )
         if output_dir is None:
             raise InputError(
-                f"The data set {dataset_name!r} has no annotation file in COCO format; give the evaluator an "
+                f"The dataset {dataset_name!r} has no annotation file in COCO format; give the evaluator an "
                 "output_dir to write one to."
             )
         json_file = output_dir / f"{dataset_name}_coco_format.json"

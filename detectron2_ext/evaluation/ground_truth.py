@@ -1,4 +1,4 @@
-"""The annotations that predictions are compared with, checked and brought into one form."""
+"""Read, check and normalise the annotations that predictions are compared with."""
 
 import logging
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.coco_file import is_side, read_categories, read_coco_file
+from detectron2_ext.data.coco_file import is_side, parse_categories, read_coco_file
 from eva_backbone.errors import InputError
 
 from .annotation_check import complete_annotation
@@ -16,19 +16,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """A COCO-format annotation file whose ids are replaced by positions.
+    """A COCO-format annotation file whose ids are replaced by consecutive numbers.
 
-    Both metric libraries break ties by id order, take annotation 0 for "not matched" or refuse negative ids. So images
-    and categories are numbered from 1 in the order of their ids, and annotations from 1 in the order of the file.
+    The metric libraries break ties by the order of ids, treat annotation id 0 as "not matched" or reject negative ids.
+    Images and categories are therefore numbered from 1 in the order of their ids, and annotations from 1 in the order
+    of the file.
 
     Attributes:
-        source: the file, for messages.
-        images: `id`, `width`, `height` and, where the file has them, LVIS's two lists of category ids.
-        annotations: `id`, `image_id`, `category_id`, `bbox` (x, y, width, height in pixels), `area` (square pixels),
-            `iscrowd`, and `ignore` or `segmentation` where given.
-        categories: `id`, `name` and, where given, `frequency`; by ascending id of the file.
-        image_numbers: image id of the file to the number used here.
-        category_numbers: category id of the file to the number used here.
+        source: The file, for messages.
+        images: Records of `id`, `width`, `height` and, if the file has them, LVIS's two lists of category ids.
+        annotations: Records of `id`, `image_id`, `category_id`, `bbox` (x, y, width, height in pixels), `area` (square
+            pixels), `iscrowd`, and `ignore` or `segmentation` if given.
+        categories: Records of `id`, `name` and `frequency` (None if not given), by ascending id of the file.
+        image_numbers: {image id of the file: number used here}.
+        category_numbers: {category id of the file: number used here}.
         is_annotated: False for a test set, whose file has no annotations.
     """
 
@@ -42,13 +43,14 @@ class GroundTruth:
 
     @property
     def has_masks(self) -> bool:
-        """Whether any annotation has one."""
+        """Whether any annotation has a mask."""
         return any("segmentation" in annotation for annotation in self.annotations)
 
     def annotations_for(self, task: str) -> list[dict]:
-        """Fresh records for `task`, "bbox" or "segm", which the libraries may write into.
+        """Return copies of the annotations for `task`, "bbox" or "segm", which the libraries may modify.
 
-        What has no mask is an ignored region to "segm": its box, marked as crowd and for LVIS as `ignore`.
+        For "segm", an annotation without a mask becomes an ignored region of the shape of its box, because whether a
+        predicted mask is right there is unknown. It is marked as crowd, which COCO ignores, and as `ignore` for LVIS.
 
         Raises:
             InputError: "segm" needs the size of an image that the file does not give.
@@ -71,20 +73,21 @@ class GroundTruth:
 
 
 def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> GroundTruth:
-    """Reads and checks a COCO- or LVIS-format annotation file.
+    """Read and check an annotation file in COCO or LVIS format.
 
-    Annotations of images that are not listed are left out, as the metrics do.
+    Annotations of images that are not listed are dropped, as the metric libraries do.
 
     Args:
-        hint: the mend of a missing file.
+        json_file: The annotation file.
+        hint: How to fix a missing file, for the message.
 
     Raises:
-        InputError: the file is missing or not in COCO format, an id is given twice, a category is not listed, or a box
-            or mask cannot be read.
+        InputError: The file is missing or not in COCO format, an id is given twice, a category is not listed, or a box
+            or mask is not valid.
     """
     source = str(json_file)
     content = read_coco_file(json_file, hint, test_set=True)
-    names = read_categories(content, source)
+    names = parse_categories(content, source)
     category_numbers = {category_id: number for number, category_id in enumerate(names, start=1)}
     frequencies = {category["id"]: category.get("frequency") for category in content["categories"]}
     categories = [
@@ -94,18 +97,18 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
     image_numbers, images = _number_images(content["images"], category_numbers, source)
     annotations: list[dict] = []
     seen: set[int | str] = set()
-    num_strays = 0
-    for position, record in enumerate(content.get("annotations", [])):
+    num_orphans = 0
+    for index, record in enumerate(content.get("annotations", [])):
         annotation_id = record.get("id")
         where = f"{source}: annotation {annotation_id}"
         if not isinstance(annotation_id, int | str):
-            raise InputError(f"{source}: annotation number {position} has id {annotation_id!r}; give it an integer id.")
+            raise InputError(f"{source}: annotation number {index} has id {annotation_id!r}; give it an integer id.")
         if annotation_id in seen:
             raise InputError(f"{where} is listed twice; give every annotation its own id.")
         seen.add(annotation_id)
         image_number = _find(image_numbers, record.get("image_id"))
         if image_number is None:
-            num_strays += 1
+            num_orphans += 1
             continue
         category_number = _find(category_numbers, record.get("category_id"))
         if category_number is None:
@@ -118,8 +121,8 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
         completed["image_id"] = image_number
         completed["category_id"] = category_number
         annotations.append(completed)
-    if num_strays:
-        logger.warning("%s: %d annotations belong to no listed image and are left out.", source, num_strays)
+    if num_orphans:
+        logger.warning("%s: %d annotations belong to images that are not listed and are left out.", source, num_orphans)
     is_annotated = "annotations" in content
     return GroundTruth(source, images, annotations, categories, image_numbers, category_numbers, is_annotated)
 
@@ -127,11 +130,12 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
 def _number_images(
     records: list[dict], category_numbers: dict[int, int], source: str
 ) -> tuple[dict[int | str, int], list[dict]]:
+    """Return {image id: number} and the image records under these numbers."""
     by_id: dict[int | str, dict] = {}
-    for position, record in enumerate(records):
+    for index, record in enumerate(records):
         image_id = record.get("id")
         if not isinstance(image_id, int | str):
-            raise InputError(f"{source}: image number {position} has id {image_id!r}; give it an integer id.")
+            raise InputError(f"{source}: image number {index} has id {image_id!r}; give it an integer id.")
         if image_id in by_id:
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
         for side in (record.get("width"), record.get("height")):
@@ -139,7 +143,7 @@ def _number_images(
                 raise InputError(f"{source}: image {image_id} has a side of {side!r}; give it in pixels.")
         by_id[image_id] = record
     if len({isinstance(image_id, str) for image_id in by_id}) > 1:
-        raise InputError(f"{source}: some image ids are numbers and some are text; use one kind.")
+        raise InputError(f"{source}: some image ids are numbers and some are strings; use one kind.")
     numbers = {image_id: number for number, image_id in enumerate(sorted(by_id), start=1)}
     images = []
     for image_id, number in numbers.items():
@@ -147,11 +151,12 @@ def _number_images(
         image = {"id": number, "width": record.get("width"), "height": record.get("height")}
         for key in ("neg_category_ids", "not_exhaustive_category_ids"):
             if isinstance(record.get(key), list):
-                found = (_find(category_numbers, category_id) for category_id in record[key])
-                image[key] = [number for number in found if number is not None]
+                listed = [_find(category_numbers, category_id) for category_id in record[key]]
+                image[key] = [category_number for category_number in listed if category_number is not None]
         images.append(image)
     return numbers, images
 
 
 def _find(numbers: Mapping[Any, int], key: object) -> int | None:
+    """Look up an id of any JSON type, some of which are not hashable."""
     return numbers.get(key) if isinstance(key, int | str) else None

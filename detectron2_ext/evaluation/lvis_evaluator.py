@@ -1,4 +1,4 @@
-"""LVIS's metrics as a Detectron2 evaluator."""
+"""LVIS metrics as a Detectron2 evaluator."""
 
 from collections.abc import Sequence
 
@@ -13,22 +13,23 @@ class LVISEvaluator(DetectionEvaluator):
     """Box and mask AP by LVIS's federated rules.
 
     `evaluate` returns {"bbox": {...}, "segm": {...}} with Detectron2's keys AP, AP50, AP75, APs, APm, APl and APr, APc,
-    APf (rare, common, frequent categories), in percent; NaN where there is no ground truth, where Detectron2's
-    evaluator says -100. A model that detects nothing gets 0.
+    APf (rare, common, frequent categories), in percent; NaN where there is no ground truth, for which Detectron2's
+    evaluator returns -100. A model that detects nothing gets 0.
 
-    Written to `output_dir`: lvis_instances_results.json, per_category_ap.json and per_category_ap.csv.
+    The evaluator writes lvis_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`.
 
     Args:
-        dataset_name: a data set registered with Detectron2, whose annotation file has LVIS's category frequencies and
+        dataset_name: A dataset registered with Detectron2, whose annotation file has LVIS's category frequencies and
             per-image lists of category ids.
-        tasks: of "bbox" and "segm"; by default what both the predictions and the annotations have.
-        distributed: gather the predictions of all processes and evaluate in the first; else each on its own.
-        output_dir: folder for the files; None to write none.
-        max_dets_per_image: detections of highest score that count per image, over all categories.
-        backend: "hotcoco" or "lvis"; equal numbers, the second is slow and needs the package lvis.
+        tasks: A subset of "bbox" and "segm"; by default those that both the predictions and the annotations have.
+        distributed: Gather the predictions of all processes and evaluate on rank 0; otherwise each process evaluates
+            its own predictions.
+        output_dir: Folder for the files; None writes no files.
+        max_dets_per_image: Number of detections with the highest scores that count per image, over all categories.
+        backend: "hotcoco" or "lvis". Both give the same numbers; "lvis" is slow and needs the package lvis.
 
     Raises:
-        InputError: unknown data set, task or backend, or an annotation file that cannot be used.
+        InputError: The dataset, a task or the backend is unknown, or the annotation file is not usable.
     """
 
     backends = ("hotcoco", "lvis")
@@ -56,7 +57,10 @@ class LVISEvaluator(DetectionEvaluator):
         return curves.ap_metrics() | frequency_metrics(curves, self._ground_truth)
 
     def _category_ids(self) -> dict[int, int]:
-        """By the registered ids (the LVIS annotations of COCO's classes have them), else class 0 is category 1."""
+        """Return {class index: category id}, from the registered ids if there are any.
+
+        Only the LVIS annotations of COCO's classes have registered ids; LVIS itself numbers its categories from 1.
+        """
         metadata = MetadataCatalog.get(self._dataset_name)
         registered = metadata.get("thing_dataset_id_to_contiguous_id")
         if registered is not None:

@@ -1,4 +1,4 @@
-"""LVIS's matching of detections to ground truth, by hotcoco or by the lvis package."""
+"""Precision and recall under LVIS's rules, computed by hotcoco or by the lvis package."""
 
 import math
 from collections import defaultdict
@@ -13,23 +13,24 @@ from .precision_recall import PrecisionRecall
 
 FREQUENCIES = {"APr": "r", "APc": "c", "APf": "f"}  # rare, common, frequent
 
-# Above the largest area range, so it belongs to none.
-_AREA_OF_NO_RANGE = 1e11
+# Larger than the upper bound of every area range (1e10), so that an annotation of this area is ignored in all of them.
+_AREA_OUTSIDE_RANGES = 1e11
 
 
 def measure_lvis(
     ground_truth: GroundTruth, results: list[dict], task: str, max_dets: int = 300, backend: str = "hotcoco"
 ) -> PrecisionRecall:
-    """Precision and recall under LVIS's federated rules (Gupta et al. 2019, section 3).
+    """Measure precision and recall under LVIS's federated rules (Gupta et al. 2019, section 3).
 
-    Only categories that an image shows or lists in `neg_category_ids` count there; a detection without a match is
-    ignored if its category is in `not_exhaustive_category_ids`.
+    In each image only the categories count that are annotated there or listed in its `neg_category_ids`; a detection
+    without a match is ignored if its category is in the image's `not_exhaustive_category_ids`.
 
     Args:
-        results: as for `measure_coco`.
+        ground_truth: The annotations.
+        results: Detections as for `measure_coco`.
         task: "bbox" or "segm".
-        max_dets: detections kept per image, over all categories.
-        backend: "hotcoco", or "lvis", which gives the same numbers slowly.
+        max_dets: Number of detections kept per image, over all categories.
+        backend: "hotcoco", or "lvis", which gives the same numbers but is slow.
     """
     content = {
         "images": ground_truth.images,
@@ -38,21 +39,30 @@ def measure_lvis(
     }
     measure = {"hotcoco": _hotcoco, "lvis": _lvis}[backend]
     precision, recall = measure(content, results, task, max_dets)
-    shape = (10, 101, len(ground_truth.categories), 4, 1)
-    return PrecisionRecall(np.reshape(precision, shape), np.reshape(recall, (shape[0], *shape[2:])), (max_dets,))
+    # LVIS has a single detection limit; the last axis makes the arrays the same as COCO's.
+    num_categories = len(ground_truth.categories)
+    precision = np.reshape(precision, (10, 101, num_categories, 4, 1))
+    recall = np.reshape(recall, (10, num_categories, 4, 1))
+    return PrecisionRecall(precision, recall, (max_dets,))
 
 
 def frequency_metrics(curves: PrecisionRecall, ground_truth: GroundTruth) -> dict[str, float]:
-    """APr, APc and APf: the AP of rare, common and frequent categories, in percent."""
-    frequencies = [category["frequency"] for category in ground_truth.categories]
-    return {
-        name: 100 * curves.average_precision(categories=[i for i, f in enumerate(frequencies) if f == frequency])
-        for name, frequency in FREQUENCIES.items()
-    }
+    """Return APr, APc and APf: the AP of rare, common and frequent categories, in percent."""
+    metrics = {}
+    for name, frequency in FREQUENCIES.items():
+        indices = [
+            index for index, category in enumerate(ground_truth.categories) if category["frequency"] == frequency
+        ]
+        metrics[name] = 100 * curves.average_precision(categories=indices)
+    return metrics
 
 
 def check_lvis(ground_truth: GroundTruth) -> None:
-    """Raises `InputError` if the file lacks what makes COCO's format LVIS's."""
+    """Check that an annotation file has the keys that LVIS adds to COCO's format.
+
+    Raises:
+        InputError: A category has no frequency, or an image lacks one of its two lists of category ids.
+    """
     source = ground_truth.source
     for category in ground_truth.categories:
         if category["frequency"] not in FREQUENCIES.values():
@@ -71,11 +81,12 @@ def check_lvis(ground_truth: GroundTruth) -> None:
 def _hotcoco(content: dict, results: list[dict], task: str, max_dets: int) -> tuple[np.ndarray, np.ndarray]:
     import hotcoco
 
-    # What the lvis package does otherwise: it knows no crowds, honours `ignore`, and leaves out what has no area.
+    # These are the differences from the lvis package, whose numbers are the published ones: it has no crowd regions,
+    # it respects `ignore`, and it drops annotations and detections without area.
     annotations = []
     for annotation in content["annotations"]:
         if 0 < annotation["area"] < math.inf:
-            area = _AREA_OF_NO_RANGE if annotation.get("ignore") else annotation["area"]
+            area = _AREA_OUTSIDE_RANGES if annotation.get("ignore") else annotation["area"]
             annotations.append({**annotation, "iscrowd": 0, "area": area})
     truth = hotcoco.COCO({**content, "annotations": annotations})
     kept = [result for result in limit_per_image(results, max_dets) if _has_area(result)]
@@ -87,14 +98,16 @@ def _hotcoco(content: dict, results: list[dict], task: str, max_dets: int) -> tu
 
 
 def limit_per_image(results: list[dict], max_dets: int) -> list[dict]:
-    """The `max_dets` results of highest score of every image; of equal scores the earlier ones."""
+    """Return the `max_dets` results with the highest scores of every image; of equal scores the earlier ones."""
     by_image = defaultdict(list)
     for result in results:
         by_image[result["image_id"]].append(result)
-    for image_id, of_image in by_image.items():
-        if len(of_image) > max_dets:
-            by_image[image_id] = sorted(of_image, key=lambda result: -result["score"])[:max_dets]
-    return [result for of_image in by_image.values() for result in of_image]
+    kept = []
+    for image_results in by_image.values():
+        if len(image_results) > max_dets:
+            image_results = sorted(image_results, key=lambda result: -result["score"])[:max_dets]
+        kept += image_results
+    return kept
 
 
 def _has_area(result: dict) -> bool:

@@ -1,4 +1,4 @@
-"""The lvis package's own evaluation, made to work from memory and with today's numpy."""
+"""Adapter for the evaluation of the lvis package: data from memory, and support for current versions of numpy."""
 
 import logging
 import types
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class _Annotations(lvis.LVIS):
-    """Annotations from memory; the package reads them from a file only."""
+    """Annotations from memory; the package only reads them from a file."""
 
     def __init__(self, content: dict) -> None:
         self.logger = logging.getLogger(__name__)
@@ -18,14 +18,14 @@ class _Annotations(lvis.LVIS):
 
 
 class _NoResults(_Annotations, lvis.LVISResults):
-    """No detections; the package fails on an empty list."""
+    """Empty detections; the package fails on an empty list."""
 
     def __init__(self, content: dict) -> None:
         super().__init__({**content, "annotations": []})
 
 
 class _NumpyWithFloat:
-    """numpy under which `np.float` still means `float`, as it did before numpy 1.24."""
+    """numpy with the alias `np.float` for `float`, which numpy 1.24 removed."""
 
     float = float
 
@@ -34,23 +34,28 @@ class _NumpyWithFloat:
 
 
 class _Evaluation(lvis.LVISEval):
-    # lvis 0.5.3 writes `np.float` in this one function; it is run with that name defined, numpy itself stays as it is.
+    # lvis 0.5.3 uses `np.float` in this function only. A copy of the function gets a namespace with that alias, so that
+    # numpy itself is not patched.
     accumulate = types.FunctionType(
         lvis.LVISEval.accumulate.__code__, {**vars(lvis.eval), "np": _NumpyWithFloat()}, "accumulate"
     )
 
 
 def evaluate(content: dict, results: list[dict], task: str, max_dets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision [IoU threshold, recall level, category, area range] and recall [same without recall level].
+    """Evaluate detections with the lvis package.
 
     Args:
-        content: `images`, `annotations` and `categories` in LVIS's format; written into.
-        results: detections in COCO's result format; not changed.
-        max_dets: detections kept per image.
+        content: `images`, `annotations` and `categories` in LVIS's format; modified.
+        results: Detections in COCO's result format; not modified.
+        task: "bbox" or "segm".
+        max_dets: Number of detections kept per image.
+
+    Returns:
+        Precision [IoU threshold, recall level, category, area range] and recall [IoU threshold, category, area range].
     """
     truth = _Annotations(content)
     if results:
-        # By position: releases differ in the name of the third parameter, max_dets or max_dets_per_im.
+        # The limit is positional, because releases name it differently: max_dets or max_dets_per_im.
         detections = lvis.LVISResults(truth, [dict(result) for result in results], max_dets)
     else:
         detections = _NoResults(content)

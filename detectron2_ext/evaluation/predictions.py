@@ -1,4 +1,4 @@
-"""Matching the ids of predictions with those of the ground truth."""
+"""Convert class indices and ids of predictions to those of the ground truth."""
 
 import logging
 import math
@@ -13,49 +13,58 @@ _RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}
 
 
 def to_category_ids(predictions: list[dict], category_ids: dict[int, int], truth: GroundTruth) -> list[dict]:
-    """COCO's result records from ones whose `category_id` is the model's class index.
+    """Convert predictions whose `category_id` is a class index to COCO's result format.
 
-    Those with a box or score that is not finite are left out.
+    Predictions with a non-finite box or score are dropped.
 
     Args:
-        category_ids: class index to category id of the data set.
+        predictions: Records of `image_id`, `category_id`, `bbox`, `score` and possibly `segmentation`.
+        category_ids: {class index: category id of the dataset}.
+        truth: The ground truth.
 
     Raises:
-        InputError: an image or class that the data set does not have.
+        InputError: The dataset does not have the image or the class of a prediction.
     """
     results = []
     for prediction in predictions:
         class_index = prediction["category_id"]
         if class_index not in category_ids:
             raise InputError(
-                f"The model predicts class number {class_index}, counted from 0, but the data set of {truth.source} "
-                f"has {len(category_ids)} classes; evaluate on the data set that the model was trained for."
+                f"The model predicts class index {class_index}, but the dataset of {truth.source} "
+                f"has {len(category_ids)} classes; evaluate on a dataset with the classes of the model."
             )
         if prediction["image_id"] not in truth.image_numbers:
             raise InputError(
                 f"There are predictions for image {prediction['image_id']!r}, which {truth.source} does not list; "
-                "let the evaluator and the test loader name the same data set."
+                "use the same dataset for the evaluator and the test loader."
             )
-        if all(map(math.isfinite, (*prediction["bbox"], prediction["score"]))):
+        if all(math.isfinite(value) for value in (*prediction["bbox"], prediction["score"])):
             results.append({**prediction, "category_id": category_ids[class_index]})
     if len(results) < len(predictions):
         num_dropped = len(predictions) - len(results)
-        logger.warning("%d detections have a box or score that is not finite and are left out.", num_dropped)
+        logger.warning("%d detections with a non-finite box or score are left out.", num_dropped)
     return results
 
 
 def to_numbers(results: list[dict], task: str, truth: GroundTruth) -> list[dict]:
-    """The results with the numbers of `truth` for ids and only what `task` reads: the box or the mask, not both.
+    """Replace the ids of results by the numbers of `truth` and keep only the box or only the mask, as `task` needs.
 
-    Detections of a category that the file does not list are left out: there is nothing to count them against.
+    Detections of a category that the annotation file does not list are dropped, because nothing can be matched with
+    them.
+
+    Args:
+        results: Records in COCO's result format.
+        task: "bbox" or "segm".
+        truth: The ground truth.
 
     Raises:
-        InputError: masks of another size than the file gives for their image.
+        InputError: The size of a mask differs from that of its image in the annotation file.
     """
     key = _RESULT_KEYS[task]
     numbered = []
     for result in results:
-        image, category = truth.image_numbers[result["image_id"]], truth.category_numbers.get(result["category_id"])
+        image = truth.image_numbers[result["image_id"]]
+        category = truth.category_numbers.get(result["category_id"])
         if category is not None and key in result:
             numbered.append({"image_id": image, "category_id": category, key: result[key], "score": result["score"]})
     if task == "segm":
@@ -64,7 +73,7 @@ def to_numbers(results: list[dict], task: str, truth: GroundTruth) -> list[dict]
 
 
 def _check_mask_sizes(results: list[dict], truth: GroundTruth) -> None:
-    """The libraries would see no overlap, or stop."""
+    """Check the sizes of masks, because for a wrong size the metric libraries find no overlap or fail."""
     for result in results:
         image = truth.images[result["image_id"] - 1]
         height, width = result["segmentation"]["size"]

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in its output folder; each file is there whole or not at all."""
+"""Write the result files of an evaluation; each file appears only when it is complete."""
 
 import csv
 import io
@@ -10,23 +10,24 @@ from eva_engine.atomic import atomic_write
 
 
 def write_predictions(path: Path, results: list[dict]) -> None:
-    """Writes COCO's result format, one record per line: a single string of a large data set would fill the memory."""
+    """Write COCO's result format with one record per line, which avoids a string of the complete file in memory."""
     with atomic_write(path) as file:
         file.write(b"[")
-        for position, result in enumerate(results):
-            file.write(b",\n" if position else b"\n")
+        for index, result in enumerate(results):
+            file.write(b",\n" if index else b"\n")
             file.write(json.dumps(result).encode())
         file.write(b"\n]\n")
 
 
 def write_category_table(folder: Path, rows: list[dict]) -> None:
-    """Writes `per_category_ap.json` and the same as `per_category_ap.csv`.
+    """Write the same table as `per_category_ap.json` and `per_category_ap.csv`.
 
     Args:
-        rows: one per task and category: `task`, `category_id`, `category`, `num_ground_truths`, `AP`, `AP50` (percent;
-            NaN where a category has no ground truth, which is null in JSON and empty in CSV).
+        folder: Folder for both files.
+        rows: One row per task and category: `task`, `category_id`, `category`, `num_ground_truths`, `AP` and `AP50` (in
+            percent; NaN if a category has no ground truth, which becomes null in JSON and empty in CSV).
     """
-    rows = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+    rows = [{key: _nan_to_none(value) for key, value in row.items()} for row in rows]
     with atomic_write(folder / "per_category_ap.json") as file:
         file.write(json.dumps(rows, indent=1, ensure_ascii=False).encode())
     text = io.StringIO(newline="")
@@ -35,3 +36,9 @@ def write_category_table(folder: Path, rows: list[dict]) -> None:
     writer.writerows(rows)
     with atomic_write(folder / "per_category_ap.csv") as file:
         file.write(text.getvalue().encode())
+
+
+def _nan_to_none(value: object) -> object:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

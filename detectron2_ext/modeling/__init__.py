@@ -1,4 +1,4 @@
-"""The detector: what EVA adds to or changes in Detectron2's parts."""
+"""The detector: EVA's additions and changes to Detectron2's modules."""
 
 from .box_selection import BoxSelection
 from .cascade_roi_heads import CascadeROIHeads, rescore_by_maskness

@@ -1,4 +1,4 @@
-"""From class scores and boxes of one image to its detections: threshold, then hard NMS or soft-NMS."""
+"""Select the detections of an image from its class scores and boxes: score threshold, then hard NMS or soft-NMS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,27 @@ from detectron2.structures import Boxes, Instances
 
 from eva_backbone.errors import InputError
 
-from .soft_nms import DecayRule, batched_soft_nms
+from .soft_nms import batched_soft_nms
+from .soft_nms_decay import DecayRule
 
 
 @dataclass(frozen=True)
 class BoxSelection:
-    """How detections are chosen among the (box, class) pairs of an image.
+    """Settings for selecting detections among the (box, class) pairs of an image.
 
     Args:
-        use_soft_nms: soft-NMS instead of the hard NMS at the predictor's `test_nms_thresh`.
+        use_soft_nms: Use soft-NMS instead of hard NMS with the predictor's `test_nms_thresh`.
         method: "naive", "linear" or "gaussian"; see `batched_soft_nms`.
-        iou_threshold: overlap from which soft-NMS acts (not used by "gaussian").
-        sigma: width of "gaussian".
-        min_score: soft-NMS drops boxes whose score falls below it.
-        override_score_thresh: replaces the predictor's `test_score_thresh` if not None.
-        soft_nms_topk: most detections that soft-NMS returns for an image; None returns every survivor, as EVA-01's
-            detector does (the predictor's `test_topk_per_image` belongs to hard NMS).
+        iou_threshold: IoU from which soft-NMS acts (not used by "gaussian").
+        sigma: Width of "gaussian".
+        min_score: Soft-NMS drops boxes whose score falls below this value.
+        override_score_thresh: Replaces the predictor's `test_score_thresh` if not None.
+        soft_nms_topk: Largest number of detections that soft-NMS returns for an image; None returns all, as EVA-01's
+            detector does (the predictor's `test_topk_per_image` applies to hard NMS only).
+
+    Raises:
+        InputError: The method is unknown, `sigma` is not positive although the method is "gaussian", or `soft_nms_topk`
+            is negative.
     """
 
     use_soft_nms: bool = False
@@ -36,7 +41,7 @@ class BoxSelection:
     soft_nms_topk: int | None = None
 
     def __post_init__(self) -> None:
-        DecayRule(self.method, self.iou_threshold, self.sigma)  # for its checks
+        DecayRule(self.method, self.iou_threshold, self.sigma)  # raises an error for wrong options
         if self.soft_nms_topk is not None and self.soft_nms_topk < 0:
             raise InputError(f"soft_nms_topk={self.soft_nms_topk} is negative; give a count, or None for no limit")
 
@@ -47,27 +52,30 @@ class BoxSelection:
         scores: Sequence[torch.Tensor],
         image_sizes: Sequence[tuple[int, int]],
     ) -> tuple[list[Instances], list[torch.Tensor]]:
-        """Detections of every image.
+        """Select the detections of every image.
 
         Args:
-            predictor: the settings `test_score_thresh`, `test_nms_thresh`, `test_topk_per_image` are read from it.
-            boxes: for each image [R, 4] or [R, K * 4], corners in pixels.
-            scores: for each image [R, K + 1] probabilities, background last.
+            predictor: Box predictor whose `test_score_thresh`, `test_nms_thresh` and `test_topk_per_image` apply.
+            boxes: Corners in pixels for each image, [R, 4] or [R, K * 4].
+            scores: Probabilities [R, K + 1] for each image, background last.
             image_sizes: (height, width) of each image.
 
         Returns:
-            For each image Instances with `pred_boxes`, `scores`, `pred_classes` in falling order of score, and the rows
-            [N] they came from. Rows with a box or score that is not finite are left out.
+            For each image Instances with `pred_boxes`, `scores` and `pred_classes` by descending score, and the rows
+            [N] of its boxes that they come from. Rows with a non-finite box or score are left out.
         """
-        score_thresh = predictor.test_score_thresh if self.override_score_thresh is None else self.override_score_thresh
+        score_thresh = self.override_score_thresh
+        if score_thresh is None:
+            score_thresh = predictor.test_score_thresh
         detections, rows = [], []
         for image_boxes, image_scores, image_size in zip(boxes, scores, image_sizes, strict=True):
-            finite = (image_boxes.isfinite().all(dim=1) & image_scores.isfinite().all(dim=1)).nonzero()[:, 0]
-            image_boxes, image_scores = image_boxes[finite], image_scores[finite].float()
+            is_finite = image_boxes.isfinite().all(dim=1) & image_scores.isfinite().all(dim=1)
+            finite_rows = is_finite.nonzero()[:, 0]
+            image_boxes, image_scores = image_boxes[finite_rows], image_scores[finite_rows].float()
             if self.use_soft_nms:
-                found, kept = self._soft_select(image_boxes, image_scores, image_size, score_thresh)
+                selected, kept = self._select_by_soft_nms(image_boxes, image_scores, image_size, score_thresh)
             else:
-                found, kept = fast_rcnn_inference_single_image(
+                selected, kept = fast_rcnn_inference_single_image(
                     image_boxes,
                     image_scores,
                     image_size,
@@ -75,15 +83,19 @@ class BoxSelection:
                     predictor.test_nms_thresh,
                     predictor.test_topk_per_image,
                 )
-            detections.append(found)
-            rows.append(finite[kept])
+            detections.append(selected)
+            rows.append(finite_rows[kept])
         return detections, rows
 
-    def _soft_select(
+    def _select_by_soft_nms(
         self, boxes: torch.Tensor, scores: torch.Tensor, image_size: tuple[int, int], score_thresh: float
     ) -> tuple[Instances, torch.Tensor]:
+        # Every (box, class) pair above the threshold is a candidate; the last column is the background.
         row, class_id = (scores[:, :-1] > score_thresh).nonzero(as_tuple=True)
-        candidates = Boxes(boxes.view(len(boxes), boxes.shape[1] // 4, 4)[row, class_id if boxes.shape[1] > 4 else 0])
+        # Class-agnostic regression gives one box per row, otherwise there is one per row and class.
+        is_class_agnostic = boxes.shape[1] == 4
+        boxes = boxes.view(len(boxes), boxes.shape[1] // 4, 4)
+        candidates = Boxes(boxes[row, 0] if is_class_agnostic else boxes[row, class_id])
         candidates.clip(image_size)
         keep, decayed = batched_soft_nms(
             candidates.tensor,
@@ -95,5 +107,5 @@ class BoxSelection:
             min_score=self.min_score,
             topk=self.soft_nms_topk,
         )
-        found = Instances(image_size, pred_boxes=candidates[keep], scores=decayed, pred_classes=class_id[keep])
-        return found, row[keep]
+        selected = Instances(image_size, pred_boxes=candidates[keep], scores=decayed, pred_classes=class_id[keep])
+        return selected, row[keep]

@@ -1,4 +1,4 @@
-"""Cascade R-CNN heads with soft-NMS and maskness re-scoring."""
+"""Cascade R-CNN heads with soft-NMS and maskness rescoring."""
 
 from typing import Any
 
@@ -10,18 +10,30 @@ from eva_backbone.errors import InputError
 
 from .box_selection import BoxSelection
 
-# Mask features of one box take about 2 MB; soft-NMS may keep thousands of boxes.
-_MASK_BOXES_AT_ONCE = 128
+# Boxes per call of the mask head: the mask features of one box take about 2 MB, and soft-NMS may keep thousands.
+_MASK_CHUNK_SIZE = 128
 
 
 class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
-    """Box stages and an optional mask head; parameters and all other keywords as in Detectron2.
+    """Box stages and an optional mask head; parameters and all other keywords are those of Detectron2.
 
-    A model for boxes only sets mask_in_features, mask_pooler and mask_head to None.
+    A box-only model sets mask_in_features, mask_pooler and mask_head to None.
 
     Args:
-        use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, soft_nms_topk: see `BoxSelection`.
-        maskness_thresh: if not None, scores are multiplied by the mean mask probability above this threshold.
+        use_soft_nms: See `BoxSelection`, as for the arguments up to `soft_nms_topk`.
+        method: See `BoxSelection`.
+        iou_threshold: See `BoxSelection`.
+        sigma: See `BoxSelection`.
+        min_score: See `BoxSelection`.
+        override_score_thresh: See `BoxSelection`.
+        soft_nms_topk: See `BoxSelection`.
+        maskness_thresh: If not None, multiply each score by the mean mask probability above this threshold; see
+            `rescore_by_maskness`.
+        kwargs: Keywords of Detectron2's `CascadeROIHeads`.
+
+    Raises:
+        InputError: `mask_in_features` is set without a mask head, `maskness_thresh` is set for a model without masks,
+            or a box predictor has soft-NMS options of its own.
     """
 
     def __init__(
@@ -38,18 +50,22 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
         **kwargs: Any,
     ) -> None:
         if kwargs.get("mask_in_features") is not None and kwargs.get("mask_head") is None:
-            raise InputError("mask_in_features is set but mask_head is None; set both, or both to None for boxes only")
+            raise InputError(
+                "mask_in_features is set but mask_head is None; set both, or set both to None for a box-only model"
+            )
         super().__init__(**kwargs)
         if maskness_thresh is not None and not self.mask_on:
             raise InputError(
-                f"maskness_thresh={maskness_thresh} re-scores by predicted masks, but this model has no mask head; "
+                f"maskness_thresh={maskness_thresh} rescores by predicted masks, but this model has no mask head; "
                 "set model.roi_heads.maskness_thresh=None"
             )
-        if any(getattr(stage, "box_selection", BoxSelection()) != BoxSelection() for stage in self.box_predictor):
-            raise InputError(
-                "soft-NMS options of a box predictor have no effect in a cascade, whose stages are averaged first; "
-                "set them as model.roi_heads.use_soft_nms, model.roi_heads.method, ..."
-            )
+        for predictor in self.box_predictor:
+            if getattr(predictor, "box_selection", BoxSelection()) != BoxSelection():
+                raise InputError(
+                    "soft-NMS options of a box predictor have no effect in a cascade, because detections are selected "
+                    "once from the averaged scores; set them as model.roi_heads.use_soft_nms, "
+                    "model.roi_heads.method, ..."
+                )
         self.maskness_thresh = maskness_thresh
         self.box_selection = BoxSelection(
             use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, soft_nms_topk
@@ -73,9 +89,11 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
             predictions = self._run_stage(levels, proposals, stage)
             boxes = predictor.predict_boxes(predictions, proposals)
             stage_scores.append(predictor.predict_probs(predictions, proposals))
-        scores = [
-            sum(image_scores) * (1.0 / self.num_cascade_stages) for image_scores in zip(*stage_scores, strict=True)
-        ]
+        # The final score is the mean over the stages, the final box is that of the last stage (Cai and Vasconcelos,
+        # "Cascade R-CNN", 2018). As in Detectron2 the sum is multiplied by the reciprocal, for bitwise equal scores.
+        scores = []
+        for image_scores in zip(*stage_scores, strict=True):
+            scores.append(sum(image_scores) * (1.0 / self.num_cascade_stages))
         return self.box_selection.select(predictor, boxes, scores, image_sizes)[0]
 
     def _forward_mask(
@@ -84,19 +102,23 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
         forward_mask = super()._forward_mask
         if not self.mask_on:
             return forward_mask(features, instances)
-        if self.training:  # images whose objects have no masks train the boxes only
+        if self.training:
+            # Images whose objects have no masks train the boxes only.
             return forward_mask(features, [x if x.has("gt_masks") else x[:0] for x in instances])
-        for i, found in enumerate(instances):
+        for i, detections in enumerate(instances):
             image_features = {name: level[i : i + 1] for name, level in features.items()}
-            parts = [found[k : k + _MASK_BOXES_AT_ONCE] for k in range(0, max(len(found), 1), _MASK_BOXES_AT_ONCE)]
-            masks = [forward_mask(image_features, [part])[0].pred_masks for part in parts]
-            found.pred_masks = torch.cat(masks).float()  # float32 also under autocast: pasting would lose pixels
+            masks = []
+            for start in range(0, max(len(detections), 1), _MASK_CHUNK_SIZE):
+                chunk = detections[start : start + _MASK_CHUNK_SIZE]
+                masks.append(forward_mask(image_features, [chunk])[0].pred_masks)
+            # float32 also under autocast: half-precision probabilities would change pixels when masks are pasted.
+            detections.pred_masks = torch.cat(masks).float()
         return instances
 
     def forward_with_given_boxes(
         self, features: dict[str, torch.Tensor], instances: list[Instances]
     ) -> list[Instances]:
-        """Add `pred_masks` to known boxes; with `maskness_thresh`, re-score and re-sort those that have scores."""
+        """Add `pred_masks` to given boxes; with `maskness_thresh`, also rescore and re-sort those that have scores."""
         instances = super().forward_with_given_boxes(features, instances)
         if self.maskness_thresh is None:
             return instances
@@ -106,16 +128,19 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
 def rescore_by_maskness(instances: Instances, threshold: float) -> Instances:
     """Multiply each score by the mean mask probability over the pixels above `threshold`, then sort by the new score.
 
+    The mean, called maskness, is a measure of the quality of the mask. It is the rescoring of EVA-01's detector, which
+    keeps the old order of the detections.
+
     Args:
-        instances: detections of one image with `scores` [N] and `pred_masks` [N, 1, M, M] probabilities.
-        threshold: only pixels strictly above it count; a mask without such a pixel scores 0.
+        instances: Detections of one image with `scores` [N] and mask probabilities `pred_masks` [N, 1, M, M].
+        threshold: Only pixels strictly above this probability count; a mask without such a pixel gets score 0.
 
     Returns:
-        New Instances in falling order of score, every field in that order.
-        Source: EVA-01 det, which leaves the old order.
+        New Instances by descending score, with every field in that order.
     """
     masks = instances.pred_masks.flatten(1).float()  # [N, M * M]
     foreground = masks > threshold
+    # The clamp avoids 0 / 0 for a mask without foreground, whose maskness is then 0.
     maskness = (masks * foreground).sum(dim=1) / foreground.sum(dim=1).clamp(min=1)
     scores = instances.scores * maskness
     order = scores.argsort(descending=True, stable=True)

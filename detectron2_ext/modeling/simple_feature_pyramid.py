@@ -1,4 +1,4 @@
-"""Simple feature pyramid of ViTDet (Li et al., 2022): four maps made from the last map of a plain ViT."""
+"""Simple feature pyramid of ViTDet (Li et al., 2022): four feature maps computed from the last map of a plain ViT."""
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,16 @@ from torch import nn
 
 
 class SimpleFeaturePyramid(vit.SimpleFeaturePyramid):
-    """Detectron2's pyramid, parameter names included (`net.*`, `simfp_2.*` ... `simfp_5.*`), with less memory.
+    """Detectron2's pyramid with lower memory use and the same parameter names (`net.*`, `simfp_2.*` ... `simfp_5.*`).
 
     Args:
-        net: backbone whose output has the map `in_feature`.
-        in_feature: name of that map, for example "last_feat" at stride 16.
-        out_channels: channels of every pyramid level.
-        scale_factors: size of each level relative to the input map; 4.0, 2.0, 1.0 or 0.5.
-        top_block: adds levels below the smallest, for example Detectron2's `LastLevelMaxPool` (p6).
-        norm: as Detectron2's `get_norm`; "LN" is layer normalisation over channels.
-        square_pad: if above 0, images are padded to this square, in pixels.
+        net: Backbone whose output has the map `in_feature`.
+        in_feature: Name of that map, for example "last_feat" at stride 16.
+        out_channels: Number of channels of every pyramid level.
+        scale_factors: Size of each level relative to the input map; 4.0, 2.0, 1.0 or 0.5.
+        top_block: Adds levels with larger strides, for example Detectron2's `LastLevelMaxPool` (p6).
+        norm: Name of a norm for Detectron2's `get_norm`; "LN" is layer normalisation over channels.
+        square_pad: If above 0, images are padded to a square of this side in pixels.
     """
 
     def __init__(
@@ -42,29 +42,33 @@ class SimpleFeaturePyramid(vit.SimpleFeaturePyramid):
 
     @property
     def size_divisibility(self) -> int:
-        """Height and width of the input must be multiples of this."""
+        """Number of pixels that height and width of the input must be multiples of."""
         return self._size_divisibility
 
     @property
     def padding_constraints(self) -> dict[str, int]:
-        """What `ImageList.from_tensors` needs to know to pad a batch (Detectron2's pyramid misspells the first key)."""
+        """Padding arguments of `ImageList.from_tensors` (Detectron2's pyramid misspells the first key)."""
         return {"size_divisibility": self._size_divisibility, "square_size": self._square_pad}
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Images [B, 3, H, W] to {"p2": [B, out_channels, H / 4, W / 4], ...}, strides doubling.
+        """Compute the pyramid {"p2": [B, out_channels, H / 4, W / 4], ...} of images [B, 3, H, W]; strides double.
 
         The maps have the dtype of the parameters, also under autocast: region pooling rounds box corners to the dtype
-        of its input, and bfloat16 has 8 bits for 1280 pixels.
+        of its input, and bfloat16 has only 8 significant bits, too few for coordinates up to 1280 pixels.
         """
         dtype = self.stages[0][-1].weight.dtype
         return {name: level.to(dtype).contiguous() for name, level in super().forward(x).items()}
 
 
 class ChannelLayerNorm(nn.Module):
-    """Normalises each pixel over its channels, as Detectron2's "LN" (same parameter names, biased variance).
+    """Layer norm over the channels of each pixel, as Detectron2's "LN" (same parameter names, biased variance).
 
-    Detectron2 writes the formula out and holds several full-size intermediates; this is one fused kernel on the
-    channels-last layout.
+    Detectron2 evaluates the formula step by step and stores several full-size intermediates for the backward pass; this
+    module uses one fused kernel on the channels-last layout.
+
+    Args:
+        num_channels: Number of channels.
+        eps: Constant added to the variance.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
@@ -74,6 +78,6 @@ class ChannelLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] to [B, C, H, W], stored channels last."""
+        """Normalise a map [B, C, H, W]; the result has the same shape and is stored channels last."""
         x = x.permute(0, 2, 3, 1)
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
-"""Detections on images and videos: the predictor, drawn results and JSON records."""
+"""Detection on images and videos: the predictor, drawing and JSON records."""
 
 from .drawing import draw_instances
-from .predictor import Predictor
-from .task import Task
+from .predictor import DetectionPredictor
+from .task import DetectionFileTask
 
-__all__ = ["Predictor", "Task", "draw_instances"]
+__all__ = ["DetectionFileTask", "DetectionPredictor", "draw_instances"]

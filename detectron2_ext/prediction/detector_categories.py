@@ -1,4 +1,4 @@
-"""Which categories belong to a detector: from the config of its run, its folder or the registered data set."""
+"""Look up the categories of a detector: in the config of its run, next to its weights or in the registered dataset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,46 +11,57 @@ from eva_engine.prediction.categories import Categories, match_names, read_categ
 
 
 def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:
-    """Categories that belong to a model, and where they were found.
+    """Return the categories of a model, or None, and a description of where they were found.
 
-    In this order: ``dataloader.categories`` of the config of a run on own data; ``categories.json``, which such a run
-    leaves beside its weights; the names registered for the config's test data set.
+    The sources are tried in this order: `dataloader.categories` of the config of a run on custom data;
+    `categories.json`, which such a run writes next to its weights; the names registered for the config's test dataset.
     """
-    own = OmegaConf.select(cfg, "dataloader.categories", default=None)
-    if own:
-        return Categories(tuple(row.name for row in own), tuple(row.id for row in own)), "the config"
-    beside = Path(weights).parent / "categories.json"
-    if beside.is_file():
-        return read_categories(beside), str(beside)
-    names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None) or []
-    names = [names] if isinstance(names, str) else list(names)
-    return _dataset_categories(names), f"the config's data set {', '.join(names)}"
+    configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
+    if configured:
+        names = tuple(category.name for category in configured)
+        return Categories(names, tuple(category.id for category in configured)), "the config"
+    run_file = Path(weights).parent / "categories.json"
+    if run_file.is_file():
+        return read_categories(run_file), str(run_file)
+    dataset_names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None) or []
+    if isinstance(dataset_names, str):
+        dataset_names = [dataset_names]
+    return _registered_categories(dataset_names), f"the config's dataset {', '.join(dataset_names)}"
 
 
-def _dataset_categories(dataset_names: Sequence[str]) -> Categories | None:
-    for name in dataset_names:
-        # MetadataCatalog.get would invent an empty entry for an unknown name.
-        metadata = MetadataCatalog.get(name) if name in MetadataCatalog else None
-        names = getattr(metadata, "thing_classes", None)
-        if names:
-            return Categories(tuple(names), _dataset_ids(metadata, len(names)))
+def _registered_categories(dataset_names: Sequence[str]) -> Categories | None:
+    for dataset_name in dataset_names:
+        # MetadataCatalog.get would create an empty entry for an unknown name.
+        if dataset_name not in MetadataCatalog:
+            continue
+        metadata = MetadataCatalog.get(dataset_name)
+        class_names = metadata.get("thing_classes")
+        if class_names:
+            return Categories(tuple(class_names), _registered_ids(metadata, len(class_names)))
     return None
 
 
-def match_categories(categories: Categories | None, num_classes: int, source: str) -> Categories:
-    """Hold ``categories`` to the model; without any, classes are named as by :func:`match_names`.
-
-    Raises:
-        InputError: their number differs from the model's.
-    """
-    names = match_names(None if categories is None else categories.names, num_classes, source)
-    return categories or Categories(names, tuple(range(num_classes)))
-
-
-def _dataset_ids(metadata: Any, num_classes: int) -> tuple[int, ...]:
-    id_to_index = getattr(metadata, "thing_dataset_id_to_contiguous_id", None)
+def _registered_ids(metadata: Any, num_classes: int) -> tuple[int, ...]:
+    id_to_index = metadata.get("thing_dataset_id_to_contiguous_id")
     if id_to_index:
         return tuple(sorted(id_to_index, key=id_to_index.get))
-    # Detectron2's loader knows LVIS ids to be 1, 2, ... and registers no table.
-    first = 1 if getattr(metadata, "evaluator_type", None) == "lvis" else 0
+    # Detectron2's LVIS loader relies on the ids being 1, 2, ... and registers no table.
+    first = 1 if metadata.get("evaluator_type") == "lvis" else 0
     return tuple(range(first, first + num_classes))
+
+
+def match_categories(categories: Categories | None, num_classes: int, source: str) -> Categories:
+    """Check that `categories` fit the model and return them; without any, name the classes as `match_names` does.
+
+    Args:
+        categories: Categories found in `source`, or None.
+        num_classes: Number of classes of the model.
+        source: Where the categories were found, for messages.
+
+    Raises:
+        InputError: The number of categories differs from `num_classes`.
+    """
+    if categories is None:
+        return Categories(match_names(None, num_classes, source), tuple(range(num_classes)))
+    match_names(categories.names, num_classes, source)
+    return categories

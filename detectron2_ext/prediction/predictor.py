@@ -1,4 +1,4 @@
-"""A detector with its weights, class names and test-time resize: one picture in, detections in its own pixels out."""
+"""A detector ready for inference: one image in, detections in the pixels of that image out."""
 
 from pathlib import Path
 from typing import Any
@@ -19,56 +19,94 @@ from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from .detector_categories import find_categories, match_categories
 
-# Full-size masks that exist at once; bounds memory whatever the picture's size and the number of detections.
+# Upper limit on the pixels of the full-size masks that exist at once. It bounds the memory use for any image size and
+# any number of detections.
 MASK_PIXELS_AT_ONCE = 100_000_000
 
 
-class Predictor:
-    """Build the config's model, load weights, and detect.
+class DetectionPredictor:
+    """Run a detector on single images.
+
+    Use `from_config` to build the model from a recipe and a weight file.
 
     Args:
-        cfg: a LazyConfig with ``model`` and ``dataloader.test``, such as any file of ``projects/ViTDet/configs``.
-        weights: a weight file of the model.
-        device: ``"auto"`` (CUDA where there is one, else the CPU) or a torch device name.
-        score_threshold: detections with a lower final score are dropped, before their masks are made.
-        categories: what the class indices mean; found by :func:`find_categories` when not given.
+        model: A detector with its weights; it is moved to `device` and put in evaluation mode.
+        resize: Test-time resize, applied to every image.
+        categories: Name and dataset id of each class index.
+        image_format: Channel order that the model expects, "RGB" or "BGR".
+        device: "auto" (CUDA if available, else the CPU) or a torch device name.
+        score_threshold: Detections with a lower final score are dropped before their masks are computed.
 
     Attributes:
-        model: in evaluation mode, on ``device``.
-        categories: name and data set id of each class index.
+        model: The detector, in evaluation mode on `device`.
+        categories: Name and dataset id of each class index.
+
+    Raises:
+        InputError: The device is unknown or not available.
     """
 
     def __init__(
         self,
+        model: GeneralizedRCNN,
+        resize: T.Augmentation,
+        categories: Categories,
+        *,
+        image_format: str = "RGB",
+        device: str = "auto",
+        score_threshold: float = 0.5,
+    ) -> None:
+        self.device = pick_device(device)
+        self.model = model.eval().to(self.device)
+        self.resize = resize
+        self.categories = categories
+        self.image_format = image_format
+        self.score_threshold = score_threshold
+
+    @classmethod
+    def from_config(
+        cls,
         cfg: Any,
         weights: str | Path,
         device: str = "auto",
         score_threshold: float = 0.5,
         categories: Categories | None = None,
-    ):
-        self.device = pick_device(device)
-        self.score_threshold = score_threshold
-        self.resize, self.image_format = _test_input(cfg)
-        self.model = load_trained(cfg, weights, GeneralizedRCNN).to(self.device)
+    ) -> "DetectionPredictor":
+        """Build the model of a recipe, load its weights and return its predictor.
+
+        Args:
+            cfg: LazyConfig with `model` and `dataloader.test`, such as any file in projects/ViTDet/configs.
+            weights: Weight file of the model.
+            device: "auto" (CUDA if available, else the CPU) or a torch device name.
+            score_threshold: Detections with a lower final score are dropped.
+            categories: Name and dataset id of each class index; by default those that `find_categories` finds.
+
+        Raises:
+            InputError: The device, the config or the weight file cannot be used, or the number of categories differs
+                from the number of classes of the model.
+        """
+        pick_device(device)  # report an unusable device before the model is built and loaded
+        resize, image_format = _test_input(cfg)
+        model = load_trained(cfg, weights, GeneralizedRCNN)
         source = "the list given"
         if categories is None:
             categories, source = find_categories(cfg, weights)
-        self.categories = match_categories(categories, self.model.roi_heads.num_classes, source)
+        categories = match_categories(categories, model.roi_heads.num_classes, source)
+        return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> Instances:
-        """Detect in one picture.
+        """Detect objects in one image.
 
         Args:
-            image: [H, W, 3] uint8 RGB, any size.
+            image: uint8 RGB [H, W, 3] of any size.
 
         Returns:
-            Instances on the CPU, image_size (H, W), best first: ``pred_boxes`` (x0, y0, x1, y1 in pixels of ``image``),
-            ``scores``, ``pred_classes`` and, from a model with a mask head, ``pred_masks_rle``: COCO's compressed run
-            lengths of each [H, W] mask.
+            Instances on the CPU with image_size (H, W), by descending score: `pred_boxes` (x0, y0, x1, y1 in pixels of
+            `image`), `scores`, `pred_classes` and, from a model with a mask head, `pred_masks_rle`, the compressed COCO
+            RLE of each [H, W] mask.
 
         Raises:
-            InputError: a picture too narrow for the resize, or one that is larger behind it than the model takes.
+            InputError: The image is too narrow for the resize, or after the resize larger than the model accepts.
         """
         height, width = image.shape[:2]
         if self.image_format == "BGR":
@@ -77,38 +115,43 @@ class Predictor:
         try:
             self.resize(resized)
         except ValueError as error:
-            raise InputError(f"{width}x{height} pixels: too narrow to be resized for the model: crop it.") from error
+            raise InputError(
+                f"the image of {width}x{height} pixels is too narrow to be resized for the model; crop it."
+            ) from error
         tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
-        # Without the model's own post-processing, which makes every mask in full size at once.
-        found = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
-        found = found[found.scores >= self.score_threshold]
-        found = found[found.scores.argsort(descending=True, stable=True)]
-        step = max(1, MASK_PIXELS_AT_ONCE // (height * width))
-        parts = [_to_image(found[i : i + step], height, width) for i in range(0, max(1, len(found)), step)]
-        return Instances.cat(parts)
+        # The model's own post-processing would create all full-size masks at once.
+        detections = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
+        detections = detections[detections.scores >= self.score_threshold]
+        detections = detections[detections.scores.argsort(descending=True, stable=True)]
+        chunk_size = max(1, MASK_PIXELS_AT_ONCE // (height * width))
+        num_detections = max(1, len(detections))  # one empty chunk keeps the fields of an empty result
+        chunks = []
+        for start in range(0, num_detections, chunk_size):
+            chunks.append(_rescale_to_image(detections[start : start + chunk_size], height, width))
+        return Instances.cat(chunks)
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
-    """The resize and the channel order of the config's evaluation: a picture meets the model as it does there."""
+    """Return the resize and the channel order of the config's evaluation, so that prediction uses the same input."""
     augmentations = OmegaConf.select(cfg, "dataloader.test.mapper.augmentations", default=None)
     if augmentations is not None:
-        channels = OmegaConf.select(cfg, "dataloader.test.mapper.image_format", default="RGB")
-        return T.AugmentationList(list(instantiate(augmentations))), channels
-    # A run on own data without validation leaves no test loader in its config.
+        image_format = OmegaConf.select(cfg, "dataloader.test.mapper.image_format", default="RGB")
+        return T.AugmentationList(list(instantiate(augmentations))), image_format
+    # The config of a run on custom data without validation data has no test loader.
     side = OmegaConf.select(cfg, "model.backbone.square_pad", default=None)
     if side is None:
         raise InputError(
-            "the config has no model with dataloader.test.mapper.augmentations: give a detection config, "
+            "the config has no model with dataloader.test.mapper.augmentations; give a detection config, "
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
     return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
 
 
-def _to_image(found: Instances, height: int, width: int) -> Instances:
-    """Detections in pixels of the original picture, masks coded as soon as they are made."""
-    found = detector_postprocess(found, height, width).to("cpu")
-    if found.has("pred_masks"):
-        masks = found.pred_masks.numpy().view(np.uint8)
-        found.remove("pred_masks")
-        found.pred_masks_rle = [mask_util.encode(np.asfortranarray(mask)) for mask in masks]
-    return found
+def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
+    """Convert detections to the pixels of the original image and encode their masks as RLE."""
+    detections = detector_postprocess(detections, height, width).to("cpu")
+    if detections.has("pred_masks"):
+        masks = detections.pred_masks.numpy().view(np.uint8)
+        detections.remove("pred_masks")
+        detections.pred_masks_rle = [mask_util.encode(np.asfortranarray(mask)) for mask in masks]
+    return detections

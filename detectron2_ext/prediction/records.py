@@ -1,9 +1,9 @@
-"""Detections as JSON: one document beside each picture, one with a line per frame beside each video."""
+"""Write detections as JSON: one document per image, and one document with a line per frame per video."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from detectron2.structures import BoxMode, Instances
 
@@ -11,19 +11,19 @@ from eva_engine.atomic import atomic_path
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.json_text import to_json
 
-BOX_FORMAT = "[x, y, width, height] in pixels of the displayed picture, from its top left corner"
+BOX_FORMAT = "[x, y, width, height] in pixels of the displayed image, from its top left corner"
 
 
 def detection_records(instances: Instances, categories: Categories) -> list[dict[str, Any]]:
-    """Detections in COCO's terms, in the order of ``instances``.
+    """Convert detections to records with COCO's keys, in the order of `instances`.
 
     Args:
-        instances: as :class:`Predictor` returns them.
-        categories: gives each class index its name and its id in the data set.
+        instances: Detections as `DetectionPredictor` returns them.
+        categories: Name and dataset id of each class index.
 
     Returns:
-        One dict each: ``category_id`` and ``category``, ``score`` 0..1, ``bbox`` (see ``BOX_FORMAT``) and, from a model
-        with a mask head, ``segmentation``: COCO's compressed run lengths.
+        One dict per detection: `category_id` and `category`, `score` 0..1, `bbox` (see `BOX_FORMAT`) and, from a model
+        with a mask head, `segmentation`, the compressed COCO RLE.
     """
     boxes = BoxMode.convert(instances.pred_boxes.tensor.cpu(), BoxMode.XYXY_ABS, BoxMode.XYWH_ABS).tolist()
     classes, scores = instances.pred_classes.tolist(), instances.scores.tolist()
@@ -43,7 +43,15 @@ def detection_records(instances: Instances, categories: Categories) -> list[dict
 
 
 def save_image_record(path: Path, source: Path, instances: Instances, categories: Categories, threshold: float) -> None:
-    """Write the detections of one picture; ``path`` appears only when complete."""
+    """Write the detections of one image to `path`, which appears only when it is complete.
+
+    Args:
+        path: JSON file to write.
+        source: The image file, named in the document.
+        instances: Detections as `DetectionPredictor` returns them.
+        categories: Name and dataset id of each class index.
+        threshold: Score threshold of the detections, noted in the document.
+    """
     height, width = instances.image_size
     document = {"image": str(source), "width": width, "height": height, **_conventions(threshold)}
     document["detections"] = detection_records(instances, categories)
@@ -51,37 +59,54 @@ def save_image_record(path: Path, source: Path, instances: Instances, categories
         partial.write_text(to_json(document) + "\n", encoding="utf-8")
 
 
-class VideoRecord:
-    """The JSON document of a video, written frame by frame so that its length costs no memory.
+class DetectionRecordWriter:
+    """Write the JSON document of a video frame by frame, so that its length does not affect memory use.
 
     Every frame is one line, hence the file can also be read line by line.
+
+    Args:
+        stream: Text stream to write to.
+        source: The video file, named in the document.
+        width: Width of the frames, pixels.
+        height: Height of the frames, pixels.
+        threshold: Score threshold of the detections, noted in the document.
+        categories: Name and dataset id of each class index.
+
+    Attributes:
+        num_frames: Frames written so far.
     """
 
-    def __init__(self, stream: Any, source: Path, width: int, height: int, threshold: float, categories: Categories):
+    def __init__(
+        self, stream: TextIO, source: Path, width: int, height: int, threshold: float, categories: Categories
+    ) -> None:
         self.stream = stream
         self.categories = categories
         self.num_frames = 0
-        head = {"video": str(source), "width": width, "height": height, **_conventions(threshold)}
-        self.stream.write(to_json(head)[:-1] + ', "frames": [')
+        header = {"video": str(source), "width": width, "height": height, **_conventions(threshold)}
+        # The closing brace is left off: the list of frames and the summary follow in the same object.
+        self.stream.write(to_json(header)[:-1] + ', "frames": [')
 
     def add(self, time: float, instances: Instances) -> None:
-        """Append the next frame, shown at ``time`` seconds."""
+        """Append the next frame, shown at `time` seconds."""
         detections = detection_records(instances, self.categories)
-        line = {"frame": self.num_frames, "time": round(time, 6), "detections": detections}
-        self.stream.write((",\n" if self.num_frames else "\n") + to_json(line))
+        frame = {"frame": self.num_frames, "time": round(time, 6), "detections": detections}
+        separator = ",\n" if self.num_frames else "\n"
+        self.stream.write(separator + to_json(frame))
         self.num_frames += 1
 
     def close(self, problem: str | None) -> None:
-        """End the document; ``problem`` says why frames may be missing."""
-        tail = {"num_frames": self.num_frames, "complete": problem is None, "problem": problem}
-        self.stream.write("\n], " + to_json(tail)[1:] + "\n")
+        """End the document; `problem` is the reason why frames may be missing, None if the video is complete."""
+        summary = {"num_frames": self.num_frames, "complete": problem is None, "problem": problem}
+        self.stream.write("\n], " + to_json(summary)[1:] + "\n")
 
 
 @contextmanager
-def video_record(path: Path, *args: Any) -> Iterator[VideoRecord]:
-    """A :class:`VideoRecord` (with its remaining arguments) at ``path``, which appears when the block ends."""
+def open_video_record(
+    path: Path, source: Path, width: int, height: int, threshold: float, categories: Categories
+) -> Iterator[DetectionRecordWriter]:
+    """Open a `DetectionRecordWriter` for the file `path`, which appears when the block ends."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        yield VideoRecord(stream, *args)
+        yield DetectionRecordWriter(stream, source, width, height, threshold, categories)
 
 
 def _conventions(threshold: float) -> dict[str, Any]:

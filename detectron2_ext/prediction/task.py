@@ -1,4 +1,4 @@
-"""Detection and instance segmentation for the verb `predict`."""
+"""Detection and instance segmentation for the command `predict`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,25 +11,28 @@ from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.file_task import FileTask, with_suffix
-from eva_engine.prediction.images import read_image, save_image
+from eva_engine.prediction.images import read_rgb_image, save_image
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 
 from .drawing import draw_instances
-from .predictor import Predictor
-from .records import save_image_record, video_record
+from .predictor import DetectionPredictor
+from .records import open_video_record, save_image_record
 
 
-class Task(FileTask[np.ndarray | None]):
-    """Writes ``<stem>.jpg`` or ``<stem>.mp4`` with the detections drawn in, and ``<stem>.json``, for every input.
+class DetectionFileTask(FileTask[np.ndarray | None]):
+    """Write `<stem>.jpg` or `<stem>.mp4` with the detections drawn in, and `<stem>.json`, for every input.
 
     Args:
-        cfg, weights, device, score_threshold: see :class:`Predictor`.
-        max_frames: frames to take from the beginning of each video; None for all.
-        class_names: what the class indices mean, in place of what the recipe or the run says.
+        cfg: Recipe of the model.
+        weights: Weight file of the model.
+        device: "auto" or a torch device name.
+        score_threshold: Detections with a lower score are dropped.
+        max_frames: Number of frames to process from the beginning of each video; None for all.
+        class_names: Categories to use instead of those of the recipe or the run.
     """
 
-    kinds = ("picture", "video")
+    kinds = ("image", "video")
 
     def __init__(
         self,
@@ -43,61 +46,69 @@ class Task(FileTask[np.ndarray | None]):
     ) -> None:
         super().__init__()
         self.counts.update(frames=0, detections=0)
-        self.predictor = Predictor(cfg, weights, device, score_threshold, class_names)
+        self.predictor = DetectionPredictor.from_config(cfg, weights, device, score_threshold, class_names)
         self.max_frames = max_frames
 
     def read(self, item: Input) -> np.ndarray | None:
-        """A picture [H, W, 3] uint8 RGB; of a video nothing yet, whose frames are read one at a time."""
-        return read_image(item.path) if item.kind == "picture" else None
+        """Return an image as uint8 RGB [H, W, 3], or None for a video, whose frames are decoded one at a time."""
+        return read_rgb_image(item.path) if item.kind == "image" else None
 
     def predict(self, batch: Sequence[tuple[Input, np.ndarray | None]]) -> None:
-        """Detect in a picture, or in the frames of a video; what was finished of a stopped or damaged video is kept."""
+        """Detect in images and in the frames of videos; the finished part of an interrupted or damaged video is kept.
+
+        Raises:
+            InputError: A video is damaged; the frames that could be read are written.
+        """
         for item, image in batch:
             target = self.folder / item.stem
             if image is None:
                 self._predict_video(item.path, target)
             else:
-                self._predict_picture(item.path, image, target)
+                self._predict_image(item.path, image, target)
 
-    def _predict_picture(self, path: Path, image: np.ndarray, target: Path) -> None:
-        found = self.predictor(image)
+    def _predict_image(self, path: Path, image: np.ndarray, target: Path) -> None:
+        detections = self.predictor(image)
         categories = self.predictor.categories
-        save_image(draw_instances(image, found, categories.names), with_suffix(target, ".jpg"))
-        save_image_record(with_suffix(target, ".json"), path, found, categories, self.predictor.score_threshold)
-        self.counts["detections"] += len(found)
+        save_image(draw_instances(image, detections, categories.names), with_suffix(target, ".jpg"))
+        save_image_record(with_suffix(target, ".json"), path, detections, categories, self.predictor.score_threshold)
+        self.counts["detections"] += len(detections)
 
     def _predict_video(self, path: Path, target: Path) -> None:
-        categories, stopped = self.predictor.categories, None
+        categories = self.predictor.categories
+        threshold = self.predictor.score_threshold
+        interruption: BaseException | None = None
         with VideoReader(path) as reader:
             frames = iter(reader)
             first = next(frames)
             height, width = first.image.shape[:2]
             frame: VideoFrame | None = first
-            known = [n for n in (reader.num_frames, self.max_frames) if n]
-            progress = tqdm(total=min(known, default=None), desc=path.name, unit="frame", leave=False)
-            details = (path, width, height, self.predictor.score_threshold, categories)
+            known_limits = [limit for limit in (reader.num_frames, self.max_frames) if limit]
             with (
-                progress,
+                tqdm(total=min(known_limits, default=None), desc=path.name, unit="frame", leave=False) as progress,
                 atomic_path(with_suffix(target, ".mp4")) as partial,
                 VideoWriter(partial, width, height, reader.rate, reader.time_base) as writer,
-                video_record(with_suffix(target, ".json"), *details) as record,
+                open_video_record(with_suffix(target, ".json"), path, width, height, threshold, categories) as record,
             ):
                 try:
                     while frame is not None and (self.max_frames is None or record.num_frames < self.max_frames):
-                        found = self.predictor(frame.image)
-                        writer.write(draw_instances(frame.image, found, categories.names, color_by="class"), frame.pts)
-                        record.add(frame.time, found)
-                        self.counts["detections"] += len(found)
+                        detections = self.predictor(frame.image)
+                        drawn = draw_instances(frame.image, detections, categories.names, color_by="class")
+                        writer.write(drawn, frame.pts)
+                        record.add(frame.time, detections)
+                        self.counts["detections"] += len(detections)
                         progress.update()
                         frame = next(frames, None)
                 except BaseException as error:
                     if record.num_frames == 0:
                         raise
-                    stopped = error  # hours of work may lie behind: both files are ended properly first
-                record.close(f"stopped by {type(stopped).__name__}" if stopped else reader.problem)
+                    # A long video may have taken hours: complete both files before the error is raised again.
+                    interruption = error
+                problem = f"stopped by {type(interruption).__name__}" if interruption else reader.problem
+                record.close(problem)
                 self.counts["frames"] += record.num_frames
-        if stopped:
-            raise stopped
+        if interruption:
+            raise interruption
         if reader.problem:
-            done = f"the {record.num_frames} frames that could be read are written"
-            raise InputError(f"{path}: {reader.problem}; {done}.")
+            raise InputError(
+                f"{path}: {reader.problem}; the {record.num_frames} frames that could be read are written."
+            )

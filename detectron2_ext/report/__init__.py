@@ -1,5 +1,5 @@
-"""Images for the page of a detection run."""
+"""Images for the report page of a detection run."""
 
-from .detection_images import detection_image_pairs, image_pairs, read_predictions, spread_evenly
+from .detection_images import draw_image_pairs, read_predictions, run_image_pairs, spread_evenly
 
-__all__ = ["detection_image_pairs", "image_pairs", "read_predictions", "spread_evenly"]
+__all__ = ["draw_image_pairs", "read_predictions", "run_image_pairs", "spread_evenly"]

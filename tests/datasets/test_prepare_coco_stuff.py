@@ -25,16 +25,19 @@ def test_values_are_numbered_without_gaps(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "mode", "said"),
-    [([[0, 11]], "L", "has the value 11, which no class has"), ([[0, 1]], "RGB", "no single channel of 8 bits")],
+    ("values", "mode", "fragment"),
+    [
+        ([[0, 11]], "L", "has the value 11, which belongs to no class"),
+        ([[0, 1]], "RGB", "does not have a single 8-bit channel"),
+    ],
 )
-def test_what_is_no_published_map(tmp_path, values, mode, said) -> None:
+def test_other_maps_are_refused(tmp_path, values, mode, fragment) -> None:
     write_map(tmp_path / "in/val2017/1.png", values, mode)
     arguments = ["--source", tmp_path / "in", "--output", tmp_path / "out", "--split", "val2017", "--workers", 1]
     done = run_script("prepare_coco_stuff164k.py", *arguments)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert said in done.stderr
+    assert fragment in done.stderr
     assert files_below(tmp_path / "out") == []
 
 

@@ -63,7 +63,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, number):
         "from pathlib import Path\n"
         "import script_io\n"
         "def main():\n"
-        f"    with script_io.whole_file(Path({str(tmp_path / 'a.json')!r})) as temporary:\n"
+        f"    with script_io.atomic_path(Path({str(tmp_path / 'a.json')!r})) as temporary:\n"
         "        temporary.write_text('half')\n"
         "        print('writing', flush=True)\n"
         "        for _ in range(1000):\n"  # one long sleep would miss a signal that comes just before it begins

@@ -141,8 +141,11 @@ def _empty_json(source: Path) -> None:
         (_damage_archive, "patch16.tar.gz cannot be unpacked"),
         (_damage_json_archive, "zhiyuan_objv2_train.tar.gz cannot be unpacked"),
         (_foreign_json, "expected images/v1/patchN/objects365_v1_*.jpg or v2; give the Objects365 v2"),
-        (_empty_json, "names no image; give the Objects365 v2 annotation file"),
-        (lambda source: (source / "zhiyuan_objv2_train.tar.gz").unlink(), "holds neither zhiyuan_objv2_train.json nor"),
+        (_empty_json, "lists no image; give the Objects365 v2 annotation file"),
+        (
+            lambda source: (source / "zhiyuan_objv2_train.tar.gz").unlink(),
+            "contains neither zhiyuan_objv2_train.json nor",
+        ),
     ],
 )
 def test_bad_downloads(tmp_path, damage, fragment):

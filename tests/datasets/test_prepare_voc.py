@@ -129,7 +129,7 @@ def test_bad_xml(folder, text, fragment):
     ("options", "fragment"),
     [
         (["--annotations", "{}/none"], "none: no such folder; give the folder of the XML files"),
-        (["--annotations", "{}"], "names no XML file; check the path"),
+        (["--annotations", "{}"], "contains no XML file; check the path"),
         (["--annotations", "{}/xml", "--split", "{}/none.txt"], "none.txt: no such file; give a list of file stems"),
         (["--annotations", "{}/xml", "--classes", "cat"], "class 'dog' is not among --classes cat"),
     ],

@@ -1,4 +1,4 @@
-"""Recipes turned to own data."""
+"""Adapting recipes to custom data."""
 
 import json
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_classes_of_other_validation_data_are_those_of_the_run(custom_data):
     assert cfg.dataloader.categories == [{"id": 3, "name": "nut"}]
 
 
-def test_own_data_are_for_detectors(custom_data):
+def test_custom_data_needs_a_detector(custom_data):
     cfg = load_config(str(CONFIGS.parents[1] / "Classification" / "configs" / "in1k_336.py"))
-    with pytest.raises(InputError, match=r"for detectors with model\.roi_heads"):
+    with pytest.raises(InputError, match=r"needs a detector with model\.roi_heads"):
         use_custom_data(cfg, custom_data, training=True)

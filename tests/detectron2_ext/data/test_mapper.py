@@ -179,7 +179,10 @@ _BAD_IMAGES = [
         lambda path: Image.fromarray(np.full((HEIGHT, WIDTH), 4000, np.uint16)).save(path),
         r"more than 8 bits per channel \(I;16\)",
     ),
-    (lambda path: noise_image(HEIGHT, WIDTH + 1).save(path), "the image has 65x48 pixels, but its annotation says 64x48"),
+    (
+        lambda path: noise_image(HEIGHT, WIDTH + 1).save(path),
+        "the image has 65x48 pixels, but its annotation says 64x48",
+    ),
 ]
 _BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "16 bits", "other size"]
 

@@ -174,7 +174,7 @@ def test_detections_that_are_not_finite_are_left_out(register, caplog) -> None:
     broken = _one_detection([0, 0, 9, 9], score=float("nan"), mask_size=outputs[0]["instances"].image_size)
     outputs[0]["instances"] = Instances.cat([outputs[0]["instances"], broken])
     assert _same(evaluate(evaluator, inputs, outputs), expected)
-    assert "1 detections have a box or score that is not finite" in caplog.text
+    assert "1 detections with a non-finite box or score" in caplog.text
 
 
 def test_data_set_in_detectron2_format(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_predictions_of_another_data_set_are_refused(register, tmp_path: Path) -
     assert (tmp_path / "out" / "coco_instances_results.json").exists()
 
     outputs[busy]["instances"].pred_classes[:] = 80
-    with pytest.raises(InputError, match="class number 80"):
+    with pytest.raises(InputError, match="class index 80"):
         evaluate(COCOEvaluator(name), inputs, outputs)
 
 
@@ -256,7 +256,7 @@ def test_masks_seen_by_another_process_count(register, monkeypatch: pytest.Monke
     module = detectron2_ext.evaluation.detection_evaluator
     monkeypatch.setattr(module, "gather_values", lambda own: [own, (4, True)])
     monkeypatch.setattr(module, "gather_records", lambda own: own + other._predictions)
-    monkeypatch.setattr(module, "run_on_first", lambda work: work())
+    monkeypatch.setattr(module, "run_on_rank_zero", lambda work: work())
     results = evaluate(COCOEvaluator(name), inputs[4:], outputs[4:])
     assert results["bbox"] == pytest.approx(expected["bbox"], nan_ok=True)
     assert set(results) == {"bbox", "segm"}

@@ -35,7 +35,7 @@ def test_ids_become_positions(tmp_path: Path) -> None:
     [
         ("images", 1, "id", 4, "image 4 is listed twice"),
         ("images", 0, "id", None, "image number 0 has id None"),
-        ("images", 0, "id", "four", "some image ids are numbers and some are text"),
+        ("images", 0, "id", "four", "some image ids are numbers and some are strings"),
         ("images", 0, "width", None, "annotation 0 has a mask, but its image has no 'width' and 'height'"),
         ("images", 0, "width", "30", "image 4 has a side of '30'; give it in pixels"),
         ("images", 0, "height", False, "has a side of False"),

@@ -40,7 +40,7 @@ def test_many_boxes_get_the_same_masks_in_parts(make_detector, image: torch.Tens
     images = image, image.flip(1)
     whole = detect(model, *images)
     assert len(whole[0]) > 14
-    monkeypatch.setattr(cascade_roi_heads, "_MASK_BOXES_AT_ONCE", 7)
+    monkeypatch.setattr(cascade_roi_heads, "_MASK_CHUNK_SIZE", 7)
     for a, b in zip(whole, detect(model, *images), strict=True):
         assert_same(a, b)
 
@@ -89,7 +89,7 @@ def test_options_of_a_stage_are_refused(make_detector) -> None:
 
 
 def test_mask_features_without_head_are_refused() -> None:
-    with pytest.raises(InputError, match="set both, or both to None"):
+    with pytest.raises(InputError, match="set both, or set both to None"):
         cascade_roi_heads.CascadeROIHeads(mask_in_features=["p2"], mask_head=None)
 
 

@@ -42,7 +42,7 @@ def test_inference_under_autocast(make_detector, image: torch.Tensor, use_soft_n
 def test_large_image_is_refused(make_detector, make_targets, train: bool, count: int) -> None:
     model = make_detector().train(train)
     record = {"image": torch.zeros(3, 40, 65), "file_name": "wide.jpg", "instances": make_targets()}
-    with pytest.raises(InputError, match=r"wide\.jpg is 65x40 pixels where the model takes at most 64x64"):
+    with pytest.raises(InputError, match=r"wide\.jpg has 65x40 pixels, but the model accepts at most 64x64"):
         model([record] * count)
 
 

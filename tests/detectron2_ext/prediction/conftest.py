@@ -34,6 +34,6 @@ def tiny_detector(tmp_path_factory: pytest.TempPathFactory) -> TinyDetector:
 
 
 @pytest.fixture(scope="session")
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     """[75, 100, 3] uint8 RGB: blocks of random colours."""
     return np.random.default_rng(0).integers(0, 255, (3, 4, 3), np.uint8).repeat(25, axis=0).repeat(25, axis=1)

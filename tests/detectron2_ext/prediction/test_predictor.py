@@ -1,4 +1,4 @@
-"""The predictor gives what the recipe's own evaluation would give, in pixels of the picture, within bounded memory."""
+"""The predictor gives what the recipe's own evaluation would give, in pixels of the image, within bounded memory."""
 
 import copy
 
@@ -9,24 +9,24 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
-from detectron2_ext.prediction import Predictor, predictor
+from detectron2_ext.prediction import DetectionPredictor, predictor
 from eva_backbone.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def tiny_predictor(tiny_detector):
-    return Predictor(tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0)
+    return DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0)
 
 
 @pytest.fixture(scope="module")
-def found(tiny_predictor, picture):
-    return tiny_predictor(picture)
+def found(tiny_predictor, image):
+    return tiny_predictor(image)
 
 
-def test_same_detections_as_the_evaluation(tiny_detector, found, picture, tmp_path):
-    Image.fromarray(picture).save(tmp_path / "picture.png")
+def test_same_detections_as_the_evaluation(tiny_detector, found, image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "image.png")
     mapper = instantiate(tiny_detector.cfg.dataloader.test.mapper)
-    record = mapper({"file_name": str(tmp_path / "picture.png"), "image_id": 1, "height": 75, "width": 100})
+    record = mapper({"file_name": str(tmp_path / "image.png"), "image_id": 1, "height": 75, "width": 100})
     with torch.no_grad():
         expected = tiny_detector.model([record])[0]["instances"]
     assert found.image_size == (75, 100)
@@ -39,50 +39,52 @@ def test_same_detections_as_the_evaluation(tiny_detector, found, picture, tmp_pa
     np.testing.assert_array_equal(masks, expected.pred_masks.numpy())
 
 
-def test_masks_made_in_parts_are_the_same(tiny_predictor, found, picture, monkeypatch):
+def test_masks_made_in_parts_are_the_same(tiny_predictor, found, image, monkeypatch):
     sizes = []
     postprocess = predictor.detector_postprocess
     monkeypatch.setattr(
         predictor, "detector_postprocess", lambda part, *size: sizes.append(len(part)) or postprocess(part, *size)
     )
     monkeypatch.setattr(predictor, "MASK_PIXELS_AT_ONCE", 5 * 75 * 100)
-    in_parts = tiny_predictor(picture)
+    in_parts = tiny_predictor(image)
     assert sizes == [5, 5, 2]
     assert in_parts.pred_masks_rle == found.pred_masks_rle
     assert torch.equal(in_parts.pred_boxes.tensor, found.pred_boxes.tensor)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7])
-def test_threshold(tiny_predictor, found, picture, monkeypatch, kept):
+def test_threshold(tiny_predictor, found, image, monkeypatch, kept):
     threshold = found.scores[kept - 1].item() if kept else 1.0
     monkeypatch.setattr(tiny_predictor, "score_threshold", threshold)
-    result = tiny_predictor(picture)
+    result = tiny_predictor(image)
     assert len(result) == kept
     assert result.image_size == (75, 100)
     assert result.has("pred_masks_rle")
     assert torch.equal(result.scores, found.scores[:kept])
 
 
-def test_channel_order_of_the_config(tiny_detector, found, picture):
+def test_channel_order_of_the_config(tiny_detector, found, image):
     cfg = copy.deepcopy(tiny_detector.cfg)
     cfg.dataloader.test.mapper.image_format = "BGR"
-    swapped = Predictor(cfg, tiny_detector.weights, "cpu", 0.0)
-    assert torch.equal(swapped(picture[:, :, ::-1]).scores, found.scores)
-    assert not torch.equal(swapped(picture).scores, found.scores)
+    swapped = DetectionPredictor.from_config(cfg, tiny_detector.weights, "cpu", 0.0)
+    assert torch.equal(swapped(image[:, :, ::-1]).scores, found.scores)
+    assert not torch.equal(swapped(image).scores, found.scores)
 
 
-def test_without_test_loader_the_padding_size_counts(tiny_detector, found, picture):
+def test_without_test_loader_the_padding_size_counts(tiny_detector, found, image):
     cfg = copy.deepcopy(tiny_detector.cfg)
     cfg.dataloader.test = None
-    assert torch.equal(Predictor(cfg, tiny_detector.weights, "cpu", 0.0)(picture).scores, found.scores)
+    assert torch.equal(
+        DetectionPredictor.from_config(cfg, tiny_detector.weights, "cpu", 0.0)(image).scores, found.scores
+    )
 
 
-def test_box_only_model(tiny_detector, picture, tmp_path):
+def test_box_only_model(tiny_detector, image, tmp_path):
     cfg = copy.deepcopy(tiny_detector.cfg)
     cfg.model.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
     state = {name: v for name, v in tiny_detector.model.state_dict().items() if "mask_head" not in name}
     torch.save(state, tmp_path / "boxes.pth")
-    result = Predictor(cfg, tmp_path / "boxes.pth", "cpu", 0.0)(picture)
+    result = DetectionPredictor.from_config(cfg, tmp_path / "boxes.pth", "cpu", 0.0)(image)
     assert len(result) == 12
     assert not result.has("pred_masks_rle")
 
@@ -115,4 +117,4 @@ def test_unusable_arguments(tiny_detector, change, message):
             group, _, leaf = key.rpartition(".")
             (cfg.dataloader if group == "dataloader" else cfg.model.backbone)[leaf] = value
     with pytest.raises(InputError, match=message):
-        Predictor(cfg, weights, device)
+        DetectionPredictor.from_config(cfg, weights, device)

@@ -1,4 +1,4 @@
-"""The page of a run, made from made-up metrics and pictures."""
+"""The page of a run, made of synthetic metrics and images."""
 
 import base64
 import io
@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
 
-from detectron2_ext.report import image_pairs
+from detectron2_ext.report import draw_image_pairs
 from eva_backbone.errors import InputError
-from eva_engine.report import ImagePair, mosaic, read_curves, write_report
+from eva_engine.report import ImagePair, image_grid, read_curves, write_report
 
 RESULTS = {"bbox": {"AP": 71.26, "AP50": 90.0, "APl": float("nan"), "AP-cell": 71.26}, "segm": {"AP": 69.94}}
 METRICS = [
@@ -38,7 +38,7 @@ def pair(caption="one"):
     return ImagePair(caption, np.zeros((8, 12, 3), np.uint8), np.full((8, 12, 3), 200, np.uint8))
 
 
-def test_page_holds_table_pictures_curves_facts_and_command(tmp_path):
+def test_page_has_table_images_curves_facts_and_command(tmp_path):
     write_metrics(tmp_path)
     page = write_report(
         tmp_path,
@@ -61,8 +61,8 @@ def test_page_holds_table_pictures_curves_facts_and_command(tmp_path):
     assert html.count("<svg") == 3, "losses, boxes, learning rate"
     for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
         ElementTree.fromstring(svg)
-    pictures = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
-    assert [Image.open(io.BytesIO(base64.b64decode(data))).size for data in pictures] == [(12, 8)] * 2
+    images = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
+    assert [Image.open(io.BytesIO(base64.b64decode(data))).size for data in images] == [(12, 8)] * 2
     outside = re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL))
     assert not outside, "the page must stand alone"
 
@@ -103,7 +103,7 @@ def test_curves_by_name(tmp_path):
 def test_a_cut_last_line_is_left_out_and_a_wrong_line_is_named(tmp_path):
     write_metrics(tmp_path, end='\n{"iteration": 2')
     assert set(read_curves(tmp_path / "metrics.json").losses["total_loss"]) == {9, 19}
-    write_metrics(tmp_path, [["no", "record"], *METRICS])
+    write_metrics(tmp_path, [["not", "a record"], *METRICS])
     with pytest.raises(InputError, match=r"metrics\.json, line 1"):
         read_curves(tmp_path / "metrics.json")
 
@@ -139,7 +139,7 @@ def rle():
     ids=["rle", "polygon", "plain rle", "box only"],
 )
 def test_pairs_are_drawn_enlarged(tmp_path, segmentation):
-    (shown,) = image_pairs(*write_coco(tmp_path, segmentation), enlarge=2)
+    (shown,) = draw_image_pairs(*write_coco(tmp_path, segmentation), enlarge=2)
     assert shown.caption == "a.png: 1 in the ground truth, 1 found"
     assert shown.ground_truth.shape == shown.prediction.shape == (20, 28, 3)
     inside, outside = shown.ground_truth[6, 10], shown.ground_truth[16, 24]
@@ -161,19 +161,19 @@ def test_what_the_evaluation_takes_is_drawn(tmp_path):
     exif[274] = 6  # to be turned clockwise
     on_its_side.save(folder / "a.png", exif=exif)
     found_file.write_text(json.dumps(found))
-    (shown,) = image_pairs(truth, folder, found_file)
+    (shown,) = draw_image_pairs(truth, folder, found_file)
     assert shown.caption == "a.png: 1 in the ground truth, 1 found"
     assert shown.ground_truth.shape == (10, 14, 3)
     np.testing.assert_array_equal(shown.ground_truth, shown.prediction)
 
 
 def test_scores_below_the_limit_are_not_drawn(tmp_path):
-    (shown,) = image_pairs(*write_coco(tmp_path, rle()), min_score=0.95)
+    (shown,) = draw_image_pairs(*write_coco(tmp_path, rle()), min_score=0.95)
     assert (shown.prediction == 40).all()
 
 
 def test_mosaic_is_filled_row_by_row():
     tiles = [np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30)]
-    whole = mosaic(tiles, columns=2, gap=1)
-    assert whole.shape == (5, 7, 3)
-    assert [whole[0, 0, 0], whole[0, 4, 0], whole[3, 0, 0], whole[3, 4, 0], whole[2, 0, 0]] == [10, 20, 30, 255, 255]
+    grid = image_grid(tiles, columns=2, gap=1)
+    assert grid.shape == (5, 7, 3)
+    assert [grid[0, 0, 0], grid[0, 4, 0], grid[3, 0, 0], grid[3, 4, 0], grid[2, 0, 0]] == [10, 20, 30, 255, 255]

@@ -1,4 +1,4 @@
-"""The page of runs of several tasks, from made-up output folders."""
+"""The page of runs of several tasks, from synthetic output folders."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def warnings(caplog):
-    logger = logging.getLogger("detectron2_ext")
+    logger = logging.getLogger("eva_engine")
     propagate, logger.propagate = logger.propagate, True
     yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     logger.propagate = propagate
@@ -54,8 +54,8 @@ def test_a_classification_run(folder):
     cfg = recipe(folder, **classifier)
     cfg.train.accumulation_steps = 2
     (folder / "results.json").write_text(json.dumps({"imagenet": {"top1": 71.5, "top1-cat": 60.0, "worst": None}}))
-    picture = ImagePair("a cat", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
-    page = write_run_report(cfg, config_file="configs/eva_g.py", pictures=lambda: ([picture], "By hand."))
+    pair = ImagePair("a cat", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8))
+    page = write_run_report(cfg, config_file="configs/eva_g.py", image_pairs=lambda: ([pair], "By hand."))
     html = page.read_text(encoding="utf-8")
     facts = facts_of(html)
     assert "<h1>eva_g</h1>" in html
@@ -69,11 +69,11 @@ def test_a_classification_run(folder):
     assert "a cat" in html
     assert html.count("<svg") == 3, "losses, imagenet, learning rate"
     assert (facts["Recipe"], facts["Model"]) == ("configs/eva_g.py", "Classifier")
-    assert facts["Training"] == "20 iterations, in 2 parts each, seed 3"
+    assert facts["Training"] == "20 iterations, in 2 micro-batches each, seed 3"
     assert facts["Optimizer"] == "AdamW, lr 0.001"
-    assert facts["Time"] == "about 0:00:20 for training, evaluations not counted"
+    assert facts["Time"] == "about 0:00:20 for training, without evaluations"
     assert facts["Speed"] == "1 s per iteration, 8 images/s"
-    assert facts["Peak memory"] == "1.5 GiB, first process"
+    assert facts["Peak memory"] == "1.5 GiB on rank 0"
 
 
 def test_a_run_without_evaluation_or_metrics(tmp_path):
@@ -99,12 +99,12 @@ def test_own_facts_command_and_other_data(folder):
     assert "<pre>make demo</pre>" in html
 
 
-def test_pictures_that_fail_leave_a_page_and_one_line(folder, warnings):
+def test_images_that_fail_leave_a_page_and_one_line(folder, warnings):
     def broken():
         raise OSError("no such\nfile")
 
-    assert write_run_report(recipe(folder), pictures=broken).is_file()
-    assert warnings() == ["The report has no pictures: OSError: no such file"]
+    assert write_run_report(recipe(folder), image_pairs=broken).is_file()
+    assert warnings() == ["The report has no images: OSError: no such file"]
 
 
 def test_a_report_that_fails_is_one_line(folder, warnings, monkeypatch):
@@ -156,7 +156,7 @@ def test_a_detection_run_shows_images_spread_over_the_data(detection, folder):
     html = write_run_report(detection, {"bbox": {"AP": 50.0}}).read_text(encoding="utf-8")
     captions = re.findall(r"<figcaption>([^<]*)</figcaption>", html)
     assert captions == [f"{n}.png: 1 in the ground truth, 2 found" for n in (1, 3, 4, 6, 7, 9)]
-    assert "6 of the 10 test images, at even distances" in html
+    assert "6 of the 10 test images, evenly spaced" in html
     assert "Average precision, percent" in html
     assert f"evaluate --config-file {folder}/config.yaml train.init_checkpoint={folder}/model_final.pth" in html
 
@@ -167,7 +167,7 @@ def test_no_other_image_is_opened(detection, folder):
     assert write_run_report(detection).read_text(encoding="utf-8").count("<figure") == 6
 
 
-def test_a_detection_run_without_predictions_has_no_pictures(detection, folder, warnings):
+def test_a_detection_run_without_predictions_has_no_images(detection, folder, warnings):
     (folder / "inference/coco_instances_results.json").unlink()
     assert "<figure" not in write_run_report(detection).read_text(encoding="utf-8")
     assert warnings() == []
