@@ -1,4 +1,4 @@
-"""Files in the published layouts, at tiny width, into models of other sizes and purposes."""
+"""Weight files in the published layouts, at tiny width, loaded into models of other sizes and for other purposes."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from eva_backbone.errors import InputError
 from eva_classification import create_classifier, create_masked_image_model
 from eva_engine.checkpoint import build_and_load
 
@@ -41,7 +42,7 @@ def test_pretraining_file_into_classifier(tmp_path, size, dtype):
     for name in report.used:
         assert torch.equal(model.state_dict()[name], state[name].float()), name
     torch.testing.assert_close(model.pos_embed.detach(), resized(state["pos_embed"], size // 14), rtol=0, atol=1e-6)
-    # what the file does not hold starts as in a fresh model
+    # Parameters that the file does not contain are initialised as in a new model.
     assert model.fc_norm.weight.eq(1).all()
     assert model.head.bias.eq(0).all()
     assert model.head.weight.std().item() == pytest.approx(2e-5, rel=0.1)
@@ -68,7 +69,7 @@ def test_head_of_other_classes_starts_fresh(tmp_path):
 
 
 def test_probe_on_a_classifier_with_a_head(tmp_path):
-    """The head behind the batch normalisation has another name, and starts fresh."""
+    """The linear layer after the batch normalisation has another name, so it keeps its random weights."""
     save_random(create_classifier(**TINY, num_classes=50, pooling="class"), tmp_path / "c.pt")
     build = lambda: create_classifier(**TINY, num_classes=50, pooling="class", head="probe")  # noqa: E731
     model, report = build_and_load(build, tmp_path / "c.pt")
@@ -76,6 +77,24 @@ def test_probe_on_a_classifier_with_a_head(tmp_path):
     assert {name for name in model.state_dict() if name.startswith("head.")} == set(report.missing)
     assert model.head[1].weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert model.head[0].running_var.eq(1).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("create", [create_classifier, create_masked_image_model])
+def test_create_with_weights(tmp_path, create, dtype):
+    state = save_random(create(**TINY, img_size=28), tmp_path / "weights.pt")
+    model = create(**TINY, weights=tmp_path / "weights.pt", img_size=28, dtype=dtype)
+    assert not model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name].to(dtype)), name
+
+
+def test_create_with_weights_of_another_model(tmp_path):
+    save_random(create_masked_image_model(**TINY, img_size=28), tmp_path / "weights.pt")
+    with pytest.raises(InputError, match="does not fit the model"):
+        create_classifier(**TINY, weights=tmp_path / "weights.pt", img_size=28)
+    model = create_classifier(**TINY, weights=tmp_path / "weights.pt", img_size=28, strict=False)
+    assert model.head.weight.std().item() == pytest.approx(2e-5, rel=0.1)
 
 
 def test_models_need_no_detectron2():

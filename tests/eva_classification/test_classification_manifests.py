@@ -77,7 +77,7 @@ def test_giant_files_at_every_size(name, stored, unused, missing, skipped, size)
     assert [change.name for change in report.skipped] == skipped
 
 
-def test_pretraining_goes_on_at_another_patch_size():
+def test_pretraining_weights_at_another_patch_size():
     model = on_meta(create_masked_image_model, GIANT, patch_size=16)
     report = match_weights(model, without_memory(manifest("eva_psz14")["entries"]), Path("file.pt"))[1]
     assert [change.name for change in report.resized] == ["pos_embed", "patch_embed.proj.weight"]
@@ -107,7 +107,7 @@ def test_clip_image_tower_into_class_pooling(head):
 
 
 @pytest.mark.parametrize(("own", "other"), [(GIANT, LARGE), (LARGE, GIANT)])
-def test_other_width(own, other):
+def test_weights_of_another_width_are_refused(own, other):
     weights = on_meta(create_classifier, other, num_classes=1000).state_dict()
     entries = [(name, value.shape) for name, value in weights.items()]
     with pytest.raises(InputError, match=r"it holds a ViT of width \d+, depth \d+, patch 14, expected is a ViT"):

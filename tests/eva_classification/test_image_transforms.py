@@ -60,7 +60,7 @@ def test_other_statistics():
 
 
 def crop_shares(scale: tuple[float, float]) -> list[float]:
-    """Share of the image's area in 200 crops, read off ramps whose slopes tell how much they were enlarged."""
+    """Fraction of the image's area in 200 crops, measured on ramps, whose slopes show how much they were enlarged."""
     ramp = np.zeros((128, 128, 3), dtype=np.uint8)
     ramp[:, :, 0] = np.arange(128)
     ramp[:, :, 1] = np.arange(128)[:, None]
@@ -105,7 +105,7 @@ def test_no_level_of_rand_augment_is_refused():
     assert set(np.unique(np.asarray(posterize(image)))) == {0, 64, 128, 192}
 
 
-def test_unknown_names_are_one_sentence():
+def test_unknown_names_are_user_errors():
     with pytest.raises(InputError, match="interpolation='cubic' is not known; choose one of"):
         evaluation_transform(28, interpolation="cubic")
     with pytest.raises(InputError, match="timm does not know auto_augment='foo'"):

@@ -1,4 +1,4 @@
-"""Pre-training: batches, teachers of every kind, and what stays out of the model's weights."""
+"""Masked image modelling: batches, different teachers, and which parameters belong to the model."""
 
 import copy
 import random
@@ -114,7 +114,7 @@ def test_branches_of_post_norm_blocks_start_at_zero():
         ({"teacher": PatchTeacher(patch=28)}, r"features of shape \[2, 4, 8\]"),
     ],
 )
-def test_missing_or_unfit_parts(options, message):
+def test_missing_teacher_or_mask_and_wrong_features(options, message):
     model = create_masked_image_model(**{**TINY, "masking": MASKING, **options}).train()
     with pytest.raises(InputError, match=message):
         model({"image": torch.randn(2, 3, 56, 56)})
@@ -202,6 +202,6 @@ def test_teacher_from_a_program(tmp_path):
         ({"ln_mid.bias": (3,)}, "ln_mid.bias does not match"),
     ],
 )
-def test_weights_of_no_clip(changes, message):
+def test_weights_of_other_models_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         ClipTeacher(clip_weights(**changes), 56)

@@ -29,7 +29,7 @@ def test_a_direction_between_two_is_shared():
     assert features[2:].abs().max() < 0.3
 
 
-def test_directions_close_the_circle():
+def test_directions_are_circular():
     almost_right = edge("right") + 0.2 * edge("up")
     features = OrientedGradients(8, num_directions=8)(almost_right)[0, 0]
     assert features[0] > features[7] > 0.2
@@ -49,7 +49,7 @@ def test_patches_in_row_order_with_their_cells():
     assert by_direction[:, 1].abs().sum() > 3 * by_direction[:, [0, 2, 3]].abs().sum()
 
 
-def test_contrast_and_brightness_play_no_part():
+def test_features_do_not_depend_on_contrast_and_brightness():
     torch.manual_seed(0)
     pixels = torch.rand(2, 3, 32, 32)
     teacher = OrientedGradients(8, cells=2)

@@ -54,7 +54,7 @@ def test_giant_width_at_reduced_depth(size):
     ],
 )
 @pytest.mark.parametrize("size", [56, 112])
-def test_tiny(name, ours, theirs, size):
+def test_logits_at_tiny_width(name, ours, theirs, size):
     model = create_classifier(name.rpartition("_")[0], num_classes=10, img_size=size, **TINY, **ours)
     found, expected = both_logits(model, timm.create_model(name, num_classes=10, img_size=size, **TINY, **theirs), size)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
@@ -75,7 +75,7 @@ def bytes_kept_for_backward(model, pixels):
     return sum(size for address, size in kept.items() if address not in weights)
 
 
-def test_training_keeps_no_more_than_timm():
+def test_training_keeps_no_more_activations_than_timm():
     pixels = torch.randn(2, 3, 112, 112)
     ours = create_classifier("eva_giant_patch14", num_classes=10, img_size=112, **TINY)
     theirs = timm.create_model("eva_giant_patch14_224", num_classes=10, img_size=112, **TINY)
@@ -96,7 +96,7 @@ def test_full_size_names(family, size):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "class"])
-def test_there_and_back(tmp_path, pooling):
+def test_round_trip_through_timm(tmp_path, pooling):
     """A file of ours, exported, into timm, saved by timm, and read by us again: the same bits."""
     options = {"img_size": 56, "pooling": pooling, **TINY}
     model = create_classifier("eva_giant_patch14", num_classes=7, **options)

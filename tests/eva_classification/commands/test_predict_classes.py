@@ -1,4 +1,4 @@
-"""The verb predict with a classifier: good and broken files, with a published recipe made tiny."""
+"""The command predict with a tiny classifier of a published recipe: good and corrupt files."""
 
 import io
 import json
@@ -11,6 +11,8 @@ from detectron2.config import instantiate
 from PIL import Image
 from timm.data import ImageNetInfo
 
+from eva_backbone.errors import InputError
+from eva_classification.prediction import ClassPredictor, find_class_names
 from eva_engine.commands import predict
 from eva_engine.config import load_config
 
@@ -23,7 +25,9 @@ CLIP = ROOT / "projects/CLIP/configs"
 def save_weights(path: Path, *overrides: str) -> Path:
     torch.manual_seed(1)
     model = instantiate(load_config(str(RECIPE), [*TINY, *overrides]).model)
-    torch.nn.init.normal_(model.head.weight)  # heads begin so close to zero that all classes are equally likely
+    torch.nn.init.normal_(
+        model.head.weight
+    )  # the initial weights are so close to zero that all classes are equally likely
     torch.save({"model": model.state_dict()}, path)
     return path
 
@@ -35,7 +39,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with photos/ of all kinds."""
+    """The working directory, with photos/ in several formats."""
     (tmp_path / "photos" / "sub").mkdir(parents=True)
     generator = np.random.default_rng(0)
     for name, (height, width) in {
@@ -51,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "photos/cut.jpg").write_bytes(stream.getvalue()[:2000])
     (tmp_path / "photos/empty.png").touch()
     (tmp_path / "photos/clip.mp4").touch()
-    (tmp_path / "photos/notes.txt").write_text("no picture")
+    (tmp_path / "photos/notes.txt").write_text("not an image")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -98,6 +102,23 @@ def test_classes_are_those_of_the_evaluation(weights):
         np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
 
 
+@pytest.mark.usefixtures("folder")
+def test_predictor_of_a_built_model_and_of_a_recipe(weights):
+    cfg = load_config(str(RECIPE), TINY)
+    from_config = ClassPredictor.from_config(cfg, weights, "cpu")
+    model = instantiate(cfg.model)
+    model.load_state_dict(torch.load(weights)["model"])
+    transform = instantiate(cfg.dataloader.test.mapper.transform)
+    built = ClassPredictor(model, transform, from_config.class_names, "cpu")
+    image = np.array(Image.open("photos/a.png"))
+    assert not built.model.training
+    predictions = built(built.prepare(image)[None], count=3)
+    assert predictions == from_config(from_config.prepare(image)[None], count=3)
+    assert len(predictions[0]) == 3
+    with pytest.raises(InputError, match="1 class names"):
+        ClassPredictor(model, transform, ["cat"], "cpu")
+
+
 def test_names_from_a_file_and_from_the_class_map(folder, capsys):
     own = ["model.num_classes=3"]
     weights = save_weights(folder / "three.pth", *own)
@@ -119,7 +140,7 @@ def test_names_from_a_file_and_from_the_class_map(folder, capsys):
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_model_that_gives_no_numbers_is_told(weights, capsys):
+def test_non_finite_logits_are_an_error(weights, capsys):
     model = torch.load(weights)["model"]
     torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
     assert predict.main(command(Path("diverged.pth"), "--input", "photos/a.png", *TINY)) == 1
@@ -180,21 +201,15 @@ IMAGENET = [file for file in sorted(RECIPE.parent.glob("*.py")) if file.stem not
 
 @pytest.mark.parametrize("file", [*IMAGENET, *sorted(CLIP.glob("in1k_*.py"))], ids=lambda file: file.stem)
 def test_recipes_of_imagenet_name_its_classes(file):
-    from eva_classification.prediction import find_class_names
-
     assert find_class_names(load_config(str(file)), 1000)[0].startswith("tench")
 
 
-def test_a_thousand_classes_of_ones_own_are_not_imagenets():
-    from eva_classification.prediction import find_class_names
-
+def test_a_thousand_custom_classes_do_not_get_the_names_of_imagenet():
     none = [f"dataloader.{loader}.dataset.class_map=null" for loader in ("train", "test")]
     assert find_class_names(load_config(str(RECIPE), none), 1000)[0] == "class 0"
 
 
 def test_a_model_of_the_classes_of_one_set():
-    from eva_classification.prediction import find_class_names
-
     names = find_class_names(load_config(str(RECIPE.with_name("evaluate_imagenet_a.py"))), 200)
     assert len(names) == 200
     assert names[0].startswith("stingray")

@@ -162,7 +162,7 @@ def test_an_image_outside_the_class_folders_is_an_error(image_folder):
         ({"on_unlisted_class": "ignore"}, "on_unlisted_class is 'ignore'"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(source, options, sentence, request):
+def test_user_errors_are_one_sentence(source, options, sentence, request):
     with pytest.raises(InputError, match=sentence) as error:
         ImageDataset(str(request.getfixturevalue(source)), **options)
     assert "\n" not in str(error.value)
@@ -176,7 +176,7 @@ def test_folders_without_images(tmp_path):
         ImageDataset(str(tmp_path / "nowhere"))
 
 
-def test_a_missing_reader_is_one_sentence(monkeypatch):
+def test_a_missing_reader_is_a_user_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "webdataset", None)
     with pytest.raises(InputError, match=r"wds/photos cannot be read .* install the package"):
         ImageDataset("", name="wds/photos")

@@ -46,7 +46,7 @@ def assert_same(one: list[dict], other: list[dict]) -> None:
 
 @pytest.mark.parametrize("mixed", [True, False])
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_workers_and_the_place_to_start_change_nothing(image_folder, mixed, num_workers):
+def test_batches_do_not_depend_on_workers_and_start_iteration(image_folder, mixed, num_workers):
     expected = draw_batches(train_loader(image_folder, both() if mixed else None), 9)
     random.seed(99), np.random.seed(99), torch.manual_seed(99)
     loader = train_loader(image_folder, both() if mixed else None, num_workers=num_workers)
@@ -95,7 +95,7 @@ def test_processes_share_the_images_of_one(image_folder, monkeypatch):
         torch.testing.assert_close(together, batch["image"], rtol=0, atol=0)
 
 
-def test_processes_mix_each_in_its_own_way(image_folder, monkeypatch):
+def test_processes_mix_independently(image_folder, monkeypatch):
     drawn = []
 
     class Recorder(Mixup):
@@ -127,7 +127,7 @@ def test_unreadable_images_are_replaced_by_the_same_ones(image_folder):
         ({"mixup": both(num_classes=2)}, "the mixup has classes 0 to 1, but the data has class 2"),
     ],
 )
-def test_what_cannot_be_mixed(image_folder, options, sentence):
+def test_invalid_mixup_batches(image_folder, options, sentence):
     with pytest.raises(InputError, match=sentence):
         draw_batches(train_loader(image_folder, **options), 6)
 
@@ -179,7 +179,7 @@ def test_the_first_images_are_repeated_as_on_many_processes(image_folder):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_an_unreadable_test_image_is_one_sentence(image_folder, num_workers):
+def test_an_unreadable_test_image_is_a_user_error(image_folder, num_workers):
     (image_folder / "cat" / "1.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"^\S+cat/1\.png: not a readable image") as error:
         list(make_eval_loader(image_folder, num_workers=num_workers))

@@ -44,7 +44,7 @@ def test_border_is_cut_off(image_folder):
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "gone", "wide"])
 @pytest.mark.parametrize("is_train", [True, False])
-def test_unreadable_images_stop_or_are_passed_over(image_folder, damage, is_train, caplog):
+def test_unreadable_images_stop_or_are_skipped(image_folder, damage, is_train, caplog):
     records = ImageDataset(str(image_folder))
     file = Path(records[3]["file_name"])
     if damage == "wide":
@@ -70,7 +70,7 @@ def test_unreadable_images_stop_or_are_passed_over(image_folder, damage, is_trai
     assert mapper(records[4])["label"] == 1
 
 
-def test_many_unreadable_images_in_a_row_stop_all_the_same(image_folder):
+def test_too_many_unreadable_images_in_a_row_are_an_error(image_folder):
     records = ImageDataset(str(image_folder))
     Path(records[0]["file_name"]).unlink()
     mapper = ImageMapper(TRANSFORM, is_train=True, on_error="skip")

@@ -133,11 +133,11 @@ def test_other_classes_than_the_models(options, labels, outputs, sentence):
         evaluate([(inputs, torch.zeros(2, outputs))], **options)
 
 
-def test_nothing_scored_is_not_a_number():
+def test_metrics_without_images_are_nan():
     assert math.isnan(ClassificationEvaluator().evaluate()["accuracy"]["top1"])
 
 
-def test_logits_that_are_no_numbers_stop():
+def test_non_finite_logits_are_an_error():
     inputs = {"label": torch.tensor([0, 1]), "file_name": ["a", "b"]}
     with pytest.raises(InputError, match="non-finite logits"):
         evaluate([(inputs, torch.tensor([[1.0, 0.0], [torch.nan, 0.0]]))])

@@ -63,7 +63,7 @@ def test_the_verdict_follows_the_figures(tuned, scratch, sentence):
     assert lines[2].endswith("20 s")
 
 
-def test_no_iterations_are_refused_before_anything_is_removed(tmp_path, capsys):
+def test_zero_iterations_are_refused_before_anything_is_removed(tmp_path, capsys):
     (tmp_path / "index.html").write_text("x")
     with pytest.raises(SystemExit) as ended:
         demo.main(["--output", str(tmp_path), "--iterations", "0"])
