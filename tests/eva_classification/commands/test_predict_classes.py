@@ -96,10 +96,10 @@ def test_classes_are_those_of_the_evaluation(weights):
         pixels = transform(Image.open(record["image"]).convert("RGB"))
         with torch.no_grad():
             expected = model(pixels[None]).softmax(1)[0].topk(5)
-        assert [guess["class"] for guess in record["classes"]] == expected.indices.tolist()
+        assert [prediction["class"] for prediction in record["classes"]] == expected.indices.tolist()
         names = [ImageNetInfo().index_to_description(number) for number in expected.indices.tolist()]
-        assert [guess["name"] for guess in record["classes"]] == names
-        np.testing.assert_allclose([g["probability"] for g in record["classes"]], expected.values, atol=2e-6)
+        assert [prediction["name"] for prediction in record["classes"]] == names
+        np.testing.assert_allclose([p["probability"] for p in record["classes"]], expected.values, atol=2e-6)
 
 
 @pytest.mark.usefixtures("folder")
