@@ -1,7 +1,7 @@
-"""The self-contained HTML page of a run: results, images, curves, facts."""
+"""The HTML page of a run, in one self-contained file: results, images, curves, facts."""
 
 from .curves import TASK_NAMES, TrainingCurves, read_curves
-from .image_pairs import ImagePair, mosaic
+from .image_pairs import ImagePair, image_grid
 from .page import write_report
 from .run_report import write_run_report
 
@@ -9,7 +9,7 @@ __all__ = [
     "TASK_NAMES",
     "ImagePair",
     "TrainingCurves",
-    "mosaic",
+    "image_grid",
     "read_curves",
     "write_report",
     "write_run_report",

@@ -1,4 +1,4 @@
-"""Scalars of a run over its iterations, read from metrics.json."""
+"""Read the scalars that a run has logged over its iterations from metrics.json."""
 
 import json
 import math
@@ -10,18 +10,19 @@ from eva_backbone.errors import InputError
 
 Series = dict[int, float]  # iteration -> value
 
-TASK_NAMES = {"bbox": "boxes", "segm": "masks", "sem_seg": "classes of pixels"}
+TASK_NAMES = {"bbox": "boxes", "segm": "masks", "sem_seg": "pixel classes"}
 
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """What a run logged, each by name and maybe empty.
+    """Scalars of a run by name; each dictionary may be empty.
 
     Attributes:
-        losses: "total_loss" and its parts: names with "loss" and no "/".
-        metrics: of evaluations, "bbox/AP" or "imagenet/top1": names with a "/" that were logged apart from a training
-            iteration, as the last evaluation always is. Statistics such as "roi_head/num_fg_samples" are not.
-        other: everything else: "lr", "time", "images", "peak_memory_gib", ...
+        losses: "total_loss" and its parts: names that contain "loss" but no "/".
+        metrics: Metrics of evaluations, such as "bbox/AP" or "imagenet/top1": names with a "/" that were logged at
+            least once without a training iteration, as the last evaluation always is. This excludes statistics such as
+            "roi_head/num_fg_samples".
+        other: All other scalars: "lr", "time", "images", "peak_memory_gib", ...
     """
 
     losses: dict[str, Series] = field(default_factory=dict)
@@ -30,13 +31,16 @@ class TrainingCurves:
 
 
 def read_curves(metrics_file: str | Path) -> TrainingCurves:
-    """Curves of a metrics.json, this package's or Detectron2's; empty ones if there is no such file.
+    """Read the curves of a metrics.json that this package or Detectron2 has written.
 
-    Of an iteration that is there twice the last value counts, a last line cut short by a crash is left out, and so is
-    what is no finite number.
+    If an iteration was logged twice, the later value is used. A last line that was truncated by a crash and values that
+    are not finite numbers are skipped.
+
+    Returns:
+        The curves, all empty if the file does not exist.
 
     Raises:
-        InputError: a line that is no record of metrics.
+        InputError: A line is not a record of metrics.
     """
     series: dict[str, Series] = {}
     evaluated: set[str] = set()
@@ -50,20 +54,25 @@ def read_curves(metrics_file: str | Path) -> TrainingCurves:
             if number == len(lines):
                 break
             raise InputError(
-                f"{path}, line {number}: expected a JSON object with the key iteration; give the metrics.json of a run."
+                f"{path}, line {number}: expected a JSON object with the key iteration; use the metrics.json of a run."
             ) from error
         if not {"total_loss", "data_time"} & record.keys():
             evaluated |= {name for name in record if "/" in name}
         for name, value in record.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 series.setdefault(name, {})[iteration] = float(value)
-    losses = {name: values for name, values in series.items() if "loss" in name and "/" not in name}
-    metrics = {name: values for name, values in series.items() if name in evaluated}
-    other = {name: values for name, values in series.items() if name not in losses and name not in metrics}
-    return TrainingCurves(losses, metrics, other)
+    curves = TrainingCurves()
+    for name, values in series.items():
+        if "loss" in name and "/" not in name:
+            curves.losses[name] = values
+        elif name in evaluated:
+            curves.metrics[name] = values
+        else:
+            curves.other[name] = values
+    return curves
 
 
 def is_per_class(name: str, names: Container[str]) -> bool:
-    """Whether `name` is one class's part of a metric in `names`, as "AP-person" is of "AP"."""
+    """Return whether `name` is the value of a metric in `names` for one class, as "AP-person" is for "AP"."""
     stem, dash, _ = name.partition("-")
     return bool(dash) and stem in names

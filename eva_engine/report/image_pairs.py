@@ -1,4 +1,4 @@
-"""Ground truth and predictions drawn side by side, from a COCO JSON and the results file of an evaluator."""
+"""Pairs of images that show ground truth and prediction side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two pictures [H, W, 3] uint8 of one image, and a line of text; ``wide`` pairs get the full width of a page."""
+    """Ground truth and prediction of one sample, drawn as images [H, W, 3] uint8.
+
+    Attributes:
+        caption: Line of text below the images.
+        ground_truth: Image with the ground truth.
+        prediction: Image with the prediction.
+        wide: Whether the pair takes the full width of the page.
+    """
 
     caption: str
     ground_truth: np.ndarray
@@ -16,12 +23,21 @@ class ImagePair:
     wide: bool = False
 
 
-def mosaic(pictures: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
-    """Pictures of equal size [H, W, 3] in rows of ``columns``, ``gap`` white pixels between them."""
-    height, width, _ = pictures[0].shape
-    rows = -(-len(pictures) // columns)
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for index, picture in enumerate(pictures):
+def image_grid(images: Sequence[np.ndarray], columns: int, gap: int = 2) -> np.ndarray:
+    """Arrange images of equal size in a grid, row by row.
+
+    Args:
+        images: Images [H, W, 3] uint8.
+        columns: Number of images per row.
+        gap: Number of white pixels between images.
+
+    Returns:
+        The grid as one image [H, W, 3] uint8.
+    """
+    height, width, _ = images[0].shape
+    rows = -(-len(images) // columns)  # rounded up
+    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for index, image in enumerate(images):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        canvas[top : top + height, left : left + width] = picture
-    return canvas
+        grid[top : top + height, left : left + width] = image
+    return grid

@@ -1,4 +1,4 @@
-"""The HTML page itself: one file, pictures and styles inside, readable on a laptop and on a phone."""
+"""Write the HTML page: one file with all images and styles, for laptops and phones."""
 
 import base64
 import io
@@ -34,16 +34,18 @@ def write_report(
 ) -> Path:
     """Write ``output_dir``/index.html and return its path.
 
-    Curves come from ``output_dir``/metrics.json, as far as it is there. Every text is escaped.
+    The page has the curves of ``output_dir``/metrics.json, if that file exists. All texts are escaped.
 
     Args:
-        results: metrics by the name of the data they were measured on; a missing or non-finite value shows as a dash.
-            Those of single classes are left out.
-        summary: a sentence or two below the title.
-        pairs: pictures, ground truth beside prediction.
-        pairs_note: how they were chosen.
-        facts: what is worth knowing about the run, name to value.
-        command: the shell commands that make this run again.
+        output_dir: Output folder of the run.
+        title: Title of the page.
+        results: Metrics by the name of the data that they were measured on. A missing or non-finite value is shown as
+            a dash; metrics of single classes are not shown.
+        summary: One or two sentences below the title.
+        pairs: Ground truth next to predictions.
+        pairs_note: Sentence on how these images were chosen.
+        facts: Facts about the run: values by name.
+        command: Shell commands that repeat this run.
     """
     output_dir = Path(output_dir)
     environment = Environment(
@@ -69,37 +71,36 @@ def write_report(
 
 
 def _metric_names(results: Mapping[str, Results]) -> list[str]:
-    """Metrics with a number somewhere, those of single classes left out, in the order of their first appearance."""
-    tables = [metrics for by_task in results.values() for metrics in by_task.values()]
-    return list(
-        dict.fromkeys(
-            name
-            for metrics in tables
-            for name, value in metrics.items()
-            if _is_number(value) and not is_per_class(name, metrics)
-        )
-    )
+    """Return the metrics that have a value in any table, without those of single classes, in order of appearance."""
+    names: list[str] = []
+    for by_task in results.values():
+        for metrics in by_task.values():
+            for name, value in metrics.items():
+                if _is_number(value) and not is_per_class(name, metrics) and name not in names:
+                    names.append(name)
+    return names
 
 
 def _rows(results: Mapping[str, Results], names: Sequence[str]) -> list[tuple[str, str, list[str]]]:
+    """Return (data, task, values of the metrics in `names`) for each row of the table."""
     rows = []
     for data, by_task in results.items():
         for task, metrics in by_task.items():
             percent = looks_like_percent([value for value in metrics.values() if _is_number(value)])
-            cells = [_number(metrics.get(name), ".1f" if percent else ".4g") for name in names]
+            cells = [_format_number(metrics.get(name), ".1f" if percent else ".4g") for name in names]
             rows.append((data, TASK_NAMES.get(task, task), cells))
     return rows
 
 
-def _number(value: float | None, form: str) -> str:
-    return format(value, form) if _is_number(value) else "-"
+def _format_number(value: float | None, format_spec: str) -> str:
+    return format(value, format_spec) if _is_number(value) else "-"
 
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _data_uri(picture: np.ndarray) -> str:
+def _data_uri(image: np.ndarray) -> str:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="WEBP", quality=88, method=4)
+    Image.fromarray(image).save(file, format="WEBP", quality=88, method=4)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""Curves of a run drawn as SVG."""
+"""Draw the curves of a run as SVG."""
 
 import io
 
@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from .curves import TASK_NAMES, Series, TrainingCurves, is_per_class
 
-MAX_POINTS = 300  # of a curve
-MAX_LINES = 8  # of a plot
+MAX_POINTS = 300  # per curve
+MAX_LINES = 8  # per plot
 
 
 def plot_curves(curves: TrainingCurves) -> list[str]:
-    """SVG text of every plot there is something for: losses, metrics by task, learning rate."""
+    """Return the SVG text of each plot that has data: losses, metrics of each task, learning rate."""
     plots = [plot_losses(curves.losses)] if curves.losses else []
     by_task: dict[str, dict[str, Series]] = {}
     for name, series in curves.metrics.items():
@@ -26,30 +26,35 @@ def plot_curves(curves: TrainingCurves) -> list[str]:
 
 
 def plot_losses(losses: dict[str, Series]) -> str:
-    """SVG of the total loss and its parts; stages of a cascade are summed into one line ("loss_cls").
+    """Return an SVG of the total loss and its parts; losses of cascade stages are summed into one line ("loss_cls").
 
-    Lines are running means over a twentieth of the run; the total's single values lie behind in a pale tone.
+    Lines are running means over about a tenth of the run; the values of the total loss are drawn behind in a pale tone.
     """
     figure, axes = _figure("Training loss")
-    total_first = sorted(_sum_stages(losses).items(), key=lambda item: item[0] != "total_loss")
-    for name, series in total_first:
-        width, marker = (2.2 if name == "total_loss" else 1.2), ("." if len(series) < 5 else None)
-        thin = _thinned(series)
+    summed = _sum_stages(losses)
+    names = [name for name in summed if name != "total_loss"]
+    if "total_loss" in summed:
+        names.insert(0, "total_loss")
+    for name in names:
+        is_total = name == "total_loss"
+        width = 2.2 if is_total else 1.2
+        marker = "." if len(summed[name]) < 5 else None
+        thin = _downsample(summed[name])
         values = _running_mean(list(thin.values()), len(thin) // 20)
         (line,) = axes.plot(list(thin), values, label=name, linewidth=width, marker=marker)
-        if name == "total_loss":
+        if is_total:
             axes.plot(list(thin), list(thin.values()), linewidth=0.8, alpha=0.3, color=line.get_color(), zorder=1)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     return _svg(figure, axes)
 
 
 def plot_metrics(task: str, metrics: dict[str, Series]) -> str:
-    """SVG of the metrics of one task over the iterations; the scale is 0 to 100 where they look like percentages."""
+    """Return an SVG of the metrics of one task; the scale is 0 to 100 if they look like percentages."""
     values = [value for series in metrics.values() for value in series.values()]
     percent = looks_like_percent(values)
     figure, axes = _figure(f"Evaluation: {TASK_NAMES.get(task, task)}" + (", percent" if percent else ""))
     for number, (name, series) in enumerate(list(metrics.items())[:MAX_LINES]):
-        width, order = (2.2, 3) if number == 0 else (1.2, 2)
+        width, order = (2.2, 3) if number == 0 else (1.2, 2)  # the first metric is the main one
         axes.plot(list(series), list(series.values()), "o-", label=name, markersize=4, linewidth=width, zorder=order)
     if percent:
         axes.set_ylim(0, 100)
@@ -57,9 +62,9 @@ def plot_metrics(task: str, metrics: dict[str, Series]) -> str:
 
 
 def plot_lr(series: Series) -> str:
-    """SVG of the learning rate."""
+    """Return an SVG of the learning rate."""
     figure, axes = _figure("Learning rate")
-    thin = _thinned(series)
+    thin = _downsample(series)
     axes.plot(list(thin), list(thin.values()), label="lr", marker="." if len(thin) < 5 else None)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
@@ -67,7 +72,7 @@ def plot_lr(series: Series) -> str:
 
 
 def looks_like_percent(values: list[float]) -> bool:
-    """Whether all lie in 0..100 and some are above 1, which a share of 1 is not."""
+    """Return whether all values are in 0..100 and some are above 1, which fractions are not."""
     return bool(values) and min(values) >= 0 and 1 < max(values) <= 100
 
 
@@ -80,21 +85,29 @@ def _sum_stages(losses: dict[str, Series]) -> dict[str, Series]:
     return summed
 
 
-def _thinned(series: Series) -> Series:
-    """Means of neighbours, so that at most MAX_POINTS are left; each at the last iteration it covers."""
-    items, size = list(series.items()), -(-len(series) // MAX_POINTS)
-    groups = [items[start : start + size] for start in range(0, len(items), size)]
-    return {group[-1][0]: sum(value for _, value in group) / len(group) for group in groups}
+def _downsample(series: Series) -> Series:
+    """Return at most MAX_POINTS means of consecutive values, each at the last iteration that it covers."""
+    items = list(series.items())
+    size = -(-len(items) // MAX_POINTS)  # values per mean, rounded up
+    result = {}
+    for start in range(0, len(items), size):
+        group = items[start : start + size]
+        last_iteration, _ = group[-1]
+        result[last_iteration] = sum(value for _, value in group) / len(group)
+    return result
 
 
 def _running_mean(values: list[float], half: int) -> list[float]:
-    """Mean of each value with up to `half` on either side."""
-    windows = (values[max(0, at - half) : at + half + 1] for at in range(len(values)))
-    return [sum(window) / len(window) for window in windows]
+    """Return the mean of each value and up to `half` neighbors on either side."""
+    means = []
+    for center in range(len(values)):
+        window = values[max(0, center - half) : center + half + 1]
+        means.append(sum(window) / len(window))
+    return means
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:
-    # No pyplot: nothing is kept open, no display is asked for.
+    # Without pyplot, which would keep the figure open and may need a display.
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)

@@ -1,4 +1,4 @@
-"""The shell commands that train and evaluate a finished run once more."""
+"""Shell commands that repeat the training and the evaluation of a finished run."""
 
 import re
 import shlex
@@ -8,9 +8,13 @@ TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
 
 def run_commands(output_dir: Path, evaluated: bool) -> str:
-    """Training from config.yaml into a folder of its own and, if something was `evaluated`, evaluation of the weights.
+    """Return commands, one per line, that train and evaluate with config.yaml and write to other folders.
 
-    The weights are the best ones where they were kept, else those of the last checkpoint.
+    The evaluation uses the best weights if they were kept, else those of the last checkpoint.
+
+    Args:
+        output_dir: Output folder of the run.
+        evaluated: Whether the run has an evaluation.
     """
     config = shlex.quote(str(output_dir / "config.yaml"))
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
@@ -25,14 +29,16 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
 
 def _weights(output_dir: Path) -> Path | None:
     pointer = output_dir / "last_checkpoint"
-    for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second is a sharded one
+    for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second one is a sharded checkpoint
         if best.exists():
             return best
-    return output_dir / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+    if pointer.is_file():
+        return output_dir / pointer.read_text(encoding="utf-8").strip()
+    return None
 
 
 def override(key: str, value: str) -> str:
-    """A change to a config for the shell, quoted for the grammar of overrides too where `value` is no plain path."""
+    """Return a config override for the shell, quoted for both the shell and the override syntax if necessary."""
     if re.fullmatch(r"[\w./-]+", value):
         return f"{key}={value}"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""What is worth knowing about a run, from its recipe and what it logged."""
+"""Collect facts about a run from its recipe and its logged scalars."""
 
 import os
 import platform
@@ -6,14 +6,24 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
+
+from eva_engine.processes import get_world_size
 
 from .curves import TrainingCurves
 
 
 def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "") -> dict[str, str]:
-    """Name to value, only of what is known; recipes of any task."""
+    """Return the known facts about a run of any task.
+
+    Args:
+        cfg: Recipe of the run.
+        curves: Scalars that the run has logged.
+        config_file: File of the recipe.
+
+    Returns:
+        Values by name.
+    """
     facts = {
         "Recipe": config_file,
         "Model": _target(cfg, "model"),
@@ -33,7 +43,7 @@ def _get(cfg: DictConfig, key: str, default: Any = None) -> Any:
 
 
 def _target(cfg: DictConfig, key: str) -> str:
-    """Class name of what a part of the recipe builds."""
+    """Return the name of the class or function that a part of the recipe calls."""
     target = _get(cfg, f"{key}._target_", "")
     return target.rpartition(".")[2] if isinstance(target, str) else getattr(target, "__name__", str(target))
 
@@ -48,7 +58,7 @@ def _training(cfg: DictConfig) -> str:
     if batch := _get(cfg, "dataloader.train.total_batch_size"):
         parts[0] += f" of {batch} images"
     if (steps := _get(cfg, "train.accumulation_steps", 1)) > 1:
-        parts.append(f"in {steps} parts each")
+        parts.append(f"in {steps} micro-batches each")
     if (seed := _get(cfg, "train.seed", -1)) >= 0:
         parts.append(f"seed {seed}")
     return ", ".join(parts)
@@ -73,25 +83,30 @@ def _machine(cfg: DictConfig) -> str:
     device = f"{cores} CPU cores ({platform.machine()})"
     if str(_get(cfg, "train.device", "cpu")).startswith("cuda") and torch.cuda.is_available():
         device = torch.cuda.get_device_name()
-    processes = comm.get_world_size()
-    many = f"{processes} processes ({_get(cfg, 'train.parallel', 'ddp')}), each: " if processes > 1 else ""
-    return f"{many}{device}, PyTorch {torch.__version__}"
+    processes = get_world_size()
+    if processes > 1:
+        device = f"{processes} processes ({_get(cfg, 'train.parallel', 'ddp')}), each: {device}"
+    return f"{device}, PyTorch {torch.__version__}"
 
 
 def _measured(curves: TrainingCurves) -> dict[str, str]:
-    """From metrics.json, hence over all starts of the run. Times of logged iterations stand for those between them."""
+    """Return facts from metrics.json, which covers all starts of the run.
+
+    The iterations between two logged ones are assumed to take as long as the later one.
+    """
     times, images = curves.other.get("time", {}), curves.other.get("images", {})
     facts: dict[str, str] = {}
     if times:
-        seconds, before = 0.0, -1
+        seconds, last = 0.0, -1
         for iteration, duration in times.items():
-            seconds, before = seconds + duration * (iteration - before), iteration
-        facts["Time"] = f"about {timedelta(seconds=round(seconds))} for training, evaluations not counted"
-        facts["Speed"] = f"{seconds / (before + 1):.3g} s per iteration"
+            seconds += duration * (iteration - last)
+            last = iteration
+        facts["Time"] = f"about {timedelta(seconds=round(seconds))} for training, without evaluations"
+        facts["Speed"] = f"{seconds / (last + 1):.3g} s per iteration"
         timed = [iteration for iteration in times if iteration in images]
         if timed:
-            rate = sum(images[at] for at in timed) / sum(times[at] for at in timed)
+            rate = sum(images[iteration] for iteration in timed) / sum(times[iteration] for iteration in timed)
             facts["Speed"] += f", {rate:.3g} images/s"
     if memory := curves.other.get("peak_memory_gib"):
-        facts["Peak memory"] = f"{max(memory.values()):.3g} GiB, first process"
+        facts["Peak memory"] = f"{max(memory.values()):.3g} GiB on rank 0"
     return facts

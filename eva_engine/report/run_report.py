@@ -1,13 +1,16 @@
-"""The page of any run, put together from its recipe and its output folder."""
+"""Write the page of a run of any task, from its recipe and its output folder."""
 
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from detectron2.evaluation.testing import flatten_results_dict
 from omegaconf import DictConfig, OmegaConf
+
+from eva_engine.config import task_of_config
 
 from .curves import read_curves
 from .image_pairs import ImagePair
@@ -17,7 +20,8 @@ from .run_facts import run_facts
 
 logger = logging.getLogger(__name__)
 
-Pictures = Callable[[], tuple[Sequence[ImagePair], str]]  # pairs, and a sentence on how they were chosen
+# Returns images, and a sentence on how they were chosen.
+MakeImagePairs = Callable[[], tuple[Sequence[ImagePair], str]]
 
 
 def write_run_report(
@@ -29,35 +33,35 @@ def write_run_report(
     summary: str = "",
     data_name: str = "",
     other_results: Mapping[str, Results] | None = None,
-    pictures: Pictures | None = None,
+    image_pairs: MakeImagePairs | None = None,
     facts: Mapping[str, str] | None = None,
     command: str = "",
 ) -> Path | None:
-    """Write `train.output_dir`/index.html for a run of any task; for the first process only.
+    """Write `train.output_dir`/index.html for a run of any task; called on rank 0 only.
 
-    A report is no reason to lose a finished training: whatever goes wrong is told in one line of the log.
+    An error in the report must not lose a finished training: every error is logged in one line.
 
     Args:
-        cfg: the recipe as it was run.
-        results: of the last evaluation, as the evaluator nests them; by default results.json of the output folder.
-        config_file: the recipe's file, to be named on the page.
-        title: heading; by default the name of `config_file` or of the output folder.
-        data_name: the test data's name in the table; by default that of the data set.
-        other_results: metrics on other data, by its name, below those on the test data.
-        pictures: makes the pictures; by default those of a detection evaluator's predictions, if there are any.
-        facts: added to those found out, or in the place of one of the same name.
-        command: shell command that makes the run again; by default training and evaluation from config.yaml.
+        cfg: Recipe as it was run.
+        results: Results of the last evaluation, nested as by the evaluator; by default results.json of the output
+            folder.
+        config_file: File of the recipe, which the page mentions.
+        title: Title of the page; by default the name of `config_file` or of the output folder.
+        summary: One or two sentences below the title.
+        data_name: Name of the test data in the table; by default that of the data set.
+        other_results: Metrics on other data, by its name, which are shown below those on the test data.
+        image_pairs: Function that draws the images; by default that of the task, if it has one.
+        facts: Facts to add to those of `run_facts`, or to replace those of the same name.
+        command: Shell command that repeats the run; by default training and evaluation with config.yaml.
 
     Returns:
-        The page, or None if it could not be written.
+        Path of the page, or None if it could not be written.
     """
     try:
         output_dir = Path(cfg.train.output_dir)
         results = _read_results(output_dir) if results is None else results
         all_results = {data_name or _test_data(cfg): _by_task(results)} if results else {}
-        from detectron2_ext.report.detection_images import detection_image_pairs
-
-        pairs, note = _pictures(pictures or (lambda: detection_image_pairs(cfg)))
+        pairs, note = _image_pairs(image_pairs or partial(_task_images, cfg))
         return write_report(
             output_dir,
             title=title or Path(config_file or output_dir.resolve()).stem,
@@ -73,12 +77,17 @@ def write_run_report(
         return None
 
 
-def _pictures(make: Pictures) -> tuple[Sequence[ImagePair], str]:
+def _image_pairs(make: MakeImagePairs) -> tuple[Sequence[ImagePair], str]:
     try:
         return make()
     except Exception as error:
-        logger.warning("The report has no pictures: %s", _in_one_line(error))
+        logger.warning("The report has no images: %s", _in_one_line(error))
         return (), ""
+
+
+def _task_images(cfg: DictConfig) -> tuple[Sequence[ImagePair], str]:
+    find_images = task_of_config(cfg).load("image_pairs")
+    return ((), "") if find_images is None else find_images(cfg)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -91,7 +100,7 @@ def _read_results(output_dir: Path) -> Mapping[str, Any]:
 
 
 def _by_task(results: Mapping[str, Any]) -> Results:
-    """Two levels of whatever nesting: the last part of a path names the metric, the rest the task."""
+    """Flatten nested results to two levels: the last part of a path is the metric, the rest is the task."""
     by_task: dict[str, dict[str, float]] = {}
     for path, value in flatten_results_dict(results).items():
         task, _, metric = path.rpartition("/")

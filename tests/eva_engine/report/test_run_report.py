@@ -41,6 +41,7 @@ def warnings(caplog):
 
 def recipe(folder, **parts):
     cfg = OmegaConf.create({"train": TRAIN_SETTINGS, "dataloader": {"evaluator": None}})
+    cfg.model = {"_target_": "eva_classification.classifier.Classifier"}
     cfg.train.update(output_dir=str(folder), max_iter=20, device="cpu", seed=3)
     return OmegaConf.merge(cfg, parts)
 
@@ -142,6 +143,7 @@ def detection(folder):
     MetadataCatalog.get(name).set(json_file=str(folder / "truth.json"), image_root=str(folder))
     yield recipe(
         folder,
+        model={"_target_": "detectron2.modeling.GeneralizedRCNN"},
         dataloader={
             "test": {"dataset": {"names": name}},
             "evaluator": {"dataset_name": name, "output_dir": "${train.output_dir}/inference"},
