@@ -5,12 +5,14 @@ from importlib import import_module
 
 import pytest
 
-OPTIONAL = {"wandb"}  # what a module needs of which each run decides whether it is used
-
-
-@pytest.mark.parametrize(
-    "package", ["detectron2_ext", "eva_backbone", "eva_classification", "eva_clip", "eva_semseg", "eva_video"]
+OPTIONAL = {"wandb"}  # packages that a run needs only if its config asks for them
+PACKAGES = (
+    *("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip"),
+    *("eva_demos", "eva_engine", "eva_semseg", "eva_video"),
 )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_modules_import(package):
     for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
         try:

@@ -1,4 +1,4 @@
-"""The wheel holds the packages and their recipes, and nothing else; it declares what its code imports."""
+"""The wheel contains the packages and their recipes and nothing else, and declares the dependencies of its code."""
 
 import ast
 import shutil
@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip", "eva_semseg", "eva_video")
+PACKAGES = (
+    *("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip"),
+    *("eva_demos", "eva_engine", "eva_semseg", "eva_video"),
+)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = packages_distributions()
 NOT_ON_THE_REGISTRY = {"detectron2"}
 
 
 def normal(name: str) -> str:
-    """Name of a distribution as registries compare it, without version, extras and markers."""
+    """Return the normalised name of a distribution, without version, extras and markers."""
     for stop in "[<>=!~; ":
         name = name.partition(stop)[0]
     return name.lower().replace("_", "-").replace(".", "-")
@@ -31,7 +34,7 @@ BY_EXTRA = {extra: {normal(line) for line in lines} for extra, lines in PROJECT[
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> list[str]:
-    """Names of the files in the wheel of this tree, built in a copy of what it is made of."""
+    """Build the wheel in a copy of this tree, and return the names of its files."""
     folder = tmp_path_factory.mktemp("tree")
     for path in ROOT.iterdir():
         if path.is_file():
@@ -53,15 +56,15 @@ def tracked(*folders: str) -> set[str]:
     }
 
 
-def test_wheel_holds_packages_and_recipes_alone(wheel):
+def test_wheel_contains_only_packages_and_recipes(wheel):
     files = {name for name in wheel if ".dist-info/" not in name}
-    assert files == tracked(*PACKAGES) | {f"detectron2_ext/{name}" for name in tracked("projects")}
-    about = {name.partition(".dist-info/")[2] for name in wheel if ".dist-info/" in name}
-    assert about == {"METADATA", "WHEEL", "RECORD", "top_level.txt", "entry_points.txt", "licenses/LICENSE"}
+    assert files == tracked(*PACKAGES) | {f"eva_engine/{name}" for name in tracked("projects")}
+    metadata = {name.partition(".dist-info/")[2] for name in wheel if ".dist-info/" in name}
+    assert metadata == {"METADATA", "WHEEL", "RECORD", "top_level.txt", "entry_points.txt", "licenses/LICENSE"}
 
 
 def imports(folder: str) -> dict[str, str]:
-    """Packages of others that the code in a folder imports, each with a file that does."""
+    """Return the third-party packages that the code in a folder imports, each with a file that imports it."""
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -87,5 +90,6 @@ def test_imports_are_declared(folder):
     assert undeclared == {}
 
 
-def test_backbone_imports_base_dependencies_alone():
-    assert {name for name in imports("eva_backbone") if not distributions(name) & BASE} == {"xformers"}  # where there
+def test_backbone_imports_only_base_dependencies():
+    # xFormers is imported only when its kernel is chosen
+    assert {name for name in imports("eva_backbone") if not distributions(name) & BASE} == {"xformers"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from made_coco import noise_image
-from made_photos import made_photos
+from synthetic_coco import noise_image
+from synthetic_photos import write_photos
 
 WriteCoco = Callable[..., tuple[Path, Path]]
 
@@ -39,4 +39,4 @@ def dataset_name() -> str:
 
 @pytest.fixture
 def photo_records(tmp_path: Path) -> list[dict]:
-    return made_photos(tmp_path)
+    return write_photos(tmp_path)

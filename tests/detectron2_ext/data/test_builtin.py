@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
-from made_coco import noise_image
+from synthetic_coco import noise_image
 
 from detectron2_ext.data import OBJECTS365_CLASSES, get_dataset_dicts, register_builtin_datasets
 from eva_backbone.errors import InputError

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json as detectron2_load
-from made_coco import HEIGHT, WIDTH, made_content
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from synthetic_coco import HEIGHT, WIDTH, coco_content
 
 from detectron2_ext.data import get_dataset_dicts, register_coco_json
 from eva_backbone.errors import InputError
@@ -24,7 +24,7 @@ def _without(content: dict, *keys: str) -> dict:
 
 
 def test_summary_and_metadata(write_coco, dataset_name):
-    summary = register_coco_json(dataset_name, *write_coco(made_content()))
+    summary = register_coco_json(dataset_name, *write_coco(coco_content()))
     assert (summary.num_classes, summary.class_names, summary.category_ids) == (
         3,
         ("bolt", "gear", "nut"),
@@ -41,7 +41,7 @@ def test_summary_and_metadata(write_coco, dataset_name):
 
 
 def test_records_equal_detectron2s(write_coco, dataset_name):
-    json_file, folder = write_coco(made_content())
+    json_file, folder = write_coco(coco_content())
     register_coco_json(dataset_name, json_file, folder)
     expected = detectron2_load(json_file, str(folder), "made_reference_coco")
     for _ in range(2):  # the second time the file is read anew
@@ -74,7 +74,7 @@ def test_records_equal_detectron2s(write_coco, dataset_name):
     ids=["all", "none", "empty lists", "one without", "run lengths", "no annotation"],
 )
 def test_what_masks_there_are(write_coco, dataset_name, change, has_masks, mask_format):
-    content = made_content()
+    content = coco_content()
     change(content)
     summary = register_coco_json(dataset_name, *write_coco(content))
     assert (summary.has_masks, summary.mask_format) == (has_masks, mask_format)
@@ -89,7 +89,7 @@ def test_what_masks_there_are(write_coco, dataset_name, change, has_masks, mask_
     ],
 )
 def test_box_over_the_border_is_cut(write_coco, dataset_name, box, expected):
-    content = made_content()
+    content = coco_content()
     content["annotations"][0]["bbox"] = box
     summary = register_coco_json(dataset_name, *write_coco(content))
     assert summary.num_clipped_boxes == 1
@@ -97,7 +97,7 @@ def test_box_over_the_border_is_cut(write_coco, dataset_name, box, expected):
 
 
 def test_polygon_over_the_border_is_cut_exactly(write_coco, dataset_name):
-    content = made_content()
+    content = coco_content()
     content["annotations"][0]["segmentation"] = [[-20, 0, 20, 20, -20, 40]]
     register_coco_json(dataset_name, *write_coco(content))
     (polygon,) = get_dataset_dicts(dataset_name)[0]["annotations"][0]["segmentation"]
@@ -106,7 +106,7 @@ def test_polygon_over_the_border_is_cut_exactly(write_coco, dataset_name):
 
 
 def test_compressed_and_uncompressed_run_lengths_agree(write_coco, dataset_name):
-    content = made_content()
+    content = coco_content()
     counts = content["annotations"][2]["segmentation"]["counts"]
     compressed = mask_api.frPyObjects({"size": [HEIGHT, WIDTH], "counts": counts}, HEIGHT, WIDTH)
     content["annotations"][2]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": compressed["counts"].decode()}
@@ -118,7 +118,7 @@ def test_compressed_and_uncompressed_run_lengths_agree(write_coco, dataset_name)
 
 
 def test_skip_counts_names_and_keeps_the_rest(write_coco, dataset_name, caplog):
-    content = made_content()
+    content = coco_content()
     content["annotations"][0]["category_id"] = 1
     content["annotations"][1]["bbox"] = [1, 1, 0, 5]
     content["images"][0]["file_name"] = "gone.png"  # takes annotations 103 and 104 along
@@ -145,7 +145,7 @@ def test_skip_counts_names_and_keeps_the_rest(write_coco, dataset_name, caplog):
 )
 def test_ground_truth_can_be_evaluated(write_coco, dataset_name, change):
     """A perfect detector gets AP 1 against the completed copy; COCOeval fails or loses a match on the original."""
-    content = made_content()
+    content = coco_content()
     content["annotations"].pop(2)  # the crowd region, which would need iscrowd
     change(content)
     summary = register_coco_json(dataset_name, *write_coco(content), on_error="skip")
@@ -167,15 +167,15 @@ def test_ground_truth_can_be_evaluated(write_coco, dataset_name, change):
 
 
 def test_equal_class_names_are_told_apart(write_coco, dataset_name):
-    content = made_content()
+    content = coco_content()
     content["categories"][1]["name"] = "nut"
     summary = register_coco_json(dataset_name, *write_coco(content))
     assert summary.class_names == ("nut", "gear", "nut (id 900)")
 
 
 def test_registering_again_replaces(write_coco, dataset_name):
-    register_coco_json(dataset_name, *write_coco(made_content()))
-    content = made_content()
+    register_coco_json(dataset_name, *write_coco(coco_content()))
+    content = coco_content()
     content["categories"][0]["name"] = "washer"
     register_coco_json(dataset_name, *write_coco(content))
     assert MetadataCatalog.get(dataset_name).thing_classes == ["bolt", "gear", "washer"]
@@ -183,11 +183,11 @@ def test_registering_again_replaces(write_coco, dataset_name):
 
 def test_names_of_built_in_data_sets_are_refused(write_coco):
     with pytest.raises(InputError, match=r"'coco_2017_val' is taken"):
-        register_coco_json("coco_2017_val", *write_coco(made_content()))
+        register_coco_json("coco_2017_val", *write_coco(coco_content()))
 
 
 def test_reading_twice_while_in_use_gives_the_same_list(write_coco, dataset_name):
-    register_coco_json(dataset_name, *write_coco(made_content()))
+    register_coco_json(dataset_name, *write_coco(coco_content()))
     first = get_dataset_dicts(dataset_name)
     assert get_dataset_dicts(dataset_name) is first
     assert len(first) == 2
@@ -195,14 +195,14 @@ def test_reading_twice_while_in_use_gives_the_same_list(write_coco, dataset_name
 
 
 def test_the_file_may_start_with_a_byte_order_mark(write_coco, dataset_name):
-    json_file, folder = write_coco(made_content())
-    json_file.write_text("\ufeff" + json.dumps(made_content()), encoding="utf-8")
+    json_file, folder = write_coco(coco_content())
+    json_file.write_text("\ufeff" + json.dumps(coco_content()), encoding="utf-8")
     assert register_coco_json(dataset_name, json_file, folder).num_images == 3
 
 
 def test_given_areas_stay_when_something_else_is_completed(write_coco, dataset_name):
     """Objects of a box-only file may have areas smaller than their boxes, by which APs, APm and APl tell them apart."""
-    content = made_content()
+    content = coco_content()
     content["annotations"].pop(2)
     _without(content, "iscrowd")
     for annotation in content["annotations"]:

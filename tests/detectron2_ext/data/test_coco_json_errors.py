@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from made_coco import HEIGHT, WIDTH, made_content
+from synthetic_coco import HEIGHT, WIDTH, coco_content
 
 from detectron2_ext.data import register_coco_json
 from eva_backbone.errors import InputError
@@ -91,7 +91,7 @@ _RECORDS = [
 def _write(write_coco, change):
     if isinstance(change, str):
         return write_coco(change)
-    content = made_content()
+    content = coco_content()
     change(content)
     return write_coco(json.dumps(content).replace("Infinity", "1e999"))
 
@@ -129,4 +129,4 @@ def test_missing_file(dataset_name, tmp_path):
 
 def test_unknown_on_error(write_coco, dataset_name):
     with pytest.raises(InputError, match='on_error is \'ignore\', expected "stop" or "skip"'):
-        register_coco_json(dataset_name, *write_coco(made_content()), on_error="ignore")
+        register_coco_json(dataset_name, *write_coco(coco_content()), on_error="ignore")

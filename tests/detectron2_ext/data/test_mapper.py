@@ -11,9 +11,9 @@ import torch
 from detectron2.data import DatasetMapper, MapDataset, build_detection_train_loader
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, PolygonMasks
-from made_coco import HEIGHT, WIDTH, made_content, noise_image
 from PIL import Image
 from pycocotools import mask as mask_api
+from synthetic_coco import HEIGHT, WIDTH, coco_content, noise_image
 
 from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts, register_coco_json
 from eva_backbone.errors import InputError
@@ -34,7 +34,7 @@ def _mapper(augmentations: list | None = None, **options: object) -> TrainMapper
 
 @pytest.fixture
 def records(write_coco, dataset_name) -> list[dict]:
-    register_coco_json(dataset_name, *write_coco(made_content()))
+    register_coco_json(dataset_name, *write_coco(coco_content()))
     return list(get_dataset_dicts(dataset_name, filter_empty=False))
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from made_photos import made_photos
+from synthetic_photos import write_photos
 
 
 @pytest.fixture
 def photo_records(tmp_path: Path) -> list[dict]:
-    return made_photos(tmp_path)
+    return write_photos(tmp_path)

@@ -10,7 +10,7 @@ import torch
 from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
-from made_photos import draw_batches, jitter_mapper
+from synthetic_photos import draw_batches, jitter_mapper
 
 from eva_engine.data import build_train_loader, samplers, train_loader
 

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from made_photos import draw_batches, jitter_mapper
+from synthetic_photos import draw_batches, jitter_mapper
 
 from eva_backbone.errors import InputError
 from eva_engine.data import build_train_loader, train_loader

@@ -1,4 +1,4 @@
-"""A small made data set in COCO format: three images, masks as polygons and run lengths, one image empty."""
+"""A small synthetic dataset in COCO format: three images, polygon and RLE masks, one image without annotations."""
 
 import numpy as np
 from PIL import Image
@@ -6,8 +6,8 @@ from PIL import Image
 WIDTH, HEIGHT = 64, 48
 
 
-def made_content() -> dict:
-    """Categories with ids far apart; image 30 is empty; annotation 103 is a crowd region as uncompressed RLE."""
+def coco_content() -> dict:
+    """Return a COCO file with non-contiguous category ids; image 30 is empty; 103 is a crowd in uncompressed RLE."""
     rows = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     rows[10:20, 5:15] = 1
     return {
@@ -27,7 +27,7 @@ def made_content() -> dict:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Uncompressed RLE counts of a binary mask, column by column, starting with zeros."""
+    """Return the uncompressed RLE counts of a binary mask: column-major, starting with the zeros."""
     flat = mask.flatten(order="F")
     edges = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], edges, [len(flat)]])).tolist()

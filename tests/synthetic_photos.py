@@ -1,4 +1,4 @@
-"""A dozen noise images, wide, high and square in turn, with one annotated box each, and a mapper that draws."""
+"""Noise images of different aspect ratios with one annotated box each, and a mapper with random augmentations."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
-from made_coco import noise_image
+from synthetic_coco import noise_image
 
 from detectron2_ext.data import TrainMapper
 
 SIZES = ((48, 40), (40, 48), (44, 44), (52, 36))  # width, height
 
 
-def made_photos(folder: Path, count: int = 12) -> list[dict]:
-    """Dataset dicts of `count` images that are written to `folder`; image_id is the position in the list."""
+def write_photos(folder: Path, count: int = 12) -> list[dict]:
+    """Write `count` images to `folder` and return their dataset dicts; image_id is the index in the list."""
     records = []
     for number in range(count):
         width, height = SIZES[number % len(SIZES)]
@@ -40,7 +40,7 @@ def made_photos(folder: Path, count: int = 12) -> list[dict]:
 
 
 def jitter_mapper(**options: object) -> TrainMapper:
-    """Flips, scales and crops to at most 32x32 pixels."""
+    """Return a mapper that randomly flips, scales and crops images to at most 32x32 pixels."""
     augmentations = [
         T.RandomFlip(horizontal=True),
         T.ResizeScale(min_scale=0.5, max_scale=2.0, target_height=40, target_width=40),
@@ -50,5 +50,5 @@ def jitter_mapper(**options: object) -> TrainMapper:
 
 
 def draw_batches(loader: Iterable[list[dict]], count: int) -> list[list[dict]]:
-    """The first `count` batches."""
+    """Return the first `count` batches."""
     return list(islice(iter(loader), count))
