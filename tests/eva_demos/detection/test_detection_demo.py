@@ -22,7 +22,7 @@ def test_two_iterations_give_weights_results_and_page(frame, tmp_path, monkeypat
     assert demo.main(["--output", str(output), "--iterations", "2"]) == 0
 
     printed = capsys.readouterr().out
-    assert "holds an earlier run, which is replaced" in printed
+    assert "contains the results of an earlier run, which are replaced" in printed
     assert "held-out HeLa nuclei, masks" in printed
     assert "out of domain: other nuclei, boxes" in printed
     assert printed.rstrip().endswith(str(output / "index.html"))

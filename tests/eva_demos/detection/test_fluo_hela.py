@@ -1,4 +1,4 @@
-"""The real images of the demo: how many there are, and that the splits share no place."""
+"""The real images of the demo: how many there are, and that the splits do not overlap."""
 
 import json
 
@@ -24,8 +24,8 @@ def test_all_frames_and_nuclei_are_read(frames):
     assert all(frame.pixels.min() == 0 and frame.pixels.max() == 255 for frame in frames)
 
 
-def places(frames, split):
-    """(frame, row, column) of the frames, marked where a tile of the split lies."""
+def covered_pixels(frames, split):
+    """(frame, row, column) of the frames, True where a tile of the split lies."""
     marked = []
     for t, frame in enumerate(frames):
         numbers = np.arange(frame.pixels.size, dtype=np.int64).reshape(frame.pixels.shape)
@@ -36,11 +36,11 @@ def places(frames, split):
     return covered
 
 
-def test_splits_are_disjoint_by_place(frames):
-    train, heldout = (places(frames, split).any(axis=(1, 2)) for split in (fluo_hela.TRAIN, fluo_hela.HELDOUT))
+def test_splits_do_not_overlap(frames):
+    train, heldout = (covered_pixels(frames, split).any(axis=(1, 2)) for split in (fluo_hela.TRAIN, fluo_hela.HELDOUT))
     assert train.all()
     np.testing.assert_array_equal(np.flatnonzero(heldout), np.arange(0, 20, 2))
-    train, heldout = (places(frames, split).any(axis=0) for split in (fluo_hela.TRAIN, fluo_hela.HELDOUT))
+    train, heldout = (covered_pixels(frames, split).any(axis=0) for split in (fluo_hela.TRAIN, fluo_hela.HELDOUT))
     train_columns, heldout_columns = (np.flatnonzero(covered.any(axis=0)) for covered in (train, heldout))
     assert (train_columns.min(), heldout_columns.min()) == (25, 680)
     assert train_columns.max() < 680
@@ -73,6 +73,6 @@ def test_nucleus_image(tmp_path):
 
 
 @pytest.mark.parametrize("package", ["no_such_package", "json"])
-def test_a_missing_package_is_named_with_the_mend(package):
+def test_a_missing_package_is_named_with_the_fix(package):
     with pytest.raises(InputError, match=rf"(?s)data/x\.tif of the package {package}.*make setup"):
         package_data_file(package, "data/x.tif")
