@@ -1,4 +1,4 @@
-"""Pictures from good and broken files; files that appear only when complete."""
+"""Images from good and damaged files; files that appear only when they are complete."""
 
 import io
 import struct
@@ -16,9 +16,9 @@ CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]],
 IMAGE = CORNERS.repeat(24, axis=0).repeat(32, axis=1)  # 48 rows, 64 columns
 
 
-def encoded(picture: np.ndarray = IMAGE, suffix: str = "PNG", **options: object) -> bytes:
+def encoded(image: np.ndarray = IMAGE, suffix: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, suffix, **options)
+    Image.fromarray(image).save(stream, suffix, **options)
     return stream.getvalue()
 
 
@@ -89,7 +89,7 @@ def test_saved_image_keeps_thin_colored_lines(tmp_path):
     assert np.abs(saved.astype(int) - image).max() < 30
 
 
-def test_what_no_jpeg_holds_is_refused(tmp_path):
+def test_images_too_large_for_jpeg_are_refused(tmp_path):
     with pytest.raises(InputError, match="65501x1 pixels"):
         save_image(np.zeros((1, 65_501, 3), np.uint8), tmp_path / "wide.jpg")
     assert not list(tmp_path.iterdir())
