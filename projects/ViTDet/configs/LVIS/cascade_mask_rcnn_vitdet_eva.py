@@ -9,6 +9,6 @@ use_lvis_heads(model, score_thresh=0.02, topk=300)
 
 # train.init_checkpoint: eva_o365.pth
 train.max_iter = 75001
-# As in the released config; 8 times the COCO value, perhaps left over from the ViTDet recipe for LVIS.
+# As in the released config. It is 8 times the COCO value, possibly a leftover from the ViTDet recipe for LVIS.
 optimizer.lr = 2e-4
 lr_multiplier = warmup_then_steps(max_iter=75001, warmup_iters=250, milestones=[70000, 75000])

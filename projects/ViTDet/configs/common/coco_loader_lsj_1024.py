@@ -21,10 +21,10 @@ dataloader.train = L(build_train_loader)(
         ],
         image_format="RGB",
         use_instance_mask=True,
-        # A box cut by the crop shrinks to what is left of its mask.
+        # After a crop, a box is the bounding box of the remaining mask.
         recompute_boxes=True,
     ),
-    # Images per iteration over all processes.
+    # Images per iteration, summed over all processes.
     total_batch_size=64,
     num_workers=4,
 )
@@ -33,7 +33,7 @@ dataloader.test = L(build_detection_test_loader)(
     dataset=L(get_dataset_dicts)(names="coco_2017_val", filter_empty=False),
     mapper=L(InferenceMapper)(
         is_train=False,
-        # The long side becomes this many pixels.
+        # The long side is resized to this number of pixels.
         augmentations=[L(T.ResizeShortestEdge)(short_edge_length=1024, max_size=1024)],
         image_format="${...train.mapper.image_format}",
     ),

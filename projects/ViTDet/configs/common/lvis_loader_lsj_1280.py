@@ -6,7 +6,8 @@ from detectron2_ext.evaluation import LVISEvaluator
 from .coco_loader_lsj_1280 import dataloader
 
 dataloader.train.dataset.names = "lvis_v1_train"
-# Images of rare classes are drawn more often: factor sqrt(repeat_thresh / share of images with the class), at least 1.
+# Images of rare classes are sampled more often, by the factor max(1, sqrt(repeat_thresh / f)), where f is the fraction
+# of images that contain the class.
 dataloader.train.sampler = L(RepeatFactorTrainingSampler)(
     repeat_factors=L(RepeatFactorTrainingSampler.repeat_factors_from_category_frequency)(
         dataset_dicts="${dataloader.train.dataset}", repeat_thresh=0.001

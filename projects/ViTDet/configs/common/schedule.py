@@ -4,9 +4,15 @@ from fvcore.common.param_scheduler import MultiStepParamScheduler
 
 
 def warmup_then_steps(max_iter, warmup_iters, milestones):
-    """Learning-rate factor: linear from 0.001 to 1 over `warmup_iters`, then divided by 10 at each of the `milestones`.
+    """Return a schedule that rises linearly from 0.001 to 1 and is then divided by 10 at each of the `milestones`.
 
-    The factor is a function of the share of training done: another `train.max_iter` stretches it.
+    The values are factors of the learning rate. They depend on the fraction of training that is done, so another
+    `train.max_iter` stretches the schedule.
+
+    Args:
+        max_iter: Number of iterations of the training.
+        warmup_iters: Number of iterations of the linear warm-up.
+        milestones: One or two iterations.
     """
     return L(WarmupParamScheduler)(
         scheduler=L(MultiStepParamScheduler)(

@@ -2,5 +2,5 @@ from omegaconf import OmegaConf
 
 from eva_engine.config import TRAIN_SETTINGS
 
-# Every key, its meaning and its default: eva_engine/config/train_settings.py
+# All keys with their meaning and default are in eva_engine/config/train_settings.py.
 train = OmegaConf.create(TRAIN_SETTINGS)

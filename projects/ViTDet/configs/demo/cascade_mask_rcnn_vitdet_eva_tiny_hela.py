@@ -1,4 +1,4 @@
-"""The EVA detector, small: HeLa nuclei from random weights in three minutes on two CPU cores (`make demo`)."""
+"""A small EVA detector for HeLa nuclei, trained from random weights in three minutes on two CPU cores (`make demo`)."""
 
 import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
@@ -14,7 +14,7 @@ from ..common.models.cascade_mask_rcnn_vitdet_eva import model
 from ..common.optim import optimizer
 from ..common.train import train
 
-# Tiles of 96 pixels are enlarged twice: a nucleus is then some 56 pixels wide, seven patches of 8 pixels.
+# Tiles of 96 pixels are enlarged by a factor of 2. A nucleus is then about 56 pixels wide, or 7 patches of 8 pixels.
 SIDE, CHANNELS, FEATURES = 192, 64, 256
 
 register_splits()
@@ -28,7 +28,7 @@ train.checkpointer.period = 1000
 
 dataloader.train.dataset.names = TRAIN
 dataloader.train.mapper.augmentations = [
-    # Together the eight symmetries of a square; the nuclei have no preferred direction.
+    # Together these are the eight symmetries of a square; the nuclei have no preferred orientation.
     L(T.RandomFlip)(horizontal=True, vertical=False),
     L(T.RandomFlip)(horizontal=False, vertical=True),
     L(T.RandomRotation)(angle=[0, 90], expand=False, sample_style="choice"),
@@ -58,7 +58,7 @@ model.backbone.net.update(
     freeze_patch_embed=False,
     use_act_checkpoint=False,
 )
-# One grey channel three times, its statistics over the training tiles.
+# The grey channel is repeated three times; the statistics are those of the training tiles.
 model.pixel_mean = [26.0, 26.0, 26.0]
 model.pixel_std = [56.0, 56.0, 56.0]
 
@@ -72,10 +72,12 @@ _rpn.post_nms_topk = (100, 100)
 
 _heads = model.roi_heads
 _heads.num_classes = 1
-# Nuclei touch: neighbours that overlap lose score but stay. No tile has more than ten.
+# Nuclei touch, so boxes of true neighbours overlap; soft-NMS lowers their scores but does not remove them. No tile has
+# more than ten nuclei.
 _heads.update(use_soft_nms=True, method="linear", iou_threshold=0.5, soft_nms_topk=20)
 _heads.batch_size_per_image = 24
-# Regions of nucleus size belong to the finest level only. One sample per bin: bins are about two feature pixels wide.
+# Regions of the size of a nucleus belong to the finest level only. One sample per bin is enough, because bins are only
+# about two feature pixels wide.
 _heads.box_in_features = _heads.mask_in_features = ["p2"]
 _heads.box_pooler = L(ROIPooler)(output_size=7, scales=(1 / 4,), sampling_ratio=1, pooler_type="ROIAlignV2")
 _heads.mask_pooler = L(ROIPooler)(output_size=14, scales=(1 / 4,), sampling_ratio=1, pooler_type="ROIAlignV2")

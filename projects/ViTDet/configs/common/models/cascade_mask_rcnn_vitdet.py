@@ -11,7 +11,7 @@ from .mask_rcnn_vitdet import model
 for _name in ("box_head", "box_predictor", "proposal_matcher"):
     del model.roi_heads[_name]
 
-# Three stages, each on the boxes of the one before.
+# Three stages; each refines the boxes of the previous one.
 model.roi_heads.update(
     _target_=CascadeROIHeads,
     box_heads=[
@@ -34,7 +34,7 @@ model.roi_heads.update(
         )
         for weights in [(10, 10, 5, 5), (20, 20, 10, 10), (30, 30, 15, 15)]
     ],
-    # Overlap with a ground-truth box from which on a proposal is foreground.
+    # IoU with a ground-truth box from which a proposal is foreground.
     proposal_matchers=[
         L(Matcher)(thresholds=[overlap], labels=[0, 1], allow_low_quality_matches=False) for overlap in (0.5, 0.6, 0.7)
     ],

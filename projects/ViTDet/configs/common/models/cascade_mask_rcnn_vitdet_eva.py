@@ -1,6 +1,6 @@
 from .cascade_mask_rcnn_vitdet import model
 
-# EVA-01, 1.01 billion parameters; every fourth block is global.
+# EVA-01 with 1.01 billion parameters; every fourth block has global attention.
 model.backbone.net.update(
     img_size=1280,
     embed_dim=1408,
@@ -10,13 +10,13 @@ model.backbone.net.update(
     drop_path_rate=0.6,
     window_size=16,
     window_block_indexes=[i for i in range(40) if i % 4 != 3],
-    # Separate q_bias and v_bias, none for the keys.
+    # Separate biases for queries and values, none for keys.
     beit_like_qkv_bias=True,
     # Layer scale.
     beit_like_gamma=False,
     freeze_patch_embed=True,
     use_act_checkpoint=True,
-    # How relative position tables are resized: "vitdet" (linear) or "beit" (geometric spacing, for larger images).
+    # Interpolation of relative position tables: "vitdet" (linear) or "beit" (geometric spacing, for larger images).
     interp_type="vitdet",
 )
 

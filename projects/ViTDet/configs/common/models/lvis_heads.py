@@ -4,9 +4,9 @@ from detectron2_ext.modeling import lvis_v1_federated_weights
 
 
 def use_lvis_heads(model, score_thresh, topk):
-    """Heads for the 1203 classes of LVIS v1: sigmoid classification, federated loss over 50 classes.
+    """Use heads for the 1203 classes of LVIS v1: sigmoid classification with the federated loss over 50 classes.
 
-    A detection scores above `score_thresh`; an image has at most `topk`.
+    Detections have a score above `score_thresh`, and an image has at most `topk` of them.
     """
     model.roi_heads.num_classes = 1203
     for predictor in model.roi_heads.box_predictors:
@@ -16,6 +16,6 @@ def use_lvis_heads(model, score_thresh, topk):
             use_sigmoid_ce=True,
             use_fed_loss=True,
             fed_loss_num_classes=50,
-            # Absent classes are drawn with probability ~ (number of training images) ** power.
+            # Absent classes are sampled with a probability proportional to (number of training images) ** power.
             get_fed_loss_cls_weights=L(lvis_v1_federated_weights)(power=0.5),
         )

@@ -12,9 +12,10 @@ from detectron2_ext.modeling import FastRCNNOutputLayers, GeneralizedRCNN, Simpl
 
 model = L(GeneralizedRCNN)(
     backbone=L(SimpleFeaturePyramid)(
-        # ViT-B with four global blocks: 2, 5, 8, 11.
+        # ViT-B with global attention in blocks 2, 5, 8 and 11.
         net=L(ViT)(
-            # Side in pixels the relative position tables of global blocks are made for; images may have any size.
+            # Image side in pixels that determines the size of the relative position tables of global blocks; the tables
+            # are interpolated for images of another size.
             img_size=1024,
             patch_size=16,
             embed_dim=768,
@@ -22,7 +23,7 @@ model = L(GeneralizedRCNN)(
             num_heads=12,
             mlp_ratio=4.0,
             qkv_bias=True,
-            # Rises from 0 in the first block to this in the last.
+            # Increases linearly from 0 in the first block to this rate in the last.
             drop_path_rate=0.1,
             use_rel_pos=True,
             window_size=14,
@@ -35,7 +36,7 @@ model = L(GeneralizedRCNN)(
         scale_factors=(4.0, 2.0, 1.0, 0.5),
         top_block=L(LastLevelMaxPool)(),
         norm="LN",
-        # Every image is padded at the bottom and right to a square of this side.
+        # Every image is padded at the bottom and right to a square of this side in pixels.
         square_pad=1024,
     ),
     proposal_generator=L(RPN)(
@@ -51,7 +52,7 @@ model = L(GeneralizedRCNN)(
         box2box_transform=L(Box2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
         batch_size_per_image=256,
         positive_fraction=0.5,
-        # In training, in inference.
+        # (training, inference)
         pre_nms_topk=(2000, 1000),
         post_nms_topk=(1000, 1000),
         nms_thresh=0.7,
@@ -84,7 +85,7 @@ model = L(GeneralizedRCNN)(
         mask_head=L(MaskRCNNConvUpsampleHead)(
             input_shape=ShapeSpec(channels=256, width=14, height=14),
             num_classes="${..num_classes}",
-            # Four convolutions, then the upsampling one.
+            # Four convolutions and the transposed convolution.
             conv_dims=[256, 256, 256, 256, 256],
             conv_norm="LN",
         ),
