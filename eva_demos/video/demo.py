@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..demo_run import RUN_FILES, demo_recipe, run_demo, shell_command, start_demo, train_demo
 
 # The heavy packages are imported inside the functions that use them, so that --help answers at once.
 if TYPE_CHECKING:
+    import numpy as np
     from omegaconf import DictConfig
     from torch import nn
 
@@ -69,7 +68,7 @@ def run(output: Path, iterations: int | None = None) -> None:
         print(f"Filmstrips and curves: {page}")
 
 
-def predict(cfg: "DictConfig", model: "nn.Module", records: "Sequence[PlaybackRecord]") -> np.ndarray:
+def predict(cfg: "DictConfig", model: "nn.Module", records: "Sequence[PlaybackRecord]") -> "np.ndarray":
     """Return the probabilities [N, 6] of held-out samples, averaged over the views of each."""
     import torch
     from detectron2.config import instantiate
@@ -84,13 +83,15 @@ def predict(cfg: "DictConfig", model: "nn.Module", records: "Sequence[PlaybackRe
     return torch.stack(probabilities).numpy()
 
 
-def verdict(probabilities: np.ndarray, labels: Sequence[int]) -> list[str]:
+def verdict(probabilities: "np.ndarray", labels: Sequence[int]) -> list[str]:
     """Compare the accuracy of class, direction and speed with guessing, in one sentence each.
 
     Args:
         probabilities: [N, 6]. The probability of a direction, or of a speed, is the sum over its classes.
         labels: true classes [N].
     """
+    import numpy as np
+
     from .skvideo_clips import CLASSES, STEPS
 
     truth, steps = np.array(labels), np.array(STEPS)
@@ -105,7 +106,7 @@ def verdict(probabilities: np.ndarray, labels: Sequence[int]) -> list[str]:
     ]
 
 
-def _compare(name: str, is_correct: np.ndarray, num_choices: int) -> str:
+def _compare(name: str, is_correct: "np.ndarray", num_choices: int) -> str:
     """Compare correct answers, bool [N], with guessing among equally likely choices."""
     count, accuracy, chance = len(is_correct), float(is_correct.mean()), 1 / num_choices
     # Two standard deviations of the accuracy of `count` guesses, which follows a binomial distribution.
@@ -118,12 +119,14 @@ def _compare(name: str, is_correct: np.ndarray, num_choices: int) -> str:
 
 
 def sample_images(
-    records: "Sequence[PlaybackRecord]", probabilities: np.ndarray, num_frames: int
+    records: "Sequence[PlaybackRecord]", probabilities: "np.ndarray", num_frames: int
 ) -> "tuple[list[ImagePair], str]":
     """Show some held-out samples: their frames, and a filmstrip of their motion with the most likely classes.
 
     The samples are chosen at equal distances, independently of the predictions.
     """
+    import numpy as np
+
     from eva_classification.prediction import ClassPrediction
     from eva_engine.data.image_file import open_image
     from eva_engine.report import ImagePair, image_grid
