@@ -102,6 +102,7 @@ def measure(folder: Path, content: list[memoryview], states: dict[str, dict], be
         direct = RunCheckpoints(run, max_to_keep=1, asynchronous=False)
         times[f"{kind}, direct"] = seconds(partial(direct.save, "model_0000001", state))
         path = direct.find_last()
+        assert path is not None
         times[f"{kind}, verified"] = seconds(partial(verify_sharded if path.is_dir() else verify_unsharded, path))
         times[f"{kind}, read"] = seconds(partial(_read, path))
         shutil.rmtree(run)

@@ -17,12 +17,8 @@ from .single_file import read_single_file
 
 logger = logging.getLogger(__name__)
 
-WRAPPERS = (
-    "model",
-    "module",
-    "state_dict",
-    "model_ema",
-)  # entries under which files store their weights, in order of preference
+# Entries under which files store their weights, in order of preference.
+WRAPPERS = ("model", "module", "state_dict", "model_ema")
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 

@@ -20,7 +20,7 @@ def named_leaves(state: Mapping, prefix: KeyPath = ()) -> Iterator[tuple[KeyPath
 
 def sharded_part(state: Mapping) -> dict:
     """Return the sharded tensors of `state` under the same keys; dictionaries without any are left out."""
-    result = {}
+    result: dict[Any, Any] = {}
     for key, value in state.items():
         if isinstance(value, DTensor):
             result[key] = value
@@ -33,7 +33,7 @@ def sharded_part(state: Mapping) -> dict:
 
 def unsharded_part(state: Mapping) -> dict:
     """Return `state` without its sharded tensors; empty dictionaries stay."""
-    result = {}
+    result: dict[Any, Any] = {}
     for key, value in state.items():
         if isinstance(value, Mapping):
             result[key] = unsharded_part(value)
