@@ -164,9 +164,9 @@ Recipe = tuple[str, list[str]]  # config and overrides
 def predict(config: str, overrides: list[str]) -> int:
     """Predicted peak bytes of a recipe."""
     from eva_engine.config import load_config
-    from eva_engine.memory import Predictor
+    from eva_engine.memory import MemoryPlanner
 
-    return Predictor(num_objects=NUM_OBJECTS).predict(load_config(str(ROOT / config), overrides)).peak
+    return MemoryPlanner(num_objects=NUM_OBJECTS).plan(load_config(str(ROOT / config), overrides)).peak
 
 
 def measure(recipes: list[Recipe]) -> list[int]:
@@ -185,7 +185,7 @@ def train_steps(config: str, overrides: list[str]) -> None:
     from torch.utils._pytree import tree_map_only
 
     from eva_engine.config import load_config
-    from eva_engine.data.synthetic_batch import find_synthetic_batch
+    from eva_engine.memory.synthetic_batch import find_synthetic_batch
     from eva_engine.training.adaptation import adapt_model
     from eva_engine.training.micro_batches import split_batch
     from eva_engine.training.optimization import build_ema, build_optimizer

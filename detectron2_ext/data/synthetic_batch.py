@@ -1,6 +1,6 @@
-"""Made training batches of detectors, with as many objects as an image can give work for."""
+"""Synthetic training batches of detectors, with as many objects as the sampled proposals of an image can match."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -10,21 +10,23 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_engine.data.synthetic_batch import SyntheticBatch
+from eva_engine.memory.synthetic_batch import StepSettings, SyntheticBatch
+from eva_engine.memory.tracker import Phase
+
+from ..memory.detector_step import detector_phases, detector_with_real_heads, measure_backbone, measure_heads
 
 
 class DetectionSyntheticBatch(SyntheticBatch):
-    """Detectron2's records of black images.
+    """Detectron2 records with black images.
 
-    The default number of objects is as many as may become foreground proposals in the published recipes.
+    The default number of objects is the number of foreground proposals that the published recipes sample.
     """
 
     num_objects = 128
-    heads_follow_data = True
 
     @property
     def side(self) -> int:
-        """Of the square that training images fill: the backbone's padding, else the crop."""
+        """Side of the square that training images fill: the padding of the backbone, else the crop."""
         side = OmegaConf.select(self.cfg, "model.backbone.square_pad") or 0
         for _, target, augmentation in self._augmentations("train"):
             if not side and target is T.FixedSizeCrop:
@@ -36,12 +38,12 @@ class DetectionSyntheticBatch(SyntheticBatch):
         return int(side)
 
     @property
-    def backbone_names(self) -> list[str]:
+    def backbone_patterns(self) -> list[str]:
         """Patterns of the names of the parameters that belong to the backbone."""
         return ["backbone.net.*"]
 
     def make(self, num_samples: int) -> list[dict[str, Any]]:
-        """`num_samples` records; the boxes of each have different sizes, the classes take turns."""
+        """Make records whose boxes have different sizes; classes are used in turn."""
         side, masks = self.side, self._mask_format()
         select = OmegaConf.select
         classes = select(self.cfg, "model.roi_heads.num_classes") or select(self.cfg, "model.num_classes") or 80
@@ -56,7 +58,7 @@ class DetectionSyntheticBatch(SyntheticBatch):
         ]
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """For training and evaluation. Tables of positions are resized."""
+        """Overrides for training and evaluation; position tables are resized when weights are loaded."""
         overrides = []
         if OmegaConf.select(self.cfg, "model.backbone.square_pad"):
             overrides.append(f"model.backbone.square_pad={side}")
@@ -69,6 +71,21 @@ class DetectionSyntheticBatch(SyntheticBatch):
                 elif target is T.ResizeShortestEdge:
                     overrides += [f"{key}.short_edge_length={side}", f"{key}.max_size={side}"]
         return overrides
+
+    def measure_step(
+        self, num_samples: int, settings: StepSettings, report: Callable[[str], None], cache: dict[str, Any]
+    ) -> list[Phase]:
+        """Measure the backbone on tensors without storage, and the heads on the CPU for one image."""
+        model = detector_with_real_heads(self.cfg)
+        backbone, maps = measure_backbone(model, settings, num_samples, self.side)
+        components = [str(self.cfg.model[part]) for part in self.cfg.model if part != "backbone"]
+        trained = [p.requires_grad for name, p in model.named_parameters() if not name.startswith("backbone.")]
+        shapes = [(name, x.shape[1:], x.dtype, x.requires_grad) for name, x in maps.items()]
+        key = str([components, trained, shapes, self.side])
+        if key not in cache:
+            report(f"{self.side} px: running proposal network and heads on the CPU for one image")
+            cache[key] = measure_heads(model, self.make(1), maps, settings.autocast_dtype)
+        return detector_phases(backbone, cache[key].times(num_samples))
 
     def _augmentations(self, part: str) -> Iterator[tuple[str, type, DictConfig]]:
         key = f"dataloader.{part}.mapper.augmentations"

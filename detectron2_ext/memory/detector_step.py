@@ -1,30 +1,40 @@
-"""Bytes that forward and backward pass of a detector hold beyond its weights."""
+"""The memory of a detector's training step beyond its weights.
+
+The backbone runs on fake tensors. The numbers of proposals and of matched objects depend on values, so the proposal
+network and the heads really run, on the CPU, for one image; their memory grows with the number of images.
+"""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from detectron2.config import instantiate
 from detectron2.utils.events import EventStorage
+from omegaconf import DictConfig
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from eva_backbone.deferred_init import deferred_init
+from eva_backbone.errors import InputError
 from eva_engine.memory.fake_model import fake_run, gather_blocks, make_fake
+from eva_engine.memory.synthetic_batch import StepSettings
 from eva_engine.memory.tracker import LiveBytes, Phase, gradients_taken
+from eva_engine.training.adaptation import adapt_model
 
-Maps = dict[str, torch.Tensor]  # fake: shapes and dtypes only
+FeatureMaps = dict[str, torch.Tensor]  # on the meta device: shapes and dtypes only
 
 
 @dataclass(frozen=True)
 class BackboneBytes:
-    """Of one pass over a batch.
+    """Bytes of the backbone's forward and backward pass over a batch.
 
     Attributes:
-        forward: the most during forward.
-        cached: what autocast's copies of weights add until the whole forward pass has ended.
-        kept: what forward leaves for backward, without `cached`.
-        backward: the most during backward, without gradients of weights beyond the one in the making.
-        backward_with_gradients: the most during backward if every gradient stays once it is made.
+        forward: peak of the forward pass.
+        cached: autocast's copies of weights, which live until the whole forward pass has ended.
+        kept: activations that the forward pass keeps for the backward pass, without `cached`.
+        backward: peak of the backward pass if every gradient of a weight is freed as soon as it is complete.
+        backward_with_gradients: peak of the backward pass if these gradients stay.
     """
 
     forward: int
@@ -36,7 +46,7 @@ class BackboneBytes:
 
 @dataclass(frozen=True)
 class HeadBytes:
-    """Of the rest of the detector, with the same meaning; `gradients` are those of its weights when all are made."""
+    """Bytes of the rest of the detector, with the same meaning; `gradients` are those of all its weights."""
 
     forward: int
     backward: int
@@ -44,13 +54,13 @@ class HeadBytes:
     gradients: int
 
     def times(self, factor: float) -> "HeadBytes":
-        """For `factor` times as many images: all but the gradients grows with them."""
+        """Scale to `factor` times as many images: everything but the gradients grows with them."""
         forward, backward = round(self.forward * factor), round(self.backward * factor)
         return HeadBytes(forward, backward, backward + self.backward_with_gradients - self.backward, self.gradients)
 
 
 def detector_phases(backbone: BackboneBytes, heads: HeadBytes) -> list[Phase]:
-    """Of the whole step, whose backward pass goes through the heads first."""
+    """The phases of the whole step, whose backward pass runs through the heads first."""
     kept = backbone.kept + backbone.cached
     return [
         Phase("backbone forward", False, backbone.forward, backbone.forward),
@@ -60,51 +70,51 @@ def detector_phases(backbone: BackboneBytes, heads: HeadBytes) -> list[Phase]:
     ]
 
 
-class FakeBackbone:
-    """The backbone of a detector, turned in place into one of fake parameters; it cannot run for real afterwards.
+def measure_backbone(
+    model: nn.Module, settings: StepSettings, num_images: int, side: int
+) -> tuple[BackboneBytes, FeatureMaps]:
+    """Measure forward and backward pass of a detector's backbone over `num_images` of `side` x `side` pixels.
 
     Args:
-        model: a detector whose `backbone` makes maps from pixels.
-        device_type: "cuda" or "cpu", whose kernels are assumed.
-        dtype: of autocast, or None.
-        low_precision_blocks: weights and inputs of the blocks have that dtype, as FSDP gathers them.
+        model: a detector whose `backbone` computes feature maps from pixels. The parameters of the backbone become
+            fake: it cannot run afterwards.
+        settings: how the step is computed.
+        num_images: number of images in the batch.
+        side: side of the images in pixels.
+
+    Returns:
+        The bytes, and the feature maps on the meta device.
     """
-
-    def __init__(
-        self, model: nn.Module, device_type: str, dtype: torch.dtype | None, low_precision_blocks: bool = False
-    ) -> None:
-        self.backbone = model.get_submodule("backbone")
-        self.device_type, self.dtype = device_type, dtype
-        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
-        make_fake(self.backbone, self._mode)
-        if low_precision_blocks and dtype is not None:
-            gather_blocks(self.backbone, self._mode, dtype)
-
-    def run(self, num_images: int, side: int) -> tuple[BackboneBytes, Maps]:
-        """Forward and backward over `num_images` of `side` x `side` pixels; also the maps."""
-        parameters = list(self.backbone.parameters())
-        tracker = LiveBytes([*parameters, *self.backbone.buffers()])
-        with ExitStack() as stack:
-            stack.enter_context(fake_run(self._mode, self.backbone, self.device_type))
-            stack.enter_context(gradients_taken(parameters, tracker))
-            stack.enter_context(tracker)
-            with torch.autocast("cpu", dtype=self.dtype, enabled=self.dtype is not None):
-                pixels = torch.zeros(num_images, 3, side, side)
-                maps = self.backbone(pixels)
-                del pixels
-                forward, cached = tracker.peak, tracker.live
-            kept = tracker.live
-            likes = {name: torch.empty_like(x, device="meta") for name, x in maps.items()}
-            end = _End.apply(*maps.values())
-            del maps
-            tracker.start_peak()
-            if end.requires_grad:
-                end.backward()
-            return BackboneBytes(forward, cached - kept, kept, tracker.peak, tracker.peak_with_gradients), likes
+    backbone = model.get_submodule("backbone")
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    make_fake(backbone, mode)
+    dtype = settings.autocast_dtype
+    if settings.low_precision_blocks and dtype is not None:
+        gather_blocks(backbone, mode, dtype)
+    parameters = list(backbone.parameters())
+    tracker = LiveBytes([*parameters, *backbone.buffers()])
+    with ExitStack() as stack:
+        stack.enter_context(fake_run(mode, settings.device_type))
+        stack.enter_context(gradients_taken(parameters, tracker))
+        stack.enter_context(tracker)
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            pixels = torch.zeros(num_images, 3, side, side)
+            maps = backbone(pixels)
+            del pixels
+            forward, with_cache = tracker.peak, tracker.live
+        kept = tracker.live
+        meta_maps = {name: torch.empty_like(x, device="meta") for name, x in maps.items()}
+        end = _End.apply(*maps.values())
+        del maps
+        tracker.start_peak()
+        if end.requires_grad:
+            end.backward()
+        found = BackboneBytes(forward, with_cache - kept, kept, tracker.peak, tracker.peak_with_gradients)
+        return found, meta_maps
 
 
 class _End(torch.autograd.Function):
-    """Stands for the heads: takes maps, gives back gradients of their shapes."""
+    """Stand-in for the heads: consumes feature maps and returns gradients of their shapes."""
 
     @staticmethod
     def forward(ctx: Any, *maps: torch.Tensor) -> torch.Tensor:
@@ -116,30 +126,28 @@ class _End(torch.autograd.Function):
         return tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in ctx.likes)
 
 
-def run_heads(
-    model: nn.Module,
-    batch: list[dict[str, Any]],
-    maps: Maps,
-    dtype: torch.dtype | None,
+def measure_heads(
+    model: nn.Module, batch: list[dict[str, Any]], maps: FeatureMaps, dtype: torch.dtype | None
 ) -> HeadBytes:
-    """Forward and backward of all but the backbone of `model`, for real, on the CPU, over maps of random numbers.
-
-    The number of proposals and of matched objects is only known from data, so this part cannot be fake.
+    """Run everything but the backbone of `model` forward and backward, on the CPU, over random feature maps.
 
     Args:
-        batch: made records; their images are as large as those that `maps` are for.
+        model: a detector with real weights outside of its backbone.
+        batch: synthetic records; their images are of the size that `maps` belong to.
+        maps: feature maps of the backbone, whose shapes and dtypes count.
+        dtype: autocast dtype, or None.
     """
-    inside = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
-    leaves = {
-        name: (torch.randn(len(batch), *x.shape[1:], dtype=x.dtype) * 0.1).requires_grad_(x.requires_grad)
-        for name, x in maps.items()
-    }
-    tracker = LiveBytes([*inside, *model.buffers(), *leaves.values()])
+    parameters = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
+    random_maps = {}
+    for name, like in maps.items():
+        values = torch.randn(len(batch), *like.shape[1:], dtype=like.dtype) * 0.1
+        random_maps[name] = values.requires_grad_(like.requires_grad)
+    tracker = LiveBytes([*parameters, *model.buffers(), *random_maps.values()])
     backbone = model.get_submodule("backbone")
     backbone_forward = backbone.forward
-    backbone.forward = lambda _pixels: dict(leaves)
+    backbone.forward = lambda _pixels: dict(random_maps)
     try:
-        with gradients_taken(inside, tracker), EventStorage(), tracker:
+        with gradients_taken(parameters, tracker), EventStorage(), tracker:
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
                 losses = sum(model(batch).values())
             forward = tracker.peak
@@ -149,3 +157,20 @@ def run_heads(
             return HeadBytes(forward, tracker.peak, tracker.peak_with_gradients, tracker.gradients)
     finally:
         backbone.forward = backbone_forward
+
+
+def detector_with_real_heads(cfg: DictConfig) -> nn.Module:
+    """Build a recipe's detector on the CPU, initialised outside of `backbone`; inside, no memory is touched.
+
+    Raises:
+        InputError: a model without `backbone`.
+    """
+    with deferred_init() as pending:
+        model = instantiate(cfg.model)
+        if not isinstance(getattr(model, "backbone", None), nn.Module):
+            raise InputError(
+                f"{type(model).__name__} has no part called backbone; only detectors with that layout can be planned"
+            )
+        adapt_model(model, cfg.train)
+    pending.materialize(model, {name for name, _ in model.named_parameters() if not name.startswith("backbone.")})
+    return model.train()

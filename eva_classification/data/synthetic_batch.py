@@ -1,4 +1,4 @@
-"""Made training batches of classifiers and of masked image modelling."""
+"""Synthetic training batches of classifiers and of masked image modelling."""
 
 import math
 
@@ -12,26 +12,26 @@ from ..mim.masked_image_model import MaskedImageModel
 
 
 class ImageSyntheticBatch(SyntheticBatch):
-    """Images of one value, and class numbers; mixed targets where the recipe mixes."""
+    """Constant images with class numbers, or with mixed targets if the recipe uses mixup."""
 
     def __init__(self, cfg: DictConfig, num_objects: int | None = None) -> None:
         super().__init__(cfg, num_objects)
         if cfg.model.get("head") == "probe":
-            self.parts_change = "batch normalisation by parts"
+            self.micro_batch_effect = "batch normalisation per micro-batch"
 
     @property
     def side(self) -> int:
-        """Of the square images, pixels."""
+        """Side of the square images in pixels."""
         return int(self.cfg.model.img_size)
 
     @property
-    def side_unit(self) -> int:
-        """Pixels that a side has to be a multiple of."""
+    def side_multiple(self) -> int:
+        """Number of pixels that every side must be a multiple of."""
         return int(self.cfg.model.patch_size)
 
     @property
-    def backbone_names(self) -> list[str]:
-        """Patterns of the names of the parameters that belong to the backbone."""
+    def backbone_patterns(self) -> list[str]:
+        """Patterns of the names of the backbone's parameters."""
         return [] if self._hides_patches else ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", "norm.*"]
 
     @property
@@ -59,7 +59,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         follows = OmegaConf.select(self.cfg, "dataloader.train.mapper.transform.size") is not None
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
-    def companions(self, model: nn.Module) -> list[nn.Module]:
+    def extra_modules(self, model: nn.Module) -> list[nn.Module]:
         """The frozen teacher of masked image modelling, which is no part of the model."""
         if isinstance(model, MaskedImageModel) and model.teacher is not None:
             return [model.teacher.module]

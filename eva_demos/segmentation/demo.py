@@ -49,7 +49,7 @@ def run(output: Path, iterations: int | None = None) -> None:
         summary="Trained from random weights on one part of the field of view of two microscopes, evaluated on the "
         "other part.",
         data_name="held-out regions",
-        pictures=lambda: (
+        image_pairs=lambda: (
             held_out_images(cfg, trained.model, output / "labels"),
             "All held-out images, labels on the left.",
         ),

@@ -1,12 +1,12 @@
-r"""Predict the peak memory of a training step per GPU and say what to change so that it fits.
+r"""Predict the peak memory of a training step per GPU, and advise what to change so that it fits.
 
     python -m tools plan --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
         --gpu-memory 24GB dataloader.train.total_batch_size=16
     python -m tools plan --config-file ... --table
 
-Recipes of every task can be planned. No GPU, data or weight file is needed, and the step takes no memory: it runs on
+Recipes of every task can be planned. No GPU, data or weight file is needed, and the step needs no memory: it runs on
 fake tensors. Only the proposal network and the heads of a detector are run once on the CPU, for one image of full size.
-Where train.device is cuda, fused attention and CUDA's autocast are assumed.
+If train.device is cuda, fused attention and CUDA's autocast are assumed.
 
 Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), 1 when it does not, 2 for an unusable
 option or config.
@@ -17,53 +17,55 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 from .cli import command_parser, parse_with_overrides, positive_int, run_command
 
-# What PyTorch's allocator does not give to tensors: the context, libraries' workspaces, fragments. An assumption.
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# Memory that PyTorch's allocator cannot give to tensors: CUDA context, workspaces, fragmentation. An assumption.
 CUDA_RESERVE = 10**9
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; see the module's text for the exit status."""
+    """Run the command; see the module's docstring for the exit status."""
     args = _parse(argv)
     warnings.filterwarnings("ignore")
-    return run_command(lambda: _run(args))
+    return run_command(_plan, args)
 
 
-def _run(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option answer at once.
+def _plan(args: argparse.Namespace) -> int:
+    # Imported late, so that --help and a wrong option are answered at once.
     from eva_engine.config import check_batch_size, load_config
-    from eva_engine.memory import DEFAULT_RANKS, Predictor, advise, at_side, rank_table
-    from eva_engine.memory.format_plan import describe_advice, describe_prediction, describe_ranks, describe_resolutions
+    from eva_engine.memory import DEFAULT_RANKS, MemoryPlanner, advise, overrides_for_side, rank_table
+    from eva_engine.memory.format_plan import describe_advice, describe_plan, describe_ranks, describe_resolutions
 
-    def load(more: Sequence[str]) -> DictConfig:
+    def load(more: Sequence[str]) -> "DictConfig":
         return load_config(args.config_file, [*args.opts, *more])
 
-    predictor = Predictor(args.num_gpus, args.objects, tell=lambda line: print(f"... {line}", file=sys.stderr))
+    planner = MemoryPlanner(args.num_gpus, args.objects, report=lambda line: print(f"... {line}", file=sys.stderr))
     cfg = load([])
     reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
     if args.table or args.ranks:
         print("GB per GPU, one sample at a time on each; state stays from step to step\n")
-        print(describe_ranks(list(rank_table(load, predictor, args.ranks or DEFAULT_RANKS))))
+        print(describe_ranks(list(rank_table(load, planner, args.ranks or DEFAULT_RANKS))))
         return 0
     check_batch_size(cfg, args.num_gpus)
-    prediction = predictor.predict(cfg)
-    print(describe_prediction(prediction, reserve), end="\n\n")
+    plan = planner.plan(cfg)
+    print(describe_plan(plan, reserve), end="\n\n")
     if args.resolutions:
-        others = [predictor.predict(load(at_side(cfg, side))) for side in args.resolutions]
+        others = [planner.plan(load(overrides_for_side(cfg, side))) for side in args.resolutions]
         memory = args.gpu_memory or sys.maxsize
         print(describe_resolutions(others, reserve, memory), end="\n\n")
     if args.gpu_memory is None:
         return 0
-    if prediction.peak + reserve <= args.gpu_memory:
+    if plan.peak + reserve <= args.gpu_memory:
         print(f"It fits {args.gpu_memory / 1e9:.1f} GB.")
         return 0
     print(f"It does not fit {args.gpu_memory / 1e9:.1f} GB.")
-    print("\n".join(describe_advice(advise(load, predictor, args.gpu_memory - reserve), reserve)))
+    print("\n".join(describe_advice(advise(load, planner, args.gpu_memory - reserve), reserve)))
     return 1
 
 

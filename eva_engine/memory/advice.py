@@ -1,150 +1,187 @@
-"""What to change in a recipe until its training step fits a GPU."""
+"""Advise what to change in a recipe until its training step fits a GPU."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
-from eva_engine.memory.synthetic_batch import SyntheticBatch
 
-from .planned_model import model_on_meta, synthetic_batch
-from .planner import Prediction, Predictor, samples_at_once
+from .planned_model import model_on_meta
+from .planner import MemoryPlan, MemoryPlanner, samples_per_forward
+from .synthetic_batch import SyntheticBatch, synthetic_batch
 
 _LORA_RANK = 16
-_SMALLER = (0.8, 0.6)  # of the side of the images
+_SMALLER_SIDES = (0.8, 0.6)  # fractions of the side of the images
+_LEAST_GAIN = 0.01  # of the peak; a change that lowers it by less is not worth making
 
-# Overrides on top of the command line's -> the recipe.
+# Load the recipe with overrides in addition to those of the command line.
 Load = Callable[[Sequence[str]], DictConfig]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to change: what it costs, the overrides that do it, and the prediction with all changes so far."""
+    """One change: its cost in words, the overrides that make it, and the plan with all changes so far."""
 
     cost: str
     overrides: tuple[str, ...]
-    prediction: Prediction
+    plan: MemoryPlan
 
 
 @dataclass(frozen=True)
 class Advice:
-    """`steps`, taken together in this order, and what could stand in place of the last of them."""
+    """Changes to make together in the order of `steps`, and alternatives for the last one."""
 
     fits: bool
     steps: tuple[Change, ...]
-    instead: tuple[Change, ...]
+    alternatives: tuple[Change, ...]
 
 
-def advise(load: Load, predictor: Predictor, limit: int) -> Advice:
-    """Changes until the peak is at most `limit` bytes: first those with the same result, then in order of their loss.
+@dataclass(frozen=True)
+class _Option:
+    """A change that could be made."""
 
-    A change that lowers the peak by less than a hundredth is left out.
-    """
+    cost: str
+    overrides: list[str]
+
+
+# The options of one kind for a recipe, mildest first; none if the recipe has it already, or it does not apply.
+_Kind = Callable[[SyntheticBatch], list[_Option]]
+
+
+def advise(load: Load, planner: MemoryPlanner, limit: int) -> Advice:
+    """Find changes until the peak is at most `limit` bytes, starting with those that do not change the result."""
     steps: list[Change] = []
     taken: list[str] = []
     cfg = load(taken)
-    made = synthetic_batch(cfg)
-    best = predictor.predict(cfg).peak
+    batch = synthetic_batch(cfg)
+    peak = planner.plan(cfg).peak
+    kinds = _kinds(batch, planner.num_ranks)
 
-    def attempt(make: _Alternatives) -> Change | None:
-        return _try(make(type(made)(load(taken))), taken, load, predictor, limit)
+    def best_change(kind: _Kind) -> Change | None:
+        options = kind(type(batch)(load(taken)))
+        return _mildest_that_fits(options, taken, load, planner, limit)
 
-    candidates = list(_candidates(made, predictor.num_ranks))
-    for number, make in enumerate(candidates):
-        change = attempt(make)
-        if change is None or change.prediction.peak > 0.99 * best:
+    for number, kind in enumerate(kinds):
+        change = best_change(kind)
+        if change is None or change.plan.peak > (1 - _LEAST_GAIN) * peak:
             continue
         steps.append(change)
-        if change.prediction.peak <= limit:
-            others = [attempt(other) for other in candidates[number + 1 :]]
-            instead = [other for other in others if other is not None and other.prediction.peak <= limit]
-            return Advice(True, tuple(steps), tuple(instead))
+        if change.plan.peak <= limit:
+            alternatives = []
+            for other_kind in kinds[number + 1 :]:
+                other = best_change(other_kind)
+                if other is not None and other.plan.peak <= limit:
+                    alternatives.append(other)
+            return Advice(True, tuple(steps), tuple(alternatives))
         taken += change.overrides
-        best = change.prediction.peak
+        peak = change.plan.peak
     return Advice(False, tuple(steps), ())
 
 
-# For a recipe the alternatives from the mildest on: the cost in words and the overrides.
-_Alternatives = Callable[[SyntheticBatch], list[tuple[str, list[str]]]]
+def _kinds(batch: SyntheticBatch, num_ranks: int) -> list[_Kind]:
+    """All kinds of changes, in the order in which they are tried."""
 
+    def micro_batches(batch: SyntheticBatch) -> list[_Option]:
+        cost = f"{batch.micro_batch_effect or 'same result'}, more time per iteration"
+        numbers = _accumulation_steps(batch.cfg, num_ranks)
+        return [_Option(cost, [f"train.accumulation_steps={number}"]) for number in numbers]
 
-def _candidates(made: SyntheticBatch, num_ranks: int) -> Iterator[_Alternatives]:
-    def parts(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
-        cost = f"{made.parts_change or 'same result'}, more time per iteration"
-        return [(cost, [f"train.accumulation_steps={number}"]) for number in _accumulations(made.cfg, num_ranks)]
-
-    if not made.parts_change:
-        yield parts
-    yield _recomputation
+    kinds: list[_Kind] = []
+    if not batch.micro_batch_effect:
+        kinds.append(micro_batches)
+    kinds.append(_activation_checkpointing)
     if num_ranks > 1:
-        yield lambda made: _unless(made.cfg.train.parallel == "fsdp", "same result", ["train.parallel=fsdp"])
-    yield lambda made: _unless(
-        made.cfg.train.amp.enabled,
-        "forward pass in bfloat16",
-        ["train.amp.enabled=True", "train.amp.dtype=bfloat16"],
-    )
-    yield lambda made: _unless(
-        made.cfg.train.parallel == "fsdp" and made.cfg.train.fsdp.cpu_offload,
-        "same result; weights and optimizer in the memory of the CPU, slower",
-        ["train.parallel=fsdp", "train.fsdp.cpu_offload=True"],
-    )
-    yield lambda made: _unless(not made.cfg.train.ema.enabled, "no moving average", ["train.ema.enabled=False"])
-    if made.parts_change:
-        yield parts
-    yield lambda made: [
-        (f"images of {side} pixels", overrides)
-        for side in _smaller(made)
-        if (overrides := made.resolution_overrides(side))
-    ]
-    yield lambda made: _unless(
-        made.cfg.train.lora.rank > 0 or not made.backbone_names,
-        "the backbone learns low-rank differences only",
-        [f"train.lora.rank={_LORA_RANK}"],
-    )
-    yield _freezing
+        kinds.append(_sharding)
+    kinds += [_low_precision, _offload, _no_average]
+    if batch.micro_batch_effect:
+        kinds.append(micro_batches)
+    return [*kinds, _smaller_images, _lora, _freezing]
 
 
-def _try(
-    alternatives: list[tuple[str, list[str]]], taken: list[str], load: Load, predictor: Predictor, limit: int
+def _mildest_that_fits(
+    options: list[_Option], taken: list[str], load: Load, planner: MemoryPlanner, limit: int
 ) -> Change | None:
-    """The mildest alternative that fits, else the strongest; None if there is none."""
-    change = None
-    for cost, overrides in [*alternatives[-1:], *alternatives[:-1]]:
-        try:
-            prediction = predictor.predict(load([*taken, *overrides]))
-        except InputError:  # a library that is not installed, or nothing of that name in the model
-            continue
-        if change is None or prediction.peak <= limit:
-            change = Change(cost, tuple(overrides), prediction)
-        fits_mildly = prediction.peak <= limit and overrides is not alternatives[-1][1]
-        if fits_mildly or change.prediction.peak > limit:
-            break
-    return change
+    """The mildest option that fits, else the strongest; None if there is none."""
+    if not options:
+        return None
+    strongest = _try(options[-1], taken, load, planner)
+    if strongest is None or strongest.plan.peak > limit:
+        return strongest
+    for option in options[:-1]:
+        change = _try(option, taken, load, planner)
+        if change is not None and change.plan.peak <= limit:
+            return change
+    return strongest
 
 
-def _unless(done: bool, cost: str, overrides: list[str]) -> list[tuple[str, list[str]]]:
-    return [] if done else [(cost, overrides)]
+def _try(option: _Option, taken: list[str], load: Load, planner: MemoryPlanner) -> Change | None:
+    try:
+        plan = planner.plan(load([*taken, *option.overrides]))
+    except InputError:  # a library that is not installed, or nothing of that name in the model
+        return None
+    return Change(option.cost, tuple(option.overrides), plan)
 
 
-def _accumulations(cfg: DictConfig, num_ranks: int) -> list[int]:
-    """More parts than now, into which the samples of a GPU can be split."""
+def _accumulation_steps(cfg: DictConfig, num_ranks: int) -> list[int]:
+    """Larger numbers of micro-batches than now, into which the samples of a GPU can be split."""
     now = cfg.train.accumulation_steps
-    samples = samples_at_once(cfg, num_ranks) * now
-    return [number for number in range(now + 1, samples + 1) if samples % number == 0]
+    num_samples = samples_per_forward(cfg, num_ranks) * now
+    return [number for number in range(now + 1, num_samples + 1) if num_samples % number == 0]
 
 
-def _recomputation(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
-    optional = [part for part in model_on_meta(made.cfg).modules() if hasattr(part, "checkpoint_blocks")]
-    done = all(part.checkpoint_blocks for part in optional)
-    return _unless(done, "same result, about a third more time", made.recomputation)
+def _activation_checkpointing(batch: SyntheticBatch) -> list[_Option]:
+    model = model_on_meta(batch.cfg)
+    flags = [module.checkpoint_blocks for module in model.modules() if hasattr(module, "checkpoint_blocks")]
+    if batch.cfg.train.activation_checkpointing or (flags and all(flags)):
+        return []
+    return [_Option("same result, about a third more time", batch.checkpointing_overrides)]
 
 
-def _freezing(made: SyntheticBatch) -> list[tuple[str, list[str]]]:
-    patterns = ",".join(f'"{name}"' for name in made.backbone_names)
-    done = set(made.backbone_names) <= set(made.cfg.train.freeze)
-    return _unless(done, "the backbone learns nothing", [f"train.freeze=[{patterns}]"])
+def _sharding(batch: SyntheticBatch) -> list[_Option]:
+    if batch.cfg.train.parallel == "fsdp":
+        return []
+    return [_Option("same result", ["train.parallel=fsdp"])]
 
 
-def _smaller(made: SyntheticBatch) -> list[int]:
-    return [round(made.side * factor / made.side_unit) * made.side_unit for factor in _SMALLER]
+def _low_precision(batch: SyntheticBatch) -> list[_Option]:
+    if batch.cfg.train.amp.enabled:
+        return []
+    return [_Option("forward pass in bfloat16", ["train.amp.enabled=True", "train.amp.dtype=bfloat16"])]
+
+
+def _offload(batch: SyntheticBatch) -> list[_Option]:
+    train = batch.cfg.train
+    if train.parallel == "fsdp" and train.fsdp.cpu_offload:
+        return []
+    cost = "same result; weights and optimizer in the memory of the CPU, slower"
+    return [_Option(cost, ["train.parallel=fsdp", "train.fsdp.cpu_offload=True"])]
+
+
+def _no_average(batch: SyntheticBatch) -> list[_Option]:
+    if not batch.cfg.train.ema.enabled:
+        return []
+    return [_Option("no moving average", ["train.ema.enabled=False"])]
+
+
+def _smaller_images(batch: SyntheticBatch) -> list[_Option]:
+    options = []
+    for factor in _SMALLER_SIDES:
+        side = round(batch.side * factor / batch.side_multiple) * batch.side_multiple
+        overrides = batch.resolution_overrides(side)
+        if overrides:
+            options.append(_Option(f"images of {side} pixels", overrides))
+    return options
+
+
+def _lora(batch: SyntheticBatch) -> list[_Option]:
+    if batch.cfg.train.lora.rank > 0 or not batch.backbone_patterns:
+        return []
+    return [_Option("the backbone learns low-rank updates only", [f"train.lora.rank={_LORA_RANK}"])]
+
+
+def _freezing(batch: SyntheticBatch) -> list[_Option]:
+    if set(batch.backbone_patterns) <= set(batch.cfg.train.freeze):
+        return []
+    patterns = ",".join(f'"{pattern}"' for pattern in batch.backbone_patterns)
+    return [_Option("the backbone is not trained", [f"train.freeze=[{patterns}]"])]

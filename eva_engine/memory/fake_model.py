@@ -1,4 +1,4 @@
-"""Modules without memory: fake parameters, and calls of PyTorch's kernels as the device of the plan would make them."""
+"""Modules without memory: fake parameters, and the kernels that the planned device would use."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,17 +10,19 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
-from eva_backbone.attention import Attention
-from eva_backbone.block import Block
+from eva_backbone.attention_kernels import choose_kernels_for
+from eva_engine.backbones import transformer_blocks
 
 
 def make_fake(module: nn.Module, mode: FakeTensorMode, dtype: torch.dtype | None = None) -> None:
-    """Replace, in place, every parameter and buffer of `module` by a fake one of `mode`; shared ones stay shared.
+    """Replace every parameter and buffer of `module` in place by a fake one of `mode`; shared ones stay shared.
 
-    Those on the meta device become fake ones on the CPU.
+    Tensors on the meta device become fake tensors on the CPU.
 
     Args:
-        dtype: of the parameters from then on; None leaves it.
+        module: any module.
+        mode: mode that the fake tensors belong to.
+        dtype: new dtype of the parameters; None keeps theirs.
     """
     replaced: dict[int, torch.Tensor] = {}
     for part in module.modules():
@@ -44,35 +46,30 @@ def _fake(tensor: torch.Tensor, mode: FakeTensorMode, dtype: torch.dtype | None)
 
 
 def gather_blocks(model: nn.Module, mode: FakeTensorMode, dtype: torch.dtype) -> None:
-    """Weights and inputs of the blocks in `dtype`, in place, as FSDP gathers them."""
-    for block in filter(lambda module: isinstance(module, Block), model.modules()):
+    """Convert weights and inputs of the transformer blocks to `dtype` in place, as FSDP does when it gathers them."""
+    for block in transformer_blocks(model):
         make_fake(block, mode, dtype)
         block.register_forward_pre_hook(lambda _, args: (args[0].to(dtype), *args[1:]))
 
 
 @contextmanager
-def fake_run(mode: FakeTensorMode, model: nn.Module, device_type: str) -> Iterator[None]:
-    """Run `model` with fake tensors as it would run on `device_type`.
+def fake_run(mode: FakeTensorMode, device_type: str) -> Iterator[None]:
+    """Run models with fake tensors as they would run on `device_type`.
 
-    The fake tensors themselves are on the CPU: those on "cuda" run forward anywhere, but backward needs a GPU. What
-    would differ is chosen here: the attention kernel, and the operations that autocast widens on CUDA only.
+    The fake tensors themselves are on the CPU: on "cuda" they run forward anywhere, but backward needs a GPU. What
+        would
+    differ is selected here: the attention kernel, and the operations that autocast widens on CUDA only.
     """
-    chosen = [part for part in model.modules() if isinstance(part, Attention) and part.kernel == "auto"]
     with ExitStack() as stack:
         stack.enter_context(mode)
+        stack.enter_context(choose_kernels_for(device_type))
         if device_type == "cuda":
-            for part in chosen:
-                part.kernel = "sdpa"
             stack.enter_context(_WidenAsOnCuda())
-        try:
-            yield
-        finally:
-            for part in chosen:
-                part.kernel = "auto"
+        yield
 
 
 class _WidenAsOnCuda(TorchFunctionMode):
-    """Float32 for the operations of this backbone that autocast runs in float32 on CUDA but not on the CPU."""
+    """Use float32 for the operations that autocast runs in float32 on CUDA but not on the CPU."""
 
     _WIDENED = (F.layer_norm, F.group_norm, F.softmax, torch.softmax, torch.Tensor.softmax)
 

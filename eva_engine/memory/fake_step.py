@@ -1,8 +1,8 @@
-"""Bytes that a training step on fake tensors alone holds beyond its weights: no memory, in seconds."""
+"""The memory of a training step beyond its weights, measured on fake tensors: in seconds, and without memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -16,38 +16,35 @@ from .fake_model import fake_run, gather_blocks, make_fake
 from .known_data import KnownData, ZerosOutside
 from .tracker import LiveBytes, Phase, gradients_taken
 
+if TYPE_CHECKING:
+    from .synthetic_batch import StepSettings
 
-def run_whole_step(
-    model: nn.Module,
-    batch: Any,
-    device_type: str,
-    dtype: torch.dtype | None,
-    low_precision_blocks: bool = False,
-    *,
-    companions: Sequence[nn.Module] = (),
-    num_ranks: int = 1,
+
+def run_fake_step(
+    model: nn.Module, batch: Any, settings: "StepSettings", extra_modules: Sequence[nn.Module] = ()
 ) -> list[Phase]:
-    """Forward and backward pass of `model`, which is turned in place into one of fake parameters.
+    """Run the forward and backward pass of `model`, whose parameters are replaced in place by fake ones.
 
     Args:
-        batch: what the model takes in training; its floating-point tensors count, and become fake.
-        device_type, dtype, low_precision_blocks: as `FakeBackbone`'s.
-        companions: modules beside the model that it calls; they become fake as well.
-        num_ranks: processes that the step believes there are.
+        model: a model, usually on the meta device.
+        batch: training input of the model; its floating-point tensors count, and become fake.
+        settings: how the step is computed.
+        extra_modules: modules outside of the model that it calls; they become fake as well.
 
     Raises:
         InputError: the step needs values that fake tensors do not have, or fails for this batch.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    for module in (model, *companions):
+    for module in (model, *extra_modules):
         make_fake(module, mode)
-    if low_precision_blocks and dtype is not None:
+    dtype = settings.autocast_dtype
+    if settings.low_precision_blocks and dtype is not None:
         gather_blocks(model, mode, dtype)
-    resident = [x for module in (model, *companions) for x in (*module.parameters(), *module.buffers())]
+    resident = [x for module in (model, *extra_modules) for x in (*module.parameters(), *module.buffers())]
     tracker = LiveBytes(resident)
     with ExitStack() as stack:
-        stack.enter_context(_pretended_processes(num_ranks))
-        stack.enter_context(fake_run(mode, model, device_type))
+        stack.enter_context(_simulated_process_group(settings.num_ranks))
+        stack.enter_context(fake_run(mode, settings.device_type))
         stack.enter_context(KnownData(mode))
         stack.enter_context(ZerosOutside())
         stack.enter_context(gradients_taken(model.parameters(), tracker))
@@ -77,8 +74,8 @@ def _without_values(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _pretended_processes(number: int) -> Iterator[None]:
-    """A process group of `number` of which only this one exists; what it hears from the others has the right shape."""
+def _simulated_process_group(number: int) -> Iterator[None]:
+    """Join a process group of `number` processes of which only this one exists; collectives return the right shapes."""
     if number == 1:
         yield
         return

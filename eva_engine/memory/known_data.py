@@ -1,4 +1,4 @@
-"""Values where a step of fake tensors asks for them: those of labels, token ids and masks are known."""
+"""Real values for labels, token ids and masks in a step that otherwise runs on fake tensors."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 class KnownData(TorchDispatchMode):
-    """Lets whole numbers and truth values that are no fake tensors keep their values; enter it inside of `mode`.
+    """Keep the values of integer and boolean tensors that are not fake; enter it inside `mode`.
 
-    What is computed from them alone is computed, so that shapes that follow from labels are right; only floating-point
-    results become fake. A known mask selects as many elements as it has.
+    Operations on such tensors alone are computed, so that shapes which depend on labels are right; only floating-point
+    results become fake. A known mask selects as many elements as it has true entries.
     """
 
     def __init__(self, mode: FakeTensorMode) -> None:
@@ -38,7 +38,7 @@ class KnownData(TorchDispatchMode):
 
 
 def _as_numbers(index: Tensor | None) -> list[Tensor | None]:
-    """A known mask as the places of its elements, one tensor for each of its dimensions."""
+    """Convert a known boolean mask to the indices of its true elements, one tensor per dimension."""
     if index is None or index.dtype != torch.bool or isinstance(index, FakeTensor):
         return [index]
     with unset_fake_temporarily():
@@ -46,7 +46,7 @@ def _as_numbers(index: Tensor | None) -> list[Tensor | None]:
 
 
 class ZerosOutside(TorchFunctionMode):
-    """Fake tensors that leave PyTorch as arrays are zeros: what is computed there must depend on shapes alone."""
+    """Let fake tensors become zeros when they are converted to arrays; what follows must depend on shapes only."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.numpy and isinstance(args[0], FakeTensor):

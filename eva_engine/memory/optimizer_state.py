@@ -1,4 +1,4 @@
-"""Bytes that stay from step to step, and those of the optimizer's own step: found on the meta device."""
+"""Bytes of weights, gradients and optimizer state, and of the optimizer step, measured on the meta device."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ from .tracker import LiveBytes
 
 @dataclass(frozen=True)
 class StateBytes:
-    """Of a whole model, unsharded.
+    """Bytes of an unsharded model.
 
     Attributes:
         weights: parameters and buffers.
-        gradients: of the parameters that are trained.
-        optimizer: state after the first step.
-        step: what one step of the optimizer holds only while it runs.
+        gradients: gradients of the trained parameters.
+        optimizer: optimizer state after the first step.
+        step: temporary memory of one optimizer step.
     """
 
     weights: int
@@ -29,17 +29,17 @@ class StateBytes:
 
 
 def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
-    """State of `model`, which is on the meta device, and of the optimizer of `cfg`, which is stepped there."""
+    """Measure the state of `model`, on the meta device, and of the optimizer of `cfg`, by stepping it there."""
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.grad = torch.empty_like(parameter)
     optimizer = build_optimizer(cfg, model)
     fused = all(group.get("fused") for group in optimizer.param_groups)
     for group in optimizer.param_groups:
-        if group.get("fused"):  # a kernel that the meta device does not have; it holds nothing while it runs
+        if group.get("fused"):  # the meta device lacks this kernel, which needs no temporary memory
             group.update(fused=False, foreach=False)
     if str(cfg.train.device).startswith("cuda"):
-        # What PyTorch itself chooses for CUDA: whole groups at a time, with copies of a group.
+        # PyTorch's default on CUDA: whole groups at a time, with temporary copies of a group.
         for group in optimizer.param_groups:
             if group.get("foreach", False) is None:
                 group["foreach"] = True
@@ -59,5 +59,5 @@ def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
 
 
 def tensor_bytes(tensor: torch.Tensor) -> int:
-    """Bytes of its elements, without those of other tensors in the same storage."""
+    """Bytes of the elements of a tensor, without those of other tensors in the same storage."""
     return tensor.numel() * tensor.element_size()

@@ -1,34 +1,56 @@
-"""What a recipe trains on, as far as a plan of its memory needs it; found by the model's class."""
+"""Synthetic training batches of a recipe's sizes, with which a memory plan runs a training step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine.tasks import task_of_model
 
+from .fake_step import run_fake_step
+from .planned_model import model_on_meta
+from .tracker import Phase
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a training step is computed.
+
+    Attributes:
+        device_type: "cuda" or "cpu", whose kernels are assumed.
+        autocast_dtype: reduced precision, or None.
+        low_precision_blocks: the blocks' weights and inputs have that dtype, as FSDP gathers them.
+        num_ranks: number of processes whose samples the step combines.
+    """
+
+    device_type: str
+    autocast_dtype: torch.dtype | None
+    low_precision_blocks: bool
+    num_ranks: int
+
 
 class SyntheticBatch(ABC):
-    """Training batches of a recipe's sizes, made without data, and how the recipe's images become smaller.
+    """Training batches of a recipe's sizes without data, and the overrides that make them smaller.
 
-    A package whose models can be planned has a subclass `MadeBatch` in its `data.synthetic_batch`.
+    Every task has a subclass, which its `Task` names.
 
     Args:
         cfg: the recipe.
-        num_objects: in every image, where that matters; by default as many as there may be.
+        num_objects: objects in every image, where they matter; by default as many as there may be.
 
     Attributes:
-        heads_follow_data: how many tensors there are behind the model's `backbone` is only known from their values.
-        sees_all_processes: a step holds something of the samples of every process.
-        parts_change: what is another result when an iteration's batch is taken in parts, in words; "" for nothing.
+        couples_processes: a step keeps something of the samples of all processes.
+        micro_batch_effect: what changes in the result when a batch is split into micro-batches; "" for nothing.
     """
 
     num_objects = 1
-    heads_follow_data = False
-    sees_all_processes = False
-    parts_change = ""
+    couples_processes = False
+    micro_batch_effect = ""
 
     def __init__(self, cfg: DictConfig, num_objects: int | None = None) -> None:
         self.cfg = cfg
@@ -37,46 +59,64 @@ class SyntheticBatch(ABC):
     @property
     @abstractmethod
     def side(self) -> int:
-        """Of the images, in pixels.
+        """Side of the images in pixels.
 
         Raises:
-            InputError: the recipe does not say.
+            InputError: the recipe does not determine it.
         """
 
     @property
-    def side_unit(self) -> int:
-        """What sides are multiples of, in pixels."""
+    def side_multiple(self) -> int:
+        """Number of pixels that every side must be a multiple of."""
         return 64
 
     @property
     def sample(self) -> str:
-        """What is counted by `dataloader.train.total_batch_size`, in words."""
+        """Description of what `dataloader.train.total_batch_size` counts."""
         return f"image(s) of {self.side} x {self.side} pixels"
 
     @property
-    def backbone_names(self) -> list[str]:
-        """Patterns of the parameters that may stay as they are in fine-tuning; none where training starts from zero."""
+    def backbone_patterns(self) -> list[str]:
+        """Patterns of the parameters that fine-tuning may freeze; none where training starts from random weights."""
         return []
 
     @property
-    def recomputation(self) -> list[str]:
-        """Overrides by which blocks are computed again in the backward pass."""
+    def checkpointing_overrides(self) -> list[str]:
+        """Overrides that switch activation checkpointing on."""
         return ["train.activation_checkpointing=torch"]
 
     @abstractmethod
     def make(self, num_samples: int) -> Any:
-        """What the training loader would give to one process.
+        """Make the batch that the training loader would give to one process.
 
-        Floating-point tensors may be a single number that is expanded: nothing is ever written into them.
+        Floating-point tensors may be a single number that is expanded: nothing is written into them.
         """
 
     @abstractmethod
     def resolution_overrides(self, side: int) -> list[str]:
-        """Overrides by which the recipe trains on `side` x `side` pixels; none where another side makes no sense."""
+        """Overrides that train on `side` x `side` pixels; none where another side makes no sense."""
 
-    def companions(self, model: nn.Module) -> list[nn.Module]:  # noqa: ARG002
-        """Modules that a training step of `model` runs, although they are no part of it."""
+    def extra_modules(self, model: nn.Module) -> list[nn.Module]:  # noqa: ARG002
+        """Modules that a training step of `model` runs although they are not part of it, such as a frozen teacher."""
         return []
+
+    def measure_step(
+        self,
+        num_samples: int,
+        settings: StepSettings,
+        report: Callable[[str], None],  # noqa: ARG002
+        cache: dict[str, Any],  # noqa: ARG002
+    ) -> list[Phase]:
+        """Measure what a training step holds, on tensors without storage.
+
+        Args:
+            num_samples: samples in the batch of a process.
+            settings: how the step is computed.
+            report: called with a line about work that takes long.
+            cache: results of earlier measurements of the same planner, to be reused.
+        """
+        model = model_on_meta(self.cfg)
+        return run_fake_step(model, self.make(num_samples), settings, self.extra_modules(model))
 
 
 def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> SyntheticBatch:
@@ -92,3 +132,27 @@ def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | N
             "a model of a task, or register its package as one."
         )
     return task.load("synthetic_batch")(cfg, num_objects)
+
+
+def synthetic_batch(cfg: DictConfig) -> SyntheticBatch:
+    """The training batches of the task of a recipe.
+
+    Raises:
+        InputError: the model belongs to no installed task.
+    """
+    return find_synthetic_batch(cfg, model_on_meta(cfg))
+
+
+def overrides_for_side(cfg: DictConfig, side: int) -> list[str]:
+    """Overrides with which the recipe trains on images of `side` x `side` pixels.
+
+    Raises:
+        InputError: the recipe's images have one size only, or `side` is not a multiple of the patch.
+    """
+    batch = synthetic_batch(cfg)
+    overrides = batch.resolution_overrides(side)
+    if not overrides:
+        raise InputError(f"this recipe trains on {batch.side} pixels only; leave {side} out of --resolutions")
+    if side % batch.side_multiple:
+        raise InputError(f"a side of {side} pixels is not a multiple of {batch.side_multiple}; choose one that is")
+    return overrides

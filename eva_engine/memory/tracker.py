@@ -1,4 +1,4 @@
-"""Bytes of live tensors, operation by operation, of real and of fake tensors alike."""
+"""Track the bytes of live tensors operation by operation, for real and fake tensors."""
 
 import weakref
 from collections.abc import Iterable, Iterator
@@ -13,19 +13,20 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):
-    """Follows the storages that operations make in this context until they are freed.
+    """Track the storages that operations make in this context until they are freed.
 
-    Attributes:
-        live, peak: bytes now, and the most since `start_peak`.
-        gradients: bytes of gradients that `take_gradient` took.
-        peak_with_gradients: the peak if those had stayed.
-
-    PyTorch's `torch.distributed._tools.MemTracker` does the same and gives the same peak, and is the oracle of the
-    tests. It also hooks every module and keeps snapshots per module, to tell gradients and activations apart by owner;
-    here gradients of weights are told apart by a hook, and one pass gives the peak with them and without.
+    PyTorch's `torch.distributed._tools.MemTracker` measures the same peak, and the tests compare with it. It hooks
+    every module and keeps snapshots per module, in order to separate gradients from activations; here a hook on the
+    parameters separates them, so that one pass gives the peak with and without gradients.
 
     Args:
-        ignored: tensors that exist before and are counted elsewhere, as parameters.
+        ignored: tensors that exist already and are counted elsewhere, such as parameters.
+
+    Attributes:
+        live: bytes that are alive now.
+        peak: largest value of `live` since `start_peak`.
+        gradients: bytes of the gradients that `take_gradient` removed.
+        peak_with_gradients: the peak if those gradients had stayed.
     """
 
     def __init__(self, ignored: Iterable[Tensor] = ()) -> None:
@@ -39,12 +40,12 @@ class LiveBytes(TorchDispatchMode):
         self._followed.update(storage._cdata for storage in self._ignored)
 
     def start_peak(self) -> None:
-        """Forget the peaks so far."""
+        """Start to measure a new peak."""
         self.peak = self.live
         self.peak_with_gradients = self.live + self.gradients
 
     def take_gradient(self, parameter: Tensor) -> None:
-        """Hook for `register_post_accumulate_grad_hook`: count the gradient apart from all else, and free it."""
+        """Count a gradient separately and free it; a hook for `register_post_accumulate_grad_hook`."""
         if parameter.grad is not None:
             self.gradients += parameter.grad.numel() * parameter.grad.element_size()
         parameter.grad = None
@@ -81,7 +82,7 @@ class LiveBytes(TorchDispatchMode):
 
 @contextmanager
 def gradients_taken(parameters: Iterable[nn.Parameter], tracker: LiveBytes) -> Iterator[None]:
-    """Every gradient of `parameters` goes to `tracker` as soon as it is made."""
+    """Pass every gradient of `parameters` to `tracker` as soon as it is complete."""
     hooks = [p.register_post_accumulate_grad_hook(tracker.take_gradient) for p in parameters if p.requires_grad]
     try:
         yield
@@ -92,13 +93,13 @@ def gradients_taken(parameters: Iterable[nn.Parameter], tracker: LiveBytes) -> I
 
 @dataclass(frozen=True)
 class Phase:
-    """What a part of a step holds beyond weights, gradients of earlier parts and optimizer.
+    """A phase of a training step, and its memory beyond weights, gradients of earlier micro-batches and optimizer.
 
     Attributes:
-        name: in words.
-        is_backward: part of the backward pass.
-        peak: the most bytes, without gradients of weights beyond the one in the making.
-        peak_with_gradients: the same if every gradient stays once it is made.
+        name: description.
+        is_backward: whether it belongs to the backward pass.
+        peak: peak in bytes if every gradient of a weight is freed as soon as it is complete.
+        peak_with_gradients: peak in bytes if these gradients stay.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Made training batches of semantic segmentation."""
+"""Synthetic training batches of semantic segmentation."""
 
 from collections.abc import Iterator
 
@@ -6,34 +6,34 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from eva_engine.data.synthetic_batch import SyntheticBatch
+from eva_engine.memory.synthetic_batch import SyntheticBatch
 
 
 class SegmentationSyntheticBatch(SyntheticBatch):
-    """Images of one value, and label maps in stripes. The number of objects is that of the classes in an image."""
+    """Constant images with label maps of vertical stripes; `num_objects` is the number of classes in an image."""
 
     num_objects = 32
-    parts_change = "batch normalisation by parts"
+    micro_batch_effect = "batch normalisation per micro-batch"
 
     @property
     def side(self) -> int:
-        """Of the crops."""
+        """Longer side of the crops in pixels."""
         return int(max(self.cfg.dataloader.train.mapper.size))
 
     @property
-    def backbone_names(self) -> list[str]:
-        """Patterns of the names of the parameters that belong to the backbone."""
+    def backbone_patterns(self) -> list[str]:
+        """Patterns of the names of the backbone's parameters."""
         return [f"backbone.{name}" for name in ("cls_token", "pos_embed", "patch_embed.*", "blocks.*")]
 
     def make(self, num_samples: int) -> dict[str, Tensor]:
-        """{"image": [B, 3, H, W], "label": [B, H, W]}."""
+        """Make {"image": [B, 3, H, W], "label": [B, H, W]}."""
         height, width = self.cfg.dataloader.train.mapper.size
         num_classes = min(self.num_objects, self.cfg.model.decode_head.num_classes)
         stripes = (torch.arange(width) * num_classes // width).expand(num_samples, height, width)
         return {"image": torch.zeros(()).expand(num_samples, 3, height, width), "label": stripes}
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """Crops, and the windows of the evaluation with steps in the same proportion."""
+        """Overrides for the crops, and for the evaluation windows with strides in the same proportion."""
         windows = self.cfg.model.inference.windows
         steps = [round(step * side / size) for step, size in zip(windows.stride, windows.size, strict=True)]
         return [

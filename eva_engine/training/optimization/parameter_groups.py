@@ -1,5 +1,6 @@
 """Parameter groups of an optimizer: learning rate by layer, weight decay by kind of parameter."""
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine.backbones import find_backbones, require_backbones
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,16 @@ def _check_layer_decay(cfg: DictConfig, model: nn.Module) -> None:
     for prefix, backbone in require_backbones(model, f"optimizer.params.lr_factor_func.lr_decay_rate={rate}"):
         depth = len(backbone.blocks)
         first = f"{prefix}.blocks.0.weight" if prefix else "blocks.0.weight"
-        if depth != num_layers or factor_of(first) != rate**num_layers:
+        if depth > num_layers or factor_of(first) != rate**num_layers:
             raise InputError(
                 f"the optimizer's layer decay is for {num_layers} blocks below backbone.*, the model has {depth} in "
                 f"{prefix or 'the model itself'}; set optimizer.params.lr_factor_func.num_layers={depth}"
+            )
+        if depth < num_layers:
+            logger.warning(
+                "The layer decay is for %d blocks, the model has %d: all of them learn more slowly than meant; set "
+                "optimizer.params.lr_factor_func.num_layers=%d",
+                num_layers,
+                depth,
+                depth,
             )

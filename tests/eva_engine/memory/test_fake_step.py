@@ -1,5 +1,7 @@
 """Steps on fake tensors against the same steps on real ones."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from detectron2.config import instantiate
@@ -8,11 +10,13 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from eva_backbone.errors import InputError
-from eva_engine.memory.synthetic_batch import find_synthetic_batch
-from eva_engine.memory.fake_step import run_whole_step
+from eva_engine.memory.fake_step import run_fake_step
 from eva_engine.memory.planned_model import model_on_meta
+from eva_engine.memory.synthetic_batch import StepSettings, find_synthetic_batch
 from eva_engine.memory.tracker import LiveBytes, gradients_taken
 from eva_engine.training.adaptation import adapt_model
+
+ON_CPU = StepSettings("cpu", None, low_precision_blocks=False, num_ranks=1)
 
 
 def real_peaks(cfg):
@@ -20,7 +24,7 @@ def real_peaks(cfg):
     adapt_model(model, cfg.train)
     made = find_synthetic_batch(cfg, model, 3)
     batch = made.make(3)
-    beside = [x for part in made.companions(model) for x in (*part.parameters(), *part.buffers())]
+    beside = [x for part in made.extra_modules(model) for x in (*part.parameters(), *part.buffers())]
     tracker = LiveBytes([*model.parameters(), *model.buffers(), *beside])
     with gradients_taken(model.parameters(), tracker), tracker:
         batch = tree_map_only(torch.Tensor, lambda x: x.clone() if x.is_floating_point() else x, batch)
@@ -37,7 +41,7 @@ def test_peaks_are_those_of_real_tensors(task):
     real = real_peaks(cfg)
     model = model_on_meta(cfg)
     made = find_synthetic_batch(cfg, model, 3)
-    forward, backward = run_whole_step(model, made.make(3), "cpu", None, companions=made.companions(model))
+    forward, backward = run_fake_step(model, made.make(3), ON_CPU, made.extra_modules(model))
     assert (forward.peak, backward.peak, backward.peak_with_gradients) == pytest.approx(real, rel=0.03)
 
 
@@ -47,7 +51,7 @@ def test_the_contrastive_loss_holds_features_of_all_processes():
     def peak(num_ranks):
         model = model_on_meta(cfg)
         batch = find_synthetic_batch(cfg, model).make(8)
-        return run_whole_step(model, batch, "cpu", None, num_ranks=num_ranks)[1].peak
+        return run_fake_step(model, batch, replace(ON_CPU, num_ranks=num_ranks))[1].peak
 
     # Texts of all of them, and their gradients.
     assert peak(16384) > 2 * 16384 * 8 * cfg.model.output_dim * 4 > peak(1)
@@ -65,4 +69,4 @@ class Undecided(nn.Module):
 
 def test_a_step_that_needs_values_is_refused_in_one_sentence():
     with pytest.raises(InputError, match=r"a training step of Undecided .* cannot be run without values"):
-        run_whole_step(Undecided(), torch.ones(4), "cpu", None)
+        run_fake_step(Undecided(), torch.ones(4), ON_CPU)

@@ -68,5 +68,5 @@ def test_as_many_patches_are_hidden_and_classes_shown_as_there_may_be():
 
 
 def test_a_model_of_another_package_is_told_in_one_sentence():
-    with pytest.raises(InputError, match=r"Sequential is of a package without data\.synthetic_batch"):
+    with pytest.raises(InputError, match=r"Sequential belongs to no installed task"):
         find_synthetic_batch(OmegaConf.create(), nn.Sequential())

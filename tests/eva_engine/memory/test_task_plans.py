@@ -4,18 +4,18 @@ import pytest
 from task_recipes import PUBLISHED, task_recipe
 
 from eva_backbone.errors import InputError
-from eva_engine.memory import Predictor, advise, at_side
-from eva_engine.memory.planned_model import synthetic_batch
+from eva_engine.memory import MemoryPlanner, advise, overrides_for_side
+from eva_engine.memory.synthetic_batch import synthetic_batch
 
 
 @pytest.mark.parametrize("path", PUBLISHED)
 def test_published_recipes_can_be_planned(path):
     cfg = task_recipe(path, *PUBLISHED[path], "dataloader.train.total_batch_size=8", "train.accumulation_steps=1")
     lines = []
-    prediction = Predictor(num_ranks=2, num_objects=4, tell=lines.append).predict(cfg)
-    assert prediction.samples == 4
-    assert prediction.peak > prediction.persistent_memory.total > 0
-    assert (prediction.persistent_memory.companions > 0) == ("mim" in path)
+    prediction = MemoryPlanner(num_ranks=2, num_objects=4, report=lines.append).plan(cfg)
+    assert prediction.num_samples == 4
+    assert prediction.peak > prediction.persistent.total > 0
+    assert (prediction.persistent.extra_modules > 0) == ("mim" in path)
     assert lines == [f"4 {prediction.sample} at a time, {'bfloat16' if cfg.train.amp.enabled else 'float32'}"]
 
 
@@ -23,7 +23,7 @@ def advice_for(path, *overrides):
     def load(more):
         return task_recipe(path, *PUBLISHED[path], "dataloader.train.total_batch_size=4", *overrides, *more)
 
-    advice = advise(load, Predictor(num_objects=4), limit=1)
+    advice = advise(load, MemoryPlanner(num_objects=4), limit=1)
     load([override for step in advice.steps for override in step.overrides])
     return [(step.cost, step.overrides) for step in advice.steps]
 
@@ -63,7 +63,7 @@ def test_pre_training_is_not_advised_to_freeze_or_to_shrink():
     ],
 )
 def test_another_side(path, side):
-    overrides = at_side(task_recipe(path), side)
+    overrides = overrides_for_side(task_recipe(path), side)
     changed = task_recipe(path, *overrides)
     assert synthetic_batch(changed).side == side
     if "SemSeg" in path:
@@ -74,11 +74,11 @@ def test_another_side(path, side):
 @pytest.mark.parametrize(
     ("path", "side", "sentence"),
     [
-        ("Classification/configs/in1k_336.py", 200, "a side of 200 pixels is no multiple of 14"),
-        ("Classification/configs/mim_pretrain_224.py", 112, "is not offered: the size is 224"),
-        ("CLIP/configs/demo/eva_clip_tiny_digits.py", 16, "is not offered"),
+        ("Classification/configs/in1k_336.py", 200, "a side of 200 pixels is not a multiple of 14"),
+        ("Classification/configs/mim_pretrain_224.py", 112, "this recipe trains on 224 pixels only"),
+        ("CLIP/configs/demo/eva_clip_tiny_digits.py", 16, "this recipe trains on 32 pixels only"),
     ],
 )
 def test_a_side_that_does_not_fit(path, side, sentence):
     with pytest.raises(InputError, match=sentence):
-        at_side(task_recipe(path), side)
+        overrides_for_side(task_recipe(path), side)
