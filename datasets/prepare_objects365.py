@@ -72,7 +72,7 @@ def find_annotations(source: Path, name: str) -> Path | tuple[Path, str]:
     raise PrepareError(f"{source} contains neither {name}.json nor {name}.tar.gz; download it, see datasets/README.md.")
 
 
-def place_images(source: Path, target: Path, wanted: dict[str, str], mode: str) -> None:
+def transfer_images(source: Path, target: Path, wanted: dict[str, str], mode: str) -> None:
     """Move, link, copy or unpack every wanted image below `source` to its path below `target`.
 
     Args:
@@ -87,11 +87,11 @@ def place_images(source: Path, target: Path, wanted: dict[str, str], mode: str) 
         unpacked += [Path(folder, name) for name in names if name in wanted]
     for path in tqdm(unpacked, desc="images", unit=""):
         destination = target / wanted[path.name]
-        if not _is_placed(destination):
-            _place(path, destination, mode)
+        if not _is_complete(destination):
+            _transfer(path, destination, mode)
     # Archive patchN contains the images of the folder patchN. Reading an archive takes minutes, so only those with
     # missing images are read.
-    needed = {f"{path.split('/')[2]}.tar.gz" for path in wanted.values() if not _is_placed(target / path)}
+    needed = {f"{path.split('/')[2]}.tar.gz" for path in wanted.values() if not _is_complete(target / path)}
     for path in tqdm(sorted(path for path in archives if path.name in needed), desc="archives", unit=""):
         with _open_archive(path) as archive:
             _unpack_images(archive, target, wanted)
@@ -105,7 +105,7 @@ def _unpack_images(archive: tarfile.TarFile, target: Path, wanted: dict[str, str
         if not member.isreg() or name not in wanted or member.size > _MAX_IMAGE_BYTES:
             continue
         destination = target / wanted[name]
-        if not _is_placed(destination):
+        if not _is_complete(destination):
             with atomic_path(destination, sync=False) as temporary, temporary.open("wb") as file:
                 shutil.copyfileobj(archive.extractfile(member), file)  # type: ignore[arg-type]
 
@@ -120,11 +120,11 @@ def _open_archive(path: Path) -> Iterator[tarfile.TarFile]:
         raise PrepareError(f"{path} cannot be unpacked ({error}); download it again.") from error
 
 
-def _is_placed(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _place(path: Path, destination: Path, mode: str) -> None:
+def _transfer(path: Path, destination: Path, mode: str) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
         if mode == "copy":
@@ -178,9 +178,9 @@ def prepare(source: Path, target: Path, splits: list[str], mode: str, allow_miss
         all_wanted: dict[str, str] = {}
         for paths in wanted.values():
             all_wanted |= paths
-        place_images(source, target, all_wanted, mode)
+        transfer_images(source, target, all_wanted, mode)
         for split, name in names.items():
-            missing = [path for path in wanted[split].values() if not _is_placed(target / path)]
+            missing = [path for path in wanted[split].values() if not _is_complete(target / path)]
             if len(missing) > allow_missing:
                 patches = Counter(path.split("/")[2] for path in missing)
                 raise PrepareError(
