@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import contextlib
 import stat
@@ -23,7 +23,7 @@ def test_a_file_appears_only_when_complete(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_is_replaced_not_written_through(tmp_path: Path):
+def test_a_link_is_replaced_not_followed(tmp_path: Path):
     original = tmp_path / "original.json"
     original.write_text("precious")
     link = tmp_path / "link.json"
@@ -49,9 +49,9 @@ def test_a_folder_appears_only_when_complete(tmp_path: Path):
         raise RuntimeError
     assert not list(path.parent.iterdir())
     with atomic_folder(path) as partial:
-        (partial / "whole").touch()
+        (partial / "complete").touch()
         assert not path.exists()
-    assert [file.name for file in path.iterdir()] == ["whole"]
+    assert [file.name for file in path.iterdir()] == ["complete"]
     (plain := tmp_path / "plain").mkdir()
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 

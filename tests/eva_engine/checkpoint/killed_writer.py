@@ -29,7 +29,7 @@ def write_for_ever(folder: Path, kind: str, reports: int) -> None:
     last = checkpoints.find_last()
     iteration = 0 if last is None else read_file(last, ("iteration",))["iteration"]
     weights = torch.empty(NUM_NUMBERS)
-    os.write(reports, bytes(4))  # the clock starts
+    os.write(reports, bytes(4))  # starts the clock
     while True:
         iteration += 1
         weights.fill_(iteration)
@@ -62,7 +62,7 @@ def check(folder: Path, reported: int) -> int:
 def main(folder: Path, kind: str, num_kills: int, seed: int) -> None:
     torch.set_num_threads(1)
     moments, numbers, num_partial = random.Random(seed), [], 0
-    seconds = 0.0  # that a checkpoint takes on this machine; the first process has time for one
+    seconds = 0.0  # time for one checkpoint on this machine, measured in the first process
     for _ in range(num_kills):
         reading, writing = os.pipe()
         child = os.fork()

@@ -27,7 +27,7 @@ def damage(path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cut short", "empty", "gone", "bit of a weight", "bit of the list"])
-def test_a_damaged_one_is_named_and_the_one_before_used(kind, checkpoints, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_logged_and_the_previous_one_used(kind, checkpoints, tmp_path, caplog):
     for number in (1, 2, 3):
         checkpoints.save(f"model_{number:07}", state_of(number))
     checkpoints.wait()
@@ -46,7 +46,7 @@ def test_a_damaged_one_is_named_and_the_one_before_used(kind, checkpoints, tmp_p
 
 
 def test_every_flipped_bit_is_harmless_or_found(tmp_path):
-    """A zip archive has bytes that mean nothing, such as dates; one may change without changing what is read."""
+    """Some bytes of a zip archive, such as dates, have no effect on the content; changing them is harmless."""
     checkpoints, path = RunCheckpoints(tmp_path, max_to_keep=1, asynchronous=False), tmp_path / "model_0000001.pth"
     checkpoints.save("model_0000001", state_of(1, size=20))
     content, found = path.read_bytes(), 0

@@ -11,7 +11,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints, read_weights
 
 
-def test_saved_state_comes_back(checkpoints, tmp_path):
+def test_a_saved_state_is_restored(checkpoints, tmp_path):
     checkpoints.save("model_0000001", state_of(1))
     path = checkpoints.find_last()
     assert path == tmp_path / "model_0000001.pth"
@@ -38,7 +38,7 @@ def test_training_continues_while_old_values_are_written(tmp_path, monkeypatch):
         assert_same(checkpoints.load(tmp_path / f"model_{number:07}.pth", {}), expected)
 
 
-def test_buffers_are_used_again_where_shapes_match(tmp_path):
+def test_buffers_are_reused_if_shapes_match(tmp_path):
     checkpoints = RunCheckpoints(tmp_path, max_to_keep=9)
     checkpoints.save("model_0000001", state_of(1))
     checkpoints.wait()
@@ -71,7 +71,7 @@ def test_old_ones_are_deleted_by_count(checkpoints, tmp_path):
 
 
 def test_copies_are_found_in_the_order_of_their_numbers(checkpoints, tmp_path):
-    """Copying a folder leaves any order of times behind; what `last_checkpoint` names comes first."""
+    """Modification times are ignored, since copying changes them; `last_checkpoint` comes first."""
     for number in (7, 9, 8):
         checkpoints.save(f"model_{number:07}", state_of(number))
     assert checkpoints.find_last().name == "model_0000008.pth"

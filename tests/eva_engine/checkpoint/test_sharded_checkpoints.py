@@ -22,7 +22,7 @@ from eva_engine.checkpoint import RunCheckpoints, read_file, read_weights
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
-    """The folder that the script of sharded_run.py leaves."""
+    """Folder with the results of the script sharded_run.py."""
     folder = tmp_path_factory.mktemp("sharded")
     script = Path(__file__).with_name("sharded_run.py")
     command = [sys.executable, "-W", "ignore", str(script), str(folder)]
@@ -65,7 +65,7 @@ def test_written_while_training_continues(run, expected):
     assert_same(read_file(run / "model_0000003"), expected)
 
 
-def test_kept_by_count_and_replaced(run):
+def test_the_newest_are_kept_and_one_is_replaced(run):
     assert names(run) == ["last_checkpoint", "model_0000002", "model_0000003", "model_best", "model_final"]
     assert (run / "last_checkpoint").read_text() == "model_final"
     assert read_file(run / "model_best")["iteration"] == 10  # that of rank 0
@@ -78,7 +78,7 @@ def test_weights_of_a_folder(run, expected):
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_torch_reads_it_too(run, expected):
-    """Without this package, whoever trusts the folder can use it."""
+    """Users who trust the folder can read it without this package."""
     weights = {"model": {"0.weight": torch.zeros(64, 6), "1.bias": torch.zeros(5)}}
     dcp.load(weights, checkpoint_id=run / "model_final", no_dist=True)
     assert_same(weights["model"], {name: expected["model"][name] for name in weights["model"]})
@@ -86,7 +86,7 @@ def test_torch_reads_it_too(run, expected):
 
 @pytest.mark.parametrize("name", ["__0_0.distcp", "__1_0.distcp", "whole.pth", "index.json", ".metadata"])
 @pytest.mark.parametrize("kind", ["bit", "cut short", "missing"])
-def test_damage_is_found_and_the_one_before_used(name, kind, run, caplog):
+def test_damage_is_found_and_the_previous_checkpoint_used(name, kind, run, caplog):
     path = run / "model_final" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -118,7 +118,7 @@ def test_every_flipped_bit_is_found(run):
 
 
 def forge_index(folder: Path, change) -> None:
-    """Change the index and make its checksum right again."""
+    """Change the index and correct its checksum."""
     body = json.loads((folder / "index.json").read_bytes())
     body.pop("crc32")
     change(body)
@@ -143,7 +143,7 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
-def test_an_index_that_makes_no_sense(change, run):
+def test_an_inconsistent_index(change, run):
     forge_index(run / "model_final", change)
     with pytest.raises(InputError, match=r"index\.json is damaged"):
         read_file(run / "model_final")
@@ -176,7 +176,7 @@ def evil_piece(folder: Path, payload: Malicious) -> None:
 
 @pytest.mark.parametrize("plant", [evil_metadata, evil_unsharded_part, evil_piece])
 def test_code_in_a_folder_is_not_run(plant, run):
-    """Also where whoever planted it made the sizes and checksums right."""
+    """Not even if the attacker has corrected the sizes and checksums."""
     folder, marker = run / "model_final", run / "side_effect"
     plant(folder, Malicious(marker))
     sizes = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -188,7 +188,7 @@ def test_code_in_a_folder_is_not_run(plant, run):
     checkpoints = RunCheckpoints(run, max_to_keep=2)
     assert checkpoints.find_last() == folder
     if plant is evil_metadata:
-        read_file(folder)  # it is not looked at
+        read_file(folder)  # the pickle is not read
     else:
         with pytest.raises(InputError, match="is refused"):
             read_file(folder)
@@ -217,7 +217,7 @@ def test_a_folder_of_another_run(change, message, run):
 
 
 def test_killed_between_the_two_renames(run, expected):
-    """A folder cannot be replaced in one step; the earlier one comes back."""
+    """A folder cannot be replaced atomically; the earlier one is restored."""
     (run / "model_final").rename(run / ".model_final.replaced")
     (run / ".model_0000002.replaced").mkdir()
     (run / ".model_0000004.partial").mkdir()
@@ -226,7 +226,7 @@ def test_killed_between_the_two_renames(run, expected):
     assert_same(read_file(checkpoints.find_last()), expected)
 
 
-def test_some_other_folder(tmp_path):
+def test_another_folder(tmp_path):
     with pytest.raises(InputError, match="is a folder; name the weight file inside it"):
         read_weights(tmp_path)
     with pytest.raises(InputError, match=r"has no index\.json"):

@@ -192,8 +192,8 @@ def test_advice_of_the_refusal_works(tmp_path):
 
 
 def make_unusable(kind: str, path: Path) -> None:
-    whole = io.BytesIO()
-    torch.save({"model": {"a": torch.zeros(5000)}}, whole)
+    complete = io.BytesIO()
+    torch.save({"model": {"a": torch.zeros(5000)}}, complete)
     zoo = pickle.dumps({"model": {"a": np.zeros(5000)}})
     header = json.dumps({"a": {"dtype": "F32", "shape": [5000], "data_offsets": [0, 20000]}}).encode()
     content = {
@@ -201,7 +201,7 @@ def make_unusable(kind: str, path: Path) -> None:
         "text": b"hello",
         "web page": b"\n<!DOCTYPE html><html>log in</html>",
         "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n",
-        "torch cut short": whole.getvalue()[:9000],
+        "torch cut short": complete.getvalue()[:9000],
         "pickle cut short": zoo[:9000],
         "safetensors cut short": len(header).to_bytes(8, "little") + header + bytes(100),
         "wrong buffer size": zoo.replace(b"M\x88\x13\x85", b"M\x89\x13\x85"),

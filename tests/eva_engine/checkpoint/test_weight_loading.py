@@ -225,7 +225,7 @@ def test_log_has_counts_and_every_name(tmp_path, caplog):
 
 
 def test_parameters_stay_the_same_objects(tmp_path):
-    """An optimizer made before loading steps the loaded weights; frozen stays frozen; the file is never written to."""
+    """An optimizer built before loading updates the loaded weights; frozen parameters and the file do not change."""
     model, path = TinyDetector(), tmp_path / "w.pth"
     model.backbone.net.patch_embed.requires_grad_(False)
     state = random_state(model)

@@ -28,7 +28,7 @@ def test_only_seed_and_number_count():
     assert len(set(everything)) == len(everything)
 
 
-def test_what_was_to_be_drawn_next_is_still_drawn():
+def test_the_outer_random_state_is_restored():
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     expected = _draw()
     random.setstate(before[0]), np.random.set_state(before[1]), torch.set_rng_state(before[2])

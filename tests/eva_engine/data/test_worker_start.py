@@ -1,4 +1,4 @@
-"""Workers leave alone what the process that forked them had made."""
+"""Workers do not collect garbage of the process that forked them."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ RECORDS = [{"file_name": str(number), "width": 4, "height": 4} for number in ran
 
 
 class Threaded:
-    """As an object whose destructor waits for threads, which a fork does not have."""
+    """An object whose destructor would wait for threads that a forked process does not have."""
 
     def __del__(self) -> None:
         if os.getpid() != PARENT:

@@ -1,4 +1,4 @@
-"""Class names and ids: where they come from and how they are held to the model."""
+"""Class names and ids: their sources, and checks against the model."""
 
 import json
 

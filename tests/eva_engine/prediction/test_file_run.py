@@ -1,4 +1,4 @@
-"""What all tasks share: order, batches, failures, interruptions, and an output that cannot be written."""
+"""Behaviour of all tasks: order, batches, failures, interruptions, and an output that cannot be written."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from eva_engine.prediction.json_text import json_lines
 
 
 class Echo(FileTask[str]):
-    """Writes the content of text files that are called pictures; some contents mean trouble."""
+    """Writes the content of text files with image suffixes; some contents raise errors."""
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
@@ -33,9 +33,9 @@ class Echo(FileTask[str]):
     def predict(self, batch: Sequence[tuple[Input, str]]) -> None:
         texts = [text for _, text in batch]
         self.batches.append(texts)
-        for trouble in (KeyboardInterrupt(), InputError("not to be predicted"), OSError(28, "No space left on device")):
-            if type(trouble).__name__ in texts:
-                raise trouble
+        for error in (KeyboardInterrupt(), InputError("not to be predicted"), OSError(28, "No space left on device")):
+            if type(error).__name__ in texts:
+                raise error
         for item, text in batch:
             self.write([str(item.path), text])
             self.counts["letters"] += len(text)
@@ -57,17 +57,17 @@ def written(folder: Path) -> list[str]:
     [(1, [["a"], ["bc"], ["d"]]), (2, [["a"], ["bc", "d"]]), (16, [["a", "bc", "d"]])],
 )
 def test_order_batches_and_counts(tmp_path, batch_size, batches):
-    told: list[str] = []
+    reported: list[str] = []
     task = Echo(batch_size)
-    done = predict_files(task, make(tmp_path, "a", "unreadable", "bc", "d"), tmp_path / "out", told.append)
+    done = predict_files(task, make(tmp_path, "a", "unreadable", "bc", "d"), tmp_path / "out", reported.append)
     assert task.batches == batches
     assert written(tmp_path) == ["a", "bc", "d"]
     assert list(done.counts.items()) == [("images", 3), ("letters", 4)]
     assert done.failures == [f"{tmp_path / 'in/1.png'}: it is unreadable"]
-    assert told == [f"failed: {done.failures[0]}"]
+    assert reported == [f"failed: {done.failures[0]}"]
 
 
-def test_what_cannot_be_predicted_fails_with_its_batch(tmp_path):
+def test_an_error_in_prediction_fails_the_whole_batch(tmp_path):
     done = predict_files(Echo(2), make(tmp_path, "a", "b", "c", "InputError", "e"), tmp_path / "out", lambda _: None)
     assert written(tmp_path) == ["a", "b", "e"]
     assert done.counts["images"] == 3

@@ -1,4 +1,4 @@
-"""Which files are taken, skipped or refused, and the names of their results."""
+"""Which files are used, skipped or refused, and the names of their results."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("paths", "recursive", "stems", "num_skipped"),
     [
-        # A.mp4, a.jpg and a.png would share one name, also where upper and lower case are one
+        # A.mp4, a.jpg and a.png would have the same name on file systems that ignore case
         (["in"], False, ["A", "a_2", "a_3", "b"], 2),
         (["in"], True, ["A", "a_2", "a_3", "b", "sub/a"], 2),  # in/out holds earlier results
         (["x.jpg", "in/b.PNG", "./x.jpg"], False, ["x", "b"], 0),  # the same file twice

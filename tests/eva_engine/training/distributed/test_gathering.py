@@ -37,9 +37,9 @@ def test_only_rank_zero_runs_the_action(processes):
 
 
 def test_an_input_error_is_raised_on_all_ranks(processes):
-    told = {process["wrong_image"] for process in processes}
-    assert len(told) == 1
-    assert told.pop().startswith("InputError: There are predictions for image -5, which")
+    messages = {process["wrong_image"] for process in processes}
+    assert len(messages) == 1
+    assert messages.pop().startswith("InputError: There are predictions for image -5, which")
 
 
 def test_another_error_is_unchanged_on_rank_zero_and_stops_the_others(processes):
