@@ -1,14 +1,14 @@
-"""Run the side-by-side scripts and write what they found to benchmarks/results.json and benchmarks/RESULTS.md.
+"""Run the benchmark scripts and write their results to benchmarks/results.json and benchmarks/RESULTS.md.
 
-    python -m benchmarks                 all of them in short form, about 35 minutes on two cores
-    python -m benchmarks backbone demos  these; the tables of the others stay as they are
-    python -m benchmarks --full          the full forms, some hours
-    python -m benchmarks --render        no run: the page and the cited figures anew from results.json
+    python -m benchmarks                 all scripts in their short form, about 35 minutes on two cores
+    python -m benchmarks backbone demos  only these scripts; the tables of the others are kept
+    python -m benchmarks --full          the full forms, several hours
+    python -m benchmarks --render        run nothing; only write the page and the cited figures from results.json
 
-Each runs in a process of its own and is stopped at its time limit. What is finished when the command is interrupted is
-kept. At the end README and docs get the figures that they cite. `make bench` first installs what only the scripts need
-(requirements/bench.txt); without it some of them fail. Exit status: 0, or 1 when a script failed or was stopped or a
-cited figure is missing, 130 when the command was interrupted.
+Each script runs in a process of its own with a time limit. If the command is interrupted, finished results are kept. At
+the end, the figures that README and docs cite are updated. `make bench` first installs the packages that only the
+scripts need (requirements/bench.txt); without them some scripts fail. Exit status: 0; 1 if a script failed or timed out
+or a cited figure is missing; 130 if the command was interrupted.
 """
 
 import signal
@@ -32,15 +32,15 @@ FOLDER = Path(__file__).parent
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command and return its exit status."""
     parser = command_parser(__doc__)
     by_name = {script.name: script for script in ALL_SCRIPTS}
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(by_name)}")
-    parser.add_argument("--full", action="store_true", help="full forms")
-    parser.add_argument("--render", action="store_true", help="only write page and cited figures anew")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"scripts to run, default: all; {', '.join(by_name)}")
+    parser.add_argument("--full", action="store_true", help="run the full forms")
+    parser.add_argument("--render", action="store_true", help="run nothing; only write the page and the cited figures")
     args = parser.parse_args(argv)
     if unknown := [name for name in args.names if name not in by_name]:
-        parser.error(f"there is no script {', '.join(unknown)}; there are {', '.join(by_name)}")
+        parser.error(f"unknown script {', '.join(unknown)}; choose from {', '.join(by_name)}")
     status = 0
     if args.render:
         write_page(FOLDER)
@@ -50,19 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             wrong = run_all([by_name[name] for name in args.names] or ALL_SCRIPTS, args.full, FOLDER)
             status = 1 if wrong else 0
         except KeyboardInterrupt:
-            print("interrupted; what was finished is kept", file=sys.stderr)
+            print("interrupted; finished results are kept", file=sys.stderr)
             status = 130
     missing = write_citations()
     return status or (1 if missing else 0)
 
 
 def run_all(scripts: Sequence[Script], full: bool, folder: Path) -> list[str]:
-    """Run `scripts` in turn and put their results in `folder` as they come; returns the names of those not finished."""
+    """Run `scripts` one after the other, save each result in `folder`, and return the names of those that failed."""
     wrong = []
     for number, script in enumerate(scripts, 1):
         print(f"[{number}/{len(scripts)}] {script.name}: {script.title}", flush=True)
         words = ["python", "-m", f"benchmarks.{script.name}", *(script.full if full else script.short)]
-        # Notes of libraries to their authors would bury the figures.
+        # Deprecation warnings of libraries would bury the figures.
         command = [sys.executable, "-W", "ignore", *words[1:]]
         start, others = time.perf_counter(), others_seconds()
         outcome = run_command(command, script.limit * (10 if full else 1))
@@ -78,13 +78,13 @@ def run_all(scripts: Sequence[Script], full: bool, folder: Path) -> list[str]:
 
 
 def write_page(folder: Path) -> None:
-    """RESULTS.md from results.json, both in `folder`."""
+    """Write RESULTS.md from results.json, both in `folder`."""
     with atomic_path(folder / "RESULTS.md") as partial:
         partial.write_text(render(load_results(folder / "results.json")), encoding="utf-8")
 
 
 def write_citations(root: Path = ROOT) -> list[str]:
-    """Put the figures of results.json into README and docs; tells and returns where one is missing."""
+    """Update the cited figures in README and docs; report and return the files for which one is missing."""
     results = load_results(root / "benchmarks/results.json")
     missing = []
     for name, cited in CITED.items():
@@ -92,7 +92,7 @@ def write_citations(root: Path = ROOT) -> list[str]:
         try:
             path.write_text(with_results(path.read_text(encoding="utf-8"), cited, results), encoding="utf-8")
         except ValueError as error:
-            print(f"{name} stays as it is: {error}", file=sys.stderr)
+            print(f"{name} is not updated: {error}", file=sys.stderr)
             missing.append(name)
     return missing
 

@@ -1,9 +1,10 @@
-"""A training step of a ViT-B backbone in float32 on CPU: what saves memory, and what it costs in time.
+"""Memory and time of a training step of a ViT-B backbone in float32 on CPU, with techniques that save memory.
 
-512 px, windows of 14 and four global blocks as in ViTDet. Checkpointing: forward and backward with gradients already
-allocated, so that the memory is that of activations: everything kept, torch's checkpointing, fairscale's. Frozen and
-low-rank: a first step with AdamW, so that the memory is that of activations, gradients and optimizer state: everything
-trained, the first nine of twelve blocks frozen, adapters of rank 8, and the latter with activation checkpointing.
+The backbone has windows of 14 and four global blocks as in ViTDet, at 512 px. Activation checkpointing (none, torch's,
+fairscale's) is measured by forward and backward with gradients already allocated, so the memory is that of activations.
+Freezing and low-rank adapters (all parameters trained, the first nine of twelve blocks frozen, adapters of rank 8, the
+latter with activation checkpointing) are measured by a first step with AdamW, so the memory is that of activations,
+gradients and optimizer state.
 
     python -m benchmarks.activation_checkpointing [--rounds 3] [--size 512] [--only torch]
 """
@@ -77,7 +78,7 @@ def lora_checkpoint() -> Callable[[], object]:
 
 
 KEPT, TRAINED = "everything kept", "everything trained"
-PAIRS = {  # the case, what it is measured against, and the functions of both
+PAIRS = {  # title of the case, title of its peer, and the functions of the peer and of ours
     "torch": ("torch's checkpointing", KEPT, "kept", "torch_checkpoint"),
     "fairscale": ("fairscale's checkpointing", KEPT, "kept", "fairscale"),
     "frozen": ("nine of twelve blocks frozen", TRAINED, "all_trained", "frozen_front"),

@@ -1,8 +1,8 @@
 """Building the 1.07-billion-parameter detector and loading a 4.3 GB float32 file, Detectron2's way and ours.
 
-Both build the model of the same config on the CPU, load the same file, which lies in the page cache, and then read a
-number of every page of every parameter, so that memory that was only reserved or mapped counts too. Detectron2's way
-runs the initialisers and then its DetectionCheckpointer.
+Both build the model of the same config on the CPU, load the same file, which is in the page cache, and then read one
+number of every page of every parameter, so that memory that was only reserved or mapped counts, too. Detectron2's way
+is to run the initialisers and then its DetectionCheckpointer.
 
     python -m benchmarks.build_and_load [--rounds 3]
 """
@@ -19,7 +19,7 @@ from torch import nn
 from .harness.side_by_side import MIB, compare
 
 CONFIG = Path(__file__).parents[1] / "projects/ViTDet/configs/common/models/cascade_mask_rcnn_vitdet_eva.py"
-WEIGHTS = "EVA_BENCHMARK_WEIGHTS"  # environment variable that names the file to the measured processes
+WEIGHTS = "EVA_BENCHMARK_WEIGHTS"  # environment variable that passes the file name to the measured processes
 PAGE = 1024  # float32 numbers
 
 
@@ -60,7 +60,7 @@ def ours() -> Callable[[], object]:
 
 
 def write_weights(path: Path) -> int:
-    """Write random weights of the whole model to `path`; returns their bytes."""
+    """Write random weights of the whole model to `path`; return their size in bytes."""
     with torch.device("meta"):
         model = _builder()()
     state = {name: torch.empty(value.shape).uniform_(-0.02, 0.02) for name, value in model.state_dict().items()}

@@ -1,12 +1,12 @@
-"""Saving and checking the state of a training run against writing the same bytes to a plain file.
+"""Saving and verifying the state of a training run, compared with writing the same bytes to a plain file.
 
-The state is a share of that of the full-size detector in float32: weights and AdamW's two moments, in tensors of the
-sizes that its blocks have. The plain file is written from the same tensors, in pieces of at most 16 MiB, and synced, as
-checkpoints are. Every write makes a new file in a folder without others, since blocks that the disk has not given out
-before may cost more than those of a file just deleted. Beside training memory must hold the state and its copy.
+The state is a fraction of that of the full-size detector in float32: weights and AdamW's two moments, in tensors of the
+sizes of its blocks. The plain file is written from the same tensors in pieces of at most 16 MiB and synced, as
+checkpoints are. Each write creates a new file in an empty folder, because newly allocated disk blocks may cost more
+than those of a file just deleted. Saving in parallel with training needs memory for the state and a copy of it.
 
-    python -m benchmarks.checkpoint_write [--rounds 5] [--share 0.15]
-    python -m benchmarks.checkpoint_write --rounds 1 --share 1 --direct     the full state, in 16 GB of memory
+    python -m benchmarks.checkpoint_write [--rounds 5] [--fraction 0.15]
+    python -m benchmarks.checkpoint_write --rounds 1 --fraction 1 --direct     the full state, in 16 GB of memory
 """
 
 import argparse
@@ -38,7 +38,7 @@ PIECE = 16 * MIB
 
 
 def make_weights(num_bytes: int) -> dict[str, torch.Tensor]:
-    """Random tensors of the shapes of the ViT's blocks, `num_bytes` or a little more of them."""
+    """Return random tensors of the shapes of the ViT's blocks, in total `num_bytes` or slightly more."""
     shapes = [(3 * WIDTH, WIDTH), (WIDTH, WIDTH), (MLP_WIDTH, WIDTH), (WIDTH, MLP_WIDTH), (WIDTH,), (WIDTH,)]
     weights: dict[str, torch.Tensor] = {}
     while sum(value.nbytes for value in weights.values()) < num_bytes:
@@ -48,18 +48,18 @@ def make_weights(num_bytes: int) -> dict[str, torch.Tensor]:
 
 
 def make_state(weights: dict[str, torch.Tensor]) -> dict:
-    """The state of a run with `weights`, of three times their bytes."""
+    """Return the state of a run with `weights`, three times their size."""
     moments = {name: {"exp_avg": value.clone(), "exp_avg_sq": value.clone()} for name, value in weights.items()}
     return {"model": weights, "optimizer": {"state": moments, "param_groups": []}, "iteration": 1}
 
 
 def sharded(state: dict) -> dict:
-    """The same state as tensors split among processes, of which there is one."""
+    """Return the same state as tensors that are sharded among processes, here one."""
     mesh = init_device_mesh("cpu", (1,))
     return {
         key: sharded(value)
         if isinstance(value, dict)
-        else DTensor.from_local(value, mesh, [Shard(0)])  # of the same memory
+        else DTensor.from_local(value, mesh, [Shard(0)])  # shares the memory
         if isinstance(value, torch.Tensor)
         else value
         for key, value in state.items()
@@ -67,7 +67,7 @@ def sharded(state: dict) -> dict:
 
 
 def memory(state: dict) -> list[memoryview]:
-    """Of all its tensors."""
+    """Return the memory of all tensors of a state."""
     found: list[memoryview] = []
     for value in state.values():
         if isinstance(value, dict):
@@ -86,7 +86,7 @@ def write_plainly(path: Path, content: list[memoryview]) -> None:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """That `action` takes, on a disk that has finished what came before, deletions among it."""
+    """Return the duration of `action`, after the disk has finished earlier work, including deletions."""
     os.sync()
     start = time.perf_counter()
     action()
@@ -94,7 +94,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def measure(folder: Path, content: list[memoryview], states: dict[str, dict], beside: bool) -> dict[str, float]:
-    """One round: everything once, each write in an empty folder."""
+    """Measure one round: every case once, each write in an empty folder."""
     times = {"plain file": seconds(lambda: write_plainly(folder / "plain", content))}
     (folder / "plain").unlink()
     for kind, state in states.items():
@@ -122,7 +122,7 @@ def _read(path: Path) -> None:
 
 
 def touch(content: dict) -> None:
-    """Read a number of every page, as memory that is only mapped is not read yet."""
+    """Read one number of every page, because memory that is only mapped is not read yet."""
     for value in content.values():
         if isinstance(value, dict):
             touch(value)
@@ -133,20 +133,24 @@ def touch(content: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--share", type=float, default=0.15, help="part of the full state's 12.9 GB")
-    parser.add_argument("--direct", action="store_true", help="not beside training: no copy of the state in memory")
+    parser.add_argument("--fraction", type=float, default=0.15, help="fraction of the full state of 12.9 GB")
+    parser.add_argument(
+        "--direct",
+        action="store_true",
+        help="skip saving in parallel with training, which needs a copy of the state in memory",
+    )
     parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="torch.distributed")
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    state = make_state(make_weights(int(FULL_BYTES * arguments.share / 3)))
+    state = make_state(make_weights(int(FULL_BYTES * arguments.fraction / 3)))
     num_bytes = 3 * sum(value.nbytes for value in state["model"].values())
     content = memory(state)
     states = {"file": state, "folder": sharded(state)}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         measure(Path(folder), content[:1], {"file": {"model": {}}}, True)  # imports
         rounds = [measure(Path(folder), content, states, not arguments.direct) for _ in range(arguments.rounds)]
-    print(f"{num_bytes / MIB:.0f} MiB, {arguments.share:.2f} of the full state; medians of {len(rounds)} rounds")
+    print(f"{num_bytes / MIB:.0f} MiB, {arguments.fraction:.2f} of the full state; medians of {len(rounds)} rounds")
     for name in rounds[0]:
         row = f"  {name:<56}"
         for title, choose in (("median", statistics.median), ("fastest", min)):

@@ -17,7 +17,7 @@ from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "224"))  # pixels; passed on to the measured processes
 DEPTH, NUM_CLASSES, BATCH = 4, 1000, 2
-# Memory is equal to the byte but for what the allocator gives back, which differs from run to run.
+# Memory differs only by the behaviour of the allocator, which varies between runs.
 QUANTITIES = ("time", "processor time")
 
 
@@ -78,7 +78,7 @@ PAIRS = {"forward": ("timm_forward", "our_forward"), "training step": ("timm_ste
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, choices=[224, 336], help="image side in pixels; both unless given")
+    parser.add_argument("--size", type=int, choices=[224, 336], help="image side in pixels; default: both")
     args = parser.parse_args()
     for size in [args.size] if args.size else [224, 336]:
         os.environ["EVA_BENCHMARK_SIZE"] = str(size)

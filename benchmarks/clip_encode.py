@@ -1,7 +1,7 @@
 """EVA-CLIP's encode_image and encode_text against open_clip's, the same weights, float32 on CPU.
 
-Images: four blocks of the full width with head. Texts: the whole tower; once every text has as many tokens as the
-context, once texts are captions of 12 to 20 tokens.
+Images: four blocks of the full width with head. Texts: the full tower, with texts as long as the context, and with
+captions of 12 to 20 tokens.
 
     python -m benchmarks.clip_encode [--rounds 3]
 """
@@ -113,7 +113,7 @@ def main() -> None:
             args.rounds,
             calls=4,
             against="open_clip",
-            quantities=("time", "processor time"),  # memory is equal but for what the allocator gives back
+            quantities=("time", "processor time"),  # memory differs only by the behaviour of the allocator
         )
 
 

@@ -1,6 +1,6 @@
 """COCO evaluation by hotcoco (the evaluators' default) against pycocotools: 1,000 images, about 70,000 detections.
 
-Timed from result records to precision and recall, on made data of 80 categories; both must give the same numbers.
+Timed from result records to precision and recall, on synthetic data of 80 categories; both must give the same numbers.
 
     python -m benchmarks.coco_evaluation [--rounds 3] [--images 1000]
 """
@@ -26,7 +26,7 @@ ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 
 def make_data(num_images: int, seed: int = 0) -> tuple[dict, list[dict]]:
-    """A ground truth of some 7 objects per image, and some 70 detections per image, half of them near an object."""
+    """Return ground truth with about 7 objects per image, and 70 detections per image, half of them near an object."""
     rng = np.random.default_rng(seed)
     images: list[dict] = []
     annotations: list[dict] = []

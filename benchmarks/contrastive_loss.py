@@ -2,8 +2,8 @@
 
     python -m benchmarks.contrastive_loss --rounds 3 --pairs 16384
 
-One process, features of 1024 numbers in float32. Both give the same loss and gradients
-(tests/eva_clip/test_contrastive_loss.py). Memory is counted above the features.
+One process, features of width 1024 in float32. Both give the same loss and gradients
+(tests/eva_clip/test_contrastive_loss.py). Memory is measured in addition to the features.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Deformable attention and the pixel decoder built on it: ours against transformers' Mask2Former, float32 on the CPU.
 
-The attention alone in the shapes of the published models at 448 px (heads x width): the pixel decoder's (32 x 32 over
-three maps), the injector's (16 x 44 over three) and the extractor's (16 x 44 over one); then the pixel decoder at the
-published width with one of its six layers. Memory is counted above inputs and weights.
+First the attention operator in the shapes of the published models at 448 px (heads x width): the pixel decoder's (32 x
+32 over three maps), the injector's (16 x 44 over three) and the extractor's (16 x 44 over one); then the pixel decoder
+at the published width with one of its six layers. Memory is measured in addition to inputs and weights.
 
     python -m benchmarks.deformable_attention [--rounds 3] [--size 448]
 """
@@ -20,7 +20,7 @@ from .harness.side_by_side import compare
 CASE, TRAINING, SIZE = (f"EVA_BENCHMARK_{name}" for name in ("CASE", "TRAINING", "SIZE"))
 POINTS = 4
 LAYERS, WIDTH, CHANNELS = 1, 1024, 1408
-REACH = 4.0  # standard deviation of the places around their query, pixels of the map
+REACH = 4.0  # standard deviation of the sampling offsets in pixels of the map
 PARTS = ("pixel decoder's", "injector's", "extractor's")
 Attend = Callable[[Tensor, Sequence[tuple[int, int]], Tensor, Tensor], Tensor]
 
@@ -83,7 +83,7 @@ def _their_decoder() -> Callable[[dict[str, Tensor]], Tensor]:
         dropout=0.0,
     )
     decoder = _with_gradients(Mask2FormerPixelDecoder(config, [CHANNELS] * 4))
-    torch.nn.init.normal_(decoder.level_embed)  # which its own constructor leaves as found in memory
+    torch.nn.init.normal_(decoder.level_embed)  # its constructor leaves this uninitialised
     return lambda features: (
         decoder(list(features.values()), output_attentions=False, output_hidden_states=False).mask_features
     )
@@ -97,7 +97,7 @@ def _our_decoder() -> Callable[[dict[str, Tensor]], Tensor]:
 
 
 def transformers() -> Callable[[], object]:
-    """All samples of all levels in one tensor."""
+    """transformers' operator, with all samples of all levels in one tensor."""
     if os.environ[CASE] not in PARTS:
         return _decoder(_their_decoder)
     from transformers.models.mask2former.modeling_mask2former import multi_scale_deformable_attention
@@ -106,7 +106,7 @@ def transformers() -> Callable[[], object]:
 
 
 def ours() -> Callable[[], object]:
-    """Samples of one level at a time, taken anew for the backward pass."""
+    """Our operator: samples one level at a time, and again in the backward pass."""
     if os.environ[CASE] not in PARTS:
         return _decoder(_our_decoder)
     from eva_semseg.deformable_attention import deformable_attention

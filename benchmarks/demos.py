@@ -1,6 +1,6 @@
-"""What the demos of the five tasks print: results on held-out data, seconds of training. None has a peer.
+"""Results of the demos of the five tasks: accuracy on held-out data, training time. There is no peer.
 
-About eight minutes in all on two cores. Each demo writes to a temporary folder.
+All demos take about eight minutes on two cores. Each writes to a temporary folder.
 
     python -m benchmarks.demos [--only clip video] [--iterations 20]
 """
@@ -18,7 +18,7 @@ from .harness.figure import Figure, record, show_value
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure in the text of a demo: the pattern's first number, and its second, which is the `peer`'s."""
+    """A figure in the output of a demo: the first number of the pattern; a second number is that of `peer`."""
 
     name: str
     quantity: str
@@ -67,10 +67,10 @@ DEMOS = {
 
 
 def read_text(task: str, text: str) -> list[Figure]:
-    """The figures of the demo of `task`, a key of `DEMOS`, in what it printed.
+    """Return the figures in the output of the demo of `task`, a key of `DEMOS`.
 
     Raises:
-        ValueError: one of them is not there.
+        ValueError: If a figure is missing.
     """
     figures = []
     for reading in DEMOS[task]:
@@ -87,7 +87,7 @@ def read_text(task: str, text: str) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(DEMOS), default=list(DEMOS))
-    parser.add_argument("--iterations", help="of each training, to try things quickly")
+    parser.add_argument("--iterations", help="iterations of each training, for a quick test")
     args = parser.parse_args()
     options = ["--iterations", args.iterations] if args.iterations else []
     for task in args.only:

@@ -1,8 +1,8 @@
-"""The 1.07-billion-parameter detector on one real photo at 1280 pixels on the CPU: seconds and peak memory.
+"""Time and peak memory of the 1.07-billion-parameter detector on one real photo at 1280 pixels on the CPU.
 
-Without --weights, random weights are written to a temporary file of 4.3 GB by another process, so that the figures are
-those of building, loading and predicting alone. As random weights are sure of nothing, every score counts then and the
-model gives its full 100 detections with their masks: the most work that hard NMS leaves.
+Without --weights, another process writes random weights to a temporary file of 4.3 GB, so that the figures are those of
+building, loading and predicting only. Random weights give low scores, so the score threshold is 0 then, and the model
+returns the maximum of 100 detections with masks, which is the largest amount of work after NMS.
 
     python -m benchmarks.full_size_inference [--image photo.jpg] [--weights eva_coco_seg.pth] [--output DIR]
 """
@@ -27,7 +27,7 @@ LIMIT = 24 * 10**9
 
 
 def write_random_weights(path: str) -> None:
-    """A file as large as the published ones: the model's own initialisation."""
+    """Write the initial weights of the model, a file as large as the published ones."""
     from detectron2.config import LazyConfig, instantiate
 
     torch.manual_seed(0)
@@ -35,7 +35,7 @@ def write_random_weights(path: str) -> None:
 
 
 def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> None:
-    """Build, load and predict, each timed; prints the figures and writes the picture and its JSON to ``output``."""
+    """Build, load and predict, time each, print the figures, and write the image and its JSON file to ``output``."""
     from detectron2_ext.prediction import DetectionPredictor, draw_instances
     from detectron2_ext.prediction.records import save_image_record
     from eva_engine.config import load_config
@@ -66,7 +66,7 @@ def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> 
     save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
     save_image_record(output / "photo.json", image_file, found, predictor.categories, threshold)
     if peak > LIMIT:
-        sys.exit("more memory than the limit")
+        sys.exit("the process used more memory than the limit")
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""Gradient accumulation: a training step of 16 images at once, and in eight parts.
+"""Gradient accumulation: a training step on 16 images at once, and in eight micro-batches.
 
     python -m benchmarks.gradient_accumulation --rounds 3
 
-The model is the base backbone at 224 pixels with a linear head, AdamW, float32. Both take the same step, up to the
-order in which gradients are summed (tests/eva_engine/training/test_trainer.py).
+The model is the base backbone at 224 pixels with a linear head, trained by AdamW in float32. Both make the same step
+except for the order in which gradients are summed (tests/eva_engine/training/test_trainer.py).
 """
 
 import argparse
@@ -42,13 +42,13 @@ def _parts() -> tuple[nn.Module, list, torch.optim.Optimizer]:
 
 
 def at_once() -> Callable[[], object]:
-    """Detectron2's trainer, the whole batch at a time."""
+    """Detectron2's trainer, the full batch at once."""
     trainer = SimpleTrainer(*_parts())
     return lambda: trainer.train(0, 1)
 
 
 def in_parts() -> Callable[[], object]:
-    """Our trainer, the batch in parts."""
+    """Our trainer, the batch in micro-batches."""
     precision = Precision(OmegaConf.create({"enabled": False, "dtype": "float16"}), "cpu")
     trainer = Trainer(*_parts(), precision, accumulation_steps=NUM_PARTS)
     return lambda: trainer.train(0, 1)

@@ -3,8 +3,8 @@
     python -m benchmarks.mask2former_decoder --rounds 3 --size 896
 
 Published sizes: width 1024, 32 heads, 200 queries, 8 layers. Both start from the same maps of the pixel decoder and
-give the same predictions (tests/eva_semseg/test_transformers_mask2former.py). Memory is counted above weights, maps and
-their gradients, so that it is what the decoder keeps for the backward pass and needs on the way.
+give the same predictions (tests/eva_semseg/test_transformers_mask2former.py). Memory is measured in addition to
+weights, maps and their gradients: it is the memory of activations and temporary tensors.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SIZE = "EVA_BENCHMARK_SIZE"
 
 
 class _GivenMaps(nn.Module):
-    """In the place of the pixel decoder."""
+    """Stand-in for the pixel decoder that returns its input."""
 
     def forward(self, maps: tuple[Tensor, list[Tensor]], *, use_checkpoint: bool) -> tuple[Tensor, list[Tensor]]:
         del use_checkpoint
@@ -43,7 +43,7 @@ def _maps() -> tuple[Tensor, list[Tensor]]:
 
 def _with_gradients(decoder: nn.Module, maps: tuple[Tensor, list[Tensor]]) -> None:
     for value in (*decoder.parameters(), maps[0], *maps[1]):
-        value.grad = torch.ones_like(value)  # written to, so that the system has found the memory
+        value.grad = torch.ones_like(value)  # written to, so that the memory is resident
 
 
 def _backward(predictions: list[Tensor]) -> None:
@@ -51,7 +51,7 @@ def _backward(predictions: list[Tensor]) -> None:
 
 
 def transformers() -> Callable[[], object]:
-    """Attention that hands out its weights; a mask for every head."""
+    """transformers' decoder: attention returns its weights, with one mask per head."""
     config = Mask2FormerConfig(
         hidden_dim=WIDTH,
         mask_feature_size=WIDTH,
@@ -74,7 +74,7 @@ def transformers() -> Callable[[], object]:
 
 
 def ours() -> Callable[[], object]:
-    """Fused attention, one mask for all heads."""
+    """Our decoder: fused attention, with one mask for all heads."""
     head, maps = Mask2FormerHead(171, 8, encoder_layers=0, decoder_layers=LAYERS), _maps()
     head.pixel_decoder = _GivenMaps()  # type: ignore[assignment]
     _with_gradients(head, maps)

@@ -1,4 +1,4 @@
-"""Predicted against measured peak memory of training steps of every task, of models that fit a CPU."""
+"""Predicted and measured peak memory of training steps of every task, for models that fit a CPU."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
 LIMIT = 0.15
 NUM_OBJECTS = 32
-# Freed blocks go back to the system at once, so that the resident set is what is alive.
+# Makes malloc return freed memory to the system at once, so that the resident set is the memory in use.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 
 SMALL = [
@@ -69,7 +69,7 @@ DETECTORS = {
 CPU = ["train.device=cpu", "train.amp.enabled=False"]
 IN1K = "projects/Classification/configs/in1k_336.py"
 SMALL_VIT = ["model.img_size=112", "model.embed_dim=256", "model.depth=6", "model.num_heads=4", "model.mlp_ratio=4.0"]
-# A file of this name is made for the case.
+# Written for the cases that use it.
 CLIP_FILE = "small_clip.pt"
 OTHERS = {
     "classification": (IN1K, [*SMALL_VIT, *CPU, "dataloader.train.total_batch_size=32"]),
@@ -120,7 +120,7 @@ OTHERS = {
 }
 CASES = {name: (CONFIG, [*SMALL, *more]) for name, more in DETECTORS.items()} | OTHERS
 
-# Before the measured steps, for libraries to load their code and their threads.
+# Run before the measured steps, so that libraries have loaded their code and started their threads.
 WARM_UP = ["dataloader.train.total_batch_size=2", "train.accumulation_steps=1"]
 WARM_UP_OF = {CONFIG: [f"model.backbone.{key}" for key in ("square_pad=64", "net.depth=1", "net.embed_dim=32")]}
 
@@ -135,12 +135,12 @@ class Row:
 
     @property
     def error(self) -> float:
-        """Of the prediction, relative to what was measured."""
+        """Relative error of the prediction."""
         return self.predicted / self.measured - 1
 
 
 def rows(only: str = "") -> Iterator[Row]:
-    """Of the cases whose names contain `only`."""
+    """Yield the rows of the cases whose names contain `only`."""
     for name in CASES:
         if only in name:
             yield from compare(name)
@@ -162,7 +162,7 @@ Recipe = tuple[str, list[str]]  # config and overrides
 
 
 def predict(config: str, overrides: list[str]) -> int:
-    """Predicted peak bytes of a recipe."""
+    """Return the predicted peak bytes of a recipe."""
     from eva_engine.config import load_config
     from eva_engine.memory import MemoryPlanner
 
@@ -170,7 +170,7 @@ def predict(config: str, overrides: list[str]) -> int:
 
 
 def measure(recipes: list[Recipe]) -> list[int]:
-    """Peak bytes of each recipe's training steps: growth of the resident set of a process of their own."""
+    """Measure the peak bytes of each recipe's training steps as growth of the resident set of a separate process."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.plan_memory", "--measure", json.dumps(recipes)]
     environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": "1"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment).stdout
@@ -178,7 +178,7 @@ def measure(recipes: list[Recipe]) -> list[int]:
 
 
 def train_steps(config: str, overrides: list[str]) -> None:
-    """Two plain steps on made data, as the training loop takes them."""
+    """Run two training steps on synthetic data, as the training loop does."""
     import torch
     from detectron2.config import instantiate
     from detectron2.utils.events import EventStorage
@@ -195,8 +195,8 @@ def train_steps(config: str, overrides: list[str]) -> None:
     adapt_model(model, cfg.train)
     optimizer, ema = build_optimizer(cfg, model), build_ema(cfg.train.ema, model)
     parts = cfg.train.accumulation_steps
-    whole = find_synthetic_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
-    batches = [tree_map_only(torch.Tensor, torch.clone, part) for part in split_batch(whole, parts)]
+    full_batch = find_synthetic_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
+    batches = [tree_map_only(torch.Tensor, torch.clone, part) for part in split_batch(full_batch, parts)]
     with EventStorage():
         for _ in range(2):
             for batch in batches:
@@ -218,7 +218,7 @@ def _measure_here(config: str, overrides: list[str]) -> int:
 
 
 def _write_clip(path: Path) -> None:
-    """The image tower of a CLIP with 22 million parameters, for 112 pixels."""
+    """Write the image tower of a CLIP model with 22 million parameters, for 112 pixels."""
     import torch
     from open_clip.transformer import VisionTransformer
 

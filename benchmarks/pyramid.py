@@ -18,7 +18,7 @@ WIDTH, SIDE = 1408, 80  # channels and tokens per side of the map of stride 16
 
 
 class _OneMap(Backbone):
-    """Stands for the ViT: hands its input on as the map of stride 16."""
+    """Stand-in for the ViT that returns its input as the map of stride 16."""
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return {"last_feat": ShapeSpec(channels=WIDTH, stride=16)}

@@ -1,11 +1,11 @@
-"""Sliding windows over one image: ours against one window at a time with its scores at full size.
+"""Sliding-window inference on one image: ours against one window at a time with scores at full resolution.
 
-The peer does what the published code does: it takes a window, resizes its scores to the window, adds them to a map of
-all classes at the size of the image, divides by the counts, and resizes the map to the original size. Ours takes
-windows in batches and multiplies the model's scores at a quarter of the resolution by the resizes of both axes.
+The peer does what the published code does: for each window, it resizes the scores to the window and adds them to a map
+of all classes at the image size; then it divides by the counts and resizes the map to the original size. Ours runs
+windows in batches and multiplies the model's scores at a quarter of the resolution by the resize matrices of both axes.
 
-An image of 640 x 854 pixels is seen at 896 x 1216 (two windows of 896) and at 1280 x 1728 (six windows), with the 150
-classes of ADE20K. `tiny` is the small model of this package; `none` has no model, only what is done around it.
+The image of 640 x 854 pixels is resized to 896 x 1216 (two windows of 896) and to 1280 x 1728 (six windows); the 150
+classes are those of ADE20K. `tiny` is the small model of this package; `none` measures all but the model.
 
     python -m benchmarks.slide_inference [--rounds 3] [--threads 2] [--model tiny none] [--size 896x1216 1280x1728]
 """
@@ -53,7 +53,7 @@ def one_at_a_time() -> Callable[[], Tensor]:
             for left in window_starts(width, WINDOW, STRIDE):
                 scores = score(pixels[:, :, top : top + WINDOW, left : left + WINDOW])
                 scores = F.interpolate(scores, size=(WINDOW, WINDOW), mode="bilinear", align_corners=False)
-                # Padded to the whole map and added, as in the published code.
+                # Padded to the full map and added, as in the published code.
                 total += F.pad(scores, (left, width - left - WINDOW, top, height - top - WINDOW))
                 counts[:, :, top : top + WINDOW, left : left + WINDOW] += 1
         scores = F.interpolate(total / counts, size=ORIGINAL, mode="bilinear", align_corners=False)

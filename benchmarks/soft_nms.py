@@ -1,9 +1,9 @@
 """Soft-NMS over all pairs of 1,000 boxes and 80 classes against torchvision's hard `batched_nms` on the same pairs.
 
-Boxes: scattered evenly, or in 40 clusters as a cascade leaves them. Scores: uniform (nothing is dropped by min_score),
-or as of a softmax in which the background leads. Pairs are listed box by box as the heads do it; "by class", class by
-class; "own boxes" gives every class boxes of its own, as class-specific regression does. On a busy machine use
---threads 1: the threads of hard NMS wait for one another very often.
+Boxes: uniformly scattered, or in 40 clusters, like those of a cascade. Scores: uniform (min_score drops none), or those
+of a softmax dominated by the background. Pairs are ordered by box, as in the heads; "by class" orders them by class;
+"own boxes" gives each class its own boxes, as class-specific regression does. On a busy machine use --threads 1,
+because the threads of hard NMS synchronise very often.
 
     python -m benchmarks.soft_nms [--rounds 7] [--threads 2]
 """
@@ -30,9 +30,9 @@ def scattered_boxes() -> torch.Tensor:
 
 
 def clustered_boxes() -> torch.Tensor:
-    place = torch.randint(40, (NUM_BOXES,))
-    size = (torch.rand(40, 2) * 300 + 20)[place]
-    center = (torch.rand(40, 2) * SIDE)[place] + torch.randn(NUM_BOXES, 2) * size * 0.15
+    cluster = torch.randint(40, (NUM_BOXES,))
+    size = (torch.rand(40, 2) * 300 + 20)[cluster]
+    center = (torch.rand(40, 2) * SIDE)[cluster] + torch.randn(NUM_BOXES, 2) * size * 0.15
     size = size * (torch.randn(NUM_BOXES, 2) * 0.2).exp()
     return torch.cat([center - size / 2, center + size / 2], dim=1).clamp(0, SIDE)
 

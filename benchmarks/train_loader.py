@@ -1,7 +1,7 @@
-"""The training loader against Detectron2's: photos read, jittered and cropped to 1024 px with boxes and masks.
+"""The training loader against Detectron2's: photos with boxes and masks, jittered and cropped to 1024 px.
 
-Both draw the same records with the same mapper and workers; the time includes starting the workers. Peak memory is that
-of the main process. Without --annotations the photos are made: noise of 640x480 pixels.
+Both load the same records with the same mapper and number of workers; the time includes starting the workers. Peak
+memory is that of the main process. Without --annotations the photos are synthetic: noise of 640x480 pixels.
 
     python -m benchmarks.train_loader [--annotations FILE --images DIR] [--workers 2] [--batches 40] [--rounds 3]
 """
@@ -25,7 +25,7 @@ from eva_engine.data import build_train_loader
 from .harness.side_by_side import compare
 
 BATCH_SIZE, SIDE = 8, 1024
-SETTINGS = "TRAIN_LOADER_BENCHMARK"  # how the settings reach the measured processes
+SETTINGS = "TRAIN_LOADER_BENCHMARK"  # environment variable that passes the settings to the measured processes
 
 
 def detectron2() -> Callable[[], object]:
@@ -38,7 +38,7 @@ def ours() -> Callable[[], object]:
 
 def _prepare(build: Callable) -> Callable[[], object]:
     annotations, images, workers, batches = os.environ[SETTINGS].split("\n")
-    records = load_coco_json(annotations, images, "photos")[0] if annotations else _made_records(Path(images))
+    records = load_coco_json(annotations, images, "photos")[0] if annotations else _synthetic_records(Path(images))
     mapper = TrainMapper(
         augmentations=[
             T.RandomFlip(horizontal=True),
@@ -53,7 +53,7 @@ def _prepare(build: Callable) -> Callable[[], object]:
     return lambda: sum(len(batch) for batch in islice(iter(loader), int(batches)))
 
 
-def _made_records(folder: Path) -> list[dict]:
+def _synthetic_records(folder: Path) -> list[dict]:
     outline = [40, 40, 300, 40, 300, 200, 40, 200]
     box = {"bbox": [40, 40, 300, 200], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0, "iscrowd": 0}
     annotations = [box | {"segmentation": [outline]}] * 7

@@ -1,10 +1,10 @@
 """Reading frames of a video against decord: all at once (`get_batch`) and, as the published code does, one by one.
 
-A made video of 300 frames, 340x256, H.264 with B-frames, in groups of 30 or 250 frames, and a real one of 250 frames,
-640x272. Drawn are a training clip of 16 frames in order, and the 64 frames of four clips of an evaluation. Opening the
-file is included; one decoding thread each. Every frame is checked against decord's before anything is timed.
-Competitors take turns, in one process: the fastest of `--rounds` for each set, averaged. decord is no dependency:
-pip install decord.
+The videos are a synthetic one of 300 frames, 340x256, H.264 with B-frames and a keyframe every 30 or 250 frames, and a
+real one of 250 frames, 640x272. Read are the 16 frames of a training clip, and the 64 frames of four clips. The time
+includes opening the file, with one decoding thread each. All frames are compared with decord's before timing. The
+competitors alternate in one process; the figure is the fastest of `--rounds` for each set, averaged over the sets.
+decord is not a dependency: pip install decord.
 
     python -m benchmarks.video_decoding [--rounds 7] [--sets 6]
 """
@@ -48,7 +48,7 @@ READERS: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {
 
 
 def write_clip(path: Path, group: int) -> None:
-    """A moving texture under noise, about as hard to encode as real video."""
+    """Write a moving texture with noise, about as hard to encode as real video."""
     generator = np.random.default_rng(0)
     texture = generator.integers(0, 256, (HEIGHT // 4, WIDTH, 3), dtype=np.uint8).repeat(4, 0)
     with av.open(str(path), "w") as container:
@@ -68,11 +68,11 @@ def compare(title: str, path: str, sets: list[np.ndarray], rounds: int) -> None:
         assert all(np.array_equal(read(path, numbers), expected) for read in READERS.values())
     fastest = {name: [float("inf")] * len(sets) for name in READERS}
     for _ in range(rounds):
-        for place, numbers in enumerate(sets):
+        for index, numbers in enumerate(sets):
             for name, read in READERS.items():
                 start = time.perf_counter()
                 read(path, numbers)
-                fastest[name][place] = min(fastest[name][place], time.perf_counter() - start)
+                fastest[name][index] = min(fastest[name][index], time.perf_counter() - start)
     means = {name: 1000 * sum(times) / len(sets) for name, times in fastest.items()}
     print(f"{title}: " + ", ".join(f"{name} {mean:.1f} ms" for name, mean in means.items()))
     ratios = [f"{name} / ours {means[name] / means['ours']:.2f}x" for name in READERS if name != "ours"]

@@ -1,1 +1,1 @@
-"""What the scripts have in common: measuring in turn, stating figures, running them all, writing the page."""
+"""Shared code of the scripts: measuring, recording figures, running all scripts, and writing the page."""

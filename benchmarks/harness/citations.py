@@ -1,4 +1,4 @@
-"""Texts that cite figures: the numbers put in from the results, and what looks measured but is not cited by name."""
+"""Update figures that texts cite from the results, and find numbers that look measured but are not cited."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 from .results import Result
 
-# A ratio of one digit, as in "2x", may be a speed of playback; "80x80" is a resolution.
+# Patterns of measured figures. A one-digit ratio such as "2x" may be a playback speed; "80x80" is a resolution.
 MEASURED = (
     r"(?<![\w.,])(?:\d+\.\d+ ?|\d\d+)x(?![\w ]*\d)",
     r"\|\s*\dx\s*(?=\|)",
@@ -20,7 +20,7 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Cited:
-    """A number of a table in RESULTS.md: of `script`, in the row "figure: quantity"."""
+    """A number in RESULTS.md: in the table of `script`, in the row "figure: quantity"."""
 
     script: str
     figure: str
@@ -28,24 +28,26 @@ class Cited:
     column: Literal["ours", "theirs", "ratio"] = "ours"
 
 
-# By a phrase of the text with {} for each number, the numbers.
+# A phrase of the text, with {} for each number -> the cited numbers.
 Citations = Mapping[str, Sequence[Cited]]
 
 
 def with_results(text: str, citations: Citations, results: Mapping[str, Result]) -> str:
-    """`text` with its cited numbers as they are in `results`, rounded to as many decimals as stand in the text.
+    """Return `text` with its cited numbers replaced by those of `results`, with the number of decimals in the text.
 
     Args:
-        results: by name of the script.
+        text: Text to update.
+        citations: Phrases of the text and the numbers that they cite.
+        results: Results by the name of the script.
 
     Raises:
-        ValueError: a phrase is not in the text exactly once, or the results have no such number.
+        ValueError: If a phrase does not occur exactly once in the text, or if the results have no such number.
     """
     for phrase, numbers in citations.items():
         found = list(_pattern(phrase).finditer(text))
         if len(found) != 1:
-            raise ValueError(f"{phrase!r} stands {len(found)} times in the text, expected once")
-        # From the last to the first, so that places in the text stay what they are.
+            raise ValueError(f"{phrase!r} occurs {len(found)} times in the text, expected once")
+        # From the last to the first, so that the positions of the others stay valid.
         for group, cited in reversed(list(enumerate(numbers, 1))):
             start, end = found[0].span(group)
             decimals = len(text[start:end].partition(".")[2])
@@ -54,14 +56,14 @@ def with_results(text: str, citations: Citations, results: Mapping[str, Result])
 
 
 def uncited(text: str, citations: Citations) -> list[str]:
-    """What in `text` looks like a measured figure and stands in none of the phrases."""
+    """Return the parts of `text` that look like measured figures and are in none of the phrases."""
     for phrase in citations:
         text = _pattern(phrase).sub(" ", text)
     return [match[0] for pattern in MEASURED for match in re.finditer(pattern, text)]
 
 
 def _pattern(phrase: str) -> re.Pattern[str]:
-    """Lines may break anywhere."""
+    """Return a pattern for a phrase that matches across line breaks."""
     words = r"\s+".join(map(re.escape, phrase.split()))
     return re.compile(words.replace(re.escape("{}"), r"(\d[\d,]*(?:\.\d+)?)"))
 

@@ -1,6 +1,6 @@
-"""Which numbers of README and docs are which results: a phrase of the text, {} for each number, and where it is from.
+"""Numbers that README and docs cite: a phrase of the text, with {} for each number, and the cited results.
 
-`python -m benchmarks` puts the numbers in.
+`python -m benchmarks` updates the numbers.
 """
 
 from .citations import Citations, Cited
@@ -45,13 +45,13 @@ CITED: dict[str, Citations] = {
         "takes {} s and {} GB with the billion-parameter detector": FULL_SIZE,
     },
     "docs/demos.md": {
-        "{} % are named right by the phrasings of the training": _demo("clip, phrasings of the training", "top-1"),
-        "{} % by phrasings that it never saw": _demo("clip, held-out phrasings", "top-1"),
+        "{} % are classified correctly with the phrasings used in training": _demo("clip, phrasings of the training", "top-1"),
+        "{} % with phrasings that training never saw": _demo("clip, held-out phrasings", "top-1"),
         "a single unseen phrasing gives {} to {} %": [
             *_demo("clip, the worst held-out phrasing alone", "top-1"),
             *_demo("clip, the best held-out phrasing alone", "top-1"),
         ],
-        "{} % are right (guessing: {} %)": _beside_guessing("video, samples"),
+        "{} % are correct (guessing: {} %)": _beside_guessing("video, samples"),
         "{} % in direction ({} %)": _beside_guessing("video, directions"),
         "{} % in speed ({} %)": _beside_guessing("video, speeds"),
         "in {} s and reaches {} % mIoU": [

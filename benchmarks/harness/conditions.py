@@ -1,4 +1,4 @@
-"""Under what conditions figures were measured: date, machine, what else it did, versions."""
+"""Conditions under which figures were measured: date, machine, load by other programs, versions."""
 
 import os
 import platform
@@ -14,15 +14,15 @@ PACKAGES = (
 )
 
 
-# What each table says of itself, whether or not it is as in the others.
+# Conditions that every table states, even if they are the same for all.
 OWN = ("date", "other programs")
 
 
 def conditions(others: float) -> dict[str, str]:
-    """By name, in the order in which they are shown.
+    """Return the conditions by name, in the order in which they are shown.
 
     Args:
-        others: cores that other programs kept busy meanwhile, on average.
+        others: Average number of cores that other programs kept busy during the measurement.
     """
     distributions = packages_distributions()
     versions = {name: version(distributions[name][0]) for name in PACKAGES if name in distributions}
@@ -38,7 +38,7 @@ def conditions(others: float) -> dict[str, str]:
 
 
 def others_seconds() -> float:
-    """Processor time so far, over all cores, that neither this process nor its finished children took. Linux only."""
+    """Return the processor time so far of all programs except this process and its finished children. Linux only."""
     user, nice, system, _idle, _waiting, *interrupts = map(
         int, Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
     )

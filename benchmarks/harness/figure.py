@@ -1,4 +1,4 @@
-"""A measured figure as data, and how a script hands its figures to the command that runs them all."""
+"""Measured figures, and their transfer from a script to the command that runs all scripts."""
 
 import json
 import os
@@ -6,22 +6,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-# Environment variable that names the file to which a script adds a line of JSON for every figure.
+# Environment variable with the name of the file to which a script appends a line of JSON per figure.
 FIGURES = "EVA_BENCHMARK_FIGURES"
 DECIMALS = {"s": 2, "ms": 1, "MiB": 0, "GB": 1, "%": 1, "AP": 1}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One quantity of one case, of ours and, where there is one, of the peer.
+    """One measured quantity of one case, for our implementation and optionally for a peer.
 
     Attributes:
-        name: the case, such as "forward, 1280 px".
-        quantity: what was measured: "time", "memory", ...
-        unit: a key of `DECIMALS`, or "" for a count.
-        ours, theirs: the values, in `unit`; theirs is None without a peer.
-        peer: whose value `theirs` is.
-        relation: what the two have to do with each other: theirs over ours, the error of ours, or nothing.
+        name: Name of the case, such as "forward, 1280 px".
+        quantity: Measured quantity: "time", "memory", ...
+        unit: A key of `DECIMALS`, or "" for a count.
+        ours, theirs: Values in `unit`; `theirs` is None without a peer.
+        peer: Name of the implementation that `theirs` belongs to.
+        relation: How to compare the two: "ratio" of theirs to ours, "error" of ours relative to theirs, or "" for not.
     """
 
     name: str
@@ -34,35 +34,39 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Theirs over ours, more than 1 where ours is faster or smaller; None where there is none."""
-        return self.theirs / self.ours if self.relation == "ratio" and self.theirs and self.ours else None
+        """Theirs divided by ours, above 1 if ours is faster or smaller; None if the figure has no ratio."""
+        if self.relation != "ratio" or not self.theirs or not self.ours:
+            return None
+        return self.theirs / self.ours
 
     @property
     def error(self) -> float | None:
-        """Percent by which ours is above theirs; None where it is no prediction of theirs."""
-        return 100 * (self.ours / self.theirs - 1) if self.relation == "error" and self.theirs else None
+        """Percentage by which ours is above theirs; None if ours is not a prediction of theirs."""
+        if self.relation != "error" or not self.theirs:
+            return None
+        return 100 * (self.ours / self.theirs - 1)
 
 
 def record(*figures: Figure) -> None:
-    """Hand `figures` to the command that started this script; does nothing in a script that was started by itself."""
+    """Pass `figures` to the command that started this script; no-op if the script was started directly."""
     if FIGURES in os.environ:
         with open(os.environ[FIGURES], "a", encoding="utf-8") as file:
             file.writelines(json.dumps(to_json(figure)) + "\n" for figure in figures)
 
 
 def read_figures(path: Path) -> tuple[Figure, ...]:
-    """Those in the file that `record` has written; a last line that was not finished is left out."""
+    """Read the figures that `record` wrote to a file, except for an incomplete last line."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return tuple(Figure(**json.loads(line)) for line in lines if line.endswith("\n"))
 
 
 def to_json(figure: Figure) -> dict[str, object]:
-    """Its attributes, of the numbers six digits."""
+    """Return the attributes, with floats rounded to six significant digits."""
     return {key: float(f"{x:.6g}") if isinstance(x, float) else x for key, x in asdict(figure).items()}
 
 
 def show_value(value: float, unit: str) -> str:
-    """Such as "14.9 s", "2.0 ms", "7,782 MiB", "1,073,745,214"."""
+    """Format a value, for example "14.9 s", "2.0 ms", "7,782 MiB", "1,073,745,214"."""
     if unit == "s" and value < 0.1:
         return show_value(1e3 * value, "ms")
     decimals = 0 if abs(value) >= 100 else min(DECIMALS.get(unit, 0), 1 if abs(value) >= 10 else 2)
@@ -70,7 +74,7 @@ def show_value(value: float, unit: str) -> str:
 
 
 def show_relation(figure: Figure) -> str:
-    """Such as "1.27x", "40.8x", "-4.7 %", or nothing."""
+    """Format the ratio or error, for example "1.27x", "40.8x", "-4.7 %"; "" without either."""
     if figure.error is not None:
         return f"{figure.error:+.1f} %"
     if figure.ratio is None:

@@ -1,4 +1,4 @@
-"""RESULTS.md, made from the results."""
+"""The text of RESULTS.md."""
 
 from collections.abc import Mapping
 
@@ -19,10 +19,10 @@ Every table has its date and what differs from these conditions, which are those
 
 
 def render(results: Mapping[str, Result]) -> str:
-    """The text of the page: conditions of the last run, what is missing, and a table for each script.
+    """Return the page: the conditions of the last run, scripts without results, and a table for each script.
 
     Args:
-        results: by name of the script; at least one.
+        results: Results by the name of the script; at least one.
     """
     newest = max((result.conditions for result in results.values()), key=lambda shown: shown["date"])
     rows = "".join(f"| {name} | {value} |\n" for name, value in newest.items() if name not in OWN)
@@ -32,7 +32,7 @@ def render(results: Mapping[str, Result]) -> str:
 
 
 def _missing(results: Mapping[str, Result]) -> str:
-    """Which scripts have no complete figures."""
+    """List the scripts that have no complete results."""
     lines = []
     for script in ALL_SCRIPTS:
         outcome = results[script.name].outcome if script.name in results else None

@@ -1,4 +1,4 @@
-"""One command in a process of its own, bounded in time, and the figures that it states."""
+"""Run a command in a process of its own with a time limit, and collect the figures that it records."""
 
 import os
 import signal
@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_command(command: Sequence[str], limit: float) -> Outcome:
-    """Run `command` from the repository's root for at most `limit` seconds.
+    """Run `command` in the repository root for at most `limit` seconds.
 
-    Whatever ends the wait, an interruption of this process included, nothing of the command is left running.
+    Afterwards no process of the command is left running, even if this process is interrupted.
     """
     with tempfile.TemporaryDirectory() as folder:
         figures, errors = Path(folder, "figures.jsonl"), Path(folder, "errors.txt")
@@ -33,8 +33,8 @@ def run_command(command: Sequence[str], limit: float) -> Outcome:
 
 
 def _wait(command: Sequence[str], limit: float, environment: dict[str, str], errors: int) -> int | None:
-    """The exit status; None when the time was up."""
-    # A session of its own, so that the processes that it starts can be stopped with it.
+    """Run a command and return its exit status, or None if it timed out."""
+    # In a session of its own, so that the processes that it starts can be killed with it.
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=errors, start_new_session=True)
     try:
         return process.wait(limit)

@@ -1,4 +1,4 @@
-"""The results of the scripts as they are kept beside the page: results.json."""
+"""Results of the scripts, as stored in results.json."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from .figure import Figure, to_json
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a process that was started has come to.
+    """Outcome of a process.
 
     Attributes:
-        state: finished, failed, or stopped at its time limit.
-        note: why it is not finished; "" when it is.
-        figures: those that it has stated, up to its end.
+        state: Finished, failed, or stopped at the time limit ("not finished").
+        note: Reason why it did not finish; "" if it did.
+        figures: Figures that it recorded before it ended.
     """
 
     state: Literal["finished", "failed", "not finished"]
@@ -27,7 +27,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """The last run of a script: the command, its outcome, and date, machine and versions as `conditions`."""
+    """The last run of a script: the command, its outcome, and its conditions (date, machine, versions)."""
 
     command: str
     conditions: dict[str, str]
@@ -35,14 +35,14 @@ class Result:
 
 
 def load_results(path: Path) -> dict[str, Result]:
-    """By name of the script; none where the file does not exist."""
+    """Load results by the name of the script; empty if the file does not exist."""
     if not path.exists():
         return {}
     return {name: _from_json(content) for name, content in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def save_results(results: dict[str, Result], path: Path) -> None:
-    """Replace the file as a whole."""
+    """Replace the file atomically."""
     content = {name: _to_json(result) for name, result in results.items()}
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

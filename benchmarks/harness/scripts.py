@@ -1,17 +1,17 @@
-"""The scripts, what each compares, and the options of its short and its full form."""
+"""List of the scripts: what each measures, and the options of its short and full form."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script of this folder and how it is run.
+    """A script of this folder and how to run it.
 
     Attributes:
-        name: of the module in `benchmarks`.
-        title: what is measured.
-        short, full: options.
-        limit: seconds after which the short form is stopped; the full form has ten times as long.
+        name: Name of the module in `benchmarks`.
+        title: Description of what is measured.
+        short, full: Options of the short and the full form.
+        limit: Time limit of the short form in seconds; that of the full form is ten times as long.
     """
 
     name: str
@@ -30,8 +30,8 @@ ALL_SCRIPTS = (
     Script(
         "checkpoint_write",
         "Saving a run: a plain write of the same bytes and ours",
-        ("--rounds", "1", "--share", "0.02"),
-        ("--rounds", "7", "--share", "0.05"),
+        ("--rounds", "1", "--fraction", "0.02"),
+        ("--rounds", "7", "--fraction", "0.05"),
     ),
     Script("gradient_accumulation", "A step of 16 images: at once by Detectron2's trainer and in eight parts by ours"),
     Script("activation_checkpointing", "What saves activations, and what it costs"),

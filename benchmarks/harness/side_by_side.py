@@ -1,7 +1,7 @@
-"""Runs two competitors in turn, each round in a fresh process, and prints medians and the ratio.
+"""Run two competitors alternately, each round in a new process, and print medians and their ratio.
 
-A competitor is the name of a function in the calling module that prepares its inputs and returns a callable: only that
-callable is timed, and its peak memory is counted above what was resident just before.
+A competitor is the name of a function in the calling module that prepares its inputs and returns a callable. Only that
+callable is timed, and its peak memory is measured relative to the resident memory just before.
 """
 
 import json
@@ -42,9 +42,9 @@ class Measurement:
 
 
 def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
-    """Wall seconds, processor seconds and peak bytes above what was resident, of one call in this process."""
+    """Return wall seconds, processor seconds and peak bytes above resident memory of one call in this process."""
     with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # forget the peak so far
+        file.write("5")  # reset the peak
     before = _resident_bytes()
     start, cpu_start = time.perf_counter(), time.process_time()
     run()
@@ -62,14 +62,23 @@ def compare(
     against: str,
     quantities: Sequence[str] = QUANTITIES,
 ) -> tuple[Measurement, Measurement]:
-    """Measure two functions of `module` in alternate fresh processes, print their medians and record the last pair.
+    """Measure two functions of `module` alternately in new processes, print their medians and record the last pair.
 
-    With several calls a process, the first is told apart from the fastest of the others: it also pays for memory that
-    the system has to find and for the start of the thread pool and the matrix library. Returns the last pair printed.
+    With several calls per process, the first call is reported separately from the fastest of the others, because it
+    also allocates memory and starts the thread pool and the matrix library.
 
     Args:
-        against: name of the peer in the figures.
-        quantities: those to record, of "time", "processor time" and "memory".
+        module: Name of the module with both functions.
+        title: Title of the figures.
+        peer: Name of the function that prepares the peer.
+        ours: Name of the function that prepares our implementation.
+        rounds: Number of processes for each of the two.
+        calls: Number of timed calls in each process.
+        against: Name of the peer in the figures.
+        quantities: Quantities to record, of "time", "processor time" and "memory".
+
+    Returns:
+        The last printed medians, of the peer and of ours.
     """
     seen: dict[str, list[list[Sample]]] = {peer: [], ours: []}
     for _ in range(rounds):
@@ -102,7 +111,7 @@ def _figures(
         yield Figure(title, "time", "s", ours.seconds, against, theirs.seconds)
     if "processor time" in quantities:
         yield Figure(title, "processor time", "s", ours.cpu_seconds, against, theirs.cpu_seconds)
-    # What grows by less than a page or two of the allocator's says nothing.
+    # Growth of less than 1 MiB is mostly due to the allocator.
     if "memory" in quantities and min(theirs.peak_bytes, ours.peak_bytes) >= MIB:
         yield Figure(title, "memory", "MiB", ours.peak_bytes / MIB, against, theirs.peak_bytes / MIB)
 

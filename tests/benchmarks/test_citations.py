@@ -48,7 +48,7 @@ def test_stale_documents_are_rewritten_and_what_is_missing_is_told(tmp_path, cap
     demos = (tmp_path / "docs/demos.md").read_text(encoding="utf-8").replace("mIoU", "mean IoU")
     (tmp_path / "docs/demos.md").write_text(demos, encoding="utf-8")
     assert write_citations(tmp_path) == ["docs/demos.md"]
-    assert "docs/demos.md stays as it is: 'in {} s and reaches {} % mIoU' stands 0 times" in capsys.readouterr().err
+    assert "docs/demos.md is not updated: 'in {} s and reaches {} % mIoU' occurs 0 times" in capsys.readouterr().err
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == real
 
 
@@ -78,8 +78,8 @@ def test_numbers_are_put_in_with_the_decimals_that_stand_there(text, phrase, num
 @pytest.mark.parametrize(
     ("phrase", "cited", "error"),
     [
-        ("takes {} s", PHOTO, "'takes {} s' stands 2 times in the text, expected once"),
-        ("lasts {} s", PHOTO, "stands 0 times"),
+        ("takes {} s", PHOTO, "'takes {} s' occurs 2 times in the text, expected once"),
+        ("lasts {} s", PHOTO, "occurs 0 times"),
         ("or {} min", Cited("pyramid", "training", "time"), "results of pyramid have no ours of training: time"),
         ("or {} min", Cited("backbone", "one photo", "time", "ratio"), "have no ratio of one photo: time"),
     ],

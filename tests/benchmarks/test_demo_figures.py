@@ -1,4 +1,4 @@
-"""The demos' figures are found in what the demos print."""
+"""The figures of the demos are found in their output."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from eva_demos.demo_run import Trained
 from eva_demos.detection import demo as detection
 from eva_demos.segmentation import demo as segmentation
 from eva_demos.video import demo as video
-from eva_engine.commands.verbs import VERBS
+from eva_engine.commands.verbs import find_verbs
 
 
 def detection_text(capsys: pytest.CaptureFixture) -> str:
@@ -65,7 +65,7 @@ def test_figures_of_a_demo(task, text, expected, capsys):
     assert [figure.ours for figure in figures] == expected
 
 
-def test_guessing_stands_beside_the_demo_of_video(capsys):
+def test_video_figures_include_the_rate_of_guessing(capsys):
     samples, directions, speeds, _ = read_text("video", video_text(capsys))
     assert (samples.peer, samples.theirs, directions.theirs, speeds.theirs) == ("guessing", 16.7, 50.0, 33.3)
 
@@ -76,5 +76,5 @@ def test_a_missing_figure_is_named():
 
 
 def test_every_demo_is_a_verb():
-    demos = {name for verbs in VERBS.values() for name in verbs if name.startswith("demo-")}
+    demos = {name for name in find_verbs() if name.startswith("demo-")}
     assert demos == {f"demo-{task}" for task in DEMOS}

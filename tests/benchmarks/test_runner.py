@@ -153,7 +153,7 @@ def test_processor_time_of_other_programs(tmp_path, monkeypatch):
 def test_a_wrong_name_is_told(capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(["backbones"])
-    assert "there is no script backbones; there are backbone, pyramid," in capsys.readouterr().err
+    assert "unknown script backbones; choose from backbone, pyramid," in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
