@@ -14,12 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--golden-dir",
         type=Path,
         default=GOLDEN_DIR,
-        help="directory with detection/, classification/, ... of numerical cases (default: tests/data/golden)",
+        help="directory with numerical cases in detection/, classification/, ... (default: tests/data/golden)",
     )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Whole runs take longest: they come first, so that no process is left alone with them at the end.
+    # Complete runs take longest. They start first, so that no process runs them alone at the end.
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 

@@ -1,4 +1,4 @@
-"""One pre-training file, and the models that start from it: the published ones, but narrow."""
+"""A pre-training checkpoint, and narrow versions of the published models that start from it."""
 
 import gzip
 import json
@@ -25,15 +25,18 @@ SMALL = {"embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS}
 
 
 def published_entries() -> list[tuple[str, list[int]]]:
-    """Names and shapes of `eva_psz14.pt`."""
+    """Return names and shapes of the entries of `eva_psz14.pt`."""
     content = gzip.decompress((ROOT / "tests/data/manifests/eva_psz14.json.gz").read_bytes())
     return [(name, shape) for name, shape, _ in json.loads(content)["entries"]]
 
 
 def small_file(folder: Path) -> tuple[Path, dict[str, Tensor]]:
-    """A file of that layout with narrow tokens, wrapped and in half precision as published; path and float32 values.
+    """Write a file of that layout with narrow tokens, nested and in half precision as published.
 
-    Weights are drawn so large that attention is far from uniform and every entry matters.
+    Weights are so large that attention is far from uniform and every entry matters.
+
+    Returns:
+        Path of the file, and its weights in float32.
     """
     generator, weights = torch.Generator().manual_seed(8), {}
     for name, full in published_entries():
@@ -46,7 +49,7 @@ def small_file(folder: Path) -> tuple[Path, dict[str, Tensor]]:
 
 
 def detector(size: dict[str, Any] = SMALL, heads: int = 16, **net: Any) -> nn.Module:
-    """The recipe's detector; small heads, which the backbone does not notice, with `heads` channels."""
+    """Build the recipe's detector with small heads of `heads` channels, which do not affect the backbone."""
     model = LazyConfig.load(str(DETECTOR)).model
     model.backbone.net.update(img_size=256, **size, **net)
     model.backbone.square_pad = 256
@@ -59,14 +62,14 @@ def detector(size: dict[str, Any] = SMALL, heads: int = 16, **net: Any) -> nn.Mo
 
 
 def segmentation(size: dict[str, Any] = SMALL, **net: Any) -> nn.Module:
-    """The published adapter and head; decoders of one layer each."""
+    """Build the published adapter and head, with decoders of one layer each."""
     small_head = {"dim": 32, "num_heads": 4, "hidden": 32, "encoder_layers": 1, "decoder_layers": 1, "num_queries": 3}
     options = {"img_size": 256, "deform_heads": 2, "prior_width": 4, **size, **net}
     return create_segmentation_model("eva_giant_mask2former", num_classes=3, backbone=options, decode_head=small_head)
 
 
 def clip(size: dict[str, Any] = SMALL) -> nn.Module:
-    """The published model; a text tower of one block."""
+    """Build the published model with a text tower of one block."""
     text = {"width": 16, "num_heads": 2, "num_layers": 1, "vocab_size": 20}
     return build_model("eva_clip_g14", output_dim=8, visual=size, text=text)
 
@@ -82,6 +85,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 
 def backbone_of(model: nn.Module) -> VisionTransformer:
-    """The one `VisionTransformer` in `model`, which may be the model itself."""
+    """Return the only `VisionTransformer` in `model`, which may be the model itself."""
     (vit,) = (module for module in model.modules() if isinstance(module, VisionTransformer))
     return vit

@@ -1,7 +1,7 @@
-"""One pre-training file in the models of all tasks: the same tensors, and the same tokens wherever they should be.
+"""One pre-training checkpoint in the models of all tasks: equal tensors, and equal tokens wherever they should be.
 
-Where two models compute the same operations on the same shapes, equality is exact, in float32. Where an operation is
-another one that gives the same in exact arithmetic, both compute in float64, and rounding is all that may differ.
+Where two models run the same operations on the same shapes, equality is exact, in float32. Where they run different
+operations that are equal in exact arithmetic, both compute in float64 and may differ by rounding only.
 """
 
 import copy
@@ -59,7 +59,7 @@ def drawn(*shape: int) -> Tensor:
 
 @torch.no_grad()
 def last_tokens(model: nn.Module, call) -> Tensor:
-    """What the last block gives while `call()` runs the model as its users do."""
+    """Return the output of the last block while `call()` runs the model as its users do."""
     seen = []
     handle = backbone_of(model).blocks[-1].register_forward_hook(lambda _module, _inputs, out: seen.append(out))
     try:
@@ -76,7 +76,7 @@ def run_blocks(model: nn.Module, tokens: Tensor, grid: tuple[int, ...] = GRID) -
 
 @torch.no_grad()
 def embedded(model: nn.Module, pixels: Tensor) -> Tensor:
-    """What goes into the first block."""
+    """Return the input of the first block."""
     vit = backbone_of(model)
     return vit.add_positions(*vit.patch_embed(pixels))
 
@@ -95,7 +95,7 @@ def test_the_same_tensors(name, models, file):
     assert len(blocks) == 13 * DEPTH
     for entry, value in blocks.items():
         assert torch.equal(state[entry], value), entry
-    # What else the blocks hold is not in the file: the detector's relative positions, which start at zero.
+    # The other parameters of the blocks are not in the file: the detector's relative positions, which start at zero.
     others = {entry for entry in state if entry.startswith("blocks.")} - blocks.keys()
     assert {entry.rpartition(".")[2] for entry in others} == (
         {"rel_pos_h", "rel_pos_w"} if name == "detector" else set()
@@ -107,7 +107,7 @@ def test_the_same_tensors(name, models, file):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_published_file_in_the_full_size_models(name):
-    """All 40 blocks of `eva_psz14.pt` are taken as they are, by name."""
+    """All 40 blocks of `eva_psz14.pt` are loaded unchanged, by name."""
     size = {"embed_dim": 1408, "depth": 40, "num_heads": 16}
     weights = {entry: torch.zeros((), dtype=torch.float16).expand(shape) for entry, shape in published_entries()}
     with torch.device("meta"):
@@ -128,15 +128,15 @@ def test_blocks_on_the_same_tokens(name, models):
     if name != "detector":
         exact(run_blocks(models[name], tokens), run_blocks(models["pre-training"], tokens))
         return
-    # Windows as large as the grid, as here, are global attention. Relative positions that are zero add nothing to the
-    # logits, but go through the chunked kernel.
+    # Windows of the size of the grid, as here, are global attention. Relative positions of zero add nothing to the
+    # logits, but are computed by the chunked kernel.
     patches = tokens[:, 1:].double()
     close(run_blocks(double(models[name]), patches), run_blocks(double(models["pre-training"]), patches))
 
 
 @pytest.mark.parametrize("name", PATCH_14)
 def test_the_same_pixels(name, models):
-    """The three models of patch 14 and 224 pixels agree to the last digit, in front of their heads and behind them."""
+    """The three models of patch 14 and 224 pixels agree exactly, before and after their heads."""
     pixels, model = drawn(2, 3, 224, 224), models[name]
     nothing_hidden = torch.zeros(2, 256, dtype=torch.bool)
     reference = models["pre-training"]
@@ -153,7 +153,7 @@ def test_the_same_pixels(name, models):
 
 
 def test_hidden_patches(models):
-    """Pre-training differs where patches are hidden: their tokens are the mask token, and all others see that."""
+    """Pre-training differs if patches are masked: their tokens are the mask token, to which all others attend."""
     model, pixels = models["pre-training"], drawn(1, 3, 224, 224)
     mask = torch.zeros(1, 256, dtype=torch.bool)
     mask[0, 5] = True
@@ -163,7 +163,7 @@ def test_hidden_patches(models):
 
 @pytest.mark.parametrize(("num_frames", "tubelet_size"), [(1, 1), (2, 2)])
 def test_a_video_of_one_step(num_frames, tubelet_size, models, file):
-    """One frame, or a tubelet of equal frames, over which the kernel is shared out: the image's tokens."""
+    """A frame, or a tubelet of equal frames, over which the kernel is divided, gives the tokens of the image."""
     options = {"num_classes": 5, "num_frames": num_frames, "tubelet_size": tubelet_size, **SMALL}
     video = double(load(partial(create_video_classifier, "eva_giant_patch14_video", **options), file))
     pixels, image = drawn(2, 3, 224, 224).double(), double(models["classifier"])
@@ -172,10 +172,10 @@ def test_a_video_of_one_step(num_frames, tubelet_size, models, file):
 
 
 def test_a_video_of_equal_frames(models):
-    """Every frame gets the image's tokens once the class token is given as often as they are.
+    """Each frame gets the tokens of the image if the class token is repeated as often as the frames.
 
-    Attention over T copies of the same keys is attention over one copy. But a clip has one class token, a T-th of its
-    share in an image, and so other tokens; they are the same in every frame all the same.
+    Attention over T copies of the same keys equals attention over one copy. But a clip has only one class token, whose
+    weight is a T-th of that in an image, so its tokens differ from the image's. They are still equal in all frames.
     """
     video, image, pixels = double(models["video"]), double(models["classifier"]), drawn(2, 3, 224, 224).double()
     tokens = last_tokens(video, lambda: video(pixels[:, :, None].expand(-1, -1, 2, -1, -1)))
@@ -193,7 +193,7 @@ def test_a_video_of_equal_frames(models):
 
 @pytest.fixture(scope="module")
 def patch_16(file) -> nn.Module:
-    """The classifier at patch 16 and 256 pixels, whose grid is that of patch 14 and 224: positions stay as they are."""
+    """The classifier at patch 16 and 256 pixels, with the grid of patch 14 and 224 pixels: positions are unchanged."""
     model = load(partial(create_classifier, GIANT, num_classes=5, patch_size=16, img_size=256, **SMALL), file)
     assert torch.equal(model.pos_embed, file[1]["pos_embed"])
     assert torch.equal(model.patch_embed.proj.weight, resize_patch_kernel(file[1]["patch_embed.proj.weight"], (16, 16)))
@@ -201,9 +201,9 @@ def patch_16(file) -> nn.Module:
 
 
 def test_the_adapter(models, patch_16, file):
-    """The adapter's class token has no position: row 0 of the table is stored and not used.
+    """The adapter's class token has no position: row 0 of the table is stored but not used.
 
-    With that row at zero all models agree to the last digit: the injectors start as the identity.
+    With zeros in that row all models agree exactly, because the injectors start as the identity.
     """
     adapter, pixels = models["segmentation"], drawn(1, 3, 256, 256)
     for entry in ("patch_embed.proj.weight", "pos_embed"):
@@ -222,7 +222,7 @@ def test_the_adapter(models, patch_16, file):
 
 
 def test_an_injector_that_has_learned(file):
-    """With factors above zero the prior takes part, and the tokens are others."""
+    """With non-zero factors, the spatial prior changes the tokens."""
     adapter, pixels = load(segmentation, file), drawn(1, 3, 256, 256)
     before = last_tokens(adapter, lambda: adapter.backbone(pixels))
     for interaction in adapter.backbone.interactions:
@@ -237,28 +237,28 @@ GLOBAL, WITHOUT_TABLES = {"window_block_indexes": []}, {"use_rel_pos": False}
     ("options", "same"),
     [
         ({**GLOBAL, **WITHOUT_TABLES}, exact),
-        # a window as large as the grid is all of it
+        # a window of the size of the grid is global attention
         ({"window_size": 16, **WITHOUT_TABLES}, exact),
-        # tables of relative positions that nothing has trained are zero, and add nothing
+        # untrained relative position tables are zero and add nothing
         (GLOBAL, close),
         ({"window_size": 16}, close),
-        # smaller windows do not see each other until the next global block
+        # smaller windows are separate until the next global block
         ({"window_size": 8}, None),
-        # windows that reach over the edge see the zeros behind it
+        # windows beyond the edge also attend to the zero padding
         ({"window_size": 20}, None),
     ],
     ids=["global", "one window", "zero tables", "as published", "four windows", "window over the edge"],
 )
 def test_the_detector(options, same, patch_16, file):
-    """The detector has no class token: it is the classifier's blocks over the patches alone, windows aside.
+    """The detector has no class token: except for windows, it runs the classifier's blocks on the patches only.
 
     The recipe stores positions for 224 pixels, a grid of 14 x 14, to which those of the file are resized; here they are
-    stored for 256, as they are in the file.
+    stored for 256 pixels, with the grid of the file.
     """
     model = load(partial(detector, pretrain_img_size=256, **options), file)
     net, pixels = backbone_of(model), drawn(1, 3, 256, 256)
     assert len(net.blocks) == DEPTH
-    exact(embedded(model, pixels), embedded(patch_16, pixels)[:, 1:])  # its entry of the table is not used
+    exact(embedded(model, pixels), embedded(patch_16, pixels)[:, 1:])  # the table entry of the class token is not used
     if same is close:
         model, patch_16, pixels = model.double(), double(patch_16), pixels.double()
     found = last_tokens(model, lambda: net(pixels))
@@ -267,12 +267,12 @@ def test_the_detector(options, same, patch_16, file):
         assert differ(found, expected)
     else:
         same(found, expected)
-    # the class token is a key of every query, so that without it all tokens are others
+    # the class token is a key of every query, so all tokens differ without it
     assert differ(expected, last_tokens(patch_16, lambda: patch_16(pixels))[:, 1:])
 
 
 def test_trained_relative_positions(file):
-    """Tables that are not zero change the tokens: they are what the detector adds to the published blocks."""
+    """Non-zero relative position tables, which only the detector has, change the tokens."""
     model, pixels = load(detector, file), drawn(1, 3, 256, 256)
     net = backbone_of(model)
     before = last_tokens(model, lambda: net(pixels))

@@ -1,4 +1,4 @@
-"""The one attention module where tokens attend to others than themselves."""
+"""Cross-attention of the attention module."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ DIM, HEADS = 24, 4
 
 
 class Wrapped(nn.Module):
-    """A layer in the place of `qkv`, as low-rank adapters put one there."""
+    """A layer that replaces `qkv`, like a low-rank adapter."""
 
     def __init__(self, layer):
         super().__init__()
@@ -31,8 +31,8 @@ def make(qkv_bias, wrapped=False):
 
 @pytest.mark.parametrize("qkv_bias", ["qv", "full", "none"])
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_keys_and_values_of_their_own(qkv_bias, wrapped):
-    """PyTorch's own module with the same weights."""
+def test_cross_attention(qkv_bias, wrapped):
+    """Cross-attention equals PyTorch's own module with the same weights."""
     attention = make(qkv_bias, wrapped)
     query, key, value = (torch.randn(2, tokens, DIM, dtype=torch.float64) for tokens in (3, 5, 5))
     allowed = torch.rand(2, 3, 5) > 0.4
@@ -51,7 +51,7 @@ def test_keys_and_values_of_their_own(qkv_bias, wrapped):
 
 
 @pytest.mark.parametrize("qkv_bias", ["qv", "full", "none"])
-def test_the_tokens_themselves(qkv_bias):
-    """Given as keys and values or not given."""
+def test_self_attention(qkv_bias):
+    """Self-attention is the same whether the tokens are given as keys and values or not."""
     attention, x = make(qkv_bias), torch.randn(2, 5, DIM, dtype=torch.float64)
     torch.testing.assert_close(attention(x), attention(x, key=x, value=x), rtol=0, atol=1e-12)

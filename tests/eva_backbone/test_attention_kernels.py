@@ -1,4 +1,4 @@
-"""Every kernel is held to the plain formula, gradients included."""
+"""Every kernel equals eager attention, including gradients."""
 
 import sys
 from types import SimpleNamespace
@@ -20,9 +20,9 @@ def make_bias(kind: str, dtype: torch.dtype):
     shape = {
         "dense": (HEADS, TOKENS, TOKENS),
         "dense per image": (BATCH, HEADS, TOKENS, TOKENS),
-        "heads alike": (BATCH, 1, TOKENS, TOKENS),
-        "queries alike": (BATCH, 1, 1, TOKENS),
-        "one for all": (TOKENS, TOKENS),
+        "shared by heads": (BATCH, 1, TOKENS, TOKENS),
+        "shared by queries": (BATCH, 1, 1, TOKENS),
+        "shared by all": (TOKENS, TOKENS),
     }.get(kind)
     if shape:
         table = torch.randn(shape, dtype=dtype, requires_grad=True)
@@ -37,7 +37,7 @@ def run(kernel, inputs, bias, terms, cotangent):
 
 
 KINDS = pytest.mark.parametrize(
-    "kind", ["none", "dense", "dense per image", "heads alike", "queries alike", "one for all", "decomposed"]
+    "kind", ["none", "dense", "dense per image", "shared by heads", "shared by queries", "shared by all", "decomposed"]
 )
 
 
@@ -60,8 +60,8 @@ def test_kernel_equals_the_formula(name, kind, chunk_bytes, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["eager", "sdpa", "auto"])
-def test_which_keys_are_allowed(name):
-    """A boolean bias, one for all heads, over more keys than queries: as if the others were not there."""
+def test_boolean_mask(name):
+    """With a boolean mask for all heads, over more keys than queries, masked keys are as if they did not exist."""
     query = torch.randn(1, HEADS, 2, DIM, dtype=torch.float64)
     key, value = torch.randn(2, 1, HEADS, 5, DIM, dtype=torch.float64)
     allowed = torch.tensor([[True, False, True, True, False], [False, False, False, False, True]])
@@ -74,7 +74,7 @@ def test_which_keys_are_allowed(name):
 
 
 @pytest.mark.parametrize("name", ["chunked", "flex", "xformers"])
-def test_kernels_that_take_no_boolean_bias(name):
+def test_kernels_without_boolean_masks(name):
     with pytest.raises(ValueError, match=f"'{name}' does not support a boolean bias"):
         choose_kernel(name, torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1, dtype=torch.bool))
 
@@ -91,8 +91,8 @@ def test_flex_equals_the_formula(kind):
 
 
 @KINDS
-def test_xformers_is_given_rows_of_the_bias_that_it_takes(kind, monkeypatch):
-    """A stand-in for the package with its layout and its rule that rows start at multiples of 8 numbers."""
+def test_xformers_gets_aligned_rows_of_the_bias(kind, monkeypatch):
+    """A stand-in for the package with its layout and its requirement that rows start at multiples of 8 elements."""
 
     def memory_efficient_attention(query, key, value, *, attn_bias, scale):
         assert attn_bias is None or attn_bias.stride()[2:] == (-(-TOKENS // 8) * 8, 1)
@@ -146,7 +146,7 @@ def test_half_precision_stays_close(kind):
 
 
 @pytest.mark.parametrize("name", ["chunked", "sdpa", "eager"])
-def test_a_bias_of_full_precision_learns_under_autocast(name):
+def test_a_float32_bias_gets_gradients_under_autocast(name):
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
     bias, _ = make_bias("dense", torch.float32)
     with torch.autocast("cpu", torch.bfloat16):

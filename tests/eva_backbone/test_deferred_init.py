@@ -1,3 +1,5 @@
+"""Deferred initialisation equals plain initialisation in distribution, and runs only where it is needed."""
+
 import copy
 import math
 import subprocess
@@ -75,7 +77,7 @@ def test_same_distribution_as_plain_construction(init):
     with deferred_init() as pending:
         layer = linear_with(init)()
         assert pending.holds(layer.weight), "the initialiser was run"
-    layer.weight.data.fill_(torch.nan)  # what is not written again shows
+    layer.weight.data.fill_(torch.nan)  # values that are not initialised stay NaN
     pending.materialize(layer)
     result = moments(layer.weight.detach())
     scale = expected[1].item() or 1.0
@@ -180,13 +182,13 @@ def test_overwritten_initialisers_are_dropped():
     assert [len(calls) for calls in pending._calls.values()] == [1, 1]
 
 
-def test_what_is_not_asked_for_is_forgotten():
+def test_other_recorded_calls_are_discarded():
     with deferred_init() as pending:
         layer = nn.Linear(10, 10)
     assert len(pending) == 2
     pending.materialize(layer, set())
     assert len(pending) == 0
-    assert not pending._aliases  # these would keep the memory
+    assert not pending._aliases  # these would keep the memory allocated
 
 
 def test_trunc_normal_is_restored_after_an_error():
@@ -211,7 +213,7 @@ assert layer.weight.detach().count_nonzero() > 8_000_000
 
 
 def test_untouched_memory():
-    """Building writes to none of a large parameter's pages; in a new process, whose heap has none to give again."""
+    """Building does not write to the memory of a large parameter. In a new process, whose heap has no reused pages."""
     done = subprocess.run(
         [sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )

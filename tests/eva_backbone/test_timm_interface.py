@@ -1,4 +1,4 @@
-"""The interface that users of timm expect of the backbone and of every task's model."""
+"""timm's model interface of the backbone and of every task's model."""
 
 import pytest
 import timm
@@ -70,15 +70,15 @@ def test_attention_maps_are_the_weights_of_the_values(backbone):
         torch.testing.assert_close(attention(x, (4, 4)), expected)
 
 
-def test_windows_have_maps_of_their_own():
+def test_attention_maps_of_windows():
     model = VisionTransformer(**SIZES, class_token=False, window_size=3, window_blocks=[0]).eval()
     with torch.no_grad():
-        windows, whole = model.forward_intermediates(PIXELS, [0, 1], return_attention=True, intermediates_only=True)[1]
-    assert windows.shape == (2 * 4, 4, 9, 9)
-    assert whole.shape == (2, 4, 16, 16)
+        windowed, full = model.forward_intermediates(PIXELS, [0, 1], return_attention=True, intermediates_only=True)[1]
+    assert windowed.shape == (2 * 4, 4, 9, 9)
+    assert full.shape == (2, 4, 16, 16)
 
 
-def test_timms_own_layer_decay_reads_the_layers():
+def test_layer_decay_of_timm_uses_the_layers():
     model = create_classifier("eva_tiny_patch14", num_classes=3, img_size=28)
     groups = param_groups_layer_decay(
         model, weight_decay=0.1, layer_decay=0.5, no_weight_decay_list=model.no_weight_decay()
@@ -106,7 +106,7 @@ def test_a_classifier_without_classes_gives_features():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_of_all_tasks_answer_for_their_backbone(name):
+def test_models_of_all_tasks_delegate_to_their_backbone(name):
     with torch.device("meta"):
         model = MODELS[name]()
     names = {parameter for parameter, _ in model.named_parameters()}

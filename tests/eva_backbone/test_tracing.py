@@ -1,4 +1,4 @@
-"""Programs made of the backbone compute what it computes, and leave nothing behind in this process."""
+"""Exported and compiled programs equal the backbone, and tracing does not affect later calls in this process."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_a_compiled_program_is_one_graph(layout):
 
 
 @LAYOUTS
-def test_a_run_with_fake_tensors_leaves_real_ones_alone(layout):
+def test_a_run_with_fake_tensors_does_not_affect_later_runs(layout):
     model, images = make(layout), torch.randn(1, 3, 24, 32)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         model(mode.from_tensor(images))
