@@ -1,4 +1,4 @@
-"""Running a prepare script as its user does."""
+"""Run a prepare script from the command line."""
 
 import subprocess
 import sys

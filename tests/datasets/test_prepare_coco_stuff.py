@@ -1,4 +1,4 @@
-"""Published label maps of COCO-Stuff to training numbers."""
+"""Published label maps of COCO-Stuff to training ids."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What holds for every prepare script: help, one-sentence errors, nothing half-written."""
+"""Common behaviour of all prepare scripts: help, one-line errors, no incomplete files."""
 
 import importlib
 import json

@@ -15,7 +15,7 @@ def _id_of(synset: str) -> int:
 
 @pytest.fixture
 def root(tmp_path):
-    """A made lvis_v1_val.json: two images of val2017, one of train2017."""
+    """A synthetic lvis_v1_val.json: two images of val2017, one of train2017."""
 
     def image(image_id: int, split: str) -> dict:
         return {
@@ -75,7 +75,7 @@ def test_default_paths_lead_from_val_to_the_registered_files(root):
 
 
 def test_synsets_mean_the_coco_classes(monkeypatch):
-    """Every synset is an LVIS v1 category, and the words agree wherever LVIS uses the word of COCO."""
+    """Every synset is an LVIS v1 category, and the names agree where LVIS uses the name of COCO."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     synsets = importlib.import_module("coco_synsets").COCO_SYNSETS
     coco = {category["id"]: category["name"] for category in COCO_CATEGORIES if category["isthing"]}

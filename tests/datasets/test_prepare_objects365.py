@@ -1,4 +1,4 @@
-"""Objects365 v2 downloads, packed or unpacked, into the registered layout."""
+"""Conversion of Objects365 v2 downloads, packed or unpacked, to the registered layout."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def _archive(path: Path, members: dict[str, bytes], links: dict[str, str] | None
 
 
 def _packed(source: Path) -> None:
-    """As downloaded: train's JSON in an archive, both splits with archives of the same names."""
+    """The downloads: the training JSON in an archive, and archives of the same names for both splits."""
     _archive(source / "zhiyuan_objv2_train.tar.gz", {"zhiyuan_objv2_train.json": _json("train")})
     (source / "zhiyuan_objv2_val.json").write_bytes(_json("val"))
     for split, (first, second) in _FILES.items():
@@ -48,7 +48,7 @@ def _packed(source: Path) -> None:
 
 
 def _unpacked(source: Path) -> None:
-    """As EVA-02's instructions have it: o365/images/patchN."""
+    """The layout of EVA-02's instructions: o365/images/patchN."""
     for split, names in _FILES.items():
         for name in names:
             path = source / "o365" / "images" / name.split("/")[2] / Path(name).name
@@ -83,7 +83,7 @@ def test_layout(tmp_path, make, mode):
 
 
 def test_missing_images(tmp_path):
-    """Images that did arrive stay; the annotation file comes only when the rest has."""
+    """Available images are kept; the annotation file is written only when all images are available."""
     source, root = tmp_path / "downloads", tmp_path / "root"
     _packed(source)
     (source / "train" / "patch16.tar.gz").unlink()
@@ -101,7 +101,7 @@ def test_missing_images(tmp_path):
     assert done.returncode == 0
 
 
-def test_archives_of_images_in_place_are_not_unpacked_again(tmp_path):
+def test_archives_of_existing_images_are_not_unpacked_again(tmp_path):
     source, root = tmp_path / "downloads", tmp_path / "root"
     _packed(source)
     assert run_script("prepare_objects365.py", "--source", source, root=root).returncode == 0
@@ -112,7 +112,7 @@ def test_archives_of_images_in_place_are_not_unpacked_again(tmp_path):
 
 
 def _damage_archive(source: Path) -> None:
-    """Cut within the second image."""
+    """Truncate within the second image."""
     path = source / "train" / "patch16.tar.gz"
     noise = random.Random(0).randbytes(200_000)
     _archive(path, {"patch16/first.jpg": b"x", f"patch16/{Path(_FILES['train'][1]).name}": noise})

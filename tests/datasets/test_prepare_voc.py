@@ -1,4 +1,4 @@
-"""VOC XML to COCO JSON: pixels, difficult objects, classes, and XML that must not be trusted."""
+"""VOC XML to COCO JSON: pixel conventions, difficult objects, classes and untrusted XML."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def _boxes(content: dict) -> list[list]:
     return [annotation["bbox"] for annotation in content["annotations"]]
 
 
-def test_whole_conversion(folder):
+def test_conversion(folder):
     content = _convert(folder)
     assert content["categories"] == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
     assert [(i["id"], i["file_name"], i["width"], i["height"]) for i in content["images"]] == [

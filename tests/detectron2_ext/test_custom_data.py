@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "projects" / "ViTDet" / "configs"
 
 @pytest.fixture
 def custom_data(tmp_path: Path) -> CustomData:
-    """Two images, one of them annotated with a box without area."""
+    """Two images per split; one annotation of the validation data has a box without area."""
     parts = []
     for part in ("train", "val"):
         folder = tmp_path / part
@@ -46,7 +46,7 @@ def custom_data(tmp_path: Path) -> CustomData:
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_bad_validation_data_are_treated_as_asked_for(custom_data, tmp_path, overrides, expected, training):
+def test_on_error_of_validation_data(custom_data, tmp_path, overrides, expected, training):
     config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
     cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
     if expected == "stop":
@@ -58,7 +58,7 @@ def test_bad_validation_data_are_treated_as_asked_for(custom_data, tmp_path, ove
     assert [len(record["annotations"]) for record in get_dataset_dicts("custom_val", filter_empty=False)] == [1, 0]
 
 
-def test_overrides_of_the_evaluator_and_of_the_mapper_stay(custom_data, tmp_path):
+def test_overrides_of_the_evaluator_and_the_mapper_are_kept(custom_data, tmp_path):
     overrides = ["dataloader.evaluator.max_dets_per_image=300", "dataloader.test.mapper.on_error=skip"]
     config = str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py")
     cfg = load_config(config, [*overrides, f"train.output_dir={tmp_path}"])
@@ -68,7 +68,7 @@ def test_overrides_of_the_evaluator_and_of_the_mapper_stay(custom_data, tmp_path
     assert not cfg.dataloader.train.mapper.recompute_boxes  # there are no masks
 
 
-def test_another_evaluator_gives_way_to_cocos(custom_data, tmp_path):
+def test_other_evaluators_are_replaced_by_that_of_coco(custom_data, tmp_path):
     config = str(CONFIGS / "LVIS" / "cascade_mask_rcnn_vitdet_eva.py")
     cfg = load_config(config, ["dataloader.test.mapper.on_error=skip", f"train.output_dir={tmp_path}"])
     use_custom_data(cfg, custom_data, training=False)
@@ -79,9 +79,11 @@ def test_another_evaluator_gives_way_to_cocos(custom_data, tmp_path):
     }
 
 
-def test_classes_of_other_validation_data_are_those_of_the_run(custom_data):
+def test_validation_data_must_have_the_classes_of_the_run(custom_data):
     cfg = load_config(str(CONFIGS / "COCO" / "cascade_mask_rcnn_vitdet_b_100ep.py"))
-    val = CustomData(val_json=custom_data.train_json, val_images=custom_data.train_images)  # the sound ones
+    val = CustomData(
+        val_json=custom_data.train_json, val_images=custom_data.train_images
+    )  # the training data has no bad record
     cfg.dataloader.categories = [{"id": 3, "name": "bolt"}]
     with pytest.raises(InputError, match=r"category 3 is 'bolt' in the training data of the config but 'nut' in"):
         use_custom_data(cfg, val, training=False)

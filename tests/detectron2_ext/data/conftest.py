@@ -1,4 +1,4 @@
-"""Fixtures around the made data set."""
+"""Fixtures for the synthetic dataset."""
 
 import json
 from collections.abc import Callable
@@ -29,8 +29,8 @@ def write_coco(tmp_path: Path) -> WriteCoco:
 
 @pytest.fixture
 def dataset_name() -> str:
-    """A name that is free again after the test."""
-    name = "made_for_test"
+    """A dataset name that is unregistered after the test."""
+    name = "dataset_of_one_test"
     yield name
     for catalog in (DatasetCatalog, MetadataCatalog):
         if name in catalog:

@@ -1,4 +1,4 @@
-"""The built-in data sets and looking them up."""
+"""The built-in datasets and looking them up."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ _NAMES = ("lvis_v1_val_5k", "lvis_v1_val_cocofied", "objects365_train", "objects
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The built-in data sets registered under ``tmp_path`` for one test."""
+    """Register the built-in datasets under `tmp_path` for one test."""
     before = {name: (DatasetCatalog.pop(name), MetadataCatalog.pop(name)) for name in _NAMES}
     register_builtin_datasets(str(tmp_path))
     yield tmp_path
@@ -53,14 +53,14 @@ def test_missing_file(root, name, monkeypatch):
     assert f"{name!r} is expected under DETECTRON2_DATASETS" in sentence
 
 
-def test_missing_file_of_a_users_own_data_set(tmp_path):
+def test_missing_file_of_a_custom_dataset(tmp_path):
     register_coco_instances("users_own", {}, str(tmp_path / "own.json"), str(tmp_path))
     with pytest.raises(InputError, match=r"own\.json: no such .* 'users_own' was registered with this path"):
         get_dataset_dicts("users_own")
 
 
 @pytest.mark.parametrize(("category", "problem"), [(3, "category_id=3 for a dataset of 2"), (None, "No valid data")])
-def test_what_detectron2_finds_wrong_is_told(category, problem, monkeypatch):
+def test_errors_found_by_detectron2_are_reported(category, problem, monkeypatch):
     annotations = [] if category is None else [{"category_id": category, "bbox": [0, 0, 2, 2], "iscrowd": 0}]
     name = f"wrong {category}"
     DatasetCatalog.register(name, lambda: [{"file_name": "a.jpg", "annotations": annotations}])
@@ -113,7 +113,7 @@ def _write_objects365(root: Path, content: dict) -> None:
 
 
 def test_objects365_records(root):
-    """The published spelling differs from the table here and there; a listed image that is nowhere is left out."""
+    """Some published names are spelled differently from the table; a listed image without a file is skipped."""
     names = [{"Camel": "Campel", "Formula 1": "Formula 1 "}.get(name, name) for name in OBJECTS365_CLASSES]
     _write_objects365(root, _objects365(names))
     (record,) = get_dataset_dicts("objects365_val")
@@ -129,7 +129,7 @@ def test_objects365_records(root):
         ([*OBJECTS365_CLASSES, "one more"], "category id 366 is not one of the 365 ids of objects365_val"),
     ],
 )
-def test_another_data_set_in_place_of_objects365(root, names, fragment):
+def test_another_dataset_instead_of_objects365(root, names, fragment):
     _write_objects365(root, _objects365(names))
     with pytest.raises(InputError, match=fragment):
         get_dataset_dicts("objects365_val")

@@ -1,4 +1,4 @@
-"""Registering own COCO-format data: the summary, the records, the evaluators' ground truth."""
+"""Registering custom COCO-format data: the summary, the records, the evaluators' ground truth."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ def test_summary_and_metadata(write_coco, dataset_name):
 def test_records_equal_detectron2s(write_coco, dataset_name):
     json_file, folder = write_coco(coco_content())
     register_coco_json(dataset_name, json_file, folder)
-    expected = detectron2_load(json_file, str(folder), "made_reference_coco")
+    expected = detectron2_load(json_file, str(folder), "reference_coco")
     for _ in range(2):  # the second time the file is read anew
         records = DatasetCatalog.get(dataset_name)
         assert [record["image_id"] for record in records] == [10, 20, 30]
@@ -58,7 +58,7 @@ def test_records_equal_detectron2s(write_coco, dataset_name):
                     assert np.array_equal(mask_api.decode(one["segmentation"]), mask_api.decode(other["segmentation"]))
                 else:
                     assert [p.tolist() for p in one["segmentation"]] == other["segmentation"]
-    MetadataCatalog.remove("made_reference_coco")
+    MetadataCatalog.remove("reference_coco")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_records_equal_detectron2s(write_coco, dataset_name):
     ],
     ids=["all", "none", "empty lists", "one without", "run lengths", "no annotation"],
 )
-def test_what_masks_there_are(write_coco, dataset_name, change, has_masks, mask_format):
+def test_summary_of_masks(write_coco, dataset_name, change, has_masks, mask_format):
     content = coco_content()
     change(content)
     summary = register_coco_json(dataset_name, *write_coco(content))
@@ -88,7 +88,7 @@ def test_what_masks_there_are(write_coco, dataset_name, change, has_masks, mask_
         ([-10, -10, 500, 500], [0, 0, WIDTH, HEIGHT]),
     ],
 )
-def test_box_over_the_border_is_cut(write_coco, dataset_name, box, expected):
+def test_box_beyond_the_image_is_clipped(write_coco, dataset_name, box, expected):
     content = coco_content()
     content["annotations"][0]["bbox"] = box
     summary = register_coco_json(dataset_name, *write_coco(content))
@@ -96,7 +96,7 @@ def test_box_over_the_border_is_cut(write_coco, dataset_name, box, expected):
     assert get_dataset_dicts(dataset_name)[0]["annotations"][0]["bbox"] == expected
 
 
-def test_polygon_over_the_border_is_cut_exactly(write_coco, dataset_name):
+def test_polygon_beyond_the_image_is_clipped_exactly(write_coco, dataset_name):
     content = coco_content()
     content["annotations"][0]["segmentation"] = [[-20, 0, 20, 20, -20, 40]]
     register_coco_json(dataset_name, *write_coco(content))
@@ -117,7 +117,7 @@ def test_compressed_and_uncompressed_run_lengths_agree(write_coco, dataset_name)
     assert np.array_equal(mask_api.decode(mask), expected)
 
 
-def test_skip_counts_names_and_keeps_the_rest(write_coco, dataset_name, caplog):
+def test_skip_logs_bad_records_and_keeps_the_rest(write_coco, dataset_name, caplog):
     content = coco_content()
     content["annotations"][0]["category_id"] = 1
     content["annotations"][1]["bbox"] = [1, 1, 0, 5]
@@ -166,7 +166,7 @@ def test_ground_truth_can_be_evaluated(write_coco, dataset_name, change):
         assert evaluation.stats[0] == pytest.approx(1.0)
 
 
-def test_equal_class_names_are_told_apart(write_coco, dataset_name):
+def test_equal_class_names_get_their_ids(write_coco, dataset_name):
     content = coco_content()
     content["categories"][1]["name"] = "nut"
     summary = register_coco_json(dataset_name, *write_coco(content))
@@ -181,7 +181,7 @@ def test_registering_again_replaces(write_coco, dataset_name):
     assert MetadataCatalog.get(dataset_name).thing_classes == ["bolt", "gear", "washer"]
 
 
-def test_names_of_built_in_data_sets_are_refused(write_coco):
+def test_names_of_built_in_datasets_are_refused(write_coco):
     with pytest.raises(InputError, match=r"'coco_2017_val' is taken"):
         register_coco_json("coco_2017_val", *write_coco(coco_content()))
 
@@ -200,8 +200,8 @@ def test_the_file_may_start_with_a_byte_order_mark(write_coco, dataset_name):
     assert register_coco_json(dataset_name, json_file, folder).num_images == 3
 
 
-def test_given_areas_stay_when_something_else_is_completed(write_coco, dataset_name):
-    """Objects of a box-only file may have areas smaller than their boxes, by which APs, APm and APl tell them apart."""
+def test_given_areas_are_kept_when_other_values_are_completed(write_coco, dataset_name):
+    """Objects of a box-only file may have areas smaller than their boxes, which determine their area range."""
     content = coco_content()
     content["annotations"].pop(2)
     _without(content, "iscrowd")

@@ -1,4 +1,4 @@
-"""Bad annotation files: each gives one sentence that names the file, the record and the mend."""
+"""Each bad annotation file gives one message with the file, the record and the fix."""
 
 import json
 
@@ -108,7 +108,7 @@ def test_stop(write_coco, dataset_name, change, fragment):
 
 
 @pytest.mark.parametrize(("change", "fragment"), _STRUCTURE)
-def test_a_broken_file_stops_even_if_bad_records_are_skipped(write_coco, dataset_name, change, fragment):
+def test_an_unusable_file_is_an_error_even_if_bad_records_are_skipped(write_coco, dataset_name, change, fragment):
     with pytest.raises(InputError) as caught:
         register_coco_json(dataset_name, *_write(write_coco, change), on_error="skip")
     assert fragment in str(caught.value)

@@ -1,4 +1,4 @@
-"""The mappers: equal to Detectron2's where that works, and complete where it fails."""
+"""The mappers equal Detectron2's where those work, and return complete records where those fail."""
 
 import logging
 import os
@@ -62,7 +62,7 @@ def test_equal_to_detectron2s_mapper(records, mask_format, recompute_boxes):
     assert seen > 30
 
 
-def test_the_record_is_left_as_it_is(records):
+def test_the_record_is_not_modified(records):
     before = [polygon.copy() for polygon in records[0]["annotations"][0]["segmentation"]]
     np.random.seed(0)
     for _ in range(5):
@@ -73,7 +73,7 @@ def test_the_record_is_left_as_it_is(records):
 
 
 def test_detectron2s_mapper_still_fails_on_an_image_without_instances(records):
-    """Should this stop failing, `TrainMapper` may need less of its own."""
+    """If this no longer fails, `TrainMapper` can be simplified."""
     stock = DatasetMapper(True, augmentations=[], image_format="RGB", use_instance_mask=True, recompute_boxes=True)
     with pytest.raises(AttributeError, match="gt_masks"):
         stock(records[2])
@@ -83,9 +83,9 @@ def test_detectron2s_mapper_still_fails_on_an_image_without_instances(records):
     ("mask_format", "mask_type"), [("polygon", PolygonMasks), ("bitmask", BitMasks)], ids=["polygon", "bitmask"]
 )
 @pytest.mark.parametrize("empty", ["no annotation", "cropped away"])
-def test_nothing_left_gives_empty_instances(records, mask_format, mask_type, empty):
+def test_empty_instances_when_no_object_is_left(records, mask_format, mask_type, empty):
     record = records[2] if empty == "no annotation" else records[0]
-    corner = [T.CropTransform(WIDTH - 6, HEIGHT - 6, 6, 6)]  # where the made images have no object
+    corner = [T.CropTransform(WIDTH - 6, HEIGHT - 6, 6, 6)]  # where the synthetic images have no object
     result = _mapper(corner, instance_mask_format=mask_format)(record)["instances"]
     assert result.image_size == (6, 6)
     assert result.gt_boxes.tensor.shape == (0, 4)
@@ -237,7 +237,7 @@ def test_inference_mapper_equals_detectron2s(records):
 
 
 def test_exif_rotation(records):
-    """A photo stored on its side: annotated, and read, as it is shown."""
+    """A photo with EXIF rotation is read, and annotated, as it is displayed."""
     exif = Image.Exif()
     exif[274] = 6
     path = Path(records[0]["file_name"])
@@ -254,7 +254,7 @@ def test_an_image_too_thin_to_resize(records):
 
 
 def test_crop_uses_one_random_number_for_both_axes():
-    """The published augmentation; Detectron2 may change it under us."""
+    """This is the behaviour of the published augmentation, which a new version of Detectron2 could change."""
     image = np.zeros((140, 260, 3), dtype=np.uint8)
     crop = T.FixedSizeCrop(crop_size=(40, 60), pad=False)
     offsets = [(t.y0 / 100, t.x0 / 200) for _ in range(20) for t in crop.get_transform(image).transforms]

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from detectron2_ext.data import get_dataset_dicts
 
 
-def test_a_recipe_loads_its_data_set_once(dataset_name):
-    """The sampler of a LazyConfig refers to the data set, which `instantiate` builds again for every reference."""
+def test_a_recipe_loads_its_dataset_once(dataset_name):
+    """The sampler of a LazyConfig refers to the dataset, which `instantiate` builds again for every reference."""
     loads = []
 
     def load() -> list[dict]:

@@ -1,4 +1,4 @@
-"""Registering made data sets with Detectron2 for the length of one test."""
+"""Register synthetic datasets with Detectron2 for the duration of one test."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ Register = Callable[..., str]
 
 @pytest.fixture
 def register(tmp_path: Path) -> Iterator[Register]:
-    """`register(content, **metadata)` writes the JSON, registers it and returns the data set's name."""
+    """`register(content, **metadata)` writes the JSON file, registers it and returns the name of the dataset."""
     names = []
 
     def _register(content: dict | None, **metadata: object) -> str:

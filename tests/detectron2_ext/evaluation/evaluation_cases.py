@@ -1,4 +1,4 @@
-"""Made data sets for the evaluation tests: seeded, small, and full of the corners that metrics disagree about."""
+"""Small, seeded, synthetic datasets with many of the corner cases in which implementations of the metrics differ."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ import pycocotools.mask as mask_util
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """What a made data set contains.
+    """Contents of a synthetic dataset.
 
     Attributes:
         num_images: images, of 120 to 360 px a side.
@@ -48,13 +48,13 @@ class Case:
     detections: list[dict] = field(default_factory=list)
 
     def results(self, task: str) -> list[dict]:
-        """Fresh copies with only what `task` reads: the area of a mask result is the mask's, not the box's."""
+        """Return copies with only the keys that `task` reads: a mask with a box would get the area of the box."""
         drop = {"bbox": "segmentation", "segm": "bbox"}[task]
         return [{key: value for key, value in detection.items() if key != drop} for detection in self.detections]
 
 
 def make_case(seed: int, options: CaseOptions) -> Case:
-    """Draws one data set; the same seed and options give the same data set."""
+    """Generate one dataset; the same seed and options give the same dataset."""
     rng = np.random.default_rng(seed)
     used = options.category_ids[: len(options.category_ids) - options.unused_categories]
     image_ids = rng.permutation(1000)[: options.num_images]

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 
 def coco_oracle(case: Case, task: str, max_dets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """pycocotools' precision and recall arrays and its twelve numbers (-1 where there is nothing to measure)."""
+    """Return pycocotools' precision and recall arrays and its twelve metrics (-1 where there is no ground truth)."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = copy.deepcopy(case.ground_truth)
@@ -37,7 +37,7 @@ def coco_oracle(case: Case, task: str, max_dets: int) -> tuple[np.ndarray, np.nd
 
 
 def lvis_oracle(case: Case, task: str, max_dets: int, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The lvis package's precision and recall arrays and its thirteen numbers (-1 where nothing is measured)."""
+    """Return the lvis package's precision and recall arrays and its thirteen metrics (-1 without ground truth)."""
     file = folder / "lvis_oracle.json"
     file.write_text(json.dumps(case.ground_truth))
     truth = lvis.LVIS(str(file))
@@ -51,7 +51,7 @@ def lvis_oracle(case: Case, task: str, max_dets: int, folder: Path) -> tuple[np.
 
 
 def _uncounted_detection(case: Case, task: str) -> dict:
-    """The package fails on an empty list; this detection is of a class its image says nothing about."""
+    """The package fails on an empty list; this detection has a class that is not evaluated in its image."""
     present = {(a["image_id"], a["category_id"]) for a in case.ground_truth["annotations"]}
     for image in case.ground_truth["images"]:
         for category in case.ground_truth["categories"]:

@@ -1,4 +1,4 @@
-"""Detections of a made data set in the form a Detectron2 model returns them."""
+"""Convert detections of a synthetic dataset to the output format of a Detectron2 model."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from evaluation_cases import Case
 
 
 def model_outputs(case: Case, classes: Mapping[int, int], with_masks: bool = True) -> tuple[list[dict], list[dict]]:
-    """Inputs and outputs of a model for every image, also those without detections.
+    """Return the inputs and outputs of a model for every image, including those without detections.
 
     Args:
         classes: category id to class index.
@@ -40,7 +40,7 @@ def model_outputs(case: Case, classes: Mapping[int, int], with_masks: bool = Tru
 
 
 def evaluate(evaluator: DatasetEvaluator, inputs: list[dict], outputs: list[dict]) -> dict:
-    """As Detectron2's evaluation loop calls an evaluator, in batches of two."""
+    """Call an evaluator as Detectron2's evaluation loop does, in batches of two."""
     evaluator.reset()
     for start in range(0, len(inputs), 2):
         evaluator.process(inputs[start : start + 2], outputs[start : start + 2])

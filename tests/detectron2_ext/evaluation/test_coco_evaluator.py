@@ -116,7 +116,7 @@ def test_mask_task_without_any_detection_is_zero(register) -> None:
     assert evaluate(evaluator, *model_outputs(case, CLASSES, with_masks=False))["segm"]["AP"] == 0
 
 
-def test_missing_fields_are_supplied(register) -> None:
+def test_missing_fields_are_completed(register) -> None:
     case = make_case(3, CaseOptions(masks="rle"))
     classes = {category_id: index for index, category_id in enumerate((1, 2, 3, 4))}
     for annotation in case.ground_truth["annotations"]:
@@ -133,7 +133,7 @@ def test_missing_fields_are_supplied(register) -> None:
     assert reduced == {"bbox": pytest.approx(complete["bbox"], nan_ok=True)}
 
 
-def test_area_of_the_mask_where_there_is_one(register) -> None:
+def test_area_is_that_of_the_mask_if_there_is_one(register) -> None:
     """A thin cross in a large box is a small object."""
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 120, 0, 120, 4, 0, 4]]}
     content = {"images": [{"id": 1, "width": 150, "height": 150}], "categories": [{"id": 1, "name": "thin"}]}
@@ -157,7 +157,7 @@ def test_annotation_without_mask_is_an_ignored_region_for_masks(register) -> Non
     assert with_line["bbox"] != as_crowd["bbox"]
 
 
-def test_second_evaluation_gives_the_same(register) -> None:
+def test_second_evaluation_gives_the_same_metrics(register) -> None:
     case = make_case(6, CaseOptions(category_ids=IDS))
     evaluator = COCOEvaluator(register(case.ground_truth, **METADATA))
     first = evaluate(evaluator, *model_outputs(case, CLASSES))
@@ -166,7 +166,7 @@ def test_second_evaluation_gives_the_same(register) -> None:
     assert evaluator.evaluate() == {}
 
 
-def test_detections_that_are_not_finite_are_left_out(register, caplog) -> None:
+def test_non_finite_detections_are_left_out(register, caplog) -> None:
     case = make_case(6, CaseOptions(category_ids=IDS))
     evaluator = COCOEvaluator(register(case.ground_truth, **METADATA))
     inputs, outputs = model_outputs(case, CLASSES)
@@ -177,7 +177,7 @@ def test_detections_that_are_not_finite_are_left_out(register, caplog) -> None:
     assert "1 detections with a non-finite box or score" in caplog.text
 
 
-def test_data_set_in_detectron2_format(tmp_path: Path) -> None:
+def test_dataset_in_detectron2_format(tmp_path: Path) -> None:
     annotation = {"bbox": [5, 5, 50, 40], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 1}
     records = [{"file_name": "a.jpg", "image_id": 7, "height": 90, "width": 90, "annotations": [annotation]}]
     DatasetCatalog.register("made_dicts", lambda: records)
@@ -214,7 +214,7 @@ def test_wrong_use_is_refused(register) -> None:
         COCOEvaluator(name, max_dets_per_image=0)
 
 
-def test_predictions_of_another_data_set_are_refused(register, tmp_path: Path) -> None:
+def test_predictions_of_another_dataset_are_refused(register, tmp_path: Path) -> None:
     case = make_case(7, CaseOptions(category_ids=IDS))
     name = register(case.ground_truth, **METADATA)
     inputs, outputs = model_outputs(case, CLASSES)
@@ -250,7 +250,7 @@ def test_masks_seen_by_another_process_count(register, monkeypatch: pytest.Monke
     other = COCOEvaluator(name)
     evaluate(other, inputs[:4], outputs[:4])
     for output in outputs[4:]:
-        output["instances"].remove("pred_masks")  # the first process saw no mask
+        output["instances"].remove("pred_masks")  # rank 0 saw no mask
 
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     module = detectron2_ext.evaluation.detection_evaluator

@@ -1,4 +1,4 @@
-"""COCO metrics of both backends against pycocotools, on made data sets."""
+"""COCO metrics of both backends against pycocotools, on synthetic datasets."""
 
 import json
 from pathlib import Path
@@ -126,7 +126,7 @@ def _float_sizes(case: Case) -> None:
 
 @pytest.mark.parametrize("task", ["bbox", "segm"])
 @pytest.mark.parametrize("change", [_own_fields_of_categories, _float_sizes])
-def test_what_files_of_own_data_say_beside_the_format(change, task: str, tmp_path: Path) -> None:
+def test_additional_keys_of_custom_files(change, task: str, tmp_path: Path) -> None:
     expected, case = make_case(0, CaseOptions(masks="rle")), make_case(0, CaseOptions(masks="rle"))
     change(case)
     curves = measure(case, task, 100, "hotcoco", tmp_path)

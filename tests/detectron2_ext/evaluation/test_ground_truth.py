@@ -1,4 +1,4 @@
-"""Annotation files that cannot be used are refused with a sentence that names file and record."""
+"""Unusable annotation files are refused with a message that names the file and the record."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ CONTENT = {
 }
 
 
-def test_ids_become_positions(tmp_path: Path) -> None:
+def test_ids_become_consecutive_numbers(tmp_path: Path) -> None:
     file = tmp_path / "data.json"
     file.write_text(json.dumps(CONTENT))
     truth = read_ground_truth(file)

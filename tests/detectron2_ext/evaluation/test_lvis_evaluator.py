@@ -45,7 +45,7 @@ def test_equal_to_lvis(backend: str, max_dets: int, registered_ids, register, tm
 
 
 def test_model_with_more_classes_than_the_file(register) -> None:
-    """The classes of LVIS are counted by their ids, also where a part of the data lists only some of them."""
+    """Class indices of LVIS follow from the ids, even if the file lists only some of the categories."""
     case = make_case(8, OPTIONS)
     name = register(case.ground_truth, thing_classes=[f"class {index}" for index in range(9)])
     classes = {category_id: category_id - 1 for category_id in range(1, 10)}

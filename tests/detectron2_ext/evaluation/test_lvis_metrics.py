@@ -1,4 +1,4 @@
-"""LVIS metrics of both backends against the lvis package, on made data sets."""
+"""LVIS metrics of both backends against the lvis package, on synthetic datasets."""
 
 import json
 from pathlib import Path

@@ -38,7 +38,7 @@ def test_lvis(max_dets: int, task: str, backend: str, tmp_path: Path) -> None:
 
 
 def _shaken(truth: dict) -> list[dict]:
-    """Every annotation as a detection, moved a little and sometimes of another class of its image."""
+    """Return every annotation as a detection, slightly moved and sometimes with another class of its image."""
     rng = np.random.default_rng(0)
     images = {image["id"]: image for image in truth["images"]}
     detections = []

@@ -1,4 +1,4 @@
-"""A detector of 50,000 parameters, and records to feed it."""
+"""A detector of 50,000 parameters and its inputs."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,7 @@ SPEC = {
 
 @pytest.fixture
 def make_detector() -> Callable[..., torch.nn.Module]:
-    """Builds the detector in evaluation mode; `masks=False` leaves the mask head out, other keywords enter the spec."""
+    """Build the detector in evaluation mode; `masks=False` leaves out the mask head, other keywords enter the spec."""
 
     def make(masks: bool = True, **options) -> torch.nn.Module:
         spec = SPEC | {"state_dict_shapes": SPEC["state_dict_shapes"] if masks else {}} | options

@@ -1,4 +1,4 @@
-"""Choosing detections of one image: thresholds, the soft path, rows that are not finite."""
+"""Selecting the detections of one image: thresholds, soft-NMS, non-finite rows."""
 
 from types import SimpleNamespace
 
@@ -14,15 +14,15 @@ SIZE = (50, 70)
 PREDICTOR = SimpleNamespace(test_score_thresh=0.2, test_nms_thresh=0.5, test_topk_per_image=10)
 
 
-def outputs(rows: int = 40, num_classes: int = 3, own_boxes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    boxes_per_row = num_classes if own_boxes else 1
+def outputs(rows: int = 40, num_classes: int = 3, class_boxes: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    boxes_per_row = num_classes if class_boxes else 1
     boxes = random_boxes(rows * boxes_per_row).view(rows, boxes_per_row * 4)
     return boxes, torch.rand(rows, num_classes + 1).softmax(dim=1)
 
 
-@pytest.mark.parametrize("own_boxes", [False, True])
-def test_hard_nms_is_detectron2s(own_boxes: bool) -> None:
-    boxes, scores = outputs(own_boxes=own_boxes)
+@pytest.mark.parametrize("class_boxes", [False, True])
+def test_hard_nms_is_detectron2s(class_boxes: bool) -> None:
+    boxes, scores = outputs(class_boxes=class_boxes)
     found, rows = BoxSelection().select(PREDICTOR, [boxes] * 2, [scores] * 2, [SIZE] * 2)
     stock, stock_rows = fast_rcnn_inference([boxes] * 2, [scores] * 2, [SIZE] * 2, 0.2, 0.5, 10)
     for ours, theirs, a, b in zip(found, stock, rows, stock_rows, strict=True):
@@ -32,10 +32,10 @@ def test_hard_nms_is_detectron2s(own_boxes: bool) -> None:
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("own_boxes", [False, True])
+@pytest.mark.parametrize("class_boxes", [False, True])
 @pytest.mark.parametrize("topk", [None, 7])
-def test_soft_nms_of_all_pairs_above_threshold(own_boxes: bool, topk: int | None) -> None:
-    boxes, scores = outputs(own_boxes=own_boxes)
+def test_soft_nms_of_all_pairs_above_threshold(class_boxes: bool, topk: int | None) -> None:
+    boxes, scores = outputs(class_boxes=class_boxes)
     selection = BoxSelection(use_soft_nms=True, iou_threshold=0.4, override_score_thresh=0.25, soft_nms_topk=topk)
     (found,), (rows,) = selection.select(PREDICTOR, [boxes], [scores], [SIZE])
     row, class_id = (scores[:, :3] > 0.25).nonzero(as_tuple=True)
@@ -50,7 +50,7 @@ def test_soft_nms_of_all_pairs_above_threshold(own_boxes: bool, topk: int | None
 
 
 @pytest.mark.parametrize("use_soft_nms", [False, True])
-def test_rows_that_are_not_finite_are_left_out(use_soft_nms: bool) -> None:
+def test_non_finite_rows_are_left_out(use_soft_nms: bool) -> None:
     boxes, scores = outputs()
     boxes[3, 1], scores[5, 0], scores[8, 3] = float("inf"), float("nan"), float("nan")
     selection = BoxSelection(use_soft_nms=use_soft_nms, override_score_thresh=0.0)

@@ -1,4 +1,4 @@
-"""The cascade heads inside a small detector: options off equal Detectron2, maskness, boxes only, missing masks."""
+"""The cascade heads in a small detector: equality with Detectron2, maskness, box-only models, missing masks."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def assert_same(a: Instances, b: Instances) -> None:
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_options_off_is_detectron2(make_detector, image: torch.Tensor, masks: bool) -> None:
+def test_without_options_equal_to_detectron2(make_detector, image: torch.Tensor, masks: bool) -> None:
     model = make_detector(masks)
     images = image, image.flip(2)
     ours = detect(model, *images)
@@ -35,13 +35,13 @@ def test_options_off_is_detectron2(make_detector, image: torch.Tensor, masks: bo
         assert a.has("pred_masks") == masks
 
 
-def test_many_boxes_get_the_same_masks_in_parts(make_detector, image: torch.Tensor, monkeypatch) -> None:
+def test_masks_of_many_boxes_are_the_same_in_chunks(make_detector, image: torch.Tensor, monkeypatch) -> None:
     model = make_detector(use_soft_nms=True, override_score_thresh=0.0)
     images = image, image.flip(1)
-    whole = detect(model, *images)
-    assert len(whole[0]) > 14
+    unchunked = detect(model, *images)
+    assert len(unchunked[0]) > 14
     monkeypatch.setattr(cascade_roi_heads, "_MASK_CHUNK_SIZE", 7)
-    for a, b in zip(whole, detect(model, *images), strict=True):
+    for a, b in zip(unchunked, detect(model, *images), strict=True):
         assert_same(a, b)
 
 

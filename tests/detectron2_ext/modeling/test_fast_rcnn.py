@@ -37,7 +37,7 @@ def losses_of(predictor, logits: torch.Tensor, gt_classes: list[int]) -> dict[st
 
 
 @pytest.mark.parametrize("options", [{}, {"use_sigmoid_ce": True}])
-def test_loss_is_detectron2s(options: dict) -> None:
+def test_loss_equals_detectron2s(options: dict) -> None:
     logits, labels = torch.randn(5, NUM_CLASSES + 1), [0, 6, 3, 3, 6]
     ours, stock = build(**options), build(fast_rcnn.FastRCNNOutputLayers, **options)
     assert torch.equal(losses_of(ours, logits, labels)["loss_cls"], losses_of(stock, logits, labels)["loss_cls"])
@@ -67,7 +67,7 @@ def test_federated_loss_counts_kept_classes(
     assert set(logits.grad.abs().sum(dim=0).nonzero()[:, 0].tolist()) == kept
 
 
-def test_federated_loss_draws_as_many_as_asked_for() -> None:
+def test_federated_loss_samples_the_requested_number_of_classes() -> None:
     predictor = build(use_sigmoid_ce=True, use_fed_loss=True, get_fed_loss_cls_weights=lambda: torch.ones(NUM_CLASSES))
     for _ in range(10):
         kept = predictor.get_fed_loss_classes(torch.tensor([1, 6]), 4, NUM_CLASSES, torch.ones(NUM_CLASSES))

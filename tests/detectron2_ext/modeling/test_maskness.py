@@ -1,4 +1,4 @@
-"""Scores times mask confidence, and the order that follows from them."""
+"""Scores times maskness, and the resulting order."""
 
 import pytest
 import torch

@@ -11,7 +11,7 @@ from detectron2_ext.modeling import ChannelLayerNorm, SimpleFeaturePyramid
 
 
 class OneMap(Backbone):
-    """Stands for the ViT: hands its input on as the map of stride 16."""
+    """Stand-in for the ViT that returns its input as the map of stride 16."""
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return {"last_feat": ShapeSpec(channels=16, stride=16)}
@@ -51,7 +51,7 @@ def test_same_as_detectron2(norm: str, hw: tuple[int, int], train: bool) -> None
 @pytest.mark.parametrize("norm", ["LN", "GN2"])
 @pytest.mark.parametrize("hw", [(4, 6), (10, 10), (5, 3)])
 def test_gradients_as_detectron2(norm: str, hw: tuple[int, int]) -> None:
-    """In float64: these sums are in the thousands, so that float32 rounds them by more than what could go wrong."""
+    """In float64: the sums are in the thousands, so float32 rounding errors would hide real differences."""
     ours, stock = pair(norm=norm if norm == "LN" else lambda channels: torch.nn.GroupNorm(2, channels))
     x = torch.randn(2, 16, *hw, dtype=torch.float64, requires_grad=True)
     x_stock = x.detach().clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Soft-NMS against an obvious loop over all boxes of all classes."""
+"""Soft-NMS against a simple loop over all boxes of all classes."""
 
 import numpy as np
 import pytest
@@ -40,10 +40,10 @@ def random_boxes(count: int) -> torch.Tensor:
     return torch.cat([corner, corner + torch.rand(count, 2) * 50 + 5], dim=1)
 
 
-def shared(count: int, num_classes: int, share: float = 1.0):
-    """(boxes, scores, classes) of the pairs of a score matrix, box by box."""
+def shared(count: int, num_classes: int, fraction: float = 1.0):
+    """Return (boxes, scores, classes) of the pairs of a score matrix, box by box."""
     scores = torch.rand(count, num_classes)
-    row, classes = (torch.rand(count, num_classes) < share).nonzero(as_tuple=True)
+    row, classes = (torch.rand(count, num_classes) < fraction).nonzero(as_tuple=True)
     return random_boxes(count)[row], scores[row, classes], classes
 
 
@@ -77,7 +77,7 @@ def orders_that_differ(count: int, num_classes: int):
 
 
 def copies_apart(count: int):
-    """Class 0 has `count` boxes apart from each other, each twice; nine classes of one box keep it off a table."""
+    """Class 0 has `count` disjoint boxes, each twice; nine more classes of one box prevent the table of all pairs."""
     corner = torch.arange(count + 9)[:, None] * 20.0
     boxes = torch.cat([corner, corner, corner + 10, corner + 10], dim=1)
     classes = torch.cat([torch.zeros(2 * count, dtype=torch.int64), torch.arange(1, 10)])
@@ -93,21 +93,21 @@ def with_degenerate(boxes, scores, classes):
 
 CASES = {
     "all pairs": lambda: shared(30, 4),
-    "some pairs": lambda: shared(30, 4, share=0.6),
-    "few pairs": lambda: shared(30, 20, share=0.05),
+    "some pairs": lambda: shared(30, 4, fraction=0.6),
+    "few pairs": lambda: shared(30, 20, fraction=0.05),
     "pairs class by class": lambda: class_by_class(*shared(30, 6)),
-    "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 6, share=0.7))),
+    "pairs class by class, ties": lambda: with_ties(*class_by_class(*shared(30, 6, fraction=0.7))),
     "pairs in any order": lambda: with_ties(*shuffled(*shared(30, 6))),
     "one box twice in a class": lambda: twice_in_a_class(15, 6),
     "ties in classes of opposite order": lambda: with_ties(*orders_that_differ(20, 6)),
     "all dead after 32 rounds": lambda: copies_apart(32),
-    "own boxes": lambda: separate(240, 3),
+    "boxes of each class": lambda: separate(240, 3),
     "uneven classes": lambda: tuple(torch.cat(x) for x in zip(separate(60, 1), separate(9, 40), strict=True)),
     "one class": lambda: separate(50, 1),
     "ties in pairs": lambda: with_ties(*shared(20, 4)),
-    "ties in own boxes": lambda: with_ties(*separate(80, 3)),
+    "ties in boxes of each class": lambda: with_ties(*separate(80, 3)),
     "no area, pairs": lambda: with_degenerate(*shared(20, 3)),
-    "no area, own boxes": lambda: with_degenerate(*separate(60, 2)),
+    "no area, boxes of each class": lambda: with_degenerate(*separate(60, 2)),
     "negative class ids": lambda: (random_boxes(20), torch.rand(20), torch.randint(-3, 3, (20,))),
     "one box": lambda: separate(1, 1),
     "all below min_score": lambda: (random_boxes(10), torch.rand(10) * 1e-5, torch.randint(3, (10,))),
@@ -117,7 +117,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("method", ["naive", "linear", "gaussian"])
 @pytest.mark.parametrize("min_score", [1e-3, 0.3, 0.0])
-def test_same_as_obvious_loop(name: str, method: str, min_score: float) -> None:
+def test_same_as_simple_loop(name: str, method: str, min_score: float) -> None:
     boxes, scores, classes = CASES[name]()
     options = {"method": method, "iou_threshold": 0.3, "sigma": 0.5, "min_score": min_score}
     keep, decayed = batched_soft_nms(boxes, scores, classes, **options)
@@ -127,12 +127,12 @@ def test_same_as_obvious_loop(name: str, method: str, min_score: float) -> None:
 
 
 @pytest.mark.parametrize("method", ["naive", "linear"])
-def test_same_as_obvious_loop_however_many_rounds(method: str) -> None:
-    """So crowded that 25 to 40 ("naive") or 60 to 80 boxes of a class remain: with 32 or 64, nothing is left then."""
+def test_same_as_simple_loop_for_any_number_of_rounds(method: str) -> None:
+    """Dense boxes, of which a class emits 25 to 40 ("naive") or 60 to 80: after exactly 32 or 64 no box is left."""
     rounds = set()
     for _ in range(40):
         boxes, scores, classes = separate(133, 2)
-        classes[-3:] = torch.arange(2, 5)  # more than four classes, so that no table of all boxes pays
+        classes[-3:] = torch.arange(2, 5)  # more than four classes, so that the table of all pairs is not used
         options = {"method": method, "iou_threshold": 0.3, "sigma": 0.5, "min_score": 1e-3}
         keep, decayed = batched_soft_nms(boxes, scores, classes, **options)
         slow_keep, slow_decayed = slow_soft_nms(boxes, scores, classes, **options)
@@ -144,7 +144,7 @@ def test_same_as_obvious_loop_however_many_rounds(method: str) -> None:
 
 @pytest.mark.parametrize("topk", [0, 1, 7, 1000])
 @pytest.mark.parametrize("make", [lambda: shared(25, 4), lambda: separate(60, 4)])
-def test_topk_is_the_beginning(make, topk: int) -> None:
+def test_topk_returns_the_first_boxes(make, topk: int) -> None:
     case = make()
     keep, decayed = batched_soft_nms(*case)
     first, first_decayed = batched_soft_nms(*case, topk=topk)
@@ -162,7 +162,7 @@ def test_empty_and_single_class() -> None:
     assert torch.equal(decayed, expected[1])
 
 
-def test_classes_do_not_meet() -> None:
+def test_classes_do_not_influence_each_other() -> None:
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]] * 2)
     _, decayed = batched_soft_nms(boxes, torch.tensor([0.9, 0.8]), torch.tensor([0, 1]))
     assert decayed.tolist() == pytest.approx([0.9, 0.8])

@@ -1,4 +1,4 @@
-"""What the original's option names make of the backbone."""
+"""Effect of the original option names on the backbone."""
 
 import pytest
 import torch

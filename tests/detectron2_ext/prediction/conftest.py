@@ -1,4 +1,4 @@
-"""A detector of the real recipe, made tiny by overrides, with random weights in a file."""
+"""A detector from the real recipe, reduced to a tiny size by overrides, with random weights in a file."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What is drawn where, for every combination of fields."""
+"""Drawing of masks, boxes and labels for combinations of fields."""
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -66,16 +66,16 @@ def test_label_texts_best_first(monkeypatch, fields, expected):
     assert texts == expected
 
 
-def test_labels_of_one_place_do_not_cover_each_other(monkeypatch):
-    places = []
-    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.rectangle", lambda _draw, plate, **_: places.append(plate))
+def test_labels_of_equal_boxes_do_not_overlap(monkeypatch):
+    plates = []
+    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.rectangle", lambda _draw, plate, **_: plates.append(plate))
     twice = instances("pred_boxes", "pred_classes", "scores")[[0, 0]]
     draw_instances(GREY, twice, ["cat"])
-    (_, top, _, bottom), (_, other_top, _, other_bottom) = places
+    (_, top, _, bottom), (_, other_top, _, other_bottom) = plates
     assert bottom <= other_top or other_bottom <= top
 
 
-def test_colour_of_the_class_stays_when_the_order_changes():
+def test_class_colours_do_not_depend_on_the_order():
     several = instances("pred_boxes", "pred_classes")
     drawn = draw_instances(GREY, several, color_by="class", labels=False)
     turned = draw_instances(GREY, several[[0, 2, 1]], color_by="class", labels=False)
@@ -86,14 +86,14 @@ def test_colour_of_the_class_stays_when_the_order_changes():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (300, 7)])
-def test_any_size_and_boxes_beyond_the_picture(size):
+def test_any_size_and_boxes_beyond_the_image(size):
     beyond = Instances(size, pred_boxes=Boxes([[-50.0, -50.0, 900.0, 900.0], [0.0, 0.0, 0.0, 0.0]]))
     beyond.pred_classes = torch.tensor([0, 0])
     image = np.zeros((*size, 3), np.uint8)
     assert draw_instances(image, beyond, ["a very long name of a class"]).shape == image.shape
 
 
-def test_nothing_found_is_an_unchanged_copy():
+def test_without_detections_the_result_is_an_unchanged_copy():
     drawn = draw_instances(GREY, instances("pred_boxes", "pred_classes")[:0])
     np.testing.assert_array_equal(drawn, GREY)
     assert drawn is not GREY

@@ -1,4 +1,4 @@
-"""The predictor gives what the recipe's own evaluation would give, in pixels of the image, within bounded memory."""
+"""The predictor returns the detections of the recipe's evaluation, in pixels of the image and with bounded memory."""
 
 import copy
 
@@ -39,7 +39,7 @@ def test_same_detections_as_the_evaluation(tiny_detector, found, image, tmp_path
     np.testing.assert_array_equal(masks, expected.pred_masks.numpy())
 
 
-def test_masks_made_in_parts_are_the_same(tiny_predictor, found, image, monkeypatch):
+def test_masks_computed_in_chunks_are_the_same(tiny_predictor, found, image, monkeypatch):
     sizes = []
     postprocess = predictor.detector_postprocess
     monkeypatch.setattr(
@@ -71,7 +71,7 @@ def test_channel_order_of_the_config(tiny_detector, found, image):
     assert not torch.equal(swapped(image).scores, found.scores)
 
 
-def test_without_test_loader_the_padding_size_counts(tiny_detector, found, image):
+def test_without_test_loader_images_are_resized_to_the_padding_size(tiny_detector, found, image):
     cfg = copy.deepcopy(tiny_detector.cfg)
     cfg.dataloader.test = None
     assert torch.equal(
@@ -89,7 +89,7 @@ def test_box_only_model(tiny_detector, image, tmp_path):
     assert not result.has("pred_masks_rle")
 
 
-def test_a_line_of_pixels_is_refused(tiny_predictor):
+def test_an_image_of_one_row_is_refused(tiny_predictor):
     with pytest.raises(InputError, match="20000x1 pixels"):
         tiny_predictor(np.zeros((1, 20000, 3), np.uint8))
 

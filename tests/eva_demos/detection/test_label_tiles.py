@@ -1,4 +1,4 @@
-"""Tiles and COCO annotations made from label images."""
+"""Tiles and COCO annotations from label images."""
 
 import json
 
@@ -25,7 +25,7 @@ def labelled(height=20, width=30):
     return LabelledImage("frame", pixels, labels)
 
 
-def test_tiles_cover_whole_steps_only():
+def test_only_complete_tiles_are_cut():
     tiles = list(cut_tiles(labelled(height=25), size=10, stride=10))
     assert [tile.name for tile in tiles] == [f"frame_y{y:04d}_x{x:04d}" for y in (0, 10) for x in (0, 10, 20)]
     assert all(tile.labels.shape == (10, 10) for tile in tiles)
@@ -35,7 +35,7 @@ def test_tiles_cover_whole_steps_only():
     ("min_area", "boxes"),
     [(1, [[8, 2, 2, 4]]), (8, [[8, 2, 2, 4]]), (9, [])],
 )
-def test_a_cut_instance_stays_from_the_minimal_area_on(min_area, boxes):
+def test_a_cut_instance_is_kept_from_the_minimum_area_on(min_area, boxes):
     tile = next(cut_tiles(labelled(), 10, 10))
     annotations = label_annotations(tile.labels, min_area)
     assert [annotation["bbox"] for annotation in annotations] == boxes
@@ -47,9 +47,9 @@ def test_written_masks_are_the_labels(tmp_path):
     content = json.loads(json_file.read_text())
     assert count == len(content["annotations"]) == 3
     assert len(content["images"]) == 6  # those without instances too
-    whole = content["annotations"][-1]
-    assert whole["area"] == 42
-    mask = mask_api.decode(whole["segmentation"])
+    uncut = content["annotations"][-1]
+    assert uncut["area"] == 42
+    mask = mask_api.decode(uncut["segmentation"])
     np.testing.assert_array_equal(mask, labelled().labels[10:20, 20:30] == 300)
     dicts, summary = load_coco_json(json_file, tmp_path / "images", "tiles")
     assert (summary.class_names, summary.has_masks, summary.num_empty_images) == (("nucleus",), True, 3)
@@ -57,7 +57,7 @@ def test_written_masks_are_the_labels(tmp_path):
 
 
 def test_a_second_process_leaves_the_images_of_the_first(tmp_path):
-    """They may be read at that time."""
+    """Another process may be reading them."""
 
     def written() -> dict[str, int]:
         write_coco_tiles(cut_tiles(labelled(), 10, 10), tmp_path / "tiles.json", tmp_path / "images", min_area=4)
