@@ -19,6 +19,7 @@ TASK = Task(
             {"nargs": "+", "metavar": "TEXT"},
             is_text=True,
             is_required=True,
+            example='"a cat" "a dog"',
         ),
         Option(
             "--templates",

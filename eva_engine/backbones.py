@@ -1,8 +1,8 @@
 """What the engine expects of a backbone, and where a model keeps it.
 
-Per-block sharding, activation checkpointing, LoRA, freezing, layer decay and memory plans work on the transformer blocks
-of any model that has a part like this. The names are timm's: its vision transformers fit as they are, and so does every
-model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
+Per-block sharding, activation checkpointing, LoRA, freezing, layer decay and memory plans work on the transformer
+blocks of any model that has a part like this. The names are timm's: its vision transformers fit as they are, and so
+does every model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Backbone(Protocol):
         """Names of parameters without weight decay, in addition to vectors and biases."""
 
     def group_matcher(self, coarse: bool = False) -> Mapping[str, Any]:
-        """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" with the block's number."""
+        """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" for numbered ones."""
 
 
 def find_backbones(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -54,8 +54,8 @@ def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, nn.Modu
     found = find_backbones(model)
     if not found:
         raise InputError(
-            f"{setting} works on transformer blocks, and no part of {type(model).__name__} lists them: give its backbone "
-            "the attribute `blocks` and the methods no_weight_decay and group_matcher, as timm's vision transformers have "
-            "them (docs/howto/extend.md)"
+            f"{setting} works on transformer blocks, and no part of {type(model).__name__} lists them: give its "
+            "backbone the attribute `blocks` and the methods no_weight_decay and group_matcher, as timm's vision "
+            "transformers have them (docs/howto/extend.md)"
         )
     return found

@@ -57,6 +57,7 @@ class Option:
         keywords: further arguments of `argparse`'s `add_argument`.
         is_text: the values are free text, in which a "=" does not make a change to the config.
         is_required: `predict` refuses to run the task without it.
+        example: a value for examples of commands, if it is required.
     """
 
     flag: str
@@ -64,6 +65,7 @@ class Option:
     keywords: Mapping[str, Any] = field(default_factory=dict)
     is_text: bool = False
     is_required: bool = False
+    example: str = ""
 
     @property
     def name(self) -> str:

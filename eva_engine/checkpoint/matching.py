@@ -1,6 +1,7 @@
-"""Which entry of a file goes to which entry of the model, and what has to be resized on the way."""
+"""Match the entries of a weight file with those of a model, and resize what differs in size."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,28 +12,22 @@ from eva_backbone.errors import InputError
 from .load_report import LoadReport, ShapeChange, describe_weights
 from .resizing import resize_entry
 
-# (prefix in the file, prefix in the model): a bare ViT file (pre-training) goes into a detector, a detector's ViT into
-# a bare model, a CLIP model's image tower into both, a bare ViT into a CLIP or a segmentation model. One pair serves a
-# whole file: the one under which most names are the model's.
-PREFIXES = (
-    ("", ""),
-    ("", "backbone.net."),
-    ("backbone.net.", ""),
-    ("visual.", ""),
-    ("visual.", "backbone.net."),
-    ("", "visual."),
-    ("", "backbone."),
-)
-_VIT_PREFIX = "backbone.net."
+# What precedes the blocks of a ViT in a name: "" in a bare ViT, "backbone.net." in a detector, "visual." in a CLIP.
+_VIT_PREFIX = re.compile(r"((?:.*\.)?)blocks\.\d+\.")
 
 
 def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], LoadReport]:
-    """Values for entries of `model` by its names, and the report; the model is not changed.
+    """Find values for the entries of `model`, which is not changed, and report on them.
 
-    A model whose own names differ from those of its published files has a method `convert_state_dict`, which
-    gives weights of such a file the model's names. Values have the model's shapes but the file's dtypes. Raises
-    InputError when the file is of another model: fewer than half of the entries of the backbone (of the whole model where it has none)
-    would get a value; or when it holds integers in the place of weights.
+    A model whose names differ from those of its published files has a method `convert_state_dict`, which renames the
+    entries of such a file. A model that knows more about its initial weights than shapes show has `adapt_state_dict`.
+
+    Returns:
+        Values by the model's names, in the model's shapes and the file's dtypes, and the report.
+
+    Raises:
+        InputError: the file belongs to another model: fewer than half of the entries of the backbone (or of the model,
+            if it has none) would get a value; or it has integers instead of weights.
     """
     values, report = compare_weights(model, weights, path)
     check_same_model(model, weights, report)
@@ -49,14 +44,13 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
 def compare_weights(
     model: nn.Module, weights: Mapping[str, Tensor], path: Path
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """:func:`match_weights` of any two, however little they have in common."""
+    """Do what `match_weights` does for any model and file, however little they have in common."""
     state = _tensors(model)
-    rename = getattr(model, "convert_state_dict", None)
-    if rename is not None:
-        weights = rename(weights)
+    convert = getattr(model, "convert_state_dict", None)
+    if convert is not None:
+        weights = convert(weights)
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
-    # A model may know more about the files that it starts from than their shapes tell.
     adapt = getattr(model, "adapt_state_dict", None)
     adapted = {} if adapt is None else adapt({name: value for name, (_, value) in renamed.items()})
     values: dict[str, Tensor] = {}
@@ -67,16 +61,20 @@ def compare_weights(
         if name not in state:
             continue
         shape, target = tuple(value.shape), tuple(state[name].shape)
-        if value.numel() == state[name].numel() == 1 and max(len(shape), len(target)) == 1:
-            # A scale that a split run stores as a vector of one.
+        is_single_number = value.numel() == state[name].numel() == 1
+        if is_single_number and max(len(shape), len(target)) == 1:
+            # FSDP cannot shard a 0-dimensional parameter, so a sharded run stores it with one dimension.
             value, shape = value.reshape(target), target
         if shape == target and name not in adapted:
             used.append(name)
             values[name] = value
             continue
         fitted = adapted[name] if name in adapted else resize_entry(name, value, target, model)
-        (skipped if fitted is None else resized).append(ShapeChange(name, shape, target))
-        if fitted is not None:
+        change = ShapeChange(name, shape, target)
+        if fitted is None:
+            skipped.append(change)
+        else:
+            resized.append(change)
             values[name] = fitted
     skipped_names = {change.name for change in skipped}
     report = LoadReport(
@@ -96,22 +94,39 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _rename(weights: Mapping[str, Tensor], state: Collection[str]) -> dict[str, tuple[str, Tensor]]:
-    """Model name -> (name in the file, value) under the prefix pair that hits most names."""
+    """Rename the file's ViT to that of the model: name in the model -> (name in the file, value).
 
-    def apply(pair: tuple[str, str]) -> dict[str, tuple[str, Tensor]]:
-        old, new = pair
-        return {
-            new + name.removeprefix(old) if name.startswith(old) else name: (name, value)
-            for name, value in weights.items()
-        }
+    A bare ViT (pre-training) fits into a detector, a detector's ViT into a bare model, the image tower of a CLIP into
+    both: only what precedes the names of the blocks differs. One replacement is applied to the whole file: the one that
+    gives most entries a name of the model, or none.
+    """
+    best = {name: (name, value) for name, value in weights.items()}
+    most = len(best.keys() & set(state))
+    for old in _vit_prefixes(weights):
+        for new in _vit_prefixes(state):
+            renamed = {}
+            for name, value in weights.items():
+                target = new + name.removeprefix(old) if name.startswith(old) else name
+                renamed[target] = (name, value)
+            num_hits = len(renamed.keys() & set(state))
+            if num_hits > most:
+                best, most = renamed, num_hits
+    return best
 
-    return max(map(apply, PREFIXES), key=lambda renamed: len(renamed.keys() & set(state)))
+
+def _vit_prefixes(names: Iterable[str]) -> list[str]:
+    prefixes = []
+    for name in names:
+        match = _VIT_PREFIX.match(name)
+        if match and match[1] not in prefixes:
+            prefixes.append(match[1])
+    return prefixes
 
 
 def _convert_qkv_bias(
     renamed: dict[str, tuple[str, Tensor]], state: Collection[str]
 ) -> tuple[dict[str, tuple[str, Tensor]], list[str]]:
-    """Between one bias of q, k and v (plain ViT) and two without that of k (BEiT, EVA), as the model needs."""
+    """Convert between one bias of query, key and value (ViT) and two without that of the key (BEiT, EVA)."""
     result = dict(renamed)
     split = joined = 0
     nonzero = []
@@ -133,7 +148,7 @@ def _convert_qkv_bias(
             joined += 1
     notes = []
     if split:
-        # adding one number to all logits of a query leaves its softmax as it was, so the outputs are the same
+        # A key bias adds the same number to all logits of a query, which does not change its softmax.
         dropped = f"; {len(nonzero)} nonzero key biases dropped, which attention does not depend on" if nonzero else ""
         notes.append(f"qkv.bias of {split} blocks split into q_bias and v_bias{dropped}")
     if joined:
@@ -142,18 +157,24 @@ def _convert_qkv_bias(
 
 
 def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
-    """Raise InputError where `report`, of `weights` and `model`, shows a file of another model; see `match_weights`."""
+    """Check that a report on `weights` and `model` is not that of a file for another model, see `match_weights`.
+
+    Raises:
+        InputError: it is.
+    """
     state = _tensors(model)
-    part = [name for name in state if name.startswith(_VIT_PREFIX)]
+    prefix = next(iter(_vit_prefixes(state)), "")
+    # The ViT if it is a part of the model, else the backbone, else the whole model.
+    part = [name for name in state if prefix and name.startswith(prefix)]
     part = part or [name for name in state if name.startswith("backbone.")] or list(state)
     values = {*report.used, *(change.name for change in report.resized)}
-    hits = sum(name in values for name in part)
-    if 2 * hits < len(part):
+    num_hits = sum(name in values for name in part)
+    if 2 * num_hits < len(part):
         held, expected = describe_weights(weights), describe_weights(state)
-        if held == expected:  # the names are what differs
+        if held == expected:  # only the names differ
             held, expected = f"names such as {next(iter(weights))}", f"such as {part[0]}"
         raise InputError(
-            f"{report.path} is of another model: it holds {held}, expected is {expected}, "
-            f"and only {hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
+            f"{report.path} belongs to another model: it holds {held}, expected is {expected}, "
+            f"and only {num_hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
             "give the weights made for this model, or the config that these weights were made with."
         )

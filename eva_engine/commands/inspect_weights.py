@@ -1,18 +1,17 @@
-"""Which model a weight file is, which recipe takes it, and what would be used, resized or skipped.
+"""Identify the model of a weight file, the recipe for it, and what would be used, resized or skipped.
 
     python -m tools inspect eva_coco_seg.pth
     python -m tools inspect output/model_final.pth --entry ema
     python -m tools inspect eva_psz14.pt --config-file projects/Video/configs/kinetics722.py
 
-FILE is a weight file of any published kind, or a checkpoint of a run: a file, or the folder of a split one, for which
-the config.yaml beside it is the recipe. Nothing in it is run, and only shapes are read.
+FILE is a weight file of any published kind, or a checkpoint of a run: a file, or the folder of a sharded one; the
+config.yaml next to it is tried as its recipe. Nothing in the file is executed, and only shapes are read.
 
 Exit status: 0 when every file is identified, 1 when one fits no recipe, 2 for an unusable file, config or option.
 """
 
 import argparse
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,43 +22,43 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; see the module's text for the exit status."""
+    """Run the command; see the module's docstring for the exit status."""
     args = _parser().parse_args(argv)
-    return run_command(lambda: _run(args))
+    return run_command(_inspect_files, args)
 
 
-def _run(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option answer at once.
+def _inspect_files(args: argparse.Namespace) -> int:
+    # Imported late, so that --help and a wrong option are answered at once.
     from eva_engine.config import load_config
     from eva_engine.inspection import Identifier
     from eva_engine.inspection.recipes import Recipe
 
     given = Recipe(args.config_file, load_config(args.config_file)) if args.config_file else None
     identifier = Identifier(given)
-    return max(run_command(partial(_inspect, identifier, path, args)) for path in args.files)
+    return max(run_command(_inspect, identifier, path, args) for path in args.files)
 
 
 def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> int:
     from eva_engine.inspection import read_summary
     from eva_engine.inspection.format import describe, describe_names
 
-    outline = read_summary(path, args.entry)
-    found = identifier.identify(outline)
+    summary = read_summary(path, args.entry)
+    found = identifier.identify(summary)
     _print(describe(found, args.entry))
     if args.names:
-        _print(["  names:", *describe_names(outline)])
+        _print(["  names:", *describe_names(summary)])
     return 0 if found.is_identified else 1
 
 
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:  # names of an unknown file could hold what drives a terminal
+    for line in lines:  # names in an untrusted file may contain control sequences of the terminal
         print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="weight file, or checkpoint of a run")
-    parser.add_argument("--config-file", metavar="CONFIG", help="try this recipe alone")
-    parser.add_argument("--entry", default="", help="the weights to take where a checkpoint holds several, such as ema")
+    parser.add_argument("--config-file", metavar="CONFIG", help="compare with this recipe only")
+    parser.add_argument("--entry", default="", help="entry to read where a checkpoint holds several, such as ema")
     parser.add_argument("--names", action="store_true", help="list every weight with its shape and type")
     return parser

@@ -1,4 +1,4 @@
-"""What a weight file is: its model, the recipes that take it, and what loading it would do."""
+"""Identify weight files: their model, the recipes that accept them, and what loading them would do."""
 
 from .identify import Identification, Identifier
 from .summary import WeightFileSummary, read_summary

@@ -1,4 +1,4 @@
-"""How well a weight file and the models of recipes go together, by what loading would do."""
+"""How well a weight file fits the models of recipes, by what loading it would do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,20 @@ from eva_engine.checkpoint.matching import check_same_model, compare_weights
 
 from .recipes import Recipe
 
-_POSITIONS = ("pos_embed", "rel_pos_h", "rel_pos_w")  # of another image size, the model is still the same
-_LEFT_OVER = 0.01  # share of a file's entries that may be left over from how it was made
+_POSITIONS = ("pos_embed", "rel_pos_h", "rel_pos_w")  # resized for another image size of the same model
+_MAX_UNUSED = 0.01  # fraction of a file's entries that may be left over from its training
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What loading the weights into the recipe's model would do; `problem`: why a run would refuse it, "" if not."""
+class Compatibility:
+    """What loading the weights into the recipe's model would do.
+
+    Attributes:
+        recipe: the recipe.
+        model: its model, on the meta device.
+        report: the outcome of loading.
+        problem: why a run would refuse the weights; "" if it would not.
+    """
 
     recipe: Recipe
     model: nn.Module
@@ -27,52 +34,52 @@ class Fit:
 
     @property
     def coverage(self) -> float:
-        """Twice the entries that both have, as a share of the file's and the model's: 1 for all of both."""
+        """Entries in common as a fraction of those of file and model (Dice coefficient): 1 if they are the same."""
         report = self.report
         common = len(report.used) + len(report.resized)
         return 2 * common / (2 * common + 2 * len(report.skipped) + len(report.missing) + len(report.unused))
 
     @property
     def num_common(self) -> int:
-        """Entries of one name, whatever their shapes."""
+        """Number of entries with the same name, whatever their shapes."""
         return len(self.report.used) + len(self.report.resized) + len(self.report.skipped)
 
     @property
     def is_same_model(self) -> bool:
-        """Every entry of the model gets a value, resized at most for another image size, and nearly all are needed."""
+        """Whether all entries of the model get a value, resized only for another image size, and nearly all are used."""
         report = self.report
         complete = not (self.problem or report.missing or report.skipped)
         resized = all(change.name.rpartition(".")[2] in _POSITIONS for change in report.resized)
-        return complete and resized and len(report.unused) <= _LEFT_OVER * len(report.used)
+        return complete and resized and len(report.unused) <= _MAX_UNUSED * len(report.used)
 
     @property
     def is_exact(self) -> bool:
-        """Every entry is used as it is, and none is left."""
+        """Whether every entry of the file is used without a change."""
         return self.is_same_model and not self.report.resized and not self.report.unused
 
 
 class Candidates:
-    """The recipes that weights are tried on; a model that several have is built once, without memory."""
+    """The recipes to compare weights with; a model that several recipes share is built once, on the meta device."""
 
     def __init__(self, recipes: Sequence[Recipe]) -> None:
         self.recipes = recipes
         self._models: dict[str, nn.Module] = {}
 
-    def fits(self, weights: Mapping[str, Tensor], path: Path) -> list[Fit]:
-        """A fit for each recipe; `weights` are those of an `WeightFileSummary` of `path`."""
+    def compare(self, weights: Mapping[str, Tensor], path: Path) -> list[Compatibility]:
+        """Compare the weights of the file `path` with each recipe."""
         outcomes: dict[str, tuple[nn.Module, LoadReport, str]] = {}
-        fits = []
+        found = []
         for recipe in self.recipes:
             key = recipe.model_key
             if key not in outcomes:
                 if key not in self._models:
                     self._models[key] = recipe.build_on_meta()
-                outcomes[key] = _fit(self._models[key], weights, path)
-            fits.append(Fit(recipe, *outcomes[key]))
-        return fits
+                outcomes[key] = _try_loading(self._models[key], weights, path)
+            found.append(Compatibility(recipe, *outcomes[key]))
+        return found
 
 
-def _fit(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[nn.Module, LoadReport, str]:
+def _try_loading(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[nn.Module, LoadReport, str]:
     report = LoadReport(path, used=(), missing=list(model.state_dict()), unused=list(weights))
     try:
         _, report = compare_weights(model, weights, path)

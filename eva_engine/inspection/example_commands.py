@@ -1,30 +1,35 @@
-"""The shell commands that make use of a weight file with a recipe."""
+"""Shell commands that use a weight file with a recipe."""
 
 import shlex
 from collections.abc import Iterator
-from inspect import signature
 from pathlib import Path
 
-from eva_engine.prediction import find_task
+from eva_engine.config import task_of_config
 from eva_engine.report.run_commands import EVALUATE, TRAIN, override
 
-from .compatibility import Fit
-from .describe import predicts
+from .compatibility import Compatibility
+from .weight_facts import has_prediction
 
 _PREDICT = "python -m tools predict"
-_EXAMPLES = {"image": "photo.jpg", "video": "clip.mp4"}
+_EXAMPLE_FILES = {"image": "photo.jpg", "video": "clip.mp4"}
 
 
-def example_commands(fit: Fit, weights: Path) -> Iterator[tuple[str, str]]:
-    """Verb and command line: evaluation and prediction for the recipe's own model, and training from the file."""
-    config, start = f"--config-file {shlex.quote(fit.recipe.path)}", override("train.init_checkpoint", str(weights))
-    if fit.is_same_model:
-        if fit.recipe.has_evaluation:
+def example_commands(found: Compatibility, weights: Path) -> Iterator[tuple[str, str]]:
+    """Yield verbs and command lines: evaluation and prediction if the model is the recipe's, and training."""
+    config = f"--config-file {shlex.quote(found.recipe.path)}"
+    start = override("train.init_checkpoint", str(weights))
+    if found.is_same_model:
+        if found.recipe.has_evaluation:
             yield "evaluate", f"{EVALUATE} {config} {start}"
-        if predicts(fit.model):
-            task = find_task(fit.recipe.cfg)
-            labels = ' --labels "a cat" "a dog"' if "labels" in signature(task).parameters else ""
-            files = f"--weights {shlex.quote(str(weights))} --input {_EXAMPLES[task.kinds[0]]}{labels}"
-            yield "predict", f"{_PREDICT} {config} {files} --output output/predictions"
+        if has_prediction(found.model):
+            yield "predict", _predict_command(found, config, weights)
     output = override("train.output_dir", f"output/from_{weights.stem}")
     yield "train", f"{TRAIN} {config} {start} {output}"
+
+
+def _predict_command(found: Compatibility, config: str, weights: Path) -> str:
+    task = task_of_config(found.recipe.cfg)
+    example = _EXAMPLE_FILES[task.load("file_task").kinds[0]]
+    required = [f"{option.flag} {option.example}" for option in task.predict_options if option.is_required]
+    files = ["--weights", shlex.quote(str(weights)), "--input", example]
+    return " ".join([_PREDICT, config, *files, *required, "--output output/predictions"])

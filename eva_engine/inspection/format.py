@@ -1,4 +1,4 @@
-"""What was found out about a weight file, as lines of text."""
+"""Format what was found out about a weight file as lines of text."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -8,33 +8,35 @@ from torch import Tensor, nn
 
 from eva_engine.checkpoint.load_report import shorten_names
 
-from .compatibility import Fit
-from .describe import describe_model
+from .compatibility import Compatibility
 from .example_commands import example_commands
 from .identify import Identification
 from .summary import WeightFileSummary, describe_tensors
+from .weight_facts import describe_model
 
 _FEW, _MANY = 3, 12
 
 
 def describe(found: Identification, entry: str = "") -> Iterator[str]:
-    """Lines about the file, its model, the recipes that take it, and what loading it with the best of them would do.
+    """Yield lines about the file, its model, the recipes that accept it, and what loading it with the best would do.
 
-    entry: the one that was asked for.
+    Args:
+        found: what was found out.
+        entry: entry of the file that was asked for, such as "ema".
     """
-    yield from describe_summary(found.outline)
+    yield from describe_summary(found.summary)
     best = found.best
     known = found.same[0].model if found.same else _likely_model(found)
-    yield f"  model: {describe_model(found.outline.weights, known)}"
+    yield f"  model: {describe_model(found.summary.weights, known)}"
     if found.note:
         yield f"  note: {found.note}"
-    weights = found.outline.path
+    weights = found.summary.path
     if entry and best is not None:
         weights = weights.with_name(f"{weights.stem}_{entry}.pth")
-        yield f"  first: python -m tools export {shlex.join(map(str, (found.outline.path, weights, '--entry', entry)))}"
+        yield f"  first: python -m tools export {shlex.join(map(str, (found.summary.path, weights, '--entry', entry)))}"
     if found.same:
         yield from _describe_recipes("config", found.same, weights)
-    starts = _starts_worth_naming(found)
+    starts = _starts_to_show(found)
     if starts:
         yield from _describe_recipes("start of training with", starts, weights)
     for use in found.other_uses:
@@ -46,59 +48,63 @@ def describe(found: Identification, entry: str = "") -> Iterator[str]:
         yield from _describe_difference(found)
 
 
-def describe_summary(outline: WeightFileSummary) -> Iterator[str]:
-    """Lines on the file itself: its kind, its size, what lies in it."""
-    yield f"{outline.path}: {outline.kind}, {outline.num_bytes:,} bytes"
-    for name, content in list(outline.entries.items())[:_MANY]:
-        yield f"  entry {name}: {content}" if name else f"  at the top: {content}"
-    if len(outline.entries) > _MANY:
-        yield f"  and {len(outline.entries) - _MANY:,} more entries"
-    merged = f", low-rank layers of rank {outline.lora_rank} merged" if outline.lora_rank else ""
-    yield f"  weights: {describe_tensors(outline.weights)}{merged}"
+def describe_summary(summary: WeightFileSummary) -> Iterator[str]:
+    """Yield lines about the file itself: its kind, its size, its entries."""
+    yield f"{summary.path}: {summary.kind}, {summary.num_bytes:,} bytes"
+    for name, content in list(summary.entries.items())[:_MANY]:
+        yield f"  entry {name}: {content}" if name else f"  at the top level: {content}"
+    if len(summary.entries) > _MANY:
+        yield f"  and {len(summary.entries) - _MANY:,} more entries"
+    merged = f", low-rank layers of rank {summary.lora_rank} merged" if summary.lora_rank else ""
+    yield f"  weights: {describe_tensors(summary.weights)}{merged}"
 
 
-def describe_names(outline: WeightFileSummary) -> Iterator[str]:
-    """A line for every weight: its name, shape and type."""
-    for name, value in outline.weights.items():
+def describe_names(summary: WeightFileSummary) -> Iterator[str]:
+    """Yield a line for every weight: its name, shape and type."""
+    for name, value in summary.weights.items():
         yield f"    {name} {_shape(value)} {str(value.dtype).removeprefix('torch.')}"
 
 
 def _likely_model(found: Identification) -> nn.Module | None:
-    """Of recipes with another patch or other classes the task is known, of those with little in common it is not."""
+    """The model of the nearest recipe if it has nearly everything in common, so that the task must be the same."""
     nearest = found.nearest
     return nearest.model if nearest is not None and nearest.coverage > 0.95 else None
 
 
-def _starts_worth_naming(found: Identification) -> Sequence[Fit]:
-    named = [fit for fit in found.starts if fit.recipe.starts_from(found.outline.path)]
+def _starts_to_show(found: Identification) -> Sequence[Compatibility]:
+    named = [start for start in found.starts if start.recipe.starts_from(found.summary.path)]
     return named or ([] if found.same else found.starts[:_FEW])
 
 
-def _describe_recipes(title: str, fits: Sequence[Fit], weights: Path) -> Iterator[str]:
-    best, *others = fits
+def _describe_recipes(title: str, recipes: Sequence[Compatibility], weights: Path) -> Iterator[str]:
+    best, *others = recipes
     yield f"  {title}: {best.recipe.path} ({_remark(best)})"
     for verb, command in example_commands(best, weights):
         yield f"    {verb}: {command}"
-    for fit in others[:_MANY]:
-        yield f"    or {fit.recipe.path} ({_remark(fit)})"
+    for other in others[:_MANY]:
+        yield f"    or {other.recipe.path} ({_remark(other)})"
     if len(others) > _MANY:
         yield f"    or {len(others) - _MANY} more"
 
 
-def _remark(fit: Fit) -> str:
-    if fit.is_exact:
+def _remark(found: Compatibility) -> str:
+    if found.is_exact:
         return "exactly this model"
-    report = fit.report
-    counts = [("resized", report.resized), ("skipped", report.skipped), ("missing", report.missing)]
-    return ", ".join(
-        f"{len(names)} {word}" for word, names in [("used", report.used), *counts, ("unused", report.unused)] if names
-    )
+    report = found.report
+    counts = {
+        "used": report.used,
+        "resized": report.resized,
+        "skipped": report.skipped,
+        "missing": report.missing,
+        "unused": report.unused,
+    }
+    return ", ".join(f"{len(names)} {word}" for word, names in counts.items() if names)
 
 
 def _describe_difference(found: Identification) -> Iterator[str]:
     nearest = found.nearest
     if nearest is None or not nearest.num_common:
-        yield "  config: no recipe has a model with such entries"
+        yield "  config: no recipe's model has such entries"
         if nearest is not None:
             yield f"    {nearest.problem}"
         return

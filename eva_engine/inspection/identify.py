@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eva_backbone.errors import InputError
 
-from .compatibility import Candidates, Fit
+from .compatibility import Candidates, Compatibility
 from .other_uses import OtherUse, find_other_uses
 from .own_config import read_own_config
 from .recipes import Recipe, find_recipes, num_variants
@@ -16,22 +16,27 @@ from .summary import WeightFileSummary
 
 @dataclass(frozen=True)
 class Identification:
-    """The outcome for one file.
+    """What was found out about one weight file.
 
-    same: recipes of just this model, for evaluation and prediction; starts: recipes of others that training can start
-    from it with; nearest: what comes closest where neither has any; note: why the config beside the file was not used.
+    Attributes:
+        summary: summary of the file.
+        same: recipes of the same model, for evaluation and prediction, best first.
+        starts: recipes of other models whose training can start from the file, best first.
+        nearest: the closest recipe, if there are none of either kind.
+        other_uses: uses of the weights with other code.
+        note: why the config next to the file was not used.
     """
 
-    outline: WeightFileSummary
-    same: Sequence[Fit] = ()
-    starts: Sequence[Fit] = ()
-    nearest: Fit | None = None
+    summary: WeightFileSummary
+    same: Sequence[Compatibility] = ()
+    starts: Sequence[Compatibility] = ()
+    nearest: Compatibility | None = None
     other_uses: Sequence[OtherUse] = ()
     note: str = ""
 
     @property
-    def best(self) -> Fit | None:
-        """The first recipe of the same model, else the first that can start from the file; None if there is none."""
+    def best(self) -> Compatibility | None:
+        """The best recipe of the same model, else the best that can start from the file; None if there is none."""
         return next(iter([*self.same, *self.starts]), None)
 
     @property
@@ -42,10 +47,11 @@ class Identification:
 
 @dataclass
 class Identifier:
-    """Identifies any number of files; recipes are read, and their models built, once for all of them.
+    """Identify any number of weight files; recipes are loaded, and their models built, only once.
 
-    given: the only recipe to try; None: the one of the run that wrote the file, else those of the project, else those
-    of its demos.
+    Attributes:
+        given: the only recipe to try; None to try the config of the run that wrote the file, then the recipes of the
+            project, then those of its demos.
     """
 
     given: Recipe | None = None
@@ -62,51 +68,53 @@ class Identifier:
     def _given(self) -> Candidates:
         return Candidates([] if self.given is None else [self.given])
 
-    def identify(self, outline: WeightFileSummary) -> Identification:
-        """Try the recipes on the weights of `outline`.
+    def identify(self, summary: WeightFileSummary) -> Identification:
+        """Compare the weights of a file with the recipes.
 
         Raises:
             InputError: the given recipe cannot be built.
         """
         if self.given is not None:
-            return _rank(outline, self._given)
-        own, note = self._own(outline.path)
+            return _rank(summary, self._given)
+        own, note = self._config_of_run(summary.path)
         if own is not None:
-            found = _rank(outline, Candidates([own]))
+            found = _rank(summary, Candidates([own]))
             if found.best is not None:
                 return found
-            note = f"{own.path} beside the file is of another model"
-        found = _rank(outline, self._recipes, note)
+            note = f"{own.path} next to the file belongs to another model"
+        found = _rank(summary, self._recipes, note)
         if found.best is not None:
             return found
-        of_demo = _rank(outline, self._demos, note)
+        of_demo = _rank(summary, self._demos, note)
         if of_demo.best is not None:
             return of_demo
-        return replace(found, other_uses=find_other_uses(outline.weights, outline.path, self._recipes.recipes))
+        return replace(found, other_uses=find_other_uses(summary.weights, summary.path, self._recipes.recipes))
 
-    def _own(self, path: Path) -> tuple[Recipe | None, str]:
+    def _config_of_run(self, path: Path) -> tuple[Recipe | None, str]:
         try:
             return read_own_config(path, lambda: [*self._recipes.recipes, *self._demos.recipes]), ""
         except InputError as error:
             return None, str(error)
 
 
-def _rank(outline: WeightFileSummary, candidates: Candidates, note: str = "") -> Identification:
-    fits = candidates.fits(outline.weights, outline.path)
-    same = [fit for fit in fits if fit.is_same_model]
-    starts = [fit for fit in fits if not fit.is_same_model and not fit.problem]
+def _rank(summary: WeightFileSummary, candidates: Candidates, note: str = "") -> Identification:
+    all_found = candidates.compare(summary.weights, summary.path)
+    same = [found for found in all_found if found.is_same_model]
+    starts = [found for found in all_found if not found.is_same_model and not found.problem]
     recipes = candidates.recipes
 
-    def last(fit: Fit) -> tuple:
-        """Before the recipes that are made from it."""
-        return -num_variants(fit.recipe, recipes), fit.recipe.path
+    def base_first(found: Compatibility) -> tuple:
+        """Sort a recipe before those that are made from it."""
+        return -num_variants(found.recipe, recipes), found.recipe.path
 
-    def by_use(fit: Fit) -> tuple:
-        return not fit.is_exact, not fit.recipe.evaluates(outline.path), not fit.recipe.has_evaluation, *last(fit)
+    def by_use(found: Compatibility) -> tuple:
+        evaluates = found.recipe.evaluates(summary.path)
+        return not found.is_exact, not evaluates, not found.recipe.has_evaluation, *base_first(found)
 
-    def by_loss(fit: Fit) -> tuple:
-        changes = len(fit.report.resized) + len(fit.report.skipped)
-        return not fit.recipe.starts_from(outline.path), -round(fit.coverage, 2), changes, *last(fit)
+    def by_loss(found: Compatibility) -> tuple:
+        num_changes = len(found.report.resized) + len(found.report.skipped)
+        is_meant = found.recipe.starts_from(summary.path)
+        return not is_meant, -round(found.coverage, 2), num_changes, *base_first(found)
 
-    nearest = max(fits, key=lambda fit: (fit.coverage, fit.num_common), default=None)
-    return Identification(outline, sorted(same, key=by_use), sorted(starts, key=by_loss), nearest, note=note)
+    nearest = max(all_found, key=lambda found: (found.coverage, found.num_common), default=None)
+    return Identification(summary, sorted(same, key=by_use), sorted(starts, key=by_loss), nearest, note=note)

@@ -1,8 +1,8 @@
-"""The config.yaml that a run writes beside its checkpoints, read without trusting it.
+"""Read the config.yaml next to a checkpoint without trusting it.
 
-A config is code: it names what is called. One that lies beside a file of unknown origin is used only where its model is
-built from what the project's own recipes build theirs from. The model is taken out of it, with values in the place of
-references, so that nothing but what was checked can be called.
+A config is code: it names functions that are called. The config next to a file of unknown origin is used only if its
+model is built from classes and functions that the project's own recipes use too. Only the model is taken from it, with
+references replaced by values, so that nothing can be called that was not checked.
 """
 
 import re
@@ -22,16 +22,16 @@ from .recipes import Recipe, model_targets
 
 _NAME = "config.yaml"
 _MAX_BYTES = 2**20
-# Dots, levels up from the value, and names from there; names from the top without dots.
+# A relative reference has one dot per level up; one without dots starts at the top.
 _REFERENCE = re.compile(r"\$\{(\.*)(\w+(?:\.\w+)*)\}")
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Plain values, and the two kinds of objects that runs write: names of functions as text, and shapes."""
+    """Load plain values and the two kinds of objects that runs write: names of functions, as text, and shapes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it repeats parts by reference, which can unfold to any size")
+            raise yaml.YAMLError("it has aliases, which can expand to any size")
         return super().compose_node(parent, index)
 
 
@@ -45,12 +45,14 @@ _PlainLoader.add_constructor(
 
 
 def read_own_config(checkpoint: Path, trusted: Callable[[], Iterable[Recipe]]) -> Recipe | None:
-    """The recipe of the run that wrote `checkpoint`; None without a config beside it.
+    """Read the recipe of the run that wrote `checkpoint`; None without a config next to it.
 
-    trusted: gives the recipes that say what models may be built from.
+    Args:
+        checkpoint: a file or folder in the folder of a run.
+        trusted: returns the recipes whose models show what may be called.
 
     Raises:
-        InputError: a config that cannot be read, or builds its model from something else.
+        InputError: a config that cannot be read, or that builds its model from anything else.
     """
     path = checkpoint.parent / _NAME
     if not path.is_file():
@@ -63,23 +65,23 @@ def read_own_config(checkpoint: Path, trusted: Callable[[], Iterable[Recipe]]) -
         used = {"model": _resolve(content, ("model",)), "dataloader": {"evaluator": evaluator}}
         recipe = Recipe(str(path), OmegaConf.create(used, flags={"allow_objects": True}))
         targets = model_targets(recipe)
-    except Exception as error:  # a text of unknown origin fails in many ways
-        raise InputError(f"{path} is no config of a run ({' '.join(str(error).split())[:150]})") from error
+    except Exception as error:  # a file of unknown origin can fail in many ways
+        raise InputError(f"{path} is not the config of a run ({' '.join(str(error).split())[:150]})") from error
     unknown = sorted(targets - {name for other in trusted() for name in model_targets(other)})
     if unknown or not targets:
         built = ", ".join(unknown[:3]) or "nothing"
         raise InputError(
-            f"{path} builds its model from {built}, which no recipe of the project does; name it with --config-file "
-            "if you trust it"
+            f"{path} builds its model from {built}, which no recipe of the project does; if you trust it, name it "
+            "with --config-file"
         )
     return recipe
 
 
 def _resolve(content: Any, path: tuple) -> Any:
-    """The part of `content` at `path`, values in the place of references to values.
+    """Copy the part of `content` at `path`, with references to values replaced by the values.
 
-    A reference to a part is refused, since parts in parts can unfold to any size; so are functions, and texts that are
-    put together.
+    References to lists or dicts are refused, because nested ones can expand to any size; so are objects, and texts that
+    contain a reference among other characters.
     """
     node = reduce(getitem, path, content)
     if isinstance(node, dict):
@@ -93,5 +95,5 @@ def _resolve(content: Any, path: tuple) -> Any:
     match = _REFERENCE.fullmatch(node)
     target = () if match is None else (*(path[: -len(match[1])] if match[1] else ()), *match[2].split("."))
     if not target or isinstance(reduce(getitem, target, content), dict | list):
-        raise ValueError(f"its model has {node}, which refers to more than a value")
+        raise ValueError(f"its model has {node}, which does not refer to a single value")
     return _resolve(content, target)

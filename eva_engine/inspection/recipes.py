@@ -1,7 +1,7 @@
 """The recipes of the project, and their models without memory."""
 
+import ast
 import copy
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,14 @@ from eva_engine.config.config_file import RECIPE_ROOTS
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config, under the `path` that commands take; `text` is what its file says."""
+    """A config.
+
+    Attributes:
+        path: path that commands take.
+        cfg: the loaded config. Its entry `published`, {"init": [...], "evaluate": [...]}, names the weight files that
+            training starts from and that the recipe evaluates.
+        text: source code of the recipe; "" for the config of a run.
+    """
 
     path: str
     cfg: DictConfig
@@ -27,28 +34,28 @@ class Recipe:
 
     @property
     def has_evaluation(self) -> bool:
-        """Whether it can be evaluated."""
+        """Whether the recipe can be evaluated."""
         return OmegaConf.select(self.cfg, "dataloader.evaluator") is not None
 
     @cached_property
     def model_key(self) -> str:
-        """Equal for recipes with the same model."""
+        """A string that is equal for recipes with the same model."""
         return repr(OmegaConf.to_container(self.cfg.model, resolve=False))
 
     def starts_from(self, path: Path) -> bool:
-        """Whether the file's text speaks of the weight file `path`, whose ending may be another."""
-        return self._mentions(path, "")
+        """Whether the recipe trains from a published file called like `path`, whatever its suffix."""
+        return self._publishes("init", path)
 
     def evaluates(self, path: Path) -> bool:
-        """Whether the file's text says that `path` is to be evaluated with it."""
-        return self._mentions(path, r"(To evaluate:|--eval-only).*")
+        """Whether the recipe evaluates a published file called like `path`, whatever its suffix."""
+        return self._publishes("evaluate", path)
 
-    def _mentions(self, path: Path, behind: str) -> bool:
-        pattern = rf"{behind}(?<![\w-]){re.escape(path.stem)}(?![\w-])"
-        return re.search(pattern, self.text, re.DOTALL) is not None
+    def _publishes(self, use: str, path: Path) -> bool:
+        names = OmegaConf.select(self.cfg, f"published.{use}", default=[])
+        return path.stem in [Path(name).stem for name in names]
 
     def build_on_meta(self) -> nn.Module:
-        """The model, on the meta device. Without the teacher of pre-training: it has a file of its own."""
+        """Build the model on the meta device; without the teacher of pre-training, which has a file of its own."""
         cfg = self.cfg
         if "teacher" in cfg.model:
             cfg = copy.deepcopy(cfg)
@@ -56,39 +63,50 @@ class Recipe:
         with torch.device("meta"):
             return instantiate(cfg.model)
 
+    def is_base_of(self, other: "Recipe") -> bool:
+        """Whether `other`, in the same folder, imports this recipe and changes it."""
+        path = Path(self.path)
+        if Path(other.path).parent != path.parent:
+            return False
+        for node in ast.walk(ast.parse(other.text)):
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == path.stem:
+                return True
+        return False
+
 
 def find_recipes(*, demos: bool = False) -> list[Recipe]:
-    """The recipes of this package, by path. Whatever lies in the working folder is not executed.
+    """Load the recipes of this package in the order of their paths; no file of the working folder is executed.
 
-    demos: those of the demos instead.
+    Args:
+        demos: load those of the demos instead.
     """
     root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
-    files = sorted(root.glob("projects/*/configs/**/*.py"))
     recipes = []
-    for file in files:
+    for file in sorted(root.glob("projects/*/configs/**/*.py")):
         path = file.relative_to(root)
-        if "common" not in path.parts and ("demo" in path.parts) is demos:
-            cfg = load_config(str(file))
-            if "model" in cfg:
-                recipes.append(Recipe(str(path), cfg, file.read_text(encoding="utf-8")))
+        if "common" in path.parts or ("demo" in path.parts) is not demos:
+            continue
+        cfg = load_config(str(file))
+        if "model" in cfg:
+            recipes.append(Recipe(str(path), cfg, file.read_text(encoding="utf-8")))
     return recipes
 
 
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
-    """How many of `recipes`, in the same folder, are `recipe` with a few changes."""
-    path = Path(recipe.path)
-    pattern = re.compile(rf"^from \.{re.escape(path.stem)} import", re.MULTILINE)
-    return sum(Path(other.path).parent == path.parent and bool(pattern.search(other.text)) for other in recipes)
+    """Number of `recipes` that are `recipe` with a few changes."""
+    return sum(recipe.is_base_of(other) for other in recipes)
 
 
 def model_targets(recipe: Recipe) -> set[str]:
-    """Dotted names of all that the recipe's model is built from."""
+    """Dotted names of all classes and functions that the recipe's model is built from."""
     targets, waiting = set(), [OmegaConf.to_container(recipe.cfg.model, resolve=False)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict) and "_target_" in node:
             target = node["_target_"]
             targets.add(target if isinstance(target, str) else _convert_target_to_string(target))
-        if isinstance(node, dict | list):
-            waiting += node.values() if isinstance(node, dict) else node
+        if isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
     return targets

@@ -1,4 +1,4 @@
-"""What lies in a weight file: its entries, and the shapes and types of its weights, without their values."""
+"""Summary of a weight file: its entries, and the shapes and types of its weights, without their values."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,11 +20,14 @@ _MAX_NAME = 300  # characters
 class WeightFileSummary:
     """A weight file without its values.
 
-    kind: how it is stored, told by its first bytes.
-    num_bytes: size of the file, or of all files of the folder.
-    entries: what is at the top of the file, in words; "" stands for weights that lie there themselves.
-    weights: the ones a run would take, mapped and not yet read; those of low-rank layers merged, on the meta device.
-    lora_rank: of those low-rank layers; None where there are none.
+    Attributes:
+        path: the file or folder.
+        kind: format, detected from the first bytes.
+        num_bytes: size of the file, or of all files of the folder.
+        entries: descriptions of the top-level entries; "" stands for weights at the top level itself.
+        weights: the weights that a run would use, mapped and not read; on the meta device if low-rank layers are
+            merged.
+        lora_rank: rank of the low-rank layers; None if there are none.
     """
 
     path: Path
@@ -36,12 +39,14 @@ class WeightFileSummary:
 
 
 def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
-    """The outline of a file, or of the folder of a sharded checkpoint; no tensor of it is read.
+    """Summarise a file, or the folder of a sharded checkpoint; no tensor is read.
 
-    entry: which weights of a checkpoint, such as "ema"; empty: those that a run would take.
+    Args:
+        path: the file or folder.
+        entry: entry of a checkpoint to summarise, such as "ema"; empty for the weights that a run would use.
 
     Raises:
-        InputError: what is no weight file, is damaged, or would need code to be read; an entry that is not there.
+        InputError: not a weight file, a damaged one, one that would have to run code, or an entry that does not exist.
     """
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:
@@ -52,14 +57,14 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
         content, files = read_file(path), [path]
     if entry and (not isinstance(content, Mapping) or not content.get(entry)):
         found = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
-        raise InputError(f"{path} has no entry {entry!r} (found {found}); leave --entry out, or name one it has.")
+        raise InputError(f"{path} has no entry {entry!r} (found {found}); leave --entry out, or name an existing one.")
     weights = select_weights(content[entry] if entry else content, path)
     long = next((name for name in weights if len(name) > _MAX_NAME), None)
     if long is not None:
         raise InputError(f"{path} has an entry with a name of {len(long)} characters; no model has such names.")
     settings = content.get("lora") if isinstance(content, Mapping) else None
     rank = settings.get("rank") if isinstance(settings, Mapping) else None
-    if settings is not None and rank:  # on the meta device merging only names them
+    if settings is not None and rank:  # on the meta device, merging only changes names
         weights = merge_lora_weights({name: value.to("meta") for name, value in weights.items()}, settings)
     return WeightFileSummary(
         path, kind, sum(file.stat().st_size for file in files), dict(_describe_entries(content)), weights, rank
@@ -82,7 +87,7 @@ def _describe_entries(content: Any) -> Iterator[tuple[str, str]]:
 
 
 def describe_tensors(content: Mapping) -> str:
-    """How many tensors are inside, how many numbers they hold, and of which types."""
+    """Describe the number of tensors, the number of their elements, and their types."""
     tensors = list(_tensors_inside(content))
     if not tensors:
         return f"{len(content)} values, no tensors"
@@ -92,7 +97,7 @@ def describe_tensors(content: Mapping) -> str:
 
 
 def _tensors_inside(content: Mapping) -> Iterator[Tensor]:
-    """Every container is entered once: a file may hold the same one many times, or inside itself."""
+    """Yield the tensors in nested mappings; each mapping is visited once, because files may contain cycles."""
     waiting, seen = [content], {id(content)}
     while waiting:
         for value in waiting.pop().values():

@@ -3,6 +3,6 @@
 from .build import build_model
 from .evaluate import evaluate
 from .optimization import build_optimizer, layer_decay
-from .training import train
+from .run import train
 
 __all__ = ["build_model", "build_optimizer", "evaluate", "layer_decay", "train"]

@@ -1,4 +1,4 @@
-"""The model of a recipe: its weights, what of it is trained, and where it is."""
+"""Build the model of a recipe, load its weights, and adapt it for training."""
 
 import logging
 from pathlib import Path
@@ -18,18 +18,19 @@ logger = logging.getLogger(__name__)
 
 
 def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, complete: bool = False) -> nn.Module:
-    """Model of `cfg.model` on `train.device`, in training mode, as it is evaluated.
+    """Build the model of `cfg.model` on `train.device`, in training mode and without adaptations.
 
     Args:
-        weights: file to load, initialisers of what it holds are then not run; empty: random weights.
-        averaged: load the moving average of the weights where the file has one.
-        complete: no parameter may be left random.
+        cfg: the recipe.
+        weights: weight file to load; parameters that it contains are not initialised first. Empty: random weights.
+        averaged: load the moving average of the weights if the file has one.
+        complete: require a value for every parameter.
 
     Raises:
-        InputError: a weight file that cannot be read, is of another model, or is not `complete`.
+        InputError: a weight file that cannot be read, that belongs to another model, or that is not `complete`.
     """
     if weights:
-        # "?matching_heuristics=True" behind addresses in stock configs says how Detectron2 should match names.
+        # Stock configs append "?matching_heuristics=True" to URLs; it selects how Detectron2 would match names.
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
         model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete)
     else:
@@ -39,21 +40,23 @@ def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, c
 
 
 def build_training_model(cfg: DictConfig) -> nn.Module:
-    """The model at the start of a new run, with `train.freeze`, `train.lora` and `train.activation_checkpointing`."""
+    """Build the model of a new run, with `train.freeze`, `train.lora` and `train.activation_checkpointing` applied."""
     model = build_model(cfg, cfg.train.init_checkpoint)
     adapt_model(model, cfg.train)
     return model
 
 
 def rebuild_training_model(cfg: DictConfig, state: dict | None, path: Path) -> nn.Module:
-    """The model of a run that goes on from the checkpoint `path`.
+    """Build the model of a run that is resumed from the checkpoint `path`.
 
     Args:
-        state: content of the checkpoint, whose weights the model takes; None leaves the weights without values, to be
-            read into them.
+        cfg: the recipe.
+        state: content of the checkpoint, whose weights are assigned to the model. None allocates the weights without
+            initialising them, for a caller that reads them in place.
+        path: the checkpoint, for error messages.
 
     Raises:
-        InputError: the weights are not exactly those of the recipe's model.
+        InputError: the names or shapes of the weights differ from those of the recipe's model.
     """
     with deferred_init() as pending:
         model = instantiate(cfg.model)

@@ -1,4 +1,4 @@
-"""Where a run takes place: CUDA where there is some, else the CPU in float32."""
+"""Device of a run: CUDA if available, else the CPU in float32."""
 
 import logging
 
@@ -11,31 +11,34 @@ logger = logging.getLogger(__name__)
 
 
 def processes_per_machine(num_gpus: int, device: str) -> int:
-    """Processes to start for `--num-gpus`: one per GPU; with `train.device=cpu` as many on the CPU.
+    """Return the number of processes to start for `--num-gpus`.
 
-    A recipe for CUDA runs in a single process on a machine that has none.
+    That is one per GPU, or with `train.device=cpu` as many on the CPU. A recipe for CUDA runs in a single process on a
+    machine without a GPU.
 
     Raises:
-        InputError: fewer GPUs than asked for, or `device` is none that this PyTorch knows.
+        InputError: fewer GPUs than requested, or a `device` that PyTorch does not know.
     """
     try:
         torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"train.device={device} is no device; give cuda or cpu") from error
+        raise InputError(f"train.device={device} is not a device; give cuda or cpu") from error
     if num_gpus < 1:
         raise InputError(f"--num-gpus {num_gpus} starts nothing; give 1 or more (1 also on a machine without a GPU)")
     if device == "cpu":
         return num_gpus
     if not torch.cuda.is_available():
         return 1
-    present = torch.cuda.device_count()
-    if num_gpus > present:
-        raise InputError(f"--num-gpus {num_gpus} was given, but this machine has {present}; use --num-gpus {present}")
+    available = torch.cuda.device_count()
+    if num_gpus > available:
+        raise InputError(
+            f"--num-gpus {num_gpus} was given, but this machine has {available}; use --num-gpus {available}"
+        )
     return num_gpus
 
 
-def settle_device(cfg: DictConfig) -> None:
-    """Change what of `cfg` this machine cannot do, and say so in one line: CUDA, and float16 on a CPU."""
+def resolve_device(cfg: DictConfig) -> None:
+    """Replace settings of `cfg` that this machine does not support (CUDA, float16 on a CPU), and log each change."""
     device = str(cfg.train.device)
     if device.startswith("cuda") and not torch.cuda.is_available():
         logger.info("No CUDA device: running on the CPU in float32, in one process per machine")

@@ -22,11 +22,12 @@ from .precision import Precision
 
 
 @contextmanager
-def as_evaluated(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
-    """Forward passes of `model` as evaluations make them: in float32, those of a split one in the run's precision.
+def evaluation_context(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
+    """Context for forward passes in evaluation: float32, or the run's precision if FSDP has sharded the model.
 
-    What FSDP has split computes in the type that its weights are gathered in, which the rest has to follow. All
-    processes enter together; inside, their forward passes do not wait for each other.
+    The blocks of a sharded model compute in the dtype that their weights are gathered in, so autocast has to give the
+    other layers the same dtype. All processes must enter the context together; inside, their forward passes are
+    independent of each other.
     """
     precision = Precision(cfg.train.amp, torch.device(cfg.train.device).type)
     autocast = precision.autocast() if isinstance(model, FSDPModule) else nullcontext()
@@ -35,22 +36,26 @@ def as_evaluated(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
 
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
-    """Run `model` over `dataloader.test` and score it with `dataloader.evaluator`, the images split among processes.
+    """Run `model` on `dataloader.test` and compute metrics with `dataloader.evaluator`, over all processes.
 
     Returns:
-        {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, in percent; {} on every process but the first. The same
-        is written to `train.output_dir`/results.json.
+        {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, in percent, on rank 0, and {} on the other ranks. Rank 0 also
+        writes them to `train.output_dir`/results.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-    with as_evaluated(cfg, model):
+    with evaluation_context(cfg, model):
         results = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():
         return {}
     print_csv_format(results)
-    # JSON knows no NaN, which stands for a metric without ground truth.
-    numbers = {
-        task: {k: v if math.isfinite(v) else None for k, v in metrics.items()} for task, metrics in results.items()
-    }
     with atomic_path(Path(cfg.train.output_dir, "results.json")) as partial:
-        partial.write_text(json.dumps(numbers, indent=2), encoding="utf-8")
+        partial.write_text(json.dumps(_without_nan(results), indent=2), encoding="utf-8")
     return results
+
+
+def _without_nan(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Replace NaN, the value of a metric without ground truth, by None: JSON has no NaN."""
+    replaced = {}
+    for task, metrics in results.items():
+        replaced[task] = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    return replaced

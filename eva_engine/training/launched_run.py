@@ -1,4 +1,4 @@
-"""The verbs `train` and `evaluate`, from parsed options to the run in every process."""
+"""Run the commands `train` and `evaluate`: from the parsed options to the work of every process."""
 
 import argparse
 import atexit
@@ -24,18 +24,18 @@ from eva_engine.data import worker_failure
 from eva_engine.tasks import all_tasks
 
 from .build import build_model
-from .device import processes_per_machine, settle_device
+from .device import processes_per_machine, resolve_device
 from .distributed import launch, restarted_by_torchrun, starts_processes
 from .dry_run import dry_run
 from .evaluate import evaluate
 from .run_log import start_log
-from .training import check_new_run, train
+from .run import check_new_run, prepare_run
 
 logger = logging.getLogger(__name__)
 
 
 def launch_run(args: argparse.Namespace) -> None:
-    """Train or evaluate as the options of `train` say, in one process or several.
+    """Train or evaluate with the options of the command `train`, in one process or several.
 
     Raises:
         InputError: a mistake of the user, found by any of the processes.
@@ -43,8 +43,8 @@ def launch_run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
-    # A recipe is code that may register data sets, so no process may execute it twice: this one just did, processes
-    # that are started from here have not.
+    # A recipe is code that may register data sets, which fails the second time. This process has executed it, so it
+    # passes the config on if it does the work itself; processes that it starts load the recipe themselves.
     runs_here = not starts_processes(num_processes * args.num_machines)
     try:
         launch(
@@ -61,7 +61,7 @@ def launch_run(args: argparse.Namespace) -> None:
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:
-    """The `InputError` that a started process raised, or `error` itself if it raised anything else."""
+    """Return the `InputError` that a started process raised, or `error` itself if it raised anything else."""
     # Only the text of the traceback crosses the process boundary.
     messages = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
     if messages:
@@ -72,11 +72,11 @@ def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception
 
 
 def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
-    """Do this process's part of the run.
+    """Train, evaluate or try a run, in this process.
 
     Args:
-        args: options of `train`.
-        cfg: the loaded config; None loads it.
+        args: options of the command `train`.
+        cfg: the loaded config; None loads it here.
     """
     if cfg is None:
         cfg = load_config(args.config_file, args.opts)
@@ -84,7 +84,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
     if args.eval_only and args.dry_run:
-        raise InputError("--dry-run tries a training run; leave out --eval-only")
+        raise InputError("--dry-run tries a training run; omit --eval-only")
     resume = args.resume or restarted_by_torchrun()
     output_dir = cfg.train.output_dir
     if not args.eval_only and not resume:
@@ -94,34 +94,37 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start_log(cfg, args)
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
-    recipe = copy.deepcopy(cfg)  # the limits of this machine, applied next, are not part of the recipe
-    settle_device(cfg)
-
-    def save_recipe() -> None:
-        if comm.is_main_process():
-            save_config(recipe, Path(output_dir, "config.yaml"))
-            if custom_data is not None:
-                custom_data.save_categories(recipe)
-
+    recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
+    resolve_device(cfg)
     with _errors_logged():
         if args.dry_run:
             dry_run(cfg, output_dir)
         elif args.eval_only:
             check_datasets(cfg, training=False)
-            if not RunFolder(Path(output_dir)).checkpoints():  # the folder of a run keeps that run's recipe
-                save_recipe()
+            if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
+                _save_recipe(recipe, custom_data)
             model = build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True)
             evaluate(cfg, model)
         else:
-            train(cfg, resume, started=save_recipe)
+            run = prepare_run(cfg, resume)
+            _save_recipe(recipe, custom_data)  # only now: a resume that fails leaves the recipe of the run unchanged
+            run.train()
             if comm.is_main_process():
-                from eva_engine.report import write_run_report  # slow to import, and needed last
+                from eva_engine.report import write_run_report  # slow to import, and only needed now
 
                 write_run_report(cfg, config_file=args.config_file)
 
 
+def _save_recipe(recipe: DictConfig, custom_data: Any) -> None:
+    """Save the recipe, and the categories of custom data, in `train.output_dir`; on rank 0 only."""
+    if comm.is_main_process():
+        save_config(recipe, Path(recipe.train.output_dir, "config.yaml"))
+        if custom_data is not None:
+            custom_data.save_categories(recipe)
+
+
 def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
-    """The custom data of the command line or of the config, if there are any, as the task's `custom_data` class."""
+    """Return the custom data of the command line or of the config as the task's `custom_data` class, None if none."""
     task = task_of_config(cfg)
     for other in all_tasks():
         given = [option.flag for option in other.train_options if getattr(args, option.name, None) is not None]
@@ -136,7 +139,7 @@ def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
 
 @contextmanager
 def _errors_logged() -> Iterator[None]:
-    """Write the error that ends the command to the log file too; the terminal gets it from the command or Python."""
+    """Write an error that ends the command to the log file as well; the command or Python prints it."""
     try:
         yield
     except InputError as error:
@@ -165,9 +168,10 @@ def _start_log(cfg: DictConfig, args: argparse.Namespace) -> None:
 
 
 def _temporary_folder() -> str:
-    """Make a folder, the same for all processes of this machine, that is deleted when local rank 0 exits."""
-    folder = tempfile.mkdtemp(prefix="dry_run_") if comm.get_local_rank() == 0 else None
-    if folder is not None:
+    """Create a folder that all processes of this machine use, and that is deleted when local rank 0 exits."""
+    folder = None
+    if comm.get_local_rank() == 0:
+        folder = tempfile.mkdtemp(prefix="dry_run_")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     local_rank_0 = comm.get_rank() - comm.get_local_rank()
     return comm.all_gather(folder)[local_rank_0]

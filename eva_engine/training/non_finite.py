@@ -1,4 +1,4 @@
-"""Iterations whose loss or gradient is not finite: told, left out, and counted."""
+"""Skip iterations with a non-finite loss or gradient: log them, count them, and stop after too many in a row."""
 
 import logging
 import math
@@ -17,14 +17,14 @@ _MAX_NAMES = 8
 
 
 class TooManySkippedSteps(InputError):
-    """Raised by all processes of a run at the same iteration."""
+    """Too many steps in a row were skipped; raised by all processes of a run in the same iteration."""
 
 
 class NonFiniteSteps:
-    """Counts skipped steps and stops the run when too many come in a row.
+    """Count skipped steps and stop the run after too many in a row.
 
     Args:
-        max_in_a_row: skipped steps in a row that a run survives.
+        max_in_a_row: largest number of consecutive skipped steps with which the run continues.
     """
 
     def __init__(self, max_in_a_row: int) -> None:
@@ -33,25 +33,28 @@ class NonFiniteSteps:
         self.num_in_a_row = 0
 
     def reset(self) -> None:
-        """After a step that was taken."""
+        """Call after a step that was not skipped."""
         self.num_in_a_row = 0
 
     def skip(self, iteration: int, losses: dict[str, float], batch: Any, model: nn.Module) -> None:
-        """Say what was not finite, and on which images. All processes call it together.
+        """Count a skipped step, and log what was not finite and for which images. All processes must call it together.
 
         Raises:
-            TooManySkippedSteps: one skipped step too many; the weights are those before all of them.
+            TooManySkippedSteps: more than `max_in_a_row` steps in a row; the weights are those before all of them.
         """
         self.num_skipped += 1
         self.num_in_a_row += 1
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        what = f"the loss {', '.join(bad)}" if bad else f"the gradient of {_bad_gradients(model)}"
-        files = [name for part in comm.all_gather(file_names(batch)) for name in part]
-        images = f" on {_shortened(files)}" if files else ""
-        sentence = f"iteration {iteration}: {what} is not finite{images}"
+        bad_losses = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad_losses:
+            subject = f"the loss {', '.join(bad_losses)}"
+        else:
+            subject = f"the gradient of {_non_finite_gradients(model)}"
+        files = [name for files_of_rank in comm.all_gather(file_names(batch)) for name in files_of_rank]
+        images = f" on {_shorten(files)}" if files else ""
+        sentence = f"iteration {iteration}: {subject} is not finite{images}"
         if self.num_in_a_row > self.max_in_a_row:
             num_in_a_row = self.num_in_a_row
-            self.reset()  # the checkpoint that is saved now is gone on from with something changed
+            self.reset()  # the run is resumed from the checkpoint saved now with changed settings, so it starts at 0
             raise TooManySkippedSteps(
                 f"{sentence}; {num_in_a_row} steps in a row were skipped, more than train.max_skipped_steps="
                 f"{self.max_in_a_row}; lower optimizer.lr, set train.clip_grad_norm=1.0 or use "
@@ -60,23 +63,24 @@ class NonFiniteSteps:
         logger.warning("Step skipped (%d in a row, %d in all): %s", self.num_in_a_row, self.num_skipped, sentence)
 
     def state_dict(self) -> dict[str, int]:
-        """Counts for a checkpoint: steps skipped in all, and in a row until now."""
+        """Return the counts for a checkpoint: steps skipped in total, and in a row up to now."""
         return {"num_skipped": self.num_skipped, "num_in_a_row": self.num_in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with the counts of a checkpoint."""
+        """Continue with the counts of a checkpoint."""
         self.num_skipped, self.num_in_a_row = state["num_skipped"], state["num_in_a_row"]
 
 
-def _bad_gradients(model: nn.Module) -> str:
+def _non_finite_gradients(model: nn.Module) -> str:
+    """Names of the parameters with a non-finite gradient in this process."""
     names = [
-        name
+        name.removeprefix("module.")
         for name, parameter in model.named_parameters()
         if parameter.grad is not None and not parameter.grad.isfinite().all()
     ]
-    return _shortened([name.removeprefix("module.") for name in names]) or "some parameters"
+    return _shorten(names) or "some parameters"
 
 
-def _shortened(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     rest = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     return ", ".join(names[:_MAX_NAMES]) + rest

@@ -1,4 +1,4 @@
-"""Reduced precision of the forward pass and, for float16, the scale of the loss that keeps small gradients alive."""
+"""Mixed precision: autocast for the forward pass, and for float16 a dynamic loss scale against underflow."""
 
 import torch
 from omegaconf import DictConfig
@@ -9,10 +9,10 @@ _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class Precision:
-    """How a recipe's forward and backward pass are computed.
+    """Precision of a run's forward and backward passes.
 
     Args:
-        amp: `train.amp`.
+        amp: `train.amp` of the recipe.
         device_type: "cuda" or "cpu".
 
     Raises:
@@ -24,11 +24,11 @@ class Precision:
         self.device_type = device_type
         self.enabled = bool(amp.enabled)
         self.dtype = _DTYPES[amp.dtype]
-        # Disabled it hands everything through.
+        # A disabled scaler returns losses unchanged and always takes the optimizer's step.
         self.scaler = torch.amp.GradScaler(device_type, enabled=self.enabled and self.dtype == torch.float16)
 
     def autocast(self) -> torch.autocast:
-        """Context of the forward pass."""
+        """Return the context for a forward pass."""
         return torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The state of every random generator of a process, in a form that weight files may hold."""
+"""State of all random generators of a process, as plain values that checkpoints can contain."""
 
 import random
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import torch
 
 
 def get_random_state() -> dict[str, Any]:
-    """State of Python's, NumPy's and torch's generators, and of the current CUDA device's if CUDA is in use."""
+    """Return the state of Python's, NumPy's and torch's generators, and of the current CUDA device's if CUDA is in use."""
     version, numbers, gauss = random.getstate()
     numpy = np.random.get_state(legacy=False)
     state = {
-        # Tensors, since plain weight files hold neither NumPy's arrays nor, compactly, 625 numbers.
+        # As tensors: torch.load(weights_only=True) refuses NumPy arrays, and a tuple of 625 numbers would be large.
         "python": {"version": version, "numbers": torch.tensor(numbers), "gauss": gauss},
         "numpy": {
             "kind": numpy["bit_generator"],
@@ -31,7 +31,7 @@ def get_random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Undo everything that was drawn since `state` was taken by :func:`get_random_state`."""
+    """Restore a state of :func:`get_random_state`."""
     python, numpy = state["python"], state["numpy"]
     random.setstate((python["version"], tuple(python["numbers"].tolist()), python["gauss"]))
     keys = numpy["keys"].numpy().astype(np.uint32)
@@ -42,8 +42,8 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def kept_random_state() -> Iterator[None]:
-    """What is drawn inside leaves no trace outside."""
+def preserved_random_state() -> Iterator[None]:
+    """Restore the random state at the end of the context, so that numbers drawn inside do not change later ones."""
     state = get_random_state()
     try:
         yield

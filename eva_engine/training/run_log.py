@@ -1,4 +1,4 @@
-"""Log of a run: the terminal of the first process, and a file for every process."""
+"""Log of a run: the terminal on rank 0, and a file for every process."""
 
 import logging
 import sys
@@ -10,9 +10,9 @@ _ENGINE_LOGGERS = ("detectron2", "eva_backbone", "eva_demos", "eva_engine", "fvc
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
-    """Send messages to `output_dir`/log.txt (log.txt.rank1, ...) and, on rank 0 from level INFO up, to the terminal.
+    """Write messages to `output_dir`/log.txt (log.txt.rank1, ...) and, on rank 0, from level INFO up to the terminal.
 
-    Replaces the log of an earlier run in the same process.
+    This replaces the log of an earlier run in the same process.
     """
     file = Path(output_dir, "log.txt" if rank == 0 else f"log.txt.rank{rank}")
     handlers: list[logging.Handler] = [logging.FileHandler(file, encoding="utf-8")]
@@ -33,7 +33,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
 
 
 class _Terminal(logging.StreamHandler):
-    """Falls silent where nobody reads it any more, as behind `| head`: the file has all, and the run goes on."""
+    """Stop printing if the reader of the terminal has gone, as after `| head`; the run continues and logs to the file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], BrokenPipeError):
@@ -43,7 +43,7 @@ class _Terminal(logging.StreamHandler):
 
 
 class _TerminalFormatter(logging.Formatter):
-    """Names a level only where it is not INFO: the width is needed for progress lines, the file says the rest."""
+    """Print the level only if it is not INFO, because progress lines need the width; the file has all levels."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         text = super().formatMessage(record)

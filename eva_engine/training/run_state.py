@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on exactly where it was."""
+"""State of a run: everything that is needed to resume it exactly."""
 
 import logging
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ logger = logging.getLogger(__name__)
 
 
 class RunState:
-    """Weights, moving average, optimizer, loss scale, random state and position of a run, to and from plain values.
+    """Convert weights, moving average, optimizer, loss scale, random state and iteration of a run to plain values and back.
 
-    Tensors are keyed by parameter names, so the state does not depend on how many processes hold it. The position in
-    the data and the learning rate follow from the iteration.
+    Tensors are keyed by parameter name, so the state does not depend on the number of processes. The position in the
+    training data and the learning rate are functions of the iteration.
 
     Args:
-        model: the model itself, not a wrapper.
-        trainer: its trainer.
-        seed: of the run.
-        lora: settings of the low-rank layers in the model, {} for none; whoever reads the weights needs them.
+        model: the model itself, without a DDP wrapper.
+        trainer: trainer of the model.
+        seed: seed of the run.
+        lora: settings of the low-rank adapters in the model, which readers of the weights need; empty for none.
     """
 
     def __init__(self, model: nn.Module, trainer: Trainer, seed: int, lora: Mapping[str, Any] | None = None) -> None:
@@ -46,15 +46,16 @@ class RunState:
         self.lora = OmegaConf.to_container(lora) if OmegaConf.is_config(lora) else dict(lora or {})
 
     def state_dict(self) -> dict[str, Any]:
-        """The state after the last finished iteration. Collective: every process calls it, all get the same."""
+        """Return the state after the last finished iteration. Collective: all processes call it and get the same."""
         model, optimizer = get_state_dict(self.model, self.trainer.optimizer)
+        random_states = comm.all_gather(self.trainer.random_state or get_random_state())
         state = {
             "model": model,
             "optimizer": optimizer,
             "scaler": self.trainer.precision.scaler.state_dict(),
             "iteration": self.trainer.num_finished - 1,
             "seed": self.seed,
-            "random": {str(rank): s for rank, s in enumerate(comm.all_gather(self._random_state()))},
+            "random": {str(rank): random_state for rank, random_state in enumerate(random_states)},
             "non_finite": self.trainer.non_finite.state_dict(),
         }
         if self.trainer.ema is not None:
@@ -63,90 +64,109 @@ class RunState:
             state["lora"] = self.lora
         return state
 
-    def _random_state(self) -> dict[str, Any]:
-        return self.trainer.random_state or get_random_state()
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore all but the weights (`model`) of a file, which are loaded when the model is built.
+        """Restore a state, without the weights of a checkpoint file: they are loaded when the model is built.
 
-        Those of a folder were read into the model's shares; its buffers, which are not split, are restored here.
+        The weights of a sharded checkpoint were read into the parameters in place. Its buffers, which are not sharded,
+        are restored here.
 
-        Settings of the optimizer (learning rate, weight decay, ...) stay those of the recipe.
+        Settings of the optimizer (learning rate, weight decay, ...) remain those of the recipe.
 
         Raises:
-            InputError: the state is of a run with another recipe.
+            InputError: the state belongs to a run with another recipe.
         """
-        optimizer, trainer = self.trainer.optimizer, self.trainer
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-        # A file holds whole tensors, which a split model takes its shares of; a folder was read into shares already.
-        split = any(isinstance(parameter, DTensor) for parameter in self.model.parameters())
-        whole = not any(isinstance(value, DTensor) for value in state["model"].values())
-        options = StateDictOptions(full_state_dict=split and whole)
         try:
-            if not whole:
-                buffers = {n: value for n, value in state["model"].items() if not isinstance(value, DTensor)}
-                self.model.load_state_dict(buffers, strict=False)
-            groups = state["optimizer"]["param_groups"]
-            # They stay empty where there was no gradient.
-            moments: dict[str, Any] = {name: {} for group in groups for name in group["params"]}
-            moments |= _shaped_like(self.model, state["optimizer"]["state"])
-            set_optimizer_state_dict(self.model, optimizer, {**state["optimizer"], "state": moments}, options=options)
-            if trainer.ema is not None:
-                averages = _shaped_like(trainer.ema.module, {n: {"": value} for n, value in state["ema"].items()})
-                averages = {name: value[""] for name, value in averages.items()}
-                set_model_state_dict(trainer.ema.module, averages, options=options)
-            if trainer.precision.scaler.is_enabled():
-                trainer.precision.scaler.load_state_dict(state["scaler"])
-            trainer.non_finite.load_state_dict(state["non_finite"])
-        except torch.OutOfMemoryError:  # a RuntimeError too
+            self._restore(state)
+        except torch.OutOfMemoryError:  # a subclass of RuntimeError, but not a problem of the checkpoint
             raise
         except (KeyError, ValueError, AttributeError, TypeError, RuntimeError) as error:
             raise InputError(
                 f"the checkpoint does not fit this run ({error}); resume with the config that wrote it, or give it as "
                 "train.init_checkpoint of a new run"
             ) from error
-        for group, own in zip(optimizer.param_groups, settings, strict=True):
-            group.update(own)
-        own_random = state["random"].get(str(comm.get_rank()))
-        if own_random is None or len(state["random"]) != comm.get_world_size():
+        self._restore_random_state(state["random"])
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        trainer = self.trainer
+        sharded_model = any(isinstance(parameter, DTensor) for parameter in self.model.parameters())
+        sharded_state = any(isinstance(value, DTensor) for value in state["model"].values())
+        # With this option each process takes its shards out of full tensors.
+        options = StateDictOptions(full_state_dict=sharded_model and not sharded_state)
+        if sharded_state:
+            buffers = {name: value for name, value in state["model"].items() if not isinstance(value, DTensor)}
+            self.model.load_state_dict(buffers, strict=False)
+        self._restore_optimizer(state["optimizer"], options)
+        if trainer.ema is not None:
+            # The same form as an optimizer's state: several values for each parameter, here a single one.
+            averages = {name: {"": value} for name, value in state["ema"].items()}
+            averages = _match_scalar_shapes(trainer.ema.module, averages)
+            averages = {name: values[""] for name, values in averages.items()}
+            set_model_state_dict(trainer.ema.module, averages, options=options)
+        if trainer.precision.scaler.is_enabled():
+            trainer.precision.scaler.load_state_dict(state["scaler"])
+        trainer.non_finite.load_state_dict(state["non_finite"])
+
+    def _restore_optimizer(self, state: Mapping[str, Any], options: StateDictOptions) -> None:
+        optimizer = self.trainer.optimizer
+        settings_of_recipe = []
+        for group in optimizer.param_groups:
+            settings_of_recipe.append({key: value for key, value in group.items() if key != "params"})
+        # A parameter that never had a gradient has no moments in the checkpoint, but needs an entry here.
+        moments: dict[str, Any] = {}
+        for group in state["param_groups"]:
+            for name in group["params"]:
+                moments[name] = {}
+        moments |= _match_scalar_shapes(self.model, state["state"])
+        set_optimizer_state_dict(self.model, optimizer, {**state, "state": moments}, options=options)
+        for group, settings in zip(optimizer.param_groups, settings_of_recipe, strict=True):
+            group.update(settings)
+
+    def _restore_random_state(self, states: Mapping[str, Any]) -> None:
+        own_state = states.get(str(comm.get_rank()))
+        if own_state is None or len(states) != comm.get_world_size():
             logger.warning(
-                "The run goes on with %d processes instead of %d: the same data, other random numbers",
+                "The run is resumed with %d processes instead of %d: the data stays the same, random numbers differ",
                 comm.get_world_size(),
-                len(state["random"]),
+                len(states),
             )
-        if own_random is not None:
-            set_random_state(own_random)
+        if own_state is not None:
+            set_random_state(own_state)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The state in the checkpoint `path` of a run.
+    """Read the state in the checkpoint `path` of a run.
 
     Raises:
-        InputError: an unreadable file, or one of something else than a run of this package.
+        InputError: the file is unreadable, or not a checkpoint of a run of this package.
     """
     state = read_file(path)
     entries = ("model", "optimizer", "scaler", "iteration", "seed", "random", "non_finite")
     missing = [name for name in entries if name not in state]
     if missing:
         raise InputError(
-            f"{path} is no checkpoint that a run can go on from, it has no entry {', '.join(missing)}; give it as "
-            "train.init_checkpoint of a new run in another train.output_dir"
+            f"{path} is not a checkpoint that a run can be resumed from, it has no entry {', '.join(missing)}; give it "
+            "as train.init_checkpoint of a new run in another train.output_dir"
         )
     return dict(state)
 
 
-def _shaped_like(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """`state`, by names of parameters, where a single number has as many dimensions as in `model`.
+def _match_scalar_shapes(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Reshape the values of single-number parameters to the shape in `model`.
 
-    A split model has one more than a whole one, see `parallelize`. The count of steps never has any.
+    `parallelize` gives such parameters one dimension in a sharded model, where an unsharded one has none. The
+    optimizer's count of steps never has a dimension.
+
+    Args:
+        model: the model that the state is for.
+        state: values by name of the parameter, then by key.
     """
     shapes = {name: parameter.shape for name, parameter in model.named_parameters() if parameter.numel() == 1}
-    return {
-        name: {
-            key: value.reshape(shapes[name]) if isinstance(value, Tensor) and key != "step" else value
-            for key, value in values.items()
-        }
-        if name in shapes
-        else values
-        for name, values in state.items()
-    }
+    matched: dict[str, dict[str, Any]] = {}
+    for name, values in state.items():
+        matched[name] = dict(values)
+        if name not in shapes:
+            continue
+        for key, value in values.items():
+            if isinstance(value, Tensor) and key != "step":
+                matched[name][key] = value.reshape(shapes[name])
+    return matched

@@ -1,8 +1,9 @@
-"""One iteration after another: forward, backward, update."""
+"""The training loop: forward pass, backward pass and update of each iteration."""
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,20 +20,20 @@ from .random_state import get_random_state
 
 
 class Trainer(TrainerBase):
-    """Detectron2's trainer interface (hooks, `storage`, `iter`) with accumulation, clipping and skipping of bad steps.
+    """Detectron2's trainer interface (hooks, `storage`, `iter`) with gradient accumulation, clipping and skipped steps.
 
-    Every process of the run calls it, and all take the same decisions: whether a step is skipped and whether to stop.
+    Every process of the run has a trainer, and all of them take the same decisions: to skip a step, and to stop.
 
     Args:
-        model: called with a batch, returns a dict of losses; the DDP wrapper or FSDP module where there is one.
-        loader: yields this process's batches of an iteration.
-        optimizer: over the model's parameters.
-        precision: of the forward and backward pass.
-        accumulation_steps: parts that an iteration's batch is taken in. Gradients are averaged over parts as they are
-            over processes: for losses that are means over images the result is that of the whole batch.
-        clip_grad_norm: largest norm of all gradients together, 0 for no limit.
-        max_skipped_steps: steps in a row that may be skipped because something was not finite.
-        ema: moving average with an `update(model)` method, updated after each step.
+        model: module that is called with a batch and returns a dict of losses: the DDP wrapper or FSDP module if any.
+        loader: iterable of the batches of this process, one for each iteration.
+        optimizer: optimizer of the model's parameters.
+        precision: precision of the forward and backward passes.
+        accumulation_steps: number of micro-batches of an iteration. Gradients are averaged over micro-batches, as they
+            are over processes: for losses that are means over images, the result is that of the full batch.
+        clip_grad_norm: largest total norm of the gradients; 0 does not clip.
+        max_skipped_steps: number of steps in a row that may be skipped because of non-finite values.
+        ema: moving average with an `update(model)` method, called after each step.
     """
 
     def __init__(
@@ -57,16 +58,15 @@ class Trainer(TrainerBase):
         self.ema = ema
         self.non_finite = NonFiniteSteps(max_skipped_steps)
         self.device = next(model.parameters()).device
-        # A hook sets `stop_requested` in any process; after the iteration `stopping` is the same in all.
+        # A hook may set `stop_requested` in any process; after the iteration `stopping` is the same in all of them.
         self.stop_requested = self.stopping = False
-        # Iterations whose update is complete, the random state behind the last one, and whether one is under way.
-        self.num_finished = 0
-        self.random_state: dict[str, Any] = {}
-        self.updating = False
+        self.num_finished = 0  # iterations whose update is complete
+        self.random_state: dict[str, Any] = {}  # after the last finished iteration
+        self.updating = False  # whether an update has begun and is not complete
         self._batches: Iterator[Any] | None = None
 
     def train(self, start_iter: int, max_iter: int) -> None:
-        """Iterations `start_iter` to `max_iter` - 1, fewer when `stopping` becomes true."""
+        """Run iterations `start_iter` to `max_iter` - 1, or fewer if `stopping` becomes true."""
         self.iter = self.start_iter = self.num_finished = start_iter
         self.max_iter = max_iter
         self.model.train()
@@ -82,17 +82,18 @@ class Trainer(TrainerBase):
                     if self.stopping:
                         break
             finally:
-                # Ends the loader's workers. The garbage collector would take their queues away first, and then wait.
+                # This ends the workers of the loader. If the garbage collector did it later, it could delete their
+                # queues first and then wait for the workers.
                 self._batches = None
                 self.after_train()
 
     def before_train(self) -> None:
-        """Note the random state, before any hook draws from it."""
+        """Save the random state before any hook draws random numbers."""
         self.random_state = get_random_state()
         super().before_train()
 
     def run_step(self) -> None:
-        """One iteration: a batch in parts, its losses, and the step that all processes agree on."""
+        """Run one iteration: compute losses and gradients, then take or skip the step in all processes."""
         if self._batches is None:
             self._batches = iter(self.loader)
         start = time.perf_counter()
@@ -100,54 +101,59 @@ class Trainer(TrainerBase):
         data_time = time.perf_counter() - start
 
         losses = self._forward_backward(batch)
-        # Clipping divides by the norm: it needs the gradients' true size.
-        self.precision.scaler.unscale_(self.optimizer)
-        norm = _clip(self.optimizer, self.clip_grad_norm)
-        means, num_images, num_bad, num_stops = self._agree(losses, count_images(batch))
-        self.stopping = num_stops > 0
-        overflow = self.precision.scaler.is_enabled() and self.precision.scaler.get_scale() >= 1
-        if num_bad or not (norm.isfinite() or overflow):
-            self.non_finite.skip(self.iter, means, batch, self.model)
-            self.precision.scaler.update()
+        scaler = self.precision.scaler
+        # Clipping compares the norm with a limit, so it needs the true size of the gradients.
+        scaler.unscale_(self.optimizer)
+        norm = _clip_gradients(self.optimizer, self.clip_grad_norm)
+        reduced = self._reduce(losses, count_images(batch))
+        self.stopping = reduced.num_stop_requests > 0
+        # In float16 a non-finite gradient first means that the loss scale is too large: the scaler then leaves the step
+        # out and lowers the scale. Only below a scale of 1 is it the gradient itself that is not finite.
+        scale_can_be_lowered = scaler.is_enabled() and scaler.get_scale() >= 1
+        if reduced.num_non_finite or not (norm.isfinite() or scale_can_be_lowered):
+            self.non_finite.skip(self.iter, reduced.mean_losses, batch, self.model)
+            scaler.update()
         else:
             self._update()
         self.optimizer.zero_grad(set_to_none=True)
-        self._record(means, num_images, data_time, norm)
+        self._record(reduced, data_time, norm)
 
     def _forward_backward(self, batch: Any) -> dict[str, Tensor]:
-        """Gradients of the mean loss over the parts; the losses, averaged likewise."""
-        totals: dict[str, Tensor] = {}
-        for number, part in enumerate(split_batch(batch, self.accumulation_steps), start=1):
-            with self._gradient_exchange(number == self.accumulation_steps):
+        """Compute the gradients of the mean loss over the micro-batches; return the mean of each loss."""
+        means: dict[str, Tensor] = {}
+        for number, micro_batch in enumerate(split_batch(batch, self.accumulation_steps), start=1):
+            with self._gradient_sync(is_last=number == self.accumulation_steps):
                 with self.precision.autocast():
-                    losses = self.model(part)
+                    losses = self.model(micro_batch)
                 losses = {"total_loss": losses} if isinstance(losses, Tensor) else losses
                 total = sum(losses.values()) / self.accumulation_steps
                 self.precision.scaler.scale(total).backward()
             for name, value in losses.items():
-                share = value.detach().float() / self.accumulation_steps
-                totals[name] = totals[name] + share if name in totals else share
-        return totals
+                contribution = value.detach().float() / self.accumulation_steps
+                means[name] = means[name] + contribution if name in means else contribution
+        return means
 
-    def _gradient_exchange(self, wanted: bool) -> AbstractContextManager:
-        """Whether the next backward pass sums gradients over processes: once an iteration is enough.
+    def _gradient_sync(self, *, is_last: bool) -> AbstractContextManager:
+        """Context of a micro-batch: DDP averages gradients over processes only after the last one.
 
-        A split model exchanges after every part, or each process would hold the gradients of all weights.
+        FSDP does so after every micro-batch; otherwise each process would have to hold the gradients of all weights.
         """
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) and not wanted else nullcontext()
+        if isinstance(self.model, DistributedDataParallel) and not is_last:
+            return self.model.no_sync()
+        return nullcontext()
 
-    def _agree(self, losses: dict[str, Tensor], num_images: int) -> tuple[dict[str, float], int, int, int]:
-        """Mean of each loss, sum of images, processes whose loss is not finite, processes that were asked to stop."""
+    def _reduce(self, losses: dict[str, Tensor], num_images: int) -> "_Reduced":
+        """Combine the values of all processes in a single all-reduce."""
         names = sorted(losses)
         own = torch.stack([losses[name] for name in names])
-        flags = [float(num_images), float(not own.isfinite().all()), float(self.stop_requested)]
-        values = torch.cat([own.double(), own.new_tensor(flags, dtype=torch.float64)])
+        counts = [float(num_images), float(not own.isfinite().all()), float(self.stop_requested)]
+        values = torch.cat([own.double(), own.new_tensor(counts, dtype=torch.float64)])
         world_size = comm.get_world_size()
         if world_size > 1:
             torch.distributed.all_reduce(values)
-        *sums, num_images, num_bad, num_stops = values.tolist()
+        *sums, images, non_finite, stop_requests = values.tolist()
         means = {name: total / world_size for name, total in zip(names, sums, strict=True)}
-        return means, int(num_images), int(num_bad), int(num_stops)
+        return _Reduced(means, int(images), int(non_finite), int(stop_requests))
 
     def _update(self) -> None:
         scaler = self.precision.scaler
@@ -155,25 +161,40 @@ class Trainer(TrainerBase):
         self.updating = True
         scaler.step(self.optimizer)
         scaler.update()
-        if self.ema is not None and scaler.get_scale() >= scale:  # a lowered scale means that the step was left out
-            self.ema.update(_unwrapped(self.model))
+        # The scaler lowers the scale exactly when it leaves the step out.
+        if self.ema is not None and scaler.get_scale() >= scale:
+            self.ema.update(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
         self.updating = False
         self.non_finite.reset()
 
-    def _record(self, losses: dict[str, float], num_images: int, data_time: float, norm: Tensor) -> None:
-        scalars = {**losses, "total_loss": sum(losses.values()), "data_time": data_time, "images": num_images}
+    def _record(self, reduced: "_Reduced", data_time: float, norm: Tensor) -> None:
+        losses = reduced.mean_losses
+        scalars = {**losses, "total_loss": sum(losses.values()), "data_time": data_time, "images": reduced.num_images}
         self.storage.put_scalars(**scalars, grad_norm=norm.item(), skipped_steps=self.non_finite.num_skipped)
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if isinstance(model, DistributedDataParallel) else model
+@dataclass
+class _Reduced:
+    """Values of an iteration that are the same in all processes.
+
+    Attributes:
+        mean_losses: mean of each loss over the processes.
+        num_images: images of all processes.
+        num_non_finite: number of processes with a non-finite loss.
+        num_stop_requests: number of processes that were asked to stop.
+    """
+
+    mean_losses: dict[str, float]
+    num_images: int
+    num_non_finite: int
+    num_stop_requests: int
 
 
-def _clip(optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
-    """Norm of all gradients over all processes before they are scaled down to `max_norm` (0: they are left)."""
+def _clip_gradients(optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
+    """Scale the gradients down to a total norm of `max_norm`, unless it is 0; return the norm before that."""
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters], foreach=None)
-    if hasattr(norm, "full_tensor"):
+    if hasattr(norm, "full_tensor"):  # sharded gradients: the norm over all processes
         norm = norm.full_tensor()
     if max_norm > 0:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)

@@ -103,7 +103,7 @@ def test_pretraining_into_the_backbone(models, name):
 
 def test_backbone_of_another_size_is_refused():
     tiny = create_segmentation_model("eva_tiny_mask2former", num_classes=171)
-    with pytest.raises(InputError, match="is of another model"):
+    with pytest.raises(InputError, match="belongs to another model"):
         match_weights(tiny, published_file(COCO), Path("file.pth"))
 
 

@@ -1,4 +1,4 @@
-"""When a run is saved."""
+"""Save checkpoints during training."""
 
 import logging
 import sys
@@ -16,28 +16,28 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointHook(HookBase):
-    """Saves every `period` iterations and at the end, and the finished iterations of a run that stops early.
+    """Save a checkpoint every `period` iterations, at the end, and when a run stops early.
 
-    Every process has one. Names are Detectron2's: model_0004999 after iteration 4999, model_final.
+    Every process has one. Names are Detectron2's: model_0004999 after iteration 4999, and model_final.
 
     Args:
-        state: what to save.
-        checkpoints: where.
-        period: iterations between checkpoints; 0: only the last.
+        state: state to save.
+        checkpoints: the checkpoints of the run.
+        period: number of iterations between checkpoints; 0 saves only the last one.
     """
 
     def __init__(self, state: RunState, checkpoints: RunCheckpoints, period: int) -> None:
         self.state = state
         self.checkpoints = checkpoints
         self.period = period
-        self._num_saved = 0
+        self._num_saved = 0  # iterations that the newest checkpoint contains
 
     def before_train(self) -> None:
-        """What the run begins with need not be saved again."""
+        """Count the iterations of the checkpoint that the run is resumed from as saved."""
         self._num_saved = self.trainer.start_iter
 
     def after_step(self) -> None:
-        """Save when it is due, or under the final name at the end; raises the error of an earlier write."""
+        """Save if a checkpoint is due, under the final name at the end; raise the error of an earlier write."""
         self.checkpoints.poll()
         trainer = self.trainer
         if trainer.num_finished == trainer.max_iter:
@@ -46,17 +46,17 @@ class CheckpointHook(HookBase):
             self._save(self._name())
 
     def after_train(self) -> None:
-        """Save what a stopped run has not saved yet, and wait until all is written."""
+        """Save the last iterations of a run that stops early, and wait until all checkpoints are written."""
         try:
             if self._can_save_unfinished():
                 self._save(self._name())
         finally:
             self.checkpoints.wait()
         if self.trainer.num_finished < self.trainer.max_iter:
-            logger.info("Stopped early; %d iterations are saved, --resume goes on from there", self._num_saved)
+            logger.info("Stopped early; %d iterations are saved, --resume continues from there", self._num_saved)
 
     def save_best(self) -> None:
-        """Save the present state as model_best; it is on disk when this returns."""
+        """Save the current state as model_best; it is on disk when this returns."""
         self.checkpoints.save("model_best", self.state.state_dict(), counted=False)
         self.checkpoints.wait()
 
@@ -68,6 +68,10 @@ class CheckpointHook(HookBase):
         self._num_saved = self.trainer.num_finished
 
     def _can_save_unfinished(self) -> bool:
-        """Whether there is something to save, it is whole, and the other processes are here too."""
-        together = comm.get_world_size() == 1 or isinstance(sys.exception(), TooManySkippedSteps)
-        return self.trainer.num_finished > self._num_saved and not self.trainer.updating and together
+        """Whether there are unsaved iterations, the state is consistent, and all processes can take part in saving it.
+
+        After an error in one process the others may not get here; `TooManySkippedSteps` is raised by all of them.
+        """
+        all_processes_are_here = comm.get_world_size() == 1 or isinstance(sys.exception(), TooManySkippedSteps)
+        has_unsaved_iterations = self.trainer.num_finished > self._num_saved
+        return has_unsaved_iterations and not self.trainer.updating and all_processes_are_here

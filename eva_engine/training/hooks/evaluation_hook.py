@@ -1,4 +1,4 @@
-"""Evaluation between iterations, and the best checkpoint by its results."""
+"""Evaluate between iterations, and save the best checkpoint."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -8,67 +8,71 @@ from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 from ..monitoring import BestMetric
-from ..random_state import kept_random_state
-from .metrics_hook import is_due
+from ..random_state import preserved_random_state
+from .checkpoint_hook import CheckpointHook
+from .metrics_hook import MetricsHook, is_due
 
 
-class Evaluate(HookBase):
-    """Evaluates every `period` iterations and after the last one, behind the checkpoint of the same iteration.
+class EvaluationHook(HookBase):
+    """Evaluate every `period` iterations and after the last one, after the checkpoint of the same iteration is saved.
 
-    An evaluation draws no random number of the training. Its results are written down when nothing of it is left to
-    do: what a killed run did not get to is done again when the run is resumed.
+    Evaluations do not change the random numbers of training. Results are written to the metrics only after the best
+    checkpoint is saved: if a run is killed before that, the resumed run repeats the evaluation.
 
     Args:
-        evaluate: returns {"bbox": {"AP": ...}, ...}, {} on every process but the first. Collective.
-        period: iterations between evaluations; 0: only the last.
-        earlier: results that the run has written down, {"iteration": ..., "bbox/AP": ..., ...}; the first process's
-            count.
-        best: says which evaluation is the best; None: nobody asks.
-        save_best: saves the model as the best so far, and returns when it is on disk. Collective.
-        write: hands the results to the metric writers.
+        evaluate: function that returns {"bbox": {"AP": ...}, ...} on rank 0 and {} on the others. Collective.
+        period: number of iterations between evaluations; 0 evaluates only after the last.
+        metrics_hook: hook that writes the results.
+        checkpoint_hook: hook that saves the best checkpoint.
+        best: comparison of an evaluation with all earlier ones; None saves no best checkpoint.
+        earlier_results: results that the run has written before it was resumed, {"iteration": ..., "bbox/AP": ...,
+            ...}; used on rank 0 only.
     """
 
     def __init__(
         self,
         evaluate: Callable[[], dict[str, Any]],
         period: int,
+        metrics_hook: MetricsHook,
+        checkpoint_hook: CheckpointHook,
         *,
-        earlier: Iterable[Mapping[str, float]],
-        best: BestMetric | None,
-        save_best: Callable[[], None],
-        write: Callable[[], None],
+        best: BestMetric | None = None,
+        earlier_results: Iterable[Mapping[str, float]] = (),
     ) -> None:
         self.evaluate = evaluate
         self.period = period
-        self.earlier = list(earlier)
+        self.metrics_hook = metrics_hook
+        self.checkpoint_hook = checkpoint_hook
         self.best = best
-        self.save_best = save_best
-        self.write = write
+        self.earlier_results = list(earlier_results)
 
     def before_train(self) -> None:
-        """Take over earlier results, and evaluate a checkpoint that a stopped run left without."""
+        """Compare the earlier results, and evaluate the checkpoint if the stopped run had not done so."""
         if self.best is not None:
-            for results in self.earlier:
+            for results in self.earlier_results:
                 self.best.update(results, int(results["iteration"]))
-        done = self.trainer.start_iter
-        was_made = any(results["iteration"] == done - 1 for results in self.earlier)
-        if done and is_due(done, self.period, self.trainer.max_iter) and not comm.all_gather(was_made)[0]:
-            self.trainer.storage.iter = done - 1
-            self._evaluate(done - 1)
-            self.trainer.storage.iter = done
+        start = self.trainer.start_iter
+        was_evaluated = any(results["iteration"] == start - 1 for results in self.earlier_results)
+        # Only rank 0 has read the earlier results, so its answer counts in all processes.
+        if start > 0 and is_due(start, self.period, self.trainer.max_iter) and not comm.all_gather(was_evaluated)[0]:
+            self.trainer.storage.iter = start - 1
+            self._evaluate(start - 1)
+            self.trainer.storage.iter = start
 
     def after_step(self) -> None:
-        """Evaluate when it is due."""
+        """Evaluate if it is due."""
         trainer = self.trainer
         if is_due(trainer.num_finished, self.period, trainer.max_iter) and not trainer.stopping:
             self._evaluate(trainer.iter)
 
     def _evaluate(self, iteration: int) -> None:
-        with kept_random_state():
+        with preserved_random_state():
             results = self.evaluate()
         numbers = {name: float(value) for name, value in flatten_results_dict(results).items()}
-        is_best = bool(numbers) and self.best is not None and self.best.update(numbers, iteration)
+        is_best = False
+        if numbers and self.best is not None:
+            is_best = self.best.update(numbers, iteration)
         if comm.all_gather(is_best)[0]:
-            self.save_best()
+            self.checkpoint_hook.save_best()
         self.trainer.storage.put_scalars(**numbers, smoothing_hint=False)
-        self.write()
+        self.metrics_hook.write()

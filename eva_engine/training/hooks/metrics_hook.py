@@ -1,4 +1,4 @@
-"""Metrics to the terminal and to files."""
+"""Write metrics to the terminal and to files."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from detectron2.utils.events import EventWriter
 
 
 class MetricsHook(HookBase):
-    """Hands the metrics of some iterations, and of the last one, to the writers.
+    """Pass the metrics to the writers at regular iterations and after the last one.
 
-    Registered before the checkpoint hook: a checkpoint never belongs to an iteration that is not written down.
+    Register it before the checkpoint hook, so that no checkpoint contains an iteration whose metrics are not written.
 
     Args:
-        writers: empty on every process but the first.
-        periods: iterations between lines. That of evaluations is one of them, so that the results of an evaluation
-            never share a line with the losses before it.
+        writers: writers on rank 0, empty on the other ranks.
+        periods: numbers of iterations between lines. Include the period of evaluations, so that the results of an
+            evaluation never share a line with the losses before it.
     """
 
     def __init__(self, writers: Sequence[EventWriter], *periods: int) -> None:
@@ -22,13 +22,13 @@ class MetricsHook(HookBase):
         self.periods = periods
 
     def after_step(self) -> None:
-        """Write when it is due."""
+        """Write if a line is due."""
         number = self.trainer.num_finished
         if any(is_due(number, period, self.trainer.max_iter) for period in self.periods):
             self.write()
 
     def write(self) -> None:
-        """Hand over what was measured since the last time."""
+        """Write all metrics since the last call."""
         for writer in self.writers:
             writer.write()
 
@@ -39,5 +39,8 @@ class MetricsHook(HookBase):
 
 
 def is_due(num_finished: int, period: int, max_iter: int) -> bool:
-    """Whether it is, behind `num_finished` iterations: every `period` of them, unless that is 0, and at the end."""
+    """Return whether something periodic is due after `num_finished` iterations: every `period` ones, and at the end.
+
+    A period of 0 means only at the end.
+    """
     return num_finished == max_iter or (period > 0 and num_finished % period == 0)

@@ -16,7 +16,9 @@ from .common.optim import optimizer
 from .common.pair_loader import dataloader
 from .common.train import train
 
-# train.init_checkpoint: output of `python -m tools join-clip-towers` for eva_psz14.pt and ViT-L-14.pt
+published = {"init": ["eva_psz14.pt", "ViT-L-14.pt"]}
+
+# train.init_checkpoint is the output of `python -m tools join-clip-towers` for the two files of `published`.
 
 # "41 K" is taken as 40,960, which is divisible by 256 GPUs. The number of iterations is 11e9 / 40,960.
 dataloader.train.total_batch_size = 40960

@@ -7,7 +7,8 @@ from eva_clip.data import CaptionDataset
 
 from .eva_clip_g14 import dataloader, lr_multiplier, model, optimizer, train
 
-# train.init_checkpoint: eva_clip_psz14.pt
+published = {"init": ["eva_clip_psz14.pt"]}
+
 dataloader.train.dataset = L(CaptionDataset)(
     # .csv or .tsv with a header, .jsonl, .json with a list of objects or with COCO's captions.
     file="captions.csv",

@@ -7,5 +7,7 @@ from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 from .common.retrieval_loader import test
 from .eva_clip_g14 import dataloader, lr_multiplier, model, optimizer, train
 
+published = {"evaluate": ["eva_clip_psz14.pt"]}
+
 dataloader.test = test
 dataloader.evaluator = L(RetrievalEvaluator)()

@@ -6,6 +6,8 @@ from eva_engine.data import dataset_root
 
 from .in1k_336 import dataloader, lr_multiplier, model, optimizer, train
 
+published = {"evaluate": ["eva_21k_1k_336px_psz14_ema_89p6.pt"]}
+
 # Only images of classes that ImageNet-1K has too; predictions are among all 1000. "accuracy" accepts every class that
 # names the object, "accuracy_published" only the first. The published numbers also kept the red border of two pixels:
 # dataloader.test.mapper.border=0, or evaluate_objectnet_published.py

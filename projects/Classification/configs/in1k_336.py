@@ -4,7 +4,8 @@ from .common.optim import optimizer
 from .common.schedule import train_for_epochs
 from .common.train import train
 
-# train.init_checkpoint: eva_21k_224px_psz14.pt. To evaluate: eva_21k_1k_336px_psz14_ema_89p6.pt
+published = {"init": ["eva_21k_224px_psz14.pt"], "evaluate": ["eva_21k_1k_336px_psz14_ema_89p6.pt"]}
+
 model.update(img_size=336, smoothing=0.3)
 
 dataloader.test.mapper.transform.crop_pct = 1.0

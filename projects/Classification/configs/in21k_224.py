@@ -9,7 +9,8 @@ from .common.optim import optimizer
 from .common.schedule import train_for_epochs
 from .common.train import train
 
-# train.init_checkpoint: eva_psz14.pt
+published = {"init": ["eva_psz14.pt"]}
+
 model.update(img_size=224, num_classes=21841)
 
 # ImageNet-21K, release of autumn 2011, 14.2 million images, one folder per class. There is no evaluation in training.

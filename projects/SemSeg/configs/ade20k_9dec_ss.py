@@ -6,6 +6,11 @@ from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
+published = {
+    "init": ["eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth"],
+    "evaluate": ["eva_sem_seg_mask2former_ade_relpos_layerscale_9dec_ss61p5_ms62p3.pth"],
+}
+
 # To train, set train.init_checkpoint to eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth
 # (its classifier is not loaded).
 # To evaluate, set it to eva_sem_seg_mask2former_ade_relpos_layerscale_9dec_ss61p5_ms62p3.pth

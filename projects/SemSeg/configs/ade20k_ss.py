@@ -6,9 +6,12 @@ from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
-# To train, set train.init_checkpoint to eva_sem_seg_mask2former_cocostuff_53p4.pth
-# (its classifier is not loaded).
-# To evaluate, set it to eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth
+published = {
+    "init": ["eva_sem_seg_mask2former_cocostuff_53p4.pth"],
+    "evaluate": ["eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth"],
+}
+
+# Training starts without the classifier of the initial weights, which is for other classes.
 model.decode_head.num_classes = 150
 dataloader.train.total_batch_size = 64
 optimizer.lr = 2.5e-5

@@ -6,6 +6,7 @@ from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
-# To train, set train.init_checkpoint to eva_psz14to16.pt; to evaluate, to eva_sem_seg_mask2former_cocostuff_53p4.pth
+published = {"init": ["eva_psz14to16.pt"], "evaluate": ["eva_sem_seg_mask2former_cocostuff_53p4.pth"]}
+
 optimizer.lr = 1.5e-5
 lr_multiplier = train_for_iterations(train, iterations=60_000, warmup_iters=1500)

@@ -6,6 +6,11 @@ from .common.optim import optimizer
 from .common.schedule import train_for_iterations
 from .common.train import train
 
+published = {
+    "init": ["eva_psz14to16.pt"],
+    "evaluate": ["eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth"],
+}
+
 # To train, set train.init_checkpoint to eva_psz14to16.pt.
 # To evaluate, set it to eva_sem_seg_mask2former_cocostuff_relpos_layerscale_9dec_53p2.pth
 optimizer.lr = 1e-5

@@ -3,7 +3,8 @@ from eva_video import rows_of_k722
 from .common.schedule import train_for_epochs
 from .kinetics400 import ROOT, dataloader, model, optimizer, train
 
-# train.init_checkpoint for training: eva_video_k722.pth. For evaluation: eva_video_k700.pth.
+published = {"init": ["eva_video_k722.pth"], "evaluate": ["eva_video_k700.pth"]}
+
 model.num_classes = 700
 model.state_dict_adapter.head_rows = rows_of_k722("k700")
 

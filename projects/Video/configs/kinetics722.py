@@ -8,8 +8,10 @@ from .common.optim import optimizer
 from .common.schedule import train_for_epochs
 from .common.train import train
 
-# train.init_checkpoint for training: eva_psz14.pt, which is inflated when it is loaded. For evaluation:
-# eva_video_k722.pth. Its accuracy was published with one view, and with the twelve of
+published = {"init": ["eva_psz14.pt"], "evaluate": ["eva_video_k722.pth"]}
+
+# The initial weights of an image model are inflated when they are loaded. The accuracy was published with one view, and
+# with the twelve of
 # dataloader.test.mapper.frame_sampler.num_clips=4 dataloader.test.mapper.transform.num_crops=3
 model.update(num_classes=722, num_frames=8, drop_path_rate=0.3)
 

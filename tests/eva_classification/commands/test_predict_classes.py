@@ -173,7 +173,7 @@ def test_sub_folders(weights, recursive, capsys):
         ({"--device": "cuda:99"}, "cuda:99"),
         ({"opts": [*TINY, "model.num_classes=7"]}, "has 1000 class names, but the model has 7"),
         ({"opts": [*TINY, "model.num_classes=1200"]}, "has no values for 2 parameters of the model (head.weight"),
-        ({"opts": [*TINY, "model.embed_dim=64"]}, "is of another model"),
+        ({"opts": [*TINY, "model.embed_dim=64"]}, "belongs to another model"),
         ({"opts": [*TINY, "model.dephth=3"]}, "model.depth"),
     ],
 )

@@ -199,11 +199,23 @@ def test_weights_of_another_model(state, message, tmp_path):
 
 
 def test_names_of_another_model_of_the_same_size(tmp_path):
-    state = {name.replace("backbone.", "trunk."): value for name, value in random_state(TinyDetector()).items()}
+    state = {}
+    for name, value in random_state(TinyDetector()).items():
+        state[name.replace("backbone.net.blocks", "trunk-blocks").replace("backbone.", "trunk.")] = value
     torch.save(state, tmp_path / "w.pth")
     message = r"names such as trunk\.net\.pos_embed, expected is such as backbone\.net\.pos_embed"
     with pytest.raises(InputError, match=message):
         load_checkpoint(TinyDetector(), tmp_path / "w.pth")
+
+
+def test_a_backbone_under_another_name_is_found_by_its_blocks(tmp_path):
+    state = random_state(TinyDetector())
+    torch.save({f"student.{name}": value for name, value in state.items()}, tmp_path / "w.pth")
+    model = TinyDetector()
+    report = load_checkpoint(model, tmp_path / "w.pth")
+    name = next(name for name in state if "blocks.0" in name)
+    assert name in report.used
+    torch.testing.assert_close(model.state_dict()[name], state[name])
 
 
 def test_log_has_counts_and_every_name(tmp_path, caplog):

@@ -67,20 +67,20 @@ GIANT = "a ViT of width 1408, depth 40"
         (
             "eva_coco_1280",
             "eva_coco_seg.pth",
-            "object detector, with masks, .* relative positions for 1280 px, 80 classes",
+            "object detector, .* relative positions for 1280 px, with masks, 80 classes",
             f"{DETECTION}/COCO/cascade_mask_rcnn_vitdet_eva_1536.py",
         ),
         ("eva_coco_1280", "mine.pth", "detector", f"{DETECTION}/COCO/cascade_mask_rcnn_vitdet_eva.py"),
         (
             "eva_lvis_1280",
             "eva_lvis.pth",
-            "with masks, .* 1203 classes",
+            "with masks, 1203 classes",
             f"{DETECTION}/LVIS/cascade_mask_rcnn_vitdet_eva_1536.py",
         ),
         (
             "eva_o365",
             "eva_o365.pth",
-            "boxes only, .* 365 classes",
+            "boxes only, 365 classes",
             f"{DETECTION}/Objects365/cascade_rcnn_vitdet_eva_1280.py",
         ),
         (

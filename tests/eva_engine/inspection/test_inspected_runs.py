@@ -137,19 +137,19 @@ def test_references_of_a_run(tmp_path, recipe):
     ("config", "why"),
     [
         ("model: {_target_: os.system, command: touch ran}", "from os.system, which no recipe of the project does"),
-        ("model: !!python/object/apply:os.system ['touch ran']", "is no config of a run"),
-        ("a: &a {_target_: os.system}\nmodel: *a", "repeats parts by reference"),
+        ("model: !!python/object/apply:os.system ['touch ran']", "is not the config of a run"),
+        ("a: &a {_target_: os.system}\nmodel: *a", "it has aliases"),
         (
             f"{EVIL}model: {{_target_: {CLASSIFIER}, num_classes: '${{evil}}'}}",
-            "which refers to more than a value",
+            "which does not refer to a single value",
         ),
         (f"{EVIL}model: {{_target_: '${{evil._target_}}', command: touch ran}}", "from os.system, which no recipe"),
-        (f"{EVIL}model: {{_target_: {CLASSIFIER}, depth: '\\${{evil}}'}}", "which refers to more than a value"),
-        ("a: {_target_: os.system}\nmodel: {_target_: '${oc.create:${a}}'}", "which refers to more than a value"),
-        ("a: abc\nb: '${a}${a}'\nmodel: {_target_: '${b}'}", "which refers to more than a value"),
-        ("model: {_target_: '${model._target_}'}", "is no config of a run"),
-        ("train: {}", "is no config of a run"),
-        ("model: {_target_: eva_classification.Classifier, num_classes: ", "is no config of a run"),
+        (f"{EVIL}model: {{_target_: {CLASSIFIER}, depth: '\\${{evil}}'}}", "which does not refer to a single value"),
+        ("a: {_target_: os.system}\nmodel: {_target_: '${oc.create:${a}}'}", "which does not refer to a single value"),
+        ("a: abc\nb: '${a}${a}'\nmodel: {_target_: '${b}'}", "which does not refer to a single value"),
+        ("model: {_target_: '${model._target_}'}", "is not the config of a run"),
+        ("train: {}", "is not the config of a run"),
+        ("model: {_target_: eva_classification.Classifier, num_classes: ", "is not the config of a run"),
     ],
 )
 def test_config_of_unknown_origin(run, capfd, monkeypatch, config, why):
@@ -180,7 +180,7 @@ def test_weights_of_something_else(tmp_path, capfd):
     torch.save({"layer1.\x1b[31mconv": torch.zeros(2, 3), "fc.weight": torch.zeros(4)}, tmp_path / "other.pth")
     status, out, _ = inspect(capfd, tmp_path / "other.pth", "--names")
     assert status == 1
-    assert "no recipe has a model with such entries" in out
+    assert "model has such entries" in out
     assert "layer1.\\x1b[31mconv [2, 3] float32" in out
 
 

@@ -5,9 +5,10 @@ from ..common.optim_eva import optimizer
 from ..common.schedule import warmup_then_steps
 from ..common.train_amp import train
 
+published = {"init": ["eva_o365.pth"]}
+
 use_lvis_heads(model, score_thresh=0.02, topk=300)
 
-# train.init_checkpoint: eva_o365.pth
 train.max_iter = 75001
 # As in the released config. It is 8 times the COCO value, possibly a leftover from the ViTDet recipe for LVIS.
 optimizer.lr = 2e-4

@@ -1,7 +1,8 @@
 from ..common.evaluate_at_1536 import evaluate_at_1536
 from .cascade_mask_rcnn_vitdet_eva import dataloader, lr_multiplier, model, optimizer, train
 
-# To evaluate: eva_lvis.pth
+published = {"evaluate": ["eva_lvis.pth"]}
+
 evaluate_at_1536(model, dataloader)
 
 

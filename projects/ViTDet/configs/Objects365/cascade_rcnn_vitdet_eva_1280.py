@@ -4,12 +4,13 @@ from ..common.optim_eva import optimizer
 from ..common.schedule import warmup_then_steps
 from ..common.train_amp import train
 
+published = {"init": ["eva_psz14to16.pt"], "evaluate": ["eva_o365.pth"]}
+
 # The published recipe is unknown; see the config for 1024 pixels. Learning rate and warm-up are those of EVA-02 for
 # training at 1280 pixels from the start. Its second stage after 1024 pixels is this config with
 #   optimizer.lr=1e-4 lr_multiplier.warmup_length=0.014283
 #   lr_multiplier.scheduler.values=[1.0,0.1,0.01] lr_multiplier.scheduler.milestones=[45000,350056]
 
-# train.init_checkpoint: eva_psz14to16.pt. To evaluate: eva_o365.pth
 model.roi_heads.num_classes = 365
 
 # 25 epochs of 1,792,292 images with batch size 128

@@ -1,0 +1,206 @@
+"""A training run: check the recipe, build its parts, and train."""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import instantiate
+from detectron2.engine import HookBase
+from detectron2.engine.hooks import IterationTimer
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from omegaconf import DictConfig
+from torch import nn
+
+from eva_backbone.errors import InputError
+from eva_engine.checkpoint import RunCheckpoints, read_file
+from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.config import check_batch_size, check_datasets
+
+from .build import build_training_model, rebuild_training_model
+from .distributed import parallelize
+from .evaluate import evaluate
+from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, StopSignalHook
+from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
+from .optimization import build_ema, build_optimizer
+from .precision import Precision
+from .run_state import RunState, read_state
+from .trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """The parts of a run, ready to train.
+
+    Attributes:
+        cfg: the recipe.
+        model: the model that owns the parameters.
+        trainer: its trainer.
+        state: the state that checkpoints contain.
+        checkpoints: the checkpoints in `train.output_dir`.
+        start_iter: first iteration, above 0 if the run is resumed.
+    """
+
+    cfg: DictConfig
+    model: nn.Module
+    trainer: Trainer
+    state: RunState
+    checkpoints: RunCheckpoints
+    start_iter: int
+
+    def train(self) -> None:
+        """Train up to `train.max_iter` iterations, with evaluations and checkpoints."""
+        self.trainer.register_hooks(_hooks(self))
+        self.trainer.train(self.start_iter, self.cfg.train.max_iter)
+
+
+def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
+    """Train the model of `cfg` from `train.init_checkpoint` for `train.max_iter` iterations, and return it.
+
+    This writes to `train.output_dir`: checkpoints and `last_checkpoint`, metrics.json, TensorBoard events, the results
+    of evaluations.
+
+    Args:
+        cfg: the recipe.
+        resume: continue from the last intact checkpoint in `train.output_dir`, if there is one.
+
+    Raises:
+        InputError: data, weights or a batch size that do not fit the recipe; found before the model is built where
+            possible.
+    """
+    run = prepare_run(cfg, resume)
+    run.train()
+    return run.model
+
+
+def prepare_run(cfg: DictConfig, resume: bool = False) -> Run:
+    """Check `cfg` and build the parts of its run; see :func:`train`."""
+    checkpoints = check_run(cfg)
+    if not resume:
+        check_new_run(cfg.train.output_dir)
+    return build_run(cfg, checkpoints, checkpoints.find_last() if resume else None)
+
+
+def check_run(cfg: DictConfig) -> RunCheckpoints:
+    """Check everything in `cfg` that can be checked without a model, and return the checkpoints of its run.
+
+    Raises:
+        InputError: data, batch size, metric, writer, schedule or number of checkpoints that do not fit the recipe.
+    """
+    check_batch_size(cfg)
+    check_datasets(cfg, training=True)
+    check_best_metric(cfg)
+    check_writers(cfg)
+    instantiate(cfg.lr_multiplier)
+    instantiate(cfg.get("weight_decay_multiplier"))
+    settings = cfg.train.checkpointer
+    return RunCheckpoints(cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous)
+
+
+def check_new_run(output_dir: str) -> None:
+    """Check that the folder `output_dir` is free for a new run.
+
+    Raises:
+        InputError: it contains checkpoints of an earlier run.
+    """
+    earlier = RunFolder(Path(output_dir)).checkpoints()
+    if earlier:
+        raise InputError(
+            f"{output_dir} contains checkpoints of an earlier run, the last one is {earlier[0].name}; add --resume to "
+            "continue it, or give a new folder with train.output_dir"
+        )
+
+
+def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = None) -> Run:
+    """Build the parts of a run, from the start or from the checkpoint `last` among `checkpoints`."""
+    # FSDP reads a sharded checkpoint into its own shards, after the model is built. In all other cases the weights are
+    # read as full tensors before it, and the model is built from them.
+    reads_shards = last is not None and last.is_dir() and cfg.train.parallel == "fsdp"
+    content: dict[str, Any] | None = None
+    if last is not None and not reads_shards:
+        content = read_state(last)
+    seed = _seed(cfg, content, last)
+    # All processes start from the same weights, and then draw different augmentations and dropped paths.
+    seed_all_rng(seed)
+    model = build_training_model(cfg) if last is None else rebuild_training_model(cfg, content, last)
+    ema = build_ema(cfg.train.ema, model)
+    averaged_models = [] if ema is None else [ema.module]
+    parallel_model = parallelize(model, cfg.train, *averaged_models)
+    seed_all_rng(seed + comm.get_rank())
+    trainer = Trainer(
+        parallel_model,
+        instantiate(cfg.dataloader.train),
+        build_optimizer(cfg, model),
+        Precision(cfg.train.amp, str(cfg.train.device).partition(":")[0]),
+        accumulation_steps=cfg.train.accumulation_steps,
+        clip_grad_norm=cfg.train.clip_grad_norm,
+        max_skipped_steps=cfg.train.max_skipped_steps,
+        ema=ema,
+    )
+    state = RunState(model, trainer, seed, cfg.train.lora if cfg.train.lora.rank > 0 else None)
+    start_iter = 0
+    if last is None:
+        logger.info("Random seed of this run: %d", seed)
+    else:
+        if content is None:
+            content = checkpoints.load(last, state.state_dict())
+        start_iter = content["iteration"] + 1
+        _skip_batches(trainer.loader, start_iter)
+        state.load_state_dict(content)
+        logger.info("Resuming from %s at iteration %d of %d", last, start_iter, cfg.train.max_iter)
+    return Run(cfg, model, trainer, state, checkpoints, start_iter)
+
+
+def _seed(cfg: DictConfig, content: dict[str, Any] | None, last: Path | None) -> int:
+    """Seed of the run: that of the checkpoint, else the recipe's, else a new one that all processes share."""
+    if content is not None:
+        return content["seed"]
+    if last is not None:
+        return read_file(last, ("seed",))["seed"]
+    return comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
+
+
+def _skip_batches(loader: Any, num_batches: int) -> None:
+    """Let a loader continue where the run stopped, without reading the images before."""
+    if hasattr(loader, "skip"):
+        loader.skip(num_batches)
+    else:
+        logger.warning(
+            "%s cannot skip batches: the resumed run sees other images than an uninterrupted one", type(loader).__name__
+        )
+
+
+def _hooks(run: Run) -> list[HookBase]:
+    """The hooks of a run, in the order in which they act after an iteration."""
+    cfg, train = run.cfg, run.cfg.train
+    has_evaluator = cfg.dataloader.get("evaluator") is not None
+    writers, earlier_results = [], []
+    if comm.is_main_process():
+        earlier_results = read_evaluations(Path(train.output_dir, "metrics.json"), run.start_iter)
+        writers = build_writers(cfg, run.start_iter)
+    metrics_hook = MetricsHook(writers, train.log_period, train.eval_period if has_evaluator else 0)
+    checkpoint_hook = CheckpointHook(run.state, run.checkpoints, train.checkpointer.period)
+    hooks = [StopSignalHook(), IterationTimer(), ScheduleHook("lr", instantiate(cfg.lr_multiplier))]
+    if cfg.get("weight_decay_multiplier") is not None:
+        hooks.append(ScheduleHook("weight_decay", instantiate(cfg.weight_decay_multiplier)))
+    # Metrics are written before the checkpoint, so that no checkpoint contains an iteration without its metrics.
+    hooks += [metrics_hook, checkpoint_hook]
+    if has_evaluator:
+        ema = run.trainer.ema
+        evaluated_model = ema.module if ema is not None and train.ema.evaluate else run.model
+        metric, mode = train.checkpointer.best_metric, train.checkpointer.best_mode
+        hooks.append(
+            EvaluationHook(
+                partial(evaluate, cfg, evaluated_model),
+                train.eval_period,
+                metrics_hook,
+                checkpoint_hook,
+                best=BestMetric(metric, mode) if metric else None,
+                earlier_results=earlier_results,
+            )
+        )
+    return hooks
