@@ -1,4 +1,4 @@
-"""A numerical case: outputs of the reference implementation for weights and inputs that its own spec reproduces."""
+"""A numerical case: outputs of the reference implementation for weights and inputs that its spec describes."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ FAMILIES: dict[str, Check] = {}
 
 @cache
 def read_specs(path: Path) -> dict[str, dict[str, Any]]:
-    """Specs by case name, of a folder whose cases share one file."""
+    """Read the specs of a folder whose cases share one file, by case name."""
     return json.loads(path.read_text())["cases"]
 
 
@@ -36,10 +36,10 @@ def family(*names: str) -> Callable[[Check], Check]:
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """One .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values.
+    """A .npz file: `spec` describes how to rebuild weights and inputs, the other arrays are the expected values.
 
-    The spec stands in the file, or under the file's name in a spec.json beside it, which also says how its cases are
-    drawn. A .json.gz file is all spec: it holds expected values that are no arrays.
+    The spec is in the file, or in a spec.json in the same folder, under the file's name; a spec.json also describes how
+    its cases are drawn. A .json.gz file contains only a spec, with expected values that are not arrays.
     """
 
     path: Path
@@ -68,11 +68,11 @@ class GoldenCase:
         return self.spec.get("case", self.stem)
 
     def tensor(self, name: str) -> torch.Tensor:
-        """The expected array `name` as a tensor."""
+        """Return the expected array `name` as a tensor."""
         return torch.from_numpy(self.arrays[name])
 
     def find_check(self) -> Check:
-        """The check of this case's family; an unknown family is an error, never a skip."""
+        """Return the check of this case's family; an unknown family is an error, never a skip."""
         kind = self.spec.get("kind")
         if kind in FAMILIES:
             return FAMILIES[kind]

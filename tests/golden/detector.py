@@ -62,7 +62,7 @@ def build_mask_keywords(d: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_detector(spec: Mapping[str, Any]) -> GeneralizedRCNN:
-    """The model of a spec; without weights of a mask head in the spec it has none."""
+    """Build the model of a spec, with a mask head only if the spec has weights for it."""
     d = spec["detector"]
     fed_loss = spec.get("fed_loss")
     predictor = {

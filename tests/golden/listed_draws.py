@@ -1,4 +1,4 @@
-"""Weights and inputs that a spec lists as [name, shape, kind, ...]: one PCG64 stream per list, drawn in its order."""
+"""Weights and inputs that a spec lists as [name, shape, kind, ...], drawn in this order from one PCG64 stream."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# kind -> (offset, scale); matrices are divided by the square root of their inputs, "var" takes the absolute value
+# kind -> (offset, scale); matrices are divided by the square root of their fan-in, "var" takes the absolute value
 _KINDS = {
     "bias": (0.0, 0.05),
     "embed": (0.0, 0.5),
@@ -25,7 +25,7 @@ _KINDS = {
 
 
 def draw_weights(rows: Iterable[Sequence[Any]], seed: int) -> dict[str, torch.Tensor]:
-    """Values of the entries [name, shape, kind]; those of the kind "skip" are left out."""
+    """Draw the entries [name, shape, kind]; those of the kind "skip" are omitted."""
     generator = np.random.Generator(np.random.PCG64(seed))
     state = {}
     for name, shape, kind in rows:
@@ -40,9 +40,12 @@ def draw_weights(rows: Iterable[Sequence[Any]], seed: int) -> dict[str, torch.Te
 
 
 def draw_inputs(rows: Iterable[Sequence[Any]], seed: int, sha256: str | None = None) -> dict[str, torch.Tensor]:
-    """Inputs [name, shape, "normal", scale, offset] or [name, shape, "uniform", low, high].
+    """Draw inputs [name, shape, "normal", scale, offset] or [name, shape, "uniform", low, high].
 
-    sha256: of all values one after the other, where the spec says it.
+    Args:
+        rows: Inputs to draw.
+        seed: Seed of the generator.
+        sha256: Checksum of all values in order, if the spec has one.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     inputs, digest = {}, hashlib.sha256()
@@ -61,7 +64,7 @@ def draw_inputs(rows: Iterable[Sequence[Any]], seed: int, sha256: str | None = N
 
 
 def fill_listed(module: nn.Module, rows: Sequence[Sequence[Any]], seed: int) -> nn.Module:
-    """Give `module` the weights listed; its names and shapes must be those of the list, index tables left aside."""
+    """Load the listed weights into `module`; names and shapes must be equal, except for index tables."""
     own = {name: list(value.shape) for name, value in module.state_dict().items()}
     listed = {name: shape for name, shape, _ in rows if not name.endswith("relative_position_index")}
     assert own == listed
@@ -72,6 +75,6 @@ def fill_listed(module: nn.Module, rows: Sequence[Sequence[Any]], seed: int) -> 
 
 
 def assert_near(found: torch.Tensor, expected: np.ndarray, name: str, relative: float = 2e-5) -> None:
-    """Nearer than `relative` times the largest expected value, or times 1 where that is larger."""
+    """Assert a difference below `relative` times the largest expected value, or times 1 if that is larger."""
     atol = relative * max(1.0, float(np.abs(expected).max(initial=0.0)))
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=0, atol=atol, err_msg=name)

@@ -1,4 +1,4 @@
-"""Seeded weights and inputs: one PCG64 stream over the sorted state-dict names, as the spec of a case says."""
+"""Seeded weights and inputs: one PCG64 stream over the sorted state-dict names, as the spec of a case describes."""
 
 import math
 import re
@@ -17,12 +17,12 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 def draw_normal(seed: int, shape: Sequence[int], scale: float = 1.0) -> torch.Tensor:
-    """Standard normal values of `shape` times `scale`, drawn in float64, returned in float32."""
+    """Draw normal values with standard deviation `scale` in float64 and return them in float32."""
     return torch.from_numpy((_generator(seed).standard_normal(tuple(shape)) * scale).astype(np.float32))
 
 
 def draw_image(seed: int, height: int, width: int) -> torch.Tensor:
-    """A [3, height, width] float image of whole numbers 0..255."""
+    """Draw a float image [3, height, width] with integer values from 0 to 255."""
     return torch.from_numpy(np.floor(_generator(seed).random((3, height, width)) * 256).astype(np.float32))
 
 
@@ -39,7 +39,7 @@ def _matching_rule(name: str, shape: Sequence[int], rules: Rules) -> Sequence[An
 
 
 def draw_state_dict(shapes: Mapping[str, Sequence[int]], rules: Rules, seed: int) -> dict[str, torch.Tensor]:
-    """Weights for `shapes` in sorted order from one generator; entries under a "skip" rule are left out."""
+    """Draw weights for `shapes` in sorted order from one generator; entries with a "skip" rule are omitted."""
     generator = _generator(seed)
     state = {}
     for name in sorted(shapes):
@@ -54,7 +54,7 @@ def draw_state_dict(shapes: Mapping[str, Sequence[int]], rules: Rules, seed: int
 
 
 def fill_model(model: nn.Module, spec: Mapping[str, Any], expected_abs_sums: np.ndarray | None = None) -> nn.Module:
-    """Give `model` the seeded weights of `spec`; its names and shapes must be exactly those of the spec."""
+    """Load the seeded weights of `spec` into `model`; names and shapes must be equal."""
     own = {name: list(value.shape) for name, value in model.state_dict().items()}
     assert own == {name: list(shape) for name, shape in spec["state_dict_shapes"].items()}
     missing = model.load_state_dict(draw_state_dict(own, spec["weight_rules"], spec["weight_seed"]), strict=False)

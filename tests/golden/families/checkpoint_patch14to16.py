@@ -1,4 +1,4 @@
-"""The patch-14 to patch-16 conversion, run as the command on a made file."""
+"""The patch-14 to patch-16 conversion, run as a command on a synthetic file."""
 
 import tempfile
 from pathlib import Path

@@ -15,7 +15,7 @@ TOLERANCE = 1e-5
 
 
 def draw_entries(spec: dict) -> dict[str, torch.Tensor]:
-    """Weights of `spec["entries"]`, [name, shape, kind] in sorted order, from one generator."""
+    """Draw the weights of `spec["entries"]`, [name, shape, kind] in sorted order, from one generator."""
     generator = np.random.Generator(np.random.PCG64(spec["weight_seed"]))
     state = {}
     for name, shape, kind in spec["entries"]:
@@ -25,7 +25,7 @@ def draw_entries(spec: dict) -> dict[str, torch.Tensor]:
 
 
 def named_options(names: Collection[str]) -> dict[str, Any]:
-    """Options of the backbone that its parameter names tell."""
+    """Derive options of the backbone from its parameter names."""
 
     def layout(joint: str, decoupled: str) -> str | None:
         if f"{joint}.relative_position_bias_table" in names:
@@ -43,7 +43,7 @@ def named_options(names: Collection[str]) -> dict[str, Any]:
 
 
 def backbone_options(config: dict, names: Collection[str]) -> dict[str, Any]:
-    """Options of the backbone for a `config` in the reference's option names and the names of its weights."""
+    """Translate a `config` with the reference's option names, and the names of its weights, to backbone options."""
     return {
         **{name: config[name] for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")},
         **named_options(names),
@@ -74,6 +74,6 @@ def check_classifier(case: GoldenCase) -> None:
     assert "logits" in compared
     for name in compared:
         expected = case.arrays[name]
-        # What is not normalised yet is as large as the weights make it: the tolerance is per unit of its scale.
+        # Outputs before the norm have an arbitrary scale: the tolerance is relative to it.
         scale = max(1.0, expected.std()) if name.startswith("block_") else 1.0
         np.testing.assert_allclose(outputs[name].detach(), expected, rtol=0, atol=TOLERANCE * scale, err_msg=name)

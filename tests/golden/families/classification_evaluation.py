@@ -25,7 +25,7 @@ BATCH_SIZE = 3  # the recorded loss is the mean over batches
 
 
 def draw_images(spec: dict, folder: Path) -> None:
-    """One PNG file per class, in the folder of its number, of cells of one colour."""
+    """Write one PNG file per class to the folder of its index, with cells of one colour."""
     generator = np.random.Generator(np.random.PCG64(spec["input_seed"]))
     for number in range(spec["num_classes"]):
         height, width = 64 + 7 * number, 150 - 6 * number
@@ -37,7 +37,7 @@ def draw_images(spec: dict, folder: Path) -> None:
 
 
 def load_model(spec: dict, folder: Path) -> Classifier:
-    """The seeded weights, loaded from a file into a model of the size of the images."""
+    """Load the seeded weights from a file into a model for the size of the images."""
     entries = draw_entries(spec)
     options = backbone_options(spec["config"], entries) | {"img_size": spec["input_size"]}
     pooling = "mean" if "fc_norm.weight" in entries else "class"
@@ -88,7 +88,7 @@ def check_subset(case: GoldenCase) -> None:
     numbers = list(imagenet_classes(subset).values())
     np.testing.assert_array_equal(numbers, case.arrays["class_indices"])
 
-    # The 200 outputs of a sliced head are those that the evaluation selects among 1000.
+    # The 200 outputs of a sliced head are those that the evaluation selects from 1000.
     generator = np.random.Generator(np.random.PCG64(case.spec["seed"]))
     width = case.arrays["head_weight"].shape[1]
     whole, sliced = nn.Linear(width, 1000), nn.Linear(width, len(numbers))

@@ -1,4 +1,4 @@
-"""What a fresh model has: initial weights, and stochastic depth of every block."""
+"""Initial weights, and the stochastic depth rate of every block."""
 
 import re
 
@@ -10,7 +10,7 @@ from eva_classification.mim import MaskedImageModel
 
 from ..case import GoldenCase, family
 
-# Small where the case does not tell a size: fewer numbers in either sample allow for a larger difference.
+# Small if the case does not give a size: smaller samples allow for a larger difference.
 MODELS = {
     "finetune": lambda **options: Classifier(10, img_size=56, **options),
     "mim": lambda **options: MaskedImageModel(teacher_dim=32, img_size=56, **options),

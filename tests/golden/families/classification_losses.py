@@ -17,7 +17,7 @@ MIXED_SMOOTHING = 0.1
 
 
 def assert_gradients(model: nn.Module, expected: Mapping[str, list[float] | None]) -> None:
-    """Every parameter has the L2 norm and the sum of gradients that `expected` says, or none."""
+    """Assert the L2 norm and the sum of the gradient of every parameter, or that it has no gradient."""
     assert {name for name, _ in model.named_parameters()} == set(expected)
     for name, parameter in model.named_parameters():
         if expected[name] is None:

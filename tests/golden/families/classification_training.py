@@ -35,7 +35,7 @@ def build_model(spec: dict) -> Classifier:
 
 
 def draw_batches(spec: dict) -> list[dict[str, torch.Tensor]]:
-    """One batch for every update, each of `update_freq` parts."""
+    """Draw one batch for each update, with `update_freq` micro-batches each."""
     generator = np.random.Generator(np.random.PCG64(spec["input_seed"]))
     side, classes = spec["config"]["img_size"], spec["config"]["num_classes"]
     size = int(re.search(r"B=(\d+)", spec["input_rule"])[1])
@@ -51,7 +51,7 @@ def draw_batches(spec: dict) -> list[dict[str, torch.Tensor]]:
 
 
 def build_recipe(spec: dict) -> OmegaConf:
-    """Learning rate and weight decay 1, so that the factors of the schedules are the values themselves."""
+    """Build an optimizer with learning rate and weight decay 1, so that schedule factors are the values themselves."""
     groups = LazyCall(layer_decay_groups)(base_lr=1.0, weight_decay=1.0, decay_rate=spec["layer_decay"])
     optimizer = LazyCall(torch.optim.AdamW)(params=groups, lr=1.0, **spec["adamw"])
     return OmegaConf.create({"optimizer": optimizer}, flags={"allow_objects": True})

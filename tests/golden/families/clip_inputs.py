@@ -1,4 +1,4 @@
-"""What EVA-CLIP's towers see: pixels of an image, ids of a text."""
+"""Inputs of EVA-CLIP's towers: pixels of an image, token ids of a text."""
 
 import numpy as np
 from PIL import Image

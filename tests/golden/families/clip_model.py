@@ -20,7 +20,7 @@ TOKEN_TABLES = ("pos_embed", "cls_token", "positional_embedding", "token_embeddi
 
 
 def draw_entry(name: str, shape: Sequence[int], generator: np.random.Generator) -> np.ndarray:
-    """Float64 values for an entry; which rule holds depends on its name, then on its number of dimensions."""
+    """Draw float64 values for an entry by a rule that depends on its name, then on its number of dimensions."""
     values = generator.standard_normal(tuple(shape))
     if name.endswith("logit_scale"):
         return math.log(1 / 0.07) + 0.1 * values
@@ -34,7 +34,7 @@ def draw_entry(name: str, shape: Sequence[int], generator: np.random.Generator) 
 
 
 def draw_entries(spec: Mapping) -> dict[str, torch.Tensor]:
-    """All entries in sorted order from one generator, some scaled down afterwards."""
+    """Draw all entries in sorted order from one generator, and scale some down afterwards."""
     generator = np.random.Generator(np.random.PCG64(spec["weight_seed"]))
     state = {}
     for name in sorted(spec["shapes"]):
@@ -72,7 +72,7 @@ def build_clip(config: Mapping) -> Clip:
 
 
 def find_token_ids(case: GoldenCase) -> torch.Tensor:
-    """Ids of the case itself, or those of the strings that the tokenizer's case lists."""
+    """Return token ids of the case, or those of the strings in the tokenizer's case."""
     if "token_ids" in case.arrays:
         return case.tensor("token_ids")
     beside = case.path.with_name(TOKENIZER_CASE)

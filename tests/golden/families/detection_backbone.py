@@ -19,13 +19,13 @@ TOLERANCE = 1e-5
 
 
 def assert_close(actual: torch.Tensor, expected: np.ndarray) -> None:
-    """Equal within TOLERANCE per unit of the expected values' scale."""
+    """Assert equality within TOLERANCE relative to the scale of the expected values."""
     scale = max(1.0, float(np.abs(expected).std()))
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=TOLERANCE * scale)
 
 
 def set_norm_eps(model: nn.Module, norm_layer: str) -> None:
-    """Follow a spec like "torch.nn.LayerNorm eps=1e-06"; ours is 1e-6 unless it says otherwise."""
+    """Set eps as in a spec like "torch.nn.LayerNorm eps=1e-06"; ours is 1e-6 by default."""
     eps = re.search(r"eps=([\d.e+-]+)", norm_layer)
     for module in model.modules():
         if eps and isinstance(module, LayerNorm):

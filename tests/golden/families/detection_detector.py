@@ -1,4 +1,4 @@
-"""The pyramid alone, and the whole tiny Cascade Mask R-CNN: detections, losses, gradients."""
+"""The feature pyramid, and a tiny Cascade Mask R-CNN: detections, losses, gradients."""
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def check_detections(case: GoldenCase) -> None:
         if name in expected:
             np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-4, atol=1e-4)
 
-    # The reference leaves the order of before the re-scoring; ours sorts.
+    # The reference keeps the order from before the re-scoring; ours sorts by score.
     order = np.argsort(-expected["scores"], kind="stable")
     final_order = np.argsort(-expected["final_scores"], kind="stable") if "final_scores" in expected else None
     assert torch.all(found.scores.diff() <= 0)

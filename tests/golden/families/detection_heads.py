@@ -50,8 +50,8 @@ def check_selection(case: GoldenCase, settings: dict[str, Any], prefix: str, use
     )
     found, rows = found[0], rows[0]
     expected = {key: case.arrays[f"{prefix}_{key}"] for key in ("boxes", "scores", "classes", "rows")}
-    # The reference divides by zero where two boxes without area meet, even in different classes, so that "gaussian"
-    # makes the score of the later one NaN. Ours keeps that score; it has no bearing on any other box.
+    # The reference divides by zero for two boxes without area, even of different classes, so that "gaussian" turns the
+    # score of the later one into NaN. Ours keeps that score; it does not affect any other box.
     is_number = ~np.isnan(expected["scores"])
     sides = expected["boxes"][~is_number, 2:] - expected["boxes"][~is_number, :2]
     assert settings["method"] == "gaussian" or is_number.all()
@@ -67,7 +67,7 @@ def check_selection(case: GoldenCase, settings: dict[str, Any], prefix: str, use
 
 @family("box head losses")
 def check_box_losses(case: GoldenCase) -> None:
-    few = 2  # classes asked for in `sigmoid_fed_few`, fewer than the labels present
+    few = 2  # number of classes requested in `sigmoid_fed_few`, fewer than labels present
     variants = {
         "softmax": {},
         "sigmoid": {"use_sigmoid_ce": True},

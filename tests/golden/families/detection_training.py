@@ -1,4 +1,4 @@
-"""What surrounds the model in training: repeat factors, schedules, layer decay, anchors, the float32 LayerNorm."""
+"""Training settings of detection: repeat factors, schedules, layer decay, anchors, the float32 LayerNorm."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ OTHER_SIZE_SEED = 5000
 
 
 class GivenTeacher(nn.Module):
-    """Features of the hidden patches `mask` are `values`."""
+    """A teacher whose features of the masked patches `mask` are `values`."""
 
     def __init__(self, values: torch.Tensor, mask: torch.Tensor) -> None:
         super().__init__()

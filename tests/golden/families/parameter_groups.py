@@ -1,4 +1,4 @@
-"""Parameter groups of classification, masked image modelling and video, of models built from the names alone."""
+"""Parameter groups of classification, masked image modelling and video, for models with only parameter names."""
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ from .classification_backbone import named_options
 
 
 def build_on_meta(names: set[str]) -> VisionTransformer:
-    """The model whose parameters are called `names`, on the meta device."""
+    """Build a model with the parameters `names` on the meta device."""
     depth = 1 + max(int(name.split(".")[1]) for name in names if name.startswith("blocks."))
     options = {"depth": depth, **named_options(names)}
     with torch.device("meta"):
@@ -26,7 +26,7 @@ def build_on_meta(names: set[str]) -> VisionTransformer:
 
 
 def find_groups(model: nn.Module, scales: set[float], weight_decay: float) -> list[tuple]:
-    """(scale, weight decay, names) of every group; the decay rate is the scale below that of the top layer."""
+    """Return (scale, weight decay, names) of every group; the decay rate is the largest scale below 1."""
     rate = max((scale for scale in scales if scale < 1), default=1.0)
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = layer_decay_groups(model, base_lr=1.0, weight_decay=weight_decay, decay_rate=rate)

@@ -43,7 +43,7 @@ def check_video_optimization(case: GoldenCase) -> None:
             total,
             int(settings["warmup"] * settings["iters"]),
             start=settings["warm_lr"] / base,
-            end=(settings["lr_min"] or base / 100) / base,  # the recipe's minimum unless it names one
+            end=(settings["lr_min"] or base / 100) / base,  # the recipe's minimum unless the case gives one
         )
         rows = case.arrays[f"lr_{settings['name']}"]
         found = [schedule(step / total) * base * np.array(settings["lr_scales"]) for step in range(len(rows))]

@@ -15,7 +15,7 @@ from eva_semseg.spatial_prior import SpatialPrior
 from ..case import GoldenCase, family
 from ..listed_draws import assert_near, draw_inputs, fill_listed
 
-GRADIENTS = 1e-4  # of the whole backbone, relative to the largest
+GRADIENTS = 1e-4  # tolerance of gradients of the full backbone, relative to the largest
 
 
 def read_inputs(spec: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -73,7 +73,7 @@ def check_injector_and_extractor(case: GoldenCase) -> None:
 
 
 def build_adapter(config: dict[str, Any]) -> AdapterBackbone:
-    """The backbone that the configuration of a case describes, with our names for its options."""
+    """Build the backbone from the configuration of a case."""
     same = ("depth", "embed_dim", "num_heads", "patch_size", "drop_path_rate", "mlp_ratio")
     return AdapterBackbone(
         **{name: config[name] for name in same},
@@ -119,5 +119,5 @@ def check_resized_starting_weights(case: GoldenCase) -> None:
             found = resize_patch_kernel(patches, expected.shape[2:])
         else:
             side = round(np.sqrt(expected.shape[1] - 1))
-            positions = found = resize_pos_embed(positions, (side, side))  # one step of the chain after the other
+            positions = found = resize_pos_embed(positions, (side, side))  # one resize after the other
         assert_near(found, expected, name)

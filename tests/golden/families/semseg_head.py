@@ -27,7 +27,7 @@ def check_sine_positions(case: GoldenCase) -> None:
 
 
 def num_groups(case: GoldenCase) -> int:
-    """Of the group normalisation: what the spec says, as an entry or within a line of text."""
+    """Return the number of groups of the group normalisation, from an entry of the spec or from its text."""
     head = case.spec["head"]
     if isinstance(head, dict):
         return head.get("gn_groups", DEFAULT_GROUPS)
@@ -40,7 +40,7 @@ def count_layers(weights: dict[str, torch.Tensor], stem: str) -> int:
 
 
 def pixel_decoder_options(case: GoldenCase, weights: dict[str, torch.Tensor], prefix: str) -> dict[str, int]:
-    """Sizes of the decoder whose published weights begin with `prefix`."""
+    """Derive the sizes of the decoder from its published weights, whose names begin with `prefix`."""
     layers = f"{prefix}encoder.layers."
     dim, in_channels = weights[f"{prefix}input_convs.0.conv.weight"].shape[:2]
     return {
@@ -54,7 +54,7 @@ def pixel_decoder_options(case: GoldenCase, weights: dict[str, torch.Tensor], pr
 
 
 def load_published(module: nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
-    """Give `module` the weights, listed without the `prefix` of a whole model's file; names go there and back."""
+    """Load published weights, listed without the `prefix` of a full model; names are converted there and back."""
     published = {prefix + name: value for name, value in weights.items()}
     own = from_published(published)
     assert to_published(own) == published
@@ -79,7 +79,7 @@ def check_pixel_decoder(case: GoldenCase) -> None:
         loss = mask_features.square().mean() + sum(memory.square().mean() for memory in memories)
         for i, gradient in enumerate(torch.autograd.grad(loss, list(features.values()))):
             expected = case.arrays[f"grad_feat{i}"]
-            # these gradients are far below 1: they are held to their own largest value
+            # these gradients are far below 1: the tolerance is relative to the largest of them
             error = (gradient - torch.from_numpy(expected)).abs().max()
             assert error <= 2e-5 * abs(expected).max(), f"grad_feat{i}"
 

@@ -17,7 +17,7 @@ COSTS = {"class": "cls", "mask": "mask", "dice": "dice"}
 
 
 def seeded_rand(seed: int) -> Callable[..., torch.Tensor]:
-    """Stands for torch.rand: one stream, in the order of the calls."""
+    """Return a stand-in for torch.rand that draws from one stream in the order of the calls."""
     generator = np.random.Generator(np.random.PCG64(seed))
 
     def rand(*size: int, device: torch.device) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Video data: which frames, which crops, the evaluation's pixels, mixing."""
+"""Video data: frame indices, crops, pixels of the evaluation, mixup and cutmix."""
 
 import re
 

@@ -15,13 +15,13 @@ from ..weights import draw_normal
 
 ATOL, RTOL = 2e-5, 1e-4
 PATCH_SIZE = 14
-EVERY = 5  # patch tokens that a case stores
+EVERY = 5  # a case stores every fifth patch token
 
 
 def draw_by_name(
     shapes: Mapping[str, Sequence[int]], seed: int, factors: Mapping[str, float]
 ) -> dict[str, torch.Tensor]:
-    """Weights from one generator over the sorted names, of a size that names and shapes tell, times `factors`."""
+    """Draw weights from one generator over the sorted names, with a scale by name and shape, times `factors`."""
     generator = np.random.Generator(np.random.PCG64(seed))
     state = {}
     for name in sorted(shapes):
