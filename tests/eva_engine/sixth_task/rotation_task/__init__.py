@@ -1,0 +1,1 @@
+"""A made-up task: by how many quarter turns is an image rotated?"""
