@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 
 from tests.eva_engine.foreign_backbone.timm_vit import TimmViT
 
-from ....projects.ViTDet.configs.COCO.mask_rcnn_vitdet_b_100ep import dataloader, model, optimizer, train
+from ....projects.ViTDet.configs.COCO.mask_rcnn_vitdet_b_100ep import dataloader, lr_multiplier, model, optimizer, train
 
 model.backbone.net = L(TimmViT)(name="vit_tiny_patch16_224", depth=4, img_size=256)
 model.backbone.in_feature = "last_feat"
