@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from eva_engine.prediction import Categories, FileTask, Input, read_rgb_image
-from eva_engine.prediction.file_task import tell
+from eva_engine.prediction.file_task import print_result
 from eva_engine.prediction.json_text import json_lines
 
 from .predictor import ClassPredictor, format_classes, to_records
@@ -55,5 +55,5 @@ class ClassificationFileTask(FileTask[Tensor]):
         """Classify a batch of images, print and write the results."""
         pixels = torch.stack([image for _, image in batch])
         for (item, _), predictions in zip(batch, self.predictor(pixels), strict=True):
-            tell(f"{item.path}: {format_classes(predictions)}")
+            print_result(f"{item.path}: {format_classes(predictions)}")
             self.write({"image": str(item.path), "classes": to_records(predictions)})

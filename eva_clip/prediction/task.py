@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction import FileTask, Input, read_rgb_image
-from eva_engine.prediction.file_task import tell
+from eva_engine.prediction.file_task import print_result
 from eva_engine.prediction.json_text import json_lines
 
 from ..evaluation import read_class_names, read_templates
@@ -98,7 +98,7 @@ class ClipFileTask(FileTask[ImageSample]):
         pixels = torch.stack([sample.pixels for _, sample in batch])
         for (item, sample), scores in zip(batch, self.predictor(pixels), strict=True):
             best = "  ".join(f"{_shorten(score.label)} {score.probability:.1%}" for score in scores[: self.top])
-            tell(f"{item.path!s:<{self.path_width}}  {best}")
+            print_result(f"{item.path!s:<{self.path_width}}  {best}")
             self.write(item.path, scores)
             self.sheets.add(item.path, sample.thumbnail, scores)
 

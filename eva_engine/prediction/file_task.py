@@ -1,4 +1,4 @@
-"""What a task is to the verb `predict`: the files it takes, its model with the options, what it writes of each file."""
+"""The interface between `predict` and a task: which files it accepts, and what it writes for each."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -17,18 +17,17 @@ Sample = TypeVar("Sample")
 
 
 class FileTask(ABC, Generic[Sample]):
-    """A task's model with what it takes to predict on files. Every package has its own: ``PACKAGE.prediction.Task``.
+    """Run a task's model on files and write the results; every task has a subclass, which its `Task` names.
 
-    A subclass is made of ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the name of a
-    torch device. Its keyword-only parameters are the options of the command that it takes, by name; one without a
-    default has to be given.
+    A subclass is constructed with ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the name
+    of a torch device. Its keyword-only parameters are the task's options of the command.
 
     Attributes:
-        kinds: of the inputs it takes, ``"image"`` or ``"video"``.
-        batch_size: files that the model gets at once.
-        counts: what is told at the end beside the number of files, by name.
-        inputs: all that will come, known from :meth:`open` on.
-        folder: where results go, which is there then.
+        kinds: kinds of inputs that the task accepts, "image" or "video".
+        batch_size: number of files per call of `predict`.
+        counts: numbers to report at the end in addition to the number of files, by name.
+        inputs: all inputs of the run; set before `open` is called.
+        folder: existing folder for the results; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
@@ -40,22 +39,22 @@ class FileTask(ABC, Generic[Sample]):
         self.counts: Counter[str] = Counter()
 
     def open(self, stack: ExitStack) -> None:
-        """Open what holds the results of all inputs, if anything does; `stack` closes it, however the run ends."""
+        """Open files that hold the results of all inputs, if there are any; `stack` closes them however the run ends."""
 
     @abstractmethod
     def read(self, item: Input) -> Sample:
-        """What :meth:`predict` needs of one file; called in threads.
+        """Read from a file what `predict` needs; called in threads.
 
         Raises:
-            InputError: it cannot be read. It counts as failed, the others go on.
+            InputError: the file cannot be read. It is counted as failed, and the run continues.
         """
 
     @abstractmethod
     def predict(self, batch: Sequence[tuple[Input, Sample]]) -> None:
-        """Predict on files that could be read, and write the results.
+        """Run the model on files that could be read, and write the results.
 
         Raises:
-            InputError: the files of this batch count as failed, the others go on.
+            InputError: the files of this batch are counted as failed, and the run continues.
         """
 
     def notes(self) -> list[str]:
@@ -63,11 +62,11 @@ class FileTask(ABC, Generic[Sample]):
         return []
 
 
-def tell(line: str) -> None:
+def print_result(line: str) -> None:
     """Print a line of results without disturbing the progress bar."""
     tqdm.write(printable(line), file=sys.stdout)
 
 
 def with_suffix(target: Path, suffix: str) -> Path:
-    """`target` and `suffix`; Path.with_suffix would cut "scan.v2" to "scan"."""
+    """Append a suffix to a file name; `Path.with_suffix` would cut "scan.v2" to "scan"."""
     return target.with_name(target.name + suffix)

@@ -1,4 +1,4 @@
-"""A trained model for prediction: nothing in it may be random."""
+"""Load a trained model for prediction, in which no parameter may be random."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,15 +15,15 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
-    """The model of a recipe, on the CPU in evaluation mode.
+    """Build the model of a recipe and load its weights, on the CPU and in evaluation mode.
 
     Args:
         cfg: the recipe.
-        weights: a weight file of the model.
-        kind: what the model has to be.
+        weights: weight file of the model.
+        kind: class that the model must be an instance of.
 
     Raises:
-        InputError: a model of another kind; an unreadable file, or one that leaves parameters random.
+        InputError: the model is of another class, or the file cannot be read or does not hold all its parameters.
     """
 
     def build() -> Model:
@@ -34,17 +34,17 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
             )
         return model
 
-    # What the run's own evaluations measured.
+    # The weights that the evaluations of the run measured.
     averaged = bool(OmegaConf.select(cfg, "train.ema.evaluate", default=False))
     model, _ = build_and_load(build, weights, averaged=averaged, complete=True)
     return model.eval()
 
 
 def pick_device(name: str) -> torch.device:
-    """``"auto"``: CUDA where there is one, else the CPU.
+    """Return the torch device called `name`; "auto" is CUDA if available, else the CPU.
 
     Raises:
-        InputError: unknown device, or one this machine does not have.
+        InputError: the device is unknown, or this machine does not have it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

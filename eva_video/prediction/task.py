@@ -8,7 +8,7 @@ from typing import Any
 from eva_classification.prediction.predictor import format_classes, to_records
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction import Categories, FileTask, Input
-from eva_engine.prediction.file_task import tell, with_suffix
+from eva_engine.prediction.file_task import print_result, with_suffix
 from eva_engine.prediction.json_text import json_lines
 
 from .filmstrip import draw_filmstrip
@@ -48,7 +48,7 @@ class VideoFileTask(FileTask[VideoViews]):
         for item, views in batch:
             predictions = self.predictor(views.pixels)
             note = f" (incomplete: {views.problem})" if views.problem else ""
-            tell(f"{item.path}: {format_classes(predictions)}{note}")
+            print_result(f"{item.path}: {format_classes(predictions)}{note}")
             filmstrip = with_suffix(self.folder / item.stem, ".png")
             with atomic_path(filmstrip) as partial:
                 partial.write_bytes(draw_filmstrip(views.frames, predictions, item.path.name))
