@@ -1,4 +1,4 @@
-"""What README.md and the pages of docs/ tell a user to type can be typed: verbs, options, recipes, keys, files."""
+"""The commands of README.md and docs/ are valid: verbs, options, recipes, keys, files; and so are links and paths."""
 
 import argparse
 import re
@@ -15,16 +15,16 @@ from detectron2.config import instantiate
 from documented_pages import EXPLAINED, PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links
 
 from eva_backbone.errors import InputError
-from eva_engine.commands.verbs import VERBS
+from eva_engine.commands.verbs import find_verbs
 from eva_engine.config import load_config
 
-MODULES = {name: verb for group in VERBS.values() for name, verb in group.items()}
+VERBS = find_verbs()
 ALL_COMMANDS = [command for page in PAGES for command in commands(page)]
 COMMANDS = [command for command in ALL_COMMANDS if command.starter != ("make",)]
 WITH_RECIPE = [command for command in COMMANDS if command.option("--config-file")]
 SETTINGS = [(page, found) for page in PAGES for found in re.findall(r"`([^`\n]+=[^`\n]+)`", PROSE[page])]
 RESULTS = "docs/published_results.md"
-# Settings that a text names are looked for in these.
+# A setting in the text of a page must be valid for one of these.
 RECIPES_IN_TEXT = (
     "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py",
     "projects/Classification/configs/in1k_336.py",
@@ -35,20 +35,20 @@ RECIPES_IN_TEXT = (
 
 
 class Parsed(Exception):
-    """Raised where the command would begin to work."""
+    """Raised after a command has parsed its arguments, before it does anything."""
 
 
 def parse(command: Command, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    """The command's own parser on its arguments; a word that it does not take ends the test."""
+    """Parse a command with its own parser, which exits at an unknown argument."""
 
-    def stop_behind(parse):
+    def stop_after(parse):
         def parse_and_stop(self, *args, **keywords):
             raise Parsed(parse(self, *args, **keywords))
 
         return parse_and_stop
 
     for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(argparse.ArgumentParser, name, stop_behind(getattr(argparse.ArgumentParser, name)))
+        monkeypatch.setattr(argparse.ArgumentParser, name, stop_after(getattr(argparse.ArgumentParser, name)))
     with pytest.raises(Parsed) as parsed:
         start(command, monkeypatch)
     return parsed.value.args[0]
@@ -56,7 +56,7 @@ def parse(command: Command, monkeypatch: pytest.MonkeyPatch) -> argparse.Namespa
 
 def start(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     if not command.name.endswith(".py"):
-        verb = MODULES[command.name]
+        verb = VERBS[command.name]
         import_module(verb.module).main([*verb.arguments, *command.arguments])
         return
     monkeypatch.setattr(sys, "argv", [command.name, *command.arguments])
@@ -65,7 +65,7 @@ def start(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe_of(command: Command) -> tuple[str, list[str]]:
-    """The recipe and all overrides; a config.yaml of a run stands for the command of the page that made it."""
+    """Return the recipe and all overrides; for the config.yaml of a run, those of the command that started the run."""
     config, overrides = command.option("--config-file"), command.overrides
     if config.startswith("output/"):
         folder = str(Path(config).parent)
@@ -83,21 +83,21 @@ def loaded(config: str, overrides: tuple[str, ...]):
 
 @cache
 def build_on_meta(config: str, of_model: tuple[str, ...]) -> None:
-    """Build the model of a recipe with the overrides that are about it."""
+    """Build the model of a recipe with overrides of the model."""
     model = loaded(config, of_model).model
     if "teacher" in model:
-        model.teacher = None  # the teacher of pre-training reads its weights when it is made
+        model.teacher = None  # the teacher of pre-training would read its weights
     with torch.device("meta"):
         instantiate(model)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_blocks_are_of_kinds_that_are_tested(page):
+def test_languages_of_blocks_are_tested(page):
     assert set(re.findall(r"^ *```(.+)$", TEXTS[page], flags=re.M)) <= {"python"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_options_are_real(command, monkeypatch):
+def test_options_are_valid(command, monkeypatch):
     parse(command, monkeypatch)
 
 
@@ -114,14 +114,16 @@ def test_recipes_exist_take_the_overrides_and_build(command):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_files_are_made_on_the_page_or_explained(page):
-    made: set[str] = {"output/mine"} if page.endswith("custom_data.md") else set()  # of the commands for own data below
-    made |= set(re.findall(r'Path\("([^"]+)"\)', "".join(code_blocks(page, "python"))))
+def test_files_are_written_on_the_page_or_explained(page):
+    written: set[str] = set()
+    if page.endswith("custom_data.md"):
+        written.add("output/mine")  # its first block applies to all runs that follow
+    written |= set(re.findall(r'Path\("([^"]+)"\)', "".join(code_blocks(page, "python"))))
     for command in commands(page):
         for file in command.reads:
-            inside = [folder for folder in made if file == folder or file.startswith(f"{folder}/")]
+            inside = [folder for folder in written if file == folder or file.startswith(f"{folder}/")]
             assert inside or file in EXPLAINED or (ROOT / file).is_file(), f"{file}: {command}"
-        made |= set(command.writes)
+        written |= set(command.writes)
 
 
 def test_every_published_row_has_its_command():
@@ -133,7 +135,7 @@ def test_every_published_row_has_its_command():
     assert len({command.arguments for command in commands(RESULTS)}) == len(labels)
 
 
-def test_published_figures_stand_beside_their_commands():
+def test_published_figures_are_above_their_commands():
     expected = {}
     for table in re.findall(r"(?:^\|.*\n)+", TEXTS["README.md"], flags=re.M):
         head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
@@ -147,17 +149,17 @@ def test_published_figures_stand_beside_their_commands():
     assert dict(found) == expected
 
 
-def test_every_recipe_is_reached():
+def test_every_recipe_is_in_a_command():
     recipes = {str(path.relative_to(ROOT)) for path in ROOT.glob("projects/*/configs/**/*.py")}
     recipes = {path for path in recipes if not {"common", "demo"} & set(Path(path).parts)}
     assert recipes - {recipe_of(command)[0] for command in WITH_RECIPE} == set()
 
 
 @pytest.mark.parametrize(("page", "overrides"), SETTINGS)
-def test_settings_in_the_text_are_real(page, overrides):
+def test_settings_in_the_text_are_valid(page, overrides):
     words = [word.strip("'") for word in overrides.split(" ")]
     if not all(re.match(r"[a-z]\w+\.[\w.]+=", word) for word in words):
-        return  # Python, or an option
+        return  # Python code or an option
     reasons = []
     for recipe in RECIPES_IN_TEXT:
         try:
@@ -169,9 +171,9 @@ def test_settings_in_the_text_are_real(page, overrides):
 
 def test_verbs_in_the_text_exist():
     named = {name for text in PROSE.values() for name in re.findall(r"python -m tools ([a-z][\w-]*)", text)}
-    assert named <= set(MODULES)
+    assert named <= set(VERBS)
     shown = {command.name for command in COMMANDS}
-    assert set(MODULES) - shown == set()
+    assert set(VERBS) - shown == set()
 
 
 def test_make_targets_exist():
@@ -187,7 +189,15 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), {})
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["docs/architecture.md", *(page for page in PAGES if page.startswith("docs/design/"))])
+def test_python_files_in_the_text_exist(page):
+    folders = ("eva_*", "detectron2_ext", "tests", "tools", "projects")
+    files = [f"/{path.relative_to(ROOT)}" for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]
+    named = re.findall(r"(?<![\w*/.-])[\w./-]*\w\.py\b", TEXTS[page])
+    assert not [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_links_lead_somewhere(page):
     for path, anchor in links(page):
         assert path.exists(), path

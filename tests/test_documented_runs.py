@@ -1,4 +1,4 @@
-"""The script that runs the documented commands: what it finds, what it leaves out and why, what it counts as failed."""
+"""The scripts of .ci: which documented commands are found, skipped and counted as failed; time limits; Pythons."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ from documented_pages import Command
 
 CI = Path(__file__).parent.parent / ".ci"
 PAGE = """
-Text with `python -m tools`, `python -m tools VERB --help`, `make lint`, and `python -m tools train`, a part of one.
+Text with `python -m tools`, `python -m tools VERB --help`, `make lint`, and the incomplete `python -m tools train`.
 
 ```
 git clone it
@@ -51,9 +51,9 @@ def command(line: str) -> Command:
 
 def test_commands_are_found_once(monkeypatch, documented):
     monkeypatch.setattr(documented_pages, "TEXTS", {"page.md": PAGE, "other.md": PAGE})
-    monkeypatch.setattr(documented_pages, "PROSE", {"page.md": documented_pages.prose(PAGE), "other.md": ""})
+    monkeypatch.setattr(documented_pages, "PROSE", {"page.md": documented_pages.remove_blocks(PAGE), "other.md": ""})
     monkeypatch.setattr(documented, "PAGES", ["page.md", "other.md"])
-    monkeypatch.setattr(documented, "VERBS", {"all": {"train": None, "plan": None}})
+    monkeypatch.setattr(documented, "find_verbs", lambda: {"train": None, "plan": None})
     assert [shlex.join(command.words) for command in documented.all_commands()] == [
         "python -m tools",
         "python -m tools train --help",
@@ -72,13 +72,13 @@ def test_commands_are_found_once(monkeypatch, documented):
         ("python -m tools plan --config-file gone.py", ""),
         ("python -m tools predict --config-file gone.py --weights eva_lvis.pth", ""),
         ("torchrun --nnodes 4 -m tools train --config-file gone.py", ""),
-        ("python -m tools predict --weights there.pth --input photos/ --output out/", "needs data of your own"),
+        ("python -m tools predict --weights there.pth --input photos/ --output out/", "needs custom data"),
         ("python -m tools predict --weights there.pth --input there.py --output out/", ""),
         ("python -m tools train train.init_checkpoint=eva_lvis.pth", "needs a published weight file"),
         ("python -m tools train train.init_checkpoint=unheard_of.pth", ""),
-        ("python -m tools export output/left_out/model_final.pth a.pth", "needs what a command makes that is left out"),
-        ("python -m tools export output/made/model_final.pth a.pth", ""),
-        ("python -m tools export output/never_made/model_final.pth a.pth", ""),
+        ("python -m tools export output/skipped/model_final.pth a.pth", "needs the output of a skipped command"),
+        ("python -m tools export output/written/model_final.pth a.pth", ""),
+        ("python -m tools export output/never_written/model_final.pth a.pth", ""),
         ("python -m tools train --num-gpus 8 --config-file there.py", "needs more than two processes"),
         ("python -m tools train --num-machines=2 --config-file there.py", "needs more than two processes"),
         ("python -m tools train --num-gpus 2 --config-file there.py", ""),
@@ -90,16 +90,16 @@ def test_commands_are_found_once(monkeypatch, documented):
         ('python -c \'save("tiny.pt"); load("tiny.pt")\'', ""),
     ],
 )
-def test_what_cannot_run_is_left_out(tmp_path, documented, line, reason):
+def test_commands_that_cannot_run_are_skipped(tmp_path, documented, line, reason):
     for name in ("there.py", "there.pth"):
         (tmp_path / name).touch()
     found = [
         command(line),
         command(
-            "python -m tools train train.init_checkpoint=output/chain/model_final.pth train.output_dir=output/left_out"
+            "python -m tools train train.init_checkpoint=output/chain/model_final.pth train.output_dir=output/skipped"
         ),
         command("python -m tools train train.init_checkpoint=eva_lvis.pth train.output_dir=output/chain"),
-        command("python -m tools train train.output_dir=output/made"),
+        command("python -m tools train train.output_dir=output/written"),
     ]
     assert documented.reasons_to_skip(found, tmp_path).get(found[0], "") == reason
 
@@ -116,10 +116,10 @@ def test_what_cannot_run_is_left_out(tmp_path, documented, line, reason):
         (
             2,
             "",
-            "error: data set 'a' is looked for under DETECTRON2_DATASETS, DATA/coco is missing",
+            "error: data set 'a' is expected under DETECTRON2_DATASETS, DATA/coco is missing",
             "needs a data set",
         ),
-        (2, "", "error: DATA/README.md is no data set", "FAILED"),
+        (2, "", "error: DATA/README.md is not a data set", "FAILED"),
         (1, "", "error: DATA/lvis/val.json: no such file; give another.", "FAILED"),
         (2, "", "error: the config file projects/gone.py does not exist", "FAILED"),
         (2, "", "error: output/mine/model_final.pth does not exist", "FAILED"),
@@ -158,12 +158,12 @@ def test_a_stage_is_bounded(limit, line, status, sentence):
     assert (ended.returncode, ended.stdout[: len(sentence)]) == (status, sentence)
 
 
-def test_nothing_is_left_of_an_interrupted_stage(tmp_path):
+def test_interrupted_stage_leaves_no_process(tmp_path):
     line = f"sleep 60 & echo $! >{tmp_path}/new && mv {tmp_path}/new {tmp_path}/pid; wait"
     stage = subprocess.Popen([CI / "stage", "60", "name", "bash", "-c", line])
     while not (tmp_path / "pid").exists():
         time.sleep(0.05)
-    stage.send_signal(signal.SIGTERM)  # SIGINT is ignored below a shell's background job
+    stage.send_signal(signal.SIGTERM)  # not SIGINT, which a shell's background jobs ignore
     assert stage.wait(30) == 130
     child = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 30
@@ -172,20 +172,20 @@ def test_nothing_is_left_of_an_interrupted_stage(tmp_path):
     assert not _is_running(child)
 
 
-def test_stages_that_are_left_out_are_in_the_run(documented):
+def test_skipped_stages_are_in_the_run(documented):
     run = (CI / "run").read_text()
     assert [stage for stage in documented.STAGES if f"make {stage}\n" not in run] == ["bench"]
     assert ".venv/bin/python -m benchmarks " in run
 
 
-def test_pythons_that_run_are_found(tmp_path):
+def test_working_pythons_are_found(tmp_path):
     folders = {name: tmp_path / name for name in (".ci", ".venv/bin", "bin", ".pyenv/versions/3.12.1/bin")}
     for folder in folders.values():
         folder.mkdir(parents=True)
     script = shutil.copy(CI / "pythons", folders[".ci"])
     commands = {
         ".venv/bin/python": "echo 3.11",
-        "bin/python3.12": "exit 127",  # pyenv's command for a version that is not chosen
+        "bin/python3.12": "exit 127",  # pyenv's shim for a version that is not selected
         ".pyenv/versions/3.12.1/bin/python3": "exit 0",
         "bin/python3.13": "exit 127",
         "bin/make": 'echo "$*" >>made',
@@ -202,7 +202,7 @@ def test_pythons_that_run_are_found(tmp_path):
 
 
 def _is_running(process: int) -> bool:
-    """Whether it is, and not only waits for its end to be taken note of."""
+    """Return whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -27,7 +27,7 @@ CITED: dict[str, Citations] = {
     "README.md": {
         "{} box AP and {} mask AP on tiles": _demo("detection, held-out tiles", "box AP", "mask AP"),
         "after {} s of training": _demo("detection, training", "time"),
-        "on nuclei of another laboratory, {} and {}": _demo(
+        "{} and {} on nuclei of another laboratory": _demo(
             "detection, nuclei of another laboratory", "box AP", "mask AP"
         ),
         "| EVA's global attention, 80x80 tokens | {}x | {}x |": _ratios("backbone", "global attention, 1280 px"),
@@ -45,7 +45,9 @@ CITED: dict[str, Citations] = {
         "takes {} s and {} GB with the billion-parameter detector": FULL_SIZE,
     },
     "docs/demos.md": {
-        "{} % are classified correctly with the phrasings used in training": _demo("clip, phrasings of the training", "top-1"),
+        "{} % are classified correctly with the phrasings used in training": _demo(
+            "clip, phrasings of the training", "top-1"
+        ),
         "{} % with phrasings that training never saw": _demo("clip, held-out phrasings", "top-1"),
         "a single unseen phrasing gives {} to {} %": [
             *_demo("clip, the worst held-out phrasing alone", "top-1"),
