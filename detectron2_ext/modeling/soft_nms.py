@@ -145,7 +145,8 @@ def _shared_columns(boxes: np.ndarray, row: np.ndarray) -> Iterator[tuple[np.nda
     key = halves[:, 0] * np.uint64(0x9E3779B97F4A7C15) + (halves[:, 1] ^ (halves[:, 1] >> np.uint64(29)))
     _, first, group = np.unique(key, return_index=True, return_inverse=True)
     if np.array_equal(boxes[first][group], boxes):  # no two different boxes have the same hash
-        # Number the boxes in the order of their first candidate, which keeps the columns of each class ascending.
+        # Number the boxes in the order of their first candidate, so that the columns of each class ascend if all
+        # classes list the boxes in the same order.
         by_appearance = np.argsort(first)
         yield np.argsort(by_appearance)[group], boxes[first[by_appearance]]
 
@@ -188,12 +189,8 @@ def _run_rounds(
         best_scores = np.take_along_axis(scores, best[:, None], axis=1)[:, 0]
         unfinished = best_scores >= min_live_score
         if not unfinished.all():
-            scores, index, best, best_scores = (
-                scores[unfinished],
-                index[unfinished],
-                best[unfinished],
-                best_scores[unfinished],
-            )
+            scores, index = scores[unfinished], index[unfinished]
+            best, best_scores = best[unfinished], best_scores[unfinished]
             factors = np.empty_like(scores)
             class_factors.keep_classes(unfinished)
             if len(scores) == 0:
@@ -207,9 +204,8 @@ def _run_rounds(
         if min_score <= 0:
             # A factor of 0 turns the score of an entry emitted earlier into -0, which would count as live.
             scores[index < 0] = _NO_CANDIDATE
-        if round_number % _COMPACTION_PERIOD == _COMPACTION_PERIOD - 1 and isinstance(
-            class_factors, PerClassBoxFactors
-        ):
+        period_ends = (round_number + 1) % _COMPACTION_PERIOD == 0
+        if period_ends and isinstance(class_factors, PerClassBoxFactors):
             is_live = scores >= min_live_score
             num_columns = np.count_nonzero(is_live, axis=1).max()
             if num_columns == 0:

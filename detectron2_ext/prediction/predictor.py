@@ -33,8 +33,8 @@ class DetectionPredictor:
         model: A detector with its weights; it is moved to `device` and put in evaluation mode.
         resize: Test-time resize, applied to every image.
         categories: Name and dataset id of each class index.
-        image_format: Channel order that the model expects, "RGB" or "BGR".
         device: "auto" (CUDA if available, else the CPU) or a torch device name.
+        image_format: Channel order that the model expects, "RGB" or "BGR".
         score_threshold: Detections with a lower final score are dropped before their masks are computed.
 
     Attributes:
@@ -42,7 +42,7 @@ class DetectionPredictor:
         categories: Name and dataset id of each class index.
 
     Raises:
-        InputError: The device is unknown or not available.
+        InputError: The device is unknown or not available, or the number of categories is not that of the model.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class DetectionPredictor:
         model: GeneralizedRCNN,
         resize: T.Augmentation,
         categories: Categories,
+        device: str = "auto",
         *,
         image_format: str = "RGB",
-        device: str = "auto",
         score_threshold: float = 0.5,
     ) -> None:
+        self.categories = match_categories(categories, model.roi_heads.num_classes, "the list given")
         self.device = pick_device(device)
-        self.model = model.eval().to(self.device)
+        self.model = model.to(self.device).eval()
         self.resize = resize
-        self.categories = categories
         self.image_format = image_format
         self.score_threshold = score_threshold
 

@@ -39,6 +39,14 @@ def test_same_detections_as_the_evaluation(tiny_detector, found, image, tmp_path
     np.testing.assert_array_equal(masks, expected.pred_masks.numpy())
 
 
+def test_built_model_gives_the_same_detections(tiny_detector, tiny_predictor, found, image):
+    resize, categories = tiny_predictor.resize, tiny_predictor.categories
+    built = DetectionPredictor(tiny_detector.model, resize, categories, device="cpu", score_threshold=0.0)(image)
+    assert torch.equal(built.scores, found.scores)
+    assert torch.equal(built.pred_boxes.tensor, found.pred_boxes.tensor)
+    assert built.pred_masks_rle == found.pred_masks_rle
+
+
 def test_masks_computed_in_chunks_are_the_same(tiny_predictor, found, image, monkeypatch):
     sizes = []
     postprocess = predictor.detector_postprocess
