@@ -59,7 +59,7 @@ def test_models_import_and_commands_say_how_to_install_detectron2(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "demo-segmentation" in ended.stdout
     lines = ended.stderr.splitlines()
-    assert [line.partition(" and what it stands on, of which ")[0] for line in lines] == [
+    assert [line.partition(" and its dependencies, and ")[0] for line in lines] == [
         f"error: {verb} needs Detectron2" for verb in ("train", "evaluate", "plan")
     ]
     assert "-r requirements/detectron2.txt" in lines[0]

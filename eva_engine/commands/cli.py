@@ -1,4 +1,4 @@
-"""What the commands share: their parser, their exit status, types of options."""
+"""Command-line helpers: parser, config overrides, exit status, types of options."""
 
 import argparse
 import os
@@ -51,13 +51,13 @@ def _move_overrides(args: argparse.Namespace, option: str, is_override: Callable
 def run_command(command: Callable[..., int | None], *args: Any, finished: str | Path | None = None) -> int:
     """Run `command(*args)` and return its exit status.
 
-    That is what `command` returns (0 for None), 2 after an `InputError`, whose message is printed, and 130 when the
-    command was interrupted.
+    The status is the value that `command` returns (0 for None), 2 after an `InputError`, whose message is printed, and
+    130 if the command was interrupted.
 
     Args:
         command: function that does the work.
         args: its arguments.
-        finished: folder with the results that an interrupted command leaves; None if it leaves none.
+        finished: folder with the finished results of an interrupted command; None if there are none.
     """
     try:
         return command(*args) or 0
@@ -65,7 +65,8 @@ def run_command(command: Callable[..., int | None], *args: Any, finished: str | 
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted" + (f"; finished results are in {finished}" if finished else ""), file=sys.stderr)
+        message = f"interrupted; finished results are in {finished}" if finished else "interrupted"
+        print(message, file=sys.stderr)
         return 130
 
 
@@ -76,7 +77,7 @@ def run_exchange(
     parser = command_parser(description)
     parser.add_argument("input", type=Path, help="weight file, or checkpoint of a run")
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
-    parser.add_argument("--entry", default="", help="entry to read where a checkpoint holds several, such as ema")
+    parser.add_argument("--entry", default="", help="entry to read if a checkpoint contains several, such as ema")
     args = parser.parse_args(argv)
     return run_command(exchange, args.input, args.output, args.entry)
 

@@ -1,12 +1,13 @@
-"""Make one weight file, in the layout of the published ones, out of a checkpoint of a training run.
+"""Export the weights of a training run's checkpoint to one weight file in the layout of the published ones.
 
     python -m tools export output/model_final.pth eva_mine.pth
     python -m tools export output/model_0004999 eva_mine.safetensors --entry ema --half
 
-INPUT is a file, or the folder of a run whose weights were split among processes. OUTPUT holds {"model": weights}, or
-the weights alone where its name ends in .safetensors. Low-rank adapters are merged into the weights they adapt.
+INPUT is a checkpoint file, or the folder of a sharded checkpoint. OUTPUT contains {"model": weights}, or only the
+weights if its name ends in .safetensors. Low-rank adapters are merged into the weights that they adapt.
 """
 
+from functools import partial
 from pathlib import Path
 
 from eva_engine.output_files import check_output_file
@@ -15,11 +16,20 @@ from .cli import command_parser, run_command
 
 
 def export(source: Path, output: Path, entry: str = "model", *, half: bool = False) -> None:
-    """Write the weights under `entry` of the checkpoint `source` to `output`, whole or not at all.
+    """Write the weights under `entry` of the checkpoint `source` to `output`.
 
-    half: floating-point numbers in float16.
+    The file appears only when it is complete.
+
+    Args:
+        source: Checkpoint file or folder.
+        output: File to write, .pth or .safetensors.
+        entry: Entry of the checkpoint, "model" or "ema".
+        half: Convert floating-point numbers to float16.
+
+    Raises:
+        InputError: The checkpoint is unusable, or `output` cannot be written.
     """
-    # Imported late, so that --help and a wrong option answer at once.
+    # Imported late, so that --help and a wrong option are answered at once.
     from eva_engine.checkpoint import read_weights
     from eva_engine.checkpoint.exchange import write_weights
 
@@ -35,11 +45,11 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; exit status 2 for an unusable checkpoint."""
+    """Run the command; the exit status is 2 for an unusable checkpoint."""
     parser = command_parser(__doc__)
     parser.add_argument("input", type=Path, help="checkpoint of a run, a file or a folder")
     parser.add_argument("output", type=Path, help="file to write, .pth or .safetensors")
-    parser.add_argument("--entry", default="model", help="model, or ema for the average; default: %(default)s")
+    parser.add_argument("--entry", default="model", help="model, or ema for the moving average; default: %(default)s")
     parser.add_argument("--half", action="store_true", help="store float16")
     arguments = parser.parse_args(argv)
-    return run_command(lambda: export(arguments.input, arguments.output, arguments.entry, half=arguments.half))
+    return run_command(partial(export, half=arguments.half), arguments.input, arguments.output, arguments.entry)

@@ -24,7 +24,7 @@ from .cli import command_parser, parse_with_overrides, positive_int, run_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Memory that PyTorch's allocator cannot give to tensors: CUDA context, workspaces, fragmentation. An assumption.
+# Bytes that PyTorch's allocator cannot give to tensors: CUDA context, workspaces, fragmentation. An estimate.
 CUDA_RESERVE = 10**9
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
@@ -82,12 +82,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
-    parser.add_argument("--config-file", required=True, metavar="PY", help="LazyConfig of the run")
+    parser.add_argument("--config-file", required=True, metavar="PY", help="recipe of the run")
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
     parser.add_argument(
-        "--num-gpus", type=positive_int, default=1, metavar="N", help="GPUs of the run in all, default: 1"
+        "--num-gpus", type=positive_int, default=1, metavar="N", help="total number of GPUs of the run, default: 1"
     )
-    parser.add_argument("--resolutions", nargs="+", metavar="PIXELS", help="sides of images, a line for each")
+    parser.add_argument(
+        "--resolutions",
+        nargs="+",
+        metavar="PIXELS",
+        help="also print a line for each of these image sizes (side of a square)",
+    )
     parser.add_argument(
         "--objects",
         type=positive_int,
@@ -95,9 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="objects per image in detection (default: 128), classes per image in segmentation (default: 32)",
     )
     parser.add_argument(
-        "--table", action="store_true", help="bytes per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload"
+        "--table",
+        action="store_true",
+        help="table of the memory per GPU with 1, 2, 4 ... 64 GPUs: DDP, FSDP2, FSDP2 with offload",
     )
-    parser.add_argument("--ranks", nargs="+", metavar="N", help="the same for these numbers of GPUs")
+    parser.add_argument("--ranks", nargs="+", metavar="N", help="the same table for these numbers of GPUs")
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
     return parser
 

@@ -31,12 +31,12 @@ _ENGINE_VERBS = {
 
 
 def find_verbs() -> dict[str, Verb]:
-    """All commands by name: those of the engine, then those that installed packages register."""
+    """Return all commands by name: those of the engine, then those that installed packages register."""
     return {**_ENGINE_VERBS, **all_verbs()}
 
 
 def table(program: str) -> str:
-    """All verbs with their summaries as text; `program` is the command that the user types before the verb."""
+    """Return all verbs with their summaries as text; `program` is the command that the user types before the verb."""
     lines = [f"{program} VERB ...; {program} VERB --help shows the options"]
     verbs = find_verbs()
     width = max(map(len, verbs)) + 2

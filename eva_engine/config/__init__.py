@@ -1,4 +1,4 @@
-"""From recipe files and command lines to a checked config."""
+"""Load recipes, apply and check overrides, and check the data that a recipe names."""
 
 from .config_file import load_config, save_config
 from .data_checks import check_batch_size, check_datasets

@@ -1,4 +1,4 @@
-"""Which keywords a callable really takes, and what kind of value each wants."""
+"""Find the keywords that a callable accepts, and the type of each."""
 
 import inspect
 import types
@@ -11,17 +11,19 @@ from detectron2.data.build import build_batch_data_loader
 from detectron2.utils.registry import locate
 from torch.utils.data import DataLoader
 
-_SIMPLE_KINDS = (bool, int, float, str)
-# Functions that hand their **kwargs on to others.
+_SIMPLE_TYPES = (bool, int, float, str)
+# Functions that pass their **kwargs to others.
 _FORWARDS = {build_detection_train_loader: (build_batch_data_loader, DataLoader)}
 
 
 def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
-    """Keywords of a LazyConfig `_target_`, each with its kind (bool, int, float, str; None: anything).
+    """Return the keywords of a LazyConfig `_target_` with their types: bool, int, float, str, or None for any type.
 
-    Follows **kwargs of a class to its base classes. Returns None when **kwargs swallow keywords that cannot be listed.
+    The **kwargs of a class are followed to its base classes. The result is None if **kwargs accept keywords that cannot
+    be listed.
     """
-    target = locate(target) if isinstance(target, str) else target
+    if isinstance(target, str):
+        target = locate(target)
     if inspect.isclass(target):
         callables = [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
     else:
@@ -30,13 +32,15 @@ def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
     for function in callables:
         try:
             parameters = inspect.signature(function).parameters
-        except (TypeError, ValueError):  # built in, without a signature
+        except (TypeError, ValueError):  # a built-in without a signature
             return None
         hints = _type_hints(function)
         for name, parameter in parameters.items():
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != "self":
-                kind = _simple_kind(hints.get(name)) or (bool if isinstance(parameter.default, bool) else None)
-                found.setdefault(name, kind)
+                simple_type = _simple_type(hints.get(name))
+                if simple_type is None and isinstance(parameter.default, bool):
+                    simple_type = bool
+                found.setdefault(name, simple_type)  # the signature of a derived class comes first
         if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             return found
     return None
@@ -45,13 +49,13 @@ def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
 def _type_hints(function: Callable) -> dict[str, Any]:
     try:
         return typing.get_type_hints(inspect.unwrap(function))
-    except (NameError, TypeError):  # annotations that name things only type checkers see
+    except (NameError, TypeError):  # annotations with names that are imported for type checkers only
         return {}
 
 
-def _simple_kind(annotation: Any) -> type | None:
-    """bool, int, float or str where the annotation allows just that (and perhaps None)."""
+def _simple_type(annotation: Any) -> type | None:
+    """Return bool, int, float or str if the annotation allows only that, or that and None."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         options = [a for a in typing.get_args(annotation) if a is not type(None)]
         annotation = options[0] if len(options) == 1 else None
-    return annotation if annotation in _SIMPLE_KINDS else None
+    return annotation if annotation in _SIMPLE_TYPES else None

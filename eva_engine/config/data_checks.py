@@ -1,4 +1,4 @@
-"""Data problems that can be told before a billion parameters are built."""
+"""Check the data of a recipe before a billion parameters are built."""
 
 from pathlib import Path
 
@@ -11,43 +11,60 @@ from .registered_datasets import check_registered
 
 
 def check_datasets(cfg: DictConfig, training: bool) -> None:
-    """Whether the data sets that `cfg` names are registered and their annotation files and image folders exist.
+    """Check that the data sets in `cfg` are registered, and that their annotation files and image folders exist.
 
     Args:
-        training: look at the training data too; evaluation data counts where there is an evaluator.
+        cfg: the recipe; its test data is checked if there is an evaluator.
+        training: check the training data too.
 
     Raises:
-        InputError: names the data set, file or folder that is missing; nothing to do without training.
+        InputError: a data set, file or folder is missing, or there is neither training nor an evaluator.
     """
     has_evaluator = cfg.dataloader.get("evaluator") is not None
     if not training and not has_evaluator:
-        raise InputError("this config has no dataloader.evaluator, it only trains; give one that evaluates")
-    for loader in ["train"] * training + ["test"] * has_evaluator:
-        names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names")
-        for name in [names] if isinstance(names, str) else names or []:
-            check_registered(name)
-        root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root")
-        if root and not cfg.dataloader[loader].dataset.get("name") and not Path(root).exists():
-            raise InputError(
-                f"the image folder {root} does not exist; give the right one with dataloader.{loader}.dataset.root"
-            )
+        raise InputError("this config has no dataloader.evaluator, it can only be trained; give one that evaluates")
+    if training:
+        _check_loader(cfg, "train")
+    if has_evaluator:
+        _check_loader(cfg, "test")
+
+
+def _check_loader(cfg: DictConfig, loader: str) -> None:
+    """Check the data set of `dataloader.train` or `dataloader.test`."""
+    names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names") or []
+    if isinstance(names, str):
+        names = [names]
+    for name in names:
+        check_registered(name)
+    root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root")
+    # A named data set, such as hfds/NAME, is downloaded by timm, so its folder may not exist yet.
+    if root and not cfg.dataloader[loader].dataset.get("name") and not Path(root).exists():
+        raise InputError(
+            f"the image folder {root} does not exist; set dataloader.{loader}.dataset.root to the right one"
+        )
 
 
 def check_batch_size(cfg: DictConfig, num_processes: int | None = None) -> None:
-    """Whether the images of an iteration divide among the processes, and a process's among its parts.
+    """Check that the images of an iteration can be divided among the processes and their micro-batches.
 
-    num_processes: of the run; None: those that there are.
+    Args:
+        cfg: the recipe.
+        num_processes: number of processes of the run; None for the current number.
 
     Raises:
-        InputError: they do not.
+        InputError: the batch size is not a multiple of processes times micro-batches.
     """
-    batch = OmegaConf.select(cfg, "dataloader.train.total_batch_size")
-    world, parts = num_processes or comm.get_world_size(), cfg.train.accumulation_steps
-    if parts < 1:
-        raise InputError(f"train.accumulation_steps={parts} takes no images; give 1 or more")
-    if batch is not None and (batch < 1 or batch % (world * parts)):
-        among = f"{world} processes" + (f" in {parts} parts each (train.accumulation_steps)" if parts > 1 else "")
+    batch_size = OmegaConf.select(cfg, "dataloader.train.total_batch_size")
+    num_processes = num_processes or comm.get_world_size()
+    num_micro_batches = cfg.train.accumulation_steps
+    if num_micro_batches < 1:
+        raise InputError(f"train.accumulation_steps={num_micro_batches} is out of range; give 1 or more")
+    divisor = num_processes * num_micro_batches
+    if batch_size is not None and (batch_size < 1 or batch_size % divisor != 0):
+        receivers = f"{num_processes} processes"
+        if num_micro_batches > 1:
+            receivers += f" in {num_micro_batches} micro-batches each (train.accumulation_steps)"
         raise InputError(
-            f"dataloader.train.total_batch_size={batch} cannot be split among {among}; "
-            f"give a multiple of {world * parts}"
+            f"dataloader.train.total_batch_size={batch_size} cannot be split among {receivers}; "
+            f"give a multiple of {divisor}"
         )

@@ -1,7 +1,7 @@
-"""Overrides like `model.roi_heads.use_soft_nms=True`, checked before anything is built."""
+"""Overrides such as `model.roi_heads.use_soft_nms=True`, checked before anything is built."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from detectron2.config import LazyConfig
@@ -14,66 +14,73 @@ from eva_backbone.errors import InputError
 
 from .call_keywords import call_keywords
 
-# Plain groups of the recipe that are handed on as keywords.
+# Groups of the recipe that have no `_target_`, but whose keys are passed as keywords to a callable.
 _KEYWORD_GROUPS: dict[str, Callable] = {"train.ddp": DistributedDataParallel}
-_KIND_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
+_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 
 
 def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Change `cfg` in place by strings `key=value` (Hydra's grammar), in their order.
+    """Apply strings `key=value` (in Hydra's grammar) to `cfg` in their order, in place.
 
-    A key is valid when the recipe has it or when it is a keyword of the `_target_` it would be passed to.
+    A key is valid if the recipe has it, or if it is a keyword of the `_target_` that it would be passed to.
 
     Raises:
-        InputError: an override that cannot be read, an unknown key (the nearest valid one is named), or a value of
-            another kind than the key takes.
+        InputError: an override that cannot be parsed, an unknown key (the message suggests the most similar valid
+            one), or a value of the wrong type.
     """
     for text in overrides:
         key, value = _parse(text)
-        _check_value(text, key, value, *_find(cfg, key))
+        current_value, annotated_type = _find(cfg, key)
+        _check_value(text, key, value, current_value, annotated_type)
         LazyConfig.apply_overrides(cfg, [text])
     return cfg
 
 
 def _parse(text: str) -> tuple[str, Any]:
     if text.startswith("--"):
-        raise InputError(f"{text} stands behind the overrides; put options with -- before the first key=value")
+        raise InputError(f"{text} follows the overrides; put options with -- before the first key=value")
     try:
         override = OverridesParser.create().parse_overrides([text])[0]
     except HydraException as error:
         key, equals, value = text.partition("=")
-        mend = f"""quote the value: '{key}="{value}"'""" if equals else "write key=value"
-        raise InputError(f"the override {text} cannot be read; {mend}") from error
+        advice = f"""quote the value: '{key}="{value}"'""" if equals else "write key=value"
+        raise InputError(f"the override {text} cannot be parsed; {advice}") from error
     if override.is_delete() or override.is_sweep_override():
         raise InputError(f"the override {text} must set one key to one value; write key=value, or key=[a,b] for a list")
     return override.key_or_group, override.value()
 
 
 def _find(cfg: DictConfig, key: str) -> tuple[Any, type | None]:
-    """Present value of `key` (None where the recipe does not list it) and the kind its keyword is annotated with."""
+    """Return the current value of `key` (None if the recipe does not list it) and the type that its keyword takes.
+
+    Raises:
+        InputError: the key is not valid.
+    """
     node: Any = cfg
     path = ""
-    kind = None
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
+    annotated_type = None
+    names = key.split(".")
+    for depth, name in enumerate(names):
         children = _children(node, path)
-        if children is not None and part not in children:
-            raise InputError(_unknown(cfg, key, path, children))
-        kind = children[part] if children is not None else None
-        node = _get(node, part)
-        path = f"{path}.{part}" if path else part
-        rest = parts[depth + 1 :]
+        if children is not None and name not in children:
+            raise InputError(f"{key} is not a key of this config; {_suggest_key(cfg, names, depth, children)}")
+        annotated_type = None if children is None else children[name]
+        node = _child(node, name)
+        path = _join(path, name)
+        rest = names[depth + 1 :]
         if rest and not OmegaConf.is_config(node):
+            # Two kinds of key may still be created: an entry of a free-form dict, and a callable for a keyword
+            # that the recipe does not list.
             if node is None and (children is None or rest[0] == "_target_"):
-                return None, None  # a new entry of a free-form dict, or a callable for a keyword that had none
-            raise InputError(f"{key} is no key: {path} is not a group, its value is {node!r}; set {path} itself")
-    return node, kind
+                return None, None
+            raise InputError(f"{key} is not a key: {path} is not a group, its value is {node!r}; set {path} itself")
+    return node, annotated_type
 
 
 def _children(node: Any, path: str) -> dict[str, type | None] | None:
-    """Valid next parts of a key below `node`, with their kinds; None when every part is valid."""
+    """Return the valid names below `node` with the types that they take; None if every name is valid."""
     if isinstance(node, ListConfig):
-        return {str(i): None for i in range(len(node))}
+        return {str(index): None for index in range(len(node))}
     listed: dict[str, type | None] = dict.fromkeys(map(str, node.keys()))
     target = node["_target_"] if "_target_" in node else _KEYWORD_GROUPS.get(path)
     if target is not None:
@@ -88,57 +95,82 @@ def _children(node: Any, path: str) -> dict[str, type | None] | None:
     return listed
 
 
-def _get(node: Any, part: str) -> Any:
+def _child(node: Any, name: str) -> Any:
     if isinstance(node, ListConfig):
-        return node[int(part)]
-    return node.get(part)
+        return node[int(name)]
+    return node.get(name)
 
 
-def _unknown(cfg: DictConfig, key: str, path: str, children: dict[str, type | None]) -> str:
-    last = key.rpartition(".")[2]
-    siblings = [f"{path}.{name}" if path else name for name in children]
-    depth = path.count(".") + 1 if path else 0
-    beginning, rest = ".".join(key.split(".")[: depth + 1]), key.split(".")[depth + 1 :]
-    near = [".".join([name, *rest]) for name in difflib.get_close_matches(beginning, siblings, n=1)]
-    if not near:
-        everything = list(_all_keys(cfg, ""))
-        same_end = [name for name in everything if name.rpartition(".")[2] == last]
-        near = difflib.get_close_matches(key, same_end or everything, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"valid here: {', '.join(sorted(children))}"
-    return f"{key} is no key of this config; {hint}"
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _suggest_key(cfg: DictConfig, names: Sequence[str], depth: int, children: Collection[str]) -> str:
+    """Suggest a valid key in place of `names`, of which the one at `depth` is the first that is not valid.
+
+    A similar key in the same group is best. Otherwise the whole config is searched: for keys with the same last name,
+    which the user put into the wrong group, and if there are none, for any similar key.
+    """
+    group = ".".join(names[:depth])
+    siblings = [_join(group, name) for name in children]
+    # Compared with their group, so that even a short name such as the index of a list gets a suggestion.
+    similar = difflib.get_close_matches(_join(group, names[depth]), siblings, n=1)
+    if similar:
+        return f"did you mean {'.'.join([similar[0], *names[depth + 1 :]])}?"
+    all_keys = list(_all_keys(cfg, ""))
+    same_end = [key for key in all_keys if key.rpartition(".")[2] == names[-1]]
+    similar = difflib.get_close_matches(".".join(names), same_end or all_keys, n=1, cutoff=0.4)
+    if similar:
+        return f"did you mean {similar[0]}?"
+    return f"valid here: {', '.join(sorted(children))}"
 
 
 def _all_keys(node: Any, path: str) -> Iterator[str]:
+    """All valid keys below `node`."""
     if not OmegaConf.is_config(node):
         return
     children = _children(node, path)
-    for name in map(str, node.keys()) if children is None else children:
-        full = f"{path}.{name}" if path else name
-        yield full
-        if isinstance(node, ListConfig) or (name in node and not OmegaConf.is_interpolation(node, name)):
-            yield from _all_keys(_get(node, name), full)
+    names = list(map(str, node.keys())) if children is None else list(children)
+    for name in names:
+        key = _join(path, name)
+        yield key
+        if isinstance(node, ListConfig):
+            yield from _all_keys(_child(node, name), key)
+        elif name in node and not OmegaConf.is_interpolation(node, name):
+            yield from _all_keys(node.get(name), key)
 
 
-def _check_value(text: str, key: str, value: Any, present: Any, kind: type | None) -> None:
-    if isinstance(present, (ListConfig, DictConfig)):
-        expected = "a list like [a,b]" if isinstance(present, ListConfig) else None
-        if expected is None:
-            fits = value is None or isinstance(value, dict)
-            expected = "a group: set the keys below it, or null to drop it"
-        else:
-            fits = value is None or isinstance(value, list)
+def _check_value(text: str, key: str, value: Any, current_value: Any, annotated_type: type | None) -> None:
+    """Check the type of a new value by the current value, or for plain values by the annotation of the keyword.
+
+    None is always accepted.
+
+    Raises:
+        InputError: the value has another type.
+    """
+    if value is None:
+        return
+    if isinstance(current_value, ListConfig):
+        expected = "a list like [a,b]"
+        fits = isinstance(value, list)
+    elif isinstance(current_value, DictConfig):
+        expected = "a group: set the keys below it, or null to remove it"
+        fits = isinstance(value, dict)
     else:
-        kind = kind or (type(present) if type(present) in _KIND_NAMES else None)
-        fits = kind is None or value is None or _is_kind(value, kind) or (kind is str and isinstance(value, list))
-        expected = None if kind is None else _KIND_NAMES.get(kind)
+        expected_type = annotated_type or type(current_value)
+        if expected_type not in _TYPE_NAMES:
+            return
+        expected = _TYPE_NAMES[expected_type]
+        # A keyword annotated as a string may also take a list of them.
+        fits = _is_of_type(value, expected_type) or (expected_type is str and isinstance(value, list))
     if not fits:
-        null = " (the empty value is written null)" if value == "None" else ""
-        raise InputError(f"{text}: {key} takes {expected}, not {value!r}{null}")
+        hint = " (the empty value is written null)" if value == "None" else ""
+        raise InputError(f"{text}: {key} takes {expected}, not {value!r}{hint}")
 
 
-def _is_kind(value: Any, kind: type) -> bool:
-    if kind is float:
+def _is_of_type(value: Any, expected_type: type) -> bool:
+    if expected_type is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int:
+    if expected_type is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    return isinstance(value, expected_type)

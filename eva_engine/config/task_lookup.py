@@ -1,4 +1,4 @@
-"""The task of a config."""
+"""Find the task of a config."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def task_of_config(cfg: Any) -> Task:
     """Find the task of a config's model, by the package of the class or function that builds it.
 
     Raises:
-        InputError: the config has no model, or one that no installed task knows.
+        InputError: the config has no model, or one that belongs to no installed task.
     """
     target = OmegaConf.select(cfg, "model._target_", default=None)
     if target is None:

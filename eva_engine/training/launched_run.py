@@ -28,8 +28,8 @@ from .device import processes_per_machine, resolve_device
 from .distributed import launch, restarted_by_torchrun, starts_processes
 from .dry_run import dry_run
 from .evaluate import evaluate
-from .run_log import start_log
 from .run import check_new_run, prepare_run
+from .run_log import start_log
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 
 
 def get_random_state() -> dict[str, Any]:
-    """Return the state of Python's, NumPy's and torch's generators, and of the current CUDA device's if CUDA is in use."""
+    """Return the state of the generators of Python, NumPy, torch and, if CUDA is in use, the current CUDA device."""
     version, numbers, gauss = random.getstate()
     numpy = np.random.get_state(legacy=False)
     state = {

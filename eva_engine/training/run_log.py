@@ -4,9 +4,9 @@ import logging
 import sys
 from pathlib import Path
 
-from eva_engine.tasks import all_tasks
+from eva_engine.tasks import registered_packages
 
-_ENGINE_LOGGERS = ("detectron2", "eva_backbone", "eva_demos", "eva_engine", "fvcore")
+_ENGINE_LOGGERS = ("detectron2", "eva_backbone", "eva_engine", "fvcore")
 
 
 def start_log(output_dir: str, rank: int = 0) -> None:
@@ -21,7 +21,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
         handlers[-1].setLevel(logging.INFO)
         handlers[-1].setFormatter(_TerminalFormatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     handlers[0].setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m-%d %H:%M:%S"))
-    for name in (*_ENGINE_LOGGERS, *(task.package for task in all_tasks())):
+    for name in (*_ENGINE_LOGGERS, *registered_packages()):
         logger = logging.getLogger(name)
         for old in list(logger.handlers):
             logger.removeHandler(old)
@@ -33,7 +33,7 @@ def start_log(output_dir: str, rank: int = 0) -> None:
 
 
 class _Terminal(logging.StreamHandler):
-    """Stop printing if the reader of the terminal has gone, as after `| head`; the run continues and logs to the file."""
+    """Stop printing when the reader of the output has gone, as after `| head`; the run continues to log to the file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], BrokenPipeError):

@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class RunState:
-    """Convert weights, moving average, optimizer, loss scale, random state and iteration of a run to plain values and back.
+    """Save and restore weights, moving average, optimizer, loss scale, random state and iteration of a run.
 
-    Tensors are keyed by parameter name, so the state does not depend on the number of processes. The position in the
-    training data and the learning rate are functions of the iteration.
+    The state consists of plain values. Tensors are keyed by parameter name, so it does not depend on the number of
+    processes. The position in the training data and the learning rate are functions of the iteration.
 
     Args:
         model: the model itself, without a DDP wrapper.

@@ -57,7 +57,7 @@ def test_training_evaluates_and_resumes_exactly(data):
     (data / "parts" / "model_final.pth").unlink()
     (data / "parts" / "last_checkpoint").write_text("model_0000001.pth")
     assert run("in1k_336", "--resume", *options, f"train.output_dir={data / 'parts'}") == 0
-    assert "Going on from" in (data / "parts" / "log.txt").read_text()
+    assert "Resuming from" in (data / "parts" / "log.txt").read_text()
     assert losses(data / "parts")[-4:] == whole
     again = json.loads((data / "parts" / "results.json").read_text())
     assert again == results

@@ -109,7 +109,7 @@ def test_schedule_and_learning_rates(name):
     factor = instantiate(cfg.lr_multiplier)
     assert factor.at(0) == 0
     assert factor.at(warmup * iters - 1) == factor.at(warmup * iters) == 1
-    assert lr * factor.after(1.0) == pytest.approx(end, abs=1e-12)
+    assert lr * factor.decay(1.0) == pytest.approx(end, abs=1e-12)
     assert end < lr * factor.at(epochs * iters - 1) < end + 1e-3 * lr
     model = build_on_meta(cfg)
     rates = [group["lr"] for group in build_optimizer(cfg, model).param_groups]

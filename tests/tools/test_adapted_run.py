@@ -1,4 +1,4 @@
-"""A run with low-rank layers and frozen parts: resumed, evaluated, exported and shown as any other."""
+"""A run with low-rank adapters and frozen parameters: resumed, evaluated, exported and shown as any other."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_only_the_adapters_and_heads_have_moved(trained):
     assert any(name.startswith("roi_heads") for name in moved)
 
 
-def test_interrupted_run_equals_the_whole_one(trained, data, tmp_path):
+def test_resumed_run_equals_the_uninterrupted_one(trained, data, tmp_path):
     (tmp_path / "model_0000001.pth").write_bytes((trained / "model_0000001.pth").read_bytes())
     run(data, tmp_path, "train.max_iter=4", "train.checkpointer.period=2", flags=["--resume"])
     expected, weights = (read_file(folder / "model_final.pth")["model"] for folder in (trained, tmp_path))

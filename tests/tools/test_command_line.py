@@ -1,4 +1,4 @@
-"""The training command before and beside a run: recipes, devices, which weights are evaluated."""
+"""The training command around a run: recipes, devices, evaluated weights, the log."""
 
 import logging
 import runpy
@@ -31,7 +31,7 @@ def test_recipe_is_executed_once(tmp_path, capsys):
     assert "--eval-only was given without weights" in capsys.readouterr().err
 
 
-def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
+def test_the_average_is_evaluated_if_the_run_evaluated_it(tmp_path, monkeypatch):
     weights = {name: {"weight": torch.full((1, 1), value)} for name, value in (("model", 1.0), ("ema", 2.0))}
     torch.save(weights, tmp_path / "model_0000001.pth")
     recipe = tmp_path / "recipe.py"
@@ -41,7 +41,7 @@ def test_weights_that_the_run_measured_are_evaluated(tmp_path, monkeypatch):
         "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
     )
     measured = []
-    monkeypatch.setattr("eva_engine.training.evaluate", lambda _, model: measured.append(model.weight))
+    monkeypatch.setattr("eva_engine.training.launched_run.evaluate", lambda _, model: measured.append(model.weight))
     overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
     assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
     assert measured == [2.0]
@@ -65,7 +65,7 @@ dataloader = dict(evaluator="one")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train.device=gpu"], "train.device=gpu is no device; give cuda or cpu"),
+        (["train.device=gpu"], "train.device=gpu is not a device; give cuda or cpu"),
         (["train.output_dir=recipe.py"], "train.output_dir=recipe.py cannot be written (File exists)"),
         (["train.output_dir=recipe.py/below"], "train.output_dir=recipe.py/below cannot be written (Not a directory)"),
         (["--machine-rank", "1"], "--machine-rank 1 is out of range for --num-machines 1; count from 0"),
@@ -77,23 +77,23 @@ dataloader = dict(evaluator="one")
         (["train.max_iter=1", "--eval-only"], "--eval-only was given without weights"),
     ],
 )
-def test_command_that_no_machine_can_do(arguments, sentence, tmp_path, monkeypatch, capsys):
+def test_unusable_command_is_refused(arguments, sentence, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipe.py").write_text(RECIPE)
     assert main([*arguments, "--config-file", "recipe.py"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {sentence}")
 
 
-def test_port_of_another_run_is_told(tmp_path, monkeypatch, capsys):
+def test_port_of_another_run_is_reported(tmp_path, monkeypatch, capsys):
     (tmp_path / "recipe.py").write_text(RECIPE)
 
-    def meet(*_args, **_keywords):
+    def fail(*_args, **_keywords):
         raise ProcessRaisedException("DistNetworkError: ... EADDRINUSE, address already in use", 0, 1)
 
-    monkeypatch.setattr("eva_engine.training.distributed.launch", meet)
+    monkeypatch.setattr("eva_engine.training.launched_run.launch", fail)
     assert main(["--config-file", f"{tmp_path}/recipe.py", "--dist-url", "tcp://127.0.0.1:5"]) == 2
     assert capsys.readouterr().err == (
-        "error: another run meets at --dist-url tcp://127.0.0.1:5; give this one another port\n"
+        "error: another run already uses --dist-url tcp://127.0.0.1:5; give this one another port\n"
     )
 
 
@@ -112,10 +112,10 @@ def test_failed_resume_leaves_the_recipe_of_the_run(tmp_path, capsys):
     command = ["--config-file", str(recipe), "--resume", f"train.output_dir={tmp_path}"]
     assert main([*command, f"dataloader.test.dataset.folder={tmp_path}/digits"]) == 2
     assert (tmp_path / "config.yaml").read_text() == "of the run"
-    assert "is no checkpoint that a run can" in capsys.readouterr().err
+    assert "is not a checkpoint that a run can" in capsys.readouterr().err
 
 
-def test_run_goes_on_when_nobody_reads_the_terminal(tmp_path, monkeypatch, capsys):
+def test_run_continues_when_nobody_reads_the_terminal(tmp_path, monkeypatch, capsys):
     class Closed:
         def write(self, _text):
             raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""`--dry-run`: everything is built and tried, nothing is left behind."""
+"""`--dry-run` builds and tries everything, and leaves no files."""
 
 import time
 
@@ -30,7 +30,7 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
     plan = {line.split("  ")[1]: line for line in out.partition("The plan:")[2].splitlines() if line.startswith("  ")}
     assert "GeneralizedRCNN, 161,522 parameters" in plan["model"]
     assert "float32 on cpu" in plan["precision"]
-    assert "2 images in 2 parts" in plan["an iteration"]
+    assert "2 images in 2 micro-batches" in plan["an iteration"]
     assert "300 iterations = 200.0 epochs of 3 images" in plan["training"]
     assert "AdamW" in plan["optimizer"]
     assert "loss_rpn_cls" in plan["losses"]
@@ -42,26 +42,26 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("train.accumulation_steps=3", "cannot be split among 1 processes in 3 parts each"),
+        ("train.accumulation_steps=3", "cannot be split among 1 processes in 3 micro-batches each"),
         ("train.checkpointer.max_to_keep=0", "max_to_keep is 0; set it to 1 or more"),
         ("train.checkpointer.best_metric=bbox/Ap", "the metrics are: bbox/AP"),
         ("train.init_checkpoint=none.pth", "none.pth does not exist"),
     ],
 )
-def test_what_would_stop_the_run_stops_the_trial(override, sentence, command, capsys):
+def test_errors_of_the_run_are_found(override, sentence, command, capsys):
     assert main([*command, override]) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_folder_of_an_earlier_run_stops_the_trial(command, tmp_path, capsys):
+def test_folder_of_an_earlier_run_is_refused(command, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model_0000001.pth").touch()
     assert main(command) == 2
-    assert "holds checkpoints of an earlier run" in capsys.readouterr().err
+    assert "contains checkpoints of an earlier run" in capsys.readouterr().err
 
 
 class TestTimeAugmentation(list):
-    """Batches of a process; what they are of is fewer than they hold."""
+    """Batches of a process with several views of each image of the data set."""
 
     dataset = range(2)
 
@@ -78,7 +78,7 @@ class Nothing(DatasetEvaluator):
         pass
 
 
-def test_time_of_the_evaluation_is_that_of_the_views_of_this_process(monkeypatch):
+def test_estimated_time_of_the_evaluation_counts_the_views_of_this_process(monkeypatch):
     clock = iter([10.0, 12.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     cfg = OmegaConf.create({"train": TRAIN_SETTINGS}, flags={"allow_objects": True})

@@ -1,4 +1,4 @@
-"""A training process that is killed at any moment goes on as if nothing had been."""
+"""A training process that is killed at any moment is resumed to the same results."""
 
 import json
 import multiprocessing
@@ -32,7 +32,7 @@ RECIPE = [
     "dataloader.train.total_batch_size=4",
     "model.backbone.net.drop_path_rate=0.3",
 ]
-# What depends on the clock or the machine.
+# Metrics that depend on the clock or the machine.
 MEASURED = {"time", "data_time", "eta_seconds", "images_per_second", "data_share", "peak_memory_gib", "rank_data_time"}
 
 
@@ -141,8 +141,8 @@ def test_signal_saves_and_ends_the_run_cleanly(number, start, uninterrupted, tmp
     assert_equal(weights(output), weights(expected))
 
 
-def test_damaged_checkpoints_are_told_and_the_one_before_is_used(start, uninterrupted, tmp_path):
-    """The run goes on behind an evaluation that is not made again, so its random numbers must not be missed."""
+def test_damaged_checkpoints_are_reported_and_the_one_before_is_used(start, uninterrupted, tmp_path):
+    """The run is resumed after an evaluation that is not repeated, so evaluations must not change random numbers."""
     expected, _ = uninterrupted
     output = tmp_path / "run"
     output.mkdir()
@@ -159,6 +159,6 @@ def test_damaged_checkpoints_are_told_and_the_one_before_is_used(start, uninterr
     log = (output / "log.txt").read_text()
     assert process.exitcode == 0, log
     assert all(f"{file} is damaged" in log for file in damaged)
-    assert f"Going on from {output}/model_{ITERATIONS - 3:07d}.pth at iteration {ITERATIONS - 2}" in log
+    assert f"Resuming from {output}/model_{ITERATIONS - 3:07d}.pth at iteration {ITERATIONS - 2}" in log
     assert metrics(output) == metrics(expected)
     assert_equal(weights(output), weights(expected))

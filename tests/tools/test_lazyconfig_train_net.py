@@ -1,4 +1,4 @@
-"""The training command, from its arguments to what it leaves on disk."""
+"""The training command, from its arguments to its output files."""
 
 import json
 import math
@@ -44,7 +44,7 @@ TRAIN = """--num-gpus 8 --num-machines 8 --machine-rank 3 --dist-url "tcp://10.0
         (TRAIN.format("LVIS"), {"soft": False, "method": "linear", "iou": 0.3, "score": None, "maskness": None}),
     ],
 )
-def test_published_command_is_taken_word_for_word(command, expected):
+def test_published_command_is_accepted_verbatim(command, expected):
     args = parse_arguments(shlex.split(command))
     assert (args.num_gpus, args.eval_only) == (8, "--eval-only" in command)
     if not args.eval_only:
@@ -91,7 +91,7 @@ def trained(data, tmp_path_factory):
     return output
 
 
-def test_training_leaves_weights_metrics_results_and_names(trained):
+def test_training_writes_weights_metrics_results_and_names(trained):
     lines = [json.loads(line) for line in (trained / "metrics.json").read_text().splitlines()]
     losses = [line["total_loss"] for line in lines if "total_loss" in line]
     assert len(losses) == 3
@@ -123,7 +123,7 @@ def test_saved_config_evaluates_without_naming_the_data_again(trained, tmp_path)
     assert (tmp_path / "results.json").read_text() == (trained / "results.json").read_text()
 
 
-def test_evaluation_in_the_folder_of_a_run_leaves_its_recipe(trained, data, tmp_path):
+def test_evaluation_in_the_folder_of_a_run_keeps_its_recipe(trained, data, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     before = {name: (run / name).read_text() for name in ("config.yaml", "categories.json")}
@@ -147,12 +147,13 @@ def test_new_run_into_the_folder_of_an_earlier_one_is_refused(trained, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in trained.iterdir()}
     assert main(["--config-file", str(trained / "config.yaml"), f"train.output_dir={trained}"]) == 2
     assert (
-        "holds checkpoints of an earlier run, the last one is model_final.pth; add --resume" in capsys.readouterr().err
+        "contains checkpoints of an earlier run, the last one is model_final.pth; add --resume"
+        in capsys.readouterr().err
     )
     assert {path.name: path.stat().st_mtime_ns for path in trained.iterdir()} == before
 
 
-def test_resumed_run_goes_on_after_the_last_iteration(trained, data, tmp_path):
+def test_resumed_run_continues_after_the_last_iteration(trained, data, tmp_path):
     for name in ("model_final.pth", "last_checkpoint"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     overrides = [*TINY, *TINY_CASCADE, *TINY_MASK, *TINY_TRAINING, f"train.output_dir={tmp_path}", "train.max_iter=5"]
@@ -212,7 +213,7 @@ def test_error_in_the_data_keeps_the_finished_iterations(tmp_path, capsys):
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size=0 cannot be split"),
     ],
 )
-def test_command_that_cannot_work_is_answered_with_one_sentence(arguments, sentence, data, tmp_path, capsys):
+def test_unusable_command_is_refused_with_one_sentence(arguments, sentence, data, tmp_path, capsys):
     flags = [flag for flag in arguments if "=" not in flag]
     own = [*data[True]["train"], *data[True]["val"]]
     overrides = [*TINY, *TINY_CASCADE, *TINY_MASK, f"train.output_dir={tmp_path}"]
@@ -234,7 +235,7 @@ def test_command_that_cannot_work_is_answered_with_one_sentence(arguments, sente
         ([], "instances_train2017.json: no such annotation file"),
     ],
 )
-def test_data_that_cannot_be_used_is_answered_with_one_sentence(flags, sentence, data, tmp_path, capsys, monkeypatch):
+def test_unusable_data_is_refused_with_one_sentence(flags, sentence, data, tmp_path, capsys, monkeypatch):
     other = tmp_path / "other.json"
     content = json.loads(Path(data[True]["json"]).read_text())
     content["categories"][1]["name"] = "beam"

@@ -1,4 +1,4 @@
-"""The training command over several processes on the CPU: the numbers of one, shares of its memory, its signals."""
+"""The training command in several processes on the CPU: same numbers as in one, sharded memory, signals."""
 
 import contextlib
 import json
@@ -18,8 +18,8 @@ from eva_engine.checkpoint import read_file
 
 TOOL = CONFIGS.parents[2] / "tools" / "lazyconfig_train_net.py"
 ITERATIONS = 6
-# Where every loss is a mean over images and no random number decides, the split of the images does not matter: all
-# anchors and proposals are sampled, each image has equally many of them, and no path is dropped.
+# How the images are distributed over processes must not change the numbers. So every loss is a mean over images (all
+# anchors and proposals are sampled, and each image has equally many), and nothing is random (no path is dropped).
 RECIPE = [
     *TINY,
     *TINY_CASCADE,
@@ -117,21 +117,21 @@ def test_two_processes_of_the_flags_give_the_losses_of_one(single, data, tmp_pat
     assert (tmp_path / "log.txt.rank1").is_file()
 
 
-def test_two_processes_of_torchrun_with_a_split_model_give_the_losses_of_one(single, sharded):
+def test_two_processes_of_torchrun_with_a_sharded_model_give_the_losses_of_one(single, sharded):
     assert_same_run(sharded, single)
 
 
-def test_each_process_holds_half_of_the_split_state(single, sharded):
+def test_each_process_holds_half_of_the_sharded_state(single, sharded):
     folder = sharded / "model_final"
     sizes = sorted(file.stat().st_size for file in folder.glob("*.distcp"))
     assert len(sizes) == 2
-    whole = (single / "model_final.pth").stat().st_size
-    assert sum(sizes) < 1.5 * whole  # every small tensor has a header
+    unsharded = (single / "model_final.pth").stat().st_size
+    assert sum(sizes) < 1.5 * unsharded  # every small tensor has a header
     assert 0.45 < sizes[0] / sum(sizes) <= 0.5
 
 
-def test_split_run_goes_on_in_a_single_process(sharded, data, tmp_path):
-    """Nothing is left to train, so that what is loaded can be compared."""
+def test_sharded_run_is_resumed_in_a_single_process(sharded, data, tmp_path):
+    """The learning rate is 0, so that the loaded weights can be compared."""
     output = tmp_path / "run"
     output.mkdir()
     for file in sharded.iterdir():
@@ -140,13 +140,13 @@ def test_split_run_goes_on_in_a_single_process(sharded, data, tmp_path):
     overrides = ["train.parallel=fsdp", f"train.max_iter={ITERATIONS + 1}", "dataloader.train.total_batch_size=3"]
     run([sys.executable, *command(data, output, *overrides, "optimizer.lr=0", "train.seed=-1", flags=["--resume"])])
     log = (output / "log.txt").read_text()
-    assert f"Going on from {output}/model_final at iteration {ITERATIONS} of {ITERATIONS + 1}" in log
+    assert f"Resuming from {output}/model_final at iteration {ITERATIONS} of {ITERATIONS + 1}" in log
     for name, value in weights(sharded).items():
         torch.testing.assert_close(weights(output)[name], value, rtol=0, atol=0, msg=name)
     assert read_file(output / "model_final")["seed"] == 1  # the run keeps its own
 
 
-def test_split_and_whole_checkpoints_go_on_as_each_other(single, sharded, data, tmp_path):
+def test_sharded_and_unsharded_checkpoints_are_resumed_as_each_other(single, sharded, data, tmp_path):
     outputs = []
     for source, parallel in ((single, "fsdp"), (sharded, "ddp")):
         output = tmp_path / parallel
@@ -162,7 +162,7 @@ def test_split_and_whole_checkpoints_go_on_as_each_other(single, sharded, data, 
 
 @pytest.fixture
 def background():
-    """Starts a command; whatever becomes of the test, nothing of it is left running."""
+    """Starts a command and kills all its processes at the end of the test."""
     started = []
 
     def start(arguments):
@@ -204,7 +204,7 @@ def test_signal_to_the_starter_saves_and_ends_all_processes(starter, data, tmp_p
         assert process.returncode == 0
 
 
-def test_torchrun_restarts_a_killed_process_where_the_run_was(single, data, tmp_path, background):
+def test_torchrun_resumes_the_run_after_a_process_is_killed(single, data, tmp_path, background):
     arguments = command(data, tmp_path, "train.checkpointer.period=1")
     arguments = [*TORCHRUN, "--max-restarts=1", *arguments]
     process = background(arguments)
@@ -213,5 +213,5 @@ def test_torchrun_restarts_a_killed_process_where_the_run_was(single, data, tmp_
     os.kill(int(workers[-1]), signal.SIGKILL)
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
-    assert "Going on from" in (tmp_path / "log.txt").read_text()
+    assert "Resuming from" in (tmp_path / "log.txt").read_text()
     assert_same_run(tmp_path, single)

@@ -1,4 +1,4 @@
-"""A detector small enough to train in a test, and made data for it."""
+"""A detector small enough to train in a test, and synthetic data for it."""
 
 import json
 from pathlib import Path

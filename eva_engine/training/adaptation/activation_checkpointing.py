@@ -19,7 +19,7 @@ def checkpoint_activations(model: nn.Module, how: str) -> None:
     """Let every backbone in `model` checkpoint its blocks, in place.
 
     A backbone with an attribute `checkpoint_blocks` does so itself. In any other one the forward method of each block
-    is replaced, so that it takes effect whoever calls the blocks.
+    is replaced, so that it takes effect in whatever way the backbone calls its blocks.
 
     Args:
         model: a model in training.
@@ -27,7 +27,7 @@ def checkpoint_activations(model: nn.Module, how: str) -> None:
             blocks' inputs in the memory of the CPU as well; "" leaves the model as its own options say.
 
     Raises:
-        InputError: an unknown word, a model without blocks, or fairscale is not installed.
+        InputError: an unknown setting, a model without blocks, or fairscale is not installed.
     """
     if how not in CHOICES:
         raise InputError(f"train.activation_checkpointing={how!r} is not known; choose one of {', '.join(CHOICES[1:])}")

@@ -84,14 +84,14 @@ def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterat
         model: a model, sharded by `parallelize` or not.
         reshard_after_forward: behaviour of the blocks in training, `train.fsdp.reshard_after_forward`.
     """
-    parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
-    for part in parts:
-        part.set_reshard_after_forward(False, recurse=False)
-        part.unshard()
+    sharded_modules = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in sharded_modules:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
     try:
         yield
     finally:
-        for part in parts:
+        for module in sharded_modules:
             # The root holds all parameters outside of blocks; it stays gathered from its forward to its backward pass.
-            part.set_reshard_after_forward(reshard_after_forward and part is not model, recurse=False)
-            part.reshard()
+            module.set_reshard_after_forward(reshard_after_forward and module is not model, recurse=False)
+            module.reshard()

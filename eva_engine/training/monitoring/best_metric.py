@@ -1,8 +1,8 @@
-"""Which evaluation of a run was the best so far."""
+"""Find the best evaluation of a run."""
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from detectron2.evaluation.testing import flatten_results_dict
@@ -17,11 +17,11 @@ MODES = ("max", "min")
 
 
 class BestMetric:
-    """Compares one metric from evaluation to evaluation; a resumed run goes through the earlier ones first.
+    """Compare one metric over the evaluations of a run; a resumed run passes its earlier evaluations first.
 
     Args:
         name: path in the nested results, such as "bbox/AP" for {"bbox": {"AP": 41.2}}.
-        mode: "max" or "min", whichever is better.
+        mode: "max" if higher values are better, "min" if lower ones are.
     """
 
     def __init__(self, name: str, mode: str = "max") -> None:
@@ -30,31 +30,33 @@ class BestMetric:
         self.value: float | None = None
 
     def update(self, results: Mapping[str, Any], iteration: int) -> bool:
-        """Whether `results`, measured at `iteration`, are better than all before; equal ones and NaN are not.
+        """Return whether `results`, measured at `iteration`, are better than all before; equal ones and NaN are not.
 
         Raises:
-            InputError: the metric is not among the results; call it once finished work is safe.
+            InputError: the metric is not among the results. Save finished work before this call.
         """
         metrics = flatten_results_dict(results)
         if self.name not in metrics:
-            raise InputError(_unknown(self.name, [name for name in metrics if not _is_per_class(name, metrics)]))
+            raise InputError(_unknown_metric(self.name, [name for name in metrics if not _is_per_class(name, metrics)]))
         value = metrics[self.name]
         if value is None or not math.isfinite(value):
             logger.warning("%s is %s at iteration %d, which cannot be the best", self.name, value, iteration)
             return False
-        if self.value is not None and not (value > self.value if self.mode == "max" else value < self.value):
-            return False
+        if self.value is not None:
+            is_better = value > self.value if self.mode == "max" else value < self.value
+            if not is_better:
+                return False
         self.value = float(value)
         return True
 
 
 def check_best_metric(cfg: DictConfig) -> None:
-    """Find out before anything is built whether `train.checkpointer.best_metric` can be measured.
+    """Check, before a model is built, that the evaluator reports `train.checkpointer.best_metric`.
 
-    The metrics of an evaluator are known beforehand if its class lists them in `metric_names`.
+    The metrics of an evaluator are known in advance if its class lists them in `metric_names`; other evaluators pass.
 
     Raises:
-        InputError: no evaluator, a name that its evaluator does not give, or an unknown mode.
+        InputError: no evaluator, a metric that it does not report, or an unknown mode.
     """
     name, mode = cfg.train.checkpointer.best_metric, cfg.train.checkpointer.best_mode
     _check_mode(mode)
@@ -63,15 +65,25 @@ def check_best_metric(cfg: DictConfig) -> None:
     evaluator = cfg.dataloader.get("evaluator")
     if evaluator is None:
         raise InputError(
-            f"train.checkpointer.best_metric is {name!r}, but nothing is evaluated; "
-            "give validation data, or leave it empty"
+            f"train.checkpointer.best_metric is {name!r}, but the recipe does not evaluate; "
+            "give validation data, or leave the setting empty"
         )
-    target = evaluator.get("_target_") if isinstance(evaluator, DictConfig) else None
-    known = getattr(locate(target) if isinstance(target, str) else target, "metric_names", ())
-    if known and evaluator.get("tasks"):
-        known = [metric for metric in known if metric.split("/")[0] in evaluator.tasks]
+    known = _known_metrics(evaluator)
     if known and name not in known and not _is_per_class(name, known):
-        raise InputError(_unknown(name, known))
+        raise InputError(_unknown_metric(name, known))
+
+
+def _known_metrics(evaluator: Any) -> list[str]:
+    """The metrics that an evaluator of a config lists; [] if it lists none."""
+    if not isinstance(evaluator, DictConfig):
+        return []
+    target = evaluator.get("_target_")
+    if isinstance(target, str):
+        target = locate(target)
+    names = list(getattr(target, "metric_names", ()))
+    if evaluator.get("tasks"):
+        names = [name for name in names if name.split("/")[0] in evaluator.tasks]
+    return names
 
 
 def _check_mode(mode: str) -> None:
@@ -79,12 +91,14 @@ def _check_mode(mode: str) -> None:
         raise InputError(f"train.checkpointer.best_mode is {mode!r}; give max or min")
 
 
-def _is_per_class(name: str, names: Any) -> bool:
-    """Whether `name` is a metric of `names` for one class, as "bbox/AP-person" is."""
-    stem, dash, _ = name.partition("-")
-    return bool(dash) and stem in names
+def _is_per_class(name: str, names: Collection[str]) -> bool:
+    """Return whether `name` is the value of one class for a metric in `names`, as "bbox/AP-person" is for "bbox/AP"."""
+    metric, dash, _ = name.partition("-")
+    return dash == "-" and metric in names
 
 
-def _unknown(name: str, known: Any) -> str:
-    listed = ", ".join(known) or "none"
-    return f"train.checkpointer.best_metric is {name!r}, which the evaluation does not give; the metrics are: {listed}"
+def _unknown_metric(name: str, known: Collection[str]) -> str:
+    metrics = ", ".join(known) or "none"
+    return (
+        f"train.checkpointer.best_metric is {name!r}, which the evaluator does not report; the metrics are: {metrics}"
+    )

@@ -1,4 +1,4 @@
-"""metrics.json: one line of JSON for each logged iteration."""
+"""The file metrics.json: one line of JSON for each logged iteration."""
 
 import json
 import logging
@@ -15,26 +15,26 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsFile(EventWriter):
-    """Appends the scalars of the storage to a file with the keys of Detectron2's `JSONWriter`.
+    """Append the scalars of the event storage to a file, with the keys of Detectron2's `JSONWriter`.
 
-    Values are those of the very iteration: smoothed ones would depend on what this process has seen since it was
-    started. Lines are on disk when `write` returns.
+    Values are not smoothed: a smoothed value would depend on what this process has seen since it was started, so that a
+    resumed run would write other values. Lines are on disk when `write` returns.
 
     Args:
-        path: the file; what it says of `start_iter` and later iterations is dropped, as are damaged lines.
+        path: the file. Its lines for `start_iter` and later iterations are dropped, as are damaged lines.
         start_iter: first iteration of this process, counted from 0.
     """
 
     def __init__(self, path: str | Path, start_iter: int = 0) -> None:
         path = Path(path)
         if path.is_file():
-            _drop_from(path, start_iter)
+            _drop_lines(path, start_iter)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
         self._new = NewScalars()
 
     def write(self) -> None:
-        """Append a line for each iteration with new values."""
+        """Append one line for each iteration with new values."""
         for iteration, values in self._new.take(get_event_storage()):
             self._file.write(json.dumps({**values, "iteration": iteration}, sort_keys=True) + "\n")
             self._file.flush()
@@ -46,7 +46,7 @@ class MetricsFile(EventWriter):
 
 
 def read_evaluations(path: str | Path, start_iter: int) -> list[dict[str, float]]:
-    """The lines of iterations before `start_iter` that hold the results of an evaluation; none if there is no file."""
+    """Read the lines before `start_iter` that contain results of an evaluation; return [] if there is no file."""
     if not Path(path).is_file():
         return []
     with Path(path).open("rb") as file:
@@ -54,17 +54,22 @@ def read_evaluations(path: str | Path, start_iter: int) -> list[dict[str, float]
     return [line for line in lines if "total_loss" not in line]
 
 
-def _drop_from(path: Path, start_iter: int) -> None:
-    """Keep the whole lines of iterations before `start_iter`; the file is replaced in one step, if at all."""
-    dropped, line = 0, b"\n"
+def _drop_lines(path: Path, start_iter: int) -> None:
+    """Keep only the intact lines of iterations before `start_iter`; replace the file atomically if it changes."""
+    num_dropped = 0
+    last_line = b"\n"
     with path.open("rb") as old:
         for line in old:
-            dropped += not _is_kept(line, start_iter)
-    if not dropped and line.endswith(b"\n"):
+            if not _is_kept(line, start_iter):
+                num_dropped += 1
+            last_line = line
+    if num_dropped == 0 and last_line.endswith(b"\n"):
         return
     with path.open("rb") as old, atomic_write(path) as new:
-        new.writelines(line.rstrip(b"\n") + b"\n" for line in old if _is_kept(line, start_iter))
-    logger.info("%s: %d lines from iteration %d on or damaged are dropped", path, dropped, start_iter)
+        for line in old:
+            if _is_kept(line, start_iter):
+                new.write(line.rstrip(b"\n") + b"\n")
+    logger.info("%s: dropped %d lines that are damaged or from iteration %d or later", path, num_dropped, start_iter)
 
 
 def _is_kept(line: bytes, start_iter: int) -> bool:

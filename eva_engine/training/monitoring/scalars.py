@@ -1,22 +1,20 @@
-"""Reading scalars out of Detectron2's `EventStorage`."""
-
-from itertools import takewhile
+"""Read scalars from Detectron2's `EventStorage`."""
 
 from detectron2.utils.events import EventStorage
 
 
 class NewScalars:
-    """Hands out each value of a storage once.
+    """Return each value of an event storage once.
 
-    It looks at every name by itself: what is put after the values of an iteration were taken, as the final evaluation
-    is, comes with the next call.
+    Each name is tracked separately: values that are put after the others of their iteration were taken, such as the
+    results of an evaluation, are returned by the next call.
     """
 
     def __init__(self) -> None:
         self._taken: dict[str, int] = {}
 
     def take(self, storage: EventStorage) -> list[tuple[int, dict[str, float]]]:
-        """Newest value of each name, unless taken before, by iteration in rising order."""
+        """Return the newest values that were not taken before, by name, for each iteration in ascending order."""
         by_iteration: dict[int, dict[str, float]] = {}
         for name, (value, iteration) in storage.latest().items():
             if iteration > self._taken.get(name, -1):
@@ -26,8 +24,13 @@ class NewScalars:
 
 
 def values_since(storage: EventStorage, name: str, iteration: int) -> dict[int, float]:
-    """Values of `name` by iteration, those of `iteration` and later; none if it was never put."""
+    """Return the values of `name` from `iteration` on, by iteration; empty if the name was never put."""
     if name not in storage.histories():
         return {}
     newest_first = reversed(storage.history(name).values())
-    return {at: value for value, at in takewhile(lambda pair: pair[1] >= iteration, newest_first)}
+    values = {}
+    for value, at in newest_first:
+        if at < iteration:
+            break
+        values[at] = value
+    return values

@@ -1,4 +1,4 @@
-"""Scalars of a run to Weights & Biases, which is not installed with the rest."""
+"""Log the scalars of a run to Weights & Biases; the package wandb is an optional dependency."""
 
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,41 @@ from .scalars import NewScalars
 
 
 class WandbWriter(EventWriter):
-    """Logs to a run of `project` that is named after `output_dir`.
+    """Log to a W&B run in `project` that is named after `output_dir`.
 
-    Its id is kept in `output_dir`/wandb_run_id, so that a resumed training goes on with it: steps that the service has
-    seen it ignores, and an exact resume repeats their values anyway.
+    The id of the W&B run is stored in `output_dir`/wandb_run_id, so that a resumed training continues it. The service
+    ignores steps that it already has; an exact resume would repeat their values anyway.
 
     Args:
-        settings: the recipe, shown beside the curves.
+        project: name of the W&B project.
+        output_dir: folder of the run.
+        start_iter: first iteration of this process; above 0 if the run is resumed.
+        settings: settings of the recipe, which W&B shows next to the curves.
     """
 
     def __init__(self, project: str, output_dir: str | Path, start_iter: int, settings: dict[str, Any]) -> None:
         output_dir = Path(output_dir)
         id_file = output_dir / "wandb_run_id"
-        known = id_file.read_text(encoding="utf-8").strip() if start_iter and id_file.is_file() else None
-        place = {"project": project, "dir": str(output_dir), "name": output_dir.name}
-        self._run = wandb.init(**place, config=settings, allow_val_change=True, id=known, resume="allow")
+        run_id = None
+        if start_iter > 0 and id_file.is_file():
+            run_id = id_file.read_text(encoding="utf-8").strip()
+        self._run = wandb.init(
+            project=project,
+            dir=str(output_dir),
+            name=output_dir.name,
+            config=settings,
+            allow_val_change=True,
+            id=run_id,
+            resume="allow",
+        )
         id_file.write_text(self._run.id, encoding="utf-8")
         self._new = NewScalars()
 
     def write(self) -> None:
-        """Hand on all new values."""
+        """Log all new values."""
         for iteration, values in self._new.take(get_event_storage()):
             self._run.log(values, step=iteration)
 
     def close(self) -> None:
-        """End the run there."""
+        """Finish the W&B run."""
         self._run.finish()

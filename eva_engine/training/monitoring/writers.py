@@ -1,4 +1,4 @@
-"""All writers of a run."""
+"""Build the metric writers of a run."""
 
 import importlib.util
 import math
@@ -15,7 +15,7 @@ from .scalars import NewScalars
 
 
 def check_writers(cfg: DictConfig) -> None:
-    """Find out before anything is built whether `build_writers` can do what `cfg` asks for.
+    """Check, before a model is built, that the packages for all requested writers are installed.
 
     Raises:
         InputError: `train.wandb_project` without the package wandb.
@@ -28,9 +28,9 @@ def check_writers(cfg: DictConfig) -> None:
 
 
 def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
-    """Progress lines, metrics.json and TensorBoard events in `train.output_dir`, Weights & Biases if asked for.
+    """Build the writers of progress lines, of metrics.json and TensorBoard events in `train.output_dir`, and of W&B.
 
-    For the first process only. What files of an earlier start say of `start_iter` and later iterations is dropped.
+    Call it on rank 0 only. Entries of `start_iter` and later iterations in existing files are dropped.
 
     Raises:
         InputError: see `check_writers`.
@@ -38,7 +38,7 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
     check_writers(cfg)
     output_dir = Path(cfg.train.output_dir)
     writers = [
-        ProgressLine(cfg.train.max_iter, str(cfg.train.device)),  # first: it puts scalars for the others
+        ProgressLine(cfg.train.max_iter, str(cfg.train.device)),  # first, because it puts scalars that the others write
         MetricsFile(output_dir / "metrics.json", start_iter),
         TensorBoardEvents(str(output_dir), start_iter),
     ]
@@ -51,19 +51,19 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
 
 
 class TensorBoardEvents(TensorboardXWriter):
-    """Detectron2's writer with the values of the very iteration, on disk when `write` returns.
+    """Detectron2's TensorBoard writer, but with unsmoothed values that are on disk when `write` returns.
 
-    A resumed run tells TensorBoard to forget what earlier processes logged from `start_iter` on, so that one curve is
-    left.
+    A resumed run makes TensorBoard discard what earlier processes logged from `start_iter` on, so that there is one
+    curve.
     """
 
     def __init__(self, log_dir: str, start_iter: int = 0) -> None:
         super().__init__(log_dir, purge_step=start_iter)
-        self._last_write = math.inf  # no scalar is new to the parent class, which is left with pictures and histograms
+        self._last_write = math.inf  # so that the parent class writes no scalars, only images and histograms
         self._new = NewScalars()
 
     def write(self) -> None:
-        """Hand on all new values."""
+        """Write all new values."""
         for iteration, values in self._new.take(get_event_storage()):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, iteration)

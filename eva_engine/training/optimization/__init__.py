@@ -1,4 +1,4 @@
-"""What is optimized, with which learning rate and weight decay, and when."""
+"""Optimizer, parameter groups, schedules and moving average of the weights."""
 
 from .ema import build_ema
 from .lars import LARS

@@ -1,4 +1,4 @@
-"""LARS, the optimizer of the linear probes."""
+"""LARS, the optimizer of linear probing."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,18 +8,18 @@ from torch import Tensor
 
 
 class LARS(torch.optim.Optimizer):
-    """SGD whose step is scaled to each matrix's norm; vectors take the plain step and have no weight decay.
+    """SGD with momentum whose step is scaled to the norm of each matrix; vectors use plain SGD without weight decay.
 
     You, Gitman, Ginsburg: Large batch training of convolutional networks, 2017. The norm in the denominator is that of
-    the gradient with the weight decay added; timm's `Lars` adds up the two norms, and leaves out the scaling of groups
+    the gradient plus the weight decay term. timm's `Lars` differs: it adds the two norms, and does not scale groups
     without weight decay unless it scales vectors as well.
 
     Args:
-        params: tensors or groups of them.
+        params: tensors, or parameter groups.
         lr: learning rate.
         weight_decay: L2 penalty of matrices.
-        momentum: share of the last step that is kept.
-        trust_coefficient: length of a step relative to the matrix, at a learning rate of 1.
+        momentum: momentum factor.
+        trust_coefficient: norm of a step divided by the norm of the matrix, at a learning rate of 1.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update; returns what `closure` returns, which is called first to compute the gradients."""
+        """Update the parameters; `closure`, if given, computes the gradients first, and its result is returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -48,15 +48,17 @@ class LARS(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step_one(parameter, parameter.grad, group)
+                    self._update(parameter, parameter.grad, group)
         return loss
 
-    def _step_one(self, parameter: Tensor, step: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        step = gradient
         if parameter.ndim > 1:
             step = step.add(parameter, alpha=group["weight_decay"])
-            length, size = step.norm(), parameter.norm()
-            ratio = group["trust_coefficient"] * size / length
-            step = step * torch.where((length > 0) & (size > 0), ratio, 1.0)
+            step_norm, norm = step.norm(), parameter.norm()
+            ratio = group["trust_coefficient"] * norm / step_norm
+            # Without a gradient the ratio is infinite; at zero weights it is 0, and they would never change.
+            step = step * torch.where((step_norm > 0) & (norm > 0), ratio, 1.0)
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)

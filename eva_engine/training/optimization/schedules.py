@@ -1,7 +1,7 @@
 """Learning-rate and weight-decay schedules of the published recipes.
 
-All are factors of a group's own value, to be used like fvcore's: as `lr_multiplier` or `weight_decay_multiplier` of a
-recipe. They count iterations, because the published formulas do.
+They return factors for the values of the parameter groups, and are used like fvcore's schedulers: as `lr_multiplier` or
+`weight_decay_multiplier` of a recipe. They are defined by iteration, as in the published code.
 """
 
 from typing import Literal
@@ -12,14 +12,14 @@ from eva_backbone.errors import InputError
 
 
 class IterationSchedule(ParamScheduler):
-    """A factor for every iteration.
+    """Base class of schedules that are defined by iteration.
 
     Args:
-        max_iter: iterations of the run.
-        warmup_iters: how many of them warm up.
+        max_iter: number of iterations of the run.
+        warmup_iters: number of iterations of the warm-up.
 
     Raises:
-        InputError: a warm-up longer than the run.
+        InputError: the warm-up is longer than the run.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int) -> None:
@@ -32,26 +32,26 @@ class IterationSchedule(ParamScheduler):
         self.warmup_iters = warmup_iters
 
     def __call__(self, where: float) -> float:
-        """Factor at `where` = iteration / max_iter."""
-        return self.at(round(where * self.max_iter))
+        """Return the factor at the fraction `where` = iteration / max_iter of the run."""
+        return self.at(round(where * self.max_iter))  # rounding recovers the exact iteration
 
     def at(self, iteration: int) -> float:
-        """Factor of iteration 0, 1, ..."""
+        """Return the factor of an iteration, counted from 0."""
         raise NotImplementedError
 
 
 class WarmupCosine(IterationSchedule):
-    """Classification and masked image modelling: linear warm-up, then half a cosine (or a line) down.
+    """Linear warm-up followed by half a cosine or a line, for classification and masked image modelling.
 
-    The warm-up has its first iteration at `start` and its last one at 1, as has the first iteration behind it. A cosine
-    would reach `end` one iteration after the last; a line does so in the last.
+    The first iteration has the factor `start`, the last one of the warm-up has 1, and so has the first one after it. A
+    cosine would reach `end` one iteration after the end of the run, a line reaches it in the last iteration.
 
     Args:
-        max_iter: iterations of the run.
-        warmup_iters: iterations of the warm-up.
+        max_iter: number of iterations of the run.
+        warmup_iters: number of iterations of the warm-up.
         start: factor of the first iteration.
-        end: factor of the end. Above 1 for a weight decay that grows.
-        shape: what follows the warm-up.
+        end: final factor; above 1 for a weight decay that grows.
+        shape: curve after the warm-up, "cosine" or "linear".
     """
 
     def __init__(
@@ -64,52 +64,59 @@ class WarmupCosine(IterationSchedule):
     ) -> None:
         super().__init__(max_iter, warmup_iters)
         if shape not in ("cosine", "linear"):
-            raise InputError(f"shape={shape} is no schedule; choose cosine or linear")
+            raise InputError(f"shape={shape} is not a schedule; choose cosine or linear")
         self.warmup = LinearParamScheduler(start, 1.0)
-        self.after = (CosineParamScheduler if shape == "cosine" else LinearParamScheduler)(1.0, end)
-        num_after = max_iter - warmup_iters
-        self.iters_to_end = max(num_after if shape == "cosine" else num_after - 1, 1)
+        # The published cosine is sampled without its end point, the published line with it.
+        if shape == "cosine":
+            self.decay = CosineParamScheduler(1.0, end)
+            decay_iters = max_iter - warmup_iters
+        else:
+            self.decay = LinearParamScheduler(1.0, end)
+            decay_iters = max_iter - warmup_iters - 1
+        self.decay_iters = max(decay_iters, 1)
 
     def at(self, iteration: int) -> float:
-        """Factor of the learning rate in iteration `iteration`, from 0 on."""
+        """Return the factor of an iteration, counted from 0."""
         if iteration < self.warmup_iters:
             return self.warmup(iteration / max(self.warmup_iters - 1, 1))
-        return self.after(min((iteration - self.warmup_iters) / self.iters_to_end, 1.0))
+        return self.decay(min((iteration - self.warmup_iters) / self.decay_iters, 1.0))
 
 
 class LaggedWarmupCosine(IterationSchedule):
-    """Video: linear warm-up that reaches 1 behind its last iteration, then half a cosine, all one iteration late.
+    """Linear warm-up that reaches 1 after its last iteration, then half a cosine, all one iteration late; for video.
 
-    The value for an iteration was set after the one before, from that one's number; so the first value is used twice.
+    The published code set the value of an iteration after the previous one and from the number of that one, so the
+    first value is used twice.
 
     Args:
-        max_iter: iterations of the run.
-        warmup_iters: iterations of the warm-up.
-        start: factor of the first iterations; of no effect without a warm-up.
-        end: factor of the end.
+        max_iter: number of iterations of the run.
+        warmup_iters: number of iterations of the warm-up.
+        start: factor of the first iterations; ignored without a warm-up.
+        end: final factor.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 0.0, end: float = 0.01) -> None:
         super().__init__(max_iter, warmup_iters)
         self.warmup = LinearParamScheduler(start, 1.0)
-        self.after = CosineParamScheduler(1.0, end)
+        self.decay = CosineParamScheduler(1.0, end)
+        self.decay_iters = max(max_iter - warmup_iters, 1)
 
     def at(self, iteration: int) -> float:
-        """Factor of the learning rate in iteration `iteration`, from 0 on."""
-        update = max(iteration - 1, 0)
-        if update < self.warmup_iters:
-            return self.warmup(update / self.warmup_iters)
-        return self.after(min((update - self.warmup_iters) / max(self.max_iter - self.warmup_iters, 1), 1.0))
+        """Return the factor of an iteration, counted from 0."""
+        previous = max(iteration - 1, 0)
+        if previous < self.warmup_iters:
+            return self.warmup(previous / self.warmup_iters)
+        return self.decay(min((previous - self.warmup_iters) / self.decay_iters, 1.0))
 
 
 class WarmupPolynomial(IterationSchedule):
-    """Semantic segmentation: a polynomial down to 0 from the first iteration on, scaled down during the warm-up.
+    """Polynomial decay to 0 from the first iteration on, multiplied by a linear warm-up; for semantic segmentation.
 
     Args:
-        max_iter: iterations of the run.
-        warmup_iters: iterations of the warm-up.
-        start: what the warm-up's factor grows from, to 1.
-        power: of the polynomial.
+        max_iter: number of iterations of the run.
+        warmup_iters: number of iterations of the warm-up.
+        start: initial factor of the warm-up, which grows to 1.
+        power: exponent of the polynomial.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 1e-6, power: float = 1.0) -> None:
@@ -118,6 +125,8 @@ class WarmupPolynomial(IterationSchedule):
         self.power = power
 
     def at(self, iteration: int) -> float:
-        """Factor of the learning rate in iteration `iteration`, from 0 on."""
+        """Return the factor of an iteration, counted from 0."""
         factor = max(1.0 - iteration / self.max_iter, 0.0) ** self.power
-        return factor * self.warmup(iteration / self.warmup_iters) if iteration < self.warmup_iters else factor
+        if iteration < self.warmup_iters:
+            factor = factor * self.warmup(iteration / self.warmup_iters)
+        return factor

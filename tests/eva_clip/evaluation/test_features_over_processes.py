@@ -13,7 +13,7 @@ from synthetic_features import data, measure_retrieval, measure_zero_shot, write
 from eva_clip import build_model
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.training.distributed import launch, parallelize
-from eva_engine.training.evaluate import as_evaluated
+from eva_engine.training.evaluate import evaluation_context
 
 
 def measure(folder: Path) -> list[dict]:
@@ -54,7 +54,7 @@ def encode_apart() -> None:
     cfg = OmegaConf.create({"train": {**TRAIN_SETTINGS, **changes}}, flags={"allow_objects": True})
     model = parallelize(model, cfg.train)
     order = (0, 1) if dist.get_rank() == 0 else (1, 0, 0)
-    with torch.no_grad(), as_evaluated(cfg, model):
+    with torch.no_grad(), evaluation_context(cfg, model):
         for number in order:
             found = model(batches[number])
             for name, value in expected[number].items():

@@ -1,4 +1,4 @@
-"""Changes to the config among the values of an option."""
+"""Changes to the config that are given among the values of an option."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from eva_engine.commands.cli import command_parser, parse_with_overrides
 from eva_engine.output_files import check_output_file, clear_output, output_file
 
 
-def test_changes_are_told_from_files(tmp_path, monkeypatch):
+def test_changes_are_distinguished_from_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a=b.jpg").touch()
     long = f"model.prompts=[{'x' * 300}]"  # no file can have such a name
@@ -19,7 +19,7 @@ def test_changes_are_told_from_files(tmp_path, monkeypatch):
     assert args.opts == ["c=1", "e=2", long]
 
 
-def test_changes_are_told_from_texts():
+def test_changes_are_distinguished_from_texts():
     parser = command_parser("")
     parser.add_argument("--labels", nargs="+")
     parser.add_argument("opts", nargs="*")
@@ -29,7 +29,7 @@ def test_changes_are_told_from_texts():
     assert args.opts == ["model.visual.img_size=56"]
 
 
-def test_an_output_that_cannot_be_made_is_told(tmp_path):
+def test_an_output_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for output, sentence in (
         ("file", "is a file; name a folder"),
@@ -39,7 +39,7 @@ def test_an_output_that_cannot_be_made_is_told(tmp_path):
             clear_output(tmp_path / output, ())
 
 
-def test_an_output_file_that_cannot_be_written_is_told(tmp_path):
+def test_an_output_file_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(InputError, match="is a folder; name a file in it"):
         check_output_file(tmp_path)
     for num_bytes, sentence in (

@@ -39,7 +39,7 @@ def test_exported_from_a_file(entry, half, name, tmp_path):
 
 
 def sharded_checkpoint(folder: Path) -> Path:
-    """One process that splits its weights with nobody writes the same kind of folder."""
+    """A single process writes the same kind of folder as several that shard their weights."""
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor

@@ -38,7 +38,7 @@ def test_converted(key, dtype, tmp_path):
         ({"model": vit(patch=16)}, r"has patches of \(16, 16\)"),
         ({"model": {"pos_embed": torch.zeros(1, 257, 4)}}, "has no 4-axis tensor 'patch_embed.proj.weight'"),
         ({"model": vit() | {"pos_embed": torch.zeros(257, 4)}}, "has no 3-axis tensor 'pos_embed'"),
-        (vit(positions=256), "not a class slot and a square grid"),
+        (vit(positions=256), "not a class token and a square grid"),
         ([1, 2], "has no named tensors"),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_recipe_that_fits(command, capsys):
     assert "2 image(s) of 128 x 128 pixels" in printed
 
 
-def test_one_that_does_not_fit(command, capsys):
+def test_a_recipe_that_does_not_fit(command, capsys):
     assert command("--objects", "8", "--gpu-memory", "1.01GB") == 1
     printed = capsys.readouterr().out
     assert "It does not fit 1.0 GB." in printed
@@ -41,7 +41,7 @@ def test_table_of_ranks(command, capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == ["1", "4"]
 
 
-def test_a_misspelt_key_is_told_in_one_sentence(command, capsys):
+def test_a_misspelt_key_is_reported_in_one_sentence(command, capsys):
     EXTRA.append("train.acumulation_steps=2")
     try:
         assert command() == 2
@@ -50,13 +50,13 @@ def test_a_misspelt_key_is_told_in_one_sentence(command, capsys):
     assert "did you mean train.accumulation_steps?" in capsys.readouterr().err
 
 
-def test_a_batch_that_training_would_refuse(command, capsys):
+def test_a_batch_size_that_training_refuses_is_refused(command, capsys):
     assert command("--num-gpus", "3") == 2
     assert "total_batch_size=2 cannot be split among 3 processes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["24", "many GB", "0GB", "-3GB"])
-def test_memory_that_is_none(command, text):
+def test_invalid_memory_is_refused(command, text):
     with pytest.raises(SystemExit) as stopped:
         command("--gpu-memory", text)
     assert stopped.value.code == 2

@@ -1,4 +1,4 @@
-"""The demo command on a folder of good and broken files, with the real recipe made tiny."""
+"""The command predict on a folder of intact and broken files, with a small version of the published recipe."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with photos/ of all kinds."""
+    """The working directory, with all kinds of files in photos/."""
     photos = tmp_path / "photos"
     (photos / "sub").mkdir(parents=True)
     Image.fromarray(PICTURE).save(photos / "plain.png")
@@ -67,9 +67,9 @@ def listing(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
+def test_intact_files_are_processed_and_broken_ones_named(weights, folder, capsys):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    # Changes to the config right behind the inputs, as people write them.
+    # Changes to the config directly after the inputs, as people write them.
     status = demo.main(
         command(weights, "--score-threshold", "0", "--output", "out", "--input", "photos", "missing.jpg", *OVERRIDES)
     )
@@ -98,7 +98,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, folder, capsys):
     assert (read_rgb_image("out/plain_2.jpg") != PICTURE).any()
 
 
-def test_records_are_what_the_model_found(weights, folder):
+def test_records_are_the_detections_of_the_model(weights, folder):
     arguments = ["--input", "photos/plain.png", "--score-threshold", "0", "--output", "out"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
     predictor = DetectionPredictor.from_config(load_config(str(RECIPE), OVERRIDES), weights, "cpu", 0.0)
@@ -121,7 +121,7 @@ def test_records_are_what_the_model_found(weights, folder):
         np.testing.assert_array_equal(mask, mask_util.decode(rle))
 
 
-def test_weights_and_config_that_a_training_run_left(weights, folder):
+def test_weights_and_config_of_a_training_run(weights, folder):
     cfg = load_config(str(RECIPE), OVERRIDES)
     cfg.dataloader.categories = [{"id": 1000 + i, "name": f"kind {i}"} for i in range(80)]
     cfg.dataloader.test = cfg.dataloader.evaluator = None  # it was trained without validation data
@@ -133,7 +133,7 @@ def test_weights_and_config_that_a_training_run_left(weights, folder):
     assert {d["category"] for d in detections} == {f"kind {d['category_id'] - 1000}" for d in detections}
 
 
-def test_video_record_and_picture(weights, folder):
+def test_video_record_and_annotated_video(weights, folder):
     arguments = ["--input", "photos/turned.mp4", "--score-threshold", "0", "--max-frames", "2", "--device", "cpu"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
     assert listing(folder / "output") == ["predictions/turned.json", "predictions/turned.mp4"]
@@ -141,7 +141,7 @@ def test_video_record_and_picture(weights, folder):
     document = json.loads(text)
     assert (document["width"], document["height"], document["num_frames"], document["complete"]) == (90, 120, 2, True)
     assert [frame["time"] for frame in document["frames"]] == [0.0, 0.1]
-    # A line a frame, so that long videos can be read without parsing the whole document.
+    # One line per frame, so that long videos can be read without parsing the whole document.
     lines = [json.loads(line.rstrip(",")) for line in text.splitlines()[1:-1]]
     assert lines == document["frames"]
     for frame in lines:
@@ -185,7 +185,7 @@ def test_sub_folders(weights, folder, recursive):
     for name in ["a.png", "sub/a.png"]:
         Image.fromarray(PICTURE).save(folder / "tree" / name)
     options = ["--recursive"] if recursive else []
-    # Results below the inputs are no inputs of the second run.
+    # Results in a folder below the inputs are not inputs of the second run.
     for _ in range(2):
         assert demo.main(command(weights, "--input", "tree", "--output", "tree/out", *options, *OVERRIDES)) == 0
     expected = ["a.jpg", "a.json"] + (["sub/a.jpg", "sub/a.json"] if recursive else [])
@@ -208,7 +208,7 @@ def test_sub_folders(weights, folder, recursive):
         ({"opts": "model.roi_heads.use_soft_nmz=True"}, "use_soft_nms"),
     ],
 )
-def test_unusable_options_are_one_sentence(weights, folder, capsys, change, message):
+def test_unusable_options_are_reported_in_one_sentence(weights, folder, capsys, change, message):
     options = {
         "--config-file": str(RECIPE),
         "--weights": str(weights),

@@ -1,4 +1,4 @@
-"""The options of the verb predict against those that the tasks take."""
+"""The options of the verb predict are those that the tasks accept."""
 
 import inspect
 import re
@@ -27,13 +27,13 @@ def help_text(capsys) -> str:
     return capsys.readouterr().out
 
 
-def test_every_option_is_of_a_task_and_every_task_is_reached(help_text):
+def test_every_option_belongs_to_a_task_and_every_task_is_reached(help_text):
     shown = {name.replace("-", "_") for name in re.findall(r"^  --([a-z-]+)", help_text, flags=re.MULTILINE)}
     assert shown == {*predict.COMMON, *(name for package in TASKS for name in keywords(package))} - {"opts"}
 
 
 @pytest.mark.parametrize("package", TASKS)
-def test_defaults_are_those_that_help_names(help_text, package):
+def test_defaults_are_those_in_the_help(help_text, package):
     for name, parameter in keywords(package).items():
         section = re.search(rf"^  --{name.replace('_', '-')} .*?(?=^  --|\Z|\n\n)", help_text, re.MULTILINE | re.DOTALL)
         text = " ".join(section[0].split())

@@ -1,4 +1,4 @@
-"""Keywords that a config key may name."""
+"""Keywords that a config may give to a callable, with their types."""
 
 import pytest
 from detectron2.data import build_detection_train_loader
@@ -8,12 +8,12 @@ from eva_engine.config.call_keywords import call_keywords
 from eva_engine.data import build_train_loader
 
 
-def swallows(**kwargs):
+def accepts_anything(**kwargs):
     return kwargs
 
 
 @pytest.mark.parametrize(
-    ("target", "keyword", "kind"),
+    ("target", "keyword", "expected_type"),
     [
         (CascadeROIHeads, "use_soft_nms", bool),
         (CascadeROIHeads, "maskness_thresh", float),
@@ -26,11 +26,11 @@ def swallows(**kwargs):
         (build_train_loader, "sampler", None),
     ],
 )
-def test_keyword_is_found_with_its_kind(target, keyword, kind):
-    assert call_keywords(target)[keyword] is kind
+def test_keyword_is_found_with_its_type(target, keyword, expected_type):
+    assert call_keywords(target)[keyword] is expected_type
 
 
 def test_unknown_keywords_are_not_listed():
     assert "self" not in call_keywords(FastRCNNOutputLayers)
     assert "kwargs" not in call_keywords(FastRCNNOutputLayers)
-    assert call_keywords(swallows) is None
+    assert call_keywords(accepts_anything) is None

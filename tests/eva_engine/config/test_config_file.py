@@ -1,4 +1,4 @@
-"""Recipes to a file and back."""
+"""Recipes are saved to a file and loaded again."""
 
 import logging
 
@@ -43,7 +43,7 @@ def test_saved_recipe_is_the_same_with_its_keys_in_order(tmp_path, caplog):
     assert "dim_feedforward: '${.d_model}', d_model: 3" in (tmp_path / "saved.yaml").read_text()
 
 
-def test_recipe_with_functions_of_its_own_is_saved_for_reading(tmp_path, caplog):
+def test_recipe_that_defines_functions_is_saved_for_reading_only(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         cfg = save(tmp_path, NOT_LOADABLE)
     (record,) = caplog.records

@@ -1,4 +1,4 @@
-"""Image folders that are missing are told before a model is built."""
+"""Missing image folders are reported before a model is built."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -19,7 +19,7 @@ def recipe(train: str, test: str, evaluator: str | None = "some", **dataset: str
     )
 
 
-def test_folders_of_what_is_to_be_done_must_exist(tmp_path):
+def test_folders_that_will_be_used_must_exist(tmp_path):
     there, gone = str(tmp_path), str(tmp_path / "gone")
     check_datasets(recipe(there, there), training=True)
     check_datasets(recipe(gone, there), training=False)
@@ -29,5 +29,5 @@ def test_folders_of_what_is_to_be_done_must_exist(tmp_path):
         check_datasets(recipe(gone, there), training=True)
     with pytest.raises(InputError, match=r"gone does not exist; .* dataloader\.test\.dataset\.root"):
         check_datasets(recipe(there, gone), training=False)
-    with pytest.raises(InputError, match=r"no dataloader\.evaluator, it only trains"):
+    with pytest.raises(InputError, match=r"no dataloader\.evaluator, it can only be trained"):
         check_datasets(recipe(there, there, evaluator=None), training=False)

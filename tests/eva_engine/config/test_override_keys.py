@@ -1,4 +1,4 @@
-"""Overrides of recipes: which keys and values are taken, and what is said about the others."""
+"""Overrides of recipes: accepted keys and values, and the messages about others."""
 
 import copy
 from functools import cache
@@ -67,7 +67,7 @@ def override_recipe(config, overrides):
         ),
     ],
 )
-def test_key_of_the_recipe_or_keyword_of_its_target_is_taken(config, override, key, value):
+def test_key_of_the_recipe_or_keyword_of_its_target_is_accepted(config, override, key, value):
     assert OmegaConf.select(override_recipe(config, [override]), key) == value
 
 
@@ -82,7 +82,7 @@ def test_overrides_are_checked_in_their_order():
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("train.max_itr=5", "train.max_itr is no key of this config; did you mean train.max_iter?"),
+        ("train.max_itr=5", "train.max_itr is not a key of this config; did you mean train.max_iter?"),
         ("trian.max_iter=5", "did you mean train.max_iter?"),
         ("model.roi_heads.use_sof_nms=True", "did you mean model.roi_heads.use_soft_nms?"),
         ("model.roi_heads.masknes_thresh=0.5", "did you mean model.roi_heads.maskness_thresh?"),
@@ -100,14 +100,14 @@ def test_overrides_are_checked_in_their_order():
         ("model.roi_heads.method=3", "takes a string, not 3"),
         ("model.roi_heads.mask_head=3", "takes a group"),
         ("model.backbone.net.window_block_indexes=3", "takes a list like [a,b], not 3"),
-        ("train.max_iter", "the override train.max_iter cannot be read; write key=value"),
-        ("train.init_checkpoint=a(1).pth", """cannot be read; quote the value: 'train.init_checkpoint="a(1).pth"'"""),
+        ("train.max_iter", "the override train.max_iter cannot be parsed; write key=value"),
+        ("train.init_checkpoint=a(1).pth", """cannot be parsed; quote the value: 'train.init_checkpoint="a(1).pth"'"""),
         ("train.max_iter=1,2", "must set one key to one value"),
         ("~train.max_iter", "must set one key to one value"),
         ("--resume", "put options with -- before the first key=value"),
     ],
 )
-def test_other_override_is_refused_with_the_nearest_key_or_the_right_kind(override, sentence):
+def test_other_override_is_refused_with_the_most_similar_key_or_the_right_type(override, sentence):
     with pytest.raises(InputError) as error:
         override_recipe(COCO, [override])
     assert sentence in str(error.value)
@@ -122,6 +122,6 @@ def test_other_override_is_refused_with_the_nearest_key_or_the_right_kind(overri
         ("weights.pth", "weights.pth is not a config file"),
     ],
 )
-def test_config_file_that_is_none(path, sentence):
+def test_unusable_config_file_is_refused(path, sentence):
     with pytest.raises(InputError, match=sentence):
         load_config(path)

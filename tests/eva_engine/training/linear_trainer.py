@@ -1,4 +1,4 @@
-"""A model small enough to calculate by hand, made batches for it, and its trainer."""
+"""A model small enough to calculate by hand, synthetic batches for it, and its trainer."""
 
 import torch
 from omegaconf import OmegaConf
@@ -23,14 +23,14 @@ class Model(nn.Module):
         return {"loss_a": (error[:, :1] * factor).mean(), "loss_b": error[:, 1:].mean()}
 
 
-def batches(num_iterations, num_images=4, spoilt=()):
+def batches(num_iterations, num_images=4, bad=()):
     generator = torch.Generator().manual_seed(1)
     return [
         [
             {
                 "image": torch.randn(4, generator=generator),
                 "file_name": f"{i}_{j}.jpg",
-                "factor": float("nan") if i in spoilt and j == 2 else 1.0,
+                "factor": float("nan") if i in bad and j == 2 else 1.0,
             }
             for j in range(num_images)
         ]
@@ -42,7 +42,7 @@ def make_trainer(data, dtype=None, lr=0.1, **keywords):
     model = Model()
     amp = OmegaConf.create({"enabled": dtype is not None, "dtype": dtype or "float16"})
     precision = Precision(amp, "cpu")
-    # The usual first scale is found too large on the way, which leaves out steps.
+    # The default initial scale is too large, so that steps would be left out.
     precision.scaler = torch.amp.GradScaler("cpu", init_scale=256.0, enabled=dtype == "float16")
     return Trainer(model, data, torch.optim.SGD(model.parameters(), lr=lr), precision, **keywords)
 

@@ -1,4 +1,4 @@
-"""Where a run takes place."""
+"""Device and number of processes of a run."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_engine.config import TRAIN_SETTINGS
-from eva_engine.training.device import processes_per_machine, settle_device
+from eva_engine.training.device import processes_per_machine, resolve_device
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_more_gpus_than_there_are(monkeypatch):
         ("cpu", "bfloat16", False, ("cpu", True)),
     ],
 )
-def test_what_the_machine_cannot_do_is_changed(device, dtype, cuda, expected, monkeypatch):
+def test_unsupported_settings_are_replaced(device, dtype, cuda, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     cfg = OmegaConf.create({"train": {**TRAIN_SETTINGS, "device": device, "amp": {"enabled": True, "dtype": dtype}}})
-    settle_device(cfg)
+    resolve_device(cfg)
     assert (cfg.train.device, cfg.train.amp.enabled) == expected

@@ -1,4 +1,4 @@
-"""Batches of any task, in parts."""
+"""Micro-batches of the batches of any task."""
 
 import pytest
 import torch
@@ -18,20 +18,20 @@ IMAGES, LABELS = torch.arange(12).view(6, 2), torch.arange(6)
         {"image": IMAGES, "label": LABELS, "more": (LABELS,)},
     ],
 )
-def test_parts_in_order_make_up_the_batch(batch):
-    parts = split_batch(batch, 3)
+def test_micro_batches_are_in_order_and_complete(batch):
+    micro_batches = split_batch(batch, 3)
     assert count_images(batch) == 6
-    assert [count_images(part) for part in parts] == [2, 2, 2]
-    assert all(type(part) is type(batch) for part in parts)
-    assert flat(parts) == flat([batch])
+    assert [count_images(micro_batch) for micro_batch in micro_batches] == [2, 2, 2]
+    assert all(type(micro_batch) is type(batch) for micro_batch in micro_batches)
+    assert flat(micro_batches) == flat([batch])
 
 
-def flat(parts):
+def flat(batches):
     """Label, or number, of every image."""
-    if isinstance(parts[0], dict):
-        return [int(v) for part in parts for v in part["label"]]
-    if isinstance(parts[0], torch.Tensor):
-        return [int(v) for part in parts for v in part[:, 0]]
-    if isinstance(parts[0][0], dict):
-        return [record["n"] for part in parts for record in part]
-    return [int(v) for part in parts for v in part[1]]
+    if isinstance(batches[0], dict):
+        return [int(v) for batch in batches for v in batch["label"]]
+    if isinstance(batches[0], torch.Tensor):
+        return [int(v) for batch in batches for v in batch[:, 0]]
+    if isinstance(batches[0][0], dict):
+        return [record["n"] for batch in batches for record in batch]
+    return [int(v) for batch in batches for v in batch[1]]

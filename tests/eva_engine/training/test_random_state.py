@@ -1,4 +1,4 @@
-"""Random state, out of a process and back."""
+"""Random state: saving, loading and preserving it."""
 
 import io
 import random
@@ -6,7 +6,7 @@ import random
 import numpy as np
 import torch
 
-from eva_engine.training.random_state import get_random_state, kept_random_state, set_random_state
+from eva_engine.training.random_state import get_random_state, preserved_random_state, set_random_state
 
 
 def draw():
@@ -23,7 +23,7 @@ def test_state_that_went_through_a_file_repeats_what_was_drawn():
     assert (draw(), draw()) == first
 
 
-def test_kept_state_hides_what_is_drawn_inside():
-    with kept_random_state():
+def test_the_state_is_restored_after_the_context():
+    with preserved_random_state():
         inside = draw()
     assert draw() == inside

@@ -1,4 +1,4 @@
-"""All that a run needs to go on, through a file and back."""
+"""The state of a run, through a file and back."""
 
 import io
 
@@ -29,9 +29,9 @@ def through_file(state):
 
 @pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD])
 def test_run_in_two_pieces_equals_one(optimizer):
-    data = batches(8, spoilt=[2])
-    whole, whole_state = make_run(data, optimizer)
-    whole.train(0, 8)
+    data = batches(8, bad=[2])
+    uninterrupted, uninterrupted_state = make_run(data, optimizer)
+    uninterrupted.train(0, 8)
 
     first, first_state = make_run(data[:4], optimizer)
     first.train(0, 4)
@@ -43,13 +43,13 @@ def test_run_in_two_pieces_equals_one(optimizer):
     second_state.load_state_dict(saved)
     assert second.non_finite.num_skipped == 1
     second.train(4, 8)
-    assert torch.equal(weights(second), weights(whole))
-    for name, value in whole.ema.module.state_dict().items():
+    assert torch.equal(weights(second), weights(uninterrupted))
+    for name, value in uninterrupted.ema.module.state_dict().items():
         assert torch.equal(second.ema.module.state_dict()[name], value)
-    assert second.precision.scaler.state_dict() == whole.precision.scaler.state_dict()
+    assert second.precision.scaler.state_dict() == uninterrupted.precision.scaler.state_dict()
     assert second.precision.scaler.get_scale() > 256
     assert torch.equal(
-        second_state.state_dict()["random"]["0"]["torch"], whole_state.state_dict()["random"]["0"]["torch"]
+        second_state.state_dict()["random"]["0"]["torch"], uninterrupted_state.state_dict()["random"]["0"]["torch"]
     )
 
 
@@ -81,7 +81,7 @@ def test_parameter_without_a_gradient_has_no_moments():
     assert not second.optimizer.state[second.model.unused.weight]
 
 
-def test_full_memory_is_no_fault_of_the_checkpoint(monkeypatch):
+def test_out_of_memory_is_not_reported_as_an_error_of_the_checkpoint(monkeypatch):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -14,13 +14,16 @@ def train(data, **keywords):
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
-@pytest.mark.parametrize("parts", [2, 4])
-def test_accumulation_gives_the_result_of_the_whole_batch(parts, dtype):
-    whole, split = train(batches(5), dtype=dtype), train(batches(5), accumulation_steps=parts, dtype=dtype)
+@pytest.mark.parametrize("num_micro_batches", [2, 4])
+def test_accumulation_gives_the_result_of_the_full_batch(num_micro_batches, dtype):
+    full, accumulated = (
+        train(batches(5), dtype=dtype),
+        train(batches(5), accumulation_steps=num_micro_batches, dtype=dtype),
+    )
     tolerance = {None: 1e-6, "float16": 2e-3, "bfloat16": 1e-2}[dtype]
-    torch.testing.assert_close(weights(split), weights(whole), rtol=0, atol=tolerance)
-    assert split.storage.latest()["total_loss"][0] == pytest.approx(
-        whole.storage.latest()["total_loss"][0], abs=tolerance
+    torch.testing.assert_close(weights(accumulated), weights(full), rtol=0, atol=tolerance)
+    assert accumulated.storage.latest()["total_loss"][0] == pytest.approx(
+        full.storage.latest()["total_loss"][0], abs=tolerance
     )
 
 
@@ -40,8 +43,8 @@ def test_gradients_are_clipped_to_a_common_norm(dtype):
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
-def test_spoilt_iteration_is_told_and_changes_nothing(dtype, caplog):
-    data = batches(4, spoilt=[1])
+def test_bad_iteration_is_logged_and_changes_nothing(dtype, caplog):
+    data = batches(4, bad=[1])
     trainer = train(data, dtype=dtype, accumulation_steps=2)
     assert "iteration 1: the loss loss_a is not finite on 1_0.jpg, 1_1.jpg, 1_2.jpg, 1_3.jpg" in caplog.text
     assert trainer.storage.latest()["skipped_steps"][0] == 1
@@ -50,7 +53,7 @@ def test_spoilt_iteration_is_told_and_changes_nothing(dtype, caplog):
     torch.testing.assert_close(weights(trainer), weights(without), rtol=0, atol=1e-6)
 
 
-def test_gradient_that_is_not_finite_is_told_by_its_parameter(caplog):
+def test_the_parameter_of_a_non_finite_gradient_is_logged(caplog):
     trainer = make_trainer(batches(2))
     trainer.model.layer.bias.register_hook(lambda gradient: gradient / 0)
     before = weights(trainer)
@@ -59,15 +62,15 @@ def test_gradient_that_is_not_finite_is_told_by_its_parameter(caplog):
     assert torch.equal(weights(trainer), before)
 
 
-def test_too_many_spoilt_iterations_in_a_row_stop_the_run():
-    trainer = make_trainer(batches(6, spoilt=[0, 2, 3, 4]), max_skipped_steps=2)
+def test_too_many_bad_iterations_in_a_row_stop_the_run():
+    trainer = make_trainer(batches(6, bad=[0, 2, 3, 4]), max_skipped_steps=2)
     with pytest.raises(
         InputError, match=r"iteration 4: the loss loss_a is not finite on 4_0\.jpg.*max_skipped_steps=2"
     ):
         trainer.train(0, 6)
     assert trainer.num_finished == 4
     assert weights(trainer).isfinite().all()
-    # A run that goes on from here with something changed has as many tries again.
+    # A run resumed from here with changed settings starts to count again.
     assert trainer.non_finite.state_dict() == {"num_skipped": 4, "num_in_a_row": 0}
 
 
@@ -78,10 +81,10 @@ def test_scale_that_is_too_large_is_lowered_until_steps_are_taken():
     trainer.train(0, 12)
     assert trainer.precision.scaler.get_scale() < 2**20
     assert not torch.equal(weights(trainer), start)
-    assert trainer.non_finite.num_skipped == 0  # no fault of the data
+    assert trainer.non_finite.num_skipped == 0  # the data is not at fault
 
 
-def test_average_follows_only_the_steps_that_were_taken():
+def test_the_average_is_updated_only_after_steps_that_were_taken():
     class Average:
         num_updates = 0
 
@@ -90,11 +93,11 @@ def test_average_follows_only_the_steps_that_were_taken():
             self.num_updates += 1
 
     average = Average()
-    train(batches(5, spoilt=[1, 3]), ema=average)
+    train(batches(5, bad=[1, 3]), ema=average)
     assert average.num_updates == 3
 
 
-def test_batch_that_does_not_divide_is_refused():
+def test_batch_that_cannot_be_split_is_refused():
     with pytest.raises(InputError, match="accumulation_steps=3 cannot split the 4 images"):
         train(batches(1), accumulation_steps=3)
 

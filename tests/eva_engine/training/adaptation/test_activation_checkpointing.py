@@ -1,4 +1,4 @@
-"""Recomputed blocks: same gradients bit for bit, same names, same random numbers, same precision."""
+"""Activation checkpointing: same gradients bit for bit, same names, same random numbers, same precision."""
 
 import copy
 import sys
@@ -102,7 +102,7 @@ def test_an_input_without_gradient_and_without_warning(how, recwarn):
     assert not [str(warning.message) for warning in recwarn]
 
 
-def test_the_empty_word_leaves_the_options_of_the_model():
+def test_an_empty_setting_leaves_the_options_of_the_model():
     model = SmallDetector(use_act_checkpoint=True)
     checkpoint_activations(model, "")
     assert model.backbone.net.checkpoint_blocks
@@ -112,15 +112,15 @@ def test_the_empty_word_leaves_the_options_of_the_model():
     ("model", "how", "sentence"),
     [
         (SmallDetector, "fairscal", "'fairscal' is not known; choose one of torch, fairscale, fairscale_offload"),
-        (lambda: nn.Linear(1, 1), "torch", "needs an EVA backbone"),
+        (lambda: nn.Linear(1, 1), "torch", "no part of Linear lists them"),
     ],
 )
-def test_what_cannot_be_done_is_refused(model, how, sentence):
+def test_unusable_settings_are_refused(model, how, sentence):
     with pytest.raises(InputError, match=sentence):
         checkpoint_activations(model(), how)
 
 
-def test_missing_fairscale_is_said(monkeypatch):
+def test_missing_fairscale_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "fairscale.nn.checkpoint", None)
     model = SmallDetector()
     with pytest.raises(InputError, match="pip install fairscale"):

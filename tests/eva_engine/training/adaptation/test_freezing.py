@@ -1,4 +1,4 @@
-"""Frozen parameters: which ones, what autograd still does for them, and the parts of training that meet them."""
+"""Frozen parameters: selection, autograd, DDP, optimizer, drop path and log."""
 
 import logging
 import weakref
@@ -50,9 +50,9 @@ def test_patterns_freeze_what_they_match_and_count_it():
         ("zzzzzzzz", r"backbone\.\*, head\.\*, head\.weight"),
     ],
 )
-def test_a_pattern_without_a_match_names_near_ones_and_freezes_nothing(pattern, near):
+def test_a_pattern_without_a_match_suggests_similar_names_and_freezes_nothing(pattern, near):
     model = SmallDetector()
-    with pytest.raises(InputError, match=f"no parameter matches '{pattern}'; names like it are .*{near}"):
+    with pytest.raises(InputError, match=f"no parameter matches '{pattern}'; similar names are .*{near}"):
         freeze_parameters(model, ["head.*", pattern])
     assert len(trained_names(model)) == len(list(model.parameters()))
 
@@ -63,7 +63,7 @@ def test_nothing_left_to_train_is_refused():
 
 
 @pytest.mark.parametrize("how", CHECKPOINTING)
-def test_autograd_stops_in_front_of_frozen_blocks(how):
+def test_autograd_stops_above_frozen_blocks(how):
     need(how)
     plain, model = SmallDetector(), SmallDetector()
     model.load_state_dict(plain.state_dict())
@@ -74,7 +74,7 @@ def test_autograd_stops_in_front_of_frozen_blocks(how):
     net, (patches, grid) = model.backbone.net, model.backbone.net.patch_embed(pixels())
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(weakref.ref(x)) or x, lambda x: x):
         net.run_blocks(net.add_positions(patches, grid), grid, 0, 2)
-    assert not [x for x in kept if x() is not None]  # the frozen blocks keep no activation
+    assert not [x for x in kept if x() is not None]  # the frozen blocks keep no activations
     result = gradients(model)
     assert leaves == {0: True, 1: True, 2: False, 3: False}
     expected = gradients(plain)
@@ -137,16 +137,16 @@ def test_the_optimizer_holds_only_what_is_trained():
         (HALF, None),
         (["backbone.*"], None),
         (["head.*"], None),
-        (HALF[1:], "2 frozen block(s) and keeps their activations, because backbone.net.pos_embed in front"),
+        (HALF[1:], "2 frozen block(s) and keeps their activations, because backbone.net.pos_embed below"),
         (
             [*HALF, "backbone.net.blocks.3.*"],
             "1 frozen block(s) and keeps their activations, because backbone.net.blocks.2",
         ),
     ],
 )
-def test_the_log_says_what_is_trained_and_what_stays_costly(patterns, hint, caplog):
+def test_the_log_has_the_trained_parameters_and_warns_of_costly_frozen_blocks(patterns, hint, caplog):
     model = SmallDetector()
-    with caplog.at_level(logging.INFO, logger="detectron2_ext"):
+    with caplog.at_level(logging.INFO, logger="eva_engine"):
         adapt_model(model, settings(freeze=patterns))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
@@ -156,15 +156,15 @@ def test_the_log_says_what_is_trained_and_what_stays_costly(patterns, hint, capl
     assert not hint or hint in lines[1]
 
 
-def test_a_model_without_an_eva_backbone_can_be_frozen_too():
+def test_a_model_without_transformer_blocks_can_be_frozen_too():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     adapt_model(model, settings(freeze=["0.*"]))
     assert trained_names(model) == ["1.weight", "1.bias"]
 
 
-def test_a_head_behind_frozen_blocks_costs_nothing_of_theirs(caplog):
+def test_a_head_above_frozen_blocks_needs_no_backward_pass_through_them(caplog):
     model = create_classifier("eva_tiny_patch14", num_classes=3, depth=2)
     frozen = [name for name, _ in model.named_parameters() if not name.startswith("head.")]
-    with caplog.at_level(logging.INFO, logger="detectron2_ext"):
+    with caplog.at_level(logging.INFO, logger="eva_engine"):
         adapt_model(model, settings(freeze=frozen))
     assert len(caplog.records) == 1

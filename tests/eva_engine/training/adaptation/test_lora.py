@@ -1,4 +1,4 @@
-"""Low-rank adapters: where they are, that they learn, what is trained beside them, and the way back."""
+"""Low-rank adapters: which layers have them, their training, what else is trained, and merging."""
 
 import copy
 import subprocess
@@ -192,8 +192,8 @@ def test_the_published_detector_with_the_settings_of_the_recipe():
     width, hidden = 1408, 6144
     assert sum(trained[name].numel() for name in adapters) == 40 * 8 * (4 * width + 2 * width + 2 * (width + hidden))
     assert all(not name.startswith("backbone.net.") for name in set(trained) - adapters)
-    beside = {name.split(".")[0] for name in set(trained) - adapters}
-    assert beside == {"backbone", "proposal_generator", "roi_heads"}
+    other_parts = {name.split(".")[0] for name in set(trained) - adapters}
+    assert other_parts == {"backbone", "proposal_generator", "roi_heads"}
     assert list(merge_lora_weights(model.state_dict(), {**cfg.train.lora, "rank": 8})) == plain
 
 
@@ -203,12 +203,12 @@ def test_the_published_detector_with_the_settings_of_the_recipe():
         ({"targets": r".*\.atn\.qkv"}, r"matches no linear layer.*backbone\.net\.blocks\.\{0-3\}\.attn\.\{qkv,proj\}"),
         ({"targets": "qkv"}, "must match whole names"),
         ({"targets": r".*\.norm1"}, "matches no linear layer"),
-        ({"targets": "(qkv"}, "is no regular expression"),
+        ({"targets": "(qkv"}, "is not a regular expression"),
         ({"rank": -1}, "the rank is 0 or more"),
         ({"dropout": 1.0}, "the dropout from 0 to below 1"),
     ],
 )
-def test_settings_that_fit_nothing_are_refused(changes, sentence):
+def test_unusable_settings_are_refused(changes, sentence):
     model = SmallDetector()
     with pytest.raises(InputError, match=sentence):
         add_lora(model, LORA | changes)
@@ -220,7 +220,7 @@ def test_settings_that_fit_nothing_are_refused(changes, sentence):
     [
         (LORA | {"rank": 4}, "none", "has an adapter of rank 2, but train.lora.rank is 4"),
         (SETTINGS["lora"], "none", "has an adapter of rank 2, but train.lora.rank is 0"),
-        (LORA, f"{ADAPTED[0]}.lora_B.default.weight", "lora_B.default.weight is missing beside it"),
+        (LORA, f"{ADAPTED[0]}.lora_B.default.weight", "lora_B.default.weight is missing"),
     ],
 )
 def test_weights_that_do_not_fit_the_settings_are_refused(settings, drop, sentence):
@@ -236,7 +236,7 @@ def test_a_broken_adapter_is_not_merged():
         merge_lora(model)
 
 
-def test_missing_peft_is_said(monkeypatch):
+def test_missing_peft_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     model = SmallDetector()
     add_lora(model, SETTINGS["lora"])
@@ -244,7 +244,7 @@ def test_missing_peft_is_said(monkeypatch):
         add_lora(model, LORA)
 
 
-def test_the_library_is_imported_only_when_used():
+def test_peft_is_imported_only_when_used():
     script = (
         "import sys, eva_engine.training.adaptation as adaptation\n"
         "print(*({'peft', 'transformers', 'accelerate', 'fairscale'} & set(sys.modules)))"

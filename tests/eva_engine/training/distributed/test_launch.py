@@ -1,4 +1,4 @@
-"""Where the processes of a run meet, and on which device."""
+"""Process groups: rendezvous, backend and device."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from eva_engine.training.distributed.launch import _join, launch
 
 
 @pytest.mark.parametrize(("device", "backend", "taken"), [("cpu", "gloo", []), ("cuda", "cpu:gloo,cuda:nccl", [1])])
-def test_only_runs_on_gpus_take_one(device, backend, taken, monkeypatch):
+def test_only_runs_on_gpus_use_one(device, backend, taken, monkeypatch):
     devices, backends = [], []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", devices.append)
@@ -21,6 +21,6 @@ def test_only_runs_on_gpus_take_one(device, backend, taken, monkeypatch):
     assert backends == [backend]
 
 
-def test_free_port_is_of_one_machine():
-    with pytest.raises(InputError, match="--dist-url auto is for one machine"):
+def test_a_free_port_is_found_on_a_single_machine_only():
+    with pytest.raises(InputError, match="--dist-url auto works on a single machine"):
         launch(print, (), processes_per_machine=2, num_machines=2, dist_url="auto")

@@ -1,17 +1,17 @@
-"""Two processes take the steps of one, however the model is split."""
+"""Two processes take the same steps as one, with a replicated or a sharded model."""
 
 import importlib.util
 
 import pytest
-from split_runs import LORA, run_in_two_processes, train
+from sharded_runs import LORA, run_in_two_processes, train
 
 LOW = {"amp": {"enabled": True, "dtype": "bfloat16"}}
 FSDP, OFFLOAD = {"parallel": "fsdp"}, {"parallel": "fsdp", "fsdp": {"cpu_offload": True}}
 CASES = {
     "ddp": {},
-    "ddp in parts": {"accumulation_steps": 2},
+    "ddp in micro-batches": {"accumulation_steps": 2},
     "fsdp": FSDP,
-    "fsdp with offload, in parts": {**OFFLOAD, "accumulation_steps": 2},
+    "fsdp with offload, in micro-batches": {**OFFLOAD, "accumulation_steps": 2},
     "fsdp, blocks kept gathered": {"parallel": "fsdp", "fsdp": {"reshard_after_forward": False}},
     "fsdp, blocks recomputed": {**FSDP, "activation_checkpointing": "torch"},
     "fsdp in bfloat16": {**FSDP, **LOW},
@@ -31,12 +31,12 @@ def two(tmp_path_factory):
 def test_losses_and_gradients_are_those_of_one_process(case, two):
     """Equal up to the order of sums in float32.
 
-    In bfloat16 up to a few roundings (2^-8 each) of what blocks compute: split blocks also round their biases.
+    In bfloat16 up to a few roundings (2^-8 each) of the blocks' outputs: sharded blocks also round their biases.
     """
-    alone = {key: value for key, value in CASES[case].items() if key in ("lora", "amp")}
-    steps, held = train(alone)
+    single = {key: value for key, value in CASES[case].items() if key in ("lora", "amp")}
+    steps, held = train(single)
     tolerance = 1e-2 if "bfloat16" in case else 1e-5
     assert [loss for loss, _ in two[case][0]] == pytest.approx([loss for loss, _ in steps], rel=tolerance)
     assert [norm for _, norm in two[case][0]] == pytest.approx([norm for _, norm in steps], rel=10 * tolerance)
-    share = two[case][1] / held
-    assert share == 1 if "ddp" in case else 0.5 <= share < 0.51
+    fraction = two[case][1] / held
+    assert fraction == 1 if "ddp" in case else 0.5 <= fraction < 0.51

@@ -1,4 +1,4 @@
-"""Values of the optimizer's groups by iteration, also of a run that goes on from a checkpoint."""
+"""Values of the optimizer's groups by iteration, also in a resumed run."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from eva_engine.training.optimization import WarmupCosine
 
 
 class CountingTrainer(TrainerBase):
-    """Notes the values that each step would use."""
+    """Records the values that each step would use."""
 
     def __init__(self, key):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The best result so far."""
+"""The best evaluation of a run."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_better_than_all_before(mode, values, better):
     assert [best.update(ap(value), iteration) for iteration, value in enumerate(values)] == better
 
 
-def test_a_missing_metric_is_answered_with_those_there_are():
+def test_the_error_for_a_missing_metric_lists_the_others():
     with pytest.raises(InputError, match=r"'box/AP'.*the metrics are: bbox/AP, bbox/AP50, segm/AP$"):
         BestMetric("box/AP").update(ap(1.0), 0)
     with pytest.raises(InputError, match="the metrics are: none"):
@@ -48,7 +48,7 @@ def evaluator(target, **keywords):
 
 
 class Unlisted:
-    """An evaluator that does not say beforehand what it measures."""
+    """An evaluator that does not list its metrics."""
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ class Unlisted:
         recipe("top1", evaluator=[{"_target_": Unlisted}]),
     ],
 )
-def test_names_that_may_be_measured_pass(cfg):
+def test_metrics_that_may_be_reported_pass(cfg):
     check_best_metric(cfg)
 
 
 @pytest.mark.parametrize(
-    ("cfg", "said"),
+    ("cfg", "sentence"),
     [
         (recipe("bbox/AP", "largest"), "best_mode is 'largest'; give max or min"),
-        (recipe("bbox/AP"), "nothing is evaluated"),
+        (recipe("bbox/AP"), "the recipe does not evaluate"),
         (recipe("AP", evaluator=evaluator(COCOEvaluator)), r"'AP'.*the metrics are: bbox/AP, bbox/AP50"),
         (recipe("bbox/APr", evaluator=evaluator(COCOEvaluator)), "bbox/APr"),
         (recipe("segm/AP", evaluator=evaluator(COCOEvaluator, tasks=["bbox"])), "bbox/APl$"),
     ],
 )
-def test_names_that_cannot_be_measured_stop_early(cfg, said):
-    with pytest.raises(InputError, match=said):
+def test_unusable_metrics_are_refused_early(cfg, sentence):
+    with pytest.raises(InputError, match=sentence):
         check_best_metric(cfg)

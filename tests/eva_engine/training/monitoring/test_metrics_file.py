@@ -29,7 +29,7 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_lines_are_detectron2s_without_the_smoothing(tmp_path):
+def test_lines_are_those_of_detectron2_without_smoothing(tmp_path):
     for writer in (MetricsFile(tmp_path / "own"), JSONWriter(tmp_path / "peer", window_size=1)):
         run(writer, range(10), evaluate_at=4)
         writer.close()
@@ -49,20 +49,20 @@ def test_lines_are_in_the_file_before_it_is_closed(tmp_path):
 
 
 @pytest.mark.parametrize("resume_at", [0, 1, 4, 5, 8, 10])
-@pytest.mark.parametrize("cut", [0, 1, 30], ids=["whole", "without newline", "half a line"])
+@pytest.mark.parametrize("cut", [0, 1, 30], ids=["complete", "without newline", "half a line"])
 def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path, resume_at, cut):
-    run(MetricsFile(tmp_path / "whole"), range(12))
+    run(MetricsFile(tmp_path / "uninterrupted"), range(12))
     path = tmp_path / "metrics.json"
     run(MetricsFile(path), range(10))
     text = path.read_text()
     path.write_text(text[: len(text) - cut])
-    first = min(resume_at, 8 if cut else 10)  # what a checkpoint says was done has been written
+    first = min(resume_at, 8 if cut else 10)  # iterations in a checkpoint have been written
     run(MetricsFile(path, first), range(first, 12))
-    assert path.read_text() == (tmp_path / "whole").read_text()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.json", "whole"]
+    assert path.read_text() == (tmp_path / "uninterrupted").read_text()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.json", "uninterrupted"]
 
 
-def test_a_whole_last_line_without_newline_is_kept_apart_from_the_next(tmp_path):
+def test_a_complete_last_line_without_newline_gets_one(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text('{"iteration": 1, "lr": 0.5}')
     run(MetricsFile(path, 2), range(2, 4))
@@ -77,7 +77,7 @@ def test_a_file_with_nothing_to_drop_is_not_rewritten(tmp_path):
     assert path.stat().st_ino == before
 
 
-def test_what_is_put_late_into_an_iteration_comes_with_the_next_call():
+def test_values_put_late_into_an_iteration_are_returned_by_the_next_call():
     new = NewScalars()
     with EventStorage(3) as storage:
         storage.put_scalar("total_loss", 1.0)
@@ -106,7 +106,7 @@ def test_tensorboard_shows_one_curve_after_a_resume(tmp_path):
     writer.close()
 
 
-def test_tensorboard_gets_pictures_too(tmp_path):
+def test_tensorboard_gets_images_too(tmp_path):
     with EventStorage(0) as storage:
         writer = TensorBoardEvents(str(tmp_path))
         storage.put_image("boxes", torch.zeros(3, 4, 4))

@@ -1,4 +1,4 @@
-"""The progress line, from made-up scalars."""
+"""The progress line of synthetic scalars."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ CASCADE |= {"loss_mask": 0.691, "loss_rpn_cls": 0.685, "loss_rpn_loc": 0.102}
 @pytest.fixture
 def lines(caplog):
     caplog.set_level(logging.INFO, logger=progress.__name__)
-    logger = logging.getLogger("detectron2_ext")
+    logger = logging.getLogger("eva_engine")
     propagate, logger.propagate = logger.propagate, True
     yield lambda: [record.getMessage() for record in caplog.records]
     logger.propagate = propagate
@@ -50,7 +50,7 @@ def test_a_line_of_a_cascade_has_everything_and_fits(lines):
     assert storage.latest()["peak_memory_gib"] == (12.34, 89979)
 
 
-def test_values_are_means_since_the_line_before(lines):
+def test_values_are_means_since_the_previous_line(lines):
     with EventStorage(0) as storage:
         writer = ProgressLine(20, "cpu")
         for iteration in range(4):
@@ -64,7 +64,7 @@ def test_values_are_means_since_the_line_before(lines):
     assert second.startswith(" 8/20  eta  0:00:12  loss 65.0  2.00 img/s  wait 50%  12.3 GiB")
 
 
-def test_time_left_is_that_of_the_last_hundred_iterations(lines):
+def test_time_left_is_estimated_from_the_last_hundred_iterations(lines):
     with EventStorage(0) as storage:
         for iteration in range(300):
             put(storage, iteration, total_loss=1.0, time=9.0 if iteration < 200 else 2.0)
@@ -82,7 +82,7 @@ def test_speed_counts_only_iterations_that_were_timed(lines):
     assert "8.00 img/s  wait 25%" in lines()[0]
 
 
-def test_skipped_steps_show_and_bad_values_do_not_spoil_the_mean(lines):
+def test_skipped_steps_are_shown_and_the_mean_ignores_non_finite_values(lines):
     with EventStorage(0) as storage:
         for iteration, loss in enumerate((1.0, math.nan, 2.0)):
             put(storage, iteration, total_loss=loss, grad_norm=math.inf if iteration == 1 else 1.0, skipped_steps=1)

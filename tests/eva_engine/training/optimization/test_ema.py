@@ -1,4 +1,4 @@
-"""Moving average of the weights: its formula, restoring it, and models split by FSDP over two processes."""
+"""Moving average of the weights: its formula, restoring it, and models that FSDP shards over two processes."""
 
 import copy
 
@@ -41,19 +41,19 @@ def test_average_follows_the_weights_and_leaves_the_frozen_ones():
     model = Model()
     start = copy.deepcopy(model.state_dict())
     ema = build_ema(settings(), model)
-    for share in (1 - DECAY, DECAY * (1 - DECAY) + (1 - DECAY) * 2):
+    for distance in (1 - DECAY, DECAY * (1 - DECAY) + (1 - DECAY) * 2):
         change(model)
         ema.update(model)
         average = ema.module.state_dict()
-        torch.testing.assert_close(average["2.weight"], start["2.weight"] + share)
+        torch.testing.assert_close(average["2.weight"], start["2.weight"] + distance)
     assert torch.equal(average["0.weight"], start["0.weight"])
-    torch.testing.assert_close(average["1.running_mean"], start["1.running_mean"] + 4 * share)
+    torch.testing.assert_close(average["1.running_mean"], start["1.running_mean"] + 4 * distance)
     assert average["1.num_batches_tracked"] == 2
     assert not ema.module.training
     assert model.training
 
 
-def test_restored_average_goes_on_bit_for_bit():
+def test_restored_average_continues_bit_for_bit():
     model = Model()
     ema = build_ema(settings(), model)
     change(model)
@@ -77,33 +77,34 @@ def test_no_average_unless_enabled():
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 9999])
-def test_decay_out_of_range_is_told(decay):
+def test_decay_out_of_range_is_refused(decay):
     with pytest.raises(InputError, match=r"train\.ema\.decay=.* is out of range"):
         build_ema(settings(decay=decay), Model())
 
 
-def update_split_model(rank, folder):
+def update_sharded_model(rank, folder):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
     torch.manual_seed(0)
-    whole, split = (model := Model()), copy.deepcopy(model)
-    whole_ema, split_ema = build_ema(settings(), whole), build_ema(settings(), split)
-    for module in (split, split_ema.module):
+    unsharded = Model()
+    sharded = copy.deepcopy(unsharded)
+    unsharded_ema, sharded_ema = build_ema(settings(), unsharded), build_ema(settings(), sharded)
+    for module in (sharded, sharded_ema.module):
         for layer in module:
             fully_shard(layer, mesh=mesh)
         fully_shard(module, mesh=mesh)
-    for model, ema in ((whole, whole_ema), (split, split_ema)):
+    for model, ema in ((unsharded, unsharded_ema), (sharded, sharded_ema)):
         change(model)
         ema.update(model)
-    averages = split_ema.module.state_dict()
+    averages = sharded_ema.module.state_dict()
     assert averages["2.weight"].to_local().shape[0] < 3
-    for name, value in whole_ema.module.state_dict().items():
+    for name, value in unsharded_ema.module.state_dict().items():
         average = averages[name]
         assert torch.equal(average.full_tensor() if hasattr(average, "full_tensor") else average, value), name
     images = torch.randn(4, 5)
-    torch.testing.assert_close(split_ema.module(images), whole_ema.module(images))
+    torch.testing.assert_close(sharded_ema.module(images), unsharded_ema.module(images))
     distributed.destroy_process_group()
 
 
-def test_average_of_a_model_split_over_two_processes(tmp_path):
-    multiprocessing.spawn(update_split_model, (str(tmp_path),), nprocs=2)
+def test_average_of_a_model_sharded_over_two_processes(tmp_path):
+    multiprocessing.spawn(update_sharded_model, (str(tmp_path),), nprocs=2)

@@ -1,4 +1,4 @@
-"""LARS beside its golden case: zero gradients, missing gradients, its state, and where it agrees with timm's."""
+"""LARS, in addition to its golden case: zero gradients, missing gradients, its state, and agreement with timm's."""
 
 import io
 
@@ -33,7 +33,7 @@ def test_without_weight_decay_matrices_move_as_with_timm():
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
-def test_training_goes_on_from_saved_state():
+def test_training_continues_from_saved_state():
     parameter = nn.Parameter(torch.ones(3, 2))
     optimizer = LARS([parameter], lr=0.1, weight_decay=0.01)
     target = torch.arange(6.0).view(3, 2)

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe leaves nothing of the config behind."""
+"""The optimizer of a recipe contains no config objects."""
 
 import io
 

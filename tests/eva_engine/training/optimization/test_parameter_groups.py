@@ -1,4 +1,4 @@
-"""Groups of the segmentation models' published names, of corrected and partly frozen models, and of a recipe."""
+"""Parameter groups of the published segmentation models, of corrected and partly frozen models, and of a recipe."""
 
 import gzip
 import json
@@ -117,7 +117,7 @@ def test_mask_token_and_biases_of_any_shape():
         ({"decay_rate": 0.9, "rule": published_grouping()}, r"needs parameters backbone\.blocks\.0"),
     ],
 )
-def test_settings_that_do_not_fit_are_told(options, sentence):
+def test_unusable_settings_are_refused(options, sentence):
     with pytest.raises(InputError, match=sentence):
         layer_decay_groups(nn.Linear(2, 2), 1.0, 0.1, **options)
 

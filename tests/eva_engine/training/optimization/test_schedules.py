@@ -74,7 +74,7 @@ def test_classification_schedule_joins_two_published_pieces(total, warmup, start
 
 
 @pytest.mark.parametrize("kind", [WarmupCosine, LaggedWarmupCosine, WarmupPolynomial])
-def test_every_iteration_of_a_long_run_is_found_again_from_its_share(kind):
+def test_every_iteration_of_a_long_run_is_recovered_from_its_fraction(kind):
     total = 1_086_300
     schedule = kind(total, 14_484)
     seen = []
@@ -108,9 +108,9 @@ def test_edges(schedule, expected):
     [
         (lambda: WarmupCosine(100, 5004), "warm-up of 5004 iterations does not fit a run of 100; lower lr_mult"),
         (lambda: WarmupPolynomial(100, -1), "warm-up of -1"),
-        (lambda: WarmupCosine(100, 5, shape="step"), "shape=step is no schedule; choose cosine or linear"),
+        (lambda: WarmupCosine(100, 5, shape="step"), "shape=step is not a schedule; choose cosine or linear"),
     ],
 )
-def test_settings_that_do_not_fit_are_told(build, sentence):
+def test_unusable_settings_are_refused(build, sentence):
     with pytest.raises(InputError, match=sentence):
         build()

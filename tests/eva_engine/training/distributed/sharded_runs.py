@@ -1,4 +1,4 @@
-"""Four steps of a small classifier in every way of splitting it; run in one process or in two."""
+"""Four training steps of a small classifier, replicated or sharded, in one process or in two."""
 
 import json
 from pathlib import Path
@@ -38,25 +38,30 @@ def batches(rank, world_size):
 
 
 def train(changes):
-    """[[loss, gradient norm] of each step], and the numbers that this process holds of weights and optimizer."""
+    """Return [loss, gradient norm] of each step, and the size of the weights and optimizer state in this process."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     train = OmegaConf.merge(TRAIN_SETTINGS, {"device": "cpu"}, changes)
     model = Classifier()
     adapt_model(model, train)
-    called = parallelize(model, train)
+    parallel_model = parallelize(model, train)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     own_batches = list(batches(comm.get_rank(), comm.get_world_size()))
     precision = Precision(train.amp, "cpu")
     trainer = Trainer(
-        called, own_batches, optimizer, precision, accumulation_steps=train.accumulation_steps, clip_grad_norm=1.0
+        parallel_model,
+        own_batches,
+        optimizer,
+        precision,
+        accumulation_steps=train.accumulation_steps,
+        clip_grad_norm=1.0,
     )
     steps = []
 
-    def note():
+    def record_step():
         steps.append([trainer.storage.latest()[name][0] for name in ("total_loss", "grad_norm")])
 
-    trainer.after_step = note
+    trainer.after_step = record_step
     trainer.train(0, 4)
     state = RunState(model, trainer, seed=0)
     state.load_state_dict(state.state_dict())

@@ -1,4 +1,4 @@
-"""A split model in reduced precision: evaluated in the run, saved with its buffers, and gone on from."""
+"""A sharded model in reduced precision: evaluated in the run, saved with its buffers, and resumed."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from detectron2.config import LazyCall
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from omegaconf import OmegaConf
-from split_runs import Classifier, batches
+from sharded_runs import Classifier, batches
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -55,12 +55,14 @@ def own_batches():
 def make_run(cfg, seed):
     torch.manual_seed(seed)
     model = NormalisedClassifier()
-    called = parallelize(model, cfg.train)
-    trainer = Trainer(called, own_batches(), torch.optim.AdamW(model.parameters()), Precision(cfg.train.amp, "cpu"))
+    parallel_model = parallelize(model, cfg.train)
+    trainer = Trainer(
+        parallel_model, own_batches(), torch.optim.AdamW(model.parameters()), Precision(cfg.train.amp, "cpu")
+    )
     return trainer, RunState(model, trainer, seed)
 
 
-def whole(tensor):
+def full(tensor):
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -73,7 +75,7 @@ def evaluate_save_and_resume(folder):
     trainer, state = make_run(cfg, 0)
     trainer.train(0, 2)
     found = evaluate(cfg, trainer.model)
-    weights = {name: whole(value) for name, value in trainer.model.state_dict().items()}
+    weights = {name: full(value) for name, value in trainer.model.state_dict().items()}
     reference = NormalisedClassifier()
     reference.load_state_dict(weights)
     expected = evaluate(cfg, reference)
@@ -82,15 +84,15 @@ def evaluate_save_and_resume(folder):
     checkpoints.save("model_0000001", state.state_dict())
     second, second_state = make_run(cfg, 1)
     second_state.load_state_dict(checkpoints.load(checkpoints.find_last(), second_state.state_dict()))
-    weights = comm.all_gather(weights)[0]  # statistics are each process's own, and the first one's are saved
+    weights = comm.all_gather(weights)[0]  # statistics differ between processes, and those of rank 0 are saved
     for name, value in second.model.state_dict().items():
-        assert torch.equal(whole(value), weights[name]), name
+        assert torch.equal(full(value), weights[name]), name
     second.train(2, 3)
     if comm.is_main_process():
         Path(folder, "found.json").write_text(json.dumps([found["test"]["loss"], expected["test"]["loss"]]))
 
 
-def test_split_model_is_evaluated_saved_and_gone_on_from(tmp_path):
+def test_sharded_model_is_evaluated_saved_and_resumed(tmp_path):
     launch(evaluate_save_and_resume, (str(tmp_path),), processes_per_machine=2, dist_url="auto", device="cpu")
     found, expected = json.loads((tmp_path / "found.json").read_text())
     assert found == pytest.approx(expected, rel=1e-2)  # a few roundings of bfloat16, 2^-8 each
