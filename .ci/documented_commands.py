@@ -24,7 +24,7 @@ from textwrap import shorten
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from documented_pages import EXPLAINED, PAGES, Command, code_blocks, commands, inline_commands, to_command  # noqa: E402
+from documented_pages import EXPLAINED, PAGES, Command, commands, inline_commands, python_blocks, to_command  # noqa: E402
 
 from eva_engine.commands.verbs import find_verbs  # noqa: E402
 
@@ -39,7 +39,7 @@ def all_commands() -> list[Command]:
     found: dict[tuple[str, ...], Command] = {}
     for page in PAGES:
         # Python blocks are first, because the commands may need the files that they write.
-        blocks = [to_command(page, ["python", "-c", block]) for block in code_blocks(page, "python")]
+        blocks = [to_command(page, ["python", "-c", block]) for block in python_blocks(page)]
         for command in [*inline_commands(page, verbs), *blocks, *commands(page)]:
             found.setdefault(command.words, command)
     return list(found.values())

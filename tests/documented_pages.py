@@ -22,6 +22,8 @@ PAGES = [
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 PROSE = {page: remove_blocks(text) for page, text in TEXTS.items()}
 FILES = "docs/weight_files.md"
+# Its Python blocks are excerpts of files that tests/test_extensions.py compares and runs.
+EXCERPTS = "docs/howto/extend.md"
 _PUBLISHED, _USER_DATA = (re.findall(r"`([^`]+)`", part) for part in TEXTS[FILES].split("\n## Placeholder names\n"))
 # Files that no command writes, with what each is.
 EXPLAINED = dict.fromkeys(_PUBLISHED, "a published weight file") | dict.fromkeys(_USER_DATA, "custom data")
@@ -97,6 +99,11 @@ def code_blocks(page: str, language: str) -> list[str]:
     """Return the fenced blocks of a language ("" for commands), without the indentation of a list."""
     fences = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", TEXTS[page], flags=re.M | re.S)
     return [re.sub(rf"^{indent}", "", block, flags=re.M) for indent, found, block in fences if found == language]
+
+
+def python_blocks(page: str) -> list[str]:
+    """Return the Python blocks of a page that run on their own."""
+    return [] if page == EXCERPTS else code_blocks(page, "python")
 
 
 def shell_lines(page: str) -> Iterator[tuple[list[str], str]]:

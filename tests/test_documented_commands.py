@@ -12,7 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.config import instantiate
-from documented_pages import EXPLAINED, PAGES, PROSE, ROOT, TEXTS, Command, anchors, code_blocks, commands, links
+from documented_pages import (
+    EXCERPTS,
+    EXPLAINED,
+    PAGES,
+    PROSE,
+    ROOT,
+    TEXTS,
+    Command,
+    anchors,
+    commands,
+    links,
+    python_blocks,
+)
 
 from eva_backbone.errors import InputError
 from eva_engine.commands.verbs import find_verbs
@@ -93,7 +105,8 @@ def build_on_meta(config: str, of_model: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_languages_of_blocks_are_tested(page):
-    assert set(re.findall(r"^ *```(.+)$", TEXTS[page], flags=re.M)) <= {"python"}
+    tested = {"python", "toml"} if page == EXCERPTS else {"python"}
+    assert set(re.findall(r"^ *```(.+)$", TEXTS[page], flags=re.M)) <= tested
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
@@ -118,7 +131,7 @@ def test_files_are_written_on_the_page_or_explained(page):
     written: set[str] = set()
     if page.endswith("custom_data.md"):
         written.add("output/mine")  # its first block applies to all runs that follow
-    written |= set(re.findall(r'Path\("([^"]+)"\)', "".join(code_blocks(page, "python"))))
+    written |= set(re.findall(r'Path\("([^"]+)"\)', "".join(python_blocks(page))))
     for command in commands(page):
         for file in command.reads:
             inside = [folder for folder in written if file == folder or file.startswith(f"{folder}/")]
@@ -185,7 +198,7 @@ def test_make_targets_exist():
 @pytest.mark.parametrize("page", PAGES)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for block in code_blocks(page, "python"):
+    for block in python_blocks(page):
         exec(compile(block, page, "exec"), {})
 
 
