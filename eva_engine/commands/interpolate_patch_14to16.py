@@ -71,7 +71,7 @@ def convert_file(source: Path, output: Path) -> None:
 
     check_output_file(output, source)
     if output.suffix == ".safetensors":
-        raise InputError(f"{output}: the output is a file of torch.save; give it a name that ends in .pt or .pth")
+        raise InputError(f"{output}: the output is a file of torch.save, not safetensors; name it .pt or .pth")
     content = read_file(source)
     select_weights(content, source)  # raises an error if the file contains no weights
     content = convert_content(content, source)

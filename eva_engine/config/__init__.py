@@ -2,7 +2,15 @@
 
 from .config_file import load_config, save_config
 from .data_checks import check_batch_size, check_datasets
-from .task_lookup import task_of_config
+from .task_lookup import find_task_of_config, task_of_config
 from .train_settings import TRAIN_SETTINGS
 
-__all__ = ["TRAIN_SETTINGS", "check_batch_size", "check_datasets", "load_config", "save_config", "task_of_config"]
+__all__ = [
+    "TRAIN_SETTINGS",
+    "check_batch_size",
+    "check_datasets",
+    "find_task_of_config",
+    "load_config",
+    "save_config",
+    "task_of_config",
+]

@@ -19,7 +19,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
-from eva_engine.config import check_datasets, load_config, save_config, task_of_config
+from eva_engine.config import check_datasets, find_task_of_config, load_config, save_config
 from eva_engine.data import worker_failure
 from eva_engine.tasks import all_tasks
 
@@ -125,15 +125,16 @@ def _save_recipe(recipe: DictConfig, custom_data: Any) -> None:
 
 def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
     """Return the custom data of the command line or of the config as the task's `custom_data` class, None if none."""
-    task = task_of_config(cfg)
+    task = find_task_of_config(cfg)  # a model of no task can be trained too, but not on custom data
     for other in all_tasks():
         given = [option.flag for option in other.train_options if getattr(args, option.name, None) is not None]
         if given and other != task:
+            name = "no task" if task is None else task.name
             raise InputError(
-                f"{', '.join(given)} is for {other.name}, but the config is for {task.name}; name the data of "
-                f"{task.name} by config keys, or give a config for {other.name}"
+                f"{', '.join(given)} is for {other.name}, but the config is for {name}; name the data by config keys, "
+                f"or give a config for {other.name}"
             )
-    custom_data_class = task.load("custom_data")
+    custom_data_class = None if task is None else task.load("custom_data")
     return None if custom_data_class is None else custom_data_class.find(args, cfg)
 
 

@@ -2,20 +2,18 @@
 
 import inspect
 import re
-from importlib import import_module
 
 import pytest
 
 from eva_engine.commands import predict
+from eva_engine.tasks import all_tasks
 
-TASKS = {
-    package: import_module(f"{package}.prediction").Task
-    for package in ("detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg")
-}
+TASKS = {task.package: task for task in all_tasks()}
+COMMON = {"config_file", "weights", "input", "output", "recursive", "device"}
 
 
 def keywords(package: str) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(TASKS[package]).parameters.items()
+    parameters = inspect.signature(TASKS[package].load("file_task")).parameters.items()
     return {name: parameter for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
@@ -29,7 +27,12 @@ def help_text(capsys) -> str:
 
 def test_every_option_belongs_to_a_task_and_every_task_is_reached(help_text):
     shown = {name.replace("-", "_") for name in re.findall(r"^  --([a-z-]+)", help_text, flags=re.MULTILINE)}
-    assert shown == {*predict.COMMON, *(name for package in TASKS for name in keywords(package))} - {"opts"}
+    assert shown == COMMON.union(*(keywords(package) for package in TASKS))
+
+
+@pytest.mark.parametrize("package", TASKS)
+def test_options_of_a_task_are_the_keywords_of_its_file_task(package):
+    assert {option.name for option in TASKS[package].predict_options} == set(keywords(package))
 
 
 @pytest.mark.parametrize("package", TASKS)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from eva_backbone.errors import InputError
-from eva_engine.config import load_config, task_of_config
+from eva_engine.config import find_task_of_config, load_config, task_of_config
 from eva_video.classifier import VideoClassifier
 
 FILE_TASKS = {
@@ -77,3 +77,8 @@ def test_a_model_of_no_task_is_refused():
 def test_a_config_without_a_model_is_refused():
     with pytest.raises(InputError, match="the config has no model"):
         task_of_config(OmegaConf.create({"model": None}))
+
+
+@pytest.mark.parametrize("model", [None, L(nn.Linear)()])
+def test_a_config_without_a_task_can_be_recognised(model):
+    assert find_task_of_config(OmegaConf.create({"model": model}, flags={"allow_objects": True})) is None
