@@ -1,23 +1,23 @@
 """timm's model interface for a model that contains a backbone, by delegation to the backbone."""
 
-from typing import Any, cast
-
-from torch import nn
+from collections.abc import Callable
+from typing import Any
 
 from .timm_interface import TimmInterface
 
 
-class BackboneDelegate(nn.Module):
-    """Base class of models that forward timm's interface to the backbone inside them.
+class BackboneDelegate:
+    """Mixin of models, which are modules, that forward timm's interface to the backbone inside them.
 
     Attributes:
         backbone_name: Name of the submodule that is the backbone, such as "backbone.net".
     """
 
     backbone_name = "backbone"
+    get_submodule: Callable[[str], Any]  # that of nn.Module
 
     def _timm_backbone(self) -> TimmInterface:
-        return cast(TimmInterface, self.get_submodule(self.backbone_name))
+        return self.get_submodule(self.backbone_name)
 
     @property
     def num_features(self) -> int:

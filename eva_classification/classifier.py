@@ -75,11 +75,13 @@ class Classifier(VisionTransformer):
 
     def forward_head(self, tokens: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool tokens [B, prefix + N, C] to features [B, C], and with `pre_logits` return those, else logits [B, K]."""
-        if self.pooling == "mean":
-            features = self.fc_norm(tokens[:, self.num_prefix_tokens :].mean(1))
-        else:
-            features = tokens[:, 0]
+        features = self._pool(tokens)
         return features if pre_logits else self.head(features)
+
+    def _pool(self, tokens: Tensor) -> Tensor:
+        if self.pooling == "mean":
+            return self.fc_norm(tokens[:, self.num_prefix_tokens :].mean(1))
+        return tokens[:, 0]
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
         """Normalised pixels to normalised features of the patches [B, N, C]; a linear head can be applied to them."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
@@ -15,7 +15,7 @@ from .open_clip_weights import from_open_clip, is_open_clip
 from .text_transformer import TextTransformer
 
 
-class Clip(BackboneDelegate):
+class Clip(BackboneDelegate, nn.Module):
     """Embed images and texts in one space, where the cosine similarity of a pair measures how well they match.
 
     Parameter names are those of the original release, where the logit scale belongs to the text tower.

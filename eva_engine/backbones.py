@@ -26,17 +26,17 @@ class Backbone(Protocol):
         """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" for numbered ones."""
 
 
-def find_backbones(model: nn.Module) -> list[tuple[str, nn.Module]]:
+def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:
     """The backbones in `model` with their names, each the module that itself holds the blocks.
 
     A backbone within another one is not listed.
     """
-    found: list[tuple[str, nn.Module]] = []
+    found: list[tuple[str, Any]] = []
     for name, module in model.named_modules():
-        inside = any(name.startswith(f"{outer}." if outer else "") for outer, _ in found)
-        if not inside and isinstance(module._modules.get("blocks"), nn.ModuleList | nn.Sequential):
-            if isinstance(module, Backbone):
-                found.append((name, module))
+        is_inside_another = any(name.startswith(f"{outer}." if outer else "") for outer, _ in found)
+        has_blocks = isinstance(module._modules.get("blocks"), nn.ModuleList | nn.Sequential)
+        if has_blocks and not is_inside_another and isinstance(module, Backbone):
+            found.append((name, module))
     return found
 
 
@@ -45,7 +45,7 @@ def transformer_blocks(model: nn.Module) -> list[nn.Module]:
     return [block for _, backbone in find_backbones(model) for block in backbone.blocks]
 
 
-def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, nn.Module]]:
+def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, Any]]:
     """The backbones in `model`.
 
     Raises:

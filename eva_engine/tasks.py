@@ -4,7 +4,7 @@ The engine knows no task by name. A package that adds a task describes it once, 
 entry point group `eva_vision.tasks` of its distribution:
 
     [project.entry-points."eva_vision.tasks"]
-    detection = "detectron2_ext.task:TASK"
+    rotation = "rotation_task.task:TASK"
 
 A module that holds a `Task` must be cheap to import: commands read all tasks to print their help. Everything slow is
 therefore given as a reference, "module:attribute", and imported when it is used.
@@ -190,3 +190,8 @@ def all_verbs() -> dict[str, Verb]:
     for entry in sorted(entry_points(group=VERB_GROUP), key=lambda entry: entry.name):
         verbs.update(entry.load())
     return verbs
+
+
+def registered_packages() -> set[str]:
+    """Top-level packages of all tasks and commands."""
+    return {task.package for task in all_tasks()} | {verb.module.partition(".")[0] for verb in all_verbs().values()}

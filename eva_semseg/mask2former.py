@@ -18,7 +18,7 @@ from .state_dict_adapter import from_published
 STRIDE = 32  # of the coarsest map
 
 
-class Mask2Former(BackboneDelegate):
+class Mask2Former(BackboneDelegate, nn.Module):
     """Predicts class scores for every pixel, or in training computes the losses of all decoder layers.
 
     Args:

@@ -60,7 +60,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
     def extra_modules(self, model: nn.Module) -> list[nn.Module]:
-        """The frozen teacher of masked image modelling, which is no part of the model."""
+        """The frozen teacher of masked image modelling, which is not a part of the model."""
         if isinstance(model, MaskedImageModel) and model.teacher is not None:
             return [model.teacher.module]
         return []

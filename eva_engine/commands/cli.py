@@ -41,7 +41,8 @@ def parse_with_overrides(
 def _move_overrides(args: argparse.Namespace, option: str, is_override: Callable[[str], bool]) -> None:
     if option not in args:  # suppressed, because it was not given
         return
-    values, overrides = [], []
+    values: list[str] = []
+    overrides: list[str] = []
     for text in getattr(args, option) or []:
         (overrides if is_override(text) else values).append(text)
     setattr(args, option, values)

@@ -46,7 +46,7 @@ class Compatibility:
 
     @property
     def is_same_model(self) -> bool:
-        """Whether all entries of the model get a value, resized only for another image size, and nearly all are used."""
+        """Whether all entries of the model get a value, resized for another image size at most, and most are used."""
         report = self.report
         complete = not (self.problem or report.missing or report.skipped)
         resized = all(change.name.rpartition(".")[2] in _POSITIONS for change in report.resized)

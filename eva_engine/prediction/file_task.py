@@ -19,8 +19,8 @@ Sample = TypeVar("Sample")
 class FileTask(ABC, Generic[Sample]):
     """Run a task's model on files and write the results; every task has a subclass, which its `Task` names.
 
-    A subclass is constructed with ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the name
-    of a torch device. Its keyword-only parameters are the task's options of the command.
+    A subclass is constructed with ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the
+    name of a torch device. Its keyword-only parameters are the task's options of the command.
 
     Attributes:
         kinds: kinds of inputs that the task accepts, "image" or "video".
@@ -39,7 +39,7 @@ class FileTask(ABC, Generic[Sample]):
         self.counts: Counter[str] = Counter()
 
     def open(self, stack: ExitStack) -> None:
-        """Open files that hold the results of all inputs, if there are any; `stack` closes them however the run ends."""
+        """Open files for the results of all inputs, if there are any; `stack` closes them however the run ends."""
 
     @abstractmethod
     def read(self, item: Input) -> Sample:

@@ -98,9 +98,9 @@ class RunState:
         self._restore_optimizer(state["optimizer"], options)
         if trainer.ema is not None:
             # The same form as an optimizer's state: several values for each parameter, here a single one.
-            averages = {name: {"": value} for name, value in state["ema"].items()}
-            averages = _match_scalar_shapes(trainer.ema.module, averages)
-            averages = {name: values[""] for name, values in averages.items()}
+            values_of = {name: {"": value} for name, value in state["ema"].items()}
+            values_of = _match_scalar_shapes(trainer.ema.module, values_of)
+            averages = {name: values[""] for name, values in values_of.items()}
             set_model_state_dict(trainer.ema.module, averages, options=options)
         if trainer.precision.scaler.is_enabled():
             trainer.precision.scaler.load_state_dict(state["scaler"])

@@ -40,7 +40,7 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
             "peft, or set the rank to 0"
         ) from error
     trained_before = {id(parameter): parameter.requires_grad for parameter in model.parameters()}
-    frozen = set()
+    frozen: set[int] = set()
     for name in names:
         part = _frozen_part(model, name, backbones)
         frozen.update(id(parameter) for parameter in part.parameters())

@@ -82,51 +82,5 @@ class WarmupCosine(IterationSchedule):
         return self.decay(min((iteration - self.warmup_iters) / self.decay_iters, 1.0))
 
 
-class LaggedWarmupCosine(IterationSchedule):
-    """Linear warm-up that reaches 1 after its last iteration, then half a cosine, all one iteration late; for video.
-
-    The published code set the value of an iteration after the previous one and from the number of that one, so the
-    first value is used twice.
-
-    Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
-        start: factor of the first iterations; ignored without a warm-up.
-        end: final factor.
-    """
-
-    def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 0.0, end: float = 0.01) -> None:
-        super().__init__(max_iter, warmup_iters)
-        self.warmup = LinearParamScheduler(start, 1.0)
-        self.decay = CosineParamScheduler(1.0, end)
-        self.decay_iters = max(max_iter - warmup_iters, 1)
-
-    def at(self, iteration: int) -> float:
-        """Return the factor of an iteration, counted from 0."""
-        previous = max(iteration - 1, 0)
-        if previous < self.warmup_iters:
-            return self.warmup(previous / self.warmup_iters)
-        return self.decay(min((previous - self.warmup_iters) / self.decay_iters, 1.0))
 
 
-class WarmupPolynomial(IterationSchedule):
-    """Polynomial decay to 0 from the first iteration on, multiplied by a linear warm-up; for semantic segmentation.
-
-    Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
-        start: initial factor of the warm-up, which grows to 1.
-        power: exponent of the polynomial.
-    """
-
-    def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 1e-6, power: float = 1.0) -> None:
-        super().__init__(max_iter, warmup_iters)
-        self.warmup = LinearParamScheduler(start, 1.0)
-        self.power = power
-
-    def at(self, iteration: int) -> float:
-        """Return the factor of an iteration, counted from 0."""
-        factor = max(1.0 - iteration / self.max_iter, 0.0) ** self.power
-        if iteration < self.warmup_iters:
-            factor = factor * self.warmup(iteration / self.warmup_iters)
-        return factor

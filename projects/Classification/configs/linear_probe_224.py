@@ -1,7 +1,8 @@
 from detectron2.config import LazyCall as L
 
+from eva_classification.lars import LARS
 from eva_classification.transforms import probe_transform
-from eva_engine.training.optimization import LARS, layer_decay_groups
+from eva_engine.training.optimization import layer_decay_groups
 
 from .common.imagenet_loader import dataloader
 from .common.models.eva_giant import model

@@ -9,9 +9,10 @@ from fvcore.common.param_scheduler import StepParamScheduler
 from omegaconf import OmegaConf
 
 from eva_classification import Classifier
+from eva_classification.lars import LARS
 from eva_engine.training.adaptation import freeze_parameters
 from eva_engine.training.hooks import ScheduleHook
-from eva_engine.training.optimization import LARS, build_ema, build_optimizer, layer_decay_groups
+from eva_engine.training.optimization import build_ema, build_optimizer, layer_decay_groups
 from eva_engine.training.precision import Precision
 from eva_engine.training.trainer import Trainer
 

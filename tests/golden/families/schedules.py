@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from eva_engine.training.optimization import LaggedWarmupCosine, WarmupCosine
+from eva_engine.training.optimization import WarmupCosine
+from eva_video.schedule import LaggedWarmupCosine
 
 from ..case import GoldenCase, family
 from .parameter_groups import check_video_groups

@@ -1,6 +1,6 @@
 from detectron2.config import LazyCall as L
 
-from eva_engine.training.optimization import WarmupPolynomial
+from eva_semseg.schedule import WarmupPolynomial
 
 
 def train_for_iterations(train, iterations, warmup_iters):

@@ -1,6 +1,6 @@
 from detectron2.config import LazyCall as L
 
-from eva_engine.training.optimization import LaggedWarmupCosine
+from eva_video.schedule import LaggedWarmupCosine
 
 
 def train_for_epochs(train, epochs, warmup_epochs, iters_per_epoch, start, end):

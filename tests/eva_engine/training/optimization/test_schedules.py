@@ -6,7 +6,9 @@ import torch
 from timm.scheduler import CosineLRScheduler
 
 from eva_backbone.errors import InputError
-from eva_engine.training.optimization import LaggedWarmupCosine, WarmupCosine, WarmupPolynomial
+from eva_engine.training.optimization import WarmupCosine
+from eva_semseg.schedule import WarmupPolynomial
+from eva_video.schedule import LaggedWarmupCosine
 
 # Learning rate of the lowest layer as the logs of the published runs print it, by number of finished iterations.
 COCO_STUFF = {

@@ -1,4 +1,4 @@
-"""LARS, the optimizer of linear probing."""
+"""LARS, the optimizer of the linear probes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

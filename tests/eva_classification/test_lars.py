@@ -6,7 +6,7 @@ import torch
 from timm.optim import Lars
 from torch import nn
 
-from eva_engine.training.optimization import LARS
+from eva_classification.lars import LARS
 
 
 def test_matrix_without_gradient_or_weights_takes_the_plain_step():
