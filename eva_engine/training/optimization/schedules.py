@@ -80,7 +80,3 @@ class WarmupCosine(IterationSchedule):
         if iteration < self.warmup_iters:
             return self.warmup(iteration / max(self.warmup_iters - 1, 1))
         return self.decay(min((iteration - self.warmup_iters) / self.decay_iters, 1.0))
-
-
-
-
