@@ -1,8 +1,8 @@
-"""What the engine expects of a backbone, and where a model keeps it.
+"""The interface that the engine expects of a backbone, and functions that find the backbones in a model.
 
 Per-block sharding, activation checkpointing, LoRA, freezing, layer decay and memory plans work on the transformer
-blocks of any model that has a part like this. The names are timm's: its vision transformers fit as they are, and so
-does every model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
+blocks of any model with a module that has this interface. Its names are timm's, so timm's vision transformers work
+unchanged, as does every model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Backbone(Protocol):
 
 
 def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:
-    """The backbones in `model` with their names, each the module that itself holds the blocks.
+    """Return the backbones in `model` with their names; each is the module that itself has the blocks.
 
     A backbone within another one is not listed.
     """
@@ -41,15 +41,15 @@ def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
-    """The blocks of all backbones in `model`, in the order of computation."""
+    """Return the blocks of all backbones in `model`, in the order of computation."""
     return [block for _, backbone in find_backbones(model) for block in backbone.blocks]
 
 
 def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, Any]]:
-    """The backbones in `model`.
+    """Return the backbones in `model`.
 
     Raises:
-        InputError: there are none, so that `setting` would do less than it says.
+        InputError: There are none, so `setting` would have no effect on the model.
     """
     found = find_backbones(model)
     if not found:

@@ -1,6 +1,6 @@
 """The registry of tasks.
 
-The engine knows no task by name. A package that adds a task describes it once, as a `Task`, and registers it under the
+No task is named in the engine. A package that adds a task describes it once, as a `Task`, and registers it under the
 entry point group `eva_vision.tasks` of its distribution:
 
     [project.entry-points."eva_vision.tasks"]
@@ -33,10 +33,10 @@ class Verb:
     """A command, `python -m tools NAME`.
 
     Attributes:
-        summary: one line on what it does.
-        module: module whose `main(argv)` runs the command and returns its exit status.
-        group: heading in the table of commands.
-        arguments: arguments that are put before those of the user.
+        summary: One-line description.
+        module: Module whose `main(argv)` runs the command and returns its exit status.
+        group: Heading in the table of commands.
+        arguments: Arguments that are put before those of the user.
     """
 
     summary: str
@@ -52,12 +52,12 @@ class Option:
     For `predict`, the task's `FileTask` has a keyword-only parameter of the same name.
 
     Attributes:
-        flag: name with dashes, such as "--class-names".
-        help: text for `--help`.
-        keywords: further arguments of `argparse`'s `add_argument`.
-        is_text: the values are free text, in which a "=" does not make a change to the config.
+        flag: Name with dashes, such as "--class-names".
+        help: Text for `--help`.
+        keywords: Further arguments of `argparse`'s `add_argument`.
+        is_text: The values are free text; one with a "=" is not read as a change to the config.
         is_required: `predict` refuses to run the task without it.
-        example: a value for examples of commands, if it is required.
+        example: A value for examples of commands, if it is required.
     """
 
     flag: str
@@ -73,7 +73,7 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
-# Options of `predict` that several tasks take.
+# Options of `predict` that several tasks accept.
 CLASS_NAMES = Option(
     "--class-names",
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
@@ -84,25 +84,25 @@ BATCH_SIZE = Option("--batch-size", "images per batch, default: 16", {"type": po
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that the engine has to know of a task.
+    """Description of a task for the engine.
 
     Attributes:
-        name: word for headings and messages, such as "detection".
-        package: top-level package whose models are of this task, and whose log messages a run shows.
-        other_packages: packages of others whose models are of this task too.
-        models: description of every model class by its name, for `inspect`.
+        name: Name in headings and messages, such as "detection".
+        package: Top-level package whose models belong to this task, and whose log messages a run shows.
+        other_packages: Packages outside of this project whose models belong to this task as well.
+        models: Description of every model class, by class name, for `inspect`.
         file_task: `FileTask` that runs the task's models on files.
         synthetic_batch: `SyntheticBatch` that makes training batches for memory plans.
-        without_prediction: names of model classes, such as those of pre-training, that `predict` cannot use.
-        describe_weights: function from weights to facts about the model in words, for `inspect`; optional.
-        other_uses: function from weights and recipes to further uses of a weight file, for `inspect`; optional.
-        image_pairs: function from a config to images for the page of a run; optional.
-        custom_data: class that points a recipe to the data of `train_options`; optional.
-        train_options: options of `train` and `evaluate` that the task adds.
-        train_options_help: text below the heading of those options.
-        predict_usage: examples for the help of `predict`.
-        predict_options: options of `predict` that the task takes.
-        verbs: commands of the task's own by name.
+        without_prediction: Names of model classes, such as those of pre-training, that `predict` cannot use.
+        describe_weights: Function that describes a model from its weights, for `inspect`; optional.
+        other_uses: Function that finds further uses of a weight file, for `inspect`; optional.
+        image_pairs: Function that draws images for the report of a run; optional.
+        custom_data: Class that makes a recipe use the data of `train_options`; optional.
+        train_options: Options of `train` and `evaluate` that the task adds.
+        train_options_help: Text below the heading of those options.
+        predict_usage: Examples for the help of `predict`.
+        predict_options: Options of `predict` that the task accepts.
+        verbs: Commands that the task adds, by name.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Task:
     verbs: Mapping[str, Verb] = field(default_factory=dict)
 
     def load(self, part: str) -> Any:
-        """Import what the attribute `part` refers to; None where the task has no such part."""
+        """Import the object that the attribute `part` refers to; None if the task has no such part."""
         reference = getattr(self, part)
         if not reference:
             return None
@@ -141,10 +141,10 @@ def register_task(task: Task) -> None:
 
 
 def all_tasks() -> list[Task]:
-    """The tasks of all installed packages in the order of their names, then those of `register_task`.
+    """Return the tasks of all installed packages in the order of their names, then those of `register_task`.
 
     Raises:
-        InputError: no package with a task is installed.
+        InputError: No package with a task is installed.
     """
     tasks = [*_installed_tasks(), *_registered]
     if not tasks:
@@ -160,7 +160,7 @@ def _installed_tasks() -> tuple[Task, ...]:
 
 
 def find_task(origins: Iterable[Callable | type]) -> Task | None:
-    """The task of the first class or function in `origins` whose package has one; None if none has."""
+    """Return the task of the first class or function in `origins` whose package has one; None if none has."""
     tasks = {}
     for task in all_tasks():
         for package in (task.package, *task.other_packages):
@@ -173,17 +173,17 @@ def find_task(origins: Iterable[Callable | type]) -> Task | None:
 
 
 def task_of_model(model: object) -> Task | None:
-    """The task of a model, by the package of its class or else of the nearest base class that belongs to a task."""
+    """Return the task of a model, by the package of its class or of the nearest base class that belongs to a task."""
     return find_task(type(model).__mro__)
 
 
 def task_of_target(target: Callable | type) -> Task | None:
-    """The task of the class or function that a recipe builds its model with."""
+    """Return the task of the class or function that builds a recipe's model."""
     return find_task(inspect.getmro(target) if inspect.isclass(target) else [target])
 
 
 def all_verbs() -> dict[str, Verb]:
-    """The commands of all tasks, then those of packages that register commands only, by name."""
+    """Return the commands of all tasks, then those of packages that register only commands, by name."""
     verbs: dict[str, Verb] = {}
     for task in all_tasks():
         verbs.update(task.verbs)
@@ -193,5 +193,5 @@ def all_verbs() -> dict[str, Verb]:
 
 
 def registered_packages() -> set[str]:
-    """Top-level packages of all tasks and commands."""
+    """Return the top-level packages of all tasks and commands."""
     return {task.package for task in all_tasks()} | {verb.module.partition(".")[0] for verb in all_verbs().values()}

@@ -24,11 +24,11 @@ def parse_with_overrides(
     """Parse a command that accepts changes to a config, as `opts`, before, between and after its options.
 
     Args:
-        parser: parser with a positional argument `opts`.
-        argv: arguments; those of the process unless given.
-        options: names of options that take several values. They consume everything up to the next option; values that
+        parser: Parser with a positional argument `opts`.
+        argv: Arguments; by default those of the process.
+        options: Names of options that take several values. They consume everything up to the next option; values that
             look like changes to the config are moved to `opts`, unless a file has that name.
-        texts: names of options that take several texts, which may contain "=": only values with a dotted key are moved.
+        texts: Names of options that take several texts, which may contain "=": only values with a dotted key are moved.
     """
     args = parser.parse_intermixed_args(argv)
     for option in options:
@@ -56,9 +56,9 @@ def run_command(command: Callable[..., int | None], *args: Any, finished: str | 
     130 if the command was interrupted.
 
     Args:
-        command: function that does the work.
-        args: its arguments.
-        finished: folder with the finished results of an interrupted command; None if there are none.
+        command: Function that does the work.
+        args: Its arguments.
+        finished: Folder with the finished results of an interrupted command; None if there are none.
     """
     try:
         return command(*args) or 0

@@ -28,12 +28,12 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     `train.*` keys that the recipe does not list get the defaults of `train_settings.py`.
 
     Args:
-        path: a .py file, or the .yaml file that a run has saved. If it starts with projects/ and does not exist in the
+        path: A .py file, or the .yaml file that a run has saved. If it starts with projects/ and does not exist in the
             working folder, the recipe of this package is used.
-        overrides: changes `key=value`, see :func:`apply_overrides`.
+        overrides: Changes `key=value`, see :func:`apply_overrides`.
 
     Raises:
-        InputError: the file does not exist or is not a recipe, or an override has an unknown key or a value of the
+        InputError: The file does not exist or is not a recipe, or an override has an unknown key or a value of the
             wrong type.
     """
     if not path:

@@ -14,11 +14,11 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
     """Check that the data sets in `cfg` are registered, and that their annotation files and image folders exist.
 
     Args:
-        cfg: the recipe; its test data is checked if there is an evaluator.
-        training: check the training data too.
+        cfg: The recipe; its test data is checked if there is an evaluator.
+        training: Check the training data too.
 
     Raises:
-        InputError: a data set, file or folder is missing, or there is neither training nor an evaluator.
+        InputError: A data set, file or folder is missing, or there is neither training nor an evaluator.
     """
     has_evaluator = cfg.dataloader.get("evaluator") is not None
     if not training and not has_evaluator:
@@ -48,11 +48,11 @@ def check_batch_size(cfg: DictConfig, num_processes: int | None = None) -> None:
     """Check that the images of an iteration can be divided among the processes and their micro-batches.
 
     Args:
-        cfg: the recipe.
-        num_processes: number of processes of the run; None for the current number.
+        cfg: The recipe.
+        num_processes: Number of processes of the run; None for the current number.
 
     Raises:
-        InputError: the batch size is not a multiple of processes times micro-batches.
+        InputError: The batch size is not a multiple of processes times micro-batches.
     """
     batch_size = OmegaConf.select(cfg, "dataloader.train.total_batch_size")
     num_processes = num_processes or comm.get_world_size()

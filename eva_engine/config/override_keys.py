@@ -25,7 +25,7 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     A key is valid if the recipe has it, or if it is a keyword of the `_target_` that it would be passed to.
 
     Raises:
-        InputError: an override that cannot be parsed, an unknown key (the message suggests the most similar valid
+        InputError: An override that cannot be parsed, an unknown key (the message suggests the most similar valid
             one), or a value of the wrong type.
     """
     for text in overrides:
@@ -54,7 +54,7 @@ def _find(cfg: DictConfig, key: str) -> tuple[Any, type | None]:
     """Return the current value of `key` (None if the recipe does not list it) and the type that its keyword takes.
 
     Raises:
-        InputError: the key is not valid.
+        InputError: The key is not valid.
     """
     node: Any = cfg
     path = ""
@@ -146,7 +146,7 @@ def _check_value(text: str, key: str, value: Any, current_value: Any, annotated_
     None is always accepted.
 
     Raises:
-        InputError: the value has another type.
+        InputError: The value has another type.
     """
     if value is None:
         return

@@ -13,7 +13,7 @@ def check_registered(name: str) -> None:
     """Check that `name` is a registered data set whose annotation file exists.
 
     Raises:
-        InputError: it is not registered, or the file is missing.
+        InputError: It is not registered, or the file is missing.
     """
     if name not in DatasetCatalog:
         similar = difflib.get_close_matches(name, DatasetCatalog.keys(), n=3)

@@ -19,7 +19,7 @@ def task_of_config(cfg: Any) -> Task:
     """Find the task of a config's model, by the package of the class or function that builds it.
 
     Raises:
-        InputError: the config has no model, or one that belongs to no installed task.
+        InputError: The config has no model, or one that belongs to no installed task.
     """
     target = _model_target(cfg)
     if target is None:

@@ -21,13 +21,13 @@ def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, c
     """Build the model of `cfg.model` on `train.device`, in training mode and without adaptations.
 
     Args:
-        cfg: the recipe.
-        weights: weight file to load; parameters that it contains are not initialised first. Empty: random weights.
-        averaged: load the moving average of the weights if the file has one.
-        complete: require a value for every parameter.
+        cfg: The recipe.
+        weights: Weight file to load; parameters that it contains are not initialised first. Empty: random weights.
+        averaged: Load the moving average of the weights if the file has one.
+        complete: Require a value for every parameter.
 
     Raises:
-        InputError: a weight file that cannot be read, that belongs to another model, or that is not `complete`.
+        InputError: A weight file that cannot be read, that belongs to another model, or that is not `complete`.
     """
     if weights:
         # Stock configs append "?matching_heuristics=True" to URLs; it selects how Detectron2 would match names.
@@ -50,13 +50,13 @@ def rebuild_training_model(cfg: DictConfig, state: dict | None, path: Path) -> n
     """Build the model of a run that is resumed from the checkpoint `path`.
 
     Args:
-        cfg: the recipe.
-        state: content of the checkpoint, whose weights are assigned to the model. None allocates the weights without
+        cfg: The recipe.
+        state: Content of the checkpoint, whose weights are assigned to the model. None allocates the weights without
             initialising them, for a caller that reads them in place.
-        path: the checkpoint, for error messages.
+        path: The checkpoint, for error messages.
 
     Raises:
-        InputError: the names or shapes of the weights differ from those of the recipe's model.
+        InputError: The names or shapes of the weights differ from those of the recipe's model.
     """
     with deferred_init() as pending:
         model = instantiate(cfg.model)

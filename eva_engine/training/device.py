@@ -17,7 +17,7 @@ def processes_per_machine(num_gpus: int, device: str) -> int:
     machine without a GPU.
 
     Raises:
-        InputError: fewer GPUs than requested, or a `device` that PyTorch does not know.
+        InputError: Fewer GPUs than requested, or a `device` that PyTorch does not know.
     """
     try:
         torch.device(device)

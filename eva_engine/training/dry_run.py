@@ -26,11 +26,11 @@ def dry_run(cfg: DictConfig, checkpoint_folder: str) -> None:
     """Build everything, train for two iterations, evaluate one image, and log the plan of the run. Nothing is saved.
 
     Args:
-        cfg: recipe of the run, with `train.output_dir` set to a temporary folder.
+        cfg: Recipe of the run, with `train.output_dir` set to a temporary folder.
         checkpoint_folder: `train.output_dir` of the run itself, to find its free disk space.
 
     Raises:
-        InputError: any error that would stop the run itself.
+        InputError: Any error that would stop the run itself.
     """
     run = build_run(cfg, check_run(cfg))
     seconds = _train_two_iterations(run)

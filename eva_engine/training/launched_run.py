@@ -38,7 +38,7 @@ def launch_run(args: argparse.Namespace) -> None:
     """Train or evaluate with the options of the command `train`, in one process or several.
 
     Raises:
-        InputError: a mistake of the user, found by any of the processes.
+        InputError: A mistake of the user, found by any of the processes.
     """
     cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
     device = str(cfg.train.device)
@@ -75,8 +75,8 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     """Train, evaluate or try a run, in this process.
 
     Args:
-        args: options of the command `train`.
-        cfg: the loaded config; None loads it here.
+        args: Options of the command `train`.
+        cfg: The loaded config; None loads it here.
     """
     if cfg is None:
         cfg = load_config(args.config_file, args.opts)

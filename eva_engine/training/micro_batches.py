@@ -36,7 +36,7 @@ def split_batch(batch: Any, num_micro_batches: int) -> list[Any]:
     """Split `batch` into micro-batches of equal size, in order.
 
     Raises:
-        InputError: the number of images is not a multiple of `num_micro_batches`.
+        InputError: The number of images is not a multiple of `num_micro_batches`.
     """
     if num_micro_batches == 1:
         return [batch]

@@ -24,7 +24,7 @@ class NonFiniteSteps:
     """Count skipped steps and stop the run after too many in a row.
 
     Args:
-        max_in_a_row: largest number of consecutive skipped steps with which the run continues.
+        max_in_a_row: Largest number of consecutive skipped steps with which the run continues.
     """
 
     def __init__(self, max_in_a_row: int) -> None:
@@ -40,7 +40,7 @@ class NonFiniteSteps:
         """Count a skipped step, and log what was not finite and for which images. All processes must call it together.
 
         Raises:
-            TooManySkippedSteps: more than `max_in_a_row` steps in a row; the weights are those before all of them.
+            TooManySkippedSteps: More than `max_in_a_row` steps in a row; the weights are those before all of them.
         """
         self.num_skipped += 1
         self.num_in_a_row += 1

@@ -16,7 +16,7 @@ class Precision:
         device_type: "cuda" or "cpu".
 
     Raises:
-        InputError: an unknown dtype.
+        InputError: An unknown dtype.
     """
 
     def __init__(self, amp: DictConfig, device_type: str) -> None:

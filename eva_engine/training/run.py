@@ -37,12 +37,12 @@ class Run:
     """The parts of a run, ready to train.
 
     Attributes:
-        cfg: the recipe.
-        model: the model that owns the parameters.
-        trainer: its trainer.
-        state: the state that checkpoints contain.
-        checkpoints: the checkpoints in `train.output_dir`.
-        start_iter: first iteration, above 0 if the run is resumed.
+        cfg: The recipe.
+        model: The model that owns the parameters.
+        trainer: Its trainer.
+        state: The state that checkpoints contain.
+        checkpoints: The checkpoints in `train.output_dir`.
+        start_iter: First iteration, above 0 if the run is resumed.
     """
 
     cfg: DictConfig
@@ -65,11 +65,11 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
     of evaluations.
 
     Args:
-        cfg: the recipe.
-        resume: continue from the last intact checkpoint in `train.output_dir`, if there is one.
+        cfg: The recipe.
+        resume: Continue from the last intact checkpoint in `train.output_dir`, if there is one.
 
     Raises:
-        InputError: data, weights or a batch size that do not fit the recipe; found before the model is built where
+        InputError: Data, weights or a batch size that do not fit the recipe; found before the model is built where
             possible.
     """
     run = prepare_run(cfg, resume)
@@ -89,7 +89,7 @@ def check_run(cfg: DictConfig) -> RunCheckpoints:
     """Check everything in `cfg` that can be checked without a model, and return the checkpoints of its run.
 
     Raises:
-        InputError: data, batch size, metric, writer, schedule or number of checkpoints that do not fit the recipe.
+        InputError: Data, batch size, metric, writer, schedule or number of checkpoints that do not fit the recipe.
     """
     check_batch_size(cfg)
     check_datasets(cfg, training=True)
@@ -105,7 +105,7 @@ def check_new_run(output_dir: str) -> None:
     """Check that the folder `output_dir` is free for a new run.
 
     Raises:
-        InputError: it contains checkpoints of an earlier run.
+        InputError: It contains checkpoints of an earlier run.
     """
     earlier = RunFolder(Path(output_dir)).checkpoints()
     if earlier:

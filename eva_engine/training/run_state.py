@@ -33,10 +33,10 @@ class RunState:
     processes. The position in the training data and the learning rate are functions of the iteration.
 
     Args:
-        model: the model itself, without a DDP wrapper.
-        trainer: trainer of the model.
-        seed: seed of the run.
-        lora: settings of the low-rank adapters in the model, which readers of the weights need; empty for none.
+        model: The model itself, without a DDP wrapper.
+        trainer: Trainer of the model.
+        seed: Seed of the run.
+        lora: Settings of the low-rank adapters in the model, which readers of the weights need; empty for none.
     """
 
     def __init__(self, model: nn.Module, trainer: Trainer, seed: int, lora: Mapping[str, Any] | None = None) -> None:
@@ -73,7 +73,7 @@ class RunState:
         Settings of the optimizer (learning rate, weight decay, ...) remain those of the recipe.
 
         Raises:
-            InputError: the state belongs to a run with another recipe.
+            InputError: The state belongs to a run with another recipe.
         """
         try:
             self._restore(state)
@@ -137,7 +137,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """Read the state in the checkpoint `path` of a run.
 
     Raises:
-        InputError: the file is unreadable, or not a checkpoint of a run of this package.
+        InputError: The file is unreadable, or not a checkpoint of a run of this package.
     """
     state = read_file(path)
     entries = ("model", "optimizer", "scaler", "iteration", "seed", "random", "non_finite")
@@ -157,8 +157,8 @@ def _match_scalar_shapes(model: nn.Module, state: Mapping[str, Mapping[str, Any]
     optimizer's count of steps never has a dimension.
 
     Args:
-        model: the model that the state is for.
-        state: values by name of the parameter, then by key.
+        model: The model that the state is for.
+        state: Values by name of the parameter, then by key.
     """
     shapes = {name: parameter.shape for name, parameter in model.named_parameters() if parameter.numel() == 1}
     matched: dict[str, dict[str, Any]] = {}

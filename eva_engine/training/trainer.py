@@ -25,15 +25,15 @@ class Trainer(TrainerBase):
     Every process of the run has a trainer, and all of them take the same decisions: to skip a step, and to stop.
 
     Args:
-        model: module that is called with a batch and returns a dict of losses: the DDP wrapper or FSDP module if any.
-        loader: iterable of the batches of this process, one for each iteration.
-        optimizer: optimizer of the model's parameters.
-        precision: precision of the forward and backward passes.
-        accumulation_steps: number of micro-batches of an iteration. Gradients are averaged over micro-batches, as they
+        model: Module that is called with a batch and returns a dict of losses: the DDP wrapper or FSDP module if any.
+        loader: Iterable of the batches of this process, one for each iteration.
+        optimizer: Optimizer of the model's parameters.
+        precision: Precision of the forward and backward passes.
+        accumulation_steps: Number of micro-batches of an iteration. Gradients are averaged over micro-batches, as they
             are over processes: for losses that are means over images, the result is that of the full batch.
-        clip_grad_norm: largest total norm of the gradients; 0 does not clip.
-        max_skipped_steps: number of steps in a row that may be skipped because of non-finite values.
-        ema: moving average with an `update(model)` method, called after each step.
+        clip_grad_norm: Largest total norm of the gradients; 0 does not clip.
+        max_skipped_steps: Number of steps in a row that may be skipped because of non-finite values.
+        ema: Moving average with an `update(model)` method, called after each step.
     """
 
     def __init__(
@@ -178,10 +178,10 @@ class _Reduced:
     """Values of an iteration that are the same in all processes.
 
     Attributes:
-        mean_losses: mean of each loss over the processes.
-        num_images: images of all processes.
-        num_non_finite: number of processes with a non-finite loss.
-        num_stop_requests: number of processes that were asked to stop.
+        mean_losses: Mean of each loss over the processes.
+        num_images: Images of all processes.
+        num_non_finite: Number of processes with a non-finite loss.
+        num_stop_requests: Number of processes that were asked to stop.
     """
 
     mean_losses: dict[str, float]

@@ -1,4 +1,4 @@
-"""Making a large model trainable on a small card: fewer trained parameters, fewer kept activations."""
+"""Train a large model with little memory: freezing, low-rank adaptation and activation checkpointing."""
 
 from .activation_checkpointing import checkpoint_activations
 from .adapt import adapt_model

@@ -22,12 +22,12 @@ def checkpoint_activations(model: nn.Module, how: str) -> None:
     is replaced, so that it takes effect in whatever way the backbone calls its blocks.
 
     Args:
-        model: a model in training.
+        model: A model in training.
         how: "torch" for `torch.utils.checkpoint`, "fairscale" for fairscale's wrapper, "fairscale_offload" to keep the
             blocks' inputs in the memory of the CPU as well; "" leaves the model as its own options say.
 
     Raises:
-        InputError: an unknown setting, a model without blocks, or fairscale is not installed.
+        InputError: An unknown setting, a model without blocks, or fairscale is not installed.
     """
     if how not in CHOICES:
         raise InputError(f"train.activation_checkpointing={how!r} is not known; choose one of {', '.join(CHOICES[1:])}")
@@ -72,7 +72,7 @@ def _fairscale_wrapper(how: str) -> Callable[[nn.Module], nn.Module]:
 class _FairscaleForward:
     """The forward method of a block under fairscale's wrapper.
 
-    The wrapper is made anew for each call, around a temporary module, for two reasons. If it stayed on the block, it
+    The wrapper is created anew for each call, around a temporary module, for two reasons. If it stayed on the block, it
     would keep a reference to that very block, and a copy of the model (a moving average) would compute with the weights
     of the original. And it restores autocast on CUDA only, always in float16; here the recomputation gets the autocast
     state of the first pass explicitly.

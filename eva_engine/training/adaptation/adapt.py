@@ -23,7 +23,7 @@ def adapt_model(model: nn.Module, settings: Mapping[str, Any]) -> None:
     `find_unused_parameters` for frozen parameters. The number of trained parameters is logged.
 
     Raises:
-        InputError: a setting that matches nothing in the model, a library that is not installed, nothing left to train.
+        InputError: A setting that matches nothing in the model, a library that is not installed, nothing left to train.
     """
     freeze_parameters(model, settings["freeze"])
     add_lora(model, settings["lora"])

@@ -17,12 +17,12 @@ def freeze_parameters(model: nn.Module, patterns: Sequence[str]) -> int:
     with activation checkpointing too.
 
     Args:
-        model: the model, changed in place.
-        patterns: shell patterns for full names: `*` matches anything, dots included, `?` one character, `[0-3]` one of
+        model: The model, changed in place.
+        patterns: Shell patterns for full names: `*` matches anything, dots included, `?` one character, `[0-3]` one of
             several; for example "backbone.net.pos_embed", "backbone.net.blocks.?.*".
 
     Raises:
-        InputError: a pattern that matches no parameter; the closest names are listed. The model is then unchanged.
+        InputError: A pattern that matches no parameter; the closest names are listed. The model is then unchanged.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
     frozen: dict[int, nn.Parameter] = {}

@@ -21,8 +21,8 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
     `L.base_layer.weight`, `L.lora_A.default.weight` and `L.lora_B.default.weight`.
 
     Args:
-        model: the model, changed in place.
-        settings: the recipe's `train.lora`: rank (0 changes nothing), alpha, dropout, targets.
+        model: The model, changed in place.
+        settings: The recipe's `train.lora`: rank (0 changes nothing), alpha, dropout, targets.
 
     Raises:
         InputError: peft is not installed, no linear layer matches, numbers are out of range, or no part of the model
@@ -42,8 +42,8 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
     trained_before = {id(parameter): parameter.requires_grad for parameter in model.parameters()}
     frozen: set[int] = set()
     for name in names:
-        part = _frozen_part(model, name, backbones)
-        frozen.update(id(parameter) for parameter in part.parameters())
+        module = _module_to_freeze(model, name, backbones)
+        frozen.update(id(parameter) for parameter in module.parameters())
     config = LoraConfig(
         r=settings["rank"],
         lora_alpha=settings["alpha"],
@@ -65,7 +65,7 @@ def merge_lora(model: nn.Module) -> None:
     Weights keep their dtype, and frozen ones stay frozen.
 
     Raises:
-        ValueError: a merged weight is not finite.
+        ValueError: A merged weight is not finite.
     """
     adapted = [(name, module) for name, module in model.named_modules() if hasattr(module, "lora_A")]
     for name, module in adapted:
@@ -91,14 +91,14 @@ def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:
     names = [name for name in linear if pattern.fullmatch(name)]
     if not names:
         raise InputError(
-            f"train.lora.targets={settings['targets']!r} matches no linear layer; it must match whole names, "
+            f"train.lora.targets={settings['targets']!r} matches no linear layer; it must match full names, "
             f"and the model has {', '.join(shorten_names(linear)[:4])}"
         )
     return names
 
 
-def _frozen_part(model: nn.Module, layer: str, backbones: Sequence[tuple[str, nn.Module]]) -> nn.Module:
-    """The backbone that contains the layer, or the layer itself if none does."""
+def _module_to_freeze(model: nn.Module, layer: str, backbones: Sequence[tuple[str, nn.Module]]) -> nn.Module:
+    """Return the backbone that contains the layer, or the layer itself if none does."""
     for name, backbone in backbones:
         if layer.startswith(f"{name}." if name else ""):
             return backbone

@@ -61,18 +61,18 @@ def launch(
     The group uses NCCL for CUDA tensors and gloo for tensors on the CPU.
 
     Args:
-        function: work of every process.
-        args: its arguments; they must be picklable if processes are started.
-        processes_per_machine: number of processes to start; this and the next three arguments are ignored under
+        function: Work of every process.
+        args: Its arguments; they must be picklable if processes are started.
+        processes_per_machine: Number of processes to start; this and the next three arguments are ignored under
             torchrun, which decides them.
-        num_machines: number of machines in the run.
-        machine_rank: number of this machine, from 0.
-        dist_url: rendezvous of the processes, "tcp://HOST:PORT"; "auto" finds a free port on a single machine.
-        device: device of the model; on the CPU there may be more processes than GPUs.
+        num_machines: Number of machines in the run.
+        machine_rank: Number of this machine, from 0.
+        dist_url: Rendezvous of the processes, "tcp://HOST:PORT"; "auto" finds a free port on a single machine.
+        device: Device of the model; on the CPU there may be more processes than GPUs.
 
     Raises:
-        InputError: a machine rank out of range, an invalid address, or "auto" for several machines.
-        torch.multiprocessing.ProcessRaisedException: a started process raised; the others are stopped.
+        InputError: A machine rank out of range, an invalid address, or "auto" for several machines.
+        torch.multiprocessing.ProcessRaisedException: A started process raised; the others are stopped.
     """
     world_size = processes_per_machine * num_machines
     if started_by_torchrun():

@@ -25,12 +25,12 @@ def parallelize(model: nn.Module, train: DictConfig, *copies: nn.Module) -> nn.M
     it writes the same checkpoints. Build the optimizer afterwards.
 
     Args:
-        model: the model on its device.
-        train: settings of the recipe, with `amp` and `device`.
-        copies: other modules of the same structure (a moving average), sharded in the same way.
+        model: The model on its device.
+        train: Settings of the recipe, with `amp` and `device`.
+        copies: Other modules of the same structure (a moving average), sharded in the same way.
 
     Raises:
-        InputError: an unknown `train.parallel`, or a model to shard that lists no transformer blocks.
+        InputError: An unknown `train.parallel`, or a model to shard that lists no transformer blocks.
     """
     if train.parallel == "ddp":
         keywords = dict(train.ddp)
@@ -81,8 +81,8 @@ def gathered_weights(model: nn.Module, *, reshard_after_forward: bool) -> Iterat
     unsharded model is not changed.
 
     Args:
-        model: a model, sharded by `parallelize` or not.
-        reshard_after_forward: behaviour of the blocks in training, `train.fsdp.reshard_after_forward`.
+        model: A model, sharded by `parallelize` or not.
+        reshard_after_forward: Behaviour of the blocks in training, `train.fsdp.reshard_after_forward`.
     """
     sharded_modules = [module for module in model.modules() if isinstance(module, FSDPModule)]
     for module in sharded_modules:

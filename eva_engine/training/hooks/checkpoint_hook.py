@@ -21,9 +21,9 @@ class CheckpointHook(HookBase):
     Every process has one. Names are Detectron2's: model_0004999 after iteration 4999, and model_final.
 
     Args:
-        state: state to save.
-        checkpoints: the checkpoints of the run.
-        period: number of iterations between checkpoints; 0 saves only the last one.
+        state: State to save.
+        checkpoints: The checkpoints of the run.
+        period: Number of iterations between checkpoints; 0 saves only the last one.
     """
 
     def __init__(self, state: RunState, checkpoints: RunCheckpoints, period: int) -> None:

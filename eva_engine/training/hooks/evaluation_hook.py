@@ -20,12 +20,12 @@ class EvaluationHook(HookBase):
     checkpoint is saved: if a run is killed before that, the resumed run repeats the evaluation.
 
     Args:
-        evaluate: function that returns {"bbox": {"AP": ...}, ...} on rank 0 and {} on the others. Collective.
-        period: number of iterations between evaluations; 0 evaluates only after the last.
-        metrics_hook: hook that writes the results.
-        checkpoint_hook: hook that saves the best checkpoint.
-        best: comparison of an evaluation with all earlier ones; None saves no best checkpoint.
-        earlier_results: results that the run has written before it was resumed, {"iteration": ..., "bbox/AP": ...,
+        evaluate: Function that returns {"bbox": {"AP": ...}, ...} on rank 0 and {} on the others. Collective.
+        period: Number of iterations between evaluations; 0 evaluates only after the last.
+        metrics_hook: Hook that writes the results.
+        checkpoint_hook: Hook that saves the best checkpoint.
+        best: Comparison of an evaluation with all earlier ones; None saves no best checkpoint.
+        earlier_results: Results that the run has written before it was resumed, {"iteration": ..., "bbox/AP": ...,
             ...}; used on rank 0 only.
     """
 

@@ -12,8 +12,8 @@ class MetricsHook(HookBase):
     Register it before the checkpoint hook, so that no checkpoint contains an iteration whose metrics are not written.
 
     Args:
-        writers: writers on rank 0, empty on the other ranks.
-        periods: numbers of iterations between lines. Include the period of evaluations, so that the results of an
+        writers: Writers on rank 0, empty on the other ranks.
+        periods: Numbers of iterations between lines. Include the period of evaluations, so that the results of an
             evaluation never share a line with the losses before it.
     """
 

@@ -13,7 +13,7 @@ class ScheduleHook(HookBase):
 
     Args:
         key: "lr" or "weight_decay".
-        multiplier: factor as a function of the fraction of training that is done, 0 to 1 (`lr_multiplier` of a recipe).
+        multiplier: Factor as a function of the fraction of training that is done, 0 to 1 (`lr_multiplier` of a recipe).
     """
 
     def __init__(self, key: str, multiplier: Callable[[float], float]) -> None:

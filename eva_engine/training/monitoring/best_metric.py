@@ -20,7 +20,7 @@ class BestMetric:
     """Compare one metric over the evaluations of a run; a resumed run passes its earlier evaluations first.
 
     Args:
-        name: path in the nested results, such as "bbox/AP" for {"bbox": {"AP": 41.2}}.
+        name: Path in the nested results, such as "bbox/AP" for {"bbox": {"AP": 41.2}}.
         mode: "max" if higher values are better, "min" if lower ones are.
     """
 
@@ -33,7 +33,7 @@ class BestMetric:
         """Return whether `results`, measured at `iteration`, are better than all before; equal ones and NaN are not.
 
         Raises:
-            InputError: the metric is not among the results. Save finished work before this call.
+            InputError: The metric is not among the results. Save finished work before this call.
         """
         metrics = flatten_results_dict(results)
         if self.name not in metrics:
@@ -56,7 +56,7 @@ def check_best_metric(cfg: DictConfig) -> None:
     The metrics of an evaluator are known in advance if its class lists them in `metric_names`; other evaluators pass.
 
     Raises:
-        InputError: no evaluator, a metric that it does not report, or an unknown mode.
+        InputError: No evaluator, a metric that it does not report, or an unknown mode.
     """
     name, mode = cfg.train.checkpointer.best_metric, cfg.train.checkpointer.best_mode
     _check_mode(mode)

@@ -21,8 +21,8 @@ class MetricsFile(EventWriter):
     resumed run would write other values. Lines are on disk when `write` returns.
 
     Args:
-        path: the file. Its lines for `start_iter` and later iterations are dropped, as are damaged lines.
-        start_iter: first iteration of this process, counted from 0.
+        path: The file. Its lines for `start_iter` and later iterations are dropped, as are damaged lines.
+        start_iter: First iteration of this process, counted from 0.
     """
 
     def __init__(self, path: str | Path, start_iter: int = 0) -> None:

@@ -28,8 +28,8 @@ class ProgressLine(EventWriter):
     "eta_seconds" and "peak_memory_gib" are also put into the storage, for the writers that follow.
 
     Args:
-        max_iter: number of iterations of the run.
-        device: device whose memory is measured, "cuda:0" or "cpu"; on the CPU it is the memory of this process.
+        max_iter: Number of iterations of the run.
+        device: Device whose memory is measured, "cuda:0" or "cpu"; on the CPU it is the memory of this process.
     """
 
     def __init__(self, max_iter: int, device: str) -> None:

@@ -16,10 +16,10 @@ class WandbWriter(EventWriter):
     ignores steps that it already has; an exact resume would repeat their values anyway.
 
     Args:
-        project: name of the W&B project.
-        output_dir: folder of the run.
-        start_iter: first iteration of this process; above 0 if the run is resumed.
-        settings: settings of the recipe, which W&B shows next to the curves.
+        project: Name of the W&B project.
+        output_dir: Folder of the run.
+        start_iter: First iteration of this process; above 0 if the run is resumed.
+        settings: Settings of the recipe, which W&B shows next to the curves.
     """
 
     def __init__(self, project: str, output_dir: str | Path, start_iter: int, settings: dict[str, Any]) -> None:

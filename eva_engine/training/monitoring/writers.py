@@ -33,7 +33,7 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
     Call it on rank 0 only. Entries of `start_iter` and later iterations in existing files are dropped.
 
     Raises:
-        InputError: see `check_writers`.
+        InputError: See `check_writers`.
     """
     check_writers(cfg)
     output_dir = Path(cfg.train.output_dir)

@@ -24,10 +24,10 @@ def build_ema(settings: DictConfig, model: nn.Module) -> ModelEmaV3 | None:
 
     Args:
         settings: `train.ema` of the recipe.
-        model: the model, without a DDP wrapper.
+        model: The model, without a DDP wrapper.
 
     Raises:
-        InputError: a decay out of range.
+        InputError: A decay out of range.
     """
     if not settings.enabled:
         return None

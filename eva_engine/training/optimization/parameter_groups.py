@@ -23,12 +23,12 @@ class GroupingRule:
     """How parameters are assigned to layers and which of them have weight decay, by name.
 
     Attributes:
-        prefix: beginning of the names of the backbone's parameters.
-        also_layer_0: beginnings of further names with the learning rate of the patch embedding.
-        decay_tokens: use weight decay for class token and position table too.
-        stem: regular expression for the names of layer 0, without the prefix.
-        blocks: regular expression for the names of block i, which is layer i + 1; its group is the number.
-        no_decay: names of parameters without weight decay unless `decay_tokens`, without the prefix.
+        prefix: Beginning of the names of the backbone's parameters.
+        also_layer_0: Beginnings of further names with the learning rate of the patch embedding.
+        decay_tokens: Use weight decay for class token and position table too.
+        stem: Regular expression for the names of layer 0, without the prefix.
+        blocks: Regular expression for the names of block i, which is layer i + 1; its group is the number.
+        no_decay: Names of parameters without weight decay unless `decay_tokens`, without the prefix.
     """
 
     prefix: str = ""
@@ -43,7 +43,7 @@ class GroupingRule:
         """The rule of the one backbone in `model`, by its own `group_matcher` and `no_weight_decay`.
 
         Raises:
-            InputError: the model has several backbones.
+            InputError: The model has several backbones.
         """
         backbones = find_backbones(model)
         if not backbones:
@@ -93,17 +93,17 @@ def layer_decay_groups(
     everything else, in particular the heads, is layer depth + 1.
 
     Args:
-        model: the model; only names and shapes are used.
-        base_lr: learning rate of the last layer; layer k has base_lr * decay_rate ** (depth + 1 - k).
-        weight_decay: weight decay of the parameters that have one.
-        decay_rate: factor between neighbouring layers, above 0 and at most 1; 1 is the same rate everywhere.
-        rule: assignment to layers; by default that of the model's backbone.
+        model: The model; only names and shapes are used.
+        base_lr: Learning rate of the last layer; layer k has base_lr * decay_rate ** (depth + 1 - k).
+        weight_decay: Weight decay of the parameters that have one.
+        decay_rate: Factor between neighbouring layers, above 0 and at most 1; 1 is the same rate everywhere.
+        rule: Assignment to layers; by default that of the model's backbone.
 
     Returns:
         Groups with "params", "lr" and "weight_decay", for an optimizer.
 
     Raises:
-        InputError: a rate out of range, or a model without the blocks that `rule` expects.
+        InputError: A rate out of range, or a model without the blocks that `rule` expects.
     """
     if not 0 < decay_rate <= 1:
         raise InputError(f"decay_rate={decay_rate} is out of range; give a number above 0 and at most 1")
@@ -141,7 +141,7 @@ def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Build the optimizer of `cfg.optimizer` over the trainable parameters of `model`.
 
     Raises:
-        InputError: a layer decay that does not fit the blocks of the model.
+        InputError: A layer decay that does not fit the blocks of the model.
     """
     _check_layer_decay(cfg, model)
     cfg.optimizer.params.model = model

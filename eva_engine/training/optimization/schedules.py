@@ -15,11 +15,11 @@ class IterationSchedule(ParamScheduler):
     """Base class of schedules that are defined by iteration.
 
     Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
+        max_iter: Number of iterations of the run.
+        warmup_iters: Number of iterations of the warm-up.
 
     Raises:
-        InputError: the warm-up is longer than the run.
+        InputError: The warm-up is longer than the run.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int) -> None:
@@ -47,11 +47,11 @@ class WarmupCosine(IterationSchedule):
     cosine would reach `end` one iteration after the end of the run, a line reaches it in the last iteration.
 
     Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
-        start: factor of the first iteration.
-        end: final factor; above 1 for a weight decay that grows.
-        shape: curve after the warm-up, "cosine" or "linear".
+        max_iter: Number of iterations of the run.
+        warmup_iters: Number of iterations of the warm-up.
+        start: Factor of the first iteration.
+        end: Final factor; above 1 for a weight decay that grows.
+        shape: Curve after the warm-up, "cosine" or "linear".
     """
 
     def __init__(

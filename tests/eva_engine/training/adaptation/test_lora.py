@@ -201,7 +201,7 @@ def test_the_published_detector_with_the_settings_of_the_recipe():
     ("changes", "sentence"),
     [
         ({"targets": r".*\.atn\.qkv"}, r"matches no linear layer.*backbone\.net\.blocks\.\{0-3\}\.attn\.\{qkv,proj\}"),
-        ({"targets": "qkv"}, "must match whole names"),
+        ({"targets": "qkv"}, "must match full names"),
         ({"targets": r".*\.norm1"}, "matches no linear layer"),
         ({"targets": "(qkv"}, "is not a regular expression"),
         ({"rank": -1}, "the rank is 0 or more"),
