@@ -19,7 +19,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 from PIL import Image
 
-from detectron2_ext.data import TrainMapper, load_coco_json
+from detectron2_ext.data import TrainingMapper, load_coco_json
 from eva_engine.data import build_train_loader
 
 from .harness.side_by_side import compare
@@ -39,7 +39,7 @@ def ours() -> Callable[[], object]:
 def _prepare(build: Callable) -> Callable[[], object]:
     annotations, images, workers, batches = os.environ[SETTINGS].split("\n")
     records = load_coco_json(annotations, images, "photos")[0] if annotations else _synthetic_records(Path(images))
-    mapper = TrainMapper(
+    mapper = TrainingMapper(
         augmentations=[
             T.RandomFlip(horizontal=True),
             T.ResizeScale(min_scale=0.1, max_scale=2.0, target_height=SIDE, target_width=SIDE),

@@ -8,7 +8,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 from synthetic_coco import noise_image
 
-from detectron2_ext.data import TrainMapper
+from detectron2_ext.data import TrainingMapper
 
 SIZES = ((48, 40), (40, 48), (44, 44), (52, 36))  # width, height
 
@@ -39,14 +39,14 @@ def write_photos(folder: Path, count: int = 12) -> list[dict]:
     return records
 
 
-def jitter_mapper(**options: object) -> TrainMapper:
+def jitter_mapper(**options: object) -> TrainingMapper:
     """Return a mapper that randomly flips, scales and crops images to at most 32x32 pixels."""
     augmentations = [
         T.RandomFlip(horizontal=True),
         T.ResizeScale(min_scale=0.5, max_scale=2.0, target_height=40, target_width=40),
         T.FixedSizeCrop(crop_size=(32, 32), pad=False),
     ]
-    return TrainMapper(augmentations=augmentations, image_format="RGB", use_instance_mask=True, **options)
+    return TrainingMapper(augmentations=augmentations, image_format="RGB", use_instance_mask=True, **options)
 
 
 def draw_batches(loader: Iterable[list[dict]], count: int) -> list[list[dict]]:

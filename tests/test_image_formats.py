@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageMapper
+from eva_classification.data import EvaluationMapper
 from eva_clip import get_tokenizer
-from eva_clip.data import PairMapper
+from eva_clip.data import TrainingMapper
 from eva_clip.transforms import evaluation_transform
 from eva_engine.data import read_dataset_image
 from eva_engine.data.package_data import read_tiff_pages
@@ -27,11 +27,11 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage
 
 
 def classify(path: str) -> None:
-    ImageMapper(evaluation_transform(16), is_train=True)({"file_name": path, "read": lambda: (io.BytesIO(EPS), 0)})
+    EvaluationMapper(evaluation_transform(16))({"file_name": path, "read": lambda: (io.BytesIO(EPS), 0)})
 
 
 def pair(path: str) -> None:
-    mapper = PairMapper(evaluation_transform(16), get_tokenizer("eva_clip_tiny", 8))
+    mapper = TrainingMapper(evaluation_transform(16), get_tokenizer("eva_clip_tiny", 8))
     mapper({"file_name": path, "read": lambda: (io.BytesIO(EPS), ["a page"])})
 
 

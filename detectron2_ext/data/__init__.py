@@ -5,7 +5,7 @@ from eva_engine.data.dataset_folder import dataset_root
 from .builtin import register_builtin_datasets
 from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
 from .dataset_dicts import get_dataset_dicts
-from .mapper import InferenceMapper, TrainMapper
+from .mapper import EvaluationMapper, TrainingMapper
 from .objects365_classes import OBJECTS365_CLASSES
 
 register_builtin_datasets(dataset_root())
@@ -13,8 +13,8 @@ register_builtin_datasets(dataset_root())
 __all__ = [
     "OBJECTS365_CLASSES",
     "CocoJsonSummary",
-    "InferenceMapper",
-    "TrainMapper",
+    "EvaluationMapper",
+    "TrainingMapper",
     "get_dataset_dicts",
     "load_coco_json",
     "register_builtin_datasets",

@@ -16,7 +16,7 @@ from .instances import make_instances
 logger = logging.getLogger(__name__)
 
 
-class TrainMapper(DatasetMapper):
+class TrainingMapper(DatasetMapper):
     """Detectron2's `DatasetMapper` for training, with support for images without instances and for bad images.
 
     Every result has `instances` with `gt_boxes`, `gt_classes` and, with `use_instance_mask`, `gt_masks`, even if a crop
@@ -47,7 +47,7 @@ class TrainMapper(DatasetMapper):
         on_error: str = "stop",
     ) -> None:
         if not is_train:
-            raise InputError("TrainMapper got is_train=False; use InferenceMapper for evaluation.")
+            raise InputError("TrainingMapper got is_train=False; use EvaluationMapper for evaluation.")
         if instance_mask_format not in ("polygon", "bitmask"):
             raise InputError(f'instance_mask_format is {instance_mask_format!r}, expected "polygon" or "bitmask".')
         super().__init__(
@@ -93,7 +93,7 @@ class TrainMapper(DatasetMapper):
         return result
 
 
-class InferenceMapper(DatasetMapper):
+class EvaluationMapper(DatasetMapper):
     """Detectron2's `DatasetMapper` for evaluation, with a clear message about bad images.
 
     Args:
@@ -113,7 +113,7 @@ class InferenceMapper(DatasetMapper):
         on_error: str = "stop",
     ) -> None:
         if is_train:
-            raise InputError("InferenceMapper got is_train=True; use TrainMapper for training.")
+            raise InputError("EvaluationMapper got is_train=True; use TrainingMapper for training.")
         super().__init__(False, augmentations=augmentations, image_format=image_format)
         self.on_error = check_on_error(on_error)
 

@@ -3,12 +3,13 @@
 from .class_maps import imagenet_classes, imagenet_v2_classes, objectnet_classes
 from .collate import ImageCollate
 from .image_dataset import ImageDataset
-from .mapper import ImageMapper
+from .mapper import EvaluationMapper, TrainingMapper
 
 __all__ = [
+    "EvaluationMapper",
     "ImageCollate",
     "ImageDataset",
-    "ImageMapper",
+    "TrainingMapper",
     "imagenet_classes",
     "imagenet_v2_classes",
     "objectnet_classes",

@@ -1,4 +1,4 @@
-"""Map the record of an image to the pixels and the label for the model."""
+"""Mappers from the record of an image to the pixels and the label for the model, for training and evaluation."""
 
 import logging
 from collections.abc import Callable
@@ -20,29 +20,18 @@ logger = logging.getLogger(__name__)
 UNREADABLE = -1
 
 
-class ImageMapper:
-    """Read, transform and label an image. EXIF orientation is ignored, as in the published recipes.
+class TrainingMapper:
+    """Read, transform and label an image for training. EXIF orientation is ignored, as in the published recipes.
 
     Args:
         transform: Maps an RGB PIL image to normalised pixels [3, H, W].
-        is_train: Whether images are for training or for evaluation; see `on_error`.
-        on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it; training draws another
-            image instead, evaluation uses a black image and counts it as wrong.
-        border: Number of pixels to crop from each side before the transform.
+        on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it, and the loader draws
+            another image instead.
     """
 
-    def __init__(
-        self,
-        transform: Callable[[Image.Image], Tensor],
-        *,
-        is_train: bool,
-        on_error: str = "stop",
-        border: int = 0,
-    ) -> None:
+    def __init__(self, transform: Callable[[Image.Image], Tensor], *, on_error: str = "stop") -> None:
         self.transform = transform
-        self.is_train = is_train
         self.on_error = check_on_error(on_error)
-        self.border = border
         self._skipped = SkippedSamples()
 
     def __call__(self, record: ImageRecord) -> dict[str, Any] | None:
@@ -51,36 +40,70 @@ class ImageMapper:
         Raises:
             InputError: The image cannot be read and `on_error` is "stop", or too many were skipped in a row.
         """
-        file_name = record["file_name"]
         try:
-            image, label = self._read(record)
+            image, label = _read_image(record)
         except InputError as error:
             if self.on_error == "stop":
                 raise suggest_skipping(error, "images") from error
-            if self.is_train:
-                self._skipped.add(file_name, error)
-                return None
+            self._skipped.add(record["file_name"], error)
+            return None
+        self._skipped.reset()
+        return _make_sample(record, self.transform(image), label)
+
+
+class EvaluationMapper:
+    """Read, transform and label an image for evaluation. EXIF orientation is ignored, as in the published recipes.
+
+    Args:
+        transform: Maps an RGB PIL image to normalised pixels [3, H, W].
+        on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it and evaluates a black
+            image with the label `UNREADABLE`, for which every prediction is wrong.
+        border: Number of pixels to crop from each side before the transform.
+    """
+
+    def __init__(self, transform: Callable[[Image.Image], Tensor], *, on_error: str = "stop", border: int = 0) -> None:
+        self.transform = transform
+        self.on_error = check_on_error(on_error)
+        self.border = border
+
+    def __call__(self, record: ImageRecord) -> dict[str, Any]:
+        """Return {"image": float32 array [3, H, W], "label": class index, "file_name": ...}.
+
+        Raises:
+            InputError: The image cannot be read and `on_error` is "stop".
+        """
+        try:
+            image, label = _read_image(record)
+            image = self._crop_border(image, record["file_name"])
+        except InputError as error:
+            if self.on_error == "stop":
+                raise suggest_skipping(error, "images") from error
             logger.warning("Counted as wrong: %s", error)
             image, label = Image.new("RGB", (64, 64)), UNREADABLE
-        else:
-            self._skipped.reset()
-        # Workers send arrays to the loader by value. Tensors would go through shared memory and keep a file open each
-        # until the batch is complete; a large batch can exceed the limit of open files.
-        pixels = np.ascontiguousarray(self.transform(image).numpy(), dtype=np.float32)
-        return {"image": pixels, "label": label, "file_name": file_name}
+        return _make_sample(record, self.transform(image), label)
 
-    def _read(self, record: ImageRecord) -> tuple[Image.Image, int]:
-        file_name = record["file_name"]
-        with image_errors(file_name):
-            file, label = record["read"]()
-            with file, open_image(file) as opened:
-                check_depth(file_name, opened)
-                image = opened.convert("RGB")
-        if self.border:
-            if min(image.size) <= 2 * self.border:
-                raise InputError(
-                    f"{file_name}: an image of {image.width}x{image.height} pixels has nothing left inside a border of "
-                    f"{self.border} pixels."
-                )
-            image = ImageOps.crop(image, self.border)
-        return image, int(label)
+    def _crop_border(self, image: Image.Image, file_name: str) -> Image.Image:
+        if not self.border:
+            return image
+        if min(image.size) <= 2 * self.border:
+            raise InputError(
+                f"{file_name}: an image of {image.width}x{image.height} pixels has nothing left inside a border of "
+                f"{self.border} pixels."
+            )
+        return ImageOps.crop(image, self.border)
+
+
+def _read_image(record: ImageRecord) -> tuple[Image.Image, int]:
+    file_name = record["file_name"]
+    with image_errors(file_name):
+        file, label = record["read"]()
+        with file, open_image(file) as opened:
+            check_depth(file_name, opened)
+            return opened.convert("RGB"), int(label)
+
+
+def _make_sample(record: ImageRecord, pixels: Tensor, label: int) -> dict[str, Any]:
+    # Workers send arrays to the loader by value. Tensors would go through shared memory and keep a file open each until
+    # the batch is complete; a large batch can exceed the limit of open files.
+    array = np.ascontiguousarray(pixels.numpy(), dtype=np.float32)
+    return {"image": array, "label": label, "file_name": record["file_name"]}

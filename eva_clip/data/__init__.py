@@ -2,7 +2,7 @@
 
 from .caption_dataset import CaptionDataset, CaptionRecord
 from .collate import PairCollate
-from .mapper import PairMapper
+from .mapper import TrainingMapper
 from .shard_dataset import ShardDataset
 
-__all__ = ["CaptionDataset", "CaptionRecord", "PairCollate", "PairMapper", "ShardDataset"]
+__all__ = ["CaptionDataset", "CaptionRecord", "PairCollate", "ShardDataset", "TrainingMapper"]

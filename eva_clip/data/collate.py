@@ -26,7 +26,7 @@ class PairCollate:
         self._next_report = 1
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Collate samples of `PairMapper`.
+        """Collate samples of `TrainingMapper`.
 
         Returns:
             {"image": float32 [B, 3, H, W], "text": token ids [B, L] int64, "file_name": list of B names}.

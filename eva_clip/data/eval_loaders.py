@@ -93,7 +93,7 @@ def build_zero_shot_loader(
 
     Args:
         dataset: Images with class numbers, such as an `ImageDataset`.
-        mapper: Mapper of the images, an `ImageMapper`.
+        mapper: Mapper of the images, an `eva_classification.data.EvaluationMapper`.
         class_names: Names in the order of the class numbers or a source of them, see `read_class_names`; "folders" for
             the folder names of the dataset.
         templates: Texts with {} for the class name or a source of them, see `read_templates`.
@@ -131,7 +131,7 @@ def build_retrieval_loader(
 
     Args:
         dataset: Images with their captions.
-        mapper: Mapper of the images, an `ImageMapper`.
+        mapper: Mapper of the images, an `eva_classification.data.EvaluationMapper`.
         tokenizer: Function from texts to token ids [B, L].
         batch_size: Images per batch and process.
         text_batch_size: Captions per batch and process.

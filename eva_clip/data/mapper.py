@@ -16,7 +16,7 @@ from ..tokenizer import Tokenizer
 from .caption_dataset import CaptionRecord
 
 
-class PairMapper:
+class TrainingMapper:
     """Read and transform an image, and tokenize one of its captions, drawn at random if there are several.
 
     Args:

@@ -14,7 +14,9 @@ from .caption_files import read_captions
 
 
 class RetrievalDataset:
-    """One record for `ImageMapper` per image with captions, in the order of the file; its label is its index.
+    """One record per image with captions, in the order of the file, for the `EvaluationMapper` of `eva_classification`.
+
+    The label of a record is its index.
 
     Published results on COCO and Flickr30k use Karpathy's splits: {"images": [{"filename", "split", "sentences":
     [{"raw": ...}], "filepath" (optional)}]}. All other files are read by `read_captions`.

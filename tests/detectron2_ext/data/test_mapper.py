@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from synthetic_coco import HEIGHT, WIDTH, coco_content, noise_image
 
-from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts, register_coco_json
+from detectron2_ext.data import EvaluationMapper, TrainingMapper, get_dataset_dicts, register_coco_json
 from eva_backbone.errors import InputError
 
 
@@ -27,9 +27,9 @@ def _jitter(size: int = 40) -> list[T.Augmentation]:
     ]
 
 
-def _mapper(augmentations: list | None = None, **options: object) -> TrainMapper:
+def _mapper(augmentations: list | None = None, **options: object) -> TrainingMapper:
     options = {"image_format": "RGB", "use_instance_mask": True, "recompute_boxes": True} | options
-    return TrainMapper(True, augmentations=_jitter() if augmentations is None else augmentations, **options)
+    return TrainingMapper(True, augmentations=_jitter() if augmentations is None else augmentations, **options)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_record_is_not_modified(records):
 
 
 def test_detectron2s_mapper_still_fails_on_an_image_without_instances(records):
-    """If this no longer fails, `TrainMapper` can be simplified."""
+    """If this no longer fails, `TrainingMapper` can be simplified."""
     stock = DatasetMapper(True, augmentations=[], image_format="RGB", use_instance_mask=True, recompute_boxes=True)
     with pytest.raises(AttributeError, match="gt_masks"):
         stock(records[2])
@@ -191,7 +191,7 @@ _BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "
 @pytest.mark.parametrize("kind", ["train", "evaluation"])
 def test_bad_image_stops(records, damage, fragment, kind):
     damage(Path(records[0]["file_name"]))
-    mapper = _mapper() if kind == "train" else InferenceMapper(augmentations=[], image_format="RGB")
+    mapper = _mapper() if kind == "train" else EvaluationMapper(augmentations=[], image_format="RGB")
     with pytest.raises(InputError, match=fragment) as caught:
         mapper(records[0])
     assert records[0]["file_name"] in str(caught.value)
@@ -221,7 +221,7 @@ def test_too_many_bad_images_in_a_row_stop(records):
 def test_bad_image_is_evaluated_as_black(records, caplog):
     _truncate(Path(records[0]["file_name"]))
     resize = [T.ResizeShortestEdge(short_edge_length=24, max_size=24)]
-    result = InferenceMapper(augmentations=resize, image_format="RGB", on_error="skip")(records[0])
+    result = EvaluationMapper(augmentations=resize, image_format="RGB", on_error="skip")(records[0])
     assert result["image"].shape == (3, 18, 24)
     assert not result["image"].any()
     assert (result["height"], result["width"]) == (HEIGHT, WIDTH)
@@ -230,7 +230,7 @@ def test_bad_image_is_evaluated_as_black(records, caplog):
 
 def test_inference_mapper_equals_detectron2s(records):
     resize = [T.ResizeShortestEdge(short_edge_length=100, max_size=100)]
-    one = InferenceMapper(False, augmentations=resize, image_format="BGR")(records[0])
+    one = EvaluationMapper(False, augmentations=resize, image_format="BGR")(records[0])
     other = DatasetMapper(False, augmentations=resize, image_format="BGR")(records[0])
     assert torch.equal(one.pop("image"), other.pop("image"))
     assert one == other
@@ -272,8 +272,8 @@ def test_crop_uses_one_random_number_for_both_axes():
             'instance_mask_format is \'rle\', expected "polygon" or "bitmask"',
         ),
         (lambda: _mapper(on_error="never"), "on_error is 'never'"),
-        (lambda: TrainMapper(False, augmentations=[], image_format="RGB"), "use InferenceMapper"),
-        (lambda: InferenceMapper(True, augmentations=[], image_format="RGB"), "use TrainMapper"),
+        (lambda: TrainingMapper(False, augmentations=[], image_format="RGB"), "use EvaluationMapper"),
+        (lambda: EvaluationMapper(True, augmentations=[], image_format="RGB"), "use TrainingMapper"),
     ],
 )
 def test_wrong_options(make, fragment):

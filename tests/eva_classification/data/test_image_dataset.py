@@ -12,7 +12,7 @@ from timm.data import ImageDataset as TimmImageDataset
 from timm.data import IterableImageDataset, get_img_extensions
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageDataset
 from eva_classification.transforms import evaluation_transform
 
 
@@ -120,7 +120,7 @@ def test_images_of_every_format(source, image_folder, request):
     before = get_img_extensions()
     records = ImageDataset(str(request.getfixturevalue(source)))
     assert labels(records) == [0] * 4 + [1] * (4 + len(endings)) + [2] * 4
-    mapper = ImageMapper(evaluation_transform(28), is_train=False)
+    mapper = EvaluationMapper(evaluation_transform(28))
     assert all(mapper(record)["image"].shape == (3, 28, 28) for record in records)
     assert get_img_extensions() == before
 

@@ -10,7 +10,7 @@ from image_folders import draw_batches
 from timm.data import Mixup
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageCollate, ImageDataset, TrainingMapper
 from eva_classification.transforms import evaluation_transform, training_transform
 from eva_engine.data import EvalLoader, build_train_loader, samplers
 from eva_engine.data import train_loader as train_loaders
@@ -26,7 +26,7 @@ def _as_rank(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
 def train_loader(folder: Path, mixup: Mixup | None = None, on_error: str = "stop", **options):
     return build_train_loader(
         ImageDataset(str(folder)),
-        mapper=ImageMapper(training_transform(28), is_train=True, on_error=on_error),
+        mapper=TrainingMapper(training_transform(28), on_error=on_error),
         collate=ImageCollate(mixup),
         aspect_ratio_grouping=False,
         **{"total_batch_size": 4, "seed": 5, **options},
@@ -144,7 +144,7 @@ def test_the_training_loop_can_take_batches_apart(image_folder):
 def make_eval_loader(folder: Path, **options) -> EvalLoader:
     return EvalLoader(
         ImageDataset(str(folder)),
-        mapper=ImageMapper(evaluation_transform(28), is_train=False),
+        mapper=EvaluationMapper(evaluation_transform(28)),
         collate=ImageCollate(),
         **options,
     )

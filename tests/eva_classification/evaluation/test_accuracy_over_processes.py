@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from image_folders import write_image_folders
 
-from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageCollate, ImageDataset
 from eva_classification.evaluation import ClassificationEvaluator
 from eva_classification.transforms import evaluation_transform
 from eva_engine.data import EvalLoader
@@ -17,7 +17,7 @@ from eva_engine.data import EvalLoader
 
 def evaluate(folder: Path) -> dict:
     records = ImageDataset(str(folder / "images"))
-    mapper = ImageMapper(evaluation_transform(14), is_train=False)
+    mapper = EvaluationMapper(evaluation_transform(14))
     evaluator = ClassificationEvaluator()
     for batch in EvalLoader(records, mapper=mapper, collate=ImageCollate(), batch_size=2, repeat_to_multiple_of=8):
         evaluator.process(batch, batch["image"].flatten(1)[:, :12])

@@ -10,7 +10,7 @@ from synthetic_pairs import caption, pair_members, write_shard
 
 from eva_backbone.errors import InputError
 from eva_clip import get_tokenizer
-from eva_clip.data import CaptionDataset, PairCollate, PairMapper, ShardDataset
+from eva_clip.data import CaptionDataset, PairCollate, ShardDataset, TrainingMapper
 from eva_clip.transforms import evaluation_transform, training_transform
 from eva_engine.data import build_train_loader
 
@@ -19,7 +19,7 @@ TOKENIZER = get_tokenizer("eva_clip_tiny", 8)
 
 def test_pixels_and_token_ids(caption_file):
     record = CaptionDataset(str(caption_file))[4]
-    mapped = PairMapper(evaluation_transform(16), TOKENIZER)(record)
+    mapped = TrainingMapper(evaluation_transform(16), TOKENIZER)(record)
     with Image.open(record["file_name"]) as image:
         np.testing.assert_array_equal(mapped["image"], evaluation_transform(16)(image).numpy())
     assert mapped["text"].tolist() == TOKENIZER([caption(4)])[0].tolist()
@@ -35,7 +35,7 @@ def test_one_of_several_captions_is_drawn(caption_file):
     def drawn(seed: int) -> list[str]:
         loader = build_train_loader(
             records,
-            mapper=PairMapper(evaluation_transform(16), TOKENIZER),
+            mapper=TrainingMapper(evaluation_transform(16), TOKENIZER),
             sampler=[0] * 40,
             total_batch_size=20,
             aspect_ratio_grouping=False,
@@ -61,8 +61,8 @@ def test_unusable_pairs_stop_or_are_skipped(caption_file, damage, caplog):
             (caption_file.parent / "2.png").write_text("text")
     sentence = {"no image": "not a readable image", "gone": "no such image file", "empty caption": "no caption"}[damage]
     with pytest.raises(InputError, match=rf"2\.png: .*{sentence}.*on_error"):
-        PairMapper(evaluation_transform(16), TOKENIZER)(record)
-    mapper = PairMapper(evaluation_transform(16), TOKENIZER, on_error="skip")
+        TrainingMapper(evaluation_transform(16), TOKENIZER)(record)
+    mapper = TrainingMapper(evaluation_transform(16), TOKENIZER, on_error="skip")
     with caplog.at_level(logging.WARNING):
         assert mapper(record) is None
     assert sentence in caplog.text
@@ -102,7 +102,7 @@ def test_the_loader_gives_the_same_batches_with_workers_and_from_the_middle(capt
     def batches(num_workers: int, start: int) -> list[dict]:
         loader = build_train_loader(
             records,
-            mapper=PairMapper(training_transform(16, scale=(0.3, 1.0)), TOKENIZER, on_error="skip"),
+            mapper=TrainingMapper(training_transform(16, scale=(0.3, 1.0)), TOKENIZER, on_error="skip"),
             total_batch_size=4,
             aspect_ratio_grouping=False,
             collate=PairCollate(),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from eva_classification.data import ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageDataset
 from eva_clip.data.eval_loaders import build_retrieval_loader, build_zero_shot_loader
 from eva_clip.data.retrieval_dataset import RetrievalDataset
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
@@ -69,7 +69,7 @@ def data(root: Path, layout: str, **options) -> RetrievalDataset:
 def measure_retrieval(dataset: RetrievalDataset) -> dict:
     loader = build_retrieval_loader(
         dataset,
-        mapper=ImageMapper(pixels, is_train=False, on_error="skip"),
+        mapper=EvaluationMapper(pixels, on_error="skip"),
         tokenizer=tokenize,
         batch_size=4,
         text_batch_size=3,
@@ -96,7 +96,7 @@ def write_classes(root: Path) -> Path:
 def measure_zero_shot(root: Path, label_mapping=None) -> dict:
     loader = build_zero_shot_loader(
         ImageDataset(str(root / "classes"), class_map={str(number): number for number in range(7)}),
-        mapper=ImageMapper(pixels, is_train=False, on_error="skip"),
+        mapper=EvaluationMapper(pixels, on_error="skip"),
         class_names=CLASS_NAMES,
         templates=TEMPLATES,
         tokenizer=tokenize,

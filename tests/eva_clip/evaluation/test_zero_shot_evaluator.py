@@ -9,7 +9,7 @@ from synthetic_features import CLASS_NAMES, TEMPLATES, features, measure_zero_sh
 from torch.nn.functional import cross_entropy, normalize
 
 from eva_backbone.errors import InputError
-from eva_classification.data import ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageDataset
 from eva_classification.evaluation import LabelMapping
 from eva_clip.data.eval_loaders import build_zero_shot_loader
 from eva_clip.evaluation.zero_shot_evaluator import ClassRecallAccumulator, ZeroShotEvaluator
@@ -83,7 +83,7 @@ def test_more_classes_than_names(tmp_path):
     with pytest.raises(InputError, match="class numbers up to 3, but there are 2 class names"):
         build_zero_shot_loader(
             records,
-            mapper=ImageMapper(pixels, is_train=False),
+            mapper=EvaluationMapper(pixels),
             class_names=["a", "b"],
             templates="{}",
             tokenizer=tokenize,

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from eva_classification import Classifier
-from eva_classification.data import ImageCollate, ImageDataset, ImageMapper, imagenet_classes
+from eva_classification.data import EvaluationMapper, ImageCollate, ImageDataset, imagenet_classes
 from eva_classification.evaluation import ClassificationEvaluator, RealLabels
 from eva_classification.transforms import evaluation_transform
 from eva_engine.checkpoint import load_checkpoint
@@ -58,7 +58,7 @@ def check_evaluation(case: GoldenCase) -> None:
         transform = evaluation_transform(spec["input_size"], spec["crop_pct"])
         loader = EvalLoader(
             ImageDataset(str(images), num_classes=spec["num_classes"]),
-            mapper=ImageMapper(transform, is_train=False),
+            mapper=EvaluationMapper(transform),
             collate=ImageCollate(),
             batch_size=BATCH_SIZE,
         )

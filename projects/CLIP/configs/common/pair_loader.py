@@ -2,7 +2,7 @@ from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
 from eva_clip import get_tokenizer
-from eva_clip.data import PairCollate, PairMapper, ShardDataset
+from eva_clip.data import PairCollate, ShardDataset, TrainingMapper
 from eva_clip.transforms import training_transform
 from eva_engine.data import build_train_loader, dataset_root
 
@@ -11,7 +11,7 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 dataloader.train = L(build_train_loader)(
     # Tar shards. For a caption file (.csv, .tsv, .json, .jsonl) use CaptionDataset with `file` and `root`.
     dataset=L(ShardDataset)(shards=f"{dataset_root()}/laion400m/{{00000..41455}}.tar", on_error="skip"),
-    mapper=L(PairMapper)(
+    mapper=L(TrainingMapper)(
         # scale: fraction of the image's area that a crop covers.
         transform=L(training_transform)(size="${model.visual.img_size}", scale=(0.9, 1.0)),
         tokenizer=L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}"),

@@ -1,6 +1,6 @@
 from detectron2.config import LazyCall as L
 
-from eva_classification.data import ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageDataset
 from eva_clip import get_tokenizer
 from eva_clip.data.eval_loaders import build_zero_shot_loader
 from eva_clip.transforms import evaluation_transform
@@ -13,10 +13,9 @@ test = L(build_zero_shot_loader)(
         # Class numbers by folder name, see ImageDataset. null: numbered in the order of the folders.
         class_map="imagenet",
     ),
-    mapper=L(ImageMapper)(
+    mapper=L(EvaluationMapper)(
         # Resize the shorter side to img_size pixels and crop the centre.
         transform=L(evaluation_transform)(size="${model.visual.img_size}"),
-        is_train=False,
         # "skip" counts unreadable images as wrong.
         on_error="stop",
     ),

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from torch.optim import AdamW
 from torchvision import transforms as T
 
-from eva_classification.data import ImageMapper
+from eva_classification.data import EvaluationMapper
 from eva_classification.transforms import evaluation_transform
 from eva_clip import get_tokenizer
 from eva_clip.data.eval_loaders import build_zero_shot_loader
@@ -46,11 +46,10 @@ dataloader.train.mapper.update(
 dataloader.train.update(total_batch_size=64, num_workers=1, prefetch_factor=128)
 dataloader.test = L(build_zero_shot_loader)(
     dataset=L(heldout_digits)(folder=None),
-    mapper=L(ImageMapper)(
+    mapper=L(EvaluationMapper)(
         transform=L(evaluation_transform)(
             size="${model.visual.img_size}", crop_pct=1.0, mean=[MEAN] * 3, std=[STD] * 3
         ),
-        is_train=False,
     ),
     class_names=list(WORDS),
     templates=list(TRAINING_PHRASINGS),

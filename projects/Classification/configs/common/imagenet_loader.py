@@ -1,7 +1,7 @@
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
 
-from eva_classification.data import ImageCollate, ImageDataset, ImageMapper
+from eva_classification.data import EvaluationMapper, ImageCollate, ImageDataset, TrainingMapper
 from eva_classification.evaluation import ClassificationEvaluator
 from eva_classification.transforms import evaluation_transform, training_transform
 from eva_engine.data import EvalLoader, build_train_loader, dataset_root
@@ -17,11 +17,10 @@ dataloader.train = L(build_train_loader)(
         class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
-    mapper=L(ImageMapper)(
+    mapper=L(TrainingMapper)(
         transform=L(training_transform)(
             size="${model.img_size}", scale=(0.08, 1.0), auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.0
         ),
-        is_train=True,
         # "skip" logs an image that cannot be read and draws another one instead.
         on_error="stop",
     ),
@@ -41,10 +40,9 @@ dataloader.test = L(EvalLoader)(
         class_map="imagenet",
         num_classes="${model.num_classes}",
     ),
-    mapper=L(ImageMapper)(
+    mapper=L(EvaluationMapper)(
         # The shorter side is resized to size / crop_pct pixels. null: 224/256 for sizes below 384, else 1.
         transform=L(evaluation_transform)(size="${model.img_size}", crop_pct=None, interpolation="bicubic"),
-        is_train=False,
         # "skip" counts an image that cannot be read as wrong.
         on_error="stop",
     ),

@@ -3,7 +3,7 @@ from detectron2.config import LazyCall as L
 from detectron2.data import build_detection_test_loader
 from omegaconf import OmegaConf
 
-from detectron2_ext.data import InferenceMapper, TrainMapper, get_dataset_dicts
+from detectron2_ext.data import EvaluationMapper, TrainingMapper, get_dataset_dicts
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_engine.data import build_train_loader
 
@@ -11,7 +11,7 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
     dataset=L(get_dataset_dicts)(names="coco_2017_train"),
-    mapper=L(TrainMapper)(
+    mapper=L(TrainingMapper)(
         is_train=True,
         # Large-scale jitter; the model pads the crop to a square.
         augmentations=[
@@ -31,7 +31,7 @@ dataloader.train = L(build_train_loader)(
 
 dataloader.test = L(build_detection_test_loader)(
     dataset=L(get_dataset_dicts)(names="coco_2017_val", filter_empty=False),
-    mapper=L(InferenceMapper)(
+    mapper=L(EvaluationMapper)(
         is_train=False,
         # The long side is resized to this number of pixels.
         augmentations=[L(T.ResizeShortestEdge)(short_edge_length=1024, max_size=1024)],
