@@ -53,3 +53,20 @@ def test_recipe_that_defines_functions_is_saved_for_reading_only(tmp_path, caplo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.py", "saved.yaml"]
     with pytest.raises(InputError, match=r"cannot be loaded .* give the recipe that it was saved from"):
         load_config(str(tmp_path / "saved.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("model: {_target_: detectron2_ext.engine.Trainer}\n", "names detectron2_ext.engine.Trainer, which"),
+        ("model:\n  layers:\n  - {_target_: torch.nn.NoSuchLayer}\n", "names torch.nn.NoSuchLayer, which"),
+        ("collate: !!python/name:eva_semseg.data.batches.stack_samples ''\n", "cannot find module 'eva_semseg.data.bat"),
+    ],
+)
+def test_saved_config_with_names_of_another_version_is_one_sentence(tmp_path, content, name):
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=name) as error:
+        load_config(file)
+    assert "give the recipe that" in str(error.value)
+    assert "\n" not in str(error.value)
