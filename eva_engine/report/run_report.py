@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.evaluation.testing import flatten_results_dict
 from omegaconf import DictConfig, OmegaConf
 
-from eva_engine.config import task_of_config
+from eva_engine.config import find_task_of_config
 
 from .curves import read_curves
 from .image_pairs import ImagePair
@@ -86,7 +86,8 @@ def _image_pairs(make: MakeImagePairs) -> tuple[Sequence[ImagePair], str]:
 
 
 def _task_images(cfg: DictConfig) -> tuple[Sequence[ImagePair], str]:
-    find_images = task_of_config(cfg).load("image_pairs")
+    task = find_task_of_config(cfg)
+    find_images = None if task is None else task.load("image_pairs")
     return ((), "") if find_images is None else find_images(cfg)
 
 

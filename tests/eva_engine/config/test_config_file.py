@@ -60,7 +60,7 @@ def test_recipe_that_defines_functions_is_saved_for_reading_only(tmp_path, caplo
     [
         ("model: {_target_: detectron2_ext.engine.Trainer}\n", "names detectron2_ext.engine.Trainer, which"),
         ("model:\n  layers:\n  - {_target_: torch.nn.NoSuchLayer}\n", "names torch.nn.NoSuchLayer, which"),
-        ("collate: !!python/name:eva_semseg.data.batches.stack_samples ''\n", "cannot find module 'eva_semseg.data.bat"),
+        ("collate: !!python/name:eva_semseg.data.batches.stack_samples ''\n", "cannot find module 'eva_semseg.data"),
     ],
 )
 def test_saved_config_with_names_of_another_version_is_one_sentence(tmp_path, content, name):
