@@ -65,6 +65,8 @@ class Attention(nn.Module):
             )
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
+        # The product of two random unit-variance vectors of length head_dim has the variance head_dim. The scale brings
+        # it back to 1, so that the softmax is not saturated at the start.
         self.scale = self.head_dim**-0.5
         self.rel_pos_resize = rel_pos_resize
         self.kernel = kernel
@@ -81,6 +83,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(inner, dim)
 
     def _add_tables(self, rel_pos: RelPos, grid: tuple[int, int] | None) -> None:
+        # Along an axis of n tokens, distances range from -(n - 1) to n - 1: a decomposed table has 2 * n - 1 rows. All
+        # tables start at zero, so a model that was pre-trained without them computes the same as before.
         height, width = self.grid = _check_grid(grid)
         if rel_pos == "decomposed":
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * height - 1, self.head_dim))

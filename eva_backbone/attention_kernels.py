@@ -44,6 +44,7 @@ def eager_attention(
     logits = (query * scale) @ key.transpose(-2, -1)
     if bias is not None:
         bias = dense_bias(bias) if isinstance(bias, DecomposedBias) else bias
+        # exp(-inf) is 0, so masked keys get no weight and no gradient.
         logits = logits.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else logits + bias
     return logits.softmax(dim=-1) @ value
 

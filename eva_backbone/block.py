@@ -63,6 +63,8 @@ class Block(nn.Module):
         residual_conv: bool = False,
     ) -> None:
         super().__init__()
+        # Small initial factors keep a deep network close to the identity, which makes it trainable (Touvron et al.,
+        # "Going deeper with image transformers", 2021). A factor of 1 changes nothing until it is trained.
         self.gamma_1: nn.Parameter | None = None
         self.gamma_2: nn.Parameter | None = None
         if layer_scale is not None:
@@ -81,6 +83,8 @@ class Block(nn.Module):
         """Apply attention to tokens [B, N, C], within windows if the block is windowed."""
         if not self.window_size:
             return self.attn(x, grid, shared_bias)
+        # Every window is an image of its own to the attention module: the cost per token is proportional to the area
+        # of a window instead of that of the image.
         batch, tokens, dim = x.shape
         height, width = grid
         windows, padded = partition_windows(x.view(batch, height, width, dim), self.window_size)
@@ -100,6 +104,8 @@ class Block(nn.Module):
             shared_bias: Bias of the attention logits that all blocks of the model share, [heads, N, N].
         """
         if self.post_norm:
+            # A norm at the end of a branch fixes the size of what the branch adds. With norms at the beginning, the
+            # residual stream grows with depth (Liu et al., "Swin Transformer V2", 2022).
             x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias)), self.gamma_1)
             x = x + self._branch(self.norm2(self.mlp(x)), self.gamma_2)
         else:
@@ -126,6 +132,8 @@ def partition_windows(x: torch.Tensor, window_size: int) -> tuple[torch.Tensor, 
         x = F.pad(x, (0, 0, 0, pad_right, 0, pad_bottom))
     padded = (height + pad_bottom, width + pad_right)
     rows, columns = padded[0] // window_size, padded[1] // window_size
+    # Pixel (y, x) is row y % size of the window row y // size, and the same for x. The transpose brings the two
+    # coordinates of a window together, and the two within it.
     x = x.view(batch, rows, window_size, columns, window_size, dim).transpose(2, 3)
     return x.reshape(-1, window_size, window_size, dim), padded
 
@@ -143,5 +151,7 @@ def merge_windows(
 def run_layer(layer: nn.Module, *args: Any, use_checkpoint: bool) -> Any:
     """Return `layer(*args)`; with `use_checkpoint`, keep only the inputs and run it again in the backward pass."""
     if use_checkpoint and torch.is_grad_enabled():
+        # The reentrant variant drops all gradients of the layer if no input requires one, for example after a frozen
+        # patch embedding.
         return checkpoint(layer, *args, use_reentrant=False)
     return layer(*args)

@@ -132,7 +132,9 @@ class VisionTransformer(TimmInterface):
             tables = JointRelativePositionBias if shared_rel_pos == "joint" else DecoupledRelativePositionBias
             self.rel_pos_bias = tables(grid, num_heads)
         self.blocks = nn.ModuleList()
-        # On the CPU even when the model is built on the meta device, which has no values to read.
+        # Early blocks extract features that all later ones use, so they are dropped least (Huang et al., "Deep networks
+        # with stochastic depth", 2016). On the CPU even when the model is built on the meta device, which has no values
+        # to read.
         drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
         for i in range(depth):
             window = window_size if i in window_blocks else 0
@@ -187,6 +189,7 @@ class VisionTransformer(TimmInterface):
 
         `grid` is that of the patches, (H, W) or (T, H, W).
         """
+        # Computed once: it depends on the table and the grid only, so it is the same for all blocks.
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
             x = run_layer(block, x, grid, shared_bias, use_checkpoint=self.checkpoint_blocks)

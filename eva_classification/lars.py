@@ -56,6 +56,8 @@ class LARS(torch.optim.Optimizer):
         if parameter.ndim > 1:
             step = step.add(parameter, alpha=group["weight_decay"])
             step_norm, norm = step.norm(), parameter.norm()
+            # With this ratio, a step at learning rate 1 changes the matrix by the fraction `trust_coefficient` of its
+            # norm, whatever the size of the gradient. Layers with small gradients then learn at large batch sizes, too.
             ratio = group["trust_coefficient"] * norm / step_norm
             # Without a gradient the ratio is infinite; at zero weights it is 0, and they would never change.
             step = step * torch.where((step_norm > 0) & (norm > 0), ratio, 1.0)

@@ -14,6 +14,8 @@ def classification_loss(logits: torch.Tensor, labels: torch.Tensor, smoothing: f
         labels: Class indices [B], or the class probabilities [B, K] of mixed images.
         smoothing: Label smoothing for class indices. Mixup applies its own smoothing to soft labels.
     """
+    # A loss is a small difference of large numbers, the logit of the label and the log-sum-exp of all logits, and
+    # bfloat16 has only 8 significant bits.
     if labels.is_floating_point():
         return F.cross_entropy(logits.float(), labels.float())
     return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)

@@ -29,6 +29,7 @@ class ImageTower(VisionTransformer):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map normalised pixels [B, 3, H, W] to embeddings [B, D], which are not L2-normalised."""
+        # Only the class token is normalised and projected; a norm works on each token alone, so nothing else is needed.
         class_tokens = self._tokens(pixels)[:, 0]
         return self.head(self.norm(class_tokens))
 

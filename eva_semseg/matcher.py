@@ -60,6 +60,7 @@ def match_cost(
     softplus = F.softplus(predicted)
     masks = (softplus.sum(1)[:, None] - predicted @ wanted.T) / num_points
     probabilities = predicted.sigmoid()
+    # The added 1 in numerator and denominator gives two empty masks a cost of 0 instead of 0 / 0.
     dice = 1 - (2 * probabilities @ wanted.T + 1) / (probabilities.sum(1)[:, None] + wanted.sum(1) + 1)
     return MatchCost(class_weight * classes, mask_weight * masks, dice_weight * dice)
 

@@ -54,6 +54,8 @@ def sine_positions(grid: tuple[int, int], dim: int, like: Tensor) -> Tensor:
 
 def _encode_axis(length: int, num_features: int, device: torch.device) -> Tensor:
     """Return the encoding [length, num_features] of the positions along one axis."""
+    # Frequencies fall geometrically from 1 to almost 1 / TEMPERATURE: fast waves separate neighbours, slow ones encode
+    # the rough position.
     positions = torch.arange(1, length + 1, dtype=torch.float32, device=device)
     positions = positions / (positions[-1:] + POSITION_EPSILON) * (2 * math.pi)
     # 0, 0, 1, 1, 2, 2, ...: a sine and a cosine share each frequency

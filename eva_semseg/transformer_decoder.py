@@ -45,6 +45,7 @@ class DecoderLayer(nn.Module):
             key, value: keys (with positions) and values (without) of the image, [B, N, C].
             attention_mask: bool [B, Q, N], true for the tokens of the image that a query may attend to.
         """
+        # Values carry no positions: a query collects what is there, and only where to look depends on the position.
         attention_mask = attention_mask[:, None]  # broadcast over the heads, never copied for them
         x = self.norm1(x + self.cross_attn(x + positions, bias=attention_mask, key=key, value=value))
         query_and_key = x + positions
@@ -77,6 +78,8 @@ def cross_attention_mask(mask_logits: Tensor, grid: tuple[int, int]) -> Tensor:
         mask_logits: [B, Q, h, w] of any size.
         grid: (H, W) of the level that the next layer attends to.
     """
+    # A threshold has no gradient. Interpolation comes before it, so that the edges of masks follow the logits instead
+    # of a coarse grid of zeros and ones.
     with torch.no_grad():
         logits = mask_logits.detach().float()
         if logits.shape[2:] != grid:

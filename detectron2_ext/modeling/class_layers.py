@@ -23,8 +23,10 @@ def reset_class_layers(roi_heads: Any, num_classes: int) -> None:
     stages: list[Any] = list(predictors) if isinstance(predictors, nn.ModuleList) else [predictors]
     for predictor in stages:
         predictor.num_classes = num_classes
+        # Detectron2's standard deviations. With weights near zero, all classes start equally likely and boxes start as
+        # the proposals. The extra class is the background.
         predictor.cls_score = _new_linear(predictor.cls_score, num_classes + 1, std=0.01)
-        box_dim = len(predictor.box2box_transform.weights)
+        box_dim = len(predictor.box2box_transform.weights)  # x, y, width and height
         if predictor.bbox_pred.out_features != box_dim:
             predictor.bbox_pred = _new_linear(predictor.bbox_pred, num_classes * box_dim, std=0.001)
         if predictor.use_fed_loss:

@@ -57,6 +57,8 @@ class SimpleFeaturePyramid(vit.SimpleFeaturePyramid):
         of its input, and bfloat16 has only 8 significant bits, too few for coordinates up to 1280 pixels.
         """
         dtype = self.stages[0][-1].weight.dtype
+        # The norms return channels-last maps. Region pooling copies every map that is not contiguous, in each of its
+        # calls, so one copy is made here.
         return {name: level.to(dtype).contiguous() for name, level in super().forward(x).items()}
 
 

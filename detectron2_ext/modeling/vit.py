@@ -7,6 +7,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 
 from eva_backbone import VisionTransformer
+from eva_backbone.attention import QKVBias
 from eva_backbone.attention_kernels import KernelName
 from eva_backbone.relative_position import RelPosResize
 
@@ -15,30 +16,31 @@ class ViT(VisionTransformer, Backbone):
     """`VisionTransformer` as a Detectron2 backbone with one output map; options as in EVA-01's detector and ViTDet.
 
     Args:
-        img_size: image side in pixels the relative position tables of global blocks are made for; sizes met later are
-            resized to, so it need not be the size of the images.
-        patch_size: patch side, also the stride of the output, pixels.
-        in_chans: input channels.
-        embed_dim: token width.
-        depth: number of blocks.
-        num_heads: attention heads.
-        mlp_ratio: MLP width over `embed_dim`.
-        qkv_bias: one bias on query, key and value.
-        drop_path_rate: stochastic depth of the last block.
-        use_abs_pos: learn an absolute position table.
-        use_rel_pos: learn decomposed relative position tables, initially zero.
-        window_size: side of attention windows in tokens.
-        window_block_indexes: blocks with windowed attention; the others attend globally.
-        residual_block_indexes: blocks that end in a residual bottleneck.
-        use_act_checkpoint: recompute blocks in the backward pass.
-        pretrain_img_size: image side in pixels the absolute position table is stored for.
-        pretrain_use_cls_token: the table has an entry for a class token in front (not used here).
-        out_feature: name of the output map.
-        beit_like_qkv_bias: separate `q_bias`, `v_bias` and none on the key, whatever `qkv_bias` says.
-        beit_like_gamma: layer scale, initially one.
-        freeze_patch_embed: do not train the patch embedding.
-        interp_type: resizing of relative position tables, "vitdet" (linear) or "beit" (cubic, geometric spacing).
-        attention: attention kernel, see `eva_backbone.attention_kernels`.
+        img_size: Image side in pixels for which the relative position tables of global blocks are created. Images may
+            have other sizes; the tables are then resized.
+        patch_size: Patch side in pixels, which is also the stride of the output.
+        in_chans: Number of input channels.
+        embed_dim: Token width.
+        depth: Number of blocks.
+        num_heads: Number of attention heads.
+        mlp_ratio: Hidden width of the MLP divided by `embed_dim`.
+        qkv_bias: Learn one bias of query, key and value.
+        drop_path_rate: Stochastic depth rate of the last block.
+        use_abs_pos: Learn an absolute position table.
+        use_rel_pos: Learn decomposed relative position tables, initially zero.
+        window_size: Side of the attention windows in tokens.
+        window_block_indexes: Indices of the blocks with windowed attention; the others attend globally.
+        residual_block_indexes: Indices of the blocks that end in a residual bottleneck.
+        use_act_checkpoint: Use activation checkpointing for the blocks.
+        pretrain_img_size: Image side in pixels for which the absolute position table is stored.
+        pretrain_use_cls_token: Whether the table starts with the entry of a class token, which is not used here.
+        out_feature: Name of the output map.
+        beit_like_qkv_bias: Learn `q_bias` and `v_bias` and no bias of the key; `qkv_bias` is then ignored.
+        beit_like_gamma: Learn per-channel factors of all branches, initially one.
+        freeze_patch_embed: Do not train the patch embedding.
+        interp_type: Method that resizes relative position tables, "vitdet" (linear) or "beit" (cubic, on geometrically
+            spaced distances).
+        attention: Attention kernel, see `eva_backbone.attention_kernels`.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class ViT(VisionTransformer, Backbone):
         interp_type: RelPosResize = "vitdet",
         attention: KernelName = "auto",
     ) -> None:
+        bias: QKVBias = "full" if qkv_bias else "none"
+        if beit_like_qkv_bias:
+            bias = "qv"
         super().__init__(
             img_size=img_size,
             patch_size=patch_size,
@@ -75,7 +80,7 @@ class ViT(VisionTransformer, Backbone):
             depth=depth,
             num_heads=num_heads,
             mlp_ratio=mlp_ratio,
-            qkv_bias="qv" if beit_like_qkv_bias else "full" if qkv_bias else "none",
+            qkv_bias=bias,
             class_token=False,
             abs_pos=use_abs_pos,
             pos_img_size=pretrain_img_size,
@@ -99,9 +104,13 @@ class ViT(VisionTransformer, Backbone):
         self._out_feature_strides = {out_feature: patch_size}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Channels and stride of the output map."""
+        """Return the channels and the stride of the output map."""
         return {self.out_feature: ShapeSpec(channels=self.embed_dim, stride=self.patch_size)}
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Normalised images [B, in_chans, H, W] to {out_feature: [B, embed_dim, H / patch_size, W / patch_size]}."""
+        """Compute the output map of normalised images [B, in_chans, H, W].
+
+        Returns:
+            {out_feature: [B, embed_dim, H / patch_size, W / patch_size]}
+        """
         return {self.out_feature: self.forward_map(x)}

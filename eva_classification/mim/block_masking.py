@@ -79,6 +79,8 @@ class BlockMasking:
             # When the budget is smaller than min_block, the bounds are reversed, which `uniform` accepts. The published
             # pre-training does the same: the area may exceed the budget, the newly masked patches never do.
             area = rng.uniform(self.min_block, budget)
+            # Uniform in the logarithm, so that tall and wide blocks are equally likely. The two sides follow from the
+            # area, height * width, and the aspect ratio, height / width.
             aspect = math.exp(rng.uniform(*self.log_aspects))
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height >= self.grid[0] or width >= self.grid[1]:
@@ -86,6 +88,7 @@ class BlockMasking:
             top = rng.randint(0, self.grid[0] - height)
             left = rng.randint(0, self.grid[1] - width)
             block = mask[top : top + height, left : left + width]
+            # A block may overlap earlier ones; only the patches that it adds count.
             newly_masked = block.size - int(block.sum())
             if 0 < newly_masked <= budget:
                 block[...] = True

@@ -98,6 +98,7 @@ class MaskedImageModel(VisionTransformer):
         pixels = batch["image"].to(self.lm_head.weight.device, non_blocking=True)
         mask = self._mask(batch).to(pixels.device, non_blocking=True)
         targets = self._targets(pixels, mask)
+        # The cosine ignores the norm of the features, which differs between teachers and patches.
         cosines = F.cosine_similarity(self.predict(pixels, mask).float(), targets.float(), dim=-1)
         if self.training:
             return {"loss_mim": -cosines.mean()}

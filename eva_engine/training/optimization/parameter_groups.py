@@ -40,7 +40,7 @@ class GroupingRule:
 
     @classmethod
     def of_model(cls, model: nn.Module) -> "GroupingRule":
-        """The rule of the one backbone in `model`, by its own `group_matcher` and `no_weight_decay`.
+        """Return the rule of the one backbone in `model`, by its own `group_matcher` and `no_weight_decay`.
 
         Raises:
             InputError: The model has several backbones.
@@ -63,7 +63,7 @@ class GroupingRule:
         )
 
     def layer(self, name: str) -> int | None:
-        """Layer of a parameter: 0 before the blocks, i + 1 in block i, None for everything after or outside of them."""
+        """Return the layer of a parameter: 0 before the blocks, i + 1 in block i, None after or outside of them."""
         if name.startswith(self.also_layer_0):
             return 0
         if not name.startswith(self.prefix):
@@ -75,7 +75,9 @@ class GroupingRule:
         return None if block is None else int(block[1]) + 1
 
     def has_decay(self, name: str, ndim: int) -> bool:
-        """Whether a parameter has weight decay: matrices and larger tables do, vectors and biases do not."""
+        """Return whether a parameter has weight decay: matrices and larger tables do, vectors and biases do not."""
+        # Decay pulls a matrix towards simpler functions. For biases and the factors of norms it would only shift or
+        # shrink activations.
         excluded = name.startswith(self.prefix) and name.removeprefix(self.prefix) in self.no_decay
         return ndim > 1 and not name.endswith(".bias") and (self.decay_tokens or not excluded)
 
@@ -121,6 +123,7 @@ def layer_decay_groups(
         if not parameter.requires_grad:
             continue
         layer = layers[name]
+        # Early layers of a pre-trained backbone are general and change least; the new head learns at the full rate.
         lr = base_lr * decay_rate ** (0 if layer is None else depth + 1 - layer)
         decay = weight_decay if rule.has_decay(name, parameter.ndim) else 0.0
         group = groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})
@@ -129,7 +132,7 @@ def layer_decay_groups(
 
 
 def layer_decay(num_layers: int, lr_decay_rate: float) -> Callable[[str], float]:
-    """Learning-rate factor by parameter name, for `lr_factor_func` of Detectron2's parameter groups.
+    """Return the learning-rate factor by parameter name, for `lr_factor_func` of Detectron2's parameter groups.
 
     Position and patch embedding are layer 0, block i is layer i + 1, everything else (pyramid, RPN, heads) is layer
     `num_layers` + 1; the factor is `lr_decay_rate` ** (`num_layers` + 1 - layer). Source: ViTDet paper, appendix A.2.
@@ -156,7 +159,7 @@ def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _check_layer_decay(cfg: DictConfig, model: nn.Module) -> None:
-    """Detectron2's groups know names only: a wrong number of layers, or other names, would go unnoticed."""
+    """Check layer decay with Detectron2's groups, which would ignore a wrong number of layers or other names."""
     factor_of = instantiate(cfg.optimizer.params.get("lr_factor_func"))
     if getattr(factor_of, "func", None) is not get_vit_lr_decay_rate:
         return

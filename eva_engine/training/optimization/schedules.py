@@ -78,5 +78,6 @@ class WarmupCosine(IterationSchedule):
     def at(self, iteration: int) -> float:
         """Return the factor of an iteration, counted from 0."""
         if iteration < self.warmup_iters:
+            # n iterations have n - 1 intervals, so the last one has exactly the factor 1.
             return self.warmup(iteration / max(self.warmup_iters - 1, 1))
         return self.decay(min((iteration - self.warmup_iters) / self.decay_iters, 1.0))
