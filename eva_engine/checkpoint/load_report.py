@@ -120,8 +120,11 @@ def _lines(tree: dict) -> list[list[str]]:
     for part, below in tree.items():
         if part:
             groups.setdefault(tuple(tuple(line) for line in _lines(below)), []).append(part)
-    lines = [[_braces(parts), *line] for below, parts in groups.items() for line in below]
-    return [[], *lines] if ends else lines
+    lines: list[list[str]] = [[]] if ends else []
+    for below, parts in groups.items():
+        combined = _braces(parts)
+        lines += [[combined, *line] for line in below]
+    return lines
 
 
 def _braces(parts: list[str]) -> str:

@@ -92,8 +92,17 @@ def _resolve(content: Any, path: tuple) -> Any:
         raise ValueError(f"its model has a value that is {node!r}")
     if not isinstance(node, str) or "${" not in node:
         return node
-    match = _REFERENCE.fullmatch(node)
-    target = () if match is None else (*(path[: -len(match[1])] if match[1] else ()), *match[2].split("."))
-    if not target or isinstance(reduce(getitem, target, content), dict | list):
+    target = _target_of_reference(node, path)
+    if target is None or isinstance(reduce(getitem, target, content), dict | list):
         raise ValueError(f"its model has {node}, which does not refer to a single value")
     return _resolve(content, target)
+
+
+def _target_of_reference(text: str, path: tuple) -> tuple | None:
+    """Return the path that a reference in the value at `path` refers to; None for any other text."""
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
+        return None
+    num_levels_up, names = len(match[1]), match[2].split(".")
+    start = path[:-num_levels_up] if num_levels_up else ()
+    return (*start, *names)

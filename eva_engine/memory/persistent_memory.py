@@ -60,9 +60,12 @@ def persistent_memory(
         num_ranks: number of processes.
         extra_modules: modules that the step runs in addition to the model.
     """
-    held = _fsdp(cfg, model, state, num_ranks) if cfg.train.parallel == "fsdp" else _ddp(cfg, state, num_ranks)
+    if cfg.train.parallel == "fsdp":
+        memory = _fsdp(cfg, model, state, num_ranks)
+    else:
+        memory = _ddp(cfg, state, num_ranks)
     extra_bytes = sum(_sum({*module.parameters(), *module.buffers()}) for module in extra_modules)
-    return replace(held, extra_modules=extra_bytes)
+    return replace(memory, extra_modules=extra_bytes)
 
 
 def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> PersistentMemory:
@@ -85,12 +88,15 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
     blocks = transformer_blocks(model)
     in_blocks = {parameter for block in blocks for parameter in block.parameters()}
     rest = [parameter for parameter in model.parameters() if parameter not in in_blocks]
-    low_bytes = 2 if cfg.train.amp.enabled else 4
-    gathered = [sum(p.numel() for p in block.parameters()) for block in blocks] or [0]
-    trained = [sum(p.numel() for p in block.parameters() if p.requires_grad) for block in blocks] or [0]
+    low_bytes = 2 if cfg.train.amp.enabled else 4  # of a gathered number
+    gathered = [_count(block.parameters()) for block in blocks] or [0]
+    trained = [_count(p for p in block.parameters() if p.requires_grad) for block in blocks] or [0]
     root = _sum(rest)
     root_gradients = _sum(p for p in rest if p.requires_grad)
-    at_once = 2 * max(gathered) if cfg.train.fsdp.reshard_after_forward else sum(gathered)
+    if cfg.train.fsdp.reshard_after_forward:
+        at_once = 2 * max(gathered)  # the block that is computed, and the next one, which is gathered meanwhile
+    else:
+        at_once = sum(gathered)
     # In the backward pass: the gradients of one block in its own dtype, and in float32 while they are reduced.
     leaving = max(trained) * (low_bytes + 4)
 
@@ -111,11 +117,22 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
 
 
 def _shards(parameters: Iterable[torch.Tensor], num_ranks: int) -> int:
-    """Bytes of the largest shard: FSDP2 shards each parameter along its first dimension and pads to equal parts."""
-    return sum(
-        math.ceil(len(p) / num_ranks) * (tensor_bytes(p) // max(len(p), 1)) if p.ndim else tensor_bytes(p)
-        for p in parameters
-    )
+    """Return the bytes of the largest shard.
+
+    FSDP2 shards each parameter along its first dimension, in equal parts except the last; single numbers stay whole.
+    """
+    total = 0
+    for p in parameters:
+        if p.ndim == 0:
+            total += tensor_bytes(p)
+        else:
+            bytes_of_row = tensor_bytes(p) // max(len(p), 1)
+            total += math.ceil(len(p) / num_ranks) * bytes_of_row
+    return total
+
+
+def _count(parameters: Iterable[torch.Tensor]) -> int:
+    return sum(p.numel() for p in parameters)
 
 
 def _sum(tensors: Iterable[torch.Tensor]) -> int:
