@@ -24,7 +24,7 @@ def describe_weights(weights: Mapping[str, Tensor]) -> list[str | None]:
 
 
 def find_teacher_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable[Recipe]) -> list[OtherUse]:
-    """The recipes of pre-training whose teacher the weights fit."""
+    """Return the recipes of pre-training whose teacher the weights fit."""
     uses = []
     for recipe in recipes:
         if _is_teacher(weights, recipe):

@@ -30,7 +30,7 @@ def find_text_tower_uses(
     path: Path,
     recipes: Iterable[Recipe],  # noqa: ARG001  (part of the interface)
 ) -> list[OtherUse]:
-    """The text tower of a new CLIP model, if the weights have one: the code that would join it is tried on shapes."""
+    """Return the use as the text tower of a new CLIP model, if the weights contain one."""
     any_image_tower = {"blocks.0.attn.qkv.weight": torch.empty(0)}
     try:
         join_tower_weights(any_image_tower, weights)

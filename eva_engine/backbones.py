@@ -20,7 +20,7 @@ class Backbone(Protocol):
     blocks: nn.ModuleList | nn.Sequential
 
     def no_weight_decay(self) -> set[str]:
-        """Names of parameters without weight decay, in addition to vectors and biases."""
+        """Return the names of parameters without weight decay, in addition to vectors and biases."""
 
     def group_matcher(self, coarse: bool = False) -> Mapping[str, Any]:
         """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" for numbered ones."""

@@ -44,7 +44,7 @@ class DepthwiseConv(nn.Module):
         self.dwconv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
     def forward(self, c: Tensor, prior_grids: Shapes) -> Tensor:
-        """[B, S, C] to [B, S, C]."""
+        """Map [B, S, C] to [B, S, C]."""
         parts = c.split([height * width for height, width in prior_grids], dim=1)
         convolved = []
         for part, grid in zip(parts, prior_grids, strict=True):
@@ -64,7 +64,7 @@ class ConvFFN(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, c: Tensor, prior_grids: Shapes) -> Tensor:
-        """[B, S, C] to [B, S, C]."""
+        """Map [B, S, C] to [B, S, C]."""
         return self.fc2(self.act(self.dwconv(self.fc1(c), prior_grids)))
 
 

@@ -73,7 +73,7 @@ class ConvNorm(nn.Module):
         self.norm = nn.GroupNorm(num_groups, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, in_channels, H, W] to [B, out_channels, H, W]."""
+        """Map [B, in_channels, H, W] to [B, out_channels, H, W]."""
         return self.norm(self.conv(x))
 
 

@@ -13,7 +13,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """[B, C, H, W] to [B, C, H, W]."""
+        """Map [B, C, H, W] to [B, C, H, W]."""
         input = input.contiguous()
         if input.device.type == "cpu":
             # nn.SyncBatchNorm raises an error for CPU tensors. Both classes have the same attributes.

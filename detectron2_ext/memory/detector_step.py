@@ -60,7 +60,7 @@ class HeadBytes:
 
 
 def detector_phases(backbone: BackboneBytes, heads: HeadBytes) -> list[Phase]:
-    """The phases of the whole step, whose backward pass runs through the heads first."""
+    """Return the phases of the whole step, whose backward pass runs through the heads first."""
     kept = backbone.kept + backbone.cached
     return [
         Phase("backbone forward", False, backbone.forward, backbone.forward),

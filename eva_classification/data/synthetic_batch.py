@@ -39,7 +39,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return "masking" in self.cfg.model
 
     def make(self, num_samples: int) -> dict[str, Tensor]:
-        """{"image": [B, 3, S, S], "label": [B] or [B, K]}, or "mask": [B, N] with as many hidden as there may be."""
+        """Return {"image": [B, 3, S, S], "label": [B] or [B, K]}, or "mask": [B, N] that hides the most patches."""
         images = torch.zeros(()).expand(num_samples, 3, self.side, self.side)
         if not self._hides_patches:
             return {"image": images, "label": self.labels(num_samples, "mixup")}
@@ -48,7 +48,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return {"image": images, "mask": hidden.expand(num_samples, -1)}
 
     def labels(self, num_samples: int, mixing: str) -> Tensor:
-        """Class numbers [B]; targets [B, K] if the loader's `collate` has an entry `mixing`."""
+        """Return class numbers [B]; targets [B, K] if the loader's `collate` has an entry `mixing`."""
         num_classes = self.cfg.model.num_classes
         if OmegaConf.select(self.cfg, f"dataloader.train.collate.{mixing}") is not None:
             return torch.zeros(()).expand(num_samples, num_classes)
@@ -60,7 +60,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 
     def extra_modules(self, model: nn.Module) -> list[nn.Module]:
-        """The frozen teacher of masked image modelling, which is not a part of the model."""
+        """Return the frozen teacher of masked image modelling, which is not a part of the model."""
         if isinstance(model, MaskedImageModel) and model.teacher is not None:
             return [model.teacher.module]
         return []

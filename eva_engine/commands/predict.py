@@ -49,7 +49,7 @@ def _predict(args: argparse.Namespace) -> int:
 
 
 def _task_options(task: Task, args: argparse.Namespace) -> dict[str, Any]:
-    """The given options of `task`, as keywords of its `FileTask`."""
+    """Return the given options of `task`, as keywords of its `FileTask`."""
     accepted = {option.name: option for option in task.predict_options}
     given = {option.name: option for option in _all_options() if option.name in args}
     wrong = [option.flag for name, option in given.items() if name not in accepted]
@@ -70,7 +70,7 @@ def _task_options(task: Task, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _all_options() -> list[Option]:
-    """The options of all tasks, each once."""
+    """Return the options of all tasks, each once."""
     options: dict[str, Option] = {}
     for task in all_tasks():
         for option in task.predict_options:

@@ -126,7 +126,7 @@ def _suggest_key(cfg: DictConfig, names: Sequence[str], depth: int, children: Co
 
 
 def _all_keys(node: Any, path: str) -> Iterator[str]:
-    """All valid keys below `node`."""
+    """Return all valid keys below `node`."""
     if not OmegaConf.is_config(node):
         return
     children = _children(node, path)

@@ -35,6 +35,6 @@ def task_of_config(cfg: Any) -> Task:
 
 
 def _model_target(cfg: Any) -> Any:
-    """The class or function that builds the model; None if the config has no model."""
+    """Return the class or function that builds the model; None if the config has no model."""
     target = OmegaConf.select(cfg, "model._target_", default=None)
     return locate(target) if isinstance(target, str) else target

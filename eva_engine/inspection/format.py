@@ -66,7 +66,7 @@ def describe_names(summary: WeightFileSummary) -> Iterator[str]:
 
 
 def _likely_model(found: Identification) -> nn.Module | None:
-    """The model of the nearest recipe if it has nearly everything in common, so that the task must be the same."""
+    """Return the model of the nearest recipe if it differs so little that the task must be the same."""
     nearest = found.nearest
     return nearest.model if nearest is not None and nearest.coverage > 0.95 else None
 

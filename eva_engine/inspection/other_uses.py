@@ -20,7 +20,7 @@ class OtherUse:
 
 
 def find_other_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterable[Recipe]) -> list[OtherUse]:
-    """The uses that the installed tasks find, such as the teacher of pre-training or the text tower of a CLIP."""
+    """Return the uses that the installed tasks find, such as teacher of pre-training or text tower of a CLIP."""
     recipes = list(recipes)
     uses: list[OtherUse] = []
     for task in all_tasks():

@@ -43,11 +43,11 @@ class Recipe:
         return repr(OmegaConf.to_container(self.cfg.model, resolve=False))
 
     def starts_from(self, path: Path) -> bool:
-        """Whether the recipe trains from a published file called like `path`, whatever its suffix."""
+        """Return whether the recipe trains from a published file called like `path`, whatever its suffix."""
         return self._publishes("init", path)
 
     def evaluates(self, path: Path) -> bool:
-        """Whether the recipe evaluates a published file called like `path`, whatever its suffix."""
+        """Return whether the recipe evaluates a published file called like `path`, whatever its suffix."""
         return self._publishes("evaluate", path)
 
     def _publishes(self, use: str, path: Path) -> bool:
@@ -64,7 +64,7 @@ class Recipe:
             return instantiate(cfg.model)
 
     def is_base_of(self, other: "Recipe") -> bool:
-        """Whether `other`, in the same folder, imports this recipe and changes it."""
+        """Return whether `other`, in the same folder, imports this recipe and changes it."""
         path = Path(self.path)
         if Path(other.path).parent != path.parent:
             return False
@@ -93,7 +93,7 @@ def find_recipes(*, demos: bool = False) -> list[Recipe]:
 
 
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
-    """Number of `recipes` that are `recipe` with a few changes."""
+    """Return the number of `recipes` that are `recipe` with a few changes."""
     return sum(recipe.is_base_of(other) for other in recipes)
 
 

@@ -38,7 +38,7 @@ def describe_kind(model: nn.Module) -> str:
 
 
 def has_prediction(model: nn.Module) -> bool:
-    """Whether `predict` can run the model on images or videos; models of pre-training predict nothing of interest."""
+    """Return whether `predict` can run the model, which it cannot for models of pre-training."""
     task = task_of_model(model)
     return task is not None and type(model).__name__ not in task.without_prediction
 
@@ -68,7 +68,7 @@ def _describe_relative_positions(weights: Weights) -> str | None:
 
 
 def find_weight(weights: Weights, pattern: str) -> Tensor | None:
-    """The first entry with at least one dimension whose full name matches the regular expression `pattern`."""
+    """Return the first entry with at least one dimension whose full name matches the regular expression `pattern`."""
     for name, value in weights.items():
         if value.ndim and re.fullmatch(pattern, name):
             return value
@@ -76,7 +76,7 @@ def find_weight(weights: Weights, pattern: str) -> Tensor | None:
 
 
 def count_layers(weights: Weights, pattern: str) -> int:
-    """Number of layers whose names begin with a match of `pattern`, a dot and the number of the layer."""
+    """Return the number of layers whose names begin with a match of `pattern`, a dot and the number of the layer."""
     depth = 0
     for name in weights:
         match = re.match(rf"{pattern}\.(\d+)\.", name)

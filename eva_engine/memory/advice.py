@@ -80,7 +80,7 @@ def advise(load: Load, planner: MemoryPlanner, limit: int) -> Advice:
 
 
 def _kinds(batch: SyntheticBatch, num_ranks: int) -> list[_Kind]:
-    """All kinds of changes, in the order in which they are tried."""
+    """Return all kinds of changes, in the order in which they are tried."""
 
     def micro_batches(batch: SyntheticBatch) -> list[_Option]:
         cost = f"{batch.micro_batch_effect or 'same result'}, more time per iteration"
@@ -102,7 +102,7 @@ def _kinds(batch: SyntheticBatch, num_ranks: int) -> list[_Kind]:
 def _mildest_that_fits(
     options: list[_Option], taken: list[str], load: Load, planner: MemoryPlanner, limit: int
 ) -> Change | None:
-    """The mildest option that fits, else the strongest; None if there is none."""
+    """Return the mildest option that fits, else the strongest; None if there is none."""
     if not options:
         return None
     strongest = _try(options[-1], taken, load, planner)

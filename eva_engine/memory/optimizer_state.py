@@ -59,5 +59,5 @@ def state_bytes(cfg: DictConfig, model: nn.Module) -> StateBytes:
 
 
 def tensor_bytes(tensor: torch.Tensor) -> int:
-    """Bytes of the elements of a tensor, without those of other tensors in the same storage."""
+    """Return the bytes of the elements of a tensor, without those of other tensors in the same storage."""
     return tensor.numel() * tensor.element_size()

@@ -97,7 +97,7 @@ class MemoryPlanner:
 
 
 def samples_per_forward(cfg: DictConfig, num_ranks: int) -> int:
-    """Number of samples that one of `num_ranks` GPUs processes in one forward pass."""
+    """Return the number of samples that one of `num_ranks` GPUs processes in one forward pass."""
     total = OmegaConf.select(cfg, "dataloader.train.total_batch_size") or 1
     return max(1, -(-total // (num_ranks * cfg.train.accumulation_steps)))
 

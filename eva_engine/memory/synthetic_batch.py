@@ -120,7 +120,7 @@ class SyntheticBatch(ABC):
 
 
 def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> SyntheticBatch:
-    """The training batches of the task that `model` belongs to.
+    """Return the training batches of the task that `model` belongs to.
 
     Raises:
         InputError: the model belongs to no installed task.
@@ -135,7 +135,7 @@ def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | N
 
 
 def synthetic_batch(cfg: DictConfig) -> SyntheticBatch:
-    """The training batches of the task of a recipe.
+    """Return the training batches of the task of a recipe.
 
     Raises:
         InputError: the model belongs to no installed task.

@@ -58,7 +58,7 @@ class FileTask(ABC, Generic[Sample]):
         """
 
     def notes(self) -> list[str]:
-        """Lines to print at the end."""
+        """Return the lines to print at the end."""
         return []
 
 

@@ -132,7 +132,7 @@ def _try_evaluation(cfg: DictConfig, model: nn.Module) -> Iterator[tuple[str, st
 
 
 def _tensors(state: Any) -> Iterator[torch.Tensor]:
-    """All tensors in a nested dict."""
+    """Return all tensors in a nested dict."""
     if isinstance(state, torch.Tensor):
         yield state
     elif isinstance(state, dict):
@@ -141,7 +141,7 @@ def _tensors(state: Any) -> Iterator[torch.Tensor]:
 
 
 def _nearest_existing(folder: str) -> Path:
-    """The folder itself, or the nearest parent that exists."""
+    """Return the folder itself, or the nearest parent that exists."""
     path = Path(folder).resolve()
     while not path.exists():
         path = path.parent

@@ -51,7 +51,7 @@ def split_batch(batch: Any, num_micro_batches: int) -> list[Any]:
 
 
 def _slice(batch: Any, start: int, stop: int) -> Any:
-    """Images `start` to `stop` - 1 of a batch, in the structure of the batch."""
+    """Return images `start` to `stop` - 1 of a batch, in the structure of the batch."""
     if isinstance(batch, Mapping):
         return {key: _slice(value, start, stop) for key, value in batch.items()}
     if isinstance(batch, tuple) or (isinstance(batch, list) and batch and isinstance(batch[0], Tensor)):

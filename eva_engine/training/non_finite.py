@@ -72,7 +72,7 @@ class NonFiniteSteps:
 
 
 def _non_finite_gradients(model: nn.Module) -> str:
-    """Names of the parameters with a non-finite gradient in this process."""
+    """Return the names of the parameters with a non-finite gradient in this process."""
     names = [
         name.removeprefix("module.")
         for name, parameter in model.named_parameters()

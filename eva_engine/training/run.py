@@ -175,7 +175,7 @@ def _skip_batches(loader: Any, num_batches: int) -> None:
 
 
 def _hooks(run: Run) -> list[HookBase]:
-    """The hooks of a run, in the order in which they act after an iteration."""
+    """Return the hooks of a run, in the order in which they act after an iteration."""
     cfg, train = run.cfg, run.cfg.train
     has_evaluator = cfg.dataloader.get("evaluator") is not None
     writers, earlier_results = [], []

@@ -38,7 +38,7 @@ def freeze_parameters(model: nn.Module, patterns: Sequence[str]) -> int:
 
 
 def _similar_names(pattern: str, names: list[str]) -> list[str]:
-    """Names of parameters, and patterns of modules, that resemble `pattern`, most similar first."""
+    """Return the names of parameters, and patterns of modules, that resemble `pattern`, most similar first."""
     modules = set()
     for name in names:
         parts = name.split(".")

@@ -28,12 +28,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def started_by_torchrun() -> bool:
-    """Whether torchrun started this process: it sets the rank and the rendezvous in the environment."""
+    """Return whether torchrun started this process: it sets the rank and the rendezvous in the environment."""
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"))
 
 
 def restarted_by_torchrun() -> bool:
-    """Whether torchrun restarted this process after a failure."""
+    """Return whether torchrun restarted this process after a failure."""
     return _num_restarts() > 0
 
 
@@ -42,7 +42,7 @@ def _num_restarts() -> int:
 
 
 def starts_processes(world_size: int) -> bool:
-    """Whether `launch` starts `world_size` processes, instead of running in this one."""
+    """Return whether `launch` starts `world_size` processes, instead of running in this one."""
     return world_size > 1 and not started_by_torchrun()
 
 

@@ -68,7 +68,7 @@ class CheckpointHook(HookBase):
         self._num_saved = self.trainer.num_finished
 
     def _can_save_unfinished(self) -> bool:
-        """Whether there are unsaved iterations, the state is consistent, and all processes can take part in saving it.
+        """Return whether there are unsaved iterations and a consistent state that all processes can save together.
 
         After an error in one process the others may not get here; `TooManySkippedSteps` is raised by all of them.
         """

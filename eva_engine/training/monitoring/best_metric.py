@@ -74,7 +74,7 @@ def check_best_metric(cfg: DictConfig) -> None:
 
 
 def _known_metrics(evaluator: Any) -> list[str]:
-    """The metrics that an evaluator of a config lists; [] if it lists none."""
+    """Return the metrics that an evaluator of a config lists; [] if it lists none."""
     if not isinstance(evaluator, DictConfig):
         return []
     target = evaluator.get("_target_")
