@@ -1,4 +1,4 @@
-# The two commands of the README: `make demo` and `make test`. Both make the environment first.
+# The two commands of the README: `make demo` and `make test`. Both first create the environment.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard requirements/*.txt)
 demo: setup
 	$(BIN)/python -m tools demo-detection --output output/demo
 
-# TESTS: a part of them. One thread a process: on small tensors more of them mostly wait for each other.
+# TESTS selects a part of the suite. One thread per process: with small tensors, more threads mostly wait for each other.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 

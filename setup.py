@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: projects/ lies beside the packages here, and inside of one when installed."""
+"""Map projects/, which is next to the packages in a checkout, to eva_engine.projects in an installed package."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -3,7 +3,7 @@
     .venv/bin/python .ci/documented_commands.py [--limit SECONDS] [--only TEXT]
 
 The commands run in the order of the pages, in this checkout; a fresh clone is best, because they leave their results
-there. A command is skipped, and the reason reported, if it needs a published weight file, custom data, a data set that
+there. A command is skipped, and the reason reported, if it needs a published weight file, custom data, a dataset that
 is not under DETECTRON2_DATASETS, more than two processes, or the output of a skipped command. All others must succeed.
 The exit status is 0 if every command that ran succeeded, otherwise 1.
 """
@@ -114,7 +114,7 @@ def outcome(command: Command, status: int, out: str, err: str, seconds: float) -
     sentence = re.findall(r"^error: .*", err, re.M)
     missing = re.search(rf"{re.escape(str(DATA))}/[\w./-]*\w", sentence[-1]) if sentence else None
     if status == 2 and missing and not Path(missing[0]).exists():
-        return "needs a data set", missing[0]
+        return "needs a dataset", missing[0]
     return "FAILED", f"status {status}: " + "\n    ".join(err.strip().splitlines()[-8:])
 
 

@@ -93,7 +93,9 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(folder: Path, content: list[memoryview], states: dict[str, dict], beside: bool) -> dict[str, float]:
+def measure(
+    folder: Path, content: list[memoryview], states: dict[str, dict], during_training: bool
+) -> dict[str, float]:
     """Measure one round: every case once, each write in an empty folder."""
     times = {"plain file": seconds(lambda: write_plainly(folder / "plain", content))}
     (folder / "plain").unlink()
@@ -107,12 +109,12 @@ def measure(folder: Path, content: list[memoryview], states: dict[str, dict], be
         times[f"{kind}, read"] = seconds(partial(_read, path))
         shutil.rmtree(run)
         checkpoints = RunCheckpoints(run, max_to_keep=1)
-        for which in ("first", "later") if beside else ():
+        for which in ("first", "later") if during_training else ():
             shutil.rmtree(run)
             run.mkdir()
             save = partial(checkpoints.save, "model_0000001", state)
-            times[f"{kind}, beside training: training waits, {which} time"] = seconds(save)
-            times[f"{kind}, beside training: written after, {which} time"] = seconds(checkpoints.wait)
+            times[f"{kind}, during training: training waits, {which} time"] = seconds(save)
+            times[f"{kind}, during training: written after, {which} time"] = seconds(checkpoints.wait)
         shutil.rmtree(run)
     return times
 

@@ -23,15 +23,15 @@ class Classifier(VisionTransformer):
     have timm's names, so the model can be used for features as well: `num_classes=0` returns them from `forward`.
 
     Args:
-        num_classes: outputs of the head, K; 0 leaves the head out.
+        num_classes: Outputs of the head, K; 0 leaves the head out.
         pooling: "mean" normalises the mean of the patch tokens (`fc_norm`; the class token takes part in attention
             only), "class" takes the class token after the final norm (`norm`).
-        head: see `build_head`; "probe" expects everything else to be frozen.
-        smoothing: label smoothing of the training loss, 0 to 1.
-        backbone: arguments of `VisionTransformer`.
+        head: See `build_head`; "probe" expects everything else to be frozen.
+        smoothing: Label smoothing of the training loss, 0 to 1.
+        backbone: Arguments of `VisionTransformer`.
 
     Raises:
-        InputError: an unknown pooling or head, a smoothing out of range, or pooling="class" without a class token.
+        InputError: An unknown pooling or head, a smoothing out of range, or pooling="class" without a class token.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Classifier(VisionTransformer):
         scale_branch_outputs(self)
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the head by a new one for `num_classes` classes; 0 removes it, so that `forward` returns features."""
+        """Replace the head with a new one for `num_classes` classes; with 0, `forward` then returns features."""
         self.num_classes = num_classes
         self.head = build_head(self.head_kind, self.embed_dim, num_classes) if num_classes else nn.Identity()
 
@@ -70,7 +70,7 @@ class Classifier(VisionTransformer):
         return super().forward_tokens(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
 
     def forward_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, H, W] to tokens [B, prefix + N, C], before pooling."""
+        """Compute the tokens [B, prefix + N, C] of normalised pixels [B, 3, H, W], before pooling."""
         return self.forward_tokens(pixels)
 
     def forward_head(self, tokens: Tensor, pre_logits: bool = False) -> Tensor:
@@ -84,19 +84,19 @@ class Classifier(VisionTransformer):
         return tokens[:, 0]
 
     def forward_patch_features(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels to normalised features of the patches [B, N, C]; a linear head can be applied to them."""
+        """Compute normalised patch features [B, N, C] of normalised pixels; a linear head can be applied to them."""
         return self.fc_norm(self.forward_tokens(pixels)[:, self.num_prefix_tokens :])
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
         """Return logits [B, K], or the losses in training.
 
         Args:
-            batch: normalised pixels [B, 3, H, W], for logits; or {"image": pixels, "label": class numbers [B] or mixed
+            batch: Normalised pixels [B, 3, H, W], for logits; or {"image": pixels, "label": class numbers [B] or mixed
                 targets [B, K]}, for the losses in training and for logits in evaluation, where no label is needed.
                 Tensors may be on any device.
 
         Raises:
-            InputError: labels beyond the number of classes, if they are on the CPU.
+            InputError: Labels beyond the number of classes, if they are on the CPU.
         """
         if isinstance(batch, Tensor):
             return self.forward_head(self.forward_features(batch))

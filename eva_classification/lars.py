@@ -15,11 +15,11 @@ class LARS(torch.optim.Optimizer):
     without weight decay unless it scales vectors as well.
 
     Args:
-        params: tensors, or parameter groups.
-        lr: learning rate.
+        params: Tensors, or parameter groups.
+        lr: Learning rate.
         weight_decay: L2 penalty of matrices.
-        momentum: momentum factor.
-        trust_coefficient: norm of a step divided by the norm of the matrix, at a learning rate of 1.
+        momentum: Momentum factor.
+        trust_coefficient: Norm of a step divided by the norm of the matrix, at a learning rate of 1.
     """
 
     def __init__(

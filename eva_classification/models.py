@@ -44,7 +44,7 @@ def create_classifier(
         weights: Weight file of a classifier, such as eva_21k_1k_336px_psz14_ema_89p6.pt or a checkpoint of a training
             run. Position embeddings are resized to the model's image size. None for random weights.
         num_classes: Number of classes, the outputs of the head.
-        device: device of the model; None for the one it is built on, normally the CPU.
+        device: Device of the model; None for the one it is built on, normally the CPU.
         dtype: Type of the parameters. A file of the same type is mapped into memory, not copied.
         strict: Refuse a file whose entries are not exactly those of the model; otherwise missing entries stay random.
         options: Further arguments of `Classifier` and of the backbone, such as `img_size=336`.

@@ -98,7 +98,7 @@ def create_model(
         weights: Weight file with the names of the original release, such as eva_clip_psz14.pt or a checkpoint of a
             training run, or with those of open_clip. Position embeddings are resized to the model's image size. None
             for random weights.
-        device: device of the model; None for the one it is built on, normally the CPU.
+        device: Device of the model; None for the one it is built on, normally the CPU.
         dtype: Type of the parameters; float16 and bfloat16 halve the memory. A file of the same type is mapped into
             memory, not copied.
         strict: Refuse a file whose entries are not exactly those of the model; otherwise missing entries stay random.

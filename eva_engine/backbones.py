@@ -23,7 +23,7 @@ class Backbone(Protocol):
         """Return the names of parameters without weight decay, in addition to vectors and biases."""
 
     def group_matcher(self, coarse: bool = False) -> Mapping[str, Any]:
-        """Regular expressions that assign parameters to layers: "stem" for layer 0, "blocks" for numbered ones."""
+        """Return regular expressions that assign parameters to layers: "stem" to layer 0, "blocks" to numbered ones."""
 
 
 def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:

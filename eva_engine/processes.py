@@ -73,7 +73,7 @@ def run_on_rank_zero(
 
     Args:
         action: Function to run; the other ranks never call it.
-        group: gloo group of all processes; by default `long_wait_group`.
+        group: Gloo group of all processes; by default `long_wait_group`.
         broadcast_result: Return the result on all ranks instead of rank 0 only.
 
     Returns:

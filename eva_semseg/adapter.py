@@ -34,21 +34,21 @@ class AdapterBackbone(VisionTransformer):
     the class token, is not used.
 
     Args:
-        img_size: image side, or (height, width), of the position tables; they are resized for images of other sizes.
-        patch_size: must be 16.
-        prior_width: channels of the spatial prior at stride 4.
-        deform_heads: heads of the deformable attention between ViT and prior.
-        deform_points: sampling points per map and head of this attention.
-        deform_ratio: width of the values of this attention as a multiple of C.
-        ffn_ratio: hidden width of the extractors' feed-forward layers as a multiple of C.
+        img_size: Image side, or (height, width), of the position tables; they are resized for images of other sizes.
+        patch_size: Must be 16.
+        prior_width: Channels of the spatial prior at stride 4.
+        deform_heads: Heads of the deformable attention between ViT and prior.
+        deform_points: Sampling points per map and head of this attention.
+        deform_ratio: Width of the values of this attention as a multiple of C.
+        ffn_ratio: Hidden width of the extractors' feed-forward layers as a multiple of C.
         block_groups: (first, last) block of each of the four groups; by default groups of equal size.
-        drop_path_rate: stochastic depth of the last block, growing from 0 at the first block, and of every extractor.
-        checkpoint_blocks: keep only the inputs of blocks, injectors and extractors for the backward pass.
-        backbone: further arguments of `VisionTransformer`. `rel_pos="joint"` and `layer_scale=1.0` give the variant
+        drop_path_rate: Stochastic depth of the last block, growing from 0 at the first block, and of every extractor.
+        checkpoint_blocks: Keep only the inputs of blocks, injectors and extractors for the backward pass.
+        backbone: Further arguments of `VisionTransformer`. `rel_pos="joint"` and `layer_scale=1.0` give the variant
             with relative positions.
 
     Raises:
-        InputError: a patch size other than 16, or groups that do not cover all blocks in order.
+        InputError: A patch size other than 16, or groups that do not cover all blocks in order.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class AdapterBackbone(VisionTransformer):
         """Run the blocks and the interactions.
 
         Args:
-            x: tokens of the ViT [B, 1 + N, C].
-            c: tokens of the prior [B, S, C].
+            x: Tokens of the ViT [B, 1 + N, C].
+            c: Tokens of the prior [B, S, C].
             grid: (height, width) of the patches.
 
         Returns:
@@ -151,7 +151,7 @@ class AdapterBackbone(VisionTransformer):
         Sides are padded with zeros at the bottom and right to the next multiples of 32, H' and W'.
 
         Args:
-            pixels: of any floating-point type and on any device.
+            pixels: Of any floating-point type and on any device.
 
         Returns:
             Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32, with the type and the device of the parameters.

@@ -46,7 +46,7 @@ def deformable_attention(value: Tensor, shapes: Shapes, locations: Tensor, weigh
         [B, N, heads * D] in the dtype of `value`.
 
     Raises:
-        ValueError: the areas of the maps do not add up to S.
+        ValueError: The areas of the maps do not add up to S.
     """
     if sum(height * width for height, width in shapes) != value.shape[1]:
         raise ValueError(f"got {value.shape[1]} tokens, which do not match maps of shapes {list(shapes)}")
@@ -146,14 +146,14 @@ class MultiScaleDeformableAttention(nn.Module):
     Offsets and attention weights are linear functions of the query; no query is compared with a key.
 
     Args:
-        dim: width of queries, tokens and output, C.
-        num_heads: number of heads; each has its own offsets and weights.
-        num_levels: number of maps, L.
-        num_points: sampling points per map and head, P.
-        value_ratio: width of the values as a multiple of C.
+        dim: Width of queries, tokens and output, C.
+        num_heads: Number of heads; each has its own offsets and weights.
+        num_levels: Number of maps, L.
+        num_points: Sampling points per map and head, P.
+        value_ratio: Width of the values as a multiple of C.
 
     Raises:
-        InputError: the width of the values is not divisible by the number of heads.
+        InputError: The width of the values is not divisible by the number of heads.
     """
 
     def __init__(

@@ -29,16 +29,16 @@ class Mask2FormerHead(nn.Module):
     """Pixel decoder, transformer decoder, and the prediction layers that all decoder layers share.
 
     Args:
-        num_classes: number of classes, K.
-        in_channels: channels of the backbone's maps.
-        dim: width of both decoders.
-        num_queries: number of masks that are predicted, Q.
-        num_heads: heads of every attention.
-        hidden: width of the feed-forward layers.
-        encoder_layers: layers of the pixel decoder.
-        decoder_layers: layers of the transformer decoder; there is one more prediction than layers.
-        num_points: sampling points of the deformable attention per level and head.
-        num_groups: groups of the group normalisation; divides `dim`.
+        num_classes: Number of classes, K.
+        in_channels: Channels of the backbone's maps.
+        dim: Width of both decoders.
+        num_queries: Number of masks that are predicted, Q.
+        num_heads: Heads of every attention.
+        hidden: Width of the feed-forward layers.
+        encoder_layers: Layers of the pixel decoder.
+        decoder_layers: Layers of the transformer decoder; there is one more prediction than layers.
+        num_points: Sampling points of the deformable attention per level and head.
+        num_groups: Groups of the group normalisation; divides `dim`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Mask2FormerHead(nn.Module):
         )
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace `cls_embed` by a new layer for `num_classes` classes."""
+        """Replace `cls_embed` with a new layer for `num_classes` classes."""
         self.num_classes = num_classes
         self.cls_embed = nn.Linear(self.cls_embed.in_features, num_classes + 1)
 
@@ -86,8 +86,8 @@ class Mask2FormerHead(nn.Module):
         """Return the predictions of the initial queries and after every layer, with masks at stride 4.
 
         Args:
-            features: maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
-            use_checkpoint: keep only the inputs of the layers for the backward pass.
+            features: Maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
+            use_checkpoint: Keep only the inputs of the layers for the backward pass.
         """
         mask_features, levels, x = self._start(features, use_checkpoint)
         predictions = [self._predict(x, mask_features)]

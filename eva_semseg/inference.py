@@ -13,7 +13,7 @@ MAX_STRIP_ELEMENTS = 2**25
 
 
 def view_probabilities(
-    scores: WindowScores, first: int = 0, last: int | None = None, *, flipped: bool = False
+    scores: WindowScores, start: int = 0, stop: int | None = None, *, flipped: bool = False
 ) -> Tensor:
     """Return the probabilities [B, K, rows, W] of some rows of one view, at the size of the original image, unflipped.
 
@@ -22,23 +22,23 @@ def view_probabilities(
     measured with it.
 
     Args:
-        scores: scores of the view, whose image was flipped first and padded at the right and bottom afterwards.
-        first, last: first row, and the row after the last; by default all rows.
-        flipped: whether the view is flipped left to right.
+        scores: Scores of the view, whose image was flipped first and padded at the right and bottom afterwards.
+        start, stop: First row, and the row after the last one; by default all rows.
+        flipped: Whether the view is flipped left to right.
     """
-    probabilities = scores.rows(first, last).softmax(dim=1)
+    probabilities = scores.rows(start, stop).softmax(dim=1)
     return probabilities.flip(3) if flipped else probabilities
 
 
 class ViewInference:
-    """Computes the mean probabilities over the views of an image that `EvaluationMapper` made.
+    """Compute the mean probabilities over the views of an image that `EvaluationMapper` made.
 
     An image is a dict {"views": [{"pixels": uint8 RGB [3, h, w], "content": (h, w), "flipped": bool}, ...], "height",
     "width"}. Height and width are those of the original image, "content" is the size of a view without padding.
 
     Args:
-        windows: sliding windows over each view.
-        pixel_mean, pixel_std: of RGB values 0 to 255; padding is normalised like pixels.
+        windows: Sliding windows over each view.
+        pixel_mean, pixel_std: Of RGB values 0 to 255; padding is normalised like pixels.
     """
 
     def __init__(self, windows: SlidingWindows, pixel_mean: Sequence[float], pixel_std: Sequence[float]) -> None:
@@ -50,9 +50,9 @@ class ViewInference:
         """Return the probabilities [K, height, width] of one image.
 
         Args:
-            score: function from normalised pixels to class scores, that of a model in evaluation mode.
-            image: the image with its views.
-            device: device of the computation and of the result.
+            score: Function from normalised pixels to class scores, that of a model in evaluation mode.
+            image: The image with its views.
+            device: Device of the computation and of the result.
         """
         result = torch.empty(0, device=device)
         for first, strip in self._strips(score, image, device):

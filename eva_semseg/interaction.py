@@ -74,9 +74,9 @@ class Extractor(nn.Module):
     The prior becomes c + attention(c to x), followed by a feed-forward layer with its own shortcut.
 
     Args:
-        dim, num_heads, num_points, value_ratio: see `MultiScaleDeformableAttention`.
-        ffn_ratio: hidden width of the feed-forward layer as a multiple of `dim`.
-        drop_path: probability that a sample skips the feed-forward layer in training.
+        dim, num_heads, num_points, value_ratio: See `MultiScaleDeformableAttention`.
+        ffn_ratio: Hidden width of the feed-forward layer as a multiple of `dim`.
+        drop_path: Probability that a sample skips the feed-forward layer in training.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class Interaction(nn.Module):
     """The injector and the extractors around one group of blocks.
 
     Args:
-        dim, num_heads, num_points, value_ratio: see `MultiScaleDeformableAttention`.
-        ffn_ratio, drop_path: see `Extractor`.
-        num_extra_extractors: extractors after the first one, each with its own weights.
+        dim, num_heads, num_points, value_ratio: See `MultiScaleDeformableAttention`.
+        ffn_ratio, drop_path: See `Extractor`.
+        num_extra_extractors: Extractors after the first one, each with its own weights.
     """
 
     def __init__(

@@ -19,10 +19,10 @@ class SetCriterion:
     The computation is in float32, under autocast too.
 
     Args:
-        class_weight, mask_weight, dice_weight: factors of the losses, and of the costs of the matching.
-        no_object_weight: weight in the class loss of queries that are matched with no mask; matched ones have 1. Most
+        class_weight, mask_weight, dice_weight: Factors of the losses, and of the costs of the matching.
+        no_object_weight: Weight in the class loss of queries that are matched with no mask; matched ones have 1. Most
             queries have no mask, and would dominate the loss.
-        num_points: number of points at which masks are compared.
+        num_points: Number of points at which masks are compared.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class SetCriterion:
         """Return the weighted losses, whose sum is the total loss.
 
         Args:
-            predictions: class logits [B, Q, K + 1] and mask logits [B, Q, h, w] of the initial queries and of every
+            predictions: Class logits [B, Q, K + 1] and mask logits [B, Q, h, w] of the initial queries and of every
                 layer, the last layer at the end.
-            targets: one per image; images without any mask are allowed.
+            targets: One per image; images without any mask are allowed.
 
         Returns:
             "loss_cls", "loss_mask" and "loss_dice" of the last prediction, "d0.loss_cls" and so on of the earlier ones.

@@ -22,10 +22,10 @@ class Mask2Former(BackboneDelegate, nn.Module):
     """Predicts class scores for every pixel, or in training computes the losses of all decoder layers.
 
     Args:
-        backbone: computes maps "res2" to "res5" at strides 4 to 32 from pixels [B, 3, H, W]; it pads sides that are not
+        backbone: Computes maps "res2" to "res5" at strides 4 to 32 from pixels [B, 3, H, W]; it pads sides that are not
             multiples of 32 at the bottom and right.
-        decode_head: predicts classes and masks from these maps.
-        criterion: losses of the predictions; by default those of the published models.
+        decode_head: Predicts classes and masks from these maps.
+        criterion: Losses of the predictions; by default those of the published models.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Mask2Former(BackboneDelegate, nn.Module):
         self.criterion = criterion or SetCriterion()
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the layer that predicts the class of each query by a new one for `num_classes` classes."""
+        """Replace the layer that predicts the class of each query with a new one for `num_classes` classes."""
         self.decode_head.reset_classifier(num_classes)
 
     @property
@@ -51,12 +51,12 @@ class Mask2Former(BackboneDelegate, nn.Module):
         Scores are the sum over queries of class probability times mask probability: not negative, and not normalised.
 
         Args:
-            batch: normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class indices
+            batch: Normalised pixels [B, 3, H, W] of any size, for scores; or {"image": pixels, "label": class indices
                 [B, H, W], 255 for unlabelled pixels}, for the losses in training, and for scores in evaluation, which
                 does not need the labels. Pixels may be of any floating-point type; tensors may be on any device.
 
         Raises:
-            InputError: labels whose size is not that of the pixels or, for labels on the CPU, values outside the
+            InputError: Labels whose size is not that of the pixels or, for labels on the CPU, values outside the
                 model's classes.
         """
         pixels = batch if isinstance(batch, Tensor) else batch["image"]

@@ -45,9 +45,9 @@ def match_cost(
     Args:
         class_logits: [Q, K + 1].
         mask_logits: [Q, h, w].
-        target: classes and masks of the image; may be empty.
-        num_points: number of points.
-        class_weight, mask_weight, dice_weight: factors of the three costs.
+        target: Classes and masks of the image; may be empty.
+        num_points: Number of points.
+        class_weight, mask_weight, dice_weight: Factors of the three costs.
     """
     points = random_points(1, num_points, mask_logits.device)[0]
     predicted = sample_masks(mask_logits.float(), points)

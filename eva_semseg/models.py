@@ -60,18 +60,18 @@ def create_segmentation_model(
     """Build a segmentation model in evaluation mode, with the weights of a file or random ones.
 
     Args:
-        name: key of `MODELS`.
-        weights: a weight file with published or own names; None for random weights.
-        num_classes: number of classes, K, without the ignored label.
-        backbone: further arguments of `AdapterBackbone`, such as `{"img_size": 640}`.
-        decode_head: further arguments of `Mask2FormerHead`.
-        criterion: the losses; by default those of the published models.
-        device: device of the model; None for the one it is built on, normally the CPU.
-        dtype: type of its parameters.
-        strict: raise an error unless the file has exactly the model's parameters; if False, missing ones stay random.
+        name: Key of `MODELS`.
+        weights: A weight file with published or own names; None for random weights.
+        num_classes: Number of classes, K, without the ignored label.
+        backbone: Further arguments of `AdapterBackbone`, such as `{"img_size": 640}`.
+        decode_head: Further arguments of `Mask2FormerHead`.
+        criterion: The losses; by default those of the published models.
+        device: Device of the model; None for the one it is built on, normally the CPU.
+        dtype: Type of its parameters.
+        strict: Raise an error unless the file has exactly the model's parameters; if False, missing ones stay random.
 
     Raises:
-        InputError: an unknown name, or a file that cannot be read or does not fit the model.
+        InputError: An unknown name, or a file that cannot be read or does not fit the model.
     """
     from eva_engine.checkpoint.pretrained import build_pretrained
 

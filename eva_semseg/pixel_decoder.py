@@ -40,8 +40,8 @@ def sine_positions(grid: tuple[int, int], dim: int, like: Tensor) -> Tensor:
 
     Args:
         grid: (H, W).
-        dim: width of a token, a multiple of 4.
-        like: tensor with the dtype and the device of the result.
+        dim: Width of a token, a multiple of 4.
+        like: Tensor with the dtype and the device of the result.
 
     Returns:
         [1, H * W, dim], row by row.
@@ -100,15 +100,15 @@ class PixelDecoder(nn.Module):
     """Computes mask features and three memories for the queries' attention from four maps of the backbone.
 
     Args:
-        in_channels: channels of the backbone's maps.
-        dim: width of all outputs, a multiple of 4.
-        num_heads, num_points: of the deformable attention.
-        num_layers: number of encoder layers.
-        hidden: width of their feed-forward layers.
-        num_groups: groups of the group normalisation; divides `dim`.
+        in_channels: Channels of the backbone's maps.
+        dim: Width of all outputs, a multiple of 4.
+        num_heads, num_points: Of the deformable attention.
+        num_layers: Number of encoder layers.
+        hidden: Width of their feed-forward layers.
+        num_groups: Groups of the group normalisation; divides `dim`.
 
     Raises:
-        InputError: a width that is not a multiple of 4 and of the number of groups, or that the number of heads does
+        InputError: A width that is not a multiple of 4 and of the number of groups, or that the number of heads does
             not divide.
     """
 
@@ -148,8 +148,8 @@ class PixelDecoder(nn.Module):
         """Compute mask features and memories.
 
         Args:
-            features: the backbone's maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
-            use_checkpoint: keep only the inputs of the encoder layers for the backward pass.
+            features: The backbone's maps "res2" to "res5" [B, in_channels, H, W] at strides 4 to 32.
+            use_checkpoint: Keep only the inputs of the encoder layers for the backward pass.
 
         Returns:
             Mask features [B, dim, H, W] at stride 4, and memories [B, dim, H, W] at strides 32, 16 and 8.

@@ -9,10 +9,10 @@ class WarmupPolynomial(IterationSchedule):
     """Polynomial decay to 0 from the first iteration on, multiplied by a linear warm-up; for semantic segmentation.
 
     Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
-        start: initial factor of the warm-up, which grows to 1.
-        power: exponent of the polynomial.
+        max_iter: Number of iterations of the run.
+        warmup_iters: Number of iterations of the warm-up.
+        start: Initial factor of the warm-up, which grows to 1.
+        power: Exponent of the polynomial.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 1e-6, power: float = 1.0) -> None:

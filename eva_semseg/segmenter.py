@@ -18,8 +18,8 @@ class Segmenter(Mask2Former):
     """A `Mask2Former` that also segments lists of test images of any size.
 
     Args:
-        backbone, decode_head, criterion: see `Mask2Former`.
-        inference: sliding windows and normalisation for test images, and the mean over their views.
+        backbone, decode_head, criterion: See `Mask2Former`.
+        inference: Sliding windows and normalisation for test images, and the mean over their views.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Segmenter(Mask2Former):
             of the original image.
 
         Raises:
-            InputError: the scores of an image of the list are not finite.
+            InputError: The scores of an image of the list are not finite.
         """
         if isinstance(batch, Tensor | Mapping):
             return super().forward(batch)
@@ -55,7 +55,7 @@ class Segmenter(Mask2Former):
         This needs less memory than the probabilities of all classes.
 
         Raises:
-            InputError: the scores are not finite.
+            InputError: The scores are not finite.
         """
         return self.inference.predict_labels(self._window_scores, image, self._device)
 

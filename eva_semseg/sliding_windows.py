@@ -35,9 +35,9 @@ class WindowScores:
     """Scores of all windows of an image, which are merged only for the rows that are requested.
 
     Attributes:
-        windows: for each row of windows, the scores [B, K, h', w'] of its windows from left to right.
-        down: for each row of windows, the matrix [H, h'] from the rows of its scores to the rows of the result.
-        across: the matrix [W, sum of w'] from the columns of a row of windows, concatenated, to those of the result.
+        windows: For each row of windows, the scores [B, K, h', w'] of its windows from left to right.
+        down: For each row of windows, the matrix [H, h'] from the rows of its scores to the rows of the result.
+        across: The matrix [W, sum of w'] from the columns of a row of windows, concatenated, to those of the result.
     """
 
     windows: list[list[Tensor]]
@@ -49,14 +49,14 @@ class WindowScores:
         """Number of classes, K."""
         return self.windows[0][0].shape[1]
 
-    def rows(self, first: int = 0, last: int | None = None) -> Tensor:
-        """Return the scores [B, K, rows, W] of the rows from `first` to `last` (exclusive; by default the end)."""
-        one, num_rows = self.windows[0][0], len(self.down[0][first:last])
+    def rows(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return the scores [B, K, rows, W] of the rows from `start` to `stop` (exclusive; by default the end)."""
+        one, num_rows = self.windows[0][0], len(self.down[0][start:stop])
         merged = one.new_zeros(*one.shape[:2], num_rows, len(self.across))
         # Autocast would round the products; the averages would show it.
         with torch.autocast(one.device.type, enabled=False):
             for scores, matrix in zip(self.windows, self.down, strict=True):
-                matrix = matrix[first:last]
+                matrix = matrix[start:stop]
                 # A row of windows affects only a part of the result and only some of its own rows affect the requested
                 # ones. The rest of the matrix is zero and is skipped.
                 top, bottom = _nonzero_range(matrix.any(dim=1))
@@ -68,15 +68,15 @@ class WindowScores:
 
 
 class SlidingWindows:
-    """Averages the scores of overlapping windows.
+    """Average the scores of overlapping windows.
 
     Args:
         size: (height, width) of a window, limited to the size of the image; None for one window, the whole image.
-        stride: pixels from one window to the next (down, right).
-        batch_size: number of windows per forward pass of the model.
+        stride: Pixels from one window to the next (down, right).
+        batch_size: Number of windows per forward pass of the model.
 
     Raises:
-        InputError: a stride larger than the window, which would skip pixels, or a batch size below 1.
+        InputError: A stride larger than the window, which would skip pixels, or a batch size below 1.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class SlidingWindows:
         """Compute the scores of `pixels` [B, 3, h, w]; the result gives them as [B, K, H, W] or in strips of rows.
 
         Args:
-            score: function from normalised pixels to class scores.
-            pixels: normalised images, which may be padded at the right and bottom.
+            score: Function from normalised pixels to class scores.
+            pixels: Normalised images, which may be padded at the right and bottom.
             content: (height, width) of the image without padding, from the upper left corner; by default everything.
             output_size: (H, W) that the content is resized to, bilinearly; by default its own size.
         """
@@ -144,12 +144,12 @@ def axis_matrices(
     both axes, so that each axis can divide by its own.
 
     Args:
-        starts: first pixel of each window.
-        window: pixels of a window along this axis.
-        resolution: number of scores of a window along this axis.
-        content: pixels of the image without padding.
-        output: pixels of the result.
-        like: tensor with the type and device of the result; the product is computed in float64.
+        starts: First pixel of each window.
+        window: Pixels of a window along this axis.
+        resolution: Number of scores of a window along this axis.
+        content: Pixels of the image without padding.
+        output: Pixels of the result.
+        like: Tensor with the type and device of the result; the product is computed in float64.
     """
     length = starts[-1] + window
     resize = _interpolation(resolution, window)

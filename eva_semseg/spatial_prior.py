@@ -34,8 +34,8 @@ class SpatialPrior(nn.Module):
     """Features of an image at strides 4, 8, 16 and 32, all as wide as the ViT.
 
     Args:
-        dim: width of the ViT, C.
-        width: channels at stride 4; the next strides have 2, 4 and 4 times as many.
+        dim: Width of the ViT, C.
+        width: Channels at stride 4; the next strides have 2, 4 and 4 times as many.
     """
 
     def __init__(self, dim: int, width: int = 64) -> None:

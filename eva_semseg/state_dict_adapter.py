@@ -96,7 +96,7 @@ def to_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the model's weights to the published names, in the published order, and add the index tables.
 
     Raises:
-        InputError: the relative positions are those of a grid that is not square.
+        InputError: The relative positions are those of a grid that is not square.
     """
     published = {}
     for name, value in weights.items():

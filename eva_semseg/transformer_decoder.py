@@ -39,10 +39,10 @@ class DecoderLayer(nn.Module):
         """Update the queries, [B, Q, C] to [B, Q, C].
 
         Args:
-            x: the queries.
-            positions: learned position embeddings of the queries, [1, Q, C], which are added to the queries and keys
+            x: The queries.
+            positions: Learned position embeddings of the queries, [1, Q, C], which are added to the queries and keys
                 of attention but not to the values.
-            key, value: keys (with positions) and values (without) of the image, [B, N, C].
+            key, value: Keys (with positions) and values (without) of the image, [B, N, C].
             attention_mask: bool [B, Q, N], true for the tokens of the image that a query may attend to.
         """
         # Values carry no positions: a query collects what is there, and only where to look depends on the position.
@@ -57,10 +57,10 @@ class TransformerDecoder(nn.Module):
     """The layers, and the normalisation before every prediction.
 
     Args:
-        dim: token width, C.
-        num_heads: heads of both attentions.
-        num_layers: number of layers; they attend to the levels of the image in turn.
-        hidden: width of the feed-forward layers.
+        dim: Token width, C.
+        num_heads: Heads of both attentions.
+        num_layers: Number of layers; they attend to the levels of the image in turn.
+        hidden: Width of the feed-forward layers.
     """
 
     def __init__(self, dim: int = 1024, *, num_heads: int = 32, num_layers: int = 8, hidden: int = 4096) -> None:

@@ -17,12 +17,12 @@ class VideoClassifier(Classifier):
     One class token for the entire clip precedes them; with mean pooling it takes part in attention only.
 
     Args:
-        num_classes: number of outputs of the head, K.
-        num_frames: frames per clip, T. Clips of other lengths are accepted too; the positions are resized in time.
-        tubelet_size: frames per patch.
-        state_dict_adapter: describes weight files of other models, whose positions and head are adapted to this model
+        num_classes: Number of outputs of the head, K.
+        num_frames: Frames per clip, T. Clips of other lengths are accepted too; the positions are resized in time.
+        tubelet_size: Frames per patch.
+        state_dict_adapter: Describes weight files of other models, whose positions and head are adapted to this model
             when they are loaded.
-        options: other arguments of `Classifier` and of the backbone.
+        options: Other arguments of `Classifier` and of the backbone.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class VideoClassifier(Classifier):
         """Return logits [B, K], or the losses in training mode.
 
         Args:
-            batch: normalised clips [B, 3, T, H, W], which always give logits; or {"video": clips, "label": class
+            batch: Normalised clips [B, 3, T, H, W], which always give logits; or {"video": clips, "label": class
                 indices [B] or mixed targets [B, K]}, which gives the losses in training mode. In evaluation mode it
                 gives logits and needs no label.
 
         Raises:
-            InputError: labels on the CPU do not fit the number of classes.
+            InputError: Labels on the CPU do not fit the number of classes.
         """
         if not isinstance(batch, Tensor):
             batch = {**batch, "image": batch["video"]}
@@ -58,7 +58,7 @@ class VideoClassifier(Classifier):
         Called when a file is loaded; see `VideoStateDictAdapter.adapt`.
 
         Raises:
-            InputError: the grid of the position table cannot be determined.
+            InputError: The grid of the position table cannot be determined.
         """
         num_steps, rows, columns = self.pos_grid
         return self.state_dict_adapter.adapt(weights, self.state_dict(keep_vars=True), (num_steps, rows, columns))

@@ -17,7 +17,7 @@ def kinetics_names(name: str) -> tuple[str, ...]:
     """Return the class names of "k400", "k600", "k700" or "k722", in the order of the class indices.
 
     Raises:
-        InputError: there is no such set.
+        InputError: There is no such set.
     """
     names = []
     for row in _rows(name):
@@ -32,7 +32,7 @@ def rows_of_k722(name: str) -> list[int]:
     The indices are increasing.
 
     Raises:
-        InputError: there is no such set.
+        InputError: There is no such set.
     """
     return [int(row["number"]) for row in _rows(name)]
 

@@ -34,18 +34,18 @@ def create_video_classifier(
     """Create a video classifier in evaluation mode, with weights from a file or random ones.
 
     Args:
-        name: key of `MODELS`.
-        weights: path of a weight file; None for random weights.
-        num_classes: number of outputs of the head.
-        num_frames: frames per clip.
-        device: device of the model; None for the one it is built on, normally the CPU.
-        dtype: data type of the parameters.
-        strict: whether to raise an error unless the file has exactly the parameters of the model. Otherwise parameters
+        name: Key of `MODELS`.
+        weights: Path of a weight file; None for random weights.
+        num_classes: Number of outputs of the head.
+        num_frames: Frames per clip.
+        device: Device of the model; None for the one it is built on, normally the CPU.
+        dtype: Data type of the parameters.
+        strict: Whether to raise an error unless the file has exactly the parameters of the model. Otherwise parameters
             that it lacks stay random.
-        options: other arguments of `VideoClassifier` and of the backbone, such as `img_size=336`.
+        options: Other arguments of `VideoClassifier` and of the backbone, such as `img_size=336`.
 
     Raises:
-        InputError: there is no model of that name, or the file is unreadable or made for another model.
+        InputError: There is no model of that name, or the file is unreadable or made for another model.
     """
     # Loading weights imports much more than building the model, so the import waits until a model is created.
     from eva_engine.checkpoint.pretrained import build_pretrained

@@ -12,10 +12,10 @@ class LaggedWarmupCosine(IterationSchedule):
     first value is used twice.
 
     Args:
-        max_iter: number of iterations of the run.
-        warmup_iters: number of iterations of the warm-up.
-        start: factor of the first iterations; ignored without a warm-up.
-        end: final factor.
+        max_iter: Number of iterations of the run.
+        warmup_iters: Number of iterations of the warm-up.
+        start: Factor of the first iterations; ignored without a warm-up.
+        end: Final factor.
     """
 
     def __init__(self, max_iter: int, warmup_iters: int = 0, start: float = 0.0, end: float = 0.01) -> None:

@@ -24,10 +24,10 @@ class VideoStateDictAdapter:
     """Adapt the state dict of another model; the arguments give what the shapes of its entries do not determine.
 
     Args:
-        num_frames, img_size: length of its clips, and their side in pixels. A position table only has the total number
+        num_frames, img_size: Length of its clips, and their side in pixels. A position table only has the total number
             of patches. If neither is given, its frames are assumed to have the size of this model's, or else its clips
             to have as many frames.
-        num_classes, head_rows: a file with a head of `num_classes` gives these rows of it, in this order, to the
+        num_classes, head_rows: A file with a head of `num_classes` gives these rows of it, in this order, to the
             classes of this model. The head of any other file is initialised randomly unless the sizes are equal.
     """
 
@@ -43,12 +43,12 @@ class VideoStateDictAdapter:
         load its own checkpoints.
 
         Args:
-            weights: state dict of the file.
-            model: state dict of the model; only its shapes are used.
-            grid: grid of the model's positions.
+            weights: State dict of the file.
+            model: State dict of the model; only its shapes are used.
+            grid: Grid of the model's positions.
 
         Raises:
-            InputError: the grid of the position table cannot be determined, or contradicts `num_frames` or `img_size`.
+            InputError: The grid of the position table cannot be determined, or contradicts `num_frames` or `img_size`.
         """
         common = [name for name in (PATCH, POSITIONS, *HEAD) if name in weights and name in model]
         if all(weights[name].shape == model[name].shape for name in common):
@@ -122,7 +122,7 @@ def repeat_positions(table: Tensor, grid: Grid) -> Tensor:
 
     Args:
         table: [1, 1 + N, C], class token first.
-        grid: steps in time, rows and columns.
+        grid: Steps in time, rows and columns.
 
     Returns:
         [1, 1 + steps * rows * columns, C].

@@ -29,7 +29,7 @@ def make_instances(
         output_size: (height, width) after the transforms.
         with_masks: Whether to build masks.
         mask_format: "polygon" or "bitmask"; an image with an RLE mask always gets bitmasks.
-        recompute_boxes: Replace each box by the bounding box of the cropped mask.
+        recompute_boxes: Replace each box with the bounding box of the cropped mask.
         source: The image file, for messages.
 
     Returns:

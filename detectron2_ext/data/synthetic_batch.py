@@ -58,7 +58,7 @@ class DetectionSyntheticBatch(SyntheticBatch):
         ]
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """Overrides for training and evaluation; position tables are resized when weights are loaded."""
+        """Return overrides for training and evaluation; position tables are resized when weights are loaded."""
         overrides = []
         if OmegaConf.select(self.cfg, "model.backbone.square_pad"):
             overrides.append(f"model.backbone.square_pad={side}")

@@ -47,7 +47,7 @@ def to_category_ids(predictions: list[dict], category_ids: dict[int, int], truth
 
 
 def to_numbers(results: list[dict], task: str, truth: GroundTruth) -> list[dict]:
-    """Replace the ids of results by the numbers of `truth` and keep only the box or only the mask, as `task` needs.
+    """Replace the ids of results with the numbers of `truth` and keep only the box or only the mask, as `task` needs.
 
     Detections of a category that the annotation file does not list are dropped, because nothing can be matched with
     them.

@@ -30,11 +30,11 @@ class BackboneBytes:
     """Bytes of the backbone's forward and backward pass over a batch.
 
     Attributes:
-        forward: peak of the forward pass.
+        forward: Peak of the forward pass.
         cached: autocast's copies of weights, which live until the whole forward pass has ended.
-        kept: activations that the forward pass keeps for the backward pass, without `cached`.
-        backward: peak of the backward pass if every gradient of a weight is freed as soon as it is complete.
-        backward_with_gradients: peak of the backward pass if these gradients stay.
+        kept: Activations that the forward pass keeps for the backward pass, without `cached`.
+        backward: Peak of the backward pass if every gradient of a weight is freed as soon as it is complete.
+        backward_with_gradients: Peak of the backward pass if these gradients stay.
     """
 
     forward: int
@@ -76,11 +76,11 @@ def measure_backbone(
     """Measure forward and backward pass of a detector's backbone over `num_images` of `side` x `side` pixels.
 
     Args:
-        model: a detector whose `backbone` computes feature maps from pixels. The parameters of the backbone become
+        model: A detector whose `backbone` computes feature maps from pixels. The parameters of the backbone become
             fake: it cannot run afterwards.
-        settings: how the step is computed.
-        num_images: number of images in the batch.
-        side: side of the images in pixels.
+        settings: How the step is computed.
+        num_images: Number of images in the batch.
+        side: Side of the images in pixels.
 
     Returns:
         The bytes, and the feature maps on the meta device.
@@ -132,10 +132,10 @@ def measure_heads(
     """Run everything but the backbone of `model` forward and backward, on the CPU, over random feature maps.
 
     Args:
-        model: a detector with real weights outside of its backbone.
-        batch: synthetic records; their images are of the size that `maps` belong to.
-        maps: feature maps of the backbone, whose shapes and dtypes count.
-        dtype: autocast dtype, or None.
+        model: A detector with real weights outside of its backbone.
+        batch: Synthetic records; their images are of the size that `maps` belong to.
+        maps: Feature maps of the backbone, whose shapes and dtypes count.
+        dtype: Autocast dtype, or None.
     """
     parameters = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
     random_maps = {}
@@ -163,7 +163,7 @@ def detector_with_real_heads(cfg: DictConfig) -> nn.Module:
     """Build a recipe's detector on the CPU, initialised outside of `backbone`; inside, no memory is touched.
 
     Raises:
-        InputError: a model without `backbone`.
+        InputError: A model without `backbone`.
     """
     with deferred_init() as pending:
         model = instantiate(cfg.model)

@@ -15,7 +15,7 @@ def reset_class_layers(roi_heads: Any, num_classes: int) -> None:
 
     Args:
         roi_heads: `StandardROIHeads` or `CascadeROIHeads`, with or without a mask head.
-        num_classes: new number of classes, without the background.
+        num_classes: New number of classes, without the background.
     """
     old_num_classes = roi_heads.num_classes
     roi_heads.num_classes = num_classes

@@ -41,7 +41,7 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
         self.large_images = large_images
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the layers that predict classes, in the box and mask heads, by new ones for `num_classes` classes."""
+        """Replace the layers of the box and mask heads that predict classes with new ones for `num_classes` classes."""
         reset_class_layers(self.roi_heads, num_classes)
 
     @property

@@ -1,4 +1,4 @@
-"""Image folders and other data sets of timm as records, and their mapper and collate function."""
+"""Image folders and other datasets of timm as records, and their mapper and collate function."""
 
 from .class_maps import imagenet_classes, imagenet_v2_classes, objectnet_classes
 from .collate import ImageCollate

@@ -19,7 +19,7 @@ def imagenet_classes(subset: str | None = None) -> dict[str, int]:
     """Return the class index of each WordNet id of ImageNet-1K, ordered by index.
 
     Args:
-        subset: "imagenet_a" or "imagenet_r" for the 200 classes of that data set; None for all 1000.
+        subset: "imagenet_a" or "imagenet_r" for the 200 classes of that dataset; None for all 1000.
 
     Raises:
         InputError: The subset is unknown.
@@ -77,7 +77,7 @@ def read_objectnet(root: str) -> ObjectNetClasses:
     Folders without such a class are left out.
 
     Args:
-        root: Folder of the unpacked data set, with `images` and `mappings`.
+        root: Folder of the unpacked dataset, with `images` and `mappings`.
 
     Raises:
         InputError: The mapping files are missing or inconsistent.
@@ -101,11 +101,11 @@ def read_objectnet(root: str) -> ObjectNetClasses:
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"the class mappings of ObjectNet in {mappings} cannot be read ({error}); give the folder to which the "
-            "data set was unpacked."
+            "dataset was unpacked."
         ) from error
     except (KeyError, IndexError) as error:
         raise InputError(
-            f"the class mappings of ObjectNet in {mappings} are inconsistent: {error} is missing; unpack the data set "
+            f"the class mappings of ObjectNet in {mappings} are inconsistent: {error} is missing; unpack the dataset "
             "again."
         ) from error
     return classes_of_folder

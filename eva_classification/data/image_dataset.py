@@ -1,4 +1,4 @@
-"""Image data sets as records, through the readers of timm."""
+"""Image datasets as records, through the readers of timm."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ from .class_maps import named_class_map, read_class_map
 logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 5
-# A folder with one of these names that contains folders is a split of a data set, not a class.
+# A folder with one of these names that contains folders is a split of a dataset, not a class.
 _SPLITS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "test")
 
 
@@ -35,15 +35,15 @@ class ImageRecord(TypedDict):
 
 
 class ImageDataset(Dataset):
-    """Records of a folder with one subfolder per class, a tar file of one, or a Hugging Face data set (hfds/NAME).
+    """Records of a folder with one subfolder per class, a tar file of one, or a Hugging Face dataset (hfds/NAME).
 
     Without a class map, the classes of a folder are numbered in natural order of their names ("2" before "10"). Files
     with a suffix in `IMAGE_SUFFIXES` are images.
 
     Args:
         root: The folder or tar file.
-        name: timm's name of the data set: empty for folders and tar files, or "hfds/NAME".
-        split: Subfolder of `root` to use if it exists, else all of `root` is used; or split of a named data set.
+        name: timm's name of the dataset: empty for folders and tar files, or "hfds/NAME".
+        split: Subfolder of `root` to use if it exists, else all of `root` is used; or split of a named dataset.
         class_map: Maps class names to class indices: a dict, a text file (.txt, possibly relative to `root`) with one
             name per line, or "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2". The class name of an image in a
             folder is the name of that folder.
@@ -53,7 +53,7 @@ class ImageDataset(Dataset):
         options: Further arguments of timm's `create_dataset`, such as input_key.
 
     Raises:
-        InputError: There are no images, only folders of other splits, a data set that can only be streamed, a class map
+        InputError: There are no images, only folders of other splits, a dataset that can only be streamed, a class map
             that does not list all classes, or more classes than `num_classes`.
 
     Attributes:
@@ -74,7 +74,7 @@ class ImageDataset(Dataset):
         if on_unlisted_class not in ("stop", "skip"):
             raise InputError(f'on_unlisted_class is {on_unlisted_class!r}, expected "stop" or "skip".')
         if not name and not os.path.exists(root):
-            raise InputError(f"the image folder {root} does not exist; set the data set's root to an existing folder.")
+            raise InputError(f"the image folder {root} does not exist; set the dataset's root to an existing folder.")
         class_map = _load_class_map(class_map, root)
         self._reader = _create_reader(root, name, split, class_map, options or {})
         self.source = str(getattr(self._reader, "root", None) or name)
@@ -92,7 +92,7 @@ class ImageDataset(Dataset):
         if is_numbered_by_folder and num_classes is not None and len(self.class_numbers) < num_classes:
             logger.warning(
                 "%s has images of %d classes, but the model has %d: they are numbered in the order of these folders, "
-                "which differs from that of a data set with more classes; list all classes in a class map.",
+                "which differs from that of a dataset with more classes; list all classes in a class map.",
                 self.source,
                 len(self.class_numbers),
                 num_classes,
@@ -124,7 +124,7 @@ def _create_reader(
     try:
         with _all_image_suffixes():
             dataset = create_dataset(name, root=root, split=split, **arguments)
-    # If the package that reads a named data set is missing, timm's readers raise almost any exception.
+    # If the package that reads a named dataset is missing, timm's readers raise almost any exception.
     except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
         advice = "check the folder"
         if name:
@@ -154,7 +154,7 @@ def _check_splits(root: str, split: str) -> None:
     others = [name for name in _SPLITS if any(child.is_dir() for child in Path(root, name).glob("*"))]
     if others:
         raise InputError(
-            f"{root} has no folder {split}, but {', '.join(others)}: set split to one of these, or set the data set's "
+            f"{root} has no folder {split}, but {', '.join(others)}: set split to one of these, or set the dataset's "
             "root to the folder to read."
         )
 
@@ -178,7 +178,7 @@ def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dic
 def _apply_class_map(
     reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], on_unlisted_class: str, source: str
 ) -> None:
-    """Replace the class indices of timm's reader by those of `class_map`, and drop images of unlisted classes."""
+    """Replace the class indices of timm's reader with those of `class_map`, and drop images of unlisted classes."""
     timm_index_of = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
     unlisted = sorted(timm_index_of.keys() - class_map.keys())
     if unlisted and on_unlisted_class == "stop":

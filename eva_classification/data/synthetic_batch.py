@@ -55,7 +55,7 @@ class ImageSyntheticBatch(SyntheticBatch):
         return torch.arange(num_samples) % num_classes
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """None in masked image modelling, whose target has a grid of its own, or where the loader does not follow."""
+        """Return the image size; [] in masked image modelling, whose teacher has a fixed grid, or a fixed loader."""
         follows = OmegaConf.select(self.cfg, "dataloader.train.mapper.transform.size") is not None
         return [f"model.img_size={side}"] if follows and not self._hides_patches else []
 

@@ -27,14 +27,14 @@ EXACT, PUBLISHED = "accuracy", "accuracy_published"
 class ClassificationEvaluator(DatasetEvaluator):
     """Compute accuracy and loss over all processes, exactly and by the protocol of the published numbers.
 
-    "accuracy" counts every image once. "accuracy_published" also counts images that were repeated to make the data set
+    "accuracy" counts every image once. "accuracy_published" also counts images that were repeated to make the dataset
     divisible among GPUs (`repeat_to_multiple_of` of `EvalLoader`), may use another label mapping, and its loss is the
     mean over batches, also if the last batch is smaller.
 
     Args:
-        label_mapping: Which classes are correct for an image; by default the label of the data set.
+        label_mapping: Which classes are correct for an image; by default the label of the dataset.
         published_label_mapping: Label mapping of the published numbers; by default the same.
-        subset: "imagenet_a" or "imagenet_r": restrict predictions to the 200 classes of that data set. Labels are
+        subset: "imagenet_a" or "imagenet_r": restrict predictions to the 200 classes of that dataset. Labels are
             indices into all 1000 classes; the model may have 1000 or 200 outputs.
     """
 
@@ -94,7 +94,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             return logits, self._subset
         raise InputError(
             f"the model has {num_outputs} outputs, expected the {NUM_CLASSES} classes of ImageNet-1K or the "
-            f"{len(self._subset)} of this data set; evaluate a classifier of ImageNet-1K."
+            f"{len(self._subset)} of this dataset; evaluate a classifier of ImageNet-1K."
         )
 
     def evaluate(self) -> dict[str, dict[str, float]]:
@@ -123,6 +123,6 @@ def _outputs_of(classes: tuple[int, ...], output_of_class: Mapping[int, int], fi
     if unknown:
         raise InputError(
             f"{file_name} belongs to class {unknown[0]}, which is not one of the {len(output_of_class)} classes that "
-            "are scored; set the model's num_classes to that of the data, or give the data set its class_map."
+            "are scored; set the model's num_classes to that of the data, or give the dataset its class_map."
         )
     return [output_of_class[class_index] for class_index in classes]

@@ -15,7 +15,7 @@ _VALIDATION_FILE = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
 class LabelMapping:
-    """Accept the label of the data set only."""
+    """Accept the label of the dataset only."""
 
     def correct_classes(self, label: int, file_name: str) -> tuple[int, ...]:
         """Return the classes that are correct for an image with label `label`; () excludes the image from the metrics.
@@ -71,7 +71,7 @@ class ObjectNetLabels(LabelMapping):
     """ObjectNet: accept all classes of ImageNet-1K that name the object.
 
     Args:
-        root: Folder of the unpacked data set; its images must be numbered by `objectnet_classes`.
+        root: Folder of the unpacked dataset; its images must be numbered by `objectnet_classes`.
         first_only: Accept only the first of these classes, as for EVA's published numbers.
     """
 

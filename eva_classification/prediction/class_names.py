@@ -26,7 +26,7 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
         class_map = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.class_map", default=None)
         root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root", default=None)
         if OmegaConf.is_dict(class_map) and "_target_" in class_map:
-            continue  # it would be computed from the data set, which prediction does not need
+            continue  # it would be computed from the dataset, which prediction does not need
         if class_map:
             return _names_of_class_map(class_map, num_classes, root or "")
     return match_names(None, num_classes, "the recipe")

@@ -48,12 +48,12 @@ class PairSyntheticBatch(SyntheticBatch):
         return {"image": torch.zeros(()).expand(num_samples, 3, self.side, self.side), "text": texts}
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """Overrides for the image size; none if the data loader does not follow the model's."""
+        """Return the overrides of the image size; none if the data loader does not follow the model's."""
         follows = OmegaConf.select(self.cfg, "dataloader.train.mapper.transform.size") is not None
         return [f"model.visual.img_size={side}"] if follows else []
 
     def _option(self, key: str) -> int:
-        """Value in the recipe, or else in the named model."""
+        """Return the value in the recipe, or else in the named model."""
         tower, _, name = key.partition(".")
         given = OmegaConf.select(self.cfg.model, key)
         return model_options(self.cfg.model.name)[tower][name] if given is None else given

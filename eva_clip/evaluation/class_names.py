@@ -1,4 +1,4 @@
-"""Class names for zero-shot classification: from published lists, files, folder names and data sets."""
+"""Class names for zero-shot classification: from published lists, files, folder names and datasets."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
 
     Args:
         source: "imagenet" for OpenAI's names of the 1000 classes of ImageNet-1K; "imagenet_a" or "imagenet_r" for its
-            names of the 200 classes of that data set; a text file with one name per line; or the names themselves.
+            names of the 200 classes of that dataset; a text file with one name per line; or the names themselves.
 
     Raises:
         InputError: There is no name, a name is empty, or the file is unreadable.
@@ -53,7 +53,7 @@ def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
     """
     numbers = class_numbers(dataset)
     if not numbers or sorted(numbers.values()) != list(range(len(numbers))):
-        source = getattr(dataset, "source", "the data set")
+        source = getattr(dataset, "source", "the dataset")
         raise InputError(
             f"the classes of {source} have no names, or not all of them do; set dataloader.test.class_names to a text "
             "file with one name per line."
@@ -65,7 +65,7 @@ def objectnet_names(root: str) -> list[str]:
     """Return ObjectNet's names of the classes that are in ImageNet-1K too, in lower case, ordered by class number.
 
     Args:
-        root: The unpacked data set, with the folders `images` and `mappings`.
+        root: The unpacked dataset, with the folders `images` and `mappings`.
 
     Raises:
         InputError: The mappings are missing or inconsistent.

@@ -84,7 +84,7 @@ class RetrievalEvaluator(DatasetEvaluator):
     def _measure(self, images: list[dict[str, Any]], captions: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         readable = [image for image in images if image["feature"] is not None]
         if not readable:
-            raise InputError("no image of the data set could be read; check the image folder.")
+            raise InputError("no image of the dataset could be read; check the image folder.")
         image_index = {image["file"]: index for index, image in enumerate(readable)}
         captions_of_image: list[list[int]] = [[] for _ in readable]
         # Captions of unreadable images stay candidates for other images, but are not queries: they count as failed.

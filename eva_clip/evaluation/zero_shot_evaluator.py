@@ -63,7 +63,7 @@ class ZeroShotEvaluator(DatasetEvaluator):
     per class and not kept.
 
     Args:
-        label_mapping: Which classes are correct for an image; by default the label of the data set.
+        label_mapping: Which classes are correct for an image; by default the label of the dataset.
     """
 
     metric_names = tuple(f"{TASK}/{metric}" for metric in ("top1", "top5", "mean_recall", "loss"))

@@ -51,7 +51,7 @@ def captioned_digits(folder: str | None = None) -> CaptionDataset:
     """Return the training set with captions; its files are written on first use.
 
     Args:
-        folder: Folder of the images and captions; None for mnist_captions in the root folder of the data sets.
+        folder: Folder of the images and captions; None for mnist_captions in the root folder of the datasets.
 
     Raises:
         InputError: The package with the images is not installed.

@@ -84,12 +84,12 @@ def write_split(root: Path, split: str) -> None:
 
 
 def microscope_images(split: str, folder: str | None = None, num_classes: int | None = None) -> SegmentationDataset:
-    """Return the data set of `split`; its images are written first if they do not exist. For use in recipes.
+    """Return the dataset of `split`; its images are written first if they do not exist. For use in recipes.
 
     Args:
         split: TRAIN or HELDOUT.
-        folder: folder of the images; None for ``microscope`` in the data root.
-        num_classes: number of the model's classes.
+        folder: Folder of the images; None for ``microscope`` in the data root.
+        num_classes: Number of the model's classes.
     """
     root = Path(dataset_root(), "microscope") if folder is None else Path(folder)
     if not (root / split).is_dir():

@@ -88,7 +88,7 @@ def verdict(probabilities: "np.ndarray", labels: Sequence[int]) -> list[str]:
 
     Args:
         probabilities: [N, 6]. The probability of a direction, or of a speed, is the sum over its classes.
-        labels: true classes [N].
+        labels: True classes [N].
     """
     import numpy as np
 

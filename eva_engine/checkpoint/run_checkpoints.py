@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunCheckpoints:
-    """Saves and finds the checkpoints of a run. Every process of the run creates one and calls the same methods.
+    """Save and find the checkpoints of a run. Every process of the run creates one and calls the same methods.
 
     A state is a nested dictionary with a top-level entry "model", which contains the weights by name. Without sharded
     tensors, it is saved in one file NAME.pth, which rank 0 writes; with sharded tensors, in a folder NAME, to which
@@ -164,7 +164,7 @@ class RunCheckpoints:
 
 
 class _BackgroundTask:
-    """Runs one function at a time in a thread; the process does not exit before it has finished."""
+    """Run one function at a time in a thread; the process does not exit before it has finished."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)

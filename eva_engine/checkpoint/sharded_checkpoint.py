@@ -45,7 +45,7 @@ def write_sharded(path: Path, partial: Path, state: Mapping, group: dist.Process
         path: Final path of the checkpoint, for messages.
         partial: New folder to write to, which the caller renames afterwards.
         state: State to save. What is not sharded is taken from rank 0.
-        group: gloo group of all processes; None in a single process.
+        group: Gloo group of all processes; None in a single process.
 
     Raises:
         InputError: The disk is full; raised in every process.
@@ -141,7 +141,7 @@ def load_sharded(folder: Path, template: Mapping, group: dist.ProcessGroup | Non
     Args:
         folder: Folder of the checkpoint.
         template: State whose tensors are overwritten. They may be sharded over any number of processes, or unsharded.
-        group: gloo group of all processes; None in a single process.
+        group: Gloo group of all processes; None in a single process.
 
     Returns:
         The saved state with the tensors of `template`.

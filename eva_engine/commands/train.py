@@ -1,4 +1,4 @@
-r"""Train a recipe of any task on its data or on custom data, or measure weights by its evaluation.
+r"""Train a recipe of any task on its data or on custom data, or evaluate weights on its test data.
 
     python -m tools train --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
         --train-json train.json --train-images photos --val-json val.json --val-images photos \
@@ -34,7 +34,11 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("--config-file", default="", metavar="FILE", help="recipe, or the config.yaml of a run")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in train.output_dir")
-    parser.add_argument("--eval-only", action="store_true", help="measure train.init_checkpoint; same as evaluate")
+    parser.add_argument(
+        "--eval-only",
+        action="store_true",
+        help="evaluate train.init_checkpoint; same as evaluate",
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",

@@ -15,7 +15,7 @@ from .missing_package import how_to_install
 _TRAIN = "eva_engine.commands.train"
 _ENGINE_VERBS = {
     "train": Verb("train a recipe on its data or on custom data, or resume a run (--resume)", _TRAIN, EVERY_TASK),
-    "evaluate": Verb("measure weights by a recipe's evaluation", _TRAIN, EVERY_TASK, ("--eval-only",)),
+    "evaluate": Verb("evaluate weights on the test data of a recipe", _TRAIN, EVERY_TASK, ("--eval-only",)),
     "predict": Verb("run a model on your images and videos", "eva_engine.commands.predict", EVERY_TASK),
     "plan": Verb(
         "predict the memory that a recipe needs, and how to reduce it", "eva_engine.commands.plan_memory", EVERY_TASK

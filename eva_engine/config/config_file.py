@@ -102,7 +102,7 @@ def _find_in_package(recipe: Path) -> Path:
 
 
 def _with_named_targets(content: Any) -> Any:
-    """Replace the callable of each `_target_` in a nested config by its import path."""
+    """Replace the callable of each `_target_` in a nested config with its import path."""
     if isinstance(content, list):
         return [_with_named_targets(value) for value in content]
     if not isinstance(content, dict):

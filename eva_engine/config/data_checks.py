@@ -11,14 +11,14 @@ from .registered_datasets import check_registered
 
 
 def check_datasets(cfg: DictConfig, training: bool) -> None:
-    """Check that the data sets in `cfg` are registered, and that their annotation files and image folders exist.
+    """Check that the datasets in `cfg` are registered, and that their annotation files and image folders exist.
 
     Args:
         cfg: The recipe; its test data is checked if there is an evaluator.
         training: Check the training data too.
 
     Raises:
-        InputError: A data set, file or folder is missing, or there is neither training nor an evaluator.
+        InputError: A dataset, file or folder is missing, or there is neither training nor an evaluator.
     """
     has_evaluator = cfg.dataloader.get("evaluator") is not None
     if not training and not has_evaluator:
@@ -30,14 +30,14 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
 
 
 def _check_loader(cfg: DictConfig, loader: str) -> None:
-    """Check the data set of `dataloader.train` or `dataloader.test`."""
+    """Check the dataset of `dataloader.train` or `dataloader.test`."""
     names = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.names") or []
     if isinstance(names, str):
         names = [names]
     for name in names:
         check_registered(name)
     root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root")
-    # A named data set, such as hfds/NAME, is downloaded by timm, so its folder may not exist yet.
+    # A named dataset, such as hfds/NAME, is downloaded by timm, so its folder may not exist yet.
     if root and not cfg.dataloader[loader].dataset.get("name") and not Path(root).exists():
         raise InputError(
             f"the image folder {root} does not exist; set dataloader.{loader}.dataset.root to the right one"

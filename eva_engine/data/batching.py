@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from eva_backbone.errors import InputError
 
-# Number of a sample in the sequence of all processes, and its index in the data set.
+# Number of a sample in the sequence of all processes, and its index in the dataset.
 SampleIndex = tuple[int, int]
 
 
@@ -34,7 +34,7 @@ def plan_batches(
         sampler: Indices of this process: every `world_size`-th of a sequence that all processes share, from the
             `rank`-th on.
         batch_size: Number of samples per batch of this process.
-        groups: Group (0 or 1) of each index in the data set. All samples of a batch are from one group, and a batch is
+        groups: Group (0 or 1) of each index in the dataset. All samples of a batch are from one group, and a batch is
             yielded when its last sample is drawn. None: batches are consecutive parts of the sequence.
         rank: Rank of this process.
         world_size: Number of processes.
@@ -65,7 +65,7 @@ Record_co = TypeVar("Record_co", covariant=True)
 
 
 class MapStyleDataset(Protocol[Record_co]):
-    """A map-style data set: a list of records, or an object that reads record 0 to len - 1 on demand."""
+    """A map-style dataset: a list of records, or an object that reads record 0 to len - 1 on demand."""
 
     def __len__(self) -> int: ...
 

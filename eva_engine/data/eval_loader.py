@@ -17,7 +17,7 @@ Mapper = Callable[[Any], dict[str, Any]]
 
 
 class EvalLoader:
-    """Yields the batches of this process's part of a data set.
+    """Yields the batches of this process's part of a dataset.
 
     Two entries are added to each mapped record: "index", its number, and "repeated", whether it repeats an earlier one.
 
@@ -29,8 +29,8 @@ class EvalLoader:
         batch_size: Number of samples per batch of a process.
         num_workers: Number of processes that map records; 0 maps in this process.
         repeat_to_multiple_of: Published accuracies were measured on many GPUs, each of which took the same number of
-            images; the first images were repeated until the data set could be divided evenly. Giving that number of
-            GPUs reproduces such a data set on any number of processes. Repeated samples have indices beyond the last
+            images; the first images were repeated until the dataset could be divided evenly. Giving that number of
+            GPUs reproduces such a dataset on any number of processes. Repeated samples have indices beyond the last
             record.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Read images of data sets, and report every problem as one sentence."""
+"""Read images of datasets, and report every problem as one sentence."""
 
 import stat
 import warnings
@@ -21,7 +21,7 @@ _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # when Pillow conve
 
 
 def read_dataset_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image of a data set, rotated according to its EXIF tag.
+    """Read an image of a dataset, rotated according to its EXIF tag.
 
     Args:
         file_name: Image file.

@@ -1,4 +1,4 @@
-"""Samplers that divide the indices of a data set among the processes of a run."""
+"""Samplers that divide the indices of a dataset among the processes of a run."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ class ContiguousSampler(Sampler[int]):
 class ShuffledSampler(Sampler[int]):
     """Sampler for training: the same endless sequence of indices as Detectron2's `TrainingSampler`.
 
-    Detectron2's sampler converts every permutation of the data set to a list of Python integers. With 400 million
+    Detectron2's sampler converts every permutation of the dataset to a list of Python integers. With 400 million
     records, that takes 17 GB in each process; here, the permutation is a tensor of 3 GB.
 
     Args:

@@ -52,7 +52,7 @@ class SampleError:
 class PicklableFunction:
     """A function that is pickled by value, so that it may be a lambda or a local function.
 
-    Worker processes that are spawned, not forked, receive the data set as a pickle.
+    Worker processes that are spawned, not forked, receive the dataset as a pickle.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -75,7 +75,7 @@ def _unpickle(pickled: bytes) -> PicklableFunction:
 
 
 class SeededDataset(Dataset):
-    """A data set whose records are mapped under `seeded_randomness`.
+    """A dataset whose records are mapped under `seeded_randomness`.
 
     Args:
         records: Dataset dicts.

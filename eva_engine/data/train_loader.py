@@ -114,7 +114,7 @@ class TrainLoader:
 
     @property
     def num_records(self) -> int:
-        """Number of records in the data set; a mapper may need more than one for a sample."""
+        """Number of records in the dataset; a mapper may need more than one for a sample."""
         return len(self._samples)
 
     def skip(self, num_batches: int) -> None:

@@ -21,10 +21,10 @@ class Compatibility:
     """What loading the weights into the recipe's model would do.
 
     Attributes:
-        recipe: the recipe.
-        model: its model, on the meta device.
-        report: the outcome of loading.
-        problem: why a run would refuse the weights; "" if it would not.
+        recipe: The recipe.
+        model: Its model, on the meta device.
+        report: The outcome of loading.
+        problem: Why a run would refuse the weights; "" if it would not.
     """
 
     recipe: Recipe

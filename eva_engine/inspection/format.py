@@ -21,8 +21,8 @@ def describe(found: Identification, entry: str = "") -> Iterator[str]:
     """Yield lines about the file, its model, the recipes that accept it, and what loading it with the best would do.
 
     Args:
-        found: what was found out.
-        entry: entry of the file that was asked for, such as "ema".
+        found: What was found out.
+        entry: Entry of the file that was asked for, such as "ema".
     """
     yield from describe_summary(found.summary)
     best = found.best

@@ -19,12 +19,12 @@ class Identification:
     """What was found out about one weight file.
 
     Attributes:
-        summary: summary of the file.
-        same: recipes of the same model, for evaluation and prediction, best first.
-        starts: recipes of other models whose training can start from the file, best first.
-        nearest: the closest recipe, if there are none of either kind.
-        other_uses: uses of the weights with other code.
-        note: why the config next to the file was not used.
+        summary: Summary of the file.
+        same: Recipes of the same model, for evaluation and prediction, best first.
+        starts: Recipes of other models whose training can start from the file, best first.
+        nearest: The closest recipe, if there are none of either kind.
+        other_uses: Uses of the weights with other code.
+        note: Why the config next to the file was not used.
     """
 
     summary: WeightFileSummary
@@ -50,7 +50,7 @@ class Identifier:
     """Identify any number of weight files; recipes are loaded, and their models built, only once.
 
     Attributes:
-        given: the only recipe to try; None to try the config of the run that wrote the file, then the recipes of the
+        given: The only recipe to try; None to try the config of the run that wrote the file, then the recipes of the
             project, then those of its demos.
     """
 
@@ -72,7 +72,7 @@ class Identifier:
         """Compare the weights of a file with the recipes.
 
         Raises:
-            InputError: the given recipe cannot be built.
+            InputError: The given recipe cannot be built.
         """
         if self.given is not None:
             return _rank(summary, self._given)

@@ -48,11 +48,11 @@ def read_own_config(checkpoint: Path, trusted: Callable[[], Iterable[Recipe]]) -
     """Read the recipe of the run that wrote `checkpoint`; None without a config next to it.
 
     Args:
-        checkpoint: a file or folder in the folder of a run.
-        trusted: returns the recipes whose models show what may be called.
+        checkpoint: A file or folder in the folder of a run.
+        trusted: Returns the recipes whose models show what may be called.
 
     Raises:
-        InputError: a config that cannot be read, or that builds its model from anything else.
+        InputError: A config that cannot be read, or that builds its model from anything else.
     """
     path = checkpoint.parent / _NAME
     if not path.is_file():
@@ -66,7 +66,8 @@ def read_own_config(checkpoint: Path, trusted: Callable[[], Iterable[Recipe]]) -
         recipe = Recipe(str(path), OmegaConf.create(used, flags={"allow_objects": True}))
         targets = model_targets(recipe)
     except Exception as error:  # a file of unknown origin can fail in many ways
-        raise InputError(f"{path} is not the config of a run ({' '.join(str(error).split())[:150]})") from error
+        reason = " ".join(str(error).split())[:150]
+        raise InputError(f"{path} is not the config of a run ({reason}); name a recipe with --config-file") from error
     unknown = sorted(targets - {name for other in trusted() for name in model_targets(other)})
     if unknown or not targets:
         built = ", ".join(unknown[:3]) or "nothing"

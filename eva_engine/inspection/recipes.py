@@ -22,10 +22,10 @@ class Recipe:
     """A config.
 
     Attributes:
-        path: path that commands take.
-        cfg: the loaded config. Its entry `published`, {"init": [...], "evaluate": [...]}, names the weight files that
+        path: Path that commands take.
+        cfg: The loaded config. Its entry `published`, {"init": [...], "evaluate": [...]}, names the weight files that
             training starts from and that the recipe evaluates.
-        text: source code of the recipe; "" for the config of a run.
+        text: Source code of the recipe; "" for the config of a run.
     """
 
     path: str
@@ -78,7 +78,7 @@ def find_recipes(*, demos: bool = False) -> list[Recipe]:
     """Load the recipes of this package in the order of their paths; no file of the working folder is executed.
 
     Args:
-        demos: load those of the demos instead.
+        demos: Load those of the demos instead.
     """
     root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
     recipes = []
@@ -98,7 +98,7 @@ def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
 
 
 def model_targets(recipe: Recipe) -> set[str]:
-    """Dotted names of all classes and functions that the recipe's model is built from."""
+    """Return the dotted names of all classes and functions that the recipe's model is built from."""
     targets, waiting = set(), [OmegaConf.to_container(recipe.cfg.model, resolve=False)]
     while waiting:
         node = waiting.pop()

@@ -21,13 +21,13 @@ class WeightFileSummary:
     """A weight file without its values.
 
     Attributes:
-        path: the file or folder.
-        kind: format, detected from the first bytes.
-        num_bytes: size of the file, or of all files of the folder.
-        entries: descriptions of the top-level entries; "" stands for weights at the top level itself.
-        weights: the weights that a run would use, mapped and not read; on the meta device if low-rank layers are
+        path: The file or folder.
+        kind: Format, detected from the first bytes.
+        num_bytes: Size of the file, or of all files of the folder.
+        entries: Descriptions of the top-level entries; "" stands for weights at the top level itself.
+        weights: The weights that a run would use, mapped and not read; on the meta device if low-rank layers are
             merged.
-        lora_rank: rank of the low-rank layers; None if there are none.
+        lora_rank: Rank of the low-rank layers; None if there are none.
     """
 
     path: Path
@@ -42,11 +42,11 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
     """Summarise a file, or the folder of a sharded checkpoint; no tensor is read.
 
     Args:
-        path: the file or folder.
-        entry: entry of a checkpoint to summarise, such as "ema"; empty for the weights that a run would use.
+        path: The file or folder.
+        entry: Entry of a checkpoint to summarise, such as "ema"; empty for the weights that a run would use.
 
     Raises:
-        InputError: not a weight file, a damaged one, one that would have to run code, or an entry that does not exist.
+        InputError: Not a weight file, a damaged one, one that would have to run code, or an entry that does not exist.
     """
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:

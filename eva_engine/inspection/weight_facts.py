@@ -16,8 +16,8 @@ def describe_model(weights: Weights, model: nn.Module | None) -> str:
     """Describe task, backbone, resolution, classes and decoder, as far as the weights show them.
 
     Args:
-        weights: names and shapes.
-        model: a model that the weights belong to, which tells their task; None if it is unknown.
+        weights: Names and shapes.
+        model: A model that the weights belong to, which determines their task; None if it is unknown.
     """
     facts: list[str | None] = []
     if model is not None:

@@ -15,14 +15,14 @@ from eva_engine.backbones import transformer_blocks
 
 
 def make_fake(module: nn.Module, mode: FakeTensorMode, dtype: torch.dtype | None = None) -> None:
-    """Replace every parameter and buffer of `module` in place by a fake one of `mode`; shared ones stay shared.
+    """Replace every parameter and buffer of `module` in place with a fake one of `mode`; shared ones stay shared.
 
     Tensors on the meta device become fake tensors on the CPU.
 
     Args:
-        module: any module.
-        mode: mode that the fake tensors belong to.
-        dtype: new dtype of the parameters; None keeps theirs.
+        module: Any module.
+        mode: Mode that the fake tensors belong to.
+        dtype: New dtype of the parameters; None keeps theirs.
     """
     replaced: dict[int, torch.Tensor] = {}
     for part in module.modules():

@@ -26,13 +26,13 @@ def run_fake_step(
     """Run the forward and backward pass of `model`, whose parameters are replaced in place by fake ones.
 
     Args:
-        model: a model, usually on the meta device.
-        batch: training input of the model; its floating-point tensors count, and become fake.
-        settings: how the step is computed.
-        extra_modules: modules outside of the model that it calls; they become fake as well.
+        model: A model, usually on the meta device.
+        batch: Training input of the model; its floating-point tensors count, and become fake.
+        settings: How the step is computed.
+        extra_modules: Modules outside of the model that it calls; they become fake as well.
 
     Raises:
-        InputError: the step needs values that fake tensors do not have, or fails for this batch.
+        InputError: The step needs values that fake tensors do not have, or fails for this batch.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     for module in (model, *extra_modules):

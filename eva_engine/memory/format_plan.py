@@ -14,7 +14,7 @@ _STATE = {
     "optimizer": "optimizer state",
     "average": "moving average",
     "extra_modules": "frozen teacher",
-    "gradients": "gradients (wait for the other micro-batches)",
+    "gradients": "gradients (kept until the last micro-batch)",
     "buckets": "gradient buckets between GPUs",
 }
 

@@ -16,10 +16,10 @@ class StateBytes:
     """Bytes of an unsharded model.
 
     Attributes:
-        weights: parameters and buffers.
-        gradients: gradients of the trained parameters.
-        optimizer: optimizer state after the first step.
-        step: temporary memory of one optimizer step.
+        weights: Parameters and buffers.
+        gradients: Gradients of the trained parameters.
+        optimizer: Optimizer state after the first step.
+        step: Temporary memory of one optimizer step.
     """
 
     weights: int

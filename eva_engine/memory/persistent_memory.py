@@ -18,16 +18,16 @@ class PersistentMemory:
     """Bytes on one GPU in addition to activations.
 
     Attributes:
-        weights, optimizer, average: this process's part of the weights, the optimizer state and the moving average.
-        gradients: gradients that exist during the whole step.
-        fresh_gradients: gradients that the backward pass makes and the optimizer step consumes.
+        weights, optimizer, average: This process's part of the weights, the optimizer state and the moving average.
+        gradients: Gradients that exist during the whole step.
+        fresh_gradients: Gradients that the backward pass makes and the optimizer step consumes.
         buckets: DDP's communication buffers.
-        forward, backward: what FSDP gathers at a time in these passes: the parameters outside of blocks, which stay
+        forward, backward: What FSDP gathers at a time in these passes: the parameters outside of blocks, which stay
             gathered, one block and the next one; in the backward pass also the gradients of the former and of two
             blocks.
-        step: temporary memory of the optimizer step.
-        host: bytes in the memory of the CPU, with offload.
-        extra_modules: modules that the step runs in addition to the model; they are replicated in each process.
+        step: Temporary memory of the optimizer step.
+        host: Bytes in the memory of the CPU, with offload.
+        extra_modules: Modules that the step runs in addition to the model; they are replicated in each process.
     """
 
     weights: int
@@ -54,11 +54,11 @@ def persistent_memory(
     """Compute the persistent memory of one of `num_ranks` processes.
 
     Args:
-        cfg: the recipe.
-        model: the unsharded model, on the meta device.
-        state: its unsharded bytes.
-        num_ranks: number of processes.
-        extra_modules: modules that the step runs in addition to the model.
+        cfg: The recipe.
+        model: The unsharded model, on the meta device.
+        state: Its unsharded bytes.
+        num_ranks: Number of processes.
+        extra_modules: Modules that the step runs in addition to the model.
     """
     if cfg.train.parallel == "fsdp":
         memory = _fsdp(cfg, model, state, num_ranks)
@@ -70,7 +70,7 @@ def persistent_memory(
 
 def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> PersistentMemory:
     several = num_ranks > 1
-    # Gradients of earlier micro-batches wait for the last one; as views of the buckets they always exist.
+    # Gradients of earlier micro-batches are kept until the last one; as views of the buckets they always exist.
     views = several and cfg.train.ddp.get("gradient_as_bucket_view", False)
     waiting = cfg.train.accumulation_steps > 1
     return PersistentMemory(
@@ -111,7 +111,7 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
     if cfg.train.fsdp.cpu_offload:
         host = weights + gradients + optimizer + average + step
         return PersistentMemory(weights=buffers, optimizer=0, average=0, host=host, **common)
-    # The sharded gradients of earlier micro-batches wait for the last one.
+    # The sharded gradients of earlier micro-batches are kept until the last one.
     kept = {"gradients" if cfg.train.accumulation_steps > 1 else "fresh_gradients": gradients}
     return PersistentMemory(buffers + weights, optimizer, average, step=step, **kept, **common)
 

@@ -19,11 +19,11 @@ class MemoryPlan:
     """Predicted bytes on one GPU.
 
     Attributes:
-        persistent: what stays from step to step.
-        phase_peaks: the peak in each phase of a step, `persistent` included.
-        num_samples: images, clips or pairs that one GPU processes at a time.
-        sample: description of one of them.
-        side: side of the images in pixels.
+        persistent: What stays from step to step.
+        phase_peaks: The peak in each phase of a step, `persistent` included.
+        num_samples: Images, clips or pairs that one GPU processes at a time.
+        sample: Description of one of them.
+        side: Side of the images in pixels.
     """
 
     persistent: PersistentMemory
@@ -45,9 +45,9 @@ class MemoryPlanner:
     half a minute.
 
     Args:
-        num_ranks: number of processes, one per GPU, unless `plan` is given another one.
-        num_objects: objects per image, or classes in segmentation; by default as many as the task may have.
-        report: called with a line about work that takes long.
+        num_ranks: Number of processes, one per GPU, unless `plan` is given another one.
+        num_objects: Objects per image, or classes in segmentation; by default as many as the task may have.
+        report: Called with a line about work that takes long.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MemoryPlanner:
         """Predict the memory of a training step of `cfg`.
 
         Raises:
-            InputError: a model or settings that cannot be planned.
+            InputError: A model or settings that cannot be planned.
         """
         ranks = num_ranks or self.num_ranks
         model = model_on_meta(cfg)
@@ -103,6 +103,6 @@ def samples_per_forward(cfg: DictConfig, num_ranks: int) -> int:
 
 
 def autocast_dtype(cfg: DictConfig) -> torch.dtype | None:
-    """bfloat16 with autocast on CUDA, else None; it also stands for float16, which some CPU operations lack."""
+    """Return bfloat16 with autocast on CUDA, else None; it replaces float16, which some CPU operations lack."""
     on_cuda = torch.device(cfg.train.device).type == "cuda"
     return torch.bfloat16 if cfg.train.amp.enabled and on_cuda else None

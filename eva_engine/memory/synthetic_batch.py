@@ -23,9 +23,9 @@ class StepSettings:
 
     Attributes:
         device_type: "cuda" or "cpu", whose kernels are assumed.
-        autocast_dtype: reduced precision, or None.
-        low_precision_blocks: the blocks' weights and inputs have that dtype, as FSDP gathers them.
-        num_ranks: number of processes whose samples the step combines.
+        autocast_dtype: Reduced precision, or None.
+        low_precision_blocks: The blocks' weights and inputs have that dtype, as FSDP gathers them.
+        num_ranks: Number of processes whose samples the step combines.
     """
 
     device_type: str
@@ -40,12 +40,12 @@ class SyntheticBatch(ABC):
     Every task has a subclass, which its `Task` names.
 
     Args:
-        cfg: the recipe.
-        num_objects: objects in every image, where they matter; by default as many as there may be.
+        cfg: The recipe.
+        num_objects: Objects in every image, where they matter; by default as many as there may be.
 
     Attributes:
-        couples_processes: a step keeps something of the samples of all processes.
-        micro_batch_effect: what changes in the result when a batch is split into micro-batches; "" for nothing.
+        couples_processes: A step keeps something of the samples of all processes.
+        micro_batch_effect: What changes in the result when a batch is split into micro-batches; "" for nothing.
     """
 
     num_objects = 1
@@ -62,7 +62,7 @@ class SyntheticBatch(ABC):
         """Side of the images in pixels.
 
         Raises:
-            InputError: the recipe does not determine it.
+            InputError: The recipe does not determine it.
         """
 
     @property
@@ -94,10 +94,10 @@ class SyntheticBatch(ABC):
 
     @abstractmethod
     def resolution_overrides(self, side: int) -> list[str]:
-        """Overrides that train on `side` x `side` pixels; none where another side makes no sense."""
+        """Return the overrides that train on `side` x `side` pixels; none where another side makes no sense."""
 
     def extra_modules(self, model: nn.Module) -> list[nn.Module]:  # noqa: ARG002
-        """Modules that a training step of `model` runs although they are not part of it, such as a frozen teacher."""
+        """Return modules outside of `model` that its training step runs, such as a frozen teacher."""
         return []
 
     def measure_step(
@@ -110,10 +110,10 @@ class SyntheticBatch(ABC):
         """Measure what a training step holds, on tensors without storage.
 
         Args:
-            num_samples: samples in the batch of a process.
-            settings: how the step is computed.
-            report: called with a line about work that takes long.
-            cache: results of earlier measurements of the same planner, to be reused.
+            num_samples: Samples in the batch of a process.
+            settings: How the step is computed.
+            report: Called with a line about work that takes long.
+            cache: Results of earlier measurements of the same planner, to be reused.
         """
         model = model_on_meta(self.cfg)
         return run_fake_step(model, self.make(num_samples), settings, self.extra_modules(model))
@@ -123,7 +123,7 @@ def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | N
     """Return the training batches of the task that `model` belongs to.
 
     Raises:
-        InputError: the model belongs to no installed task.
+        InputError: The model belongs to no installed task.
     """
     task = task_of_model(model)
     if task is None:
@@ -138,16 +138,16 @@ def synthetic_batch(cfg: DictConfig) -> SyntheticBatch:
     """Return the training batches of the task of a recipe.
 
     Raises:
-        InputError: the model belongs to no installed task.
+        InputError: The model belongs to no installed task.
     """
     return find_synthetic_batch(cfg, model_on_meta(cfg))
 
 
 def overrides_for_side(cfg: DictConfig, side: int) -> list[str]:
-    """Overrides with which the recipe trains on images of `side` x `side` pixels.
+    """Return the overrides with which the recipe trains on images of `side` x `side` pixels.
 
     Raises:
-        InputError: the recipe's images have one size only, or `side` is not a multiple of the patch.
+        InputError: The recipe's images have one size only, or `side` is not a multiple of the patch.
     """
     batch = synthetic_batch(cfg)
     overrides = batch.resolution_overrides(side)

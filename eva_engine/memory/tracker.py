@@ -20,13 +20,13 @@ class LiveBytes(TorchDispatchMode):
     parameters separates them, so that one pass gives the peak with and without gradients.
 
     Args:
-        ignored: tensors that exist already and are counted elsewhere, such as parameters.
+        ignored: Tensors that exist already and are counted elsewhere, such as parameters.
 
     Attributes:
-        live: bytes that are alive now.
-        peak: largest value of `live` since `start_peak`.
-        gradients: bytes of the gradients that `take_gradient` removed.
-        peak_with_gradients: the peak if those gradients had stayed.
+        live: Bytes that are alive now.
+        peak: Largest value of `live` since `start_peak`.
+        gradients: Bytes of the gradients that `take_gradient` removed.
+        peak_with_gradients: The peak if those gradients had stayed.
     """
 
     def __init__(self, ignored: Iterable[Tensor] = ()) -> None:
@@ -97,9 +97,9 @@ class Phase:
 
     Attributes:
         name: description.
-        is_backward: whether it belongs to the backward pass.
-        peak: peak in bytes if every gradient of a weight is freed as soon as it is complete.
-        peak_with_gradients: peak in bytes if these gradients stay.
+        is_backward: Whether it belongs to the backward pass.
+        peak: Peak in bytes if every gradient of a weight is freed as soon as it is complete.
+        peak_with_gradients: Peak in bytes if these gradients stay.
     """
 
     name: str

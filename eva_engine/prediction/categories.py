@@ -1,4 +1,4 @@
-"""Names and data set ids of a model's classes."""
+"""Names and dataset ids of a model's classes."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from eva_backbone.errors import InputError
 
 @dataclass(frozen=True)
 class Categories:
-    """Name and data set id of each class index; both tuples have one entry per class of the model."""
+    """Name and dataset id of each class index; both tuples have one entry per class of the model."""
 
     names: tuple[str, ...]
     ids: tuple[int, ...]

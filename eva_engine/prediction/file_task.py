@@ -23,11 +23,11 @@ class FileTask(ABC, Generic[Sample]):
     name of a torch device. Its keyword-only parameters are the task's options of the command.
 
     Attributes:
-        kinds: kinds of inputs that the task accepts, "image" or "video".
-        batch_size: number of files per call of `predict`.
-        counts: numbers to report at the end in addition to the number of files, by name.
-        inputs: all inputs of the run; set before `open` is called.
-        folder: existing folder for the results; set before `open` is called.
+        kinds: Kinds of inputs that the task accepts, "image" or "video".
+        batch_size: Number of files per call of `predict`.
+        counts: Numbers to report at the end in addition to the number of files, by name.
+        inputs: All inputs of the run; set before `open` is called.
+        folder: Existing folder for the results; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
@@ -46,7 +46,7 @@ class FileTask(ABC, Generic[Sample]):
         """Read from a file what `predict` needs; called in threads.
 
         Raises:
-            InputError: the file cannot be read. It is counted as failed, and the run continues.
+            InputError: The file cannot be read. It is counted as failed, and the run continues.
         """
 
     @abstractmethod
@@ -54,7 +54,7 @@ class FileTask(ABC, Generic[Sample]):
         """Run the model on files that could be read, and write the results.
 
         Raises:
-            InputError: the files of this batch are counted as failed, and the run continues.
+            InputError: The files of this batch are counted as failed, and the run continues.
         """
 
     def notes(self) -> list[str]:

@@ -18,12 +18,12 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
     """Build the model of a recipe and load its weights, on the CPU and in evaluation mode.
 
     Args:
-        cfg: the recipe.
-        weights: weight file of the model.
-        kind: class that the model must be an instance of.
+        cfg: The recipe.
+        weights: Weight file of the model.
+        kind: Class that the model must be an instance of.
 
     Raises:
-        InputError: the model is of another class, or the file cannot be read or does not hold all its parameters.
+        InputError: The model is of another class, or the file cannot be read or does not hold all its parameters.
     """
 
     def build() -> Model:
@@ -44,7 +44,7 @@ def pick_device(name: str) -> torch.device:
     """Return the torch device called `name`; "auto" is CUDA if available, else the CPU.
 
     Raises:
-        InputError: the device is unknown, or this machine does not have it.
+        InputError: The device is unknown, or this machine does not have it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,8 +28,8 @@ class VideoFrame:
 
     Attributes:
         image: [H, W, 3] uint8 RGB, upright.
-        pts: presentation timestamp in the time base of the reader, or None if the file has none.
-        time: time of presentation in seconds.
+        pts: Presentation timestamp in the time base of the reader, or None if the file has none.
+        time: Time of presentation in seconds.
     """
 
     image: np.ndarray
@@ -41,17 +41,17 @@ class VideoReader:
     """Iterate over the frames of a video file in display order, rotated as the file's metadata says.
 
     Args:
-        path: the video file.
-        max_pixels: largest number of pixels of a frame.
+        path: The video file.
+        max_pixels: Largest number of pixels of a frame.
 
     Attributes:
-        rate: frames per second, from the file's metadata; 25 if it has none.
-        time_base: seconds per unit of `VideoFrame.pts`.
-        num_frames: number of frames in the file's metadata, or None. It can be wrong.
-        problem: after iterating, what was wrong with the file although frames were decoded; None if nothing was.
+        rate: Frames per second, from the file's metadata; 25 if it has none.
+        time_base: Seconds per unit of `VideoFrame.pts`.
+        num_frames: Number of frames in the file's metadata, or None. It can be wrong.
+        problem: After iterating, what was wrong with the file although frames were decoded; None if nothing was.
 
     Raises:
-        InputError: the file cannot be read as a video, has no video stream (only audio), or its frames have more than
+        InputError: The file cannot be read as a video, has no video stream (only audio), or its frames have more than
             `max_pixels` pixels; while iterating, also if no frame can be decoded.
     """
 
@@ -65,7 +65,7 @@ class VideoReader:
         except (av.FFmpegError, OSError, ValueError) as error:
             is_empty = self.path.is_file() and self.path.stat().st_size == 0
             reason = "it is empty" if is_empty else _reason(error)
-            raise InputError(f"{path}: not a readable video ({reason}): replace the file or leave it out.") from error
+            raise InputError(f"{path}: not a readable video ({reason}); replace the file or leave it out.") from error
         try:
             self._stream = self._open_video_stream()
         except BaseException:
@@ -112,7 +112,7 @@ class VideoReader:
         if not streams:
             types = sorted({stream.type for stream in self._container.streams})
             contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path}: has no video stream, only {contents}: leave it out.")
+            raise InputError(f"{self.path} has no video stream, only {contents}; leave it out.")
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(f"{self.path}: its video format cannot be decoded here: convert it to H.264 first.")
@@ -155,11 +155,11 @@ class VideoWriter:
     """Write an H.264 video frame by frame; the file's suffix selects the container format. Audio is not copied.
 
     Args:
-        path: file to write.
-        width, height: pixels of the frames. An odd size is padded by one column or row, because the pixel format
+        path: File to write.
+        width, height: Pixels of the frames. An odd size is padded by one column or row, because the pixel format
             (4:2:0) stores colours for blocks of 2 x 2 pixels.
-        rate: frames per second, for players.
-        time_base: seconds per unit of the `pts` given to `write`. Intervals between frames are kept.
+        rate: Frames per second, for players.
+        time_base: Seconds per unit of the `pts` given to `write`. Intervals between frames are kept.
     """
 
     def __init__(self, path: str | Path, width: int, height: int, rate: Fraction, time_base: Fraction):
@@ -191,7 +191,7 @@ class VideoWriter:
 
         Args:
             image: [H, W, 3] uint8 RGB.
-            pts: presentation timestamp. If it is None or not after that of the previous frame, the frame is placed one
+            pts: Presentation timestamp. If it is None or not after that of the previous frame, the frame is placed one
                 frame duration after the previous one.
         """
         frame = av.VideoFrame.from_ndarray(np.pad(image, self._padding, mode="edge"), format="rgb24")

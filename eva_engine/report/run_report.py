@@ -48,7 +48,7 @@ def write_run_report(
         config_file: File of the recipe, which the page mentions.
         title: Title of the page; by default the name of `config_file` or of the output folder.
         summary: One or two sentences below the title.
-        data_name: Name of the test data in the table; by default that of the data set.
+        data_name: Name of the test data in the table; by default that of the dataset.
         other_results: Metrics on other data, by its name, which are shown below those on the test data.
         image_pairs: Function that draws the images; by default that of the task, if it has one.
         facts: Facts to add to those of `run_facts`, or to replace those of the same name.

@@ -24,7 +24,7 @@ def processes_per_machine(num_gpus: int, device: str) -> int:
     except RuntimeError as error:
         raise InputError(f"train.device={device} is not a device; give cuda or cpu") from error
     if num_gpus < 1:
-        raise InputError(f"--num-gpus {num_gpus} starts nothing; give 1 or more (1 also on a machine without a GPU)")
+        raise InputError(f"--num-gpus is {num_gpus}, but must be at least 1, also on a machine without a GPU")
     if device == "cpu":
         return num_gpus
     if not torch.cuda.is_available():

@@ -41,7 +41,7 @@ def dry_run(cfg: DictConfig, checkpoint_folder: str) -> None:
         lines += _try_evaluation(cfg, run.model)
     if comm.is_main_process():
         width = max(len(name) for name, _ in lines)
-        logger.info("The plan:\n%s", "\n".join(f"  {name:<{width}}  {text}" for name, text in lines))
+        logger.info("Planned run:\n%s", "\n".join(f"  {name:<{width}}  {text}" for name, text in lines))
 
 
 class _Stopwatch(HookBase):
@@ -82,7 +82,7 @@ def _describe_training(run: Run, metrics: dict[str, float], seconds: float) -> I
     iteration = f"{num_images} images"
     if trainer.accumulation_steps > 1:
         iteration += f" in {trainer.accumulation_steps} micro-batches"
-    yield "an iteration", iteration
+    yield "batch", iteration
     training = f"{train.max_iter:,} iterations"
     num_records = getattr(trainer.loader, "num_records", 0)
     if num_records:

@@ -23,7 +23,7 @@ from .precision import Precision
 
 @contextmanager
 def evaluation_context(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
-    """Context for forward passes in evaluation: float32, or the run's precision if FSDP has sharded the model.
+    """Set the precision of forward passes in evaluation: float32, or the run's precision if FSDP has sharded the model.
 
     The blocks of a sharded model compute in the dtype that their weights are gathered in, so autocast has to give the
     other layers the same dtype. All processes must enter the context together; inside, their forward passes are
@@ -39,8 +39,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Run `model` on `dataloader.test` and compute metrics with `dataloader.evaluator`, over all processes.
 
     Returns:
-        {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, in percent, on rank 0, and {} on the other ranks. Rank 0 also
-        writes them to `train.output_dir`/results.json.
+        {task: {metric: value}}, such as {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, on rank 0, and {} on the
+        other ranks. The units are those of the evaluator. Rank 0 also writes them to `train.output_dir`/results.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
     with evaluation_context(cfg, model):
@@ -54,7 +54,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
 
 
 def _without_nan(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Replace NaN, the value of a metric without ground truth, by None: JSON has no NaN."""
+    """Replace NaN, the value of a metric without ground truth, with None: JSON has no NaN."""
     replaced = {}
     for task, metrics in results.items():
         replaced[task] = {name: value if math.isfinite(value) else None for name, value in metrics.items()}

@@ -43,7 +43,7 @@ def launch_run(args: argparse.Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
-    # A recipe is code that may register data sets, which fails the second time. This process has executed it, so it
+    # A recipe is code that may register datasets, which fails the second time. This process has executed it, so it
     # passes the config on if it does the work itself; processes that it starts load the recipe themselves.
     runs_here = not starts_processes(num_processes * args.num_machines)
     try:

@@ -60,7 +60,7 @@ class NonFiniteSteps:
                 f"{self.max_in_a_row}; lower optimizer.lr, set train.clip_grad_norm=1.0 or use "
                 "train.amp.dtype=bfloat16"
             )
-        logger.warning("Step skipped (%d in a row, %d in all): %s", self.num_in_a_row, self.num_skipped, sentence)
+        logger.warning("Step skipped (%d in a row, %d in total): %s", self.num_in_a_row, self.num_skipped, sentence)
 
     def state_dict(self) -> dict[str, int]:
         """Return the counts for a checkpoint: steps skipped in total, and in a row up to now."""

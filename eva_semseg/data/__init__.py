@@ -1,6 +1,6 @@
-"""Images with label maps: published data sets and custom folders, augmentations, mappers and collating.
+"""Images with label maps: published datasets and custom folders, augmentations, mappers and collating.
 
-Importing this package registers the built-in data sets.
+Importing this package registers the built-in datasets.
 """
 
 from eva_engine.data.dataset_folder import dataset_root

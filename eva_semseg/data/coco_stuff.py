@@ -1,6 +1,6 @@
 """COCO-Stuff-164K: its 171 classes, and its registration below the data root (DETECTRON2_DATASETS).
 
-ADE20K, the other data set of the recipes, is registered by Detectron2.
+ADE20K, the other dataset of the recipes, is registered by Detectron2.
 """
 
 import os

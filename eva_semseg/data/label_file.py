@@ -18,12 +18,12 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
     """Read class indices [H, W] int32, 0 to `num_classes` - 1, or `IGNORE_LABEL` for unlabelled pixels.
 
     Args:
-        file_name: an image file with one channel of integers, or a palette image.
-        num_classes: number of classes.
-        size: expected (height, width); None for any.
+        file_name: An image file with one channel of integers, or a palette image.
+        num_classes: Number of classes.
+        size: Expected (height, width); None for any.
 
     Raises:
-        InputError: the file is missing, unreadable, a colour image or of another size, or has unknown values.
+        InputError: The file is missing, unreadable, a colour image or of another size, or has unknown values.
     """
     with image_errors(file_name, "label"):
         # Reading a pipe or a device would block or never end.

@@ -1,4 +1,4 @@
-"""Data sets of images in one folder and their label maps in another, with the same file names up to the ending."""
+"""Datasets of images in one folder and their label maps in another, with the same file names up to the ending."""
 
 import os
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ def register_label_folders(
     *,
     label_ending: str = "",
 ) -> None:
-    """Register a data set with Detectron2, replacing one of the same name; its folders are read when it is used.
+    """Register a dataset with Detectron2, replacing one of the same name; its folders are read when it is used.
 
     Args:
-        name: name of the data set.
-        image_root: folder of the images; sub-folders are included.
-        label_root: folder of the label maps, with the same sub-folders.
-        class_names: names of the label values 0, 1, ...: a list, or a file with one name per line. 255 marks unlabelled
+        name: Name of the dataset.
+        image_root: Folder of the images; sub-folders are included.
+        label_root: Folder of the label maps, with the same sub-folders.
+        class_names: Names of the label values 0, 1, ...: a list, or a file with one name per line. 255 marks unlabelled
             pixels.
-        label_ending: text that label files have between the stem of the image and the suffix.
+        label_ending: Text that label files have between the stem of the image and the suffix.
 
     Raises:
-        InputError: no class names, or more than 8-bit labels can represent.
+        InputError: No class names, or more than 8-bit labels can represent.
     """
     if isinstance(class_names, str | Path):
         class_names = read_categories(class_names).names
@@ -74,7 +74,7 @@ def pair_files(image_root: str | Path, label_root: str | Path, label_ending: str
     `label_ending`.
 
     Raises:
-        InputError: a folder is missing, an image has no labels, two images have the same name, or there is no image.
+        InputError: A folder is missing, an image has no labels, two images have the same name, or there is no image.
     """
     labels = {}
     for stem, path in _files(Path(label_root), _LABEL_SUFFIXES):

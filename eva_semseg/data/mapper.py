@@ -22,11 +22,11 @@ class TrainingMapper:
     """Reads, augments, normalises and pads an image and its labels.
 
     Args:
-        augmentations: functions from an image [H, W, 3] uint8 and labels [H, W] to an augmented pair.
+        augmentations: Functions from an image [H, W, 3] uint8 and labels [H, W] to an augmented pair.
         size: (height, width) of all results. Smaller images are padded at the right and bottom after normalisation with
             0, which is the mean colour, and their labels with 255.
-        pixel_mean, pixel_std: of RGB values 0 to 255.
-        num_classes: number of classes; other label values than 0 to `num_classes` - 1 and 255 are an error.
+        pixel_mean, pixel_std: Of RGB values 0 to 255.
+        num_classes: Number of classes; other label values than 0 to `num_classes` - 1 and 255 are an error.
         on_error: "stop" raises `InputError` for a bad image or label file; "skip" logs it and draws another image, but
             still stops after 20 bad samples in a row.
     """
@@ -83,7 +83,7 @@ class EvaluationMapper:
     """Reads an image and makes its views; the evaluator reads the labels.
 
     Args:
-        views: test-time augmentation that makes the views.
+        views: Test-time augmentation that makes the views.
         on_error: "stop" raises `InputError` for a bad image; "skip" logs it and uses a black image of the size of its
             labels, so that its pixels still count in the metrics.
     """

@@ -1,4 +1,4 @@
-"""Images with label maps as a data set: a registered one, or two folders and a list of classes."""
+"""Images with label maps as a dataset: a registered one, or two folders and a list of classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ class SegmentationDataset(list):
     """List of records {"file_name", "sem_seg_file_name", ...}.
 
     Args:
-        names: a registered data set for semantic segmentation; ignored if folders are given.
-        image_root, label_root, class_names: custom data instead of a registered data set, see
+        names: A registered dataset for semantic segmentation; ignored if folders are given.
+        image_root, label_root, class_names: Custom data instead of a registered dataset, see
             `register_label_folders`.
-        num_classes: number of the model's classes, which must be that of the data; None for any number.
+        num_classes: Number of the model's classes, which must be that of the data; None for any number.
 
     Attributes:
-        name: the name under which the data set is registered.
-        class_names: the names of its classes.
+        name: The name under which the dataset is registered.
+        class_names: The names of its classes.
 
     Raises:
-        InputError: an argument is missing, files do not exist, or the numbers of classes differ.
+        InputError: An argument is missing, files do not exist, or the numbers of classes differ.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SegmentationDataset(list):
             names = f"labels of {Path(label_root).resolve()}"
             register_label_folders(names, image_root, label_root, class_names)
         if not names:
-            raise InputError("no data set is given; give names, or image_root, label_root and class_names.")
+            raise InputError("no dataset is given; give names, or image_root, label_root and class_names.")
         self.name = names
         self.class_names = _check_metadata(names, is_custom=image_root is not None)
         if num_classes is not None and num_classes != len(self.class_names):
@@ -57,7 +57,7 @@ class SegmentationDataset(list):
 
 
 def _check_metadata(name: str, *, is_custom: bool) -> tuple[str, ...]:
-    """Return the class names of a registered data set after checking that it can be used here."""
+    """Return the class names of a registered dataset after checking that it can be used here."""
     check_registered(name)
     metadata = MetadataCatalog.get(name)
     if metadata.get("stuff_classes") is None or metadata.get("ignore_label") != IGNORE_LABEL:

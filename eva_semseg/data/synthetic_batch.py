@@ -33,7 +33,7 @@ class SegmentationSyntheticBatch(SyntheticBatch):
         return {"image": torch.zeros(()).expand(num_samples, 3, height, width), "label": stripes}
 
     def resolution_overrides(self, side: int) -> list[str]:
-        """Overrides for the crops, and for the evaluation windows with strides in the same proportion."""
+        """Return overrides of the crops, and of the evaluation windows with strides in the same proportion."""
         windows = self.cfg.model.inference.windows
         steps = [round(step * side / size) for step, size in zip(windows.stride, windows.size, strict=True)]
         return [

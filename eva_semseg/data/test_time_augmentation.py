@@ -17,14 +17,14 @@ class TestTimeAugmentation:
     aspect ratio a little. A view is flipped before it is padded with black at the right and bottom.
 
     Args:
-        long_side, short_side: upper limits of the image sides in pixels at ratio 1.
-        ratios: scales, one view for each; both limits are multiplied by it.
-        flip: add the horizontally flipped image of each view.
-        divisor: both sides of a view are multiples of it.
-        min_side: sides are padded to at least this many pixels; 0 for no padding.
+        long_side, short_side: Upper limits of the image sides in pixels at ratio 1.
+        ratios: Scales, one view for each; both limits are multiplied by it.
+        flip: Add the horizontally flipped image of each view.
+        divisor: Both sides of a view are multiples of it.
+        min_side: Sides are padded to at least this many pixels; 0 for no padding.
 
     Raises:
-        InputError: there are no views, or a ratio or the divisor is not positive.
+        InputError: There are no views, or a ratio or the divisor is not positive.
     """
 
     __test__ = False  # pytest would take it for a test class

@@ -16,8 +16,8 @@ class RandomScale:
     """Resizes image and labels to fit limits that are multiplied by a random ratio; the aspect ratio is kept.
 
     Args:
-        long_side, short_side: upper limits of the image sides in pixels at ratio 1.
-        ratios: lowest and highest ratio.
+        long_side, short_side: Upper limits of the image sides in pixels at ratio 1.
+        ratios: Lowest and highest ratio.
     """
 
     def __init__(self, long_side: int, short_side: int, ratios: tuple[float, float] = (0.5, 2.0)) -> None:
@@ -49,7 +49,7 @@ class RandomCrop:
 
     Args:
         size: (height, width) of the window.
-        cat_max_ratio: a window is good if its most frequent class covers less than this fraction of its labelled
+        cat_max_ratio: A window is good if its most frequent class covers less than this fraction of its labelled
             pixels and is not the only class; 1 accepts any window.
     """
 
@@ -98,9 +98,9 @@ class PhotometricDistortion:
     step.
 
     Args:
-        brightness: largest number added or subtracted.
-        contrast, saturation: lowest and highest factor.
-        hue: largest rotation of the hue, in units of 2 degrees (OpenCV's hue runs from 0 to 179).
+        brightness: Largest number added or subtracted.
+        contrast, saturation: Lowest and highest factor.
+        hue: Largest rotation of the hue, in units of 2 degrees (OpenCV's hue runs from 0 to 179).
     """
 
     def __init__(

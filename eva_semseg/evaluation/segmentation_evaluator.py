@@ -21,8 +21,8 @@ class SegmentationEvaluator(SemSegEvaluator):
     classes that have labelled pixels. All are in percent and computed from the summed counts of all processes.
 
     Args:
-        dataset: the test images with their labels.
-        output_dir: folder for the predictions; None to write none.
+        dataset: The test images with their labels.
+        output_dir: Folder for the predictions; None to write none.
     """
 
     metric_names = ("sem_seg/mIoU", "sem_seg/aAcc", "sem_seg/mAcc")
@@ -36,7 +36,7 @@ class SegmentationEvaluator(SemSegEvaluator):
         """Count the pixels of images whose probabilities [K, H, W] are in "sem_seg" of `outputs`.
 
         Raises:
-            InputError: labels cannot be read, have unknown values or another size than their image, or the model's
+            InputError: Labels cannot be read, have unknown values or another size than their image, or the model's
                 number of classes is not that of the data.
         """
         for image, output in zip(inputs, outputs, strict=True):

@@ -18,7 +18,7 @@ def draw_labels(image: np.ndarray, labels: np.ndarray, *, opacity: float = 0.55)
 
     Args:
         image: [H, W, 3] uint8 RGB; left unchanged.
-        labels: class indices [H, W]; pixels of 255 keep the colour of the image.
+        labels: Class indices [H, W]; pixels of 255 keep the colour of the image.
         opacity: 0 (only the image) to 1 (only the colours).
 
     Returns:

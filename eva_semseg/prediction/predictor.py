@@ -10,7 +10,7 @@ from detectron2.config import instantiate
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
-import eva_semseg.data  # noqa: F401  registers the data sets that recipes name
+import eva_semseg.data  # noqa: F401  registers the datasets that recipes name
 from eva_backbone.errors import InputError
 from eva_engine.prediction.categories import match_names, read_categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
@@ -24,16 +24,16 @@ class SegmentationPredictor:
     """Predicts the class of every pixel of an image.
 
     Args:
-        model: the segmentation model; it is moved to the device and set to evaluation mode.
-        views: function that makes the views of an image, such as `TestTimeAugmentation`.
-        class_names: name of each class of the model.
+        model: The segmentation model; it is moved to the device and set to evaluation mode.
+        views: Function that makes the views of an image, such as `TestTimeAugmentation`.
+        class_names: Name of each class of the model.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
 
     Raises:
-        InputError: the device cannot be used, or the number of names is not that of the model's classes.
+        InputError: The device cannot be used, or the number of names is not that of the model's classes.
 
     Attributes:
-        class_names: name of each class of the model.
+        class_names: Name of each class of the model.
     """
 
     def __init__(self, model: Segmenter, views: Views, class_names: Sequence[str], device: str = "auto") -> None:
@@ -48,13 +48,13 @@ class SegmentationPredictor:
         """Build the model of a recipe with its test-time augmentation, and load the weights.
 
         Args:
-            cfg: a recipe of projects/SemSeg/configs, or the config.yaml of a run.
-            weights: a weight file of the model.
+            cfg: A recipe of projects/SemSeg/configs, or the config.yaml of a run.
+            weights: A weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
-            class_names: name of each class; None to find them by `find_class_names`.
+            class_names: Name of each class; None to find them by `find_class_names`.
 
         Raises:
-            InputError: the recipe has no segmentation model, the file does not contain all of its weights, or the
+            InputError: The recipe has no segmentation model, the file does not contain all of its weights, or the
                 number of names is not that of the model's classes.
         """
         num_classes = OmegaConf.select(cfg, "model.decode_head.num_classes", default=None)
@@ -76,7 +76,7 @@ class SegmentationPredictor:
         """Return the class indices [H, W] uint8 of an image [H, W, 3] uint8 RGB of any size.
 
         Raises:
-            InputError: the model's scores are not finite.
+            InputError: The model's scores are not finite.
         """
         height, width = image.shape[:2]
         labels = self.model.predict_labels({"views": self.views(image), "height": height, "width": width})
@@ -89,7 +89,7 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
     Without any names in the recipe, the classes are called "class 0", "class 1", and so on.
 
     Raises:
-        InputError: the list of names cannot be read, or does not have one name for each class.
+        InputError: The list of names cannot be read, or does not have one name for each class.
     """
     for loader in ("test", "train"):
         dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset", default=None)

@@ -24,8 +24,8 @@ class SegmentationFileTask(FileTask[np.ndarray]):
     ``<stem>.json`` contains the fraction of the pixels that belongs to each class.
 
     Args:
-        cfg, weights, device: see `SegmentationPredictor.from_config`.
-        class_names: name of each class; None for those of the recipe.
+        cfg, weights, device: See `SegmentationPredictor.from_config`.
+        class_names: Name of each class; None for those of the recipe.
     """
 
     def __init__(

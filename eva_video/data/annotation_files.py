@@ -22,9 +22,9 @@ class VideoAnnotation(NamedTuple):
     """One line of an annotation file.
 
     Attributes:
-        path: path of the video, relative to the data root.
-        label: class index.
-        num_frames: number of extracted frames, or None if the file does not give it.
+        path: Path of the video, relative to the data root.
+        label: Class index.
+        num_frames: Number of extracted frames, or None if the file does not give it.
     """
 
     path: str
@@ -36,11 +36,11 @@ def read_class_indices(classes: Mapping[str, int] | Sequence[str] | str | None) 
     """Return a mapping from class name to class index, or None if there are no names.
 
     Args:
-        classes: such a mapping; the names in the order of their indices; "k400", "k600", "k700" or "k722"; or the path
+        classes: Such a mapping; the names in the order of their indices; "k400", "k600", "k700" or "k722"; or the path
             of a CSV file with the columns id and name.
 
     Raises:
-        InputError: the file cannot be read or lacks a column, or a name occurs twice.
+        InputError: The file cannot be read or lacks a column, or a name occurs twice.
     """
     if classes is None:
         return None
@@ -62,16 +62,16 @@ def read_annotations(
 
     A file whose name ends in .csv is a table with a header. Its columns are path, label and optionally num_frames; or
     those of Kinetics: label, youtube_id, time_start and time_end, with the videos in one folder per label. Lines of
-    other files are a path, which may contain blanks, the number of frames if `has_frame_counts`, and a label.
+    other files are a path, which may contain spaces, the number of frames if `has_frame_counts`, and a label.
 
     Args:
-        path: the annotation file.
-        class_indices: class index of each label that is a name; labels that are numbers are always used as they are.
-        has_frame_counts: whether lines have the number of frames.
+        path: The annotation file.
+        class_indices: Class index of each label that is a name; labels that are numbers are always used as they are.
+        has_frame_counts: Whether lines have the number of frames.
         on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
     Raises:
-        InputError: the file cannot be read, has another format, or lists no video.
+        InputError: The file cannot be read, has another format, or lists no video.
     """
     text = _read_text(path)
     errors = RecordErrors(path, on_error)
@@ -92,7 +92,7 @@ def read_annotations(
             videos.append(VideoAnnotation(video_path, class_index, num_frames))
     errors.log_total()
     if not videos:
-        raise InputError(f"{path}: lists no video; check the file.")
+        raise InputError(f"{path} lists no video; check the file.")
     return videos
 
 
@@ -110,7 +110,7 @@ def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, _Fields]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        # Split from the right, because paths may contain blanks.
+        # Split from the right, because paths may contain spaces.
         fields = line.rsplit(maxsplit=num_fields - 1)
         if len(fields) < num_fields:
             rows.append((f"line {number}", None))
@@ -125,8 +125,8 @@ def _table_rows(path: str, text: str) -> list[tuple[str, _Fields]]:
     is_kinetics = columns >= _KINETICS_COLUMNS
     if not is_kinetics and not columns >= {"path", "label"}:
         raise InputError(
-            f"{path}: has no header with the columns path and label, or {', '.join(sorted(_KINETICS_COLUMNS))}; "
-            "add one, or name the file .txt if its lines are a path, a blank and a label."
+            f"{path} has no header with the columns path and label, or {', '.join(sorted(_KINETICS_COLUMNS))}; "
+            "add one, or name the file .txt if its lines are a path, a space and a label."
         )
     rows: list[tuple[str, _Fields]] = []
     try:

@@ -15,10 +15,10 @@ class VideoCollate:
     """Stack the clips of a training batch and optionally mix them.
 
     Args:
-        mixing: mixup and CutMix, which turn class indices into targets [B, K].
+        mixing: Mixup and CutMix, which turn class indices into targets [B, K].
 
     Attributes:
-        clips_per_sample: number of clips in the batch for each sample given; the memory planner reads it.
+        clips_per_sample: Number of clips in the batch for each sample given; the memory planner reads it.
     """
 
     clips_per_sample: ClassVar[int] = 1
@@ -30,7 +30,7 @@ class VideoCollate:
         """Return {"video": [B, 3, T, H, W], "label": class indices [B] or targets [B, K], "file_name": list}.
 
         Raises:
-            InputError: the data has classes beyond the num_classes of the mixing.
+            InputError: The data has classes beyond the num_classes of the mixing.
         """
         videos = torch.from_numpy(np.stack([sample["video"] for sample in samples]))
         labels = torch.tensor([sample["label"] for sample in samples])

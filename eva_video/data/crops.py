@@ -23,9 +23,9 @@ def crop_sizes(height: int, width: int, size: int, scales: Sequence[float]) -> l
     """Return the sizes (width, height), in pixels, of the crops from which training draws.
 
     Args:
-        height, width: of the frames, pixels.
-        size: side of the output, to which crops are resized.
-        scales: sides of the crops as fractions of the shorter side of the frames. The two sides of a crop have the same
+        height, width: Of the frames, pixels.
+        size: Side of the output, to which crops are resized.
+        scales: Sides of the crops as fractions of the shorter side of the frames. The two sides of a crop have the same
             scale or adjacent ones, which limits the change of the aspect ratio.
     """
     shorter_side = min(height, width)

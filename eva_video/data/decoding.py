@@ -29,8 +29,8 @@ class DecodedClip:
 
     Attributes:
         frames: [T, H, W, 3] uint8 RGB, upright, in sampling order.
-        num_frames: number of frames of the entire video.
-        problem: what was wrong with the file although the frames could be read, or None.
+        num_frames: Number of frames of the entire video.
+        problem: What was wrong with the file although the frames could be read, or None.
     """
 
     frames: np.ndarray
@@ -54,16 +54,16 @@ def read_clip(
     fewer frames than packets, frames are sampled again for the true number and decoded in another pass.
 
     Args:
-        path: the video file.
-        sampler: function from the number of frames of the video to the indices to read, which are counted from 0 in
+        path: The video file.
+        sampler: Function from the number of frames of the video to the indices to read, which are counted from 0 in
             display order and may be in any order and repeated. It can be called twice.
-        prepare: function applied to each frame [H, W, 3] as soon as it is decoded, so that only its results are kept.
+        prepare: Function applied to each frame [H, W, 3] as soon as it is decoded, so that only its results are kept.
             All results must have the same shape.
-        time_limit: seconds for everything together.
-        max_pixels: largest number of pixels of a frame as stored.
+        time_limit: Limit in seconds for indexing and decoding together.
+        max_pixels: Largest number of pixels of a frame as stored.
 
     Raises:
-        InputError: there is no such file, it has no video stream, no frame can be decoded, the frame size changes, or a
+        InputError: There is no such file, it has no video stream, no frame can be decoded, the frame size changes, or a
             limit is exceeded.
     """
     with VideoDemuxer(path, time_limit, max_pixels) as demuxer:

@@ -16,8 +16,8 @@ class FrameBuffer:
     An index that was sampled several times is decoded once and copied to each of its positions.
 
     Args:
-        indices: indices [N] of the sampled frames, from 0.
-        prepare: function applied to each frame, [H, W, 3] uint8 RGB, before it is stored; frames are then never held at
+        indices: Indices [N] of the sampled frames, from 0.
+        prepare: Function applied to each frame, [H, W, 3] uint8 RGB, before it is stored; frames are then never held at
             their full size.
     """
 
@@ -38,7 +38,7 @@ class FrameBuffer:
         """Store the frame `image` [H, W, 3].
 
         Raises:
-            KeyError: the frame was not sampled, or is stored already.
+            KeyError: The frame was not sampled, or is stored already.
         """
         positions = self._positions.pop(index)
         if self._prepare is not None:
@@ -52,7 +52,7 @@ class FrameBuffer:
         """The prepared frames [N, h, w, 3] in sampling order.
 
         Raises:
-            ValueError: frames are missing.
+            ValueError: Frames are missing.
         """
         if self._frames is None or self._positions:
             raise ValueError(f"frames {self.missing} have not been stored yet")

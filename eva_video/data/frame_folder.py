@@ -23,19 +23,19 @@ def read_frame_folder(
     """Read the sampled frames from a folder, as `read_clip` reads those of a file.
 
     Args:
-        folder: the folder of one video.
-        pattern: file name of a frame, such as "img_{:05d}.jpg"; the first frame has the number 1.
-        sampler: function from the number of frames to the indices to read, counted from 0.
-        num_frames: number of frames of the video; None counts the files of consecutive numbers.
-        prepare: function applied to each frame [H, W, 3].
+        folder: The folder of one video.
+        pattern: File name of a frame, such as "img_{:05d}.jpg"; the first frame has the number 1.
+        sampler: Function from the number of frames to the indices to read, counted from 0.
+        num_frames: Number of frames of the video; None counts the files of consecutive numbers.
+        prepare: Function applied to each frame [H, W, 3].
 
     Raises:
-        InputError: there is no such folder, it has no frame, or a frame is missing, unreadable or of another size.
+        InputError: There is no such folder, it has no frame, or a frame is missing, unreadable or of another size.
     """
     total = _count_frames(folder, pattern) if num_frames is None else num_frames
     if total == 0:
         raise InputError(
-            f"{folder}: has no frame {pattern.format(FIRST_FILE_NUMBER)}; check the folder and the frame_pattern."
+            f"{folder} has no frame {pattern.format(FIRST_FILE_NUMBER)}; check the folder and the frame_pattern."
         )
     buffer = FrameBuffer(sampler(total), prepare)
     shape: tuple[int, ...] | None = None

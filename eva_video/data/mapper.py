@@ -26,13 +26,13 @@ class ClipReader:
     """Read the sampled frames of a record.
 
     Args:
-        frame_pattern: file name of a frame, such as "img_{:05d}.jpg", if records are folders of extracted frames; None
+        frame_pattern: File name of a frame, such as "img_{:05d}.jpg", if records are folders of extracted frames; None
             if they are video files.
         decoder: "pyav", "torchcodec", or "auto", which selects torchcodec where it can be loaded.
-        time_limit: seconds for a video file.
+        time_limit: Limit in seconds for each video file.
 
     Raises:
-        InputError: the decoder is unknown, or the pattern has no placeholder for the number.
+        InputError: The decoder is unknown, or the pattern has no placeholder for the number.
     """
 
     def __init__(self, frame_pattern: str | None = None, decoder: str = "pyav", time_limit: float = TIME_LIMIT) -> None:
@@ -69,11 +69,11 @@ class TrainingMapper:
     """Map a record to one randomly drawn and augmented clip.
 
     Args:
-        frame_sampler: chooses the frames of the clip.
-        transform: from frames to pixels.
+        frame_sampler: Chooses the frames of the clip.
+        transform: From frames to pixels.
         on_error: "stop" raises `InputError` at a video that cannot be read. "skip" logs and counts it, and another one
             is drawn instead.
-        reader: reads the frames of a record.
+        reader: Reads the frames of a record.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class EvaluationMapper:
     """Map a record to all its views: several clips, each in several crops.
 
     Args:
-        frame_sampler: chooses the frames of the clips.
-        transform: from frames to the pixels of one or several crops.
+        frame_sampler: Chooses the frames of the clips.
+        transform: From frames to the pixels of one or several crops.
         on_error: "stop" raises `InputError` at a video that cannot be read. "skip" logs it and returns black clips with
             the label `UNREADABLE`, for which every prediction counts as wrong.
-        reader: reads the frames of a record.
+        reader: Reads the frames of a record.
     """
 
     def __init__(

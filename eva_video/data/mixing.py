@@ -25,8 +25,8 @@ def mixup(clips: Tensor, targets: Tensor, lam: float, permutation: Tensor) -> tu
     Args:
         clips: [B, 3, T, H, W].
         targets: [B, K].
-        lam: weight of the clip itself, 0 to 1.
-        permutation: indices [B] of the other clips.
+        lam: Weight of the clip itself, 0 to 1.
+        permutation: Indices [B] of the other clips.
     """
     mixed_clips = clips * lam + clips[permutation] * (1 - lam)
     mixed_targets = targets * lam + targets[permutation] * (1 - lam)
@@ -34,13 +34,13 @@ def mixup(clips: Tensor, targets: Tensor, lam: float, permutation: Tensor) -> tu
 
 
 def cutmix(clips: Tensor, targets: Tensor, box: Box, permutation: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace a box in all frames of each clip by that of another clip; targets are mixed by the area of the box.
+    """Replace a box in all frames of each clip with that of another clip; targets are mixed by the area of the box.
 
     Args:
         clips: [B, 3, T, H, W].
         targets: [B, K].
-        box: left, top, right and bottom in pixels.
-        permutation: indices [B] of the other clips.
+        box: Left, top, right and bottom in pixels.
+        permutation: Indices [B] of the other clips.
     """
     left, top, right, bottom = box
     mixed = clips.clone()
@@ -56,14 +56,14 @@ class ClipMixing:
     Batches can have any size, also an odd one: the permutation is drawn freely, so a clip can be mixed with itself.
 
     Args:
-        num_classes: number of classes, K.
-        mixup_alpha: lambda of mixup is drawn from Beta(alpha, alpha); 0 disables mixup.
-        cutmix_alpha: the fraction of the area that CutMix leaves is drawn from Beta(alpha, alpha); 0 disables CutMix.
-        switch_prob: probability of CutMix rather than mixup if both are enabled.
-        smoothing: label smoothing of the targets.
+        num_classes: Number of classes, K.
+        mixup_alpha: Lambda of mixup is drawn from Beta(alpha, alpha); 0 disables mixup.
+        cutmix_alpha: The fraction of the area that CutMix leaves is drawn from Beta(alpha, alpha); 0 disables CutMix.
+        switch_prob: Probability of CutMix rather than mixup if both are enabled.
+        smoothing: Label smoothing of the targets.
 
     Raises:
-        InputError: both are disabled.
+        InputError: Both are disabled.
     """
 
     def __init__(

@@ -22,15 +22,15 @@ class PacketIndex:
     indexed, because later packets may need it as a reference when they are decoded.
 
     Args:
-        pts: presentation timestamps of the packets, in the time base of the stream.
-        seek_times: timestamps to seek to for each packet: its DTS, or its PTS if it has none.
-        is_keyframe: whether decoding can start at the packet, according to the file.
-        is_shown: whether the packet is a frame that is displayed.
-        pts_are_valid: whether every packet has a timestamp of its presentation.
+        pts: Presentation timestamps of the packets, in the time base of the stream.
+        seek_times: Timestamps to seek to for each packet: its DTS, or its PTS if it has none.
+        is_keyframe: Whether decoding can start at the packet, according to the file.
+        is_shown: Whether the packet is a frame that is displayed.
+        pts_are_valid: Whether every packet has a timestamp of its presentation.
 
     Attributes:
-        pts, seek_times, is_keyframe: as above.
-        has_display_order: whether the timestamps are valid and unique, so that they give the display order.
+        pts, seek_times, is_keyframe: As above.
+        has_display_order: Whether the timestamps are valid and unique, so that they give the display order.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ def index_packets(demuxer: VideoDemuxer) -> PacketIndex:
     middle (concatenated recordings), or where the container stores only the decoding order (AVI and ASF files).
 
     Raises:
-        InputError: the limit of time or of packets is exceeded.
+        InputError: The limit of time or of packets is exceeded.
     """
     pts: list[int] = []
     seek_times: list[int] = []

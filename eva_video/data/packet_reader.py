@@ -33,7 +33,7 @@ class PacketReader:
         """Yield the packets from position `first` to `last`; `first` is a keyframe or the first packet of the file.
 
         Raises:
-            PacketMismatchError: the file gives other packets than when it was indexed.
+            PacketMismatchError: The file gives other packets than when it was indexed.
         """
         num_skipped = first - self._position
         if not 0 <= num_skipped < _MIN_PACKETS_TO_SEEK:

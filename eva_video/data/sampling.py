@@ -11,9 +11,9 @@ def uniform_frame_indices(total: int, num_frames: int, offset: float = 0.5) -> n
     """Return the index of the frame at the same relative position in each segment, [num_frames] int64.
 
     Args:
-        total: number of frames of the video.
-        num_frames: number of segments.
-        offset: position within each segment, from 0 (its start; 0.5 is its middle) to less than 1.
+        total: Number of frames of the video.
+        num_frames: Number of segments.
+        offset: Position within each segment, from 0 (its start; 0.5 is its middle) to less than 1.
     """
     segment = total / num_frames
     return (np.arange(num_frames) * segment + segment * offset).astype(np.int64)
@@ -37,8 +37,8 @@ class TrainingFrameSampler:
     """Draw clips at random, new ones at each call.
 
     Args:
-        num_frames: frames per clip, T.
-        num_clips: number of clips.
+        num_frames: Frames per clip, T.
+        num_clips: Number of clips.
     """
 
     num_frames: int
@@ -54,13 +54,13 @@ class EvaluationFrameSampler:
     """Choose the clips of an evaluation.
 
     Args:
-        num_frames: frames per clip, T.
-        num_clips: number of clips. A single clip takes the middle frame of each segment.
-        mode: how several clips differ. "uniform" takes frames at equal distances within each segment, the same ones
+        num_frames: Frames per clip, T.
+        num_clips: Number of clips. A single clip takes the middle frame of each segment.
+        mode: How several clips differ. "uniform" takes frames at equal distances within each segment, the same ones
             each time. "random" draws them as in training, as for the published numbers.
 
     Raises:
-        InputError: the mode is unknown.
+        InputError: The mode is unknown.
     """
 
     num_frames: int

@@ -34,7 +34,7 @@ def read_clip_torchcodec(
     packets; `read_clip` reads the files where these do not give the display order, and those that torchcodec rejects.
 
     Raises:
-        InputError: torchcodec cannot be loaded, or for the reasons of `read_clip`.
+        InputError: Torchcodec cannot be loaded, or for the reasons of `read_clip`.
     """
     decoder_class = load_torchcodec()
     if decoder_class is None:

@@ -32,16 +32,16 @@ class TrainingTransform:
     All frames of a clip get the same crop, flip and conversion to grey. Random numbers come from `random` and torch.
 
     Args:
-        size: side of the output, pixels.
-        shorter_side: shorter side of the frames before the crop, pixels; None: 256/224 of `size`.
-        scales: possible sides of the crop, as fractions of the shorter side.
-        colour_jitter: largest change of brightness, contrast, saturation and hue.
-        colour_jitter_prob: probability of colour jitter for a clip.
-        colour_jitter_per_frame: whether the jitter is drawn for each frame separately. The published weights were
+        size: Side of the output, pixels.
+        shorter_side: Shorter side of the frames before the crop, pixels; None: 256/224 of `size`.
+        scales: Possible sides of the crop, as fractions of the shorter side.
+        colour_jitter: Largest change of brightness, contrast, saturation and hue.
+        colour_jitter_prob: Probability of colour jitter for a clip.
+        colour_jitter_per_frame: Whether the jitter is drawn for each frame separately. The published weights were
             trained with the flicker that this causes, hence the default; False draws once for the clip.
-        grey_prob: probability that a clip is converted to grey.
-        flip_prob: probability of a horizontal flip; 0 for classes that depend on left and right.
-        mean, std: normalisation, for RGB values from 0 to 255.
+        grey_prob: Probability that a clip is converted to grey.
+        flip_prob: Probability of a horizontal flip; 0 for classes that depend on left and right.
+        mean, std: Normalisation, for RGB values from 0 to 255.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class EvaluationTransform:
     """Resize, then take one crop at the centre or three along the longer side.
 
     Args:
-        size: side of the output, pixels. The shorter side is resized to it for three crops, and to 256/224 of it for
+        size: Side of the output, pixels. The shorter side is resized to it for three crops, and to 256/224 of it for
             one.
         num_crops: 1 or 3.
-        mean, std: normalisation, for RGB values from 0 to 255.
+        mean, std: Normalisation, for RGB values from 0 to 255.
 
     Raises:
         InputError: `num_crops` is neither 1 nor 3.

@@ -1,4 +1,4 @@
-"""The data set of videos that an annotation file lists."""
+"""The dataset of videos that an annotation file lists."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,15 +30,15 @@ class VideoDataset(Dataset):
     Whether the videos exist is only checked when they are read.
 
     Args:
-        annotations: path of the annotation file.
-        root: folder to which the paths in the file are relative; "" takes them as they are.
-        classes: class index of each label that is a name; see `read_class_indices`.
-        has_frame_counts: whether lines have the number of frames before the label.
-        num_classes: number of classes of the model; None accepts any.
+        annotations: Path of the annotation file.
+        root: Folder to which the paths in the file are relative; "" takes them as they are.
+        classes: Class index of each label that is a name; see `read_class_indices`.
+        has_frame_counts: Whether lines have the number of frames before the label.
+        num_classes: Number of classes of the model; None accepts any.
         on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
     Raises:
-        InputError: the annotations or the classes cannot be read, or there are more classes than `num_classes`.
+        InputError: The annotations or the classes cannot be read, or there are more classes than `num_classes`.
     """
 
     def __init__(

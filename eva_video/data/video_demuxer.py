@@ -20,17 +20,17 @@ class VideoDemuxer:
     """Open a file and demux its first video stream.
 
     Args:
-        path: a regular file.
-        time_limit: seconds that all work with this object may take together. The limit is checked between packets, and
+        path: A regular file.
+        time_limit: Seconds that all work with this object may take together. The limit is checked between packets, and
             FFmpeg gets it as the timeout for reading data.
-        max_pixels: largest number of pixels of a frame.
+        max_pixels: Largest number of pixels of a frame.
 
     Attributes:
-        stream: the video stream.
-        damage: a short description if damaged parts of the file were found, else None.
+        stream: The video stream.
+        damage: A short description if damaged parts of the file were found, else None.
 
     Raises:
-        InputError: there is no such file, it has no video stream (only audio), or its frames are too large; `packets`
+        InputError: There is no such file, it has no video stream (only audio), or its frames are too large; `packets`
             raises it for too many packets or too much time.
     """
 
@@ -129,7 +129,7 @@ class VideoDemuxer:
         if not streams:
             types = sorted({stream.type for stream in self._container.streams})
             contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path}: has no video stream, only {contents}; remove the file.")
+            raise InputError(f"{self.path} has no video stream, only {contents}; remove the file.")
         chosen = streams[0]
         decoder = chosen.codec_context
         if decoder is None:
@@ -158,4 +158,4 @@ def _check_file(path: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: not a regular file; give a video file.")
     if status.st_size == 0:
-        raise InputError(f"{path}: not a readable video, it is empty; replace the file.")
+        raise InputError(f"{path} is empty; replace the file.")

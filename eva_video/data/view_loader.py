@@ -28,11 +28,11 @@ class ViewLoader:
     A video is decoded once for all its views, which can end up in several batches.
 
     Args:
-        dataset: the records.
-        mapper: mapper from a record to all its views. Its random numbers come from `random`, `numpy.random` or torch,
+        dataset: The records.
+        mapper: Mapper from a record to all its views. Its random numbers come from `random`, `numpy.random` or torch,
             and are the same for a video in each evaluation.
-        batch_size: views per batch of a process.
-        num_workers: number of processes that load videos; 0 loads in this process.
+        batch_size: Views per batch of a process.
+        num_workers: Number of processes that load videos; 0 loads in this process.
 
     Raises:
         InputError: `batch_size` is below 1; while iterating, a video cannot be used.
@@ -59,8 +59,8 @@ class ViewLoader:
         return -(-num_views // self.batch_size)  # rounded up
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield batches of B views: {"video": [B, 3, T, H, W], "label": [B], "index": index of the video in the data
-        set [B], "view": clip and crop [B, 2], "file_name": list}.
+        """Yield batches of B views: {"video": [B, 3, T, H, W], "label": [B], "index": index of the video in the
+        dataset [B], "view": clip and crop [B, 2], "file_name": list}.
         """
         pending: list[dict[str, Any]] = []
         for (mapped,) in self._videos:

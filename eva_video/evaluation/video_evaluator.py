@@ -27,7 +27,7 @@ class VideoEvaluator(DatasetEvaluator):
     so that the probabilities of only a few videos are in memory.
 
     Args:
-        num_clips, num_crops: each video has num_clips * num_crops views.
+        num_clips, num_crops: Each video has num_clips * num_crops views.
 
     Raises:
         InputError: `process` got non-finite logits, or a class that the model does not have; `evaluate` found videos
@@ -49,9 +49,9 @@ class VideoEvaluator(DatasetEvaluator):
         """Add a batch of views.
 
         Args:
-            inputs: "label" has the class indices [B] and "index" the indices of the videos in the data set [B].
+            inputs: "label" has the class indices [B] and "index" the indices of the videos in the dataset [B].
                 "repeated" may mark views that were evaluated before and are ignored, [B].
-            outputs: logits [B, K].
+            outputs: Logits [B, K].
         """
         probabilities = finite_outputs(outputs, "logits").softmax(dim=1).cpu()
         labels = [int(label) for label in inputs["label"]]

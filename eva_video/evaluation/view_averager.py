@@ -11,7 +11,7 @@ class ViewAverager:
     """Sum the probabilities of the views of each video until all views have been added.
 
     Args:
-        num_views: number of views of each video.
+        num_views: Number of views of each video.
     """
 
     num_views: int
@@ -21,10 +21,10 @@ class ViewAverager:
         """Add one view, or the sum of several.
 
         Args:
-            index: index of the video in the data set.
-            label: class index; negative for a view that could not be read.
-            scores: probabilities [K] of a view, or the sum over several views.
-            count: number of views in `scores`.
+            index: Index of the video in the dataset.
+            label: Class index; negative for a view that could not be read.
+            scores: Probabilities [K] of a view, or the sum over several views.
+            count: Number of views in `scores`.
 
         Returns:
             The label of the video, which is negative if one of its views is; and the mean probabilities [K] over its

@@ -21,8 +21,8 @@ def draw_filmstrip(frames: np.ndarray, predictions: Sequence[ClassPrediction], t
 
     Args:
         frames: [T, H, W, 3] uint8 RGB.
-        predictions: classes with their probabilities, best first.
-        title: line above the frames, such as the name of the file.
+        predictions: Classes with their probabilities, best first.
+        title: Line above the frames, such as the name of the file.
     """
     num_columns = min(len(frames), FRAMES_PER_ROW)
     num_rows = -(-len(frames) // num_columns)  # rounded up

@@ -26,9 +26,9 @@ class VideoViews(NamedTuple):
     """The views of a video.
 
     Attributes:
-        pixels: normalised clips [V, 3, T, S, S].
-        frames: frames of the first clip, [T, H, W, 3] uint8 RGB.
-        problem: what was wrong with the file although frames could be read, or None.
+        pixels: Normalised clips [V, 3, T, S, S].
+        frames: Frames of the first clip, [T, H, W, 3] uint8 RGB.
+        problem: What was wrong with the file although frames could be read, or None.
     """
 
     pixels: torch.Tensor
@@ -40,17 +40,17 @@ class VideoPredictor:
     """Classify videos with the mean of the probabilities over several views.
 
     Args:
-        model: a video classifier; it is moved to `device` and set to evaluation mode.
-        mapper: frame sampler, transform and reader of the views, usually those of the evaluation.
-        class_names: name of each output of the model.
+        model: A video classifier; it is moved to `device` and set to evaluation mode.
+        mapper: Frame sampler, transform and reader of the views, usually those of the evaluation.
+        class_names: Name of each output of the model.
         device: `"auto"` (CUDA if available, else the CPU) or the name of a torch device.
 
     Attributes:
-        model: the model.
-        class_names: name of each output of the model.
+        model: The model.
+        class_names: Name of each output of the model.
 
     Raises:
-        InputError: the number of names differs from that of the model's classes, or the device cannot be used.
+        InputError: The number of names differs from that of the model's classes, or the device cannot be used.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class VideoPredictor:
         """Build the model and the mapper of a recipe, and load weights.
 
         Args:
-            cfg: a recipe of `projects/Video/configs`, or the config.yaml of a run.
-            weights: a weight file of the model.
-            device: see `VideoPredictor`.
-            class_names: name of each output; by default those that `find_class_names` returns.
+            cfg: A recipe of `projects/Video/configs`, or the config.yaml of a run.
+            weights: A weight file of the model.
+            device: See `VideoPredictor`.
+            class_names: Name of each output; by default those that `find_class_names` returns.
 
         Raises:
-            InputError: the recipe has no video classifier, the weights lack parameters of the model, or the number of
+            InputError: The recipe has no video classifier, the weights lack parameters of the model, or the number of
                 names differs from that of the model's classes.
         """
         num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
@@ -89,7 +89,7 @@ class VideoPredictor:
             class_names = match_names(class_names, num_classes, "the given list")
         model = load_trained(cfg, weights, VideoClassifier)
         mapper = instantiate(cfg.dataloader.test.mapper)
-        # Predictions are made on video files, even if the recipe's data set has folders of frames.
+        # Predictions are made on video files, even if the recipe's dataset has folders of frames.
         mapper.reader.frame_pattern = None
         return cls(model, mapper, class_names, device)
 
@@ -97,7 +97,7 @@ class VideoPredictor:
         """Read the views of a video file.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: The file cannot be read.
         """
         sampler, transform = self._mapper.frame_sampler, self._mapper.transform
         clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
@@ -109,11 +109,11 @@ class VideoPredictor:
         """Return the most likely classes of a video, best first, with probabilities averaged over its views.
 
         Args:
-            pixels: views [V, 3, T, S, S].
-            count: number of classes; all if the model has fewer.
+            pixels: Views [V, 3, T, S, S].
+            count: Number of classes; all if the model has fewer.
 
         Raises:
-            InputError: the model produced non-finite logits.
+            InputError: The model produced non-finite logits.
         """
         views_per_pass = max(1, MAX_FRAMES_PER_PASS // pixels.shape[2])
         probabilities = []
@@ -127,7 +127,7 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
     """Return a name for each output from `dataloader.class_names` of a recipe; "class 0", ... where it has none.
 
     Raises:
-        InputError: the names cannot be read, or their number differs from `num_classes`.
+        InputError: The names cannot be read, or their number differs from `num_classes`.
     """
     indices = read_class_indices(OmegaConf.select(cfg, "dataloader.class_names", default=None))
     names = None

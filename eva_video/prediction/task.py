@@ -22,8 +22,8 @@ class VideoFileTask(FileTask[VideoViews]):
     "probability": 0 to 1}, ...]}, most likely class first, with "problem" for a damaged or truncated file.
 
     Args:
-        cfg, weights, device: see `VideoPredictor.from_config`.
-        class_names: name of each output, instead of those of the recipe.
+        cfg, weights, device: See `VideoPredictor.from_config`.
+        class_names: Name of each output, instead of those of the recipe.
     """
 
     kinds = ("video",)

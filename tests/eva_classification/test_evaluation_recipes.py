@@ -1,4 +1,4 @@
-"""Each evaluation recipe on a few synthetic images in the layout of its data set."""
+"""Each evaluation recipe on a few synthetic images in the layout of its dataset."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def make_subset(root: Path, name: str) -> None:
     write_image_folders(root / f"imagenet-{name}", classes=list(imagenet_classes(f"imagenet_{name}"))[5:8], per_class=3)
 
 
-# What makes the data set; numbers of the classes; images that count, and that count in published numbers.
+# What makes the dataset; numbers of the classes; images that count, and that count in published numbers.
 SETS = {
     "imagenet_v2": (
         lambda root: write_image_folders(root / "imagenetv2-matched-frequency-format-val", classes=["3", "20", "100"]),

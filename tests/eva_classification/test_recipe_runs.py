@@ -71,7 +71,7 @@ def test_training_evaluates_and_resumes_exactly(data):
 def test_dry_run_takes_batches_of_tensors(data, capsys):
     assert run("in1k_336", "--dry-run", *SMALL, *THREE_CLASSES, f"train.output_dir={data / 'dry'}") == 0
     told = capsys.readouterr().out
-    assert "an iteration  4 images" in told
+    assert "batch         4 images" in told
     assert "evaluation    every 2 iterations, 9 images" in told
 
 

@@ -1,4 +1,4 @@
-"""Each recipe of zero-shot accuracy and of retrieval, on a few synthetic images in the layout of its data set."""
+"""Each recipe of zero-shot accuracy and of retrieval, on a few synthetic images in the layout of its dataset."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def make_subset(root: Path, name: str) -> None:
 
 
 VALIDATION = ["n01440764", "n02123045"]
-# Function that writes the data set, class numbers of its folders, number of class names, number of images.
+# Function that writes the dataset, class numbers of its folders, number of class names, number of images.
 SETS = {
     "in1k": (
         lambda root: make_images(root / "imagenet/val", VALIDATION),

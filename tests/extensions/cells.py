@@ -1,4 +1,4 @@
-"""Recipe: a detector trained on a data set in COCO format that the recipe registers."""
+"""Recipe: a detector trained on a dataset in COCO format that the recipe registers."""
 
 import os
 

@@ -27,10 +27,12 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
     overrides = ["train.max_iter=300", "train.accumulation_steps=2", "train.freeze=['backbone.net.blocks.0.*']"]
     assert main([*command, *overrides, "train.checkpointer.period=100"]) == 0
     out = capsys.readouterr().out
-    plan = {line.split("  ")[1]: line for line in out.partition("The plan:")[2].splitlines() if line.startswith("  ")}
+    plan = {
+        line.split("  ")[1]: line for line in out.partition("Planned run:")[2].splitlines() if line.startswith("  ")
+    }
     assert "GeneralizedRCNN, 161,522 parameters" in plan["model"]
     assert "float32 on cpu" in plan["precision"]
-    assert "2 images in 2 micro-batches" in plan["an iteration"]
+    assert "2 images in 2 micro-batches" in plan["batch"]
     assert "300 iterations = 200.0 epochs of 3 images" in plan["training"]
     assert "AdamW" in plan["optimizer"]
     assert "loss_rpn_cls" in plan["losses"]
@@ -61,7 +63,7 @@ def test_folder_of_an_earlier_run_is_refused(command, tmp_path, capsys):
 
 
 class TestTimeAugmentation(list):
-    """Batches of a process with several views of each image of the data set."""
+    """Batches of a process with several views of each image of the dataset."""
 
     dataset = range(2)
 

@@ -208,7 +208,7 @@ def test_error_in_the_data_keeps_the_finished_iterations(tmp_path, capsys):
     [
         (["--eval-only"], "--eval-only was given without weights; add train.init_checkpoint=FILE"),
         (["--eval-only", "train.init_checkpoint=none.pth"], "none.pth does not exist"),
-        (["--num-gpus", "0"], "--num-gpus 0 starts nothing"),
+        (["--num-gpus", "0"], "--num-gpus is 0, but must be at least 1"),
         (["train.max_itr=3"], "did you mean train.max_iter?"),
         (["dataloader.train.total_batch_size=0"], "dataloader.train.total_batch_size=0 cannot be split"),
     ],

@@ -25,7 +25,7 @@ def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
         settings: The recipe's `train.lora`: rank (0 changes nothing), alpha, dropout, targets.
 
     Raises:
-        InputError: peft is not installed, no linear layer matches, numbers are out of range, or no part of the model
+        InputError: Peft is not installed, no linear layer matches, numbers are out of range, or no part of the model
             lists transformer blocks, so that there is no backbone to freeze.
     """
     if settings["rank"] == 0:

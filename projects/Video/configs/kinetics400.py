@@ -9,7 +9,7 @@ from .common.train import train
 published = {"init": ["eva_video_k722.pth"], "evaluate": ["eva_video_k400.pth"]}
 
 # The positions of the initial weights are resized from 8 to 16 frames, and their head is reduced to the classes of this
-# data set.
+# dataset.
 model.update(num_classes=400, num_frames=16, drop_path_rate=0.2)
 model.state_dict_adapter.update(num_classes=722, head_rows=rows_of_k722("k400"))
 

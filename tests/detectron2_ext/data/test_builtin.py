@@ -74,7 +74,7 @@ def test_errors_found_by_detectron2_are_reported(category, problem, monkeypatch)
     [("coco_2017_vall", "did you mean coco_2017_val"), ("%", "register it with register_coco_json")],
 )
 def test_unknown_name(name, fragment):
-    with pytest.raises(InputError, match=f"No data set is registered as {name!r}; {fragment}"):
+    with pytest.raises(InputError, match=f"No dataset is registered as {name!r}; {fragment}"):
         get_dataset_dicts(name)
 
 

@@ -202,7 +202,7 @@ def test_wrong_use_is_refused(register) -> None:
     no_masks = register(boxes_only.ground_truth)
     for arguments, sentence in [
         (("no_such_data",), "'no_such_data' is not registered"),
-        ((missing,), "no such annotation file; data set .* registered with this path; check it"),
+        ((missing,), "no such annotation file; dataset .* registered with this path; check it"),
         ((name, ["bbox", "keypoints"]), "task 'keypoints' is unknown"),
         ((no_masks, ["segm"]), "has boxes only"),
     ]:

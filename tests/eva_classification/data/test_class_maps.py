@@ -69,5 +69,5 @@ def test_bad_mappings_of_objectnet(tmp_path, changed, sentence):
 
 
 def test_missing_mappings_of_objectnet(tmp_path):
-    with pytest.raises(InputError, match="give the folder to which the data set was unpacked"):
+    with pytest.raises(InputError, match="give the folder to which the dataset was unpacked"):
         read_objectnet(str(tmp_path))

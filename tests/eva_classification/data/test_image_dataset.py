@@ -1,4 +1,4 @@
-"""Records of image folders and of timm's other data sets."""
+"""Records of image folders and of timm's other datasets."""
 
 import sys
 import tarfile

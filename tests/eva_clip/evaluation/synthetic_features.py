@@ -54,7 +54,7 @@ def pixels(image: Image.Image) -> torch.Tensor:
 
 
 def features(batch: dict) -> dict[str, torch.Tensor]:
-    """Replace a model by a fixed function of the input."""
+    """Replace a model with a fixed function of the input."""
     if "text" in batch:
         return {"text_features": torch.sin(batch["text"].float() @ torch.arange(10.0).reshape(2, 5) * 3 + 1)}
     return {"image_features": torch.sin(9 * batch["image"].flatten(1)[:, :5])}

@@ -50,9 +50,9 @@ def test_unusable_custom_data(tmp_path, changes, message) -> None:
 
 
 def test_unusable_data_sets() -> None:
-    with pytest.raises(InputError, match="no data set is given"):
+    with pytest.raises(InputError, match="no dataset is given"):
         SegmentationDataset()
-    with pytest.raises(InputError, match="No data set is registered as 'ade20k_sem_seg_trian'; did you mean"):
+    with pytest.raises(InputError, match="No dataset is registered as 'ade20k_sem_seg_trian'; did you mean"):
         SegmentationDataset("ade20k_sem_seg_trian")
     DatasetCatalog.register("boxes_alone", list)
     try:

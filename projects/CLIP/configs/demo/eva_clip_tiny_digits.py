@@ -28,7 +28,7 @@ model = L(build_model_from_scratch)(
 )
 
 tokenizer = L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}")
-# folder: where images and captions are written; null: in the root folder of the data sets.
+# folder: where images and captions are written; null: in the root folder of the datasets.
 dataloader.train.dataset = L(captioned_digits)(folder=None)
 dataloader.train.mapper.update(
     tokenizer=tokenizer,

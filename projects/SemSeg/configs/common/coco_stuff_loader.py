@@ -39,7 +39,7 @@ dataloader.train = L(build_train_loader)(
         pixel_mean="${model.inference.pixel_mean}",
         pixel_std="${model.inference.pixel_std}",
         num_classes="${model.decode_head.num_classes}",
-        # "skip" replaces an image whose pixels or labels cannot be used by another one, and logs it.
+        # "skip" logs an image whose pixels or labels are unusable, and draws another one instead.
         on_error="stop",
     ),
     collate=L(SegmentationCollate)(),

@@ -61,7 +61,7 @@ def _error_text(work) -> str:
 
 
 def _evaluate(folder: Path, rank: int, world_size: int, wrong_image: bool = False) -> dict:
-    """Evaluate this process's part of the images of a synthetic data set."""
+    """Evaluate this process's part of the images of a synthetic dataset."""
     folder.mkdir(exist_ok=True)
     case = make_case(3, CaseOptions(num_images=11, category_ids=tuple(CLASSES), score_levels=5))
     name = f"{folder.name}_{wrong_image}"
