@@ -146,7 +146,9 @@ def _block_indices(indices: int | Sequence[int] | None, depth: int) -> list[int]
     if indices is None:
         return list(range(depth))
     if isinstance(indices, int):
-        indices = range(depth - indices, depth)
+        if not 1 <= indices <= depth:
+            raise InputError(f"indices={indices} is not a number of blocks of this model; give 1 to {depth}")
+        return list(range(depth - indices, depth))
     outside = [index for index in indices if not -depth <= index < depth]
     if outside or not len(indices):
         raise InputError(f"indices={list(indices)} does not name blocks of this model; choose from 0 to {depth - 1}")

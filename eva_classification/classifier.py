@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
-from eva_backbone.errors import InputError, check_choice
+from eva_backbone.errors import InputError, check_choice, check_num_classes
 from eva_backbone.initialization import scale_branch_outputs
 from eva_backbone.layer_norm import LayerNorm
 
@@ -58,8 +58,12 @@ class Classifier(VisionTransformer):
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the head with a new one for `num_classes` classes; with 0, `forward` then returns features."""
+        check_num_classes(num_classes, minimum=0)
+        head: nn.Module = nn.Identity()
+        if num_classes:
+            head = build_head(self.head_kind, self.embed_dim, num_classes).to(self.patch_embed.proj.weight)
         self.num_classes = num_classes
-        self.head = build_head(self.head_kind, self.embed_dim, num_classes) if num_classes else nn.Identity()
+        self.head = head
 
     def get_classifier(self) -> nn.Module:
         """Return the head."""

@@ -11,7 +11,7 @@ therefore given as a reference, "module:attribute", and imported when it is used
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -123,20 +123,32 @@ class Task:
     verbs: Mapping[str, Verb] = field(default_factory=dict)
 
     def load(self, part: str) -> Any:
-        """Import the object that the attribute `part` refers to; None if the task has no such part."""
+        """Import the object that the attribute `part` refers to; None if the task has no such part.
+
+        Raises:
+            InputError: The object does not exist.
+        """
         reference = getattr(self, part)
         if not reference:
             return None
         module, _, attribute = reference.partition(":")
-        return getattr(import_module(module), attribute)
+        wrong = InputError(f"the task {self.name} gives {reference} as its {part}, which does not exist; correct it")
+        try:
+            return getattr(import_module(module), attribute)
+        except AttributeError as error:
+            raise wrong from error
+        except ModuleNotFoundError as error:
+            if f"{module}.".startswith(f"{error.name}."):
+                raise wrong from error
+            raise  # a package that the module needs is not installed
 
 
 _registered: list[Task] = []
 
 
 def register_task(task: Task) -> None:
-    """Add a task in this process, in addition to those of the installed packages."""
-    if task not in _registered:
+    """Add a task in this process, in addition to those of the installed packages; one that exists stays as it is."""
+    if task not in [*_installed_tasks(), *_registered]:
         _registered.append(task)
 
 
@@ -144,7 +156,7 @@ def all_tasks() -> list[Task]:
     """Return the tasks of all installed packages in the order of their names, then those of `register_task`.
 
     Raises:
-        InputError: No package with a task is installed.
+        InputError: No package with a task is installed, or one of them is broken.
     """
     tasks = [*_installed_tasks(), *_registered]
     if not tasks:
@@ -156,15 +168,36 @@ def all_tasks() -> list[Task]:
 
 @cache
 def _installed_tasks() -> tuple[Task, ...]:
-    return tuple(entry.load() for entry in sorted(entry_points(group=TASK_GROUP), key=lambda entry: entry.name))
+    return tuple(_load_entry_points(TASK_GROUP, Task))
+
+
+def _load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        origin = f"the entry point {entry.name} = {entry.value} of {entry.dist.name if entry.dist else 'a package'}"
+        try:
+            value = entry.load()
+        except Exception as error:  # the code of another distribution can fail in many ways
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"{origin} cannot be loaded ({reason}); fix or uninstall that package") from error
+        if not isinstance(value, expected_type):
+            raise InputError(f"{origin} is not a {expected_type.__name__}; fix or uninstall that package")
+        yield value
 
 
 def find_task(origins: Iterable[Callable | type]) -> Task | None:
-    """Return the task of the first class or function in `origins` whose package has one; None if none has."""
-    tasks = {}
+    """Return the task of the first class or function in `origins` whose package has one; None if none has.
+
+    Raises:
+        InputError: Two tasks claim the same package.
+    """
+    tasks: dict[str, Task] = {}
     for task in all_tasks():
         for package in (task.package, *task.other_packages):
-            tasks[package] = task
+            other = tasks.setdefault(package, task)
+            if other is not task:
+                raise InputError(
+                    f"the tasks {other.name} and {task.name} both have the package {package}; uninstall one of them"
+                )
     for origin in origins:
         package = origin.__module__.partition(".")[0]
         if package in tasks:
@@ -187,8 +220,8 @@ def all_verbs() -> dict[str, Verb]:
     verbs: dict[str, Verb] = {}
     for task in all_tasks():
         verbs.update(task.verbs)
-    for entry in sorted(entry_points(group=VERB_GROUP), key=lambda entry: entry.name):
-        verbs.update(entry.load())
+    for more_verbs in _load_entry_points(VERB_GROUP, Mapping):
+        verbs.update(more_verbs)
     return verbs
 
 

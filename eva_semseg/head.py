@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eva_backbone.block import run_layer
+from eva_backbone.errors import check_num_classes
 
 from .pixel_decoder import LEVELS, PixelDecoder, sine_positions
 from .transformer_decoder import TransformerDecoder, cross_attention_mask
@@ -79,8 +80,10 @@ class Mask2FormerHead(nn.Module):
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replace `cls_embed` with a new layer for `num_classes` classes."""
+        check_num_classes(num_classes)
         self.num_classes = num_classes
-        self.cls_embed = nn.Linear(self.cls_embed.in_features, num_classes + 1)
+        new = nn.Linear(self.cls_embed.in_features, num_classes + 1)
+        self.cls_embed = new.to(self.cls_embed.weight)  # same device and dtype
 
     def forward(self, features: Mapping[str, Tensor], *, use_checkpoint: bool = False) -> list[Prediction]:
         """Return the predictions of the initial queries and after every layer, with masks at stride 4.

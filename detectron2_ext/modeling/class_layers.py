@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from eva_backbone.errors import check_num_classes
+
 
 def reset_class_layers(roi_heads: Any, num_classes: int) -> None:
     """Replace the class-dependent layers of Detectron2's ROI heads in place, initialised as Detectron2 does.
@@ -16,7 +18,11 @@ def reset_class_layers(roi_heads: Any, num_classes: int) -> None:
     Args:
         roi_heads: `StandardROIHeads` or `CascadeROIHeads`, with or without a mask head.
         num_classes: New number of classes, without the background.
+
+    Raises:
+        InputError: `num_classes` is not a positive whole number.
     """
+    check_num_classes(num_classes)
     old_num_classes = roi_heads.num_classes
     roi_heads.num_classes = num_classes
     predictors = roi_heads.box_predictor

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option are answered at once.
-    from eva_engine.config import check_batch_size, load_config
+    from eva_engine.config import check_batch_size, check_sections, load_config
     from eva_engine.memory import DEFAULT_RANKS, MemoryPlanner, advise, overrides_for_side, rank_table
     from eva_engine.memory.format_plan import describe_advice, describe_plan, describe_ranks, describe_resolutions
 
@@ -47,6 +47,7 @@ def _plan(args: argparse.Namespace) -> int:
 
     planner = MemoryPlanner(args.num_gpus, args.objects, report=lambda line: print(f"... {line}", file=sys.stderr))
     cfg = load([])
+    check_sections(cfg, "model", "dataloader", "optimizer")
     reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
     if args.table or args.ranks:
         print("GB per GPU, one sample at a time on each; state stays from step to step\n")

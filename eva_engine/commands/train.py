@@ -45,11 +45,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="build everything, try two batches and one test image, print the plan, keep nothing",
     )
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
+    flags: set[str] = set()
     for task in all_tasks():
         if task.train_options:
             group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
             for option in task.train_options:
-                group.add_argument(option.flag, help=option.help, **option.keywords)
+                if option.flag not in flags:  # several tasks may have the same one
+                    group.add_argument(option.flag, help=option.help, **option.keywords)
+                flags.add(option.flag)
     distributed = parser.add_argument_group("several processes, unless torchrun starts them")
     distributed.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs per machine, default: 1")
     distributed.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines of the run, default: 1")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TextIO
 
+from eva_backbone.errors import InputError
 from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
 
 from .missing_package import how_to_install
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
     try:
         status = _run_verb(sys.argv[1:] if argv is None else argv, program)
         print(end="", flush=True)
+    except InputError as error:  # a package that registers a broken task; verbs report their own errors
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         if not _is_reader_gone(sys.stdout):
             raise

@@ -50,6 +50,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be loaded ({reason}); give the recipe that it was saved from") from error
+    if not isinstance(cfg, DictConfig) or not cfg:
+        raise InputError(f"{path} has no settings; give a recipe of projects/, or the config.yaml of a run")
     if file.suffix != ".py":
         _check_targets(cfg, path)
     return apply_overrides(fill_train_settings(cfg), overrides)

@@ -1,4 +1,4 @@
-"""Check the data of a recipe before a billion parameters are built."""
+"""Check a recipe and its data before a billion parameters are built."""
 
 from pathlib import Path
 
@@ -8,6 +8,17 @@ from omegaconf import DictConfig, OmegaConf
 from eva_backbone.errors import InputError
 
 from .registered_datasets import check_registered
+
+
+def check_sections(cfg: DictConfig, *sections: str) -> None:
+    """Check that a config has the given sections, such as "model" or "optimizer".
+
+    Raises:
+        InputError: One is missing.
+    """
+    for section in sections:
+        if section not in cfg:
+            raise InputError(f"the config has no {section}; give a recipe of projects/, or the config.yaml of a run")
 
 
 def check_datasets(cfg: DictConfig, training: bool) -> None:

@@ -19,7 +19,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
-from eva_engine.config import check_datasets, find_task_of_config, load_config, save_config
+from eva_engine.config import check_datasets, check_sections, find_task_of_config, load_config, save_config
 from eva_engine.data import worker_failure
 from eva_engine.tasks import all_tasks
 
@@ -80,6 +80,9 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     """
     if cfg is None:
         cfg = load_config(args.config_file, args.opts)
+    check_sections(cfg, "model", "dataloader")
+    if not args.eval_only:
+        check_sections(cfg, "optimizer", "lr_multiplier")
     custom_data = _find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
@@ -126,9 +129,13 @@ def _save_recipe(recipe: DictConfig, custom_data: Any) -> None:
 def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
     """Return the custom data of the command line or of the config as the task's `custom_data` class, None if none."""
     task = find_task_of_config(cfg)  # a model of no task can be trained too, but not on custom data
+    own_options = set() if task is None else {option.name for option in task.train_options}
     for other in all_tasks():
-        given = [option.flag for option in other.train_options if getattr(args, option.name, None) is not None]
-        if given and other != task:
+        given = []
+        for option in other.train_options:
+            if option.name not in own_options and getattr(args, option.name, None) is not None:
+                given.append(option.flag)
+        if given:
             name = "no task" if task is None else task.name
             raise InputError(
                 f"{', '.join(given)} is for {other.name}, but the config is for {name}; name the data by config keys, "

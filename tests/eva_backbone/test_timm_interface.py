@@ -7,6 +7,7 @@ from one_backbone_models import MODELS
 from timm.optim import param_groups_layer_decay
 
 from eva_backbone import VisionTransformer
+from eva_backbone.errors import InputError
 from eva_classification import create_classifier
 
 SIZES = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 4, "mlp_ratio": 2.0}
@@ -122,3 +123,43 @@ def test_models_of_all_tasks_delegate_to_their_backbone(name):
     model.set_grad_checkpointing()
     assert any(getattr(module, "checkpoint_blocks", False) for module in model.modules())
     assert callable(model.forward_intermediates)
+
+
+WITH_CLASSES = [name for name in MODELS if name not in ("pre-training", "CLIP")]
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+def test_new_class_layers_have_the_device_and_dtype_of_the_model(name):
+    with torch.device("meta"):
+        model = MODELS[name]()
+    model.to(torch.bfloat16).reset_classifier(3)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+@pytest.mark.parametrize("num_classes", [0, -1, 2.5])
+def test_bad_number_of_classes_changes_nothing(name, num_classes):
+    with torch.device("meta"):
+        model = MODELS[name]()
+    if num_classes == 0 and name in ("classifier", "video"):  # no head: features
+        return
+    before = {key: value.shape for key, value in model.state_dict().items()}
+    with pytest.raises(InputError, match=f"num_classes={num_classes} is not a number of classes"):
+        model.reset_classifier(num_classes)
+    assert {key: value.shape for key, value in model.state_dict().items()} == before
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (0, "indices=0 is not a number of blocks of this model; give 1 to 4"),
+        (100, "indices=100 is not a number"),
+        ([], r"indices=\[\] does not name blocks"),
+        ([0, 4], r"indices=\[0, 4\] does not name blocks of this model; choose from 0 to 3"),
+        ([-5], r"indices=\[-5\] does not"),
+    ],
+)
+def test_blocks_that_do_not_exist(backbone, indices, message):
+    with pytest.raises(InputError, match=message):
+        backbone.forward_intermediates(PIXELS, indices)

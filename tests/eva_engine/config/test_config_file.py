@@ -70,3 +70,10 @@ def test_saved_config_with_names_of_another_version_is_one_sentence(tmp_path, co
         load_config(file)
     assert "give the recipe that" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.yaml", ""), ("a.yaml", "[1, 2]"), ("a.py", "x = 1")])
+def test_file_without_settings(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=f"{name} has no settings; give a recipe of projects/"):
+        load_config(str(tmp_path / name))
