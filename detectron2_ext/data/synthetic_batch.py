@@ -10,7 +10,8 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_engine.memory.synthetic_batch import StepSettings, SyntheticBatch
+from eva_engine.memory.fake_step import StepSettings
+from eva_engine.memory.synthetic_batch import SyntheticBatch
 from eva_engine.memory.tracker import Phase
 
 from ..memory.detector_step import detector_phases, detector_with_real_heads, measure_backbone, measure_heads

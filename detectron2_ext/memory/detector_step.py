@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
 from eva_engine.memory.fake_model import fake_run, gather_blocks, make_fake
-from eva_engine.memory.synthetic_batch import StepSettings
+from eva_engine.memory.fake_step import StepSettings
 from eva_engine.memory.tracker import LiveBytes, Phase, gradients_taken
 from eva_engine.training.adaptation import adapt_model
 

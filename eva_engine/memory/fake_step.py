@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,12 +17,26 @@ from .fake_model import fake_run, gather_blocks, make_fake
 from .known_data import KnownData, ZerosOutside
 from .tracker import LiveBytes, Phase, gradients_taken
 
-if TYPE_CHECKING:
-    from .synthetic_batch import StepSettings
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a training step is computed.
+
+    Attributes:
+        device_type: "cuda" or "cpu", whose kernels are assumed.
+        autocast_dtype: Reduced precision, or None.
+        low_precision_blocks: The blocks' weights and inputs have that dtype, as FSDP gathers them.
+        num_ranks: Number of processes whose samples the step combines.
+    """
+
+    device_type: str
+    autocast_dtype: torch.dtype | None
+    low_precision_blocks: bool
+    num_ranks: int
 
 
 def run_fake_step(
-    model: nn.Module, batch: Any, settings: "StepSettings", extra_modules: Sequence[nn.Module] = ()
+    model: nn.Module, batch: Any, settings: StepSettings, extra_modules: Sequence[nn.Module] = ()
 ) -> list[Phase]:
     """Run the forward and backward pass of `model`, whose parameters are replaced in place by fake ones.
 

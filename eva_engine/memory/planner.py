@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from .fake_step import StepSettings
 from .optimizer_state import state_bytes
 from .persistent_memory import PersistentMemory, persistent_memory
 from .planned_model import model_on_meta
-from .synthetic_batch import StepSettings, SyntheticBatch, find_synthetic_batch
+from .synthetic_batch import SyntheticBatch, find_synthetic_batch
 from .tracker import Phase
 
 

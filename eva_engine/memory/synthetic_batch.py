@@ -2,36 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine.tasks import task_of_model
 
-from .fake_step import run_fake_step
+from .fake_step import StepSettings, run_fake_step
 from .planned_model import model_on_meta
 from .tracker import Phase
-
-
-@dataclass(frozen=True)
-class StepSettings:
-    """How a training step is computed.
-
-    Attributes:
-        device_type: "cuda" or "cpu", whose kernels are assumed.
-        autocast_dtype: Reduced precision, or None.
-        low_precision_blocks: The blocks' weights and inputs have that dtype, as FSDP gathers them.
-        num_ranks: Number of processes whose samples the step combines.
-    """
-
-    device_type: str
-    autocast_dtype: torch.dtype | None
-    low_precision_blocks: bool
-    num_ranks: int
 
 
 class SyntheticBatch(ABC):

@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from eva_backbone.errors import InputError
-from eva_engine.memory.fake_step import run_fake_step
+from eva_engine.memory.fake_step import StepSettings, run_fake_step
 from eva_engine.memory.planned_model import model_on_meta
-from eva_engine.memory.synthetic_batch import StepSettings, find_synthetic_batch
+from eva_engine.memory.synthetic_batch import find_synthetic_batch
 from eva_engine.memory.tracker import LiveBytes, gradients_taken
 from eva_engine.training.adaptation import adapt_model
 
