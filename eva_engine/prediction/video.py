@@ -112,7 +112,7 @@ class VideoReader:
         if not streams:
             types = sorted({stream.type for stream in self._container.streams})
             contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path} has no video stream, only {contents}; leave it out.")
+            raise InputError(f"{self.path}: the file has no video stream, only {contents}; leave it out.")
         stream = streams[0]
         if stream.codec_context is None:
             raise InputError(f"{self.path}: its video format cannot be decoded here: convert it to H.264 first.")

@@ -80,9 +80,6 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     """
     if cfg is None:
         cfg = load_config(args.config_file, args.opts)
-    check_sections(cfg, "model", "dataloader")
-    if not args.eval_only:
-        check_sections(cfg, "optimizer", "lr_multiplier")
     custom_data = _find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
@@ -92,6 +89,9 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     output_dir = cfg.train.output_dir
     if not args.eval_only and not resume:
         check_new_run(output_dir)  # before anything of an earlier run is overwritten
+    check_sections(cfg, "model", "dataloader")
+    if not args.eval_only:
+        check_sections(cfg, "optimizer", "lr_multiplier")
     if args.dry_run:
         cfg.train.output_dir = _temporary_folder()
     _start_log(cfg, args)

@@ -129,7 +129,7 @@ class VideoDemuxer:
         if not streams:
             types = sorted({stream.type for stream in self._container.streams})
             contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path} has no video stream, only {contents}; remove the file.")
+            raise InputError(f"{self.path}: the file has no video stream, only {contents}; remove the file.")
         chosen = streams[0]
         decoder = chosen.codec_context
         if decoder is None:
@@ -158,4 +158,4 @@ def _check_file(path: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: not a regular file; give a video file.")
     if status.st_size == 0:
-        raise InputError(f"{path} is empty; replace the file.")
+        raise InputError(f"{path}: not a readable video (the file is empty); replace the file.")

@@ -59,6 +59,7 @@ from detectron2.config import LazyCall as L
 from torch import nn
 model = L(nn.Linear)(in_features=1, out_features=1)
 dataloader = dict(evaluator="one")
+optimizer, lr_multiplier = {}, {}
 """
 
 

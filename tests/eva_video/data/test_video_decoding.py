@@ -188,7 +188,7 @@ def make_bad(kind: str, path: Path, plain: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [
-        ("empty", "is empty; replace the file"),
+        ("empty", r"not a readable video \(the file is empty\); replace the file"),
         ("noise", "not a readable video|no frame"),
         ("playlist", "not a readable video"),
         ("header only", "not a readable video|no frame"),
