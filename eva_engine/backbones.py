@@ -6,14 +6,13 @@ unchanged, as does every model of this project. `docs/howto/extend.md` shows how
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import nn
 
 from eva_backbone.errors import InputError
 
 
-@runtime_checkable
 class Backbone(Protocol):
     """A module with a list of transformer blocks."""
 
@@ -34,10 +33,16 @@ def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, module in model.named_modules():
         is_inside_another = any(name.startswith(f"{outer}." if outer else "") for outer, _ in found)
-        has_blocks = isinstance(module._modules.get("blocks"), nn.ModuleList | nn.Sequential)
-        if has_blocks and not is_inside_another and isinstance(module, Backbone):
+        if not is_inside_another and _is_backbone(module):
             found.append((name, module))
     return found
+
+
+def _is_backbone(module: nn.Module) -> bool:
+    # Not isinstance of a protocol: since Python 3.12 it does not see submodules, which `nn.Module` looks up itself.
+    has_blocks = isinstance(module._modules.get("blocks"), nn.ModuleList | nn.Sequential)
+    methods = [getattr(module, name, None) for name in ("no_weight_decay", "group_matcher")]
+    return has_blocks and all(callable(method) for method in methods)
 
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
