@@ -3,6 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
+from .errors import InputError
 from .vision_transformer import VisionTransformer
 
 PRESETS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
@@ -22,8 +23,8 @@ def create_backbone(preset: str, **overrides: Any) -> VisionTransformer:
     """Build a backbone from a preset; `overrides` are further or other arguments of `VisionTransformer`.
 
     Raises:
-        ValueError: If there is no preset of that name.
+        InputError: There is no preset of that name.
     """
     if preset not in PRESETS:
-        raise ValueError(f"unknown backbone preset {preset!r}: expected one of {', '.join(PRESETS)}")
+        raise InputError(f"unknown backbone preset {preset!r}; choose one of {', '.join(PRESETS)}.")
     return VisionTransformer(**{**PRESETS[preset], **overrides})

@@ -14,7 +14,7 @@ from torch import nn
 from .attention import Attention, QKVBias, RelPos
 from .attention_kernels import KernelName
 from .block import Block, run_layer
-from .errors import check_choice
+from .errors import InputError, check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
 from .patch_embed import PatchEmbed
@@ -63,8 +63,7 @@ class VisionTransformer(TimmInterface):
         attention: Attention kernel of every block, see `attention_kernels`.
 
     Raises:
-        InputError: If an option has an unknown value.
-        ValueError: If options cannot be combined.
+        InputError: An option has an unknown value or one out of range, or options cannot be combined.
     """
 
     def __init__(
@@ -101,20 +100,26 @@ class VisionTransformer(TimmInterface):
         super().__init__()
         if (class_token or tubelet_size) and (window_blocks or residual_blocks or rel_pos == "decomposed"):
             # All three arrange the tokens as an H x W map, which a class token or a time axis does not fit into.
-            raise ValueError(
-                "window_blocks, residual_blocks and rel_pos='decomposed' require images (no tubelet_size) and "
-                "class_token=False"
+            raise InputError(
+                "window_blocks, residual_blocks and rel_pos='decomposed' do not work with clips or a class token; "
+                "leave tubelet_size out, and give class_token=False."
             )
         if not class_token and (shared_rel_pos or rel_pos in ("joint", "decoupled")):
             # Their tables have rows for the class token.
-            raise ValueError("joint and decoupled relative positions require class_token=True")
+            raise InputError("joint and decoupled relative positions need a class token; give class_token=True.")
+        _check_blocks("window_blocks", window_blocks, depth)
+        _check_blocks("residual_blocks", residual_blocks, depth)
+        if window_blocks and window_size < 1:
+            raise InputError(f"window_size={window_size} is not a side for window_blocks; give 1 or more tokens.")
+        if not 0 <= drop_path_rate < 1:
+            raise InputError(f"drop_path_rate={drop_path_rate} is out of range; give 0 or more, but less than 1.")
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
         grid = _patch_grid(img_size, patch_size)
         self.pos_grid: tuple[int, ...] = _patch_grid(pos_img_size or img_size, patch_size)
         if tubelet_size is not None:
             if num_frames is None:
-                raise ValueError(f"tubelet_size={tubelet_size} embeds clips: give num_frames, too")
+                raise InputError(f"tubelet_size={tubelet_size} embeds clips; give num_frames, too.")
             self.pos_grid = (num_frames // tubelet_size, *self.pos_grid)
         if pos_prefix_tokens is None:
             pos_prefix_tokens = int(class_token)
@@ -209,6 +214,12 @@ class VisionTransformer(TimmInterface):
         tokens = self.forward_tokens(pixels)[:, self.num_prefix_tokens :]
         height, width = pixels.shape[2:]
         return tokens.transpose(1, 2).unflatten(2, (height // self.patch_size, width // self.patch_size))
+
+
+def _check_blocks(option: str, indices: Collection[int], depth: int) -> None:
+    for index in indices:
+        if not 0 <= index < depth:
+            raise InputError(f"{option} names block {index}, but the blocks are 0 to {depth - 1}; give some of these.")
 
 
 def _patch_grid(img_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:

@@ -128,7 +128,7 @@ class LabelPredictor:
         """
         features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
         similarities = features @ self.weights.T
-        probabilities = (self.model.logit_scale * similarities).softmax(1)
+        probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)
         # Sorted by similarity, because probabilities of unlikely labels may both be rounded to 0.
         order = similarities.argsort(dim=1, descending=True, stable=True)
         images = []

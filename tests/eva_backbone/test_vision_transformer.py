@@ -110,8 +110,19 @@ def test_presets_build_on_the_meta_device(preset):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"window_blocks": [0], "window_size": 4}, "require images .* and class_token=False"),
-        ({"class_token": False, "shared_rel_pos": "joint"}, "require class_token=True"),
+        ({"window_blocks": [0], "window_size": 4}, "do not work with clips or a class token"),
+        ({"class_token": False, "shared_rel_pos": "joint"}, "need a class token; give class_token=True"),
+        ({"class_token": False, "window_blocks": [1]}, "window_size=0 is not a side for window_blocks; give 1 or more"),
+        (
+            {"class_token": False, "window_blocks": [0, 4], "window_size": 2},
+            "names block 4, but the blocks are 0 to 3",
+        ),
+        (
+            {"class_token": False, "residual_blocks": [-1]},
+            "residual_blocks names block -1",
+        ),
+        ({"drop_path_rate": 1.0}, "drop_path_rate=1.0 is out of range"),
+        ({"drop_path_rate": float("nan")}, "drop_path_rate=nan is out of range"),
         ({"qkv_bias": True}, "qkv_bias=True is not known; choose one of qv, full, none"),
         ({"rel_pos": "relative"}, "rel_pos='relative' is not known"),
         ({"rel_pos": "joint", "rel_pos_resize": "bicubic"}, "choose one of vitdet, beit"),
@@ -120,7 +131,7 @@ def test_presets_build_on_the_meta_device(preset):
     ],
 )
 def test_impossible_combinations_are_refused(arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         create_backbone("tiny", **arguments)
 
 
@@ -136,7 +147,7 @@ def test_a_size_that_is_not_a_multiple_of_the_patch_size_is_refused():
 def test_tables_that_cannot_be_resized_are_refused_for_another_grid(layout, size):
     model = create_backbone("tiny", img_size=(28, 56), **layout)
     model(torch.zeros(1, 3, 28, 56))
-    with pytest.raises(ValueError, match=r"of \(2, 4\) patches do not fit"):
+    with pytest.raises(InputError, match=r"of \(2, 4\) patches do not fit"):
         model(torch.zeros(1, 3, *size))
 
 

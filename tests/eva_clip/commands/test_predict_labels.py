@@ -115,7 +115,7 @@ def test_scores_are_those_of_the_model(weights, model, layout):
             )
         classes = torch.nn.functional.normalize(torch.stack(rows))
         cosines = (model.encode_image(pixels, normalize=True) @ classes.T)[0]
-        chances = (model.logit_scale * cosines).softmax(0)
+        chances = (model.logit_scale.exp() * cosines).softmax(0)
     found = {match["label"]: match for match in records()[0]["labels"]}
     for number, label in enumerate(labels):
         assert found[label]["similarity"] == pytest.approx(cosines[number].item(), abs=2e-6)
