@@ -104,6 +104,8 @@ def test_presets_build_on_the_meta_device(preset):
     count = sum(parameter.numel() for parameter in model.parameters())
     # giant: the parameter count of the published MIM model minus its mask token and prediction head
     expected = {"giant": 1_012_229_632 - 1408 - 1409 * 768, "large": 304e6, "base": 86e6, "tiny": 0.9e6}
+    expected |= {"eva02_tiny": 5.5e6, "eva02_small": 21.6e6, "eva02_base": 86e6, "eva02_large": 303e6}
+    expected["eva02_enormous"] = 4.35e9
     assert count == pytest.approx(expected[preset], rel=0 if preset == "giant" else 0.01)
 
 
