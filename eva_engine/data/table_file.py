@@ -1,0 +1,109 @@
+"""Read tables of users, .csv and .tsv with a header, such that no row or cell is cut or joined without a message."""
+
+import csv
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+from eva_engine.text_file import open_text
+
+from .corrupt_data import RecordErrors
+
+logger = logging.getLogger(__name__)
+
+# Far above the length of any cell. Without a limit, a quote that is never closed would make the rest of the file one
+# cell.
+_MAX_CELL = 1 << 20
+_FIX_FILE = "give a table with a header, as UTF-8 text"
+
+
+def read_rows(path: str | Path, kind: str, errors: RecordErrors) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each row for messages, such as "line 3", and its cells; the first row is the header.
+
+    Cells of .csv files with commas, quotes or line ends are quoted (RFC 4180). Those of .tsv files are not: quotes are
+    characters as all others, unless the header is quoted. But a cell that only a program can have quoted, since it has
+    an outer pair of quotes and doubled ones inside, is unquoted there, too.
+
+    Args:
+        path: A table. Its suffix determines the delimiter: tabs for .tsv, else commas.
+        kind: Noun for the file in messages, such as "caption file".
+        errors: Collects rows that have not as many cells as the header, wrong quotes or NUL characters.
+
+    Raises:
+        InputError: The file cannot be read as UTF-8 text or has no header, or there is a bad row and `errors` stops at
+            it.
+    """
+    is_tsv = Path(path).suffix.lower() == ".tsv"
+    previous_limit = csv.field_size_limit(_MAX_CELL)
+    try:
+        with open_text(path, kind, _FIX_FILE, newline="") as file:
+            header = file.readline()
+            is_quoted = not is_tsv or header.startswith('"')
+            rows = csv.reader(
+                chain([header], file),
+                delimiter="\t" if is_tsv else ",",
+                quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+                strict=True,
+            )
+            yield from _complete_rows(rows, str(path), errors, is_quoted)
+    finally:
+        csv.field_size_limit(previous_limit)
+
+
+def _complete_rows(rows: "csv._reader", path: str, errors: RecordErrors, is_quoted: bool) -> Iterator:
+    num_cells = 0
+    spanning: list[str] = []
+    while True:
+        first = rows.line_num + 1
+        problem = ""
+        try:
+            cells = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            cells, problem = [], f"cannot be read ({error})"
+        is_one_line = rows.line_num == first
+        name = f"line {first}" if is_one_line else f"lines {first} to {rows.line_num}"
+        num_cells = num_cells or len(cells)
+        if any("\0" in cell for cell in cells):
+            problem = "has a NUL character"
+        elif cells and len(cells) != num_cells:
+            problem = f"has {len(cells)} cells, but the header has {num_cells}"
+        if problem and not num_cells:
+            raise InputError(f"{path}: the header {problem}; {_FIX_FILE}.")
+        if problem:
+            errors.add(name, problem, "correct it, with double quotes around cells that contain commas or quotes")
+        elif cells:  # not a blank line
+            if not is_one_line:
+                spanning.append(name)
+            yield name, cells if is_quoted else [_unquote(cell) for cell in cells]
+    if spanning:
+        logger.warning(
+            "%s: %d row(s) span several lines, because a cell has line ends between double quotes, such as %s; check "
+            "the quotes there if this is not intended.",
+            path,
+            len(spanning),
+            spanning[0],
+        )
+
+
+def _unquote(cell: str) -> str:
+    inner = cell[1:-1]
+    is_quoted = len(cell) > 2 and cell[0] == cell[-1] == '"' and '""' in inner and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if is_quoted else cell
+
+
+def find_column(columns: Sequence[str], name: str, path: str | Path) -> int | None:
+    """Return the index of a column, None if there is none; case and outer spaces matter only if names differ in them.
+
+    Raises:
+        InputError: Several columns have this name.
+    """
+    exact = [index for index, column in enumerate(columns) if column == name]
+    similar = [index for index, column in enumerate(columns) if column.strip().casefold() == name.casefold()]
+    found = exact or similar
+    if len(found) > 1:
+        raise InputError(f"{path} has {len(found)} columns named {name!r}; rename all but one of them.")
+    return found[0] if found else None
