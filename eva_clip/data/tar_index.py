@@ -11,7 +11,8 @@ import numpy as np
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_write
 from eva_engine.data.corrupt_data import RecordErrors
-from eva_engine.data.tar_members import list_members
+
+from .tar_members import list_members
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _scan(shard: Path, errors: RecordErrors, others: list[str]) -> dict[str, lis
                 _add_member(samples.setdefault(key, []), suffix, (member.start, member.size))
             elif member.kind != "folder":
                 others.append(member.name)
-    except tarfile.ReadError as error:
+    except (tarfile.ReadError, ValueError) as error:
         if not samples:
             raise InputError(
                 f"{shard} cannot be read as a tar file with random access ({error}); give an intact, uncompressed .tar."

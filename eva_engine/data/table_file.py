@@ -57,36 +57,29 @@ def _complete_rows(rows: "csv._reader", path: str, errors: RecordErrors, is_quot
     spanning: list[str] = []
     while True:
         first = rows.line_num + 1
+        cells: list[str] = []
         problem = ""
         try:
             cells = next(rows)
         except StopIteration:
             break
         except csv.Error as error:
-            cells, problem = [], f"cannot be read ({error})"
-        is_one_line = rows.line_num == first
-        name = f"line {first}" if is_one_line else f"lines {first} to {rows.line_num}"
+            problem = f"cannot be read ({error})"
+        name = f"line {first}" if rows.line_num == first else f"lines {first} to {rows.line_num}"
         num_cells = num_cells or len(cells)
         if any("\0" in cell for cell in cells):
             problem = "has a NUL character"
         elif cells and len(cells) != num_cells:
             problem = f"has {len(cells)} cells, but the header has {num_cells}"
-        if problem and not num_cells:
-            raise InputError(f"{path}: the header {problem}; {_FIX_FILE}.")
         if problem:
             errors.add(name, problem, "correct it, with double quotes around cells that contain commas or quotes")
         elif cells:  # not a blank line
-            if not is_one_line:
+            if rows.line_num > first:
                 spanning.append(name)
             yield name, cells if is_quoted else [_unquote(cell) for cell in cells]
     if spanning:
-        logger.warning(
-            "%s: %d row(s) span several lines, because a cell has line ends between double quotes, such as %s; check "
-            "the quotes there if this is not intended.",
-            path,
-            len(spanning),
-            spanning[0],
-        )
+        sentence = "%s: %d row(s) span several lines, such as %s; check the quotes there if that is not intended."
+        logger.warning(sentence, path, len(spanning), spanning[0])
 
 
 def _unquote(cell: str) -> str:

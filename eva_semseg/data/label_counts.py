@@ -60,28 +60,19 @@ def _check(
     used = {class_of.get(value, -1) for value in pixels}
     without_pixels = [name for index, name in enumerate(class_names) if index not in used]
     unknown = [value for value in pixels if class_of.get(value, -1) not in (*range(len(class_names)), IGNORE_LABEL)]
-    found = _first(f"{value} ({100 * count / pixels.total():.3g} %)" for value, count in pixels.most_common())
-    looked_at = f"in the {num_read} of {num_files} label files that were looked at"
-    fix = "if other values mean these classes, map them with the dataset's label_values, such as {0: 0, 255: 1}"
-    if num_read and without_pixels:
-        logger.warning(
-            "%d of %d classes have no pixel %s: %s. The values there are %s; %s.",
-            len(without_pixels),
-            len(class_names),
-            looked_at,
-            _first(without_pixels),
-            found,
-            fix,
-        )
+    problems = []
+    if without_pixels:
+        problems.append(f"{len(without_pixels)} of {len(class_names)} classes have no pixel ({_first(without_pixels)})")
     if unknown:
+        problems.append(f"the value {unknown[0]} in {file_with[unknown[0]]} is none of the {len(class_names)} classes")
+    if num_read and problems:
         logger.warning(
-            "The value %d in %s is none of the %d classes; the values %s are %s; %s.",
-            unknown[0],
-            file_with[unknown[0]],
-            len(class_names),
-            looked_at,
-            found,
-            fix,
+            "%d of %d label files were looked at: %s. The values there are %s; if other values mean these classes, map "
+            "them with the dataset's label_values, such as {0: 0, 255: 1}.",
+            num_read,
+            num_files,
+            ", and ".join(problems),
+            _first(f"{value} ({100 * count / pixels.total():.3g} %)" for value, count in pixels.most_common()),
         )
 
 

@@ -13,8 +13,8 @@ from eva_backbone.errors import InputError
 from eva_clip.data import CaptionDataset, ShardDataset
 from eva_clip.data.caption_files import read_captions
 from eva_clip.data.retrieval_dataset import RetrievalDataset
+from eva_clip.data.tar_members import list_members
 from eva_engine.data.corrupt_data import RecordErrors
-from eva_engine.data.tar_members import list_members
 from eva_engine.text_file import read_lines
 
 
@@ -138,6 +138,10 @@ HOSTILE = {
     "a size in attributes": (GOOD + header("x", b"x", 19) + block(b"19 size=9999999999\n") + GOOD + END, "is cut off"),
     "attributes without end": (GOOD + header("x", b"x", 600) + block(b"9" * 600) + GOOD + END, "cannot be parsed"),
     "attributes of length 0": (GOOD + header("x", b"x", 9) + block(b"0 abc=de\n") + GOOD + END, "cannot be parsed"),
+    "a size of many digits": (
+        GOOD + header("x", b"x", 5010) + block(b"5010 size=" + b"9" * 4999 + b"\n") + GOOD + END,
+        "s.tar is damaged",
+    ),
     "sparse attributes": (GOOD + header("x", b"x", 44) + block(SPARSE_PAX) + header("2.png", b"0", 0) + END, None),
     "an old sparse member": (GOOD + header("2.png", b"S", 0) + END, None),
     "links": (GOOD + header("2.png", b"1", 9) + header("2.txt", b"2", 9) + header("3.png", b"3", 0) + END, None),
