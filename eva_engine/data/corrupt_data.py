@@ -71,8 +71,8 @@ class RecordErrors:
 
 def _printable(text: str) -> str:
     """Escape what cannot be written to a log or a terminal: unpaired surrogates, control characters; cut long text."""
-    escaped = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:_MAX_CHARACTERS])
-    return escaped if len(text) <= _MAX_CHARACTERS else f"{escaped}..."
+    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class SkippedSamples:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.text_file import open_text
@@ -13,8 +14,7 @@ from .corrupt_data import RecordErrors
 
 logger = logging.getLogger(__name__)
 
-# Far above the length of any cell. Without a limit, a quote that is never closed would make the rest of the file one
-# cell.
+# Far above the length of any cell: a quote that is never closed would make the rest of the file one cell.
 _MAX_CELL = 1 << 20
 _FIX_FILE = "give a table with a header, as UTF-8 text"
 
@@ -22,9 +22,8 @@ _FIX_FILE = "give a table with a header, as UTF-8 text"
 def read_rows(path: str | Path, kind: str, errors: RecordErrors) -> Iterator[tuple[str, list[str]]]:
     """Yield the name of each row for messages, such as "line 3", and its cells; the first row is the header.
 
-    Cells of .csv files with commas, quotes or line ends are quoted (RFC 4180). Those of .tsv files are not: quotes are
-    characters as all others, unless the header is quoted. But a cell that only a program can have quoted, since it has
-    an outer pair of quotes and doubled ones inside, is unquoted there, too.
+    Cells of .csv files with commas, quotes or line ends are quoted (RFC 4180). Those of .tsv files are not, unless the
+    header is quoted, or the cell has an outer pair of quotes and only doubled ones inside, as programs write it.
 
     Args:
         path: A table. Its suffix determines the delimiter: tabs for .tsv, else commas.
@@ -52,19 +51,17 @@ def read_rows(path: str | Path, kind: str, errors: RecordErrors) -> Iterator[tup
         csv.field_size_limit(previous_limit)
 
 
-def _complete_rows(rows: "csv._reader", path: str, errors: RecordErrors, is_quoted: bool) -> Iterator:
+def _complete_rows(rows: Any, path: str, errors: RecordErrors, is_quoted: bool) -> Iterator[tuple[str, list[str]]]:
     num_cells = 0
     spanning: list[str] = []
     while True:
-        first = rows.line_num + 1
-        cells: list[str] = []
-        problem = ""
+        first, problem = rows.line_num + 1, ""
         try:
-            cells = next(rows)
-        except StopIteration:
-            break
+            cells = next(rows, None)
         except csv.Error as error:
-            problem = f"cannot be read ({error})"
+            cells, problem = [], f"cannot be read ({error})"
+        if cells is None:
+            break
         name = f"line {first}" if rows.line_num == first else f"lines {first} to {rows.line_num}"
         num_cells = num_cells or len(cells)
         if any("\0" in cell for cell in cells):
@@ -94,9 +91,8 @@ def find_column(columns: Sequence[str], name: str, path: str | Path) -> int | No
     Raises:
         InputError: Several columns have this name.
     """
-    exact = [index for index, column in enumerate(columns) if column == name]
-    similar = [index for index, column in enumerate(columns) if column.strip().casefold() == name.casefold()]
-    found = exact or similar
+    found = [index for index, column in enumerate(columns) if column == name]
+    found = found or [index for index, column in enumerate(columns) if column.strip().casefold() == name.casefold()]
     if len(found) > 1:
         raise InputError(f"{path} has {len(found)} columns named {name!r}; rename all but one of them.")
     return found[0] if found else None
