@@ -8,6 +8,7 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.data.batching import MapStyleDataset
+from eva_engine.text_file import read_lines
 
 _IMAGENET_SUBSETS = ("imagenet_a", "imagenet_r")
 
@@ -30,7 +31,7 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
 
         imagenet_names = open_clip_metadata().IMAGENET_CLASSNAMES
         return tuple(imagenet_names[number] for number in imagenet_classes(source).values())
-    lines = read_lines(source) if isinstance(source, str) else source
+    lines = read_lines(source, "list of names", "give one name per line") if isinstance(source, str) else source
     names = tuple(str(name).strip() for name in lines)
     if not names:
         raise InputError("there is no class name; give at least one.")
@@ -82,15 +83,3 @@ def open_clip_metadata() -> ModuleType:
     from open_clip import zero_shot_metadata
 
     return zero_shot_metadata
-
-
-def read_lines(path: str) -> list[str]:
-    """Return the lines of a text file that are not blank.
-
-    Raises:
-        InputError: The file cannot be read as UTF-8 text.
-    """
-    try:
-        return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text with one name per line ({error}); check the file.") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.text_file import read_lines
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,10 @@ def read_categories(path: str | Path) -> Categories:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            content = json.loads(text)
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
         else:
-            content = [line for line in text.splitlines() if line.strip()]
+            content = read_lines(path, "list of names", "give one name per line")
         if isinstance(content, dict):
             rows = sorted(content["categories"], key=lambda row: row["id"])
             return Categories(tuple(str(row["name"]) for row in rows), tuple(int(row["id"]) for row in rows))
