@@ -10,8 +10,8 @@ from eva_backbone.errors import InputError
 from eva_classification.data import ImageCollate
 from eva_engine.data.batching import MapStyleDataset
 from eva_engine.data.eval_loader import EvalLoader
-from eva_engine.data.workers import TIMEOUT
 from eva_engine.data.samplers import ContiguousSampler
+from eva_engine.data.workers import TIMEOUT
 
 from ..evaluation.class_names import class_numbers, folder_names
 from ..evaluation.prompts import ClassPrompts

@@ -36,7 +36,8 @@ class EvalLoader:
             record.
 
     Raises:
-        InputError: `batch_size` or `repeat_to_multiple_of` is below 1, or another number below 0; while iterating, a record cannot be used.
+        InputError: `batch_size` or `repeat_to_multiple_of` is below 1, or another number below 0; while iterating, a
+            record cannot be used.
     """
 
     def __init__(

@@ -9,10 +9,10 @@ from eva_backbone.errors import InputError
 
 TIMEOUT = 600.0  # seconds
 
-# A destructor may wait for threads that exist only in the parent, such as those of FFmpeg's pixel conversions, and would
-# never return in a forked process. So the objects of the parent are exempt from garbage collection in every process that
-# it forks, from its very beginning; a worker_init_fn would come too late, because torch allocates objects before it.
-# In the parent, this also ends the exemption of objects that a program has frozen itself.
+# A destructor may wait for threads that exist only in the parent, such as those of FFmpeg's pixel conversions, and so
+# never return in a forked process. Therefore a forked process never collects objects of its parent. A worker_init_fn
+# would be too late for that, because torch allocates objects before it. In the parent, this also ends the exemption of
+# objects that a program has frozen itself.
 os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
 
 
@@ -50,7 +50,8 @@ def worker_failure(error: BaseException) -> InputError | None:
     if timed_out is not None:
         return InputError(
             f"The processes that load data have delivered nothing for {float(timed_out[1]):g} seconds; if reading a "
-            "sample takes that long, raise the loader's timeout, otherwise run with num_workers=0 to see where it stops."
+            "sample takes that long, raise the loader's timeout, otherwise run with num_workers=0 to see where it "
+            "stops."
         )
     # An error while waiting for data only says that a worker has exited; its cause has the signal.
     ended = _ENDED.match(str(error.__cause__)) or _ENDED.match(str(error))
