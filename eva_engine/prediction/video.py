@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace
 
@@ -196,7 +197,9 @@ def apply_display_matrix(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
     Only multiples of 90 degrees are supported; cameras write no others.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV accepts the type, its stubs only the name
+    # frame.side_data would store an object in the frame that refers back to it, and every frame with its pixels and its
+    # converter's threads would wait for the garbage collector.
+    side_data = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
     if side_data is None:
         return image
     # Rows of the matrix are (a, b, u), (c, d, v), (x, y, w): a stored pixel (p, q) is shown at (a p + c q, b p + d q).
