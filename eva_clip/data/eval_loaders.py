@@ -11,6 +11,7 @@ from eva_classification.data import ImageCollate
 from eva_engine.data.batching import MapStyleDataset
 from eva_engine.data.eval_loader import EvalLoader
 from eva_engine.data.samplers import ContiguousSampler
+from eva_engine.data.workers import TIMEOUT
 
 from ..evaluation.class_names import class_numbers, folder_names
 from ..evaluation.prompts import ClassPrompts
@@ -88,6 +89,7 @@ def build_zero_shot_loader(
     batch_size: int = 64,
     text_batch_size: int = 256,
     num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> ImageTextLoader:
     """Build the loader of images and of the prompts of their classes, for `ZeroShotEvaluator`.
 
@@ -101,6 +103,7 @@ def build_zero_shot_loader(
         batch_size: Images per batch and process.
         text_batch_size: Prompts per batch and process.
         num_workers: Number of processes that load images; 0 loads in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
 
     Raises:
         InputError: The names or templates are unusable, or there are images of classes without a name.
@@ -114,7 +117,14 @@ def build_zero_shot_loader(
             f"the images have class numbers up to {highest}, but there are {len(prompts.class_names)} class names; "
             "give a name for every class, in the order of the numbers."
         )
-    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    images = EvalLoader(
+        dataset,
+        mapper=mapper,
+        collate=ImageCollate(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        timeout=timeout,
+    )
     return ImageTextLoader(images, TextLoader(prompts, tokenizer, text_batch_size))
 
 
@@ -126,6 +136,7 @@ def build_retrieval_loader(
     batch_size: int = 64,
     text_batch_size: int = 256,
     num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> ImageTextLoader:
     """Build the loader of images and of their captions, for `RetrievalEvaluator`.
 
@@ -136,6 +147,14 @@ def build_retrieval_loader(
         batch_size: Images per batch and process.
         text_batch_size: Captions per batch and process.
         num_workers: Number of processes that load images; 0 loads in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
     """
-    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    images = EvalLoader(
+        dataset,
+        mapper=mapper,
+        collate=ImageCollate(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        timeout=timeout,
+    )
     return ImageTextLoader(images, TextLoader(dataset.captions, tokenizer, text_batch_size))
