@@ -12,8 +12,7 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace
 
 from eva_backbone.errors import InputError
-
-from .images import MAX_PIXELS
+from eva_engine.data.image_checks import MAX_PIXELS
 
 # FFmpeg detects the format from the content of a file. Formats that refer to other files or to addresses (playlists)
 # are excluded, because an untrusted file could read anything through them.

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.images import MAX_PIXELS
+from eva_engine.data.image_checks import MAX_PIXELS
 from eva_engine.prediction.video import MAX_CONSECUTIVE_DAMAGED, apply_display_matrix
 
 from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame

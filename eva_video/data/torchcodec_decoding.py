@@ -3,7 +3,7 @@
 from typing import Any
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.images import MAX_PIXELS
+from eva_engine.data.image_checks import MAX_PIXELS
 
 from .decoding import TIME_LIMIT, DecodedClip, read_clip
 from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame

@@ -9,7 +9,7 @@ import av
 from av.stream import Discard, Disposition
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.images import MAX_PIXELS
+from eva_engine.data.image_checks import MAX_PIXELS
 from eva_engine.prediction.video import CONTAINER_FORMATS, min_last_frame_time
 
 # More than four hours at 60 frames per second. A small file can declare many packets, and indexing them takes memory.
