@@ -8,12 +8,17 @@ from eva_backbone.errors import InputError
 
 # For all tasks and verbs. Reading a progressive JPEG of this size takes almost 2 GB of memory.
 MAX_PIXELS = 100_000_000
-# Pillow decodes run-length encoded BMP files in Python, at 0.1 to 0.2 µs per pixel.
-_MAX_RLE_PIXELS = 20_000_000
 # Each scan of a JPEG visits every pixel, for about 1 ns, but may consist of a few bytes. Cameras and encoders write up
 # to about 12 scans, and more only for small images.
 _MAX_SCANNED_PIXELS = 2_000_000_000
 _START_OF_SCAN = b"\xff\xda"
+# Pillow decodes run-length encoded BMP files in Python, at 0.1 to 0.2 µs per pixel.
+_MAX_RLE_PIXELS = 20_000_000
+# For every damaged row of a fax, libtiff writes a line to the terminal and continues.
+_MAX_FAX_SIDE = 20_000
+_FAX_COMPRESSIONS = ("tiff_ccitt", "group3", "group4", "tiff_raw_16")
+# For every comment between the numbers of a plain PPM, Pillow copies up to a megabyte.
+_MAX_COMMENTS = 1_000
 _JPEG2000_SIZE = b"\xff\x4f\xff\x51"  # the marker that starts a codestream, and that of the sizes
 # Bytes from the start of a JPEG 2000 codestream to the depth of the first channel, and from one depth to the next.
 _JPEG2000_DEPTHS, _JPEG2000_STRIDE = 42, 3
@@ -30,26 +35,39 @@ def check_cost(name: str, image: Image.Image, file: IO[bytes], kind: str = "imag
         kind: Noun for the kind of file in messages.
 
     Raises:
-        InputError: The image has more than `MAX_PIXELS` pixels, or its JPEG has too many scans for its size.
+        InputError: The image has more than `MAX_PIXELS` pixels, or decoding it would take too long for its size.
     """
+    if image.width * image.height > MAX_PIXELS:
+        raise too_many_pixels(name, kind)
+    cause = _slow_part(image, file)
+    if cause:
+        raise InputError(
+            f"{name}: {cause} in a file of {image.width}x{image.height} pixels, which would take too long to decode; "
+            f"save the {kind} again with the usual settings of its format."
+        )
+
+
+def too_many_pixels(name: str, kind: str) -> InputError:
+    """Return the error for a file with more than `MAX_PIXELS` pixels."""
+    return InputError(f"{name}: more than {MAX_PIXELS:,} pixels, the limit; scale the {kind} down or tile it first.")
+
+
+def _slow_part(image: Image.Image, file: IO[bytes]) -> str:
+    """Return what makes decoding slow out of proportion to the file and the number of pixels; "" if nothing does."""
     num_pixels = image.width * image.height
-    is_rle = bool(image.tile) and image.tile[0].codec_name == "bmp_rle"
-    limit = _MAX_RLE_PIXELS if is_rle else MAX_PIXELS
-    if num_pixels > limit:
-        raise too_many_pixels(name, kind, limit)
-    if image.format in ("JPEG", "MPO"):
+    decoder = image.tile[0].codec_name if image.tile else ""
+    if decoder == "jpeg":
         # Compressed data never contain a marker, so this counts all scans; thumbnails in the header add a few.
         num_scans = _content(file).count(_START_OF_SCAN)
         if num_scans * num_pixels > _MAX_SCANNED_PIXELS:
-            raise InputError(
-                f"{name}: {num_scans} scans in a JPEG of {image.width}x{image.height} pixels, which would take too "
-                f"long to decode; save the {kind} again with the usual settings."
-            )
-
-
-def too_many_pixels(name: str, kind: str, limit: int = MAX_PIXELS) -> InputError:
-    """Return the error for a file with more than `limit` pixels."""
-    return InputError(f"{name}: more than {limit:,} pixels, the limit; scale the {kind} down or tile it first.")
+            return f"{num_scans} scans"
+    if decoder == "bmp_rle" and num_pixels > _MAX_RLE_PIXELS:
+        return "run lengths"
+    if image.info.get("compression") in _FAX_COMPRESSIONS and max(image.size) > _MAX_FAX_SIDE:
+        return "fax lines"
+    if decoder == "ppm_plain" and _content(file).count(b"#") > _MAX_COMMENTS:
+        return f"more than {_MAX_COMMENTS:,} comments"
+    return ""
 
 
 def check_depth(name: str, image: Image.Image, file: IO[bytes]) -> None:
