@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image, ImageOps, PngImagePlugin
 
 import eva_classification.data as classification
@@ -17,8 +18,10 @@ from detectron2_ext.prediction.task import DetectionFileTask
 from eva_backbone.errors import InputError
 from eva_classification.prediction import ClassificationFileTask
 from eva_clip.prediction.task import ClipFileTask
+from eva_engine.config import load_config
 from eva_engine.data import read_rgb_image
 from eva_engine.prediction import Input
+from eva_engine.prediction.trained_model import applies_exif_orientation
 from eva_semseg.data.label_file import read_labels
 from eva_semseg.prediction.task import SegmentationFileTask
 from eva_video.data.frame_folder import read_frame_folder
@@ -50,8 +53,8 @@ UNTAGGED = {
     "PPM": ("1", "L", "RGB"),
     "JPEG2000": ("L", "LA", "RGB", "RGBA"),
 }
-TAGGED_CASES = [(name, mode, tag) for name, modes in TAGGED.items() for mode in modes for tag in range(1, 9)]
-CASES = TAGGED_CASES + [(name, mode, 1) for name, modes in UNTAGGED.items() for mode in modes]
+TAGGED_CASES = [(name, mode) for name, modes in TAGGED.items() for mode in modes]
+UNTAGGED_CASES = [(name, mode) for name, modes in UNTAGGED.items() for mode in modes]
 
 
 def encode(image_format: str, mode: str, orientation: int, **options: object) -> bytes:
@@ -123,28 +126,28 @@ def assert_all_equal(found: dict[str, np.ndarray], expected: np.ndarray) -> None
         np.testing.assert_array_equal(image, expected, err_msg=reader)
 
 
-@pytest.mark.parametrize(("image_format", "mode", "orientation"), CASES)
-def test_every_reader_gives_the_pixels_of_pillow(tmp_path, image_format, mode, orientation):
-    content = encode(image_format, mode, orientation)
-    (tmp_path / "image").write_bytes(content)
-    expected = pillow(content)
-    if image_format in ("PNG", "TIFF", "WEBP") and mode == "RGB":  # without Pillow as the reference
-        np.testing.assert_array_equal(expected, SHOWN[orientation](STORED))
-    assert_all_equal(read_everywhere(tmp_path / "image", expected.shape[:2]), expected)
+@pytest.mark.parametrize(("image_format", "mode"), TAGGED_CASES + UNTAGGED_CASES)
+def test_every_reader_gives_the_pixels_of_pillow(tmp_path, image_format, mode):
+    for orientation in SHOWN if image_format in TAGGED else (1,):
+        content = encode(image_format, mode, orientation)
+        (tmp_path / "image").write_bytes(content)
+        expected = pillow(content)
+        if image_format in ("PNG", "TIFF", "WEBP") and mode == "RGB":  # without Pillow as the reference
+            np.testing.assert_array_equal(expected, SHOWN[orientation](STORED))
+        assert_all_equal(read_everywhere(tmp_path / "image", expected.shape[:2]), expected)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_compressed_tiff(tmp_path, compression, orientation):
-    content = encode("TIFF", "RGB", orientation, compression=compression)
-    (tmp_path / "image.tif").write_bytes(content)
-    assert_all_equal(read_everywhere(tmp_path / "image.tif", pillow(content).shape[:2]), pillow(content))
+def test_compressed_tiff(tmp_path, compression):
+    for orientation in SHOWN:
+        content = encode("TIFF", "RGB", orientation, compression=compression)
+        (tmp_path / "image.tif").write_bytes(content)
+        assert_all_equal(read_everywhere(tmp_path / "image.tif", pillow(content).shape[:2]), pillow(content))
 
 
-@pytest.mark.parametrize("orientation", [3, 6])
-@pytest.mark.parametrize(("image_format", "mode"), [(name, mode) for name, modes in TAGGED.items() for mode in modes])
-def test_the_option_reads_the_pixels_as_they_are_stored(tmp_path, image_format, mode, orientation):
-    content = encode(image_format, mode, orientation)
+@pytest.mark.parametrize(("image_format", "mode"), TAGGED_CASES)
+def test_the_option_reads_the_pixels_as_they_are_stored(tmp_path, image_format, mode):
+    content = encode(image_format, mode, orientation=6)
     (tmp_path / "image").write_bytes(content)
     with Image.open(io.BytesIO(content)) as image:
         expected = np.array(image.convert("RGB"))
@@ -193,3 +196,37 @@ def test_labels_are_turned_as_images_are(tmp_path, image_format, mode, orientati
     if orientation > 4:
         with pytest.raises(InputError, match="both turned by their orientation tags"):
             read_labels(str(tmp_path / "labels"), 255, values.shape)
+
+
+RECIPES = Path(__file__).parents[1] / "projects"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "turned"),
+    [
+        ("Classification/configs/in1k_336.py", False),
+        ("Classification/configs/in21k_224.py", False),
+        ("Classification/configs/linear_probe_224.py", False),
+        ("Classification/configs/mim_pretrain_224.py", False),
+        ("Classification/configs/evaluate_objectnet.py", False),
+        ("Classification/configs/demo/mnist_finetune.py", True),
+        ("CLIP/configs/in1k_336_finetune.py", False),
+        ("CLIP/configs/zero_shot_in1k.py", False),
+        ("CLIP/configs/zero_shot_imagenet_sketch.py", False),
+        ("CLIP/configs/retrieval_coco.py", False),
+        ("CLIP/configs/retrieval_flickr30k.py", False),
+        ("CLIP/configs/zero_shot_folder.py", True),
+        ("CLIP/configs/eva_clip_g14.py", True),
+        ("CLIP/configs/eva_clip_g14_captions.py", True),
+        ("CLIP/configs/demo/eva_clip_tiny_digits.py", True),
+    ],
+)
+def test_training_evaluation_and_prediction_of_a_recipe_follow_one_option(recipe, turned):
+    for overrides, expected in (([], turned), ([f"dataloader.apply_exif_orientation={not turned}"], not turned)):
+        if overrides and "demo" in recipe:
+            continue  # its data have no tags
+        cfg = load_config(str(RECIPES / recipe), overrides)
+        assert applies_exif_orientation(cfg) is expected
+        for loader in ("train", "test"):
+            mapper = OmegaConf.select(cfg, f"dataloader.{loader}.mapper")
+            assert mapper is None or mapper.get("apply_exif_orientation", True) is expected

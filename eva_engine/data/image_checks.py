@@ -1,13 +1,12 @@
 """Limits that an image file has to keep, checked in its header before any pixel is decoded."""
 
-from typing import IO
-
 from PIL import ExifTags, Image
 
 from eva_backbone.errors import InputError
 
 # For all tasks and verbs. Reading a progressive JPEG of this size takes almost 2 GB of memory.
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 1 << 30
 # Each scan of a JPEG visits every pixel, for about 1 ns, but may consist of a few bytes. Cameras and encoders write up
 # to about 12 scans, and more only for small images.
 _MAX_SCANNED_PIXELS = 2_000_000_000
@@ -25,13 +24,13 @@ _JPEG2000_DEPTHS, _JPEG2000_STRIDE = 42, 3
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def check_cost(name: str, image: Image.Image, file: IO[bytes], kind: str = "image") -> None:
+def check_cost(name: str, image: Image.Image, content: bytes, kind: str = "image") -> None:
     """Check that decoding takes a bounded time and memory.
 
     Args:
         name: Name of the file for messages.
         image: Opened, not decoded.
-        file: File that `image` was opened from.
+        content: Bytes of the file.
         kind: Noun for the kind of file in messages.
 
     Raises:
@@ -39,7 +38,7 @@ def check_cost(name: str, image: Image.Image, file: IO[bytes], kind: str = "imag
     """
     if image.width * image.height > MAX_PIXELS:
         raise too_many_pixels(name, kind)
-    cause = _slow_part(image, file)
+    cause = _slow_part(image, content)
     if cause:
         raise InputError(
             f"{name}: {cause} in a file of {image.width}x{image.height} pixels, which would take too long to decode; "
@@ -52,25 +51,25 @@ def too_many_pixels(name: str, kind: str) -> InputError:
     return InputError(f"{name}: more than {MAX_PIXELS:,} pixels, the limit; scale the {kind} down or tile it first.")
 
 
-def _slow_part(image: Image.Image, file: IO[bytes]) -> str:
+def _slow_part(image: Image.Image, content: bytes) -> str:
     """Return what makes decoding slow out of proportion to the file and the number of pixels; "" if nothing does."""
     num_pixels = image.width * image.height
     decoder = image.tile[0].codec_name if image.tile else ""
     if decoder == "jpeg":
         # Compressed data never contain a marker, so this counts all scans; thumbnails in the header add a few.
-        num_scans = _content(file).count(_START_OF_SCAN)
+        num_scans = content.count(_START_OF_SCAN)
         if num_scans * num_pixels > _MAX_SCANNED_PIXELS:
             return f"{num_scans} scans"
     if decoder == "bmp_rle" and num_pixels > _MAX_RLE_PIXELS:
         return "run lengths"
     if image.info.get("compression") in _FAX_COMPRESSIONS and max(image.size) > _MAX_FAX_SIDE:
         return "fax lines"
-    if decoder == "ppm_plain" and _content(file).count(b"#") > _MAX_COMMENTS:
+    if decoder == "ppm_plain" and content.count(b"#") > _MAX_COMMENTS:
         return f"more than {_MAX_COMMENTS:,} comments"
     return ""
 
 
-def check_depth(name: str, image: Image.Image, file: IO[bytes]) -> None:
+def check_depth(name: str, image: Image.Image, content: bytes) -> None:
     """Check that an image has at most 8 bits per channel.
 
     Pillow reduces more bits to 8, to nearly white for one channel and, as most cameras and microscopes use only the
@@ -79,19 +78,19 @@ def check_depth(name: str, image: Image.Image, file: IO[bytes]) -> None:
     Args:
         name: Name of the file for messages.
         image: Opened, not decoded.
-        file: File that `image` was opened from.
+        content: Bytes of the file.
 
     Raises:
         InputError: It has more.
     """
-    if image.mode in _WIDE_MODES or _is_reduced(image, file):
+    if image.mode in _WIDE_MODES or _is_reduced(image, content):
         raise InputError(
             f"{name}: more than 8 bits per channel ({image.mode}), so black and white levels are unknown; "
             "convert the image to 8 bits first."
         )
 
 
-def _is_reduced(image: Image.Image, file: IO[bytes]) -> bool:
+def _is_reduced(image: Image.Image, content: bytes) -> bool:
     """Return whether Pillow would reduce an image of several channels to 8 bits without a message."""
     if image.format == "PNG":
         return image.tile[0].args.endswith("16B")
@@ -101,16 +100,7 @@ def _is_reduced(image: Image.Image, file: IO[bytes]) -> bool:
         arguments = image.tile[0].args
         return isinstance(arguments, tuple) and arguments[1] > 255
     if image.format == "JPEG2000":
-        content = _content(file)
         first = content.find(_JPEG2000_SIZE) + _JPEG2000_DEPTHS
         depths = content[first : first + _JPEG2000_STRIDE * len(image.getbands()) : _JPEG2000_STRIDE]
         return any((depth & 0x7F) + 1 > 8 for depth in depths)
     return False
-
-
-def _content(file: IO[bytes]) -> bytes:
-    position = file.tell()
-    file.seek(0)
-    content = file.read()
-    file.seek(position)
-    return content

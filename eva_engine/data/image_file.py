@@ -1,5 +1,6 @@
 """Read images from untrusted files: the one reader for training, evaluation and prediction of all tasks."""
 
+import io
 import os
 import stat
 import warnings
@@ -13,7 +14,7 @@ from PIL import ExifTags, Image
 
 from eva_backbone.errors import InputError
 
-from .image_checks import check_cost, check_depth, too_many_pixels
+from .image_checks import MAX_BYTES, check_cost, check_depth, too_many_pixels
 
 # Pillow detects the format from the content. Without this list it would also try formats that start other programs
 # (EPS) or that accept nearly any content.
@@ -54,13 +55,13 @@ def read_image(source: Source, name: str | None = None, *, apply_exif_orientatio
             long or too much memory to decode, or has more than 8 bits per channel.
     """
     name = str(source) if name is None else name
-    with opened_image(source, name) as (image, file):
-        check_depth(name, image, file)
+    with opened_image(source, name) as (image, content):
+        check_depth(name, image, content)
         return load_image(image, apply_exif_orientation).convert("RGB")
 
 
 @contextmanager
-def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[Image.Image, IO[bytes]]]:
+def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[Image.Image, bytes]]:
     """Open an image that can be decoded in bounded time and memory, and report all problems in the block.
 
     Args:
@@ -69,16 +70,22 @@ def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tup
         kind: Noun for the kind of file in messages.
 
     Yields:
-        The image, not decoded, and its file.
+        The image, not decoded, and the bytes of its file.
 
     Raises:
         InputError: The file is not one that `read_image` accepts; its depth is not checked.
     """
     with image_errors(name, kind):
         opened = open_regular_file(source, kind) if isinstance(source, str | Path) else nullcontext(source)
-        with opened as file, open_image(file) as image:
-            check_cost(name, image, file, kind)
-            yield image, file
+        with opened as file:
+            if file.seek(0, os.SEEK_END) > MAX_BYTES:
+                raise InputError(f"{name}: more than {MAX_BYTES:,} bytes, the limit; compress the {kind}.")
+            file.seek(0)
+            content = file.read()
+        # Read from memory, a box or tag of a huge size cannot reserve more memory than the file has bytes.
+        with open_image(io.BytesIO(content)) as image:
+            check_cost(name, image, content, kind)
+            yield image, content
 
 
 def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image.Image:
