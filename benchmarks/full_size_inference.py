@@ -39,7 +39,7 @@ def predict(weights: Path, image_file: Path, output: Path, threshold: float) -> 
     from detectron2_ext.prediction import DetectionPredictor, draw_instances
     from detectron2_ext.prediction.records import save_image_record
     from eva_engine.config import load_config
-    from eva_engine.prediction import read_rgb_image
+    from eva_engine.data import read_rgb_image
     from eva_engine.prediction.images import save_image
 
     overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]

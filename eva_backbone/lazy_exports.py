@@ -13,7 +13,7 @@ def lazy_exports(package: str, modules: Mapping[str, str]) -> Callable[[str], An
 
     Args:
         package: `__name__` of the package.
-        modules: Name of the defining module in the package, for every exported name.
+        modules: Name of the defining module, relative to the package, for every exported name.
     """
 
     def get_attribute(name: str) -> Any:

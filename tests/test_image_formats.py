@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detectron2_ext.data.mapper import EvaluationMapper as DetectionMapper
 from eva_backbone.errors import InputError
 from eva_classification.data import EvaluationMapper
 from eva_clip import get_tokenizer
 from eva_clip.data import TrainingMapper
 from eva_clip.transforms import evaluation_transform
-from eva_engine.data import read_dataset_image
+from eva_engine.data import read_rgb_image
 from eva_engine.data.package_data import read_tiff_pages
-from eva_engine.prediction.images import read_rgb_image
 from eva_semseg.data.label_file import read_labels
 from eva_video.data.frame_folder import read_frame_folder
 
@@ -24,6 +24,10 @@ FOLDERS = (
     *("eva_demos", "projects", "tools", "datasets", "benchmarks"),
 )
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+
+
+def detect(path: str) -> None:
+    DetectionMapper(augmentations=[], image_format="RGB")({"file_name": path})
 
 
 def classify(path: str) -> None:
@@ -39,7 +43,7 @@ def pair(path: str) -> None:
     "read",
     [
         read_rgb_image,
-        lambda path: read_dataset_image(path, "RGB"),
+        detect,
         classify,
         pair,
         lambda path: read_labels(path, 3),

@@ -1,14 +1,13 @@
 """Check the image and annotation records of a COCO-format file and convert them to Detectron2's."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detectron2.structures import BoxMode
-from PIL import Image
 
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data.image_checks import MAX_PIXELS
 
 from .coco_file import is_id, is_side
 from .segmentation import check_segmentation
@@ -39,7 +38,7 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
     """Return {image id: Detectron2 dataset dict without annotations} in ascending order of the ids.
 
     A record is bad if its id is not an integer or is given twice, if it has no file name, if a side is not a positive
-    integer, if it has more pixels than Pillow would decode, or if the file does not exist.
+    integer, if it has more than `MAX_PIXELS` pixels, or if the file does not exist.
 
     Args:
         records: The list `images` of the file.
@@ -48,8 +47,6 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
     """
     images: dict[int, dict] = {}
     listing = _DirectoryListing()
-    # Pillow raises an error for images of more than twice this limit.
-    max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else math.inf
     for index, record in enumerate(records):
         image_id, file_name = record.get("id"), record.get("file_name")
         width, height = record.get("width"), record.get("height")
@@ -66,8 +63,8 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
         if not (is_side(width) and is_side(height)):
             errors.add(name, f"has size {width!r}x{height!r}", "give 'width' and 'height' in pixels")
             continue
-        if width * height > max_pixels:
-            errors.add(name, f"has {width}x{height} pixels, the limit is {max_pixels}", "tile it")
+        if width * height > MAX_PIXELS:
+            errors.add(name, f"has {width}x{height} pixels, the limit is {MAX_PIXELS:,}", "tile it")
             continue
         path = os.path.join(image_root, file_name)
         if not listing.has(path):

@@ -4,12 +4,12 @@ import logging
 
 import numpy as np
 import torch
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import SkippedSamples, check_on_error
-from eva_engine.data.image_file import read_dataset_image
+from eva_engine.data.image_file import read_image
 
 from .instances import make_instances
 
@@ -134,9 +134,19 @@ class EvaluationMapper(DatasetMapper):
 def _read_and_augment(
     dataset_dict: dict, augmentations: T.AugmentationList, image_format: str
 ) -> tuple[np.ndarray, T.TransformList, dict]:
-    expected_size = (dataset_dict["width"], dataset_dict["height"]) if "width" in dataset_dict else None
-    image = read_dataset_image(dataset_dict["file_name"], image_format, expected_size)
-    return _augment(dataset_dict, image, augmentations)
+    image = read_image(dataset_dict["file_name"])
+    _check_size(dataset_dict, image.size)
+    return _augment(dataset_dict, detection_utils.convert_PIL_to_numpy(image, image_format), augmentations)
+
+
+def _check_size(dataset_dict: dict, found: tuple[int, int]) -> None:
+    """Raise InputError if an image has another (width, height) than its annotation says."""
+    annotated = (dataset_dict.get("width", found[0]), dataset_dict.get("height", found[1]))
+    if found != annotated:
+        raise InputError(
+            f"{dataset_dict['file_name']}: the image has {found[0]}x{found[1]} pixels, but its annotation says "
+            f"{annotated[0]}x{annotated[1]}; correct 'width' and 'height', or use the image that was annotated."
+        )
 
 
 def _augment(

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
+from eva_engine.data import read_rgb_image
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.file_task import FileTask, with_suffix
-from eva_engine.prediction.images import read_rgb_image, save_image
+from eva_engine.prediction.images import save_image
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 

@@ -18,7 +18,7 @@ from pycocotools import mask as mask_api
 
 from detectron2_ext.evaluation.annotation_check import complete_annotation, to_rle
 from detectron2_ext.prediction import draw_instances
-from eva_engine.prediction import read_rgb_image
+from eva_engine.data import read_rgb_image
 from eva_engine.report.image_pairs import ImagePair
 
 NUM_IMAGES = 6

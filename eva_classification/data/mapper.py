@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import SkippedSamples, check_on_error, suggest_skipping
-from eva_engine.data.image_file import check_depth, image_errors, open_image
+from eva_engine.data.image_file import image_errors, read_image
 
 from .image_dataset import ImageRecord
 
@@ -21,16 +21,24 @@ UNREADABLE = -1
 
 
 class TrainingMapper:
-    """Read, transform and label an image for training. EXIF orientation is ignored, as in the published recipes.
+    """Read, transform and label an image for training.
 
     Args:
         transform: Maps an RGB PIL image to normalised pixels [3, H, W].
         on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it, and the loader draws
             another image instead.
+        apply_exif_orientation: Turn images as their orientation tags say. The published recipes do not.
     """
 
-    def __init__(self, transform: Callable[[Image.Image], Tensor], *, on_error: str = "stop") -> None:
+    def __init__(
+        self,
+        transform: Callable[[Image.Image], Tensor],
+        *,
+        on_error: str = "stop",
+        apply_exif_orientation: bool = True,
+    ) -> None:
         self.transform = transform
+        self.apply_exif_orientation = apply_exif_orientation
         self.on_error = check_on_error(on_error)
         self._skipped = SkippedSamples()
 
@@ -41,7 +49,7 @@ class TrainingMapper:
             InputError: The image cannot be read and `on_error` is "stop", or too many were skipped in a row.
         """
         try:
-            image, label = _read_image(record)
+            image, label = _read_image(record, self.apply_exif_orientation)
         except InputError as error:
             if self.on_error == "stop":
                 raise suggest_skipping(error, "images") from error
@@ -52,17 +60,26 @@ class TrainingMapper:
 
 
 class EvaluationMapper:
-    """Read, transform and label an image for evaluation. EXIF orientation is ignored, as in the published recipes.
+    """Read, transform and label an image for evaluation.
 
     Args:
         transform: Maps an RGB PIL image to normalised pixels [3, H, W].
         on_error: "stop" raises `InputError` for an image that cannot be read. "skip" logs it and evaluates a black
             image with the label `UNREADABLE`, for which every prediction is wrong.
         border: Number of pixels to crop from each side before the transform.
+        apply_exif_orientation: Turn images as their orientation tags say. The published recipes do not.
     """
 
-    def __init__(self, transform: Callable[[Image.Image], Tensor], *, on_error: str = "stop", border: int = 0) -> None:
+    def __init__(
+        self,
+        transform: Callable[[Image.Image], Tensor],
+        *,
+        on_error: str = "stop",
+        border: int = 0,
+        apply_exif_orientation: bool = True,
+    ) -> None:
         self.transform = transform
+        self.apply_exif_orientation = apply_exif_orientation
         self.on_error = check_on_error(on_error)
         self.border = border
 
@@ -73,7 +90,7 @@ class EvaluationMapper:
             InputError: The image cannot be read and `on_error` is "stop".
         """
         try:
-            image, label = _read_image(record)
+            image, label = _read_image(record, self.apply_exif_orientation)
             image = self._crop_border(image, record["file_name"])
         except InputError as error:
             if self.on_error == "stop":
@@ -93,13 +110,12 @@ class EvaluationMapper:
         return ImageOps.crop(image, self.border)
 
 
-def _read_image(record: ImageRecord) -> tuple[Image.Image, int]:
+def _read_image(record: ImageRecord, apply_exif_orientation: bool) -> tuple[Image.Image, int]:
     file_name = record["file_name"]
     with image_errors(file_name):
         file, label = record["read"]()
-        with file, open_image(file) as opened:
-            check_depth(file_name, opened)
-            return opened.convert("RGB"), int(label)
+        with file:
+            return read_image(file, file_name, apply_exif_orientation=apply_exif_orientation), int(label)
 
 
 def _make_sample(record: ImageRecord, pixels: Tensor, label: int) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eva_engine.prediction import Categories, FileTask, Input, read_rgb_image
+from eva_engine.data import read_rgb_image
+from eva_engine.prediction import Categories, FileTask, Input
 from eva_engine.prediction.file_task import print_result
 from eva_engine.prediction.json_text import json_lines
+from eva_engine.prediction.trained_model import applies_exif_orientation
 
 from .predictor import ClassPredictor, format_classes, to_records
 
@@ -41,6 +43,7 @@ class ClassificationFileTask(FileTask[Tensor]):
         super().__init__()
         names = None if class_names is None else class_names.names
         self.predictor = ClassPredictor.from_config(cfg, weights, device, names)
+        self.apply_exif_orientation = applies_exif_orientation(cfg)
         self.batch_size = batch_size
 
     def open(self, stack: ExitStack) -> None:
@@ -49,7 +52,8 @@ class ClassificationFileTask(FileTask[Tensor]):
 
     def read(self, item: Input) -> Tensor:
         """Read an image and transform it to the model's input, [3, S, S]."""
-        return self.predictor.prepare(read_rgb_image(item.path))
+        image = read_rgb_image(item.path, apply_exif_orientation=self.apply_exif_orientation)
+        return self.predictor.prepare(image)
 
     def predict(self, batch: Sequence[tuple[Input, Tensor]]) -> None:
         """Classify a batch of images, print and write the results."""

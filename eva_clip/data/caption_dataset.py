@@ -1,6 +1,5 @@
 """Dataset of images with captions from a caption file."""
 
-import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data.image_file import open_regular_file
 
 from .caption_files import read_captions
 
@@ -66,7 +66,4 @@ class CaptionDataset(Dataset):
 
 
 def _read(path: Path, captions: list[str]) -> tuple[IO[bytes], list[str]]:
-    # Reading a pipe or a device might block or never end.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise InputError(f"{path}: not a regular file; give an image file.")
-    return open(path, "rb"), captions
+    return open_regular_file(path), captions

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import SkippedSamples, check_on_error, suggest_skipping
-from eva_engine.data.image_file import check_depth, image_errors, open_image
+from eva_engine.data.image_file import image_errors, read_image
 
 from ..tokenizer import Tokenizer
 from .caption_dataset import CaptionRecord
@@ -20,17 +20,24 @@ class TrainingMapper:
     """Read and transform an image, and tokenize one of its captions, drawn at random if there are several.
 
     Args:
-        transform: Function from a PIL image to normalised pixels [3, H, W].
+        transform: Function from an RGB PIL image to normalised pixels [3, H, W].
         tokenizer: Tokenizer of the model.
         on_error: "stop" raises `InputError` at an image that cannot be read or has no caption. "skip" logs and counts
             it, and the loader draws another pair instead.
+        apply_exif_orientation: Turn images as their orientation tags say.
     """
 
     def __init__(
-        self, transform: Callable[[Image.Image], Tensor], tokenizer: Tokenizer, *, on_error: str = "stop"
+        self,
+        transform: Callable[[Image.Image], Tensor],
+        tokenizer: Tokenizer,
+        *,
+        on_error: str = "stop",
+        apply_exif_orientation: bool = True,
     ) -> None:
         self.transform = transform
         self.tokenizer = tokenizer
+        self.apply_exif_orientation = apply_exif_orientation
         self.on_error = check_on_error(on_error)
         self._skipped = SkippedSamples()
 
@@ -62,11 +69,10 @@ class TrainingMapper:
         file_name = record["file_name"]
         with image_errors(file_name):
             file, captions = record["read"]()
-            with file, open_image(file) as image:
-                check_depth(file_name, image)
-                image.load()
-                captions = [caption for caption in captions if caption.strip()]
-                if not captions:
-                    raise InputError(f"{file_name}: the image has no caption; write one.")
-                pixels = np.ascontiguousarray(self.transform(image).numpy(), dtype=np.float32)
+            with file:
+                image = read_image(file, file_name, apply_exif_orientation=self.apply_exif_orientation)
+            captions = [caption for caption in captions if caption.strip()]
+            if not captions:
+                raise InputError(f"{file_name}: the image has no caption; write one.")
+            pixels = np.ascontiguousarray(self.transform(image).numpy(), dtype=np.float32)
         return pixels, random.choice(captions)

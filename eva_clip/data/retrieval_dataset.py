@@ -1,12 +1,12 @@
 """Dataset of images with all their captions, for the evaluation of retrieval."""
 
-import stat
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data.image_file import open_regular_file
 
 from .caption_files import read_captions
 
@@ -66,7 +66,4 @@ class RetrievalDataset:
 
 
 def _open(file: str, index: int) -> tuple[IO[bytes], int]:
-    # Reading a pipe or a device might block or never end.
-    if not stat.S_ISREG(Path(file).stat().st_mode):
-        raise InputError(f"{file}: not a regular file; give an image file.")
-    return open(file, "rb"), index
+    return open_regular_file(file), index

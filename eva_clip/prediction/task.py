@@ -13,9 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction import FileTask, Input, read_rgb_image
+from eva_engine.data import read_rgb_image
+from eva_engine.prediction import FileTask, Input
 from eva_engine.prediction.file_task import print_result
 from eva_engine.prediction.json_text import json_lines
+from eva_engine.prediction.trained_model import applies_exif_orientation
 
 from ..evaluation import read_class_names, read_templates
 from .contact_sheet import ContactSheets, make_thumbnail, undrawable_labels
@@ -71,6 +73,7 @@ class ClipFileTask(FileTask[ImageSample]):
             templates=read_templates(templates[0] if len(templates) == 1 else templates),
             dtype=getattr(torch, dtype),
         )
+        self.apply_exif_orientation = applies_exif_orientation(cfg)
         self.top = top
         self.batch_size = batch_size
         cut_labels = self.predictor.cut_labels
@@ -90,7 +93,7 @@ class ClipFileTask(FileTask[ImageSample]):
 
     def read(self, item: Input) -> ImageSample:
         """Read an image, transform it to the model's input and make a thumbnail."""
-        image = read_rgb_image(item.path)
+        image = read_rgb_image(item.path, apply_exif_orientation=self.apply_exif_orientation)
         return ImageSample(self.predictor.prepare(image), make_thumbnail(Image.fromarray(image)))
 
     def predict(self, batch: Sequence[tuple[Input, ImageSample]]) -> None:

@@ -90,7 +90,7 @@ def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "lis
 def _draw_pair(name: str, record: dict, predicted: "np.ndarray") -> "ImagePair":
     import numpy as np
 
-    from eva_engine.data.image_file import read_dataset_image
+    from eva_engine.data.image_file import read_rgb_image
     from eva_engine.report import ImagePair
     from eva_semseg.data.label_file import read_labels
     from eva_semseg.prediction import add_legend, class_fractions, draw_labels
@@ -98,7 +98,7 @@ def _draw_pair(name: str, record: dict, predicted: "np.ndarray") -> "ImagePair":
 
     from .microscope import CLASSES
 
-    image = read_dataset_image(record["file_name"], "RGB")
+    image = read_rgb_image(record["file_name"])
     truth = read_labels(record["sem_seg_file_name"], len(CLASSES))
     drawn = []
     for labels in (truth, predicted):

@@ -1,107 +1,139 @@
-"""Read images of datasets, and report every problem as one sentence."""
+"""Read images from untrusted files: the one reader for training, evaluation and prediction of all tasks."""
 
+import io
+import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from eva_backbone.errors import InputError
+
+from .image_checks import MAX_BYTES, check_cost, check_depth, too_many_pixels
 
 # Pillow detects the format from the content. Without this list it would also try formats that start other programs
 # (EPS) or that accept nearly any content.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-_EXIF_ORIENTATION = 274
-_TURNED_BY_90 = (5, 6, 7, 8)
-_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # when Pillow converts these, it clips them to nearly white
+# JPEGs inside of TIFF files can have many scans, too (see `image_checks`); libtiff's own limit is 100.
+os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+Source = str | Path | IO[bytes]
 
 
-def read_dataset_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image of a dataset, rotated according to its EXIF tag.
+def read_rgb_image(source: Source, name: str | None = None, *, apply_exif_orientation: bool = True) -> np.ndarray:
+    """Read an image as an array [H, W, 3] uint8 RGB; see `read_image`."""
+    return np.array(read_image(source, name, apply_exif_orientation=apply_exif_orientation))
+
+
+def read_image(source: Source, name: str | None = None, *, apply_exif_orientation: bool = True) -> Image.Image:
+    """Read an image as RGB: the first frame or page, without transparency.
 
     Args:
-        file_name: Image file.
-        image_format: Channel order: "RGB", "BGR", or another of Detectron2's image formats.
-        size: Expected (width, height) in pixels, which is compared with the header before any pixel is decoded.
+        source: File of one of `FORMATS`, or its name. The format is detected from the content.
+        name: Name of the file for messages; None if `source` is the name.
+        apply_exif_orientation: Turn the image as its orientation tag says, like viewers of images. False leaves the
+            pixels as they are stored, except in TIFF files, which Pillow always turns.
 
     Returns:
-        [H, W, C] uint8.
+        An image in Pillow's mode "RGB".
 
     Raises:
-        InputError: The file does not exist, is not a regular file or not an image, is truncated, is larger than
-            Pillow's limit against decompression bombs, has more than 8 bits per channel, or has another size.
+        InputError: The file does not exist, is not a regular file or not an image, is truncated or damaged, takes too
+            long or too much memory to decode, or has more than 8 bits per channel.
     """
-    from detectron2.data import detection_utils  # imported here, because the other functions do not need Detectron2
-    from detectron2.utils.file_io import PathManager
-
-    path = PathManager.get_local_path(file_name)
-    with image_errors(file_name):
-        # Reading from a pipe or a device could block or never end.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise InputError(f"{file_name}: not a regular file; give an image file.")
-        with open_image(path) as header:
-            _check_size(file_name, header, size)
-            check_depth(file_name, header)
-        # Detectron2 opens the file again with all formats. This is safe, since no allowed format can be taken for EPS.
-        return detection_utils.read_image(path, format=image_format)
+    name = str(source) if name is None else name
+    with opened_image(source, name) as (image, content):
+        check_depth(name, image, content)
+        return load_image(image, apply_exif_orientation).convert("RGB")
 
 
-def open_image(source: str | Path | IO[bytes]) -> Image.Image:
+@contextmanager
+def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[Image.Image, bytes]]:
+    """Open an image that can be decoded in bounded time and memory, and report all problems in the block.
+
+    Args:
+        source: File of one of `FORMATS`, or its name.
+        name: Name of the file for messages.
+        kind: Noun for the kind of file in messages.
+
+    Yields:
+        The image, not decoded, and the bytes of its file.
+
+    Raises:
+        InputError: The file is not one that `read_image` accepts; its depth is not checked.
+    """
+    with image_errors(name, kind):
+        opened = open_regular_file(source, kind) if isinstance(source, str | Path) else nullcontext(source)
+        with opened as file:
+            if file.seek(0, os.SEEK_END) > MAX_BYTES:
+                raise InputError(f"{name}: more than {MAX_BYTES:,} bytes, the limit; compress the {kind}.")
+            file.seek(0)
+            content = file.read()
+        # Read from memory, a box or tag of a huge size cannot reserve more memory than the file has bytes.
+        with open_image(io.BytesIO(content)) as image:
+            check_cost(name, image, content, kind)
+            yield image, content
+
+
+def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image.Image:
+    """Decode an opened image and, if asked to, turn it as its orientation tag says.
+
+    The result is that of Pillow's `ImageOps.exif_transpose`, which raises an error for some damaged tags; they are
+    ignored here.
+    """
+    image.load()
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation) if apply_exif_orientation else None
+    except Exception:  # reading damaged tags raises nearly any exception
+        orientation = None
+    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
+
+
+def open_image(source: Source) -> Image.Image:
     """Open an image of one of `FORMATS` without decoding it; problems raise Pillow's exceptions."""
     return Image.open(source, formats=FORMATS)
 
 
-def check_depth(file_name: str, header: Image.Image) -> None:
-    """Raise InputError if an image has more than 8 bits per channel."""
-    if header.mode in _WIDE_MODES:
-        raise InputError(
-            f"{file_name}: more than 8 bits per channel ({header.mode}), so black and white levels are unknown; "
-            "convert the image to 8 bits first."
-        )
+def open_regular_file(path: str | Path, kind: str = "image") -> IO[bytes]:
+    """Open a file for reading; raise InputError if it is a pipe or a device, which might block or never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise InputError(f"{path}: not a regular file; replace it with the {kind} file.")
+    return open(path, "rb")
 
 
 @contextmanager
-def image_errors(file_name: str, kind: str = "image") -> Iterator[None]:
-    """Turn any error while reading a file in the block into an InputError of one sentence.
+def image_errors(name: str, kind: str = "image") -> Iterator[None]:
+    """Turn any error while reading a file in the block into an InputError of one sentence, and ignore warnings.
 
     Args:
-        file_name: File that is read.
+        name: Name of the file that is read.
         kind: Noun for the kind of file in messages.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns above its limit and raises above twice the limit; images in between can be used.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # About damaged tags, transparent palettes, and sizes that `check_cost` accepts.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
     except (InputError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{file_name}: no such {kind} file; check the {kind} folder.") from error
+        raise InputError(f"{name}: no such {kind} file; check the {kind} folder.") from error
     except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise InputError(f"{file_name}: more than {limit} pixels; give a smaller {kind}.") from error
+        raise too_many_pixels(name, kind) from error
     except Exception as error:  # damaged files make decoders raise nearly any exception
-        raise InputError(
-            f"{file_name}: not a readable {kind} file ({type(error).__name__}: {error}); replace or remove the file."
-        ) from error
-
-
-def _check_size(file_name: str, header: Image.Image, size: tuple[int, int] | None) -> None:
-    if size is None:
-        return
-    width, height = header.size
-    try:
-        orientation = header.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # a damaged tag is ignored, as in Detectron2's reader
-        orientation = None
-    if orientation in _TURNED_BY_90:
-        width, height = height, width
-    if (width, height) != size:
-        raise InputError(
-            f"{file_name}: the image has {width}x{height} pixels, but its annotation says {size[0]}x{size[1]}; "
-            f"correct 'width' and 'height', or use the image that was annotated."
-        )
+        is_unknown = isinstance(error, Image.UnidentifiedImageError)
+        reason = "its format is unknown" if is_unknown else f"{type(error).__name__}: {error}"
+        raise InputError(f"{name}: not a readable {kind} file ({reason}); replace or remove the file.") from error

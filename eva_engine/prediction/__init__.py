@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from eva_backbone.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from eva_engine.data.image_file import read_rgb_image
+
     from .categories import Categories, read_categories
     from .file_run import Summary, predict_files
     from .file_task import FileTask
-    from .images import read_rgb_image
     from .inputs import Input, InputList, list_inputs
 
 __all__ = [
@@ -35,6 +36,6 @@ __getattr__ = lazy_exports(
         "list_inputs": "inputs",
         "predict_files": "file_run",
         "read_categories": "categories",
-        "read_rgb_image": "images",
+        "read_rgb_image": ".data.image_file",
     },
 )

@@ -40,6 +40,15 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
     return model.eval()
 
 
+def applies_exif_orientation(cfg: Any) -> bool:
+    """Return whether the evaluation of a recipe, or else its training, turns images as their EXIF tags say."""
+    for loader in ("test", "train"):
+        mapper = OmegaConf.select(cfg, f"dataloader.{loader}.mapper", default=None)
+        if mapper is not None:
+            return bool(mapper.get("apply_exif_orientation", True))
+    return True
+
+
 def pick_device(name: str) -> torch.device:
     """Return the torch device called `name`; "auto" is CUDA if available, else the CPU.
 

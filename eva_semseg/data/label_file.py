@@ -1,13 +1,12 @@
 """Reading of label maps: one class index for every pixel of an image."""
 
-import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_file import image_errors, open_image
+from eva_engine.data.image_file import load_image, opened_image
 
 from ..segmentation_targets import IGNORE_LABEL
 
@@ -23,6 +22,8 @@ def read_labels(
 ) -> np.ndarray:
     """Read class indices [H, W] int32, 0 to `num_classes` - 1, or `IGNORE_LABEL` for unlabelled pixels.
 
+    A label map is turned as its own orientation tag says, like its image: both are read as they are displayed.
+
     Args:
         file_name: An image file with one channel of integers, or a palette image.
         num_classes: Number of classes.
@@ -32,21 +33,18 @@ def read_labels(
     Raises:
         InputError: The file is missing, unreadable, a colour image or of another size, or has unknown values.
     """
-    with image_errors(file_name, "label"):
-        # Reading a pipe or a device would block or never end.
-        if not stat.S_ISREG(Path(file_name).stat().st_mode):
-            raise InputError(f"{file_name}: not a regular file; give a label file.")
-        with open_image(file_name) as image:
-            if image.mode not in _MODES:
-                raise InputError(
-                    f"{file_name}: {image.mode} pixels, expected one class index per pixel; "
-                    "give a PNG with one channel of 8 or 16 bits, or with a palette."
-                )
-            labels = np.array(image)
+    with opened_image(file_name, file_name, "label") as (image, _):
+        if image.mode not in _MODES or _is_scaled(image):
+            found = image.mode if image.mode not in _MODES else "scaled grey"
+            raise InputError(
+                f"{file_name}: {found} pixels, expected one class index per pixel; "
+                "give a PNG with one channel of 8 or 16 bits, or with a palette."
+            )
+        labels = np.array(load_image(image))
     if size is not None and labels.shape != tuple(size):
         raise InputError(
             f"{file_name}: the labels are {labels.shape[1]}x{labels.shape[0]} pixels, the image is "
-            f"{size[1]}x{size[0]}; give the labels of this image."
+            f"{size[1]}x{size[0]}, both turned by their orientation tags; give the labels of this image."
         )
     labels = labels.astype(np.int32)
     if label_values is not None:
@@ -71,3 +69,11 @@ def _map_values(file_name: str, labels: np.ndarray, label_values: Mapping[int, i
             f"not list; add it there, with {IGNORE_LABEL} for unlabelled pixels."
         )
     return mapped
+
+
+def _is_scaled(image: Image.Image) -> bool:
+    """Return whether Pillow scales the stored values to 0 to 255: grey of 2 or 4 bits, PGM with another maximum."""
+    decoder, _, _, arguments = image.tile[0]
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    is_scaled_pgm = decoder.startswith("ppm") and arguments[1:] not in ((), (255,), (65535,))
+    return is_scaled_pgm or arguments[0].startswith(("L;2", "L;4"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import SkippedSamples, check_on_error, suggest_skipping
-from eva_engine.data.image_file import read_dataset_image
+from eva_engine.data.image_file import read_rgb_image
 
 from ..segmentation_targets import IGNORE_LABEL
 from .label_file import read_labels
@@ -62,7 +62,7 @@ class TrainingMapper:
         return result
 
     def _map(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        image = read_dataset_image(record["file_name"], "RGB")
+        image = read_rgb_image(record["file_name"])
         labels = read_labels(record["sem_seg_file_name"], self.num_classes, image.shape[:2], record.get("label_values"))
         for augment in self.augmentations:
             image, labels = augment(image, labels)
@@ -95,7 +95,7 @@ class EvaluationMapper:
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record with the image's "height" and "width", and its "views" of `TestTimeAugmentation`."""
         try:
-            image = read_dataset_image(record["file_name"], "RGB")
+            image = read_rgb_image(record["file_name"])
         except InputError as error:
             if self.on_error == "stop":
                 raise suggest_skipping(error, "images") from error

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from eva_engine.atomic import atomic_path
-from eva_engine.prediction import Categories, FileTask, Input, read_rgb_image
+from eva_engine.data import read_rgb_image
+from eva_engine.prediction import Categories, FileTask, Input
 from eva_engine.prediction.file_task import with_suffix
 from eva_engine.prediction.images import save_image
 from eva_engine.prediction.json_text import to_json

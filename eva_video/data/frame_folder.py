@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_file import read_dataset_image
+from eva_engine.data.image_file import read_rgb_image
 from eva_engine.prediction.inputs import IMAGE_SUFFIXES
 
 from .decoding import DecodedClip
@@ -44,7 +44,7 @@ def read_frame_folder(
     shape: tuple[int, ...] | None = None
     for index in sorted(buffer.missing):
         path = str(Path(folder, pattern.format(index + FIRST_FILE_NUMBER)))
-        image = read_dataset_image(path, "RGB")
+        image = read_rgb_image(path)
         if shape not in (None, image.shape):
             raise InputError(f"{path}: its size differs from that of the frames before; extract the video again.")
         shape = image.shape

@@ -9,7 +9,7 @@ from tiny_semseg_recipe import CONFIGS, tiny_recipe
 
 from eva_backbone.errors import InputError
 from eva_engine.config import load_config
-from eva_engine.data import read_dataset_image
+from eva_engine.data import read_rgb_image
 from eva_engine.training import train
 from eva_semseg.prediction import SegmentationPredictor
 
@@ -68,13 +68,13 @@ def test_a_tiny_run_trains_evaluates_and_segments(tmp_path) -> None:
     model.eval()
     with torch.inference_mode():
         (expected,) = model(images[0])
-    found = predictor(read_dataset_image(images[0][0]["file_name"], "RGB"))
+    found = predictor(read_rgb_image(images[0][0]["file_name"]))
     assert (found == expected["sem_seg"].argmax(0).numpy()).all()
     assert found.shape == (70, 90)
 
     same = SegmentationPredictor(model, predictor.views, ["black", "white"], "cpu")
     assert same.class_names == ("black", "white")
-    assert (same(read_dataset_image(images[0][0]["file_name"], "RGB")) == found).all()
+    assert (same(read_rgb_image(images[0][0]["file_name"])) == found).all()
     with pytest.raises(InputError, match="3 class names, but the model has 2"):
         SegmentationPredictor(model, predictor.views, ["a", "b", "c"])
 

@@ -10,4 +10,5 @@ from .eva_clip_g14 import dataloader, lr_multiplier, model, optimizer, train
 published = {"evaluate": ["eva_clip_psz14.pt"]}
 
 dataloader.test = test
+dataloader.apply_exif_orientation = False
 dataloader.evaluator = L(ZeroShotEvaluator)()

@@ -24,13 +24,18 @@ def test_pixels_label_and_name(image_folder):
     assert (mapped["label"], mapped["file_name"]) == (2, record["file_name"])
 
 
-def test_orientation_tags_are_ignored(tmp_path):
+@pytest.mark.parametrize("mapper_class", [TrainingMapper, EvaluationMapper])
+@pytest.mark.parametrize("turned", [True, False])
+def test_orientation_tags_are_followed_or_ignored(tmp_path, mapper_class, turned):
     (tmp_path / "ant").mkdir()
     exif = Image.Exif()
     exif[274] = 6
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "ant" / "turned.jpg", exif=exif, quality=100)
-    pixels = EvaluationMapper(TRANSFORM)(ImageDataset(str(tmp_path))[0])["image"]
-    assert np.ptp(pixels[0, :, 14]) > 10 * np.ptp(pixels[0, 14])
+    mapper = mapper_class(TRANSFORM, apply_exif_orientation=turned)
+    pixels = mapper(ImageDataset(str(tmp_path))[0])["image"][0]
+    if turned:
+        pixels = pixels.T
+    assert np.ptp(pixels[:, 14]) > 10 * np.ptp(pixels[14])
 
 
 def test_border_is_cut_off(image_folder):

@@ -15,7 +15,7 @@ from PIL import Image
 from detectron2_ext.prediction import DetectionPredictor
 from eva_engine.commands import predict as demo
 from eva_engine.config import load_config
-from eva_engine.prediction import read_rgb_image
+from eva_engine.data import read_rgb_image
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.images import read_rgb_image, save_image
+from eva_engine.data import read_rgb_image
+from eva_engine.prediction.images import save_image
 
 # Four colours, one a corner: top left, top right, bottom left, bottom right.
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]], dtype=np.uint8)
@@ -68,7 +69,7 @@ def test_other_modes_become_rgb(tmp_path, mode):
         (encoded()[:60], "not a readable image"),
         (encoded(suffix="WEBP")[:40], "not a readable image"),
         (png_header(20_000, 20_000), "pixels"),
-        (png_header(11_000, 11_000), "at most 100,000,000"),
+        (png_header(11_000, 11_000), "more than 100,000,000"),
         (encoded(np.zeros((4, 4), np.uint16)), "8 bits"),
         (encoded(np.zeros((4, 4), np.float32), "TIFF"), "8 bits"),
     ],

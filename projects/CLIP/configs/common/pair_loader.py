@@ -7,6 +7,9 @@ from eva_clip.transforms import training_transform
 from eva_engine.data import build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
+# Turn images as their EXIF tags say, in training, evaluation and `predict`. The recipes of published results set it to
+# false, because these were measured on images as they are stored.
+dataloader.apply_exif_orientation = True
 
 dataloader.train = L(build_train_loader)(
     # Tar shards. For a caption file (.csv, .tsv, .json, .jsonl) use CaptionDataset with `file` and `root`.
@@ -17,6 +20,7 @@ dataloader.train = L(build_train_loader)(
         tokenizer=L(get_tokenizer)(name="${model.name}", context_length="${model.text.context_length}"),
         # "skip" logs and counts unreadable pairs, and draws other pairs instead.
         on_error="skip",
+        apply_exif_orientation="${dataloader.apply_exif_orientation}",
     ),
     collate=L(PairCollate)(),
     aspect_ratio_grouping=False,

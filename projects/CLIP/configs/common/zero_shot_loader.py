@@ -18,6 +18,7 @@ test = L(build_zero_shot_loader)(
         transform=L(evaluation_transform)(size="${model.visual.img_size}"),
         # "skip" counts unreadable images as wrong.
         on_error="stop",
+        apply_exif_orientation="${dataloader.apply_exif_orientation}",
     ),
     # Class names in the order of the class numbers: "imagenet", "imagenet_a", "imagenet_r", "folders" for the folder
     # names, a text file with one name per line, or a list.

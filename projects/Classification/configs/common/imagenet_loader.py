@@ -7,6 +7,9 @@ from eva_classification.transforms import evaluation_transform, training_transfo
 from eva_engine.data import EvalLoader, build_train_loader, dataset_root
 
 dataloader = OmegaConf.create(flags={"allow_objects": True})
+# The published results are those of images as they are stored. true turns them as their EXIF tags say, in training,
+# evaluation and `predict`; set it for your own photos.
+dataloader.apply_exif_orientation = False
 
 dataloader.train = L(build_train_loader)(
     dataset=L(ImageDataset)(
@@ -23,6 +26,7 @@ dataloader.train = L(build_train_loader)(
         ),
         # "skip" logs an image that cannot be read and draws another one instead.
         on_error="stop",
+        apply_exif_orientation="${dataloader.apply_exif_orientation}",
     ),
     # timm's Mixup, for mixup and CutMix; in21k_224.py has an example.
     collate=L(ImageCollate)(mixup=None),
@@ -45,6 +49,7 @@ dataloader.test = L(EvalLoader)(
         transform=L(evaluation_transform)(size="${model.img_size}", crop_pct=None, interpolation="bicubic"),
         # "skip" counts an image that cannot be read as wrong.
         on_error="stop",
+        apply_exif_orientation="${dataloader.apply_exif_orientation}",
     ),
     collate=L(ImageCollate)(),
     batch_size=24,

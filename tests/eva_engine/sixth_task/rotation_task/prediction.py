@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eva_engine.data import read_rgb_image
 from eva_engine.prediction import FileTask
-from eva_engine.prediction.images import read_rgb_image
 from eva_engine.prediction.json_text import json_lines
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
