@@ -145,7 +145,7 @@ def find_classes(
     around = {part for parts in parents for part in parts[:level]}
     if any(map(split_of, around)):
         raise InputError(
-            f"{source} has splits in other folders, such as {join_names(sorted(around))}; set the dataset's root to the "
+            f"{source} has splits in other folders, {join_names(sorted(around))}; set the dataset's root to the "
             "folder that contains the splits, or to one of them."
         )
     names = [parts[level] if len(parts) > level else "" for parts in parents]
