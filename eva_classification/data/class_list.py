@@ -37,7 +37,7 @@ def use_class_list(
         elif is_list:
             names = list(given[0])
     indices = given[0] if names is None and given else {name: index for index, name in enumerate(names or ())}
-    if train is not None and indices:
+    if train is not None and names is not None:
         check_num_classes(indices, train.num_classes, train.root, is_numbered_by_folder=given[0] is None)
     if names is not None:
         store_class_list(cfg, names)

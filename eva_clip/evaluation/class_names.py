@@ -62,12 +62,13 @@ def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
 
 
 def check_names_of_folders(dataset: MapStyleDataset[Any], names: Sequence[str]) -> None:
-    """Check that names are in the order of the image folders.
+    """Check that names are in the order of the image folders, if these define the class numbers.
 
     Raises:
-        InputError: A name is that of the folder of another class, or the folders define the numbers and there are more
-            names.
+        InputError: A name is that of the folder of another class, or there are more names than folders.
     """
+    if not getattr(dataset, "is_numbered_by_folder", False):
+        return
     texts = [name.replace("_", " ").strip().lower() for name in names]
     for folder, number in class_numbers(dataset).items():
         text = folder.replace("_", " ").strip().lower()
@@ -77,7 +78,7 @@ def check_names_of_folders(dataset: MapStyleDataset[Any], names: Sequence[str]) 
                 "names; give the names in the order of the folders, or list the folders in a class map."
             )
     num_folders = len(class_numbers(dataset))
-    if getattr(dataset, "is_numbered_by_folder", False) and len(names) > num_folders:
+    if len(names) > num_folders:
         raise InputError(
             f"there are {len(names)} class names, but {num_folders} image folders, which give the class numbers; give "
             "a name for each folder, or list the folders in a class map."

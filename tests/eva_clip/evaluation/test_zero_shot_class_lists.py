@@ -22,7 +22,7 @@ def test_names_in_the_order_of_the_folders(tmp_path, names):
     check_names_of_folders(dataset(tmp_path, "ape", "sea_lion"), names)
 
 
-def test_a_name_may_occur_twice(tmp_path):
+def test_a_class_map_defines_other_numbers(tmp_path):
     folders = {"bird_crane": 0, "crane": 2}
     check_names_of_folders(dataset(tmp_path, *folders, class_map=folders), ["crane", "dog", "crane"])
 
