@@ -96,9 +96,7 @@ def _outline(root: str) -> list[str]:
     return paths
 
 
-def _are_classes(
-    names: Sequence[str], splits: Collection[str], nested: Collection[str], root: str, has_labels: bool
-) -> bool:
+def _are_classes(names: Sequence[str], splits: Collection[str], nested: set[str], root: str, has_labels: bool) -> bool:
     """Return whether folders with names of splits are classes, because there are others that are not splits.
 
     A split has folders of its classes; a class usually has only images.

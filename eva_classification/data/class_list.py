@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from detectron2.config import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -37,7 +38,7 @@ def use_class_list(
         elif is_list:
             names = list(given[0])
     indices = given[0] if names is None and given else {name: index for index, name in enumerate(names or ())}
-    if train is not None and names is not None:
+    if train is not None and names is not None and indices is not None:
         check_num_classes(indices, train.num_classes, train.root, is_numbered_by_folder=given[0] is None)
     if names is not None:
         store_class_list(cfg, names)
@@ -60,7 +61,8 @@ def _given_class_map(dataset: DictConfig) -> dict[str, int] | None:
 
 
 def _is_stored(dataset: DictConfig) -> bool:
-    return OmegaConf.to_container(dataset, resolve=False)["class_map"] == STORED_LIST
+    raw: Any = OmegaConf.to_container(dataset, resolve=False)
+    return raw["class_map"] == STORED_LIST
 
 
 def _folder_names(train: DictConfig) -> list[str]:

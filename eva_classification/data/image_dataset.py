@@ -218,8 +218,9 @@ def _find_labels(
 def _create_reader(
     root: str, name: str, split: str | None, class_map: dict[str, int] | None, options: Mapping[str, Any]
 ) -> Any:
+    arguments: dict[str, Any] = {"split": split, "class_map": class_map, **options}
     try:
-        dataset = create_dataset(name, root=root, split=split, class_map=class_map, **options)
+        dataset = create_dataset(name, root=root, **arguments)
     # If the package that reads a named dataset is missing, timm's readers raise almost any exception.
     except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -157,10 +157,9 @@ def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | N
     number = _parse_number(label)
     if class_indices is None:
         return number
-    index = class_indices.get(label, number)
-    # Not the number of one class and the name of another, nor a number beyond the names.
-    is_known = index is not None and index <= max(class_indices.values(), default=-1)
-    return index if is_known and number in (None, index) else None
+    index, highest = class_indices.get(label, number), max(class_indices.values(), default=-1)
+    is_ambiguous = number not in (None, index) and number <= highest  # the index of one class and the name of another
+    return None if index is None or index > highest or is_ambiguous else index
 
 
 def _parse_number(text: str) -> int | None:
