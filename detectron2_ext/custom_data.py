@@ -1,7 +1,6 @@
 """Adapt a recipe to the user's custom data in COCO format, given on the command line."""
 
 import argparse
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +12,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detectron2_ext.data import CocoJsonSummary, register_coco_json
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
-from eva_engine.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +65,6 @@ class CustomData:
     def apply(self, cfg: DictConfig, training: bool) -> None:
         """Change `cfg` to train, or only to evaluate, on this data; see `use_custom_data`."""
         use_custom_data(cfg, self, training)
-
-    @staticmethod
-    def save_categories(cfg: DictConfig) -> None:
-        """Write the class names and ids of custom data to `train.output_dir`/categories.json."""
-        content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
-        with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
-            file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def absolute(self) -> dict[str, str]:
         """Return the given parts as absolute paths."""

@@ -14,6 +14,7 @@ from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import match_given_names
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
@@ -90,6 +91,8 @@ class DetectionPredictor:
         source = "the list given"
         if categories is None:
             categories, source = find_categories(cfg, weights)
+        else:
+            match_given_names(categories.names, model.roi_heads.num_classes, cfg, weights)
         categories = match_categories(categories, model.roi_heads.num_classes, source)
         return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
 

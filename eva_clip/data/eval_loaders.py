@@ -13,7 +13,7 @@ from eva_engine.data.eval_loader import EvalLoader
 from eva_engine.data.samplers import ContiguousSampler
 from eva_engine.data.workers import TIMEOUT
 
-from ..evaluation.class_names import class_numbers, folder_names
+from ..evaluation.class_names import check_names_of_folders, class_numbers, folder_names
 from ..evaluation.prompts import ClassPrompts
 from .retrieval_dataset import RetrievalDataset
 
@@ -111,6 +111,7 @@ def build_zero_shot_loader(
     if class_names == "folders":
         class_names = folder_names(dataset)
     prompts = ClassPrompts(class_names, templates)
+    check_names_of_folders(dataset, prompts.class_names)
     highest = max(class_numbers(dataset).values(), default=-1)
     if highest >= len(prompts.class_names):
         raise InputError(

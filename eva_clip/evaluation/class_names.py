@@ -62,6 +62,30 @@ def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
     return [name.replace("_", " ").strip() for name in sorted(numbers, key=numbers.__getitem__)]
 
 
+def check_names_of_folders(dataset: MapStyleDataset[Any], names: Sequence[str]) -> None:
+    """Check that names are in the order of the image folders, if these define the class numbers.
+
+    Raises:
+        InputError: A name is that of the folder of another class, or there are more names than folders.
+    """
+    if not getattr(dataset, "is_numbered_by_folder", False):
+        return
+    texts = [name.replace("_", " ").strip().lower() for name in names]
+    for folder, number in class_numbers(dataset).items():
+        text = folder.replace("_", " ").strip().lower()
+        if text in texts and number < len(texts) and texts[number] != text:
+            raise InputError(
+                f"{folder!r} is class {number} in the image folders, but class {texts.index(text)} in the list of "
+                "names; give the names in the order of the folders, or list the folders in a class map."
+            )
+    num_folders = len(class_numbers(dataset))
+    if len(names) > num_folders:
+        raise InputError(
+            f"there are {len(names)} class names, but {num_folders} image folders, which give the class numbers; give "
+            "a name for each folder, or list the folders in a class map."
+        )
+
+
 def objectnet_names(root: str) -> list[str]:
     """Return ObjectNet's names of the classes that are in ImageNet-1K too, in lower case, ordered by class number.
 

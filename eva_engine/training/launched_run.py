@@ -19,7 +19,8 @@ from torch.multiprocessing import ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
-from eva_engine.config import check_datasets, check_sections, find_task_of_config, load_config, save_config
+from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
+from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.data import worker_failure
 from eva_engine.tasks import all_tasks
 
@@ -97,20 +98,20 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start_log(cfg, args)
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
+    settle_class_list(cfg, training=not args.eval_only, resume=resume)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
     with _errors_logged():
         if args.dry_run:
             dry_run(cfg, output_dir)
         elif args.eval_only:
-            check_datasets(cfg, training=False)
             if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
-                _save_recipe(recipe, custom_data)
+                _save_recipe(recipe)
             model = build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True)
             evaluate(cfg, model)
         else:
             run = prepare_run(cfg, resume)
-            _save_recipe(recipe, custom_data)  # only now: a resume that fails leaves the recipe of the run unchanged
+            _save_recipe(recipe)  # only now: a resume that fails leaves the recipe of the run unchanged
             run.train()
             if comm.is_main_process():
                 from eva_engine.report import write_run_report  # slow to import, and only needed now
@@ -118,12 +119,11 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
                 write_run_report(cfg, config_file=args.config_file)
 
 
-def _save_recipe(recipe: DictConfig, custom_data: Any) -> None:
-    """Save the recipe, and the categories of custom data, in `train.output_dir`; on rank 0 only."""
+def _save_recipe(recipe: DictConfig) -> None:
+    """Save the recipe, and the class list if there is one, in `train.output_dir`; on rank 0 only."""
     if comm.is_main_process():
         save_config(recipe, Path(recipe.train.output_dir, "config.yaml"))
-        if custom_data is not None:
-            custom_data.save_categories(recipe)
+        save_categories(recipe, recipe.train.output_dir)
 
 
 def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:

@@ -18,6 +18,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints, read_file
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.config import check_batch_size, check_datasets
+from eva_engine.config.class_list import settle_class_list
 
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
@@ -72,6 +73,7 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
         InputError: Data, weights or a batch size that do not fit the recipe; found before the model is built where
             possible.
     """
+    settle_class_list(cfg, training=True, resume=resume)
     run = prepare_run(cfg, resume)
     run.train()
     return run.model

@@ -8,8 +8,8 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
+from eva_engine.data.folder_files import IMAGE_SUFFIXES, find_files
 from eva_engine.prediction.categories import read_categories
-from eva_engine.prediction.inputs import IMAGE_SUFFIXES
 
 from ..segmentation_targets import IGNORE_LABEL
 
@@ -116,11 +116,4 @@ def _files(root: Path, suffixes: Sequence[str]) -> list[tuple[str, str]]:
     """Return (path relative to `root` without suffix, path) of all files with one of `suffixes`."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give the one that contains the images or the labels.")
-    found = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in suffixes and not name.startswith("."):
-                path = Path(folder, name)
-                found.append((str(path.relative_to(root).with_name(stem)), str(path)))
-    return found
+    return [(os.path.splitext(name)[0], str(root / name)) for name in find_files(str(root), suffixes)]

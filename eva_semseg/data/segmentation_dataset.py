@@ -1,11 +1,15 @@
 """Images with label maps as a dataset: a registered one, or two folders and a list of classes."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import STORED_LIST, store_class_list
 from eva_engine.config.registered_datasets import check_registered
 from eva_engine.data.dataset_folder import missing_file_hint
 
@@ -64,6 +68,28 @@ class SegmentationDataset(list):
             label_values = _check_values(label_values, len(self.class_names))
             self[:] = [{**record, "label_values": label_values} for record in self]
         check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, label_values)
+
+    @staticmethod
+    def use_class_list(
+        cfg: DictConfig, train: DictConfig | None, test: DictConfig | None, stored: Sequence[str] | None
+    ) -> None:
+        """See `eva_engine.config.class_list.settle_class_list`; all lists must be the same."""
+        names = stored
+        for dataset in (train, test):
+            if dataset is None:
+                continue
+            own = instantiate(dataset).class_names
+            names = own if names is None else tuple(names)
+            for index, (name, expected) in enumerate(zip_longest(own, names)):
+                if name != expected:
+                    source = dataset.get("label_root") or dataset.names
+                    raise InputError(
+                        f"class {index} of {source} is {name!r}, but {expected!r} in the class list of the training; "
+                        "give both the same list."
+                    )
+            store_class_list(cfg, names)
+            if dataset.get("class_names") is not None:
+                dataset.class_names = STORED_LIST
 
 
 def _check_values(label_values: Mapping[int, int], num_classes: int) -> dict[int, int]:

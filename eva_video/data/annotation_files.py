@@ -71,7 +71,7 @@ def read_annotations(
 
     Args:
         path: The annotation file.
-        class_indices: Class index of each label that is a name; labels that are numbers are always used as they are.
+        class_indices: Class index of each label that is a name; labels that are numbers are used as they are.
         has_frame_counts: Whether lines have the number of frames.
         on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
@@ -90,7 +90,8 @@ def read_annotations(
         class_index = _class_index(label, class_indices)
         num_frames = None if frames is None else _parse_number(frames)
         if class_index is None:
-            errors.add(line, f"has the label {label!r}", "give a class index, or set the names of the classes")
+            known = "" if class_indices is None else f", which is not one of the {len(class_indices)} classes"
+            errors.add(line, f"has the label {label!r}{known}", "give a class index, or set the names of the classes")
         elif frames is not None and not num_frames:  # not a number, or 0
             errors.add(line, f"has {frames!r} frames", _FIX_LINE)
         else:
@@ -164,9 +165,11 @@ def _kinetics_path(row: Mapping[str, str]) -> str:
 
 def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | None:
     number = _parse_number(label)
-    if number is None and class_indices is not None:
-        return class_indices.get(label)
-    return number
+    if class_indices is None:
+        return number
+    index, highest = class_indices.get(label, number), max(class_indices.values(), default=-1)
+    is_ambiguous = number not in (None, index) and number <= highest  # the index of one class and the name of another
+    return None if index is None or index > highest or is_ambiguous else index
 
 
 def _parse_number(text: str) -> int | None:
