@@ -34,7 +34,7 @@ def make_instances(
         with_masks: Whether to build masks.
         mask_format: "polygon" or "bitmask"; an image with an RLE mask always gets bitmasks.
         recompute_boxes: Replace each box with the bounding box of the cropped mask.
-        max_instances: Keep at most this many instances, a random sample of those in the augmented image; None keeps all.
+        max_instances: Keep at most this many instances, sampled from those in the augmented image; None keeps all.
         source: The image file, for messages.
 
     Returns:

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
+from detectron2_ext.run_categories import stored_categories
 from eva_engine.prediction.categories import Categories, match_names, read_categories
 
 
@@ -16,10 +17,9 @@ def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, s
     The sources are tried in this order: `dataloader.categories` of the config of a run on custom data;
     `categories.json`, which such a run writes next to its weights; the names registered for the config's test dataset.
     """
-    configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
-    if configured:
-        names = tuple(category.name for category in configured)
-        return Categories(names, tuple(category.id for category in configured)), "the config"
+    configured = stored_categories(cfg)
+    if configured is not None:
+        return Categories(tuple(configured.values()), tuple(configured)), "the config"
     run_file = Path(weights).parent / "categories.json"
     if run_file.is_file():
         return read_categories(run_file), str(run_file)
