@@ -16,6 +16,7 @@ from eva_engine.text_file import read_json
 logger = logging.getLogger(__name__)
 
 _REQUIRED = ("images", "annotations", "categories")
+_MAX_ASPECT_RATIO = 10_000  # the shorter side would shrink to nothing, but only after minutes of decoding
 _INTEGERS = {
     "images": ("id", "width", "height"),
     "annotations": ("id", "image_id", "category_id"),
@@ -175,6 +176,8 @@ def size_problem(width: object, height: object) -> str | None:
     max_pixels = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else math.inf
     if width * height > max_pixels:
         return f"has {width}x{height} pixels, the limit is {max_pixels}; tile it"
+    if max(width, height) > _MAX_ASPECT_RATIO * min(width, height):
+        return f"has {width}x{height} pixels, and one side is more than {_MAX_ASPECT_RATIO} times the other; tile it"
     return None
 
 

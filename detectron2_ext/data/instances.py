@@ -75,8 +75,11 @@ def _sample(
     annotations: list[dict], transforms: T.TransformList, output_size: tuple[int, int], max_instances: int
 ) -> list[dict]:
     """Sample annotations whose boxes are at least partly inside the augmented image, before masks take memory."""
-    boxes = [BoxMode.convert(item["bbox"], item["bbox_mode"], BoxMode.XYXY_ABS) for item in annotations]
-    boxes = transforms.apply_box(np.array(boxes, dtype=np.float64))
+    boxes = np.array([item["bbox"] for item in annotations], dtype=np.float64)
+    modes = np.array([item["bbox_mode"] for item in annotations])
+    for mode in set(modes.tolist()):
+        boxes[modes == mode] = BoxMode.convert(boxes[modes == mode], BoxMode(mode), BoxMode.XYXY_ABS)
+    boxes = transforms.apply_box(boxes)
     height, width = output_size
     inside = (boxes[:, :2] < (width, height)).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
     indices = np.flatnonzero(inside)

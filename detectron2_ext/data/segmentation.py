@@ -20,7 +20,7 @@ class MaskChecker:
     """Check the masks of one annotation file; nothing large is computed before this check."""
 
     def __init__(self) -> None:
-        self._outline_left = 20.0 * MAX_OUTLINE
+        self._outline_left = 10.0 * MAX_OUTLINE
 
     def problem(self, segmentation: object, height: int, width: int) -> str | None:
         """Return what is wrong with one `segmentation`, or None.

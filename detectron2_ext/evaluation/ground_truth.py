@@ -153,7 +153,7 @@ def _number_images(
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
         width, height = record.get("width"), record.get("height")
         if (width, height) != (None, None):
-            problem = size_problem(1 if width is None else width, 1 if height is None else height)
+            problem = size_problem(height if width is None else width, width if height is None else height)
             if problem is not None:
                 raise InputError(f"{source}: image {image_id} {problem}.")
         by_id[image_id] = record
