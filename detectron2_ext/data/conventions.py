@@ -1,5 +1,6 @@
 """Notice annotation files that follow another convention than COCO's, although every single record could be valid."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as mask_api
 
-# Rounding moves boxes and polygons by less than a pixel. In COCO and LVIS no object fails one of the checks.
+# Rounding moves boxes and polygons by less than a pixel. In 2,000 objects of COCO and LVIS no box is cut or tiny, but
+# 1 % of LVIS's masks lie outside of their box.
 _TOLERANCE = 1.0
-_RARE = 0.01
+_RARE = 0.02
 _MANY_CROWDS = 0.1  # in COCO it is 0.01
 _MAX_NAMES = 10
 
@@ -105,6 +107,6 @@ def root_category_warnings(categories: Sequence[dict], used: set[int]) -> list[s
         if below and category["id"] not in used:
             found.append(
                 f"the category {name!r} has no annotations and is the supercategory of {len(below)} others, but "
-                f"becomes a class of the model; leave it out with --leave-out-category {name!r}"
+                f"becomes a class of the model; leave it out with --leave-out-category {shlex.quote(name)}"
             )
     return found

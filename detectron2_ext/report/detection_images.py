@@ -24,6 +24,7 @@ from detectron2_ext.evaluation.annotation_check import complete_annotation
 from detectron2_ext.prediction import draw_instances
 from eva_engine.prediction import read_rgb_image
 from eva_engine.report.image_pairs import ImagePair
+from eva_engine.text_file import parse_json, read_json
 
 NUM_IMAGES = 6
 MIN_SCORE = 0.5
@@ -203,7 +204,7 @@ def read_predictions(path: str | Path, image_ids: Collection[int | str]) -> list
     """
     records = _records_by_line(Path(path), image_ids)
     if records is None:
-        records = json.loads(Path(path).read_bytes())
+        records = read_json(path, "file of predictions", "evaluate again")
     return [record for record in records if record["image_id"] in image_ids]
 
 
@@ -221,5 +222,5 @@ def _records_by_line(path: Path, image_ids: Collection[int | str]) -> list[dict]
             if not is_one_record:
                 return None
             if matches[0] in wanted:
-                records.append(json.loads(text))
+                records.append(parse_json(text.decode(errors="replace"), str(path), "evaluate again"))
     return records
