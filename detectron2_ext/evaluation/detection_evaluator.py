@@ -213,4 +213,5 @@ def _load_ground_truth(dataset_name: str, output_dir: Path | None) -> GroundTrut
             )
         json_file = output_dir / f"{dataset_name}_coco_format.json"
         convert_to_coco_json(dataset_name, str(json_file), allow_cached=False)
-    return read_ground_truth(json_file, missing_file_hint(dataset_name, json_file))
+    hint = missing_file_hint(dataset_name, json_file)
+    return read_ground_truth(json_file, hint, on_error=metadata.get("on_error", "stop"))

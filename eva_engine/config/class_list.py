@@ -13,6 +13,7 @@ from eva_engine.atomic import atomic_path
 from eva_engine.prediction.categories import Categories, match_names, read_categories
 
 from .data_checks import check_datasets
+from .literal_strings import from_literal, to_literal
 
 STORED_LIST = "${dataloader.categories}"
 CATEGORIES_FILE = "categories.json"
@@ -58,6 +59,11 @@ def store_class_list(cfg: DictConfig, names: Sequence[str]) -> None:
     cfg.dataloader.categories = list(names)
 
 
+def store_categories(cfg: DictConfig, categories: Mapping[int, str]) -> None:
+    """Set `cfg.dataloader.categories` to {category id: class name}, in the order of the model's classes."""
+    cfg.dataloader.categories = [{"id": i, "name": to_literal(name)} for i, name in categories.items()]
+
+
 def check_same_indices(own: Mapping[str, int], stored: Mapping[str, int], source: str) -> None:
     """Raise `InputError` if a class of `source` has another index in the class list of the run."""
     for name, index in own.items():
@@ -81,17 +87,34 @@ def stored_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None,
     """Return the categories that a run stored, or None, and a description of where they were found.
 
     They are in `dataloader.categories` of the config of the run, and in `categories.json` next to its weights.
+
+    Raises:
+        InputError: The entry of the config is not what training writes.
     """
     configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
-    if configured and isinstance(configured[0], str):
-        return Categories(tuple(configured), tuple(range(len(configured)))), "the config"
     if configured:
-        names = tuple(category.name for category in configured)
-        return Categories(names, tuple(category.id for category in configured)), "the config"
+        return _parse_categories(OmegaConf.to_container(OmegaConf.create({"list": configured}))["list"]), "the config"
     file = Path(weights).parent / CATEGORIES_FILE
     if str(weights) and file.is_file():
         return read_categories(file), str(file)
     return None, ""
+
+
+def _parse_categories(content: Any) -> Categories:
+    """Return what `store_class_list` wrote, a list of names, or `store_categories`, a list of ids and names."""
+    rows = content if isinstance(content, list) else [None]
+    if all(isinstance(row, str) for row in rows):
+        return Categories(tuple(rows), tuple(range(len(rows))))
+    categories: dict[int, str] = {}
+    for row in rows:
+        number, name = (row.get("id"), row.get("name")) if isinstance(row, dict) else (None, None)
+        if not isinstance(number, int) or not isinstance(name, str) or number in categories:
+            raise InputError(
+                "dataloader.categories of the config is not a list of categories with distinct ids and names; "
+                "use the config.yaml that training wrote."
+            )
+        categories[number] = from_literal(name)
+    return Categories(tuple(categories.values()), tuple(categories))
 
 
 def match_given_names(names: Sequence[str], num_classes: int, cfg: Any, weights: str | Path) -> tuple[str, ...]:
