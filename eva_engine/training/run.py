@@ -27,7 +27,7 @@ from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, St
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
-from .run_state import RunState, read_state
+from .run_state import RunState, check_entry, check_state, read_state
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -149,8 +149,13 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
         logger.info("Random seed of this run: %d", seed)
     else:
         if content is None:
-            content = checkpoints.load(last, state.state_dict())
+            content = check_state(checkpoints.load(last, state.state_dict()), last)
         start_iter = content["iteration"] + 1
+        if start_iter > cfg.train.max_iter:
+            raise InputError(
+                f"{last} was written after {start_iter:,} iterations, more than train.max_iter={cfg.train.max_iter}; "
+                "resume with the config that wrote it, or raise train.max_iter"
+            )
         _skip_batches(trainer.loader, start_iter)
         state.load_state_dict(content)
         logger.info("Resuming from %s at iteration %d of %d", last, start_iter, cfg.train.max_iter)
@@ -162,7 +167,7 @@ def _seed(cfg: DictConfig, content: dict[str, Any] | None, last: Path | None) ->
     if content is not None:
         return content["seed"]
     if last is not None:
-        return read_file(last, ("seed",))["seed"]
+        return check_entry(read_file(last, ("seed",)), "seed", last)
     return comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
 
 
