@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
-from eva_engine.prediction.categories import Categories, match_names, read_categories
+from eva_engine.prediction.categories import Categories, coco_categories, match_names, read_categories
 
 
 def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:
@@ -18,8 +18,7 @@ def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, s
     """
     configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
     if configured:
-        names = tuple(category.name for category in configured)
-        return Categories(names, tuple(category.id for category in configured)), "the config"
+        return coco_categories(configured, "dataloader.categories of the config"), "the config"
     run_file = Path(weights).parent / "categories.json"
     if run_file.is_file():
         return read_categories(run_file), str(run_file)

@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+from eva_engine.checkpoint.run_folder import RunFolder
+
 TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
 
@@ -28,13 +30,10 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
 
 
 def _weights(output_dir: Path) -> Path | None:
-    pointer = output_dir / "last_checkpoint"
     for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second one is a sharded checkpoint
         if best.exists():
             return best
-    if pointer.is_file():
-        return output_dir / pointer.read_text(encoding="utf-8").strip()
-    return None
+    return RunFolder(output_dir).last()
 
 
 def override(key: str, value: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -16,6 +15,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
 from eva_engine.atomic import atomic_path
+from eva_engine.config.instantiation import instantiate
 
 from .distributed.parallel import gathered_weights
 from .precision import Precision
