@@ -57,14 +57,14 @@ class RunFolder:
             file.write(name.encode())
 
     def last(self) -> Path | None:
-        """Return the checkpoint in this folder that `last_checkpoint` names, which may not exist; None without a name."""
+        """Return the checkpoint that `last_checkpoint` names, which may not exist; None if it names none."""
         try:
-            name = Path(
-                read_text(self.path / _LAST_NAME, "name of a checkpoint", "delete it", max_bytes=255).strip()
-            ).name
+            text = read_text(self.path / _LAST_NAME, "name of a checkpoint", "delete it", max_bytes=4096)
         except InputError:
             return None
-        return self.path / name if name.isprintable() and not name.startswith(".") and name else None
+        name = Path(text.strip()).name
+        is_name = name.isprintable() and not name.startswith(".") and 0 < len(os.fsencode(name)) < 256
+        return self.path / name if is_name else None
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints to resume from, in order of preference.

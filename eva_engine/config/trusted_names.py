@@ -1,5 +1,6 @@
 """Decide which classes and functions a config that is data may name: those that recipes of installed packages use."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -34,15 +35,18 @@ def check_names(content: Any, path: str, recipes: Sequence[str], names: Sequence
         InputError: The config names anything else.
     """
     used = dict(named(content))
-    unknown = used.keys() - set(names)
+    unknown = set(used) - set(names)
     for file in map(Path, recipes):
         if file.suffix != ".py" or not file.is_file():
             raise InputError(f"--trust-recipe {file} is not a recipe; give a .py file that exists")
         unknown -= _names_in_recipe(file.resolve())
-    for file in _installed_recipes(unknown) if unknown else ():
-        unknown -= _names_in_recipe(file)
+    files, mentioned = _installed_recipes(unknown)
+    if mentioned < unknown:  # recipes mention what they use, so that most wrong names need no search
+        unknown, files = unknown - mentioned, []
+    for file in files:
         if not unknown:
-            break
+            return
+        unknown -= _names_in_recipe(file)
     if unknown:
         name = min(unknown)
         raise InputError(
@@ -100,25 +104,25 @@ def _names_in_recipe(file: Path) -> frozenset[str]:
     return frozenset(name for name, _ in named(OmegaConf.to_container(cfg, resolve=False)))
 
 
-def _installed_recipes(wanted: set[str]) -> list[Path]:
-    """Return the recipes of all installed packages; first those of the task, then those that mention `wanted` most.
-
-    Recipes mention what they use: if none mentions one of the names, none is returned.
-    """
+def _installed_recipes(wanted: set[str]) -> tuple[list[Path], set[str]]:
+    """Return the recipes of all installed packages, the likely ones first, and the wanted names that any mentions."""
     root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
     folders = list(root.glob("projects/*/configs"))
     for task in all_tasks():
         spec = find_spec(task.package) if task.recipes else None
         if spec is not None and spec.origin is not None:
             folders.append(Path(spec.origin).parent / task.recipes)
-    words = {name.rpartition(".")[2] for name in wanted}
-    ranked, mentioned = [], set()
+    ranked, all_mentioned = [], set()
     for folder in folders:
         texts = {file: file.read_text(encoding="utf-8") for file in folder.glob("**/*.py")}
-        of_task = "".join(texts.values())
-        mentioned |= {word for word in words if word in of_task}
-        num_missing = sum(word not in of_task for word in words)
+        of_task = _mentioned(wanted, "".join(texts.values()))
+        all_mentioned |= of_task
         for file, text in texts.items():
             if "common" not in file.parts:  # parts of recipes
-                ranked.append((num_missing, sum(word not in text for word in words), file))
-    return [file for _, _, file in sorted(ranked)] if mentioned == words else []
+                ranked.append((-len(of_task), -len(_mentioned(wanted, text)), file))
+    return [file for _, _, file in sorted(ranked)], all_mentioned
+
+
+def _mentioned(names: set[str], text: str) -> set[str]:
+    words = set(re.findall(r"\w+", text))
+    return {name for name in names if name.rpartition(".")[2] in words}

@@ -9,7 +9,7 @@ from eva_engine.checkpoint.run_folder import RunFolder
 TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
 
-def run_commands(output_dir: Path, evaluated: bool) -> str:
+def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     """Return commands, one per line, that train and evaluate with config.yaml and write to other folders.
 
     The evaluation uses the best weights if they were kept, else those of the last checkpoint.
@@ -17,8 +17,11 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
     Args:
         output_dir: Output folder of the run.
         evaluated: Whether the run has an evaluation.
+        recipe: File of the recipe; one of the user has to be named, because config.yaml may name its classes.
     """
     config = shlex.quote(str(output_dir / "config.yaml"))
+    if recipe.endswith(".py") and not recipe.startswith("projects/"):
+        config += f" --trust-recipe {shlex.quote(recipe)}"
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
     weights = _weights(output_dir)
     if evaluated and weights is not None:

@@ -147,7 +147,7 @@ def test_references_of_a_run(tmp_path, recipe):
         (f"dataloader: {{}}\nmodel: {{_target_: {CLASSIFIER}, depth: '${{x}}'}}", "Interpolation key 'x' not found"),
         (
             f"dataloader: {{}}\nmodel: {{_target_: {CLASSIFIER}, dep: 3}}",
-            "model has dep, which eva_classification.Class",
+            "model has dep, which eva_class",
         ),
     ],
 )
