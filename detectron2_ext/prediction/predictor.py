@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
-from detectron2.config import instantiate
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_engine.config.class_list import match_given_names
+from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 

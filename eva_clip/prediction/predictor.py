@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.trained_model import load_trained, pick_device
 

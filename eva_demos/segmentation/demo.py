@@ -70,8 +70,9 @@ def run(output: Path, iterations: int | None = None) -> None:
 def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "list[ImagePair]":
     """Draw the labels and the predictions of the held-out images, and write the predicted class indices to `folder`."""
     import torch
-    from detectron2.config import instantiate
     from PIL import Image
+
+    from eva_engine.config.instantiation import instantiate
 
     folder.mkdir(exist_ok=True)
     model.eval()

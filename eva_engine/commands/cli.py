@@ -18,6 +18,17 @@ def command_parser(description: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--trust-recipe`."""
+    parser.add_argument(
+        "--trust-recipe",
+        action="append",
+        default=[],
+        metavar="PY",
+        help="recipe of yours whose classes and functions a config.yaml may name too; it is executed; repeatable",
+    )
+
+
 def parse_with_overrides(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, *options: str, texts: Sequence[str] = ()
 ) -> argparse.Namespace:

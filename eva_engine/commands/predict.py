@@ -12,7 +12,7 @@ from typing import Any
 from eva_backbone.errors import InputError
 from eva_engine.tasks import Option, Task, all_tasks
 
-from .cli import command_parser, parse_with_overrides, run_command
+from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def _predict(args: argparse.Namespace) -> int:
     from eva_engine.config import load_config, task_of_config
     from eva_engine.prediction import list_inputs, predict_files
 
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     options = _task_options(task, args)
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-file", required=True, metavar="PY", help="recipe of the model, or a run's config.yaml"
     )
+    add_trust_option(parser)
     parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="images, videos, folders of them")
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
-from eva_engine.prediction.categories import Categories, match_names, read_categories
+from eva_engine.prediction.categories import Categories, coco_categories, match_names, read_categories
 
 from .data_checks import check_datasets
 from .literal_strings import from_literal, to_literal
@@ -105,16 +105,8 @@ def _parse_categories(content: Any) -> Categories:
     rows = content if isinstance(content, list) else [None]
     if all(isinstance(row, str) for row in rows):
         return Categories(tuple(rows), tuple(range(len(rows))))
-    categories: dict[int, str] = {}
-    for row in rows:
-        number, name = (row.get("id"), row.get("name")) if isinstance(row, dict) else (None, None)
-        if not isinstance(number, int) or not isinstance(name, str) or number in categories:
-            raise InputError(
-                "dataloader.categories of the config is not a list of categories with distinct ids and names; "
-                "use the config.yaml that training wrote."
-            )
-        categories[number] = from_literal(name)
-    return Categories(tuple(categories.values()), tuple(categories))
+    categories = coco_categories(rows, "dataloader.categories of the config")
+    return Categories(tuple(map(from_literal, categories.names)), categories.ids)
 
 
 def match_given_names(names: Sequence[str], num_classes: int, cfg: Any, weights: str | Path) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -17,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 
 from eva_engine.atomic import atomic_path
+from eva_engine.config.instantiation import instantiate
 from eva_engine.data.workers import TIMEOUT
 
 from .distributed.parallel import gathered_weights

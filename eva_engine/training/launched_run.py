@@ -41,7 +41,8 @@ def launch_run(args: argparse.Namespace) -> None:
     Raises:
         InputError: A mistake of the user, found by any of the processes.
     """
-    cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
+    # Here, so that an error in it is reported once, not by each process.
+    cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
     # A recipe is code that may register datasets, which fails the second time. This process has executed it, so it
@@ -80,7 +81,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         cfg: The loaded config; None loads it here.
     """
     if cfg is None:
-        cfg = load_config(args.config_file, args.opts)
+        cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     custom_data = _find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")

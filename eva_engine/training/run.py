@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import instantiate
 from detectron2.engine import HookBase
 from detectron2.engine.hooks import IterationTimer
 from detectron2.utils import comm
@@ -19,6 +18,7 @@ from eva_engine.checkpoint import RunCheckpoints, read_file
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.config import check_batch_size, check_datasets
 from eva_engine.config.class_list import settle_class_list
+from eva_engine.config.instantiation import instantiate
 
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
 import eva_semseg.data  # noqa: F401  registers the datasets that recipes name
 from eva_backbone.errors import InputError
 from eva_engine.config.class_list import match_given_names, stored_categories
+from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import match_names, read_categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 

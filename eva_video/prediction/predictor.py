@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_classification.prediction.predictor import ClassPrediction, top_classes
 from eva_engine.config.class_list import match_given_names, stored_categories
+from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import match_names
 from eva_engine.prediction.trained_model import load_trained, pick_device

@@ -156,7 +156,7 @@ def test_an_image_outside_the_class_folders_is_left_out_and_counted(image_folder
     [
         ({"class_map": {"ant": 0}}, "has images in bee, cat, which the class map does not list; add"),
         ({"class_map": {"dog": 0}, "on_unlisted_class": "skip"}, "no images of any class in the class map"),
-        ({"class_map": "nowhere.txt"}, "nowhere.txt: no class names could be read"),
+        ({"class_map": "nowhere.txt"}, "nowhere.txt: no such file with class names"),
         ({"class_map": "map.pkl"}, "class map map.pkl is not a text file"),
         ({"num_classes": 2}, "has 3 classes, but the model only 2; set the model's num_classes to 3"),
         ({"class_map": {"ant": 0, "bee": 1, "cat": 9}, "num_classes": 9}, "has 10 classes, but the model only 9"),
