@@ -19,6 +19,7 @@ from eva_engine.data.dataset_folder import missing_file_hint
 from eva_engine.processes import run_on_rank_zero
 from eva_engine.training.distributed.gathering import gather_records, gather_values
 
+from ..mask_windows import encode_window, find_window
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers
@@ -114,7 +115,12 @@ class DetectionEvaluator(DatasetEvaluator):
             instances = output["instances"].to("cpu")
             # Taken from the instances, not from the records: an image without detections has no records.
             self._predicts_masks |= instances.has("pred_masks")
-            self._predictions += instances_to_coco_json(instances, source["image_id"])
+            masks = instances.get_fields().pop("pred_masks", ())
+            records = instances_to_coco_json(instances, source["image_id"])
+            for record, mask in zip(records, masks, strict=bool(len(masks))):
+                rle = encode_window(find_window(mask.numpy()), mask.shape)
+                record["segmentation"] = {**rle, "counts": rle["counts"].decode()}
+            self._predictions += records
             self._num_images += 1
 
     def evaluate(self) -> dict[str, dict[str, float]]:

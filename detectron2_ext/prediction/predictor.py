@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
 from detectron2.config import instantiate
 from detectron2.data import transforms as T
@@ -17,11 +16,8 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
+from ..mask_windows import encode_predicted_masks
 from .detector_categories import find_categories, match_categories
-
-# Upper limit on the pixels of the full-size masks that exist at once. It bounds the memory use for any image size and
-# any number of detections.
-MASK_PIXELS_AT_ONCE = 100_000_000
 
 
 class DetectionPredictor:
@@ -123,12 +119,7 @@ class DetectionPredictor:
         detections = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
         detections = detections[detections.scores >= self.score_threshold]
         detections = detections[detections.scores.argsort(descending=True, stable=True)]
-        chunk_size = max(1, MASK_PIXELS_AT_ONCE // (height * width))
-        num_detections = max(1, len(detections))  # one empty chunk keeps the fields of an empty result
-        chunks = []
-        for start in range(0, num_detections, chunk_size):
-            chunks.append(_rescale_to_image(detections[start : start + chunk_size], height, width))
-        return Instances.cat(chunks)
+        return _rescale_to_image(detections, height, width)
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
@@ -149,9 +140,13 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
 
 def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
     """Convert detections to the pixels of the original image and encode their masks as RLE."""
-    detections = detector_postprocess(detections, height, width).to("cpu")
-    if detections.has("pred_masks"):
-        masks = detections.pred_masks.numpy().view(np.uint8)
-        detections.remove("pred_masks")
-        detections.pred_masks_rle = [mask_util.encode(np.asfortranarray(mask)) for mask in masks]
-    return detections
+    masks = detections.get_fields().pop("pred_masks", None)
+    if masks is not None:
+        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
+    detections = detector_postprocess(detections, height, width)
+    if masks is not None:
+        probabilities = detections.probabilities[:, 0]
+        rles = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
+        detections.pred_masks_rle = rles
+        detections.remove("probabilities")
+    return detections.to("cpu")
