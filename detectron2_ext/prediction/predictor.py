@@ -18,6 +18,7 @@ from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..mask_windows import encode_predicted_masks
 from .detector_categories import find_categories, match_categories
+from .limits import DetectionLimits
 
 
 class DetectionPredictor:
@@ -36,6 +37,7 @@ class DetectionPredictor:
     Attributes:
         model: The detector, in evaluation mode on `device`.
         categories: Name and dataset id of each class index.
+        reached_limits: The limits on detections that the last image has reached, each with its option.
 
     Raises:
         InputError: The device is unknown or not available, or the number of categories is not that of the model.
@@ -57,6 +59,8 @@ class DetectionPredictor:
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
+        self.reached_limits: list[str] = []
+        self._limits = DetectionLimits(self.model)
 
     @classmethod
     def from_config(
@@ -117,6 +121,7 @@ class DetectionPredictor:
         tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
         # The model's own post-processing would create all full-size masks at once.
         detections = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
+        self.reached_limits = self._limits.reached(detections, self.score_threshold)
         detections = detections[detections.scores >= self.score_threshold]
         detections = detections[detections.scores.argsort(descending=True, stable=True)]
         return _rescale_to_image(detections, height, width)
