@@ -138,7 +138,7 @@ def rescore_by_maskness(instances: Instances, threshold: float) -> Instances:
         threshold: Only pixels strictly above this probability count; a mask without such a pixel gets score 0.
 
     Returns:
-        New Instances by descending score, with every field in that order.
+        New Instances by descending score, with every field in that order, and the old scores as `box_scores`.
     """
     masks = instances.pred_masks.flatten(1).float()  # [N, M * M]
     foreground = masks > threshold
@@ -148,4 +148,5 @@ def rescore_by_maskness(instances: Instances, threshold: float) -> Instances:
     order = scores.argsort(descending=True, stable=True)
     rescored = instances[order]
     rescored.scores = scores[order]
+    rescored.box_scores = instances.scores[order]
     return rescored

@@ -73,6 +73,7 @@ def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "lis
     from PIL import Image
 
     from eva_engine.config.instantiation import instantiate
+    from eva_engine.prediction.images import write_image
 
     folder.mkdir(exist_ok=True)
     model.eval()
@@ -83,7 +84,7 @@ def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "lis
         with torch.inference_mode():
             (output,) = model([mapper(record)])
         predicted = output["sem_seg"].argmax(0).to("cpu", torch.uint8).numpy()
-        Image.fromarray(predicted).save(folder / f"{name}.png")
+        write_image(Image.fromarray(predicted), folder / f"{name}.png", format="PNG")
         pairs.append(_draw_pair(name, record, predicted))
     return pairs
 

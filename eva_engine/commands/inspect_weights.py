@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eva_engine.safe_text import printable
+
 from .cli import add_trust_option, command_parser, run_command
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> 
 
 
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:  # names in an untrusted file may contain control sequences of the terminal
-        print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
+    for line in lines:
+        print(printable(line))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import copy
 import logging
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,15 @@ from typing import Any
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
 from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.data import worker_failure
+from eva_engine.disk_space import OutputError
+from eva_engine.output_files import writing_failure
 from eva_engine.tasks import all_tasks
 
 from .build import build_model
@@ -60,14 +63,20 @@ def launch_run(args: argparse.Namespace) -> None:
         )
     except ProcessRaisedException as error:
         raise _error_of_process(error, args.dist_url) from error
+    except ProcessExitedException as error:
+        if error.signal_name is None:
+            raise
+        print(f"stopped: a process of the run was ended by {error.signal_name}", file=sys.stderr)
+        raise SystemExit(128 - error.exit_code) from error  # the status of a process ended by the signal
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:
     """Return the `InputError` that a started process raised, or `error` itself if it raised anything else."""
     # Only the text of the traceback crosses the process boundary.
-    messages = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
-    if messages:
-        return InputError(messages[-1])
+    for kind in (OutputError, InputError):
+        messages = re.findall(rf"{kind.__module__}\.{kind.__qualname__}: (.+)", str(error))
+        if messages:
+            return kind(messages[-1])
     if "EADDRINUSE" in str(error):
         return InputError(f"another run already uses --dist-url {dist_url}; give this one another port")
     return error
@@ -102,7 +111,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     settle_class_list(cfg, training=not args.eval_only, resume=resume)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
-    with _errors_logged():
+    with _errors_logged(Path(cfg.train.output_dir)):
         if args.dry_run:
             dry_run(cfg, output_dir)
         elif args.eval_only:
@@ -147,7 +156,7 @@ def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
 
 
 @contextmanager
-def _errors_logged() -> Iterator[None]:
+def _errors_logged(output_dir: Path) -> Iterator[None]:
     """Write an error that ends the command to the log file as well; the command or Python prints it."""
     try:
         yield
@@ -155,7 +164,7 @@ def _errors_logged() -> Iterator[None]:
         logger.debug("Stopped: %s", error)
         raise
     except Exception as error:
-        failure = worker_failure(error)
+        failure = worker_failure(error) or writing_failure(error, output_dir)
         if failure is None:
             logger.debug("Stopped by an error", exc_info=True)
             raise

@@ -31,6 +31,7 @@ class MetricsFile(EventWriter):
         if path.is_file():
             _drop_lines(path, start_iter)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
         self._new = NewScalars()
 
@@ -40,6 +41,8 @@ class MetricsFile(EventWriter):
             self._file.write(json.dumps({**values, "iteration": iteration}, sort_keys=True) + "\n")
             self._file.flush()
         os.fsync(self._file.fileno())
+        # Writing to a file that was moved or deleted is no error for the system.
+        os.stat(self._path)
 
     def close(self) -> None:
         """Close the file."""
