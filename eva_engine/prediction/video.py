@@ -175,8 +175,8 @@ class VideoWriter:
 
         Args:
             image: [H, W, 3] uint8 RGB.
-            pts: Presentation timestamp. If it is None, not after that of the previous frame, or more than a day after it,
-                the frame is placed one frame duration after the previous one.
+            pts: Presentation timestamp. If it is None, or not within a day after that of the previous frame, it is
+                set to one frame duration after that.
         """
         frame = av.VideoFrame.from_ndarray(np.pad(image, self._padding, mode="edge"), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
