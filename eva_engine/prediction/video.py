@@ -25,6 +25,7 @@ from eva_engine.data.video_file import (
 MAX_CONSECUTIVE_DAMAGED = 100
 # It also stops after this many seconds of processor time, between two frames, without one.
 _MAX_SECONDS_WITHOUT_FRAME = 10.0
+_MAX_SECONDS_BETWEEN_FRAMES = 24 * 3600  # in a written video
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ class VideoWriter:
         # Players guess the colour space of untagged files in different ways, which would change the colours.
         self._stream.codec_context.colorspace = Colorspace.ITU709
         self._stream.codec_context.color_range = ColorRange.MPEG
-        self._frame_duration = max(1, round(1 / (rate * time_base)))
+        # A damaged timestamp can be years later; MP4 stores intervals as 32-bit numbers.
+        self._max_interval = max(1, min(2**31 - 1, int(_MAX_SECONDS_BETWEEN_FRAMES / time_base)))
+        self._frame_duration = min(max(1, round(1 / (rate * time_base))), self._max_interval)
         self._first_pts: int | None = None
         self._last_pts = -self._frame_duration
 
@@ -172,8 +175,8 @@ class VideoWriter:
 
         Args:
             image: [H, W, 3] uint8 RGB.
-            pts: Presentation timestamp. If it is None or not after that of the previous frame, the frame is placed one
-                frame duration after the previous one.
+            pts: Presentation timestamp. If it is None, or not within a day after that of the previous frame, it is
+                set to one frame duration after that.
         """
         frame = av.VideoFrame.from_ndarray(np.pad(image, self._padding, mode="edge"), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
@@ -182,12 +185,14 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def _next_pts(self, pts: int | None) -> int:
-        """Return `pts` counted from the first frame, or one frame duration after the last frame if it does not grow."""
+        """Return `pts` counted from the first frame, or one frame duration after the last frame if it is unusable."""
         if self._first_pts is None:
             self._first_pts = pts
         next_pts = self._last_pts + self._frame_duration
-        if pts is not None and self._first_pts is not None and pts - self._first_pts > self._last_pts:
-            next_pts = pts - self._first_pts
+        if pts is not None and self._first_pts is not None:
+            interval = pts - self._first_pts - self._last_pts
+            if 0 < interval <= self._max_interval:
+                next_pts = pts - self._first_pts
         self._last_pts = next_pts
         return next_pts
 
@@ -199,7 +204,7 @@ def apply_display_matrix(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """
     # frame.side_data would store an object in the frame that refers back to it, and every frame with its pixels and its
     # converter's threads would wait for the garbage collector.
-    side_data = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
+    side_data = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-arg]
     if side_data is None:
         return image
     # Rows of the matrix are (a, b, u), (c, d, v), (x, y, w): a stored pixel (p, q) is shown at (a p + c q, b p + d q).

@@ -69,6 +69,15 @@ def test_written_frames_keep_times_and_colours(tmp_path, height, width):
     np.testing.assert_allclose(frames[-1].image[:height, :width].mean((0, 1)), image.mean((0, 1)), atol=4)
 
 
+def test_damaged_timestamps_do_not_stop_writing(tmp_path):
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, 96, 64, Fraction(25), Fraction(1, 1000)) as writer:
+        for pts in (0, 40, 2**40, -(2**62), 120):
+            writer.write(IMAGE, pts)
+    with VideoReader(path) as reader:
+        assert [round(frame.time * 1000) for frame in reader] == [0, 40, 80, 120, 160]
+
+
 def test_a_truncated_file_gives_its_first_frames_and_a_problem(tmp_path):
     complete = write_clip(tmp_path / "complete.mp4", num_frames=60, movflags="faststart").read_bytes()
     cut = tmp_path / "cut.mp4"
