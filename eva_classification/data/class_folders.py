@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from eva_backbone.errors import InputError
-from eva_engine.data.folder_files import has_file, list_folders, natural_key
+from eva_engine.data.folder_files import has_image, list_folders, natural_key
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +89,9 @@ def _outline(root: str) -> list[str]:
     paths = []
     for name in list_folders(root):
         for inner in list_folders(os.path.join(root, name)):
-            if has_file(os.path.join(root, name, inner)):
+            if has_image(os.path.join(root, name, inner)):
                 paths.append(f"{name}/{inner}/image")
-        if has_file(os.path.join(root, name)):
+        if has_image(os.path.join(root, name)):
             paths.append(f"{name}/image")
     return paths
 

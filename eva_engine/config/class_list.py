@@ -36,19 +36,20 @@ def settle_class_list(cfg: DictConfig, training: bool, resume: bool = False) -> 
         InputError: The datasets are missing, or their classes do not fit those of the run.
     """
     check_datasets(cfg, training)
-    stored, hooks, configs = None, [], []
+    stored = None
     if resume or not training:
         weights = Path(cfg.train.output_dir, "weights") if training else cfg.train.init_checkpoint
         stored, _ = stored_categories(cfg, weights)
-    for loader, is_used in (("train", training), ("test", cfg.dataloader.get("evaluator") is not None)):
+    configs: list[DictConfig | None] = []
+    hook = None
+    for loader, is_used in (("test", cfg.dataloader.get("evaluator") is not None), ("train", training)):
         dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset") if is_used else None
         target = None if dataset is None else OmegaConf.select(dataset, "_target_", default=None)
-        hook = getattr(locate(target) if isinstance(target, str) else target, "use_class_list", None)
-        configs.append(dataset if hook else None)
-        hooks += [hook] if hook else []
-    if not hooks or (training and configs[0] is None):
-        return
-    hooks[0](cfg, *configs, None if stored is None else stored.names)
+        own_hook = getattr(locate(target) if isinstance(target, str) else target, "use_class_list", None)
+        configs.insert(0, dataset if own_hook else None)
+        hook = own_hook if is_used else hook  # in training, that of the training data
+    if hook is not None:
+        hook(cfg, *configs, None if stored is None else stored.names)
 
 
 def store_class_list(cfg: DictConfig, names: Sequence[str]) -> None:

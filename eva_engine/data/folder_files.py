@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import PurePath
 
 logger = logging.getLogger(__name__)
@@ -46,14 +46,11 @@ def find_files(folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[
     Links to folders are followed, except to one that contains the link. Hidden files and folders and files with other
     suffixes are left out; their numbers are logged.
     """
-    names, num_hidden_folders = [], 0
-    for path, folders, files in os.walk(folder, followlinks=True):
-        visible = [name for name in folders if not is_hidden(name) and not _is_loop(path, name)]
-        num_hidden_folders += len(folders) - len(visible)
-        folders[:] = visible  # in place, because os.walk descends into the folders that are left
-        relative = os.path.relpath(path, folder)
-        names += files if relative == os.curdir else [os.path.join(relative, name) for name in files]
-    return select_files(names, folder, suffixes, num_hidden_folders)
+    names: list[str] = []
+    hidden_folders: list[str] = []
+    for path, files in _walk(folder, hidden_folders):
+        names += [os.path.join(path, name) for name in files]
+    return select_files(names, folder, suffixes, len(hidden_folders))
 
 
 def select_files(
@@ -75,15 +72,22 @@ def select_files(
     return sorted(selected, key=natural_key)
 
 
-def has_file(folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
-    """Return whether :func:`find_files` would find a file, without listing all of them."""
-    for path, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not is_hidden(name) and not _is_loop(path, name)]
-        if any(os.path.splitext(name)[1].lower() in suffixes and not is_hidden(name) for name in files):
+def has_image(folder: str) -> bool:
+    """Return whether :func:`find_files` would find an image, without listing all of them."""
+    for _, files in _walk(folder, []):
+        if any(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name) for name in files):
             return True
     return False
 
 
-def _is_loop(path: str, name: str) -> bool:
-    link = PurePath(path, name)
+def _walk(root: str, hidden: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder as a path relative to `root`, with its files, and add hidden folders to `hidden`."""
+    for path, folders, files in os.walk(root, followlinks=True):
+        hidden += filter(is_hidden, folders)
+        # In place, because os.walk descends into the folders that are left.
+        folders[:] = [name for name in folders if not is_hidden(name) and not _is_loop(PurePath(path, name))]
+        yield os.path.relpath(path, root) if path != root else "", files
+
+
+def _is_loop(link: PurePath) -> bool:
     return os.path.islink(link) and any(os.path.exists(link) and os.path.samefile(link, up) for up in link.parents)
