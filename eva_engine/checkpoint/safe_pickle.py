@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -15,16 +15,6 @@ _MAX_KEY_ITEMS, _MAX_KEY_BITS, _MAX_GLOBAL = 16, 64, 100
 
 class UnsafePickleError(pickle.UnpicklingError):
     """The pickle refers to classes or functions that are not allowed; the message is a list of their names."""
-
-
-class Readable(Protocol):
-    """A file, or a memory mapping of one."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes."""
-
-    def readline(self) -> bytes:
-        """Return the bytes up to the end of the line."""
 
 
 class Stub:
@@ -47,7 +37,7 @@ class SafeUnpickler(pickle._Unpickler):
     pickle refers to anything for which `allowed` returns None.
 
     Args:
-        file: File with the pickle.
+        file: File with the pickle, or a memory mapping of it.
         num_bytes: Size of the file.
         encoding: Encoding of text that Python 2 has pickled.
     """
@@ -58,7 +48,7 @@ class SafeUnpickler(pickle._Unpickler):
     pop_mark: Callable[[], list[Any]]
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file: Readable, num_bytes: int, encoding: str = "utf-8") -> None:
+    def __init__(self, file: Any, num_bytes: int, encoding: str = "utf-8") -> None:
         super().__init__(file, encoding=encoding)
         self._read_file, self._reads_left, self._passed_left = file.read, _MAX_READS, 4 * num_bytes + 1_000_000
         self._file_read = self._counted_read

@@ -33,6 +33,7 @@ from .checkpoint_index import CheckpointIndex, encode_index, read_index
 from .checksummed_files import ChecksummingWriter, file_checksum
 from .file_kind import INDEX_NAME
 from .nested_state import KeyPath, local_tensor_bytes, named_leaves, set_nested, sharded_part, unsharded_part
+from .safe_pickle import UnsafePickleError
 from .single_file import read_single_file, readable
 from .torch_file import read_torch_archive
 from .unsharded_checkpoint import DISK_FULL_ADVICE, save_readable
@@ -228,6 +229,8 @@ def _load_tensors(
                     tensors, storage_reader=reader, planner=planner, process_group=group, no_dist=group is None
                 )
             )
+    except UnsafePickleError as error:
+        raise InputError(f"{folder} is refused: it has Python objects ({readable(error)}); use another one.") from error
     except Exception as error:  # damaged files make torch's reader raise nearly any exception
         raise InputError(f"{folder} cannot be read ({readable(error)}); use an earlier checkpoint.") from error
 
