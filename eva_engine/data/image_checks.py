@@ -34,21 +34,17 @@ def check_cost(name: str, image: Image.Image, content: bytes, kind: str = "image
         kind: Noun for the kind of file in messages.
 
     Raises:
-        InputError: The image has more than `MAX_PIXELS` pixels, or decoding it would take too long for its size.
+        PIL.Image.DecompressionBombError: The image has more than `MAX_PIXELS` pixels.
+        InputError: Decoding it would take too long for its size.
     """
     if image.width * image.height > MAX_PIXELS:
-        raise too_many_pixels(name, kind)
+        raise Image.DecompressionBombError
     cause = _slow_part(image, content)
     if cause:
         raise InputError(
             f"{name}: {cause} in a file of {image.width}x{image.height} pixels, which would take too long to decode; "
             f"save the {kind} again with the usual settings of its format."
         )
-
-
-def too_many_pixels(name: str, kind: str) -> InputError:
-    """Return the error for a file with more than `MAX_PIXELS` pixels."""
-    return InputError(f"{name}: more than {MAX_PIXELS:,} pixels, the limit; scale the {kind} down or tile it first.")
 
 
 def _slow_part(image: Image.Image, content: bytes) -> str:
