@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from eva_backbone.errors import InputError
 
@@ -61,7 +61,7 @@ def read_image(source: Source, name: str | None = None, *, apply_exif_orientatio
 
 
 @contextmanager
-def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[Image.Image, bytes]]:
+def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
     """Open an image that can be decoded in bounded time and memory, and report all problems in the block.
 
     Args:
@@ -102,7 +102,7 @@ def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image
     return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
 
 
-def open_image(source: Source) -> Image.Image:
+def open_image(source: Source) -> ImageFile.ImageFile:
     """Open an image of one of `FORMATS` without decoding it; problems raise Pillow's exceptions."""
     return Image.open(source, formats=FORMATS)
 
