@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test fuzz lint bench clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,12 @@ demo: setup
 # TESTS selects a part of the suite. One thread per process: with small tensors, more threads mostly wait for each other.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+
+# Mutated files of every family; `make fuzz ROUNDS=200 SEED=7 FAMILIES="images videos"` runs less, other ones, or some families.
+ROUNDS ?= 10000
+SEED ?= 0
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --rounds $(ROUNDS) --seed $(SEED) $(FAMILIES)
 
 lint: setup
 	$(BIN)/ruff check .

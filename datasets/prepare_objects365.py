@@ -116,7 +116,8 @@ def _open_archive(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(path, "r|gz") as archive:
             yield archive
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    # RecursionError: thousands of headers that describe one member. ValueError: headers with invalid numbers.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError, ValueError) as error:
         raise PrepareError(f"{path} cannot be unpacked ({error}); download it again.") from error
 
 

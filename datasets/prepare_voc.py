@@ -105,7 +105,11 @@ def list_xml_files(annotations: Path, split: Path | None) -> list[Path]:
     elif not split.is_file():
         raise PrepareError(f"{split}: no such file; give a list of file stems such as ImageSets/Main/train.txt.")
     else:
-        stems = [line.split()[0] for line in split.read_text().splitlines() if line.strip()]
+        try:
+            with open(split, encoding="utf-8-sig") as lines:
+                stems = [line.split()[0] for line in lines if line.strip()]
+        except UnicodeDecodeError as error:
+            raise PrepareError(f"{split} is not UTF-8 text; give one file stem per line.") from error
         files = [annotations / f"{stem}.xml" for stem in stems]
     if not files:
         raise PrepareError(f"{split or annotations} contains no XML file; check the path.")

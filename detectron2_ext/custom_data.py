@@ -1,10 +1,9 @@
 """Adapt a recipe to the user's custom data in COCO format, given on the command line."""
 
 import argparse
-import json
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from detectron2.utils.registry import locate
@@ -13,7 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detectron2_ext.data import CocoJsonSummary, register_coco_json
 from detectron2_ext.evaluation import COCOEvaluator
 from eva_backbone.errors import InputError
-from eva_engine.atomic import atomic_path
+from eva_engine.config.class_list import store_categories, stored_categories
+from eva_engine.config.literal_strings import from_literal, to_literal
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,14 @@ class CustomData:
         train_images: Folder that their file names are relative to.
         val_json: Annotations to evaluate on.
         val_images: Folder that their file names are relative to.
+        leave_out: Names of categories without annotations that are not classes; None if not given.
     """
 
     train_json: str | None = None
     train_images: str | None = None
     val_json: str | None = None
     val_images: str | None = None
+    leave_out: tuple[str, ...] | None = None
 
     @classmethod
     def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "CustomData | None":
@@ -43,8 +45,11 @@ class CustomData:
                 the requested training or evaluation.
         """
         data = cls(args.train_json, args.train_images, args.val_json, args.val_images)
+        stored = cls._stored(cfg)
         if data == cls():
-            data = cls(**cfg.dataloader.get("custom_data") or {})
+            data = stored
+        if args.leave_out_category or data.leave_out is None:
+            data = replace(data, leave_out=tuple(args.leave_out_category or ()) or stored.leave_out)
         if data == cls():
             return None
         data._check_part("train", data.train_json, data.train_images)
@@ -54,6 +59,18 @@ class CustomData:
         if not args.eval_only and data.train_json is None:
             raise InputError("there is no custom data to train on; give --train-json and --train-images too")
         return data
+
+    @classmethod
+    def _stored(cls, cfg: DictConfig) -> "CustomData":
+        """Return the data in the config of an earlier run, or empty data."""
+        node = cfg.dataloader.get("custom_data")
+        content = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node or {}
+        if isinstance(content, dict) and content.keys() <= asdict(cls()).keys():
+            leave_out = content.pop("leave_out", None) or []
+            if all(isinstance(value, str) for value in [*content.values(), *leave_out]):
+                paths = {key: from_literal(value) for key, value in content.items()}
+                return cls(**paths, leave_out=tuple(map(from_literal, leave_out)) or None)
+        raise InputError("dataloader.custom_data of the config is not valid; use the config.yaml that training wrote.")
 
     @staticmethod
     def _check_part(part: str, json_file: str | None, images: str | None) -> None:
@@ -68,16 +85,15 @@ class CustomData:
         """Change `cfg` to train, or only to evaluate, on this data; see `use_custom_data`."""
         use_custom_data(cfg, self, training)
 
-    @staticmethod
-    def save_categories(cfg: DictConfig) -> None:
-        """Write the class names and ids of custom data to `train.output_dir`/categories.json."""
-        content = {"categories": OmegaConf.to_container(cfg.dataloader.categories)}
-        with atomic_path(Path(cfg.train.output_dir, "categories.json")) as file:
-            file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-
-    def absolute(self) -> dict[str, str]:
-        """Return the given parts as absolute paths."""
-        return {name: str(Path(path).resolve()) for name, path in asdict(self).items() if path is not None}
+    def to_config(self) -> dict[str, str | list[str]]:
+        """Return what the config of a run stores: the given parts, with absolute paths."""
+        content: dict[str, str | list[str]] = {}
+        for name, value in asdict(self).items():
+            if isinstance(value, str):
+                content[name] = to_literal(str(Path(value).resolve()))
+            elif value is not None:
+                content[name] = [to_literal(category) for category in value]
+        return content
 
 
 def use_custom_data(cfg: DictConfig, data: CustomData, training: bool) -> None:
@@ -93,34 +109,42 @@ def use_custom_data(cfg: DictConfig, data: CustomData, training: bool) -> None:
         training: Whether the run trains; otherwise it only evaluates.
 
     Raises:
-        InputError: The config is not that of a detector, the data cannot be used, or the categories of the validation
-            data differ from those of the training data.
+        InputError: The config is not that of a detector, the data cannot be used or has nothing to train on, or the
+            categories of the validation data differ from those of the training data.
     """
     if not isinstance(cfg.model, DictConfig) or "roi_heads" not in cfg.model:
         raise InputError("custom data in COCO format needs a detector with model.roi_heads; give the config of one")
     on_error = OmegaConf.select(cfg, "dataloader.train.mapper.on_error", default="stop")
     val_on_error = OmegaConf.select(cfg, "dataloader.test.mapper.on_error", default=on_error)
     train = val = None
+    leave_out = data.leave_out or ()
     if data.train_json and data.train_images:
-        train = register_coco_json("custom_train", data.train_json, data.train_images, on_error=on_error)
+        train = register_coco_json(
+            "custom_train", data.train_json, data.train_images, on_error=on_error, leave_out=leave_out
+        )
     if data.val_json and data.val_images:
-        val = register_coco_json("custom_val", data.val_json, data.val_images, on_error=val_on_error)
+        val = register_coco_json(
+            "custom_val", data.val_json, data.val_images, on_error=val_on_error, leave_out=leave_out
+        )
     used = train if training else val
     if used is None:
         purpose = "train" if training else "evaluate"
         raise InputError(f"there is no custom data to {purpose} on; give its annotation file and image folder")
+    if training:
+        _check_trainable(used, leave_out)
     categories = _categories(train or used)
     source = (train or used).json_file
-    if not training and cfg.dataloader.get("categories"):
+    trained = None if training else stored_categories(cfg, "")[0]
+    if trained is not None:
         # The model under evaluation was trained with these categories.
-        categories = {category.id: category.name for category in cfg.dataloader.categories}
+        categories = dict(zip(trained.ids, trained.names, strict=True))
         source = "the training data of the config"
     if val:
         _check_same_categories(categories, source, val)
 
-    cfg.dataloader.custom_data = data.absolute()
-    cfg.dataloader.categories = [{"id": i, "name": name} for i, name in categories.items()]
-    _set_num_classes(cfg, len(cfg.dataloader.categories))
+    cfg.dataloader.custom_data = data.to_config()
+    store_categories(cfg, categories)
+    _set_num_classes(cfg, len(categories))
 
     has_mask_head = cfg.model.roi_heads.get("mask_head") is not None
     # In evaluation a model may need its mask head for rescoring boxes, even if the data has no masks.
@@ -132,6 +156,17 @@ def use_custom_data(cfg: DictConfig, data: CustomData, training: bool) -> None:
     if training:
         _use_training_data(cfg, used, with_masks=has_mask_head)
     _use_validation_data(cfg, val, val_on_error)
+
+
+def _check_trainable(train: CocoJsonSummary, leave_out: Sequence[str]) -> None:
+    for name in leave_out:
+        if name not in train.left_out:
+            raise InputError(
+                f"{train.json_file} has no category {name!r} to leave out; it has {', '.join(train.class_names[:20])}."
+            )
+    if train.num_annotations == train.num_crowd:
+        kind = "only crowd regions (iscrowd 1), which are not trained on" if train.num_crowd else "no annotations"
+        raise InputError(f"{train.json_file} has {kind}; give a file with annotated objects.")
 
 
 def _categories(summary: CocoJsonSummary) -> dict[int, str]:

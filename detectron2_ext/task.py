@@ -18,6 +18,11 @@ TASK = Task(
         Option("--train-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
         Option("--val-json", "annotations to evaluate on", {"metavar": "FILE"}),
         Option("--val-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
+        Option(
+            "--leave-out-category",
+            "category without annotations that is not a class, such as the root of a hierarchy",
+            {"metavar": "NAME", "action": "append"},
+        ),
     ),
     train_options_help="annotations in COCO format; the number of classes and their names are read from them",
     predict_options=(

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, LayerNorm2d, Mlp
+from timm.layers import DropPath, LayerNorm2d
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -42,7 +42,7 @@ class Block(nn.Module):
     Args:
         attention: Attention module.
         dim: Token width, C.
-        mlp_hidden: Hidden width of the MLP.
+        mlp: MLP over tokens, see `mlp.build_mlp`.
         drop_path: Probability of dropping a branch for a sample in training.
         layer_scale: Initial value of the per-channel factors `gamma_1` and `gamma_2`; None for no factors.
         post_norm: Normalise the outputs of the branches instead of their inputs.
@@ -54,7 +54,7 @@ class Block(nn.Module):
         self,
         attention: Attention,
         dim: int,
-        mlp_hidden: int,
+        mlp: nn.Module,
         *,
         drop_path: float = 0.0,
         layer_scale: float | None = None,
@@ -73,7 +73,7 @@ class Block(nn.Module):
         self.norm1 = LayerNorm(dim)
         self.attn = attention
         self.norm2 = LayerNorm(dim)
-        self.mlp = Mlp(dim, mlp_hidden)
+        self.mlp = mlp
         self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
         self.post_norm = post_norm
         self.window_size = window_size

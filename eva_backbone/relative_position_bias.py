@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .constant_cache import cached_constant
+from .errors import InputError
 from .relative_position import RelPosResize, resize_rel_pos
 
 NUM_CLASS_OFFSETS = 3  # class -> patch, patch -> class, class -> class
@@ -77,9 +78,9 @@ def joint_bias(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 
 def _check_made_for(made_for: tuple[int, int], grid: tuple[int, ...]) -> None:
     if grid != made_for:
-        raise ValueError(
-            f"relative position tables for a grid of {made_for} patches do not fit {grid}: "
-            "resize the tables, or use the image size for which they were created"
+        raise InputError(
+            f"relative position tables for a grid of {made_for} patches do not fit {grid}; "
+            "use the image size for which they were created, or build the model with img_size of this one."
         )
 
 
@@ -110,7 +111,7 @@ class JointRelativePositionBias(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(joint_table_rows(grid), num_heads))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
-        """Return the bias of the logits, [heads, 1 + N, 1 + N]; another grid than the table's raises ValueError."""
+        """Return the bias of the logits, [heads, 1 + N, 1 + N]; another grid than the table's raises InputError."""
         _check_made_for(self.grid, grid)
         return joint_bias(self.relative_position_bias_table, grid)
 
@@ -126,7 +127,7 @@ class DecoupledRelativePositionBias(nn.Module):
         self.relative_position_bias_for_width = nn.Parameter(torch.zeros(2 * grid[1] + 2, num_heads))
 
     def forward(self, grid: tuple[int, int]) -> torch.Tensor:
-        """Return the bias of the logits, [heads, 1 + N, 1 + N]; another grid than the table's raises ValueError."""
+        """Return the bias of the logits, [heads, 1 + N, 1 + N]; another grid than the table's raises InputError."""
         _check_made_for(self.grid, grid)
         index_h, index_w = decoupled_index(grid, self.relative_position_bias_for_high.device)
         bias_h = _look_up(self.relative_position_bias_for_high, index_h)

@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from .attention import Attention, QKVBias, RelPos
+from .attention import Attention, QKVBias, QKVLayers, RelPos
 from .attention_kernels import KernelName
 from .block import Block, run_layer
-from .errors import check_choice
+from .errors import InputError, check_choice
 from .initialization import init_weights
 from .layer_norm import LayerNorm
+from .mlp import MlpKind, build_mlp
 from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
 from .relative_position import RelPosResize
@@ -38,14 +39,20 @@ class VisionTransformer(TimmInterface):
         depth: Number of blocks.
         num_heads: Number of attention heads.
         head_dim: Width of a head; C / num_heads by default.
+        mlp: Kind of the MLP, see `mlp.build_mlp`.
         mlp_ratio: Hidden width of the MLP divided by C; the width is rounded down.
+        mlp_norm: Normalise the hidden features of the MLP.
         qkv_bias: Bias of query, key and value, see `Attention`.
+        qkv_layers: Layers of query, key and value, see `Attention`.
+        attention_norm: Normalise the attended features before their last projection.
         class_token: Prepend a learned class token to the patches.
         abs_pos: Learn an absolute position table, `pos_embed`.
         pos_img_size: Image side in pixels, or (height, width), for which the position table is stored; `img_size` by
             default.
         pos_prefix_tokens: Number of entries of the position table before those of the patches; by default 1 with a
             class token, else 0. The detector stores an entry for a class token that it does not have.
+        rope: Rotate queries and keys by the row and column of their patch (EVA-02), in addition to the position table.
+        rope_range: Range of the rows and columns, by default that of a grid of 16 x 16 patches; None for no scaling.
         num_frames: Number of frames of a clip; required with `tubelet_size`.
         tubelet_size: Frames per patch for clips; None for images.
         rel_pos: Layout of the relative position tables of every block, see `Attention`.
@@ -63,8 +70,7 @@ class VisionTransformer(TimmInterface):
         attention: Attention kernel of every block, see `attention_kernels`.
 
     Raises:
-        InputError: If an option has an unknown value.
-        ValueError: If options cannot be combined.
+        InputError: An option has an unknown value or one out of range, or options cannot be combined.
     """
 
     def __init__(
@@ -77,12 +83,18 @@ class VisionTransformer(TimmInterface):
         depth: int = 40,
         num_heads: int = 16,
         head_dim: int | None = None,
+        mlp: MlpKind = "gelu",
         mlp_ratio: float = 6144 / 1408,
+        mlp_norm: bool = False,
         qkv_bias: QKVBias = "qv",
+        qkv_layers: QKVLayers = "fused",
+        attention_norm: bool = False,
         class_token: bool = True,
         abs_pos: bool = True,
         pos_img_size: int | tuple[int, int] | None = None,
         pos_prefix_tokens: int | None = None,
+        rope: bool = False,
+        rope_range: float | None = 16,
         num_frames: int | None = None,
         tubelet_size: int | None = None,
         rel_pos: RelPos | None = None,
@@ -101,20 +113,28 @@ class VisionTransformer(TimmInterface):
         super().__init__()
         if (class_token or tubelet_size) and (window_blocks or residual_blocks or rel_pos == "decomposed"):
             # All three arrange the tokens as an H x W map, which a class token or a time axis does not fit into.
-            raise ValueError(
-                "window_blocks, residual_blocks and rel_pos='decomposed' require images (no tubelet_size) and "
-                "class_token=False"
+            raise InputError(
+                "window_blocks, residual_blocks and rel_pos='decomposed' do not work with clips or a class token; "
+                "leave tubelet_size out, and give class_token=False."
             )
         if not class_token and (shared_rel_pos or rel_pos in ("joint", "decoupled")):
             # Their tables have rows for the class token.
-            raise ValueError("joint and decoupled relative positions require class_token=True")
+            raise InputError("joint and decoupled relative positions need a class token; give class_token=True.")
+        if rope and tubelet_size:
+            raise InputError("rotary positions have rows and columns only; leave rope or tubelet_size out.")
+        _check_blocks("window_blocks", window_blocks, depth)
+        _check_blocks("residual_blocks", residual_blocks, depth)
+        if window_blocks and window_size < 1:
+            raise InputError(f"window_size={window_size} is not a side for window_blocks; give 1 or more tokens.")
+        if not 0 <= drop_path_rate < 1:
+            raise InputError(f"drop_path_rate={drop_path_rate} is out of range; give 0 or more, but less than 1.")
         self.embed_dim, self.depth, self.patch_size = embed_dim, depth, patch_size
         self.checkpoint_blocks = checkpoint_blocks
         grid = _patch_grid(img_size, patch_size)
         self.pos_grid: tuple[int, ...] = _patch_grid(pos_img_size or img_size, patch_size)
         if tubelet_size is not None:
             if num_frames is None:
-                raise ValueError(f"tubelet_size={tubelet_size} embeds clips: give num_frames, too")
+                raise InputError(f"tubelet_size={tubelet_size} embeds clips; give num_frames, too.")
             self.pos_grid = (num_frames // tubelet_size, *self.pos_grid)
         if pos_prefix_tokens is None:
             pos_prefix_tokens = int(class_token)
@@ -143,6 +163,10 @@ class VisionTransformer(TimmInterface):
                 num_heads,
                 head_dim=head_dim,
                 qkv_bias=qkv_bias,
+                qkv_layers=qkv_layers,
+                norm=attention_norm,
+                rope=rope,
+                rope_range=rope_range,
                 rel_pos=rel_pos,
                 grid=(window, window) if window else grid,
                 rel_pos_resize=rel_pos_resize,
@@ -152,7 +176,7 @@ class VisionTransformer(TimmInterface):
                 Block(
                     attn,
                     embed_dim,
-                    int(embed_dim * mlp_ratio),
+                    build_mlp(mlp, embed_dim, int(embed_dim * mlp_ratio), mlp_norm),
                     drop_path=drop_path[i],
                     layer_scale=layer_scale,
                     post_norm=post_norm,
@@ -209,6 +233,12 @@ class VisionTransformer(TimmInterface):
         tokens = self.forward_tokens(pixels)[:, self.num_prefix_tokens :]
         height, width = pixels.shape[2:]
         return tokens.transpose(1, 2).unflatten(2, (height // self.patch_size, width // self.patch_size))
+
+
+def _check_blocks(option: str, indices: Collection[int], depth: int) -> None:
+    for index in indices:
+        if not 0 <= index < depth:
+            raise InputError(f"{option} names block {index}, but the blocks are 0 to {depth - 1}; give some of these.")
 
 
 def _patch_grid(img_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:

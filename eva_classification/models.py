@@ -20,6 +20,11 @@ MODELS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
         "eva_giant_patch14": MappingProxyType({**PRESETS["giant"], "patch_size": 14}),
         # EVA-L: a standard ViT-L, whose bias covers query, key and value
         "eva_large_patch14": MappingProxyType({**PRESETS["large"], "patch_size": 14, "qkv_bias": "full"}),
+        # EVA-02, at every published image size
+        "eva02_tiny_patch14": MappingProxyType({**PRESETS["eva02_tiny"], "patch_size": 14}),
+        "eva02_small_patch14": MappingProxyType({**PRESETS["eva02_small"], "patch_size": 14}),
+        "eva02_base_patch14": MappingProxyType({**PRESETS["eva02_base"], "patch_size": 14}),
+        "eva02_large_patch14": MappingProxyType({**PRESETS["eva02_large"], "patch_size": 14}),
         "eva_tiny_patch14": MappingProxyType({**PRESETS["tiny"], "patch_size": 14}),
     }
 )

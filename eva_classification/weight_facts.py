@@ -1,5 +1,6 @@
 """What the weights of a classifier or a pre-training model are, and what they can be used for, for `inspect`."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def find_teacher_uses(weights: Mapping[str, Tensor], path: Path, recipes: Iterab
     for recipe in recipes:
         if _is_teacher(weights, recipe):
             change = override("model.teacher.weights", str(path))
-            command = f"python -m tools train --config-file {recipe.path} {change}"
+            command = f"python -m tools train --config-file {shlex.quote(recipe.path)} {change}"
             uses.append(OtherUse("teacher of pre-training", command))
     return uses
 

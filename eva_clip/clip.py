@@ -48,9 +48,12 @@ class Clip(BackboneDelegate, nn.Module):
         return from_open_clip(weights) if is_open_clip(weights) else weights
 
     @property
-    def logit_scale(self) -> Tensor:
-        """Factor from cosine similarities to logits: the exponential of the learned `text.logit_scale`, float32."""
-        return self.text.logit_scale.float().exp()
+    def logit_scale(self) -> nn.Parameter:
+        """The parameter `text.logit_scale`, the logarithm of the factor from cosine similarities to logits.
+
+        As in open_clip, logits are `model.logit_scale.exp() * cosines`.
+        """
+        return self.text.logit_scale
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Embed images.
@@ -109,7 +112,7 @@ class Clip(BackboneDelegate, nn.Module):
         loss = contrastive_loss(
             features["image_features"],
             features["text_features"],
-            self.logit_scale,
+            self.logit_scale.float().exp(),
             max_logit_scale=self.max_logit_scale,
         )
         return {"loss_contrastive": loss}

@@ -19,10 +19,15 @@ class ImageTower(VisionTransformer):
     Args:
         output_dim: Dimension D of the joint embedding space.
         backbone: Arguments of `VisionTransformer`.
+
+    Raises:
+        InputError: The backbone has no class token, which is the output of the tower.
     """
 
     def __init__(self, output_dim: int, **backbone: Any) -> None:
         super().__init__(**backbone)
+        if self.cls_token is None:
+            raise InputError("an image tower of EVA-CLIP embeds its class token; leave class_token=False out.")
         self.output_dim = output_dim
         self.head = build_head("linear", self.embed_dim, output_dim)
         scale_branch_outputs(self)

@@ -14,8 +14,9 @@ from .models import build_model
 
 _TEXT = "text."
 _TEXT_ENTRIES = ("positional_embedding", "token_embedding.weight", "transformer.resblocks.", "ln_final.")
-# Trained for another embedding space or task: heads of classifiers and of masked image modelling, and the mask token.
-_LEFT_OUT = ("head.", "lm_head.", "mask_token", "fc_norm.")
+# Trained for another embedding space or task: projections, the head of masked image modelling, and the mask token.
+_LEFT_OUT = ("head.", "lm_head.", "mask_token")
+_CLASSIFIER = ("head.", "fc_norm.")
 
 
 def join_tower_weights(image_weights: Mapping[str, Tensor], text_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -38,6 +39,12 @@ def join_tower_weights(image_weights: Mapping[str, Tensor], text_weights: Mappin
         raise InputError(
             f"the weights for the image tower have names such as {_first_name(image_weights)}; give an EVA ViT with "
             "blocks.0.attn.qkv.weight, such as eva_psz14.pt."
+        )
+    classifier = next((name for name in image_weights if name.startswith(_CLASSIFIER)), None)
+    if classifier is not None:
+        raise InputError(
+            f"the weights for the image tower have {classifier}, as classifiers have, which is not the projection of a "
+            "CLIP; give a pre-trained EVA ViT, such as eva_psz14.pt, or an EVA-CLIP model."
         )
     text_tower = _find_text_tower(text_weights)
     if (

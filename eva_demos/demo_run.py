@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -137,7 +138,7 @@ def train_demo(cfg: "DictConfig") -> Trained:
 
 def shell_command(verb: str, output: Path, iterations: int | None) -> str:
     """Return the command that runs the demo again."""
-    command = f"python -m tools {verb} --output {output}"
+    command = f"python -m tools {verb} --output {shlex.quote(str(output))}"
     if iterations is not None:
         command += f" --iterations {iterations}"
     return command

@@ -11,6 +11,10 @@ from eva_backbone.errors import InputError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class OutputError(InputError):
+    """Results cannot be written; the command ends with status 1."""
+
+
 def require_disk_space(path: Path, num_bytes: int, advice: str) -> None:
     """Check before writing that there is enough disk space.
 
@@ -20,7 +24,7 @@ def require_disk_space(path: Path, num_bytes: int, advice: str) -> None:
         advice: How the user can fix a full disk; ends the message of the error.
 
     Raises:
-        InputError: The file system of `path` has fewer than `num_bytes` bytes free.
+        OutputError: The file system of `path` has fewer than `num_bytes` bytes free.
     """
     if shutil.disk_usage(path.parent).free < num_bytes:
         raise _disk_full_error(path, num_bytes, advice)
@@ -28,7 +32,7 @@ def require_disk_space(path: Path, num_bytes: int, advice: str) -> None:
 
 @contextmanager
 def disk_full_as_input_error(path: Path, num_bytes: int, advice: str) -> Iterator[None]:
-    """Turn an error in the block that was caused by a full disk into an InputError; see `require_disk_space`.
+    """Turn an error in the block that was caused by a full disk into an OutputError; see `require_disk_space`.
 
     torch's file writer raises a RuntimeError on top of the system's OSError, so the chain of causes is searched too.
     """
@@ -43,6 +47,6 @@ def disk_full_as_input_error(path: Path, num_bytes: int, advice: str) -> Iterato
         raise
 
 
-def _disk_full_error(path: Path, num_bytes: int, advice: str) -> InputError:
+def _disk_full_error(path: Path, num_bytes: int, advice: str) -> OutputError:
     free = shutil.disk_usage(path.parent).free
-    return InputError(f"{path} needs {num_bytes:,} bytes and {free:,} are free; {advice}.")
+    return OutputError(f"{path} needs {num_bytes:,} bytes and {free:,} are free; {advice}.")

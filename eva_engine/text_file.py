@@ -1,8 +1,10 @@
 """Read text and JSON files of users: UTF-8, and every problem is one sentence."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from eva_backbone.errors import InputError
 
@@ -19,17 +21,42 @@ def read_text(path: str | Path, kind: str, fix: str, max_bytes: int | None = Non
     Raises:
         InputError: The file does not exist, cannot be read, is larger than `max_bytes` or not UTF-8.
     """
-    path = Path(path)
-    try:
-        if not path.is_file():
-            reason = "not a regular file" if path.exists() else f"no such {kind}"
-            raise InputError(f"{path}: {reason}; {fix}.")
-        size = path.stat().st_size
+    with _one_sentence(path, kind, fix):
+        size = Path(path).stat().st_size
         if max_bytes is not None and size > max_bytes:
             raise InputError(f"{path}: {size:,} bytes, but a {kind} has at most {max_bytes:,}; {fix}.")
-        return path.read_bytes().decode("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
+
+
+def read_lines(path: str | Path, kind: str, fix: str) -> list[str]:
+    r"""Read the lines of a text file that are not blank; see `read_text` for the arguments and errors.
+
+    Lines end with \n, \r\n or \r only. `str.splitlines` would also split at U+2028, form feeds and others.
+    """
+    with open_text(path, kind, fix) as file:
+        return [line.removesuffix("\n") for line in file if line.strip()]
+
+
+@contextmanager
+def open_text(path: str | Path, kind: str, fix: str, newline: str | None = None) -> Iterator[TextIO]:
+    """Open a text file to read it in parts; see `read_text` for the arguments and errors, `open` for `newline`."""
+    with _one_sentence(path, kind, fix), open(path, encoding="utf-8-sig", newline=newline) as file:
+        yield file
+
+
+@contextmanager
+def _one_sentence(path: str | Path, kind: str, fix: str) -> Iterator[None]:
+    """Check that `path` is a regular file, and turn errors while it is read into an InputError of one sentence."""
+    try:
+        if not Path(path).is_file():
+            reason = "not a regular file" if Path(path).exists() else f"no such {kind}"
+            raise InputError(f"{path}: {reason}; {fix}.")
+        yield
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start} cannot be decoded); {fix}.") from error
+        byte = error.object[error.start]
+        raise InputError(f"{path}: not UTF-8 text (byte 0x{byte:02x} cannot be decoded); {fix}.") from error
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise InputError(f"{path}: the {kind} cannot be read ({error}); {fix}.") from error
 

@@ -109,37 +109,39 @@ class AdapterBackbone(VisionTransformer):
                 module.init_weights()
 
     def add_positions(self, patches: Tensor, grid: Sequence[int]) -> Tensor:
-        """Add position embeddings to patch tokens [B, N, C] on `grid` and prepend the class token: [B, 1 + N, C].
+        """Add position embeddings to patch tokens [B, N, C] on `grid` and prepend the class token: [B, prefix + N, C].
 
         The class token has no position embedding in the published models.
         """
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
             patches = patches + table[:, self.pos_prefix_tokens :]
-        cls_token = self.get_parameter("cls_token").expand(len(patches), -1, -1).to(patches.dtype)
-        return torch.cat([cls_token, patches], dim=1)
+        if self.cls_token is None:
+            return patches
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
     def _interact(self, x: Tensor, c: Tensor, grid: tuple[int, int]) -> tuple[list[Tensor], Tensor]:
         """Run the blocks and the interactions.
 
         Args:
-            x: Tokens of the ViT [B, 1 + N, C].
+            x: Tokens of the ViT [B, prefix + N, C].
             c: Tokens of the prior [B, S, C].
             grid: (height, width) of the patches.
 
         Returns:
             The patch tokens [B, N, C] after every group, and the updated c.
         """
+        prefix = self.num_prefix_tokens
         height, width = grid
         prior_grids = ((2 * height, 2 * width), grid, (height // 2, width // 2))
         group_outputs = []
         interactions = cast("Iterable[Interaction]", self.interactions)
         for interaction, (first, last) in zip(interactions, self.block_groups, strict=True):
             patches = run_layer(
-                interaction.injector, x[:, 1:], c, grid, prior_grids, use_checkpoint=self.checkpoint_blocks
+                interaction.injector, x[:, prefix:], c, grid, prior_grids, use_checkpoint=self.checkpoint_blocks
             )
-            x = self.run_blocks(torch.cat([x[:, :1], patches], dim=1), grid, first, last + 1)
-            patches = x[:, 1:]
+            x = self.run_blocks(torch.cat([x[:, :prefix], patches], dim=1), grid, first, last + 1)
+            patches = x[:, prefix:]
             for extractor in (interaction.extractor, *interaction.extra_extractors):
                 c = run_layer(extractor, c, patches, prior_grids, grid, use_checkpoint=self.checkpoint_blocks)
             group_outputs.append(patches)

@@ -59,7 +59,9 @@ class VideoStateDictAdapter:
             adapted[PATCH] = inflate_patch_kernel(weights[PATCH], model[PATCH].shape[2])
         if POSITIONS in common:
             table = weights[POSITIONS]
-            if is_image_model:
+            if table.ndim != 3 or table.shape[0] != 1 or table.shape[1] < 2 or not table.is_floating_point():
+                pass  # not a table of positions
+            elif is_image_model:
                 adapted[POSITIONS] = repeat_positions(table, grid)
             else:
                 num_positions = table.shape[1] - 1  # without that of the class token
@@ -74,7 +76,7 @@ class VideoStateDictAdapter:
         return {name: value for name, value in adapted.items() if value.shape == model[name].shape}
 
     def _is_reducible_head(self, weights: Mapping[str, Tensor], model: Mapping[str, Tensor], name: str) -> bool:
-        if name not in weights or name not in model:
+        if name not in weights or name not in model or not weights[name].ndim:
             return False
         num_rows = len(weights[name])
         return num_rows == self.num_classes and num_rows != len(model[name])

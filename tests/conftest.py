@@ -1,5 +1,8 @@
 """Options and fixtures of the whole suite."""
 
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Complete runs take longest. They start first, so that no process runs them alone at the end.
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def pytest_configure() -> None:
+    # Processes that tests start print their stacks when they are aborted. Forked ones inherit this from pytest.
+    os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+
+
+def pytest_exception_interact(call: pytest.CallInfo) -> None:
+    """Abort the processes that a test has started if it exceeded its time limit, so that they print their stacks."""
+    if call.excinfo is not None and str(call.excinfo.value).startswith("Timeout (>"):
+        _abort_children(os.getpid())
+
+
+def _abort_children(process: int) -> None:
+    for file in Path(f"/proc/{process}/task").glob("*/children"):  # exists on Linux only
+        for child in file.read_text().split():
+            _abort_children(int(child))
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGABRT)
 
 
 @pytest.fixture(autouse=True)

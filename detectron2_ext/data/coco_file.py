@@ -1,17 +1,33 @@
 """Read an annotation file in COCO format and its list of categories."""
 
-import json
+import logging
+import reprlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
 from eva_backbone.errors import InputError
+from eva_engine.data.image_checks import MAX_PIXELS
+from eva_engine.text_file import read_json
+
+logger = logging.getLogger(__name__)
 
 _REQUIRED = ("images", "annotations", "categories")
+_MAX_ASPECT_RATIO = 10_000  # the shorter side would shrink to nothing, but only after minutes of decoding
+_INTEGERS = {
+    "images": ("id", "width", "height"),
+    "annotations": ("id", "image_id", "category_id"),
+    "categories": ("id",),
+}
 
 
 def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_set: bool = False) -> dict:
     """Read a COCO-format file with the lists `images`, `annotations` and `categories`.
+
+    Other spellings of the same values are replaced: 1.0 by 1 in ids and sides, the list of numbers of a single polygon
+    by a list of this polygon, and empty masks by no mask. A negative area is removed, since it is computed where it is
+    missing.
 
     Args:
         json_file: The annotation file.
@@ -22,14 +38,9 @@ def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_
         InputError: The file does not exist or is not JSON, or one of the three lists is missing.
     """
     path = Path(json_file)
-    if not path.is_file():
+    if not path.is_file() and not path.exists():
         raise InputError(f"{path}: no such annotation file; {hint}.")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not valid JSON ({error or 'nested too deeply'}); give a COCO-format annotation file."
-        ) from error
+    content = read_json(path, "annotation file", "give a COCO-format annotation file")
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_quoted(_REQUIRED)}.")
     for key in _REQUIRED:
@@ -41,7 +52,42 @@ def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_
             )
         if not isinstance(content[key], list) or not all(isinstance(record, dict) for record in content[key]):
             raise InputError(f"{path}: {key!r} is not a list of objects; give a COCO-format file of object instances.")
+    _unify(content, str(path))
     return content
+
+
+def _unify(content: dict, source: str) -> None:
+    """Replace other spellings of the same values in place, and report negative areas."""
+    for kind, keys in _INTEGERS.items():
+        for record in content.get(kind, ()):
+            for key in keys:
+                value = record.get(key)
+                if isinstance(value, float) and value.is_integer():
+                    record[key] = int(value)
+    num_negative = 0
+    for record in content.get("annotations", ()):
+        mask = record.get("segmentation")
+        if isinstance(mask, list):
+            if mask and all(isinstance(value, int | float) for value in mask):
+                mask = [mask]
+            record["segmentation"] = mask = [polygon for polygon in mask if polygon != []]
+        if mask in (None, [], {}):
+            record.pop("segmentation", None)
+        area = record.get("area")
+        if isinstance(area, int | float) and area < 0:
+            num_negative += 1
+            del record["area"]
+    if num_negative:
+        warn_once(
+            f"{source}: {num_negative} of {len(content['annotations'])} annotations have a negative area; "
+            "it is computed from the mask, or from the box if there is no mask."
+        )
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Log a warning, but not again when the same file is read for another purpose."""
+    logger.warning(message)
 
 
 def parse_categories(content: dict, source: str) -> dict[int, str]:
@@ -62,11 +108,15 @@ def parse_categories(content: dict, source: str) -> dict[int, str]:
     for index, category in enumerate(content["categories"]):
         category_id, name = category.get("id"), category.get("name")
         if not is_id(category_id):
-            raise InputError(f"{source}: category number {index} has id {category_id!r}; give it an integer id.")
+            raise InputError(
+                f"{source}: category number {index} has id {reprlib.repr(category_id)}; give it an integer id."
+            )
         if category_id in names:
             raise InputError(f"{source}: category id {category_id} is given twice; give every category its own id.")
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{source}: category {category_id} has no name; give it a name.")
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise InputError(f"{source}: category {category_id} has the name {name!a}, which is not valid Unicode.")
         names[category_id] = name.strip()
     taken: set[str] = set()
     for category_id in sorted(names):
@@ -114,6 +164,17 @@ def is_id(value: object) -> TypeGuard[int]:
 def is_side(value: object) -> TypeGuard[int]:
     """Return whether `value` can be the width or height of an image in pixels."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def size_problem(width: object, height: object) -> str | None:
+    """Return what is wrong with the size of an image in pixels, or None; images that cannot be read are too large."""
+    if not (is_side(width) and is_side(height)):
+        return f"has size {reprlib.repr(width)}x{reprlib.repr(height)}; give 'width' and 'height' in pixels"
+    if width * height > MAX_PIXELS:
+        return f"has {width}x{height} pixels, the limit is {MAX_PIXELS:,}; tile it"
+    if max(width, height) > _MAX_ASPECT_RATIO * min(width, height):
+        return f"has {width}x{height} pixels, and one side is more than {_MAX_ASPECT_RATIO} times the other; tile it"
+    return None
 
 
 def _normalize(name: str) -> str:

@@ -2,9 +2,9 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -12,9 +12,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 
-from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file
-from .coco_ground_truth import write_ground_truth
+from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file, warn_once
 from .coco_records import check_annotations, check_images
+from .conventions import crowd_warnings, root_category_warnings
+from .mapper import MAX_INSTANCES
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,8 @@ class CocoJsonSummary:
         num_annotations: Usable annotations, crowd regions included.
         num_crowd: Crowd regions.
         num_clipped_boxes: Boxes that extended beyond their image and were clipped to it.
-        num_completed: Annotations without `area` or `iscrowd`, or with id 0.
+        left_out: Names of the categories that were left out on request.
         skipped: One sentence per record that `on_error="skip"` left out.
-        ground_truth_file: File for COCO evaluators: `json_file` itself, or a completed copy (see `write_ground_truth`).
     """
 
     name: str
@@ -53,9 +53,8 @@ class CocoJsonSummary:
     num_annotations: int
     num_crowd: int
     num_clipped_boxes: int
-    num_completed: int
+    left_out: tuple[str, ...]
     skipped: tuple[str, ...]
-    ground_truth_file: str
 
     @property
     def num_classes(self) -> int:
@@ -84,9 +83,10 @@ def load_coco_json(
     *,
     on_error: str = "stop",
     known_categories: Mapping[int, str] | None = None,
+    leave_out: Collection[str] = (),
     hint: str = "check the path",
 ) -> tuple[list[dict], CocoJsonSummary]:
-    """Read and check a COCO-format file.
+    """Read and check a COCO-format file, with a warning for everything that looks like another convention than COCO's.
 
     Args:
         json_file: The annotation file.
@@ -94,11 +94,13 @@ def load_coco_json(
         name: Name of the dataset, for messages.
         on_error: "stop" at the first bad record, or "skip" to log and count bad records.
         known_categories: {category id: class name} of a published dataset, used instead of the file's own list.
+        leave_out: Names of categories without annotations that are not classes, such as the root of a hierarchy. Names
+            that the file does not have are ignored.
         hint: How to fix a missing file, for the message.
 
     Returns:
         Detectron2 dataset dicts by ascending image id, images without annotations included, and the summary.
-        Annotations also have their `id` and `area` (square pixels, or None).
+        Annotations also have their `id`.
 
     Raises:
         InputError: The file is not usable, or with `on_error="stop"` one of its records is not.
@@ -110,6 +112,14 @@ def load_coco_json(
     if known_categories is not None:
         check_known_categories(categories, known_categories, source, name)
         categories = dict(sorted(known_categories.items()))
+    used = {record.get("category_id") for record in content["annotations"] if is_id(record.get("category_id"))}
+    for category_id, category_name in list(categories.items()):
+        if category_name in leave_out and category_id in used:
+            raise InputError(
+                f"{source}: the category {category_name!r} has annotations, so it cannot be left out; remove them."
+            )
+    left_out = tuple(category_name for category_name in categories.values() if category_name in leave_out)
+    categories = {i: category_name for i, category_name in categories.items() if category_name not in left_out}
     class_indices = {category_id: index for index, category_id in enumerate(categories)}
 
     images = check_images(content["images"], str(image_root), errors)
@@ -121,10 +131,24 @@ def load_coco_json(
     counts = check_annotations(content["annotations"], images, bad_images, class_indices, errors)
     errors.log_total()
 
-    num_instances = counts.annotations - counts.crowd
+    warnings = counts.boxes.warnings()
+    warnings += crowd_warnings(counts.objects, counts.crowds, list(categories.values()))
+    if known_categories is None:
+        listed = [category for category in content["categories"] if category["id"] in categories]
+        warnings += root_category_warnings(listed, used)
+    num_instances = counts.objects.total()
     if 0 < counts.without_mask < num_instances:
-        message = "%s: %d of %d annotations have no mask, so the data is treated as boxes only."
-        logger.warning(message, source, counts.without_mask, num_instances)
+        warnings.append(
+            f"{counts.without_mask} of {num_instances} annotations have no mask, so the data is treated as boxes only"
+        )
+    num_large = sum(len(image["annotations"]) > MAX_INSTANCES for image in images.values())
+    if num_large:
+        warnings.append(
+            f"{num_large} images have more than {MAX_INSTANCES} objects, of which training draws that many at random; "
+            "another limit is dataloader.train.mapper.max_instances"
+        )
+    for warning in warnings:
+        warn_once(f"{source}: {warning}.")
     dicts = list(images.values())
     return dicts, CocoJsonSummary(
         name=name,
@@ -136,17 +160,21 @@ def load_coco_json(
         mask_format="bitmask" if counts.with_rle else "polygon",
         num_images=len(dicts),
         num_empty_images=sum(not image["annotations"] for image in dicts),
-        num_annotations=counts.annotations,
-        num_crowd=counts.crowd,
+        num_annotations=num_instances + counts.crowds.total(),
+        num_crowd=counts.crowds.total(),
         num_clipped_boxes=counts.clipped_boxes,
-        num_completed=counts.completed,
+        left_out=left_out,
         skipped=tuple(errors.messages),
-        ground_truth_file=source,
     )
 
 
 def register_coco_json(
-    name: str, json_file: str | Path, image_root: str | Path, *, on_error: str = "stop"
+    name: str,
+    json_file: str | Path,
+    image_root: str | Path,
+    *,
+    on_error: str = "stop",
+    leave_out: Collection[str] = (),
 ) -> CocoJsonSummary:
     """Check a COCO-format file and register it with Detectron2 as `name`, with its class names and ids.
 
@@ -157,16 +185,14 @@ def register_coco_json(
         json_file: The annotation file.
         image_root: Folder that the file names are relative to.
         on_error: "stop" at the first bad record, or "skip" to log and count bad records.
+        leave_out: Names of categories that are not classes, as for `load_coco_json`.
 
     Raises:
         InputError: As for `load_coco_json`, or `name` belongs to a dataset that was registered elsewhere.
     """
     if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _CheckedJson):
         raise InputError(f"The dataset name {name!r} is taken by a built-in dataset; choose another name.")
-    dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error)
-    if summary.skipped or summary.num_completed:
-        categories = dict(zip(summary.category_ids, summary.class_names, strict=True))
-        summary = replace(summary, ground_truth_file=write_ground_truth(dicts, categories))
+    dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error, leave_out=leave_out)
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -174,16 +200,18 @@ def register_coco_json(
     MetadataCatalog.get(name).set(
         thing_classes=list(summary.class_names),
         thing_dataset_id_to_contiguous_id={category: index for index, category in enumerate(summary.category_ids)},
-        json_file=summary.ground_truth_file,
+        json_file=summary.json_file,
         image_root=summary.image_root,
         evaluator_type="coco",
+        on_error=on_error,
     )
     logger.info(
-        "%s: %d images (%d empty), %d annotations, %d classes, %s.",
+        "%s: %d images (%d empty), %d annotations (%d boxes cut at the border), %d classes, %s.",
         summary.json_file,
         summary.num_images,
         summary.num_empty_images,
         summary.num_annotations,
+        summary.num_clipped_boxes,
         summary.num_classes,
         "with masks" if summary.has_masks else "boxes only",
     )
@@ -202,5 +230,11 @@ class _CheckedJson:
         dicts, self._dicts = self._dicts, None
         if dicts is None:
             summary = self._summary
-            dicts, _ = load_coco_json(summary.json_file, summary.image_root, summary.name, on_error=self._on_error)
+            dicts, _ = load_coco_json(
+                summary.json_file,
+                summary.image_root,
+                summary.name,
+                on_error=self._on_error,
+                leave_out=summary.left_out,
+            )
         return dicts

@@ -2,10 +2,12 @@
 
 from weakref import WeakValueDictionary
 
-from detectron2.data import DatasetCatalog, get_detection_dataset_dicts
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 
 from eva_backbone.errors import InputError
 from eva_engine.config.registered_datasets import check_registered
+
+from .image_paths import check_inside
 
 
 class DatasetDicts(list):
@@ -28,7 +30,8 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
         filter_empty: Leave out images whose only annotations are crowd regions, or that have none.
 
     Raises:
-        InputError: A name is unknown, an annotation file is missing, or no image is left.
+        InputError: A name is unknown, an annotation file is missing or names an image outside of its folder, or no
+            image is left.
     """
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
@@ -42,5 +45,10 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> list
         except AssertionError as error:  # Detectron2's error for an empty list or an unknown class
             problem = str(error).strip().rstrip(".!")
             raise InputError(f"Dataset {' + '.join(names)}: {problem}; check its annotation file.") from error
+        metadata = [MetadataCatalog.get(name) for name in names]
+        if all(item.get("json_file") for item in metadata):  # otherwise the records are made by code
+            folders = [item.get("image_root") or "" for item in metadata]
+            for record in dicts:
+                check_inside(record["file_name"], folders, " + ".join(names))
         _loaded[key] = dicts
     return dicts

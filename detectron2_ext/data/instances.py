@@ -4,9 +4,12 @@ import numpy as np
 import torch
 from detectron2.data import detection_utils
 from detectron2.data import transforms as T
-from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
+from fvcore.transforms.transform import CropTransform
 
 from eva_backbone.errors import InputError
+
+from .polygon_clipping import clip_polygons
 
 
 def make_instances(
@@ -18,6 +21,7 @@ def make_instances(
     with_masks: bool,
     mask_format: str,
     recompute_boxes: bool,
+    max_instances: int | None,
     source: str,
 ) -> Instances:
     """Apply the transforms of an image to its annotations; crowd regions and instances that become empty are dropped.
@@ -30,6 +34,7 @@ def make_instances(
         with_masks: Whether to build masks.
         mask_format: "polygon" or "bitmask"; an image with an RLE mask always gets bitmasks.
         recompute_boxes: Replace each box with the bounding box of the cropped mask.
+        max_instances: Keep at most this many instances, sampled from those in the augmented image; None keeps all.
         source: The image file, for messages.
 
     Returns:
@@ -44,10 +49,9 @@ def make_instances(
         _check_masks(annotations, image_size, source)
         if any(isinstance(annotation["segmentation"], dict) for annotation in annotations):
             mask_format = "bitmask"
-    transformed = [
-        detection_utils.transform_instance_annotations(_copy(annotation, with_masks), transforms, tuple(output_size))
-        for annotation in annotations
-    ]
+    if max_instances is not None and len(annotations) > max_instances:
+        annotations = _sample(annotations, transforms, output_size, max_instances)
+    transformed = [_transform(annotation, transforms, tuple(output_size), with_masks) for annotation in annotations]
     if not transformed:
         return _no_instances(output_size, with_masks, mask_format)
     instances = detection_utils.annotations_to_instances(transformed, tuple(output_size), mask_format=mask_format)
@@ -67,15 +71,40 @@ def _no_instances(size: tuple[int, int], with_masks: bool, mask_format: str) -> 
     return instances
 
 
-def _copy(annotation: dict, with_mask: bool) -> dict:
-    """Copy an annotation, because some transforms modify the points of polygons in place."""
+def _sample(
+    annotations: list[dict], transforms: T.TransformList, output_size: tuple[int, int], max_instances: int
+) -> list[dict]:
+    """Sample annotations whose boxes are at least partly inside the augmented image, before masks take memory."""
+    boxes = np.array([item["bbox"] for item in annotations], dtype=np.float64)
+    modes = np.array([item["bbox_mode"] for item in annotations])
+    for mode in set(modes.tolist()):
+        boxes[modes == mode] = BoxMode.convert(boxes[modes == mode], BoxMode(mode), BoxMode.XYXY_ABS)
+    boxes = transforms.apply_box(boxes)
+    height, width = output_size
+    inside = (boxes[:, :2] < (width, height)).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    indices = np.flatnonzero(inside)
+    if len(indices) > max_instances:
+        indices = np.sort(np.random.choice(indices, max_instances, replace=False))
+    return [annotations[index] for index in indices]
+
+
+def _transform(annotation: dict, transforms: T.TransformList, size: tuple[int, int], with_mask: bool) -> dict:
+    """Return a transformed copy of an annotation."""
     copy = {key: annotation[key] for key in ("bbox", "bbox_mode", "category_id")}
-    if with_mask:
-        mask = annotation["segmentation"]
-        if isinstance(mask, list):
-            mask = [np.array(polygon, dtype=np.float64) for polygon in mask]
+    mask = annotation["segmentation"] if with_mask else None
+    if isinstance(mask, dict):
         copy["segmentation"] = mask
-    return copy
+    transformed = detection_utils.transform_instance_annotations(copy, transforms, size)
+    if isinstance(mask, list):
+        polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in mask]
+        for transform in transforms.transforms:
+            if isinstance(transform, CropTransform):
+                # Detectron2's own clipping loses parts of polygons that cross or touch themselves.
+                polygons = clip_polygons(polygons, transform.x0, transform.y0, transform.w, transform.h)
+            else:
+                polygons = transform.apply_polygons(polygons)
+        transformed["segmentation"] = [polygon.reshape(-1) for polygon in polygons]
+    return transformed
 
 
 def _check_masks(annotations: list[dict], image_size: tuple[int, int], source: str) -> None:

@@ -15,6 +15,8 @@ from .instances import make_instances
 
 logger = logging.getLogger(__name__)
 
+MAX_INSTANCES = 1000  # the images of COCO, LVIS and Objects365 have fewer objects
+
 
 class TrainingMapper(DatasetMapper):
     """Detectron2's `DatasetMapper` for training, with support for images without instances and for bad images.
@@ -33,6 +35,8 @@ class TrainingMapper(DatasetMapper):
         recompute_boxes: As in Detectron2, but without effect if `use_instance_mask` is False.
         on_error: "stop" raises `InputError` at a bad image. "skip" logs and counts the image and returns None, so that
             the loader takes another one; 20 bad images in a row still stop the run.
+        max_instances: Largest number of objects of one image; of more, each sample gets a random selection, because
+            matching them with all anchors would exhaust the memory. None for any number.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class TrainingMapper(DatasetMapper):
         instance_mask_format: str = "polygon",
         recompute_boxes: bool = False,
         on_error: str = "stop",
+        max_instances: int | None = MAX_INSTANCES,
     ) -> None:
         if not is_train:
             raise InputError("TrainingMapper got is_train=False; use EvaluationMapper for evaluation.")
@@ -58,7 +63,10 @@ class TrainingMapper(DatasetMapper):
             instance_mask_format=instance_mask_format,
             recompute_boxes=recompute_boxes and use_instance_mask,
         )
+        if max_instances is not None and max_instances < 1:
+            raise InputError(f"max_instances is {max_instances}, expected a positive integer or None.")
         self.on_error = check_on_error(on_error)
+        self.max_instances = max_instances
         self._skipped = SkippedSamples()
 
     @property
@@ -88,6 +96,7 @@ class TrainingMapper(DatasetMapper):
             with_masks=self.use_instance_mask,
             mask_format=self.instance_mask_format,
             recompute_boxes=self.recompute_boxes,
+            max_instances=self.max_instances,
             source=dataset_dict["file_name"],
         )
         return result

@@ -35,6 +35,7 @@ class COCOEvaluator(DetectionEvaluator):
 
     backends = ("hotcoco", "pycocotools")
     predictions_file = "coco_instances_results.json"
+    limit_is_per_category = True
     metric_names = tuple(f"{task}/{metric}" for task in TASKS for metric in AP_METRICS)
 
     def __init__(

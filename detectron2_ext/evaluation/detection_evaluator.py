@@ -19,6 +19,7 @@ from eva_engine.data.dataset_folder import missing_file_hint
 from eva_engine.processes import run_on_rank_zero
 from eva_engine.training.distributed.gathering import gather_records, gather_values
 
+from ..mask_windows import encode_window, find_window
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers
@@ -46,6 +47,7 @@ class DetectionEvaluator(DatasetEvaluator):
     Attributes:
         backends: Names of the supported libraries.
         predictions_file: Name of the file of predictions.
+        limit_is_per_category: Whether `max_dets_per_image` applies to each category, or to all together.
         metric_names: Metrics of all tasks, as "bbox/AP"; an evaluation returns those of its tasks.
 
     Raises:
@@ -54,6 +56,7 @@ class DetectionEvaluator(DatasetEvaluator):
 
     backends: tuple[str, ...]
     predictions_file: str
+    limit_is_per_category: bool
     metric_names: tuple[str, ...]
 
     def __init__(
@@ -114,7 +117,12 @@ class DetectionEvaluator(DatasetEvaluator):
             instances = output["instances"].to("cpu")
             # Taken from the instances, not from the records: an image without detections has no records.
             self._predicts_masks |= instances.has("pred_masks")
-            self._predictions += instances_to_coco_json(instances, source["image_id"])
+            masks = instances.get_fields().pop("pred_masks", ())
+            records = instances_to_coco_json(instances, source["image_id"])
+            for record, mask in zip(records, masks, strict=bool(len(masks))):
+                rle = encode_window(find_window(mask.numpy()), mask.shape)
+                record["segmentation"] = {**rle, "counts": rle["counts"].decode()}
+            self._predictions += records
             self._num_images += 1
 
     def evaluate(self) -> dict[str, dict[str, float]]:
@@ -145,6 +153,7 @@ class DetectionEvaluator(DatasetEvaluator):
         if not self._ground_truth.is_annotated:
             logger.info("%s has no annotations to compare with.", self._ground_truth.source)
             return {}
+        self._report_limit(results)
         metrics, rows = {}, []
         for task in self._choose_tasks(bool(results), predicts_masks):
             start = time.perf_counter()
@@ -159,6 +168,19 @@ class DetectionEvaluator(DatasetEvaluator):
             write_category_table(self._output_dir, rows)
             logger.info("The AP of each category is in %s.", self._output_dir / "per_category_ap.csv")
         return metrics
+
+    def _report_limit(self, results: list[dict]) -> None:
+        counts: Counter[tuple] = Counter()
+        for result in results:
+            counts[result["image_id"], result["category_id"] if self.limit_is_per_category else None] += 1
+        images = {image for (image, _), count in counts.items() if count > self._max_dets}
+        if images:
+            logger.info(
+                "%d images have more detections%s than the %d with the highest scores that count (max_dets_per_image).",
+                len(images),
+                " of a category" if self.limit_is_per_category else "",
+                self._max_dets,
+            )
 
     def _choose_tasks(self, has_detections: bool, predicts_masks: bool) -> tuple[str, ...]:
         if self._tasks is None:
@@ -213,4 +235,5 @@ def _load_ground_truth(dataset_name: str, output_dir: Path | None) -> GroundTrut
             )
         json_file = output_dir / f"{dataset_name}_coco_format.json"
         convert_to_coco_json(dataset_name, str(json_file), allow_cached=False)
-    return read_ground_truth(json_file, missing_file_hint(dataset_name, json_file))
+    hint = missing_file_hint(dataset_name, json_file)
+    return read_ground_truth(json_file, hint, on_error=metadata.get("on_error", "stop"))

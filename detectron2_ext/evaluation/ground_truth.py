@@ -1,13 +1,16 @@
 """Read, check and normalise the annotations that predictions are compared with."""
 
 import logging
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2_ext.data.coco_file import is_side, parse_categories, read_coco_file
+from detectron2_ext.data.coco_file import parse_categories, read_coco_file, size_problem
+from detectron2_ext.data.segmentation import MaskChecker
 from eva_backbone.errors import InputError
+from eva_engine.data.corrupt_data import RecordErrors
 
 from .annotation_check import complete_annotation
 
@@ -72,18 +75,21 @@ class GroundTruth:
         return records
 
 
-def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> GroundTruth:
+def read_ground_truth(json_file: str | Path, hint: str = "check the path", *, on_error: str = "stop") -> GroundTruth:
     """Read and check an annotation file in COCO or LVIS format.
 
-    Annotations of images that are not listed are dropped, as the metric libraries do.
+    Annotations of images that are not listed are dropped, as the metric libraries do. Everything else counts, also what
+    training cuts or leaves out.
 
     Args:
         json_file: The annotation file.
         hint: How to fix a missing file, for the message.
+        on_error: What to do with an annotation that has no meaning for the metrics: "stop", or "skip" to log and leave
+            it out.
 
     Raises:
-        InputError: The file is missing or not in COCO format, an id is given twice, a category is not listed, or a box
-            or mask is not valid.
+        InputError: The file is missing or not in COCO format, an image is not valid, or with `on_error="stop"` an id is
+            given twice, a category is not listed, or a box or mask is not valid.
     """
     source = str(json_file)
     content = read_coco_file(json_file, hint, test_set=True)
@@ -96,15 +102,19 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
     ]
     image_numbers, images = _number_images(content["images"], category_numbers, source)
     annotations: list[dict] = []
+    errors = RecordErrors(source, on_error)
+    masks = MaskChecker()
     seen: set[int | str] = set()
     num_orphans = 0
     for index, record in enumerate(content.get("annotations", [])):
         annotation_id = record.get("id")
-        where = f"{source}: annotation {annotation_id}"
         if not isinstance(annotation_id, int | str):
-            raise InputError(f"{source}: annotation number {index} has id {annotation_id!r}; give it an integer id.")
+            errors.add(f"annotation number {index}", f"has id {reprlib.repr(annotation_id)}", "give it an integer id")
+            continue
+        name = f"annotation {reprlib.repr(annotation_id)}"
         if annotation_id in seen:
-            raise InputError(f"{where} is listed twice; give every annotation its own id.")
+            errors.add(name, "is listed twice", "give every annotation its own id")
+            continue
         seen.add(annotation_id)
         image_number = _find(image_numbers, record.get("image_id"))
         if image_number is None:
@@ -112,15 +122,18 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path") -> Gr
             continue
         category_number = _find(category_numbers, record.get("category_id"))
         if category_number is None:
-            raise InputError(
-                f"{where} has category_id {record.get('category_id')!r}, which no category has; "
-                "correct it or add the category."
-            )
-        completed = complete_annotation(record, images[image_number - 1], where)
+            problem = f"has category_id {reprlib.repr(record.get('category_id'))}, which no category has"
+            errors.add(name, problem, "correct it or add the category")
+            continue
+        completed, problem = complete_annotation(record, images[image_number - 1], masks)
+        if problem is not None:
+            errors.add(name, *problem.rsplit("; ", 1))
+            continue
         completed["id"] = len(annotations) + 1
         completed["image_id"] = image_number
         completed["category_id"] = category_number
         annotations.append(completed)
+    errors.log_total()
     if num_orphans:
         logger.warning("%s: %d annotations belong to images that are not listed and are left out.", source, num_orphans)
     is_annotated = "annotations" in content
@@ -135,12 +148,14 @@ def _number_images(
     for index, record in enumerate(records):
         image_id = record.get("id")
         if not isinstance(image_id, int | str):
-            raise InputError(f"{source}: image number {index} has id {image_id!r}; give it an integer id.")
+            raise InputError(f"{source}: image number {index} has id {reprlib.repr(image_id)}; give it an integer id.")
         if image_id in by_id:
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
-        for side in (record.get("width"), record.get("height")):
-            if side is not None and not is_side(side):
-                raise InputError(f"{source}: image {image_id} has a side of {side!r}; give it in pixels.")
+        width, height = record.get("width"), record.get("height")
+        if (width, height) != (None, None):
+            problem = size_problem(height if width is None else width, width if height is None else height)
+            if problem is not None:
+                raise InputError(f"{source}: image {image_id} {problem}.")
         by_id[image_id] = record
     if len({isinstance(image_id, str) for image_id in by_id}) > 1:
         raise InputError(f"{source}: some image ids are numbers and some are strings; use one kind.")

@@ -34,6 +34,7 @@ class LVISEvaluator(DetectionEvaluator):
 
     backends = ("hotcoco", "lvis")
     predictions_file = "lvis_instances_results.json"
+    limit_is_per_category = False
     metric_names = tuple(f"{task}/{metric}" for task in TASKS for metric in (*AP_METRICS, "APr", "APc", "APf"))
 
     def __init__(

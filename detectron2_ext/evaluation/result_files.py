@@ -1,12 +1,11 @@
 """Write the result files of an evaluation; each file appears only when it is complete."""
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
 
 from eva_engine.atomic import atomic_write
+from eva_engine.safe_text import csv_row
 
 
 def write_predictions(path: Path, results: list[dict]) -> None:
@@ -30,12 +29,9 @@ def write_category_table(folder: Path, rows: list[dict]) -> None:
     rows = [{key: _nan_to_none(value) for key, value in row.items()} for row in rows]
     with atomic_write(folder / "per_category_ap.json") as file:
         file.write(json.dumps(rows, indent=1, ensure_ascii=False).encode())
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
+    lines = [csv_row(list(rows[0])), *(csv_row(list(row.values())) for row in rows)]
     with atomic_write(folder / "per_category_ap.csv") as file:
-        file.write(text.getvalue().encode())
+        file.write("".join(lines).encode())
 
 
 def _nan_to_none(value: object) -> object:

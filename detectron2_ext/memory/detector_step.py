@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.utils.events import EventStorage
 from omegaconf import DictConfig
 from torch import nn
@@ -17,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
+from eva_engine.config.instantiation import instantiate
 from eva_engine.memory.fake_model import fake_run, gather_blocks, make_fake
 from eva_engine.memory.fake_step import StepSettings
 from eva_engine.memory.tracker import LiveBytes, Phase, gradients_taken

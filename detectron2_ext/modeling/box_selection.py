@@ -24,6 +24,8 @@ class BoxSelection:
         sigma: Width of "gaussian".
         min_score: Soft-NMS drops boxes whose score falls below this value.
         override_score_thresh: Replaces the predictor's `test_score_thresh` if not None.
+        class_wise: Let soft-NMS compare boxes of one class only, as EVA-01 and the published commands of EVA-02 do;
+            otherwise a region keeps at most one class, because its boxes of all classes overlap entirely.
         soft_nms_topk: Largest number of detections that soft-NMS returns for an image; None returns all, as EVA-01's
             detector does (the predictor's `test_topk_per_image` applies to hard NMS only).
 
@@ -38,6 +40,7 @@ class BoxSelection:
     sigma: float = 0.5
     min_score: float = 1e-3
     override_score_thresh: float | None = None
+    class_wise: bool = True
     soft_nms_topk: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +103,7 @@ class BoxSelection:
         keep, decayed = batched_soft_nms(
             candidates.tensor,
             scores[row, class_id],
-            class_id,
+            class_id if self.class_wise else torch.zeros_like(class_id),
             method=self.method,
             iou_threshold=self.iou_threshold,
             sigma=self.sigma,

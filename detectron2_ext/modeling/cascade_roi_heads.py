@@ -26,6 +26,7 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
         sigma: See `BoxSelection`.
         min_score: See `BoxSelection`.
         override_score_thresh: See `BoxSelection`.
+        class_wise: See `BoxSelection`.
         soft_nms_topk: See `BoxSelection`.
         maskness_thresh: If not None, multiply each score by the mean mask probability above this threshold; see
             `rescore_by_maskness`.
@@ -45,6 +46,7 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
         sigma: float = 0.5,
         min_score: float = 1e-3,
         override_score_thresh: float | None = None,
+        class_wise: bool = True,
         soft_nms_topk: int | None = None,
         maskness_thresh: float | None = None,
         **kwargs: Any,
@@ -68,7 +70,7 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
                 )
         self.maskness_thresh = maskness_thresh
         self.box_selection = BoxSelection(
-            use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, soft_nms_topk
+            use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, class_wise, soft_nms_topk
         )
 
     def _forward_box(
@@ -136,7 +138,7 @@ def rescore_by_maskness(instances: Instances, threshold: float) -> Instances:
         threshold: Only pixels strictly above this probability count; a mask without such a pixel gets score 0.
 
     Returns:
-        New Instances by descending score, with every field in that order.
+        New Instances by descending score, with every field in that order, and the old scores as `box_scores`.
     """
     masks = instances.pred_masks.flatten(1).float()  # [N, M * M]
     foreground = masks > threshold
@@ -146,4 +148,5 @@ def rescore_by_maskness(instances: Instances, threshold: float) -> Instances:
     order = scores.argsort(descending=True, stable=True)
     rescored = instances[order]
     rescored.scores = scores[order]
+    rescored.box_scores = instances.scores[order]
     return rescored

@@ -27,6 +27,7 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
         sigma: See `BoxSelection`.
         min_score: See `BoxSelection`.
         override_score_thresh: See `BoxSelection`.
+        class_wise: See `BoxSelection`.
         soft_nms_topk: See `BoxSelection`.
         kwargs: Keywords of Detectron2's `FastRCNNOutputLayers`.
     """
@@ -42,6 +43,7 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
         sigma: float = 0.5,
         min_score: float = 1e-3,
         override_score_thresh: float | None = None,
+        class_wise: bool = True,
         soft_nms_topk: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -50,7 +52,7 @@ class FastRCNNOutputLayers(fast_rcnn.FastRCNNOutputLayers):
         get_weights = weights if callable(weights) else lambda: weights
         super().__init__(input_shape, get_fed_loss_cls_weights=get_weights, **kwargs)
         self.box_selection = BoxSelection(
-            use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, soft_nms_topk
+            use_soft_nms, method, iou_threshold, sigma, min_score, override_score_thresh, class_wise, soft_nms_topk
         )
 
     def losses(self, predictions: Predictions, proposals: list[Instances]) -> dict[str, torch.Tensor]:

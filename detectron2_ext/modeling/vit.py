@@ -13,7 +13,9 @@ from eva_backbone.relative_position import RelPosResize
 
 
 class ViT(VisionTransformer, Backbone):
-    """`VisionTransformer` as a Detectron2 backbone with one output map; options as in EVA-01's detector and ViTDet.
+    """`VisionTransformer` as a Detectron2 backbone with one output map; options as in ViTDet, EVA-01 and EVA-02.
+
+    EVA-02 needs beit_like_qkv_bias=True, rope=True, subln=True, naiveswiglu=True and mlp_ratio=8/3.
 
     Args:
         img_size: Image side in pixels for which the relative position tables of global blocks are created. Images may
@@ -40,6 +42,11 @@ class ViT(VisionTransformer, Backbone):
         freeze_patch_embed: Do not train the patch embedding.
         interp_type: Method that resizes relative position tables, "vitdet" (linear) or "beit" (cubic, on geometrically
             spaced distances).
+        rope: Rotate queries and keys by the positions of their patches, within the window in windowed blocks.
+        pt_hw_seq_len: Side of the grid of pre-training, to which the range of these positions is scaled.
+        intp_freq: Whether to scale the positions; otherwise they are the numbers of rows and columns.
+        subln: Use separate layers for query, key and value, and normalise the hidden features of the MLP.
+        naiveswiglu: Use a gated MLP.
         attention: Attention kernel, see `eva_backbone.attention_kernels`.
     """
 
@@ -67,6 +74,11 @@ class ViT(VisionTransformer, Backbone):
         beit_like_gamma: bool = False,
         freeze_patch_embed: bool = False,
         interp_type: RelPosResize = "vitdet",
+        rope: bool = False,
+        pt_hw_seq_len: int = 16,
+        intp_freq: bool = True,
+        subln: bool = False,
+        naiveswiglu: bool = False,
         attention: KernelName = "auto",
     ) -> None:
         bias: QKVBias = "full" if qkv_bias else "none"
@@ -79,8 +91,13 @@ class ViT(VisionTransformer, Backbone):
             embed_dim=embed_dim,
             depth=depth,
             num_heads=num_heads,
+            mlp="swiglu" if naiveswiglu else "gelu",
             mlp_ratio=mlp_ratio,
+            mlp_norm=subln,
             qkv_bias=bias,
+            qkv_layers="separate" if subln else "fused",
+            rope=rope,
+            rope_range=pt_hw_seq_len if intp_freq else None,
             class_token=False,
             abs_pos=use_abs_pos,
             pos_img_size=pretrain_img_size,

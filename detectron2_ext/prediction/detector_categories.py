@@ -7,22 +7,18 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
-from eva_engine.prediction.categories import Categories, match_names, read_categories
+from eva_engine.config.class_list import stored_categories
+from eva_engine.prediction.categories import Categories, match_names
 
 
 def find_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None, str]:
     """Return the categories of a model, or None, and a description of where they were found.
 
-    The sources are tried in this order: `dataloader.categories` of the config of a run on custom data;
-    `categories.json`, which such a run writes next to its weights; the names registered for the config's test dataset.
+    They are those that the run stored, or else those registered for the config's test dataset.
     """
-    configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
-    if configured:
-        names = tuple(category.name for category in configured)
-        return Categories(names, tuple(category.id for category in configured)), "the config"
-    run_file = Path(weights).parent / "categories.json"
-    if run_file.is_file():
-        return read_categories(run_file), str(run_file)
+    stored, source = stored_categories(cfg, weights)
+    if stored is not None:
+        return stored, source
     dataset_names = OmegaConf.select(cfg, "dataloader.test.dataset.names", default=None) or []
     if isinstance(dataset_names, str):
         dataset_names = [dataset_names]

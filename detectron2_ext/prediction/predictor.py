@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
-from detectron2.config import instantiate
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.postprocessing import detector_postprocess
@@ -14,14 +12,14 @@ from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import match_given_names
+from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
+from ..mask_windows import encode_predicted_masks
 from .detector_categories import find_categories, match_categories
-
-# Upper limit on the pixels of the full-size masks that exist at once. It bounds the memory use for any image size and
-# any number of detections.
-MASK_PIXELS_AT_ONCE = 100_000_000
+from .limits import DetectionLimits
 
 
 class DetectionPredictor:
@@ -40,6 +38,7 @@ class DetectionPredictor:
     Attributes:
         model: The detector, in evaluation mode on `device`.
         categories: Name and dataset id of each class index.
+        reached_limits: The limits on detections that the last image has reached, each with its option.
 
     Raises:
         InputError: The device is unknown or not available, or the number of categories is not that of the model.
@@ -61,6 +60,8 @@ class DetectionPredictor:
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
+        self.reached_limits: list[str] = []
+        self._limits = DetectionLimits(self.model)
 
     @classmethod
     def from_config(
@@ -90,6 +91,8 @@ class DetectionPredictor:
         source = "the list given"
         if categories is None:
             categories, source = find_categories(cfg, weights)
+        else:
+            match_given_names(categories.names, model.roi_heads.num_classes, cfg, weights)
         categories = match_categories(categories, model.roi_heads.num_classes, source)
         return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
 
@@ -121,14 +124,10 @@ class DetectionPredictor:
         tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
         # The model's own post-processing would create all full-size masks at once.
         detections = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
+        self.reached_limits = self._limits.reached(detections, self.score_threshold)
         detections = detections[detections.scores >= self.score_threshold]
         detections = detections[detections.scores.argsort(descending=True, stable=True)]
-        chunk_size = max(1, MASK_PIXELS_AT_ONCE // (height * width))
-        num_detections = max(1, len(detections))  # one empty chunk keeps the fields of an empty result
-        chunks = []
-        for start in range(0, num_detections, chunk_size):
-            chunks.append(_rescale_to_image(detections[start : start + chunk_size], height, width))
-        return Instances.cat(chunks)
+        return _rescale_to_image(detections, height, width)
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
@@ -149,9 +148,13 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
 
 def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
     """Convert detections to the pixels of the original image and encode their masks as RLE."""
-    detections = detector_postprocess(detections, height, width).to("cpu")
-    if detections.has("pred_masks"):
-        masks = detections.pred_masks.numpy().view(np.uint8)
-        detections.remove("pred_masks")
-        detections.pred_masks_rle = [mask_util.encode(np.asfortranarray(mask)) for mask in masks]
-    return detections
+    masks = detections.get_fields().pop("pred_masks", None)
+    if masks is not None:
+        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
+    detections = detector_postprocess(detections, height, width)
+    if masks is not None:
+        probabilities = detections.probabilities[:, 0]
+        rles = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
+        detections.pred_masks_rle = rles
+        detections.remove("probabilities")
+    return detections.to("cpu")

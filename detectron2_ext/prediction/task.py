@@ -1,10 +1,12 @@
 """Detection and instance segmentation for the command `predict`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from detectron2.structures import Instances
 from tqdm import tqdm
 
 from eva_backbone.errors import InputError
@@ -49,6 +51,7 @@ class DetectionFileTask(FileTask[np.ndarray | None]):
         self.counts.update(frames=0, detections=0)
         self.predictor = DetectionPredictor.from_config(cfg, weights, device, score_threshold, class_names)
         self.max_frames = max_frames
+        self.reached_limits: Counter[str] = Counter()
 
     def read(self, item: Input) -> np.ndarray | None:
         """Return an image as uint8 RGB [H, W, 3], or None for a video, whose frames are decoded one at a time."""
@@ -72,7 +75,18 @@ class DetectionFileTask(FileTask[np.ndarray | None]):
         categories = self.predictor.categories
         save_image(draw_instances(image, detections, categories.names), with_suffix(target, ".jpg"))
         save_image_record(with_suffix(target, ".json"), path, detections, categories, self.predictor.score_threshold)
+        self._count(detections)
+
+    def notes(self) -> list[str]:
+        """Return for each limit on detections in how many images and frames it was reached."""
+        notes = []
+        for limit, count in self.reached_limits.items():
+            notes.append(f"limit reached in {count} images or frames, which may have more objects: {limit}")
+        return notes
+
+    def _count(self, detections: Instances) -> None:
         self.counts["detections"] += len(detections)
+        self.reached_limits.update(self.predictor.reached_limits)
 
     def _predict_video(self, path: Path, target: Path) -> None:
         categories = self.predictor.categories
@@ -96,7 +110,7 @@ class DetectionFileTask(FileTask[np.ndarray | None]):
                         drawn = draw_instances(frame.image, detections, categories.names, color_by="class")
                         writer.write(drawn, frame.pts)
                         record.add(frame.time, detections)
-                        self.counts["detections"] += len(detections)
+                        self._count(detections)
                         progress.update()
                         frame = next(frames, None)
                 except BaseException as error:

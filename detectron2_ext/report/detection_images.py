@@ -1,6 +1,7 @@
 """Draw ground truth and predictions of a detection run, from the predictions that its evaluator wrote."""
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -9,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from PIL.Image import Resampling
 from pycocotools import mask as mask_api
 
-from detectron2_ext.evaluation.annotation_check import complete_annotation, to_rle
+from detectron2_ext.data.coco_file import read_coco_file
+from detectron2_ext.data.image_paths import check_inside
+from detectron2_ext.data.segmentation import MaskChecker, to_rle
+from detectron2_ext.evaluation.annotation_check import complete_annotation
 from detectron2_ext.prediction import draw_instances
 from eva_engine.data import read_rgb_image
 from eva_engine.report.image_pairs import ImagePair
+from eva_engine.text_file import parse_json, read_json
 
 NUM_IMAGES = 6
 MIN_SCORE = 0.5
@@ -47,14 +52,21 @@ def run_image_pairs(cfg: DictConfig) -> tuple[Sequence[ImagePair], str]:
     if not files:
         return (), ""
     metadata = MetadataCatalog.get(dataset_name)
-    # For a dataset without an annotation file the evaluator has written one, with absolute image paths.
-    ground_truth_file = metadata.get("json_file") or Path(folder, f"{dataset_name}_coco_format.json")
-    ground_truth = json.loads(Path(ground_truth_file).read_bytes())
+    image_root = metadata.get("image_root") or ""
+    if metadata.get("json_file"):
+        ground_truth = read_coco_file(metadata.json_file, test_set=True)
+    else:
+        # The evaluator has written a file, in which only paths of the dataset are trusted.
+        ground_truth = read_coco_file(Path(folder, f"{dataset_name}_coco_format.json"), test_set=True)
+        known = {record["file_name"] for record in DatasetCatalog.get(dataset_name)}
+        ground_truth["images"] = [image for image in ground_truth["images"] if image.get("file_name") in known]
+        for image in ground_truth["images"]:
+            image["file_name"] = os.path.abspath(image["file_name"])
+        image_root = "/"
     if not ground_truth.get("annotations"):
         return (), ""
     chosen = spread_evenly(ground_truth, NUM_IMAGES)
     newest = max(files, key=lambda file: file.stat().st_mtime)
-    image_root = metadata.get("image_root") or ""
     pairs = draw_image_pairs(ground_truth, image_root, newest, chosen, min_score=MIN_SCORE)
     note = (
         f"{len(chosen)} of the {len(ground_truth['images'])} test images, evenly spaced in the order of their ids; "
@@ -91,7 +103,7 @@ def draw_image_pairs(
     Returns:
         One pair per image.
     """
-    content = ground_truth if isinstance(ground_truth, Mapping) else json.loads(Path(ground_truth).read_bytes())
+    content = ground_truth if isinstance(ground_truth, Mapping) else read_coco_file(ground_truth)
     images = {image["id"]: image for image in content["images"]}
     chosen = list(images) if image_ids is None else list(image_ids)
     categories = sorted(content["categories"], key=lambda category: category["id"])
@@ -106,15 +118,21 @@ def draw_image_pairs(
             predictions[record["image_id"]].append(record)
 
     pairs = []
+    masks = MaskChecker()
     for image_id in chosen:
         name = file_name(images[image_id])
-        image = Image.fromarray(read_rgb_image(Path(image_root, name)))
+        path = os.path.join(image_root, name)
+        check_inside(path, [str(image_root)], f"image {image_id}")
+        if not os.path.isfile(path):
+            path = os.path.join(image_root, name.replace("\\", "/"))
+        image = Image.fromarray(read_rgb_image(path))
         size = {"height": image.height, "width": image.width}
         pixels = np.array(image.resize((image.width * enlarge, image.height * enlarge), Resampling.BICUBIC))
         completed = []
         for record in annotations[image_id]:
-            source = f"{name}: {record.get('id')}"
-            completed.append({"category_id": record["category_id"]} | complete_annotation(record, size, source))
+            annotation, problem = complete_annotation(record, size, masks)
+            if problem is None:  # otherwise the evaluator has reported it
+                completed.append({"category_id": record["category_id"]} | annotation)
         drawn = []
         for records in (completed, predictions[image_id]):
             instances = _instances(records, size, class_indices, enlarge)
@@ -152,7 +170,8 @@ def _instances(records: list[dict], size: dict, class_indices: dict[int, int], e
     classes = [class_indices[record["category_id"]] for record in records]
     instances.pred_classes = torch.tensor(classes, dtype=torch.long)
     if records and all(record.get("segmentation") for record in records):
-        instances.pred_masks_rle = [_enlarge_rle(to_rle(record["segmentation"], size), enlarge) for record in records]
+        rles = [to_rle(record["segmentation"], size["height"], size["width"]) for record in records]
+        instances.pred_masks_rle = [_enlarge_rle(rle, enlarge) for rle in rles]
     corners = []
     for record in records:
         x, y, width, height = record["bbox"]
@@ -185,7 +204,7 @@ def read_predictions(path: str | Path, image_ids: Collection[int | str]) -> list
     """
     records = _records_by_line(Path(path), image_ids)
     if records is None:
-        records = json.loads(Path(path).read_bytes())
+        records = read_json(path, "file of predictions", "evaluate again")
     return [record for record in records if record["image_id"] in image_ids]
 
 
@@ -203,5 +222,5 @@ def _records_by_line(path: Path, image_ids: Collection[int | str]) -> list[dict]
             if not is_one_record:
                 return None
             if matches[0] in wanted:
-                records.append(json.loads(text))
+                records.append(parse_json(text.decode(errors="replace"), str(path), "evaluate again"))
     return records

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -45,6 +46,25 @@ def named_class_map(name: str) -> dict[str, int] | None:
     return None
 
 
+def load_class_map(class_map: Mapping[str, int] | Sequence[str] | str | None, root: str) -> dict[str, int] | None:
+    """Return the class index of each name; see `ImageDataset` for the argument."""
+    if class_map is None:
+        return None
+    if isinstance(class_map, Mapping):
+        return {str(name): int(index) for name, index in class_map.items()}
+    if not isinstance(class_map, str):
+        return _number_names([str(name) for name in class_map], "the class map")
+    known = named_class_map(class_map)
+    if known is not None:
+        return known
+    if not class_map.endswith(".txt"):
+        raise InputError(
+            f"the class map {class_map} is not a text file; give a .txt file with one class name per line, or one of "
+            "imagenet, imagenet_a, imagenet_r, imagenet_v2."
+        )
+    return read_class_map(class_map, root)
+
+
 def read_class_map(file: str, root: str = "") -> dict[str, int]:
     """Read a text file with one class name per line; the class index is the position of the line.
 
@@ -54,10 +74,13 @@ def read_class_map(file: str, root: str = "") -> dict[str, int]:
         InputError: There is no such file, it contains no names, or it lists a name twice.
     """
     path = Path(file) if Path(file).exists() else Path(root, file)
-    names = read_categories(path).names
+    return _number_names(read_categories(path).names, f"the class map {file}")
+
+
+def _number_names(names: Sequence[str], source: str) -> dict[str, int]:
     for name, count in Counter(names).items():
         if count > 1:
-            raise InputError(f"the class map {file} lists {name} more than once; list every class once.")
+            raise InputError(f"{source} lists {name} more than once; list every class once.")
     return {name: index for index, name in enumerate(names)}
 
 

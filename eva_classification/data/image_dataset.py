@@ -1,30 +1,27 @@
-"""Image datasets as records, through the readers of timm."""
+"""Image datasets as records: folders, tar files, and the named datasets that timm reads."""
 
+import io
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import IO, Any, Literal, TypedDict
 
-import numpy as np
 from detectron2.data import DatasetFromList
-from timm.data import create_dataset, get_img_extensions, set_img_extensions
-from timm.data.readers.reader_image_folder import ReaderImageFolder
-from timm.data.readers.reader_image_in_tar import ReaderImageInTar
+from omegaconf import DictConfig
+from timm.data import create_dataset
 from torch.utils.data import Dataset, IterableDataset
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.inputs import IMAGE_SUFFIXES
+from eva_engine.data.folder_files import find_files, list_folders, select_files
 
-from .class_maps import named_class_map, read_class_map
+from .class_folders import check_num_classes, find_classes, find_split, join_names, split_of
+from .class_list import use_class_list
+from .class_maps import load_class_map
 
 logger = logging.getLogger(__name__)
-
-_MAX_NAMES = 5
-# A folder with one of these names that contains folders is a split of a dataset, not a class.
-_SPLITS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "test")
 
 
 class ImageRecord(TypedDict):
@@ -37,27 +34,31 @@ class ImageRecord(TypedDict):
 class ImageDataset(Dataset):
     """Records of a folder with one subfolder per class, a tar file of one, or a Hugging Face dataset (hfds/NAME).
 
-    Without a class map, the classes of a folder are numbered in natural order of their names ("2" before "10"). Files
-    with a suffix in `IMAGE_SUFFIXES` are images.
+    Without a class map, the classes of a folder are numbered in natural order of their names ("2" before "10"). The
+    content of a class may be in further folders; see `find_classes`. Files with a suffix in `IMAGE_SUFFIXES` are
+    images. Hidden files, and images that are not in the folder of a class, are counted and left out.
 
     Args:
         root: The folder or tar file.
         name: timm's name of the dataset: empty for folders and tar files, or "hfds/NAME".
-        split: Subfolder of `root` to use if it exists, else all of `root` is used; or split of a named dataset.
-        class_map: Maps class names to class indices: a dict, a text file (.txt, possibly relative to `root`) with one
-            name per line, or "imagenet", "imagenet_a", "imagenet_r", "imagenet_v2". The class name of an image in a
-            folder is the name of that folder.
+        split: Folder of the split in `root`, see `find_split`; `root` itself is used if its folders are classes, or for
+            None. Or the split of a named dataset.
+        class_map: Maps class names to class indices: a dict, the names in the order of their indices, a text file
+            (.txt, possibly relative to `root`) with one name per line, or "imagenet", "imagenet_a", "imagenet_r",
+            "imagenet_v2".
         on_unlisted_class: What to do with images of a class that `class_map` does not list: "stop" raises
             `InputError`, "skip" leaves them out.
         num_classes: Number of classes of the model; None for any.
-        options: Further arguments of timm's `create_dataset`, such as input_key.
+        has_labels: Whether the folders are classes; otherwise all images are used, with the class index 0.
+        options: Further arguments of timm's `create_dataset` for named datasets, such as input_key.
 
     Raises:
-        InputError: There are no images, only folders of other splits, a dataset that can only be streamed, a class map
-            that does not list all classes, or more classes than `num_classes`.
+        InputError: There are no images, no such split, a dataset that can only be streamed, a class map that does not
+            list all classes, or more classes than `num_classes`.
 
     Attributes:
-        class_numbers: Class index by class name, of the classes that have images.
+        class_numbers: Class index by class name; with a class map, of the classes that have images.
+        is_numbered_by_folder: Whether the order of the folders gives the class indices.
     """
 
     def __init__(
@@ -65,38 +66,37 @@ class ImageDataset(Dataset):
         root: str,
         *,
         name: str = "",
-        split: str = "validation",
-        class_map: Mapping[str, int] | str | None = None,
+        split: str | None = "validation",
+        class_map: Mapping[str, int] | Sequence[str] | str | None = None,
         on_unlisted_class: Literal["stop", "skip"] = "stop",
         num_classes: int | None = None,
+        has_labels: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         if on_unlisted_class not in ("stop", "skip"):
             raise InputError(f'on_unlisted_class is {on_unlisted_class!r}, expected "stop" or "skip".')
         if not name and not os.path.exists(root):
             raise InputError(f"the image folder {root} does not exist; set the dataset's root to an existing folder.")
-        class_map = _load_class_map(class_map, root)
-        self._reader = _create_reader(root, name, split, class_map, options or {})
-        self.source = str(getattr(self._reader, "root", None) or name)
-        if not name and self.source == root:
-            _check_splits(root, split)
-        is_folder_or_tar = isinstance(self._reader, ReaderImageFolder | ReaderImageInTar)
-        if class_map is not None and is_folder_or_tar:
-            _apply_class_map(self._reader, class_map, on_unlisted_class, self.source)
-        if isinstance(self._reader, ReaderImageFolder):
-            # One serialised block of memory that all workers share, instead of a tuple and a string per image.
-            self._reader.samples = DatasetFromList(self._reader.samples, copy=False)
-        self.class_numbers = dict(self._class_to_index())
-        _check_num_classes(self.class_numbers, num_classes, self.source)
-        is_numbered_by_folder = class_map is None and is_folder_or_tar
-        if is_numbered_by_folder and num_classes is not None and len(self.class_numbers) < num_classes:
-            logger.warning(
-                "%s has images of %d classes, but the model has %d: they are numbered in the order of these folders, "
-                "which differs from that of a dataset with more classes; list all classes in a class map.",
-                self.source,
-                len(self.class_numbers),
-                num_classes,
-            )
+        index_of = load_class_map(class_map, root)
+        self._reader: Any
+        if name:
+            self._reader = _create_reader(root, name, split, index_of, options or {})
+            self.source, self.class_numbers = name, dict(getattr(self._reader, "class_to_idx", {}))
+        else:
+            self.source, files = _list_images(root, split, index_of or {}, has_labels)
+            self.class_numbers = {}
+            if has_labels:
+                files, self.class_numbers = _find_labels(files, index_of, on_unlisted_class, self.source)
+            self._reader = _ImageFiles(self.source, files)
+        self.is_numbered_by_folder = index_of is None and not name
+        check_num_classes(self.class_numbers, num_classes, self.source, self.is_numbered_by_folder)
+
+    @staticmethod
+    def use_class_list(
+        cfg: DictConfig, train: DictConfig | None, test: DictConfig | None, stored: Sequence[str] | None
+    ) -> None:
+        """See `eva_engine.config.class_list.settle_class_list`."""
+        use_class_list(cfg, train, test, stored)
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -105,114 +105,132 @@ class ImageDataset(Dataset):
         file_name = self._reader.filename(index, absolute=True)
         return {"file_name": str(file_name or f"image {index}"), "read": partial(self._reader.__getitem__, index)}
 
-    def _class_to_index(self) -> Mapping[str, int]:
-        # The readers of timm use different names for it.
-        for attribute in ("class_to_idx", "class_name_to_idx"):
-            if getattr(self._reader, attribute, None):
-                return getattr(self._reader, attribute)
-        return {}
+
+# Path of an image, its class index, and in a tar file the position and number of its bytes.
+_File = tuple[str, int, int, int]
+
+
+class _ImageFiles:
+    """Images in a folder or an uncompressed tar file, with the interface of timm's readers."""
+
+    def __init__(self, source: str, files: list[_File]) -> None:
+        self._source = source
+        self._is_tar = os.path.isfile(source)
+        # One serialised block of memory that all workers share, instead of several objects per image.
+        self.samples = DatasetFromList(files, copy=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[IO[bytes], int]:
+        path, label, start, size = self.samples[index]
+        if not self._is_tar:
+            return open(os.path.join(self._source, path), "rb"), label
+        with open(self._source, "rb") as file:
+            file.seek(start)
+            return io.BytesIO(file.read(size)), label
+
+    def filename(self, index: int, absolute: bool) -> str:
+        path = self.samples[index][0]
+        return os.path.join(self._source, path) if absolute else path
+
+
+def _list_images(
+    root: str, split: str | None, class_names: Mapping[str, int], has_labels: bool
+) -> tuple[str, list[_File]]:
+    """Return the folder of the split, or the tar file, and its images with paths relative to that split."""
+    if os.path.isdir(root):
+        source = os.path.join(root, find_split(root, split, class_names, has_labels)).rstrip("/") or root
+        files = [(path, 0, 0, 0) for path in find_files(source)]
+    else:
+        source = root
+        members = _read_members(root)
+        paths = select_files(members, root)
+        start = _wrapper(paths, class_names)
+        folder = find_split(root, split, class_names, has_labels, [path.removeprefix(start) for path in paths])
+        start += f"{folder}/" if folder else ""
+        files = [(path.removeprefix(start), 0, *members[path]) for path in paths if path.startswith(start)]
+    if not files:
+        raise InputError(f"{source} has no images; check the folder, and the suffixes of its files.")
+    return source, files
+
+
+def _wrapper(paths: Sequence[str], class_names: Mapping[str, int]) -> str:
+    """Return the folder, such as "dataset/", in which everything in a tar file often is; "" if there is none."""
+    first = paths[0].split("/")[0] if paths else ""
+    is_wrapper = all(path.startswith(f"{first}/") and path.count("/") > 1 for path in paths)
+    return f"{first}/" if is_wrapper and split_of(first) is None and first not in class_names else ""
+
+
+def _read_members(file: str) -> dict[str, tuple[int, int]]:
+    """Return the position and size of each member of a tar file, also of those in tar files inside of it."""
+    members: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(file, "r:") as tar:
+            for name, start, size in _walk_members(tar):
+                if name in members:
+                    raise InputError(f"{file} has two files {name}; write each file once.")
+                members[name] = start, size
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(
+            f"{file} cannot be read as an uncompressed tar file ({error}); unpack or pack it again."
+        ) from error
+    return members
+
+
+def _walk_members(tar: tarfile.TarFile, folder: str = "", offset: int = 0) -> Iterator[tuple[str, int, int]]:
+    for info in tar:
+        stem, suffix = posixpath.splitext(posixpath.join(folder, posixpath.normpath(info.name).lstrip("/")))
+        start = offset + info.offset_data
+        if not info.isreg() or info.issparse():
+            continue
+        if suffix.lower() == ".tar" and not offset:  # one tar file per class, as in ImageNet's archives
+            with tarfile.open(fileobj=tar.extractfile(info), mode="r:") as inner:
+                yield from _walk_members(inner, stem, start)
+        else:
+            yield stem + suffix, start, info.size
+
+
+def _find_labels(
+    files: list[_File], class_map: Mapping[str, int] | None, on_unlisted_class: str, source: str
+) -> tuple[list[_File], dict[str, int]]:
+    """Return the images that have a class, with its index, and the class indices by name."""
+    folders = list_folders(source) if os.path.isdir(source) else []
+    names, class_numbers = find_classes([file[0] for file in files], class_map, source, folders)
+    unlisted = sorted(set(names) - class_numbers.keys() - {""})
+    if unlisted and on_unlisted_class == "stop":
+        raise InputError(
+            f"{source} has images in {join_names(unlisted)}, which the class map does not list; add the missing "
+            'classes to it, or leave their images out with on_unlisted_class="skip".'
+        )
+    if not class_numbers:
+        raise InputError(f"{source} has no images of any class in the class map; check both.")
+    if unlisted:
+        num_images = sum(name in unlisted for name in names)
+        logger.warning("%s: left out %d images of the classes %s", source, num_images, join_names(unlisted))
+    labelled = []
+    for (path, _, start, size), name in zip(files, names, strict=True):
+        if name in class_numbers:
+            labelled.append((path, class_numbers[name], start, size))
+    return labelled, class_numbers
 
 
 def _create_reader(
-    root: str, name: str, split: str, class_map: dict[str, int] | None, options: Mapping[str, Any]
+    root: str, name: str, split: str | None, class_map: dict[str, int] | None, options: Mapping[str, Any]
 ) -> Any:
-    arguments = dict(options)
-    # The class map of folders and tar files is applied afterwards: timm would leave out images of unlisted classes
-    # without a message.
-    if class_map is not None and name:
-        arguments["class_map"] = class_map
+    arguments: dict[str, Any] = {"split": split, "class_map": class_map, **options}
     try:
-        with _all_image_suffixes():
-            dataset = create_dataset(name, root=root, split=split, **arguments)
+        dataset = create_dataset(name, root=root, **arguments)
     # If the package that reads a named dataset is missing, timm's readers raise almost any exception.
     except (RuntimeError, ValueError, AssertionError, ImportError, NameError, AttributeError, OSError) as error:
-        advice = "check the folder"
-        if name:
-            advice = "install the package with which timm reads it, or correct the name"
-        raise InputError(f"the images of {name or root} cannot be read ({_first_line(error)}); {advice}.") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"the images of {name} cannot be read ({reason}); install the package with which timm reads it, or correct "
+            "the name."
+        ) from error
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "reader"):
         raise InputError(
             f"{name} gives its images as a stream or without file names, so a run could not be resumed exactly; use an "
             "image folder, a tar file or hfds/NAME."
         )
     return dataset.reader
-
-
-@contextmanager
-def _all_image_suffixes() -> Iterator[None]:
-    """Make timm find images of all supported formats; by default it finds PNG and JPEG only."""
-    before = get_img_extensions()
-    set_img_extensions((*before, *IMAGE_SUFFIXES))
-    try:
-        yield
-    finally:
-        set_img_extensions(before)
-
-
-def _check_splits(root: str, split: str) -> None:
-    """Raise InputError if `root` has no folder `split` but folders of other splits, which are not classes."""
-    others = [name for name in _SPLITS if any(child.is_dir() for child in Path(root, name).glob("*"))]
-    if others:
-        raise InputError(
-            f"{root} has no folder {split}, but {', '.join(others)}: set split to one of these, or set the dataset's "
-            "root to the folder to read."
-        )
-
-
-def _load_class_map(class_map: Mapping[str, int] | str | None, root: str) -> dict[str, int] | None:
-    if class_map is None:
-        return None
-    if not isinstance(class_map, str):
-        return {str(name): int(index) for name, index in class_map.items()}
-    known = named_class_map(class_map)
-    if known is not None:
-        return known
-    if not class_map.endswith(".txt"):
-        raise InputError(
-            f"the class map {class_map} is not a text file; give a .txt file with one class name per line, or one of "
-            "imagenet, imagenet_a, imagenet_r, imagenet_v2."
-        )
-    return read_class_map(class_map, root)
-
-
-def _apply_class_map(
-    reader: ReaderImageFolder | ReaderImageInTar, class_map: Mapping[str, int], on_unlisted_class: str, source: str
-) -> None:
-    """Replace the class indices of timm's reader with those of `class_map`, and drop images of unlisted classes."""
-    timm_index_of = reader.class_name_to_idx if isinstance(reader, ReaderImageInTar) else reader.class_to_idx
-    unlisted = sorted(timm_index_of.keys() - class_map.keys())
-    if unlisted and on_unlisted_class == "stop":
-        names = ", ".join(name or "no folder" for name in unlisted[:_MAX_NAMES])
-        if len(unlisted) > _MAX_NAMES:
-            names += f" and {len(unlisted) - _MAX_NAMES} more"
-        raise InputError(
-            f"{source} has images in {names}, which the class map does not list; add the missing classes to it, or "
-            'leave their images out with on_unlisted_class="skip".'
-        )
-    index_of = {name: class_map[name] for name in timm_index_of if name in class_map}
-    if not index_of:
-        raise InputError(f"{source} has no images of any class in the class map; check both.")
-    new_index = {timm_index_of[name]: index for name, index in index_of.items()}
-    if isinstance(reader, ReaderImageInTar):
-        kept = np.isin(reader.targets, list(new_index))
-        reader.samples = reader.samples[kept]
-        reader.targets = np.array([new_index[index] for index in reader.targets[kept]])
-        reader.class_name_to_idx = index_of
-    else:
-        reader.samples = [(path, new_index[index]) for path, index in reader.samples if index in new_index]
-        reader.class_to_idx = index_of
-
-
-def _check_num_classes(class_numbers: Mapping[str, int], num_classes: int | None, source: str) -> None:
-    if num_classes is None or not class_numbers:
-        return
-    needed = max(class_numbers.values()) + 1
-    if needed > num_classes:
-        raise InputError(
-            f"{source} has {needed} classes, but the model only {num_classes}; set the model's num_classes to "
-            f"{needed}, or check the folder."
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

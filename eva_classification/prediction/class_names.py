@@ -1,27 +1,32 @@
 """Find the class names of a classifier from its recipe."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from timm.data import ImageNetInfo
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import stored_categories
 from eva_engine.prediction.categories import match_names
 
-from ..data.class_maps import NUM_CLASSES, named_class_map, read_class_map
+from ..data.class_maps import NUM_CLASSES, load_class_map, named_class_map, read_class_map
 
 
-def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
+def find_class_names(cfg: Any, num_classes: int, weights: str | Path = "") -> tuple[str, ...]:
     """Return a name for each output of the model.
 
-    The names are those of the class map of the recipe's test data, or else of its training data; ImageNet's classes get
-    their English names. Outputs without a class in the map, and all outputs of a recipe without a class map, are called
-    "class 0", "class 1", and so on.
+    The names are those that the run stored in its config or next to `weights`; else those of the class map of the
+    recipe's test data, or of its training data. ImageNet's classes get their English names. Outputs without a name are
+    called "class 0", "class 1", and so on.
 
     Raises:
         InputError: The class map cannot be read or has more classes than the model.
     """
+    stored, source = stored_categories(cfg, weights)
+    if stored is not None:
+        return _complete(dict(enumerate(stored.names)), num_classes, source)
     for loader in ("test", "train"):
         class_map = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.class_map", default=None)
         root = OmegaConf.select(cfg, f"dataloader.{loader}.dataset.root", default=None)
@@ -32,9 +37,11 @@ def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
     return match_names(None, num_classes, "the recipe")
 
 
-def _names_of_class_map(class_map: Mapping[str, int] | str, num_classes: int, root: str) -> tuple[str, ...]:
+def _names_of_class_map(
+    class_map: Mapping[str, int] | Sequence[str] | str, num_classes: int, root: str
+) -> tuple[str, ...]:
     if not isinstance(class_map, str):
-        name_of = {int(index): str(name) for name, index in class_map.items()}
+        name_of = {index: name for name, index in (load_class_map(class_map, root) or {}).items()}
         return _complete(name_of, num_classes, "the recipe")
     known = named_class_map(class_map)
     if known is not None:

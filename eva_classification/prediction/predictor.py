@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import match_given_names
+from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import match_names
 from eva_engine.prediction.trained_model import load_trained, pick_device
@@ -101,9 +102,9 @@ class ClassPredictor:
             )
         # The names are checked first: loading a large model takes long.
         if class_names is None:
-            names = find_class_names(cfg, num_classes)
+            names = find_class_names(cfg, num_classes, weights)
         else:
-            names = match_names(class_names, num_classes, "the list given")
+            names = match_given_names(class_names, num_classes, cfg, weights)
         return cls(load_trained(cfg, weights, Classifier), instantiate(transform), names, device)
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:

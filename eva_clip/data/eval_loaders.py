@@ -11,8 +11,9 @@ from eva_classification.data import ImageCollate
 from eva_engine.data.batching import MapStyleDataset
 from eva_engine.data.eval_loader import EvalLoader
 from eva_engine.data.samplers import ContiguousSampler
+from eva_engine.data.workers import TIMEOUT
 
-from ..evaluation.class_names import class_numbers, folder_names
+from ..evaluation.class_names import check_names_of_folders, class_numbers, folder_names
 from ..evaluation.prompts import ClassPrompts
 from .retrieval_dataset import RetrievalDataset
 
@@ -88,6 +89,7 @@ def build_zero_shot_loader(
     batch_size: int = 64,
     text_batch_size: int = 256,
     num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> ImageTextLoader:
     """Build the loader of images and of the prompts of their classes, for `ZeroShotEvaluator`.
 
@@ -101,6 +103,7 @@ def build_zero_shot_loader(
         batch_size: Images per batch and process.
         text_batch_size: Prompts per batch and process.
         num_workers: Number of processes that load images; 0 loads in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
 
     Raises:
         InputError: The names or templates are unusable, or there are images of classes without a name.
@@ -108,13 +111,21 @@ def build_zero_shot_loader(
     if class_names == "folders":
         class_names = folder_names(dataset)
     prompts = ClassPrompts(class_names, templates)
+    check_names_of_folders(dataset, prompts.class_names)
     highest = max(class_numbers(dataset).values(), default=-1)
     if highest >= len(prompts.class_names):
         raise InputError(
             f"the images have class numbers up to {highest}, but there are {len(prompts.class_names)} class names; "
             "give a name for every class, in the order of the numbers."
         )
-    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    images = EvalLoader(
+        dataset,
+        mapper=mapper,
+        collate=ImageCollate(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        timeout=timeout,
+    )
     return ImageTextLoader(images, TextLoader(prompts, tokenizer, text_batch_size))
 
 
@@ -126,6 +137,7 @@ def build_retrieval_loader(
     batch_size: int = 64,
     text_batch_size: int = 256,
     num_workers: int = 0,
+    timeout: float = TIMEOUT,
 ) -> ImageTextLoader:
     """Build the loader of images and of their captions, for `RetrievalEvaluator`.
 
@@ -136,6 +148,14 @@ def build_retrieval_loader(
         batch_size: Images per batch and process.
         text_batch_size: Captions per batch and process.
         num_workers: Number of processes that load images; 0 loads in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
     """
-    images = EvalLoader(dataset, mapper=mapper, collate=ImageCollate(), batch_size=batch_size, num_workers=num_workers)
+    images = EvalLoader(
+        dataset,
+        mapper=mapper,
+        collate=ImageCollate(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        timeout=timeout,
+    )
     return ImageTextLoader(images, TextLoader(dataset.captions, tokenizer, text_batch_size))

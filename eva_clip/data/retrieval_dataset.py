@@ -1,7 +1,5 @@
 """Dataset of images with all their captions, for the evaluation of retrieval."""
 
-import json
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -50,11 +48,8 @@ class RetrievalDataset:
     ) -> None:
         if not Path(root).is_dir():
             raise InputError(f"the image folder {root} does not exist; give the folder of the images as root.")
-        karpathy_images = _read_karpathy_images(file)
-        if karpathy_images is None:
-            captions_of_image = read_captions(file, image_key, caption_key, RecordErrors(str(file), on_error))
-        else:
-            captions_of_image = _select_split(karpathy_images, split, file)
+        errors = RecordErrors(str(file), on_error)
+        captions_of_image = read_captions(file, image_key, caption_key, errors, split)
         self._files: list[str] = []
         self.captions: list[tuple[str, str]] = []
         for image, captions in captions_of_image.items():
@@ -68,46 +63,6 @@ class RetrievalDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         file = self._files[index]
         return {"file_name": file, "read": partial(_open, file, index)}
-
-
-def _read_karpathy_images(file: str) -> list[Any] | None:
-    """Return the images of a file in the layout of Karpathy's splits; None for any other file."""
-    if Path(file).suffix.lower() != ".json":
-        return None
-    try:
-        content = json.loads(Path(file).read_bytes())
-        images = content["images"]
-        return images if images and "sentences" in images[0] else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None  # `read_captions` reports the problem
-
-
-def _select_split(images: Sequence[Mapping[str, Any]], split: str, file: str) -> dict[str, list[str]]:
-    """Return image names and captions of one split.
-
-    Raises:
-        InputError: An entry is incomplete, an image occurs twice or lies outside of the image folder, or the split has
-            no image with a caption.
-    """
-    selected: dict[str, list[str]] = {}
-    try:
-        for image in images:
-            name = str(Path(image.get("filepath", ""), image["filename"]))
-            captions = [sentence["raw"] for sentence in image["sentences"]]
-            if name in selected or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise ValueError(f"the image {name} is listed twice or lies outside of the image folder")
-            if image["split"] == split:
-                selected[name] = [caption for caption in captions if caption.strip()]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{file} cannot be read as one of Karpathy's splits ({type(error).__name__}: {error}); give it as it was "
-            "published."
-        ) from error
-    selected = {name: captions for name, captions in selected.items() if captions}
-    if not selected:
-        splits = ", ".join(sorted({str(image["split"]) for image in images}))
-        raise InputError(f"{file} has no image with a caption in its split {split!r}; its splits are {splits}.")
-    return selected
 
 
 def _open(file: str, index: int) -> tuple[IO[bytes], int]:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,9 @@ from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 
 from .caption_dataset import CaptionRecord
-from .tar_index import MAX_IMAGE, MAX_TEXT, index_shard
+from .tar_index import IMAGE_SUFFIXES, MAX_IMAGE, MAX_TEXT, TEXT_SUFFIXES, index_shard
+
+logger = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MAX_SHARDS = 1_000_000
@@ -23,6 +27,8 @@ _MAX_SHARDS = 1_000_000
 
 class ShardDataset(Dataset):
     """Records of images (jpg, jpeg, png, webp), each with a caption (txt, or json with "caption") of the same name.
+
+    `index_shard` describes which members belong together. Members that are not used are counted in a warning.
 
     Samples have random access, because a stream could not be resumed exactly. The images are read in random order, so
     the shards should be stored on a disk with fast random reads. If the indices cannot be saved next to the shards,
@@ -41,8 +47,17 @@ class ShardDataset(Dataset):
         patterns = [shards] if isinstance(shards, str) else list(shards)
         self.shards = [Path(shard) for pattern in patterns for shard in expand_numbers(str(pattern))]
         errors = RecordErrors("tar shards", on_error)
-        self._indices = [index_shard(shard, errors) for shard in self.shards]
+        unused: Counter[str] = Counter()
+        self._indices = [index_shard(shard, errors, unused) for shard in self.shards]
         errors.log_total()
+        if unused:
+            logger.warning(
+                "tar shards: %d member(s) are not used, because they are not %s files, or their sample has a text "
+                "already, such as %s.",
+                unused.total(),
+                ", ".join((*IMAGE_SUFFIXES, *TEXT_SUFFIXES)),
+                ", ".join(list(unused)[:3]),
+            )
         # Number of samples up to and including each shard.
         self._ends = np.cumsum([len(index) for index in self._indices])
         if not len(self):

@@ -8,6 +8,7 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.data.batching import MapStyleDataset
+from eva_engine.text_file import read_lines
 
 _IMAGENET_SUBSETS = ("imagenet_a", "imagenet_r")
 
@@ -30,7 +31,7 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
 
         imagenet_names = open_clip_metadata().IMAGENET_CLASSNAMES
         return tuple(imagenet_names[number] for number in imagenet_classes(source).values())
-    lines = read_lines(source) if isinstance(source, str) else source
+    lines = read_lines(source, "list of names", "give one name per line") if isinstance(source, str) else source
     names = tuple(str(name).strip() for name in lines)
     if not names:
         raise InputError("there is no class name; give at least one.")
@@ -61,6 +62,30 @@ def folder_names(dataset: MapStyleDataset[Any]) -> list[str]:
     return [name.replace("_", " ").strip() for name in sorted(numbers, key=numbers.__getitem__)]
 
 
+def check_names_of_folders(dataset: MapStyleDataset[Any], names: Sequence[str]) -> None:
+    """Check that names are in the order of the image folders, if these define the class numbers.
+
+    Raises:
+        InputError: A name is that of the folder of another class, or there are more names than folders.
+    """
+    if not getattr(dataset, "is_numbered_by_folder", False):
+        return
+    texts = [name.replace("_", " ").strip().lower() for name in names]
+    for folder, number in class_numbers(dataset).items():
+        text = folder.replace("_", " ").strip().lower()
+        if text in texts and number < len(texts) and texts[number] != text:
+            raise InputError(
+                f"{folder!r} is class {number} in the image folders, but class {texts.index(text)} in the list of "
+                "names; give the names in the order of the folders, or list the folders in a class map."
+            )
+    num_folders = len(class_numbers(dataset))
+    if len(names) > num_folders:
+        raise InputError(
+            f"there are {len(names)} class names, but {num_folders} image folders, which give the class numbers; give "
+            "a name for each folder, or list the folders in a class map."
+        )
+
+
 def objectnet_names(root: str) -> list[str]:
     """Return ObjectNet's names of the classes that are in ImageNet-1K too, in lower case, ordered by class number.
 
@@ -82,15 +107,3 @@ def open_clip_metadata() -> ModuleType:
     from open_clip import zero_shot_metadata
 
     return zero_shot_metadata
-
-
-def read_lines(path: str) -> list[str]:
-    """Return the lines of a text file that are not blank.
-
-    Raises:
-        InputError: The file cannot be read as UTF-8 text.
-    """
-    try:
-        return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text with one name per line ({error}); check the file.") from error

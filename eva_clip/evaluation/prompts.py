@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from eva_backbone.errors import InputError
+from eva_engine.text_file import read_lines
 
-from .class_names import open_clip_metadata, read_class_names, read_lines
+from .class_names import open_clip_metadata, read_class_names
 
 PLACEHOLDER = "{}"
 _PUBLISHED_LISTS = {"imagenet_80": "OPENAI_IMAGENET_TEMPLATES", "imagenet_7": "SIMPLE_IMAGENET_TEMPLATES"}
@@ -28,7 +29,7 @@ def read_templates(source: str | Sequence[str]) -> tuple[str, ...]:
         if PLACEHOLDER in source:
             source = [source]
         elif source.endswith(".txt"):
-            source = read_lines(source)
+            source = read_lines(source, "list of templates", "give one template per line")
         else:
             raise InputError(
                 f"{source!r} is not a list of templates: give {', '.join(_PUBLISHED_LISTS)}, a .txt file with one "

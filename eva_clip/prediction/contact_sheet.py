@@ -7,9 +7,9 @@ from types import TracebackType
 
 from PIL import Image, ImageDraw
 
-from eva_engine.atomic import atomic_path
 from eva_engine.prediction.fonts import default_font, find_font
-from eva_engine.prediction.json_text import printable
+from eva_engine.prediction.images import write_image
+from eva_engine.prediction.json_text import without_surrogates
 
 from .predictor import LabelScore
 
@@ -53,7 +53,7 @@ class ContactSheets:
             scores: Scores of the labels, best first.
         """
         self._cells.append(_draw_cell(path.name, thumbnail, scores[: self.top]))
-        if len(self._cells) == COLUMNS * ROWS:
+        if len(self._cells) >= COLUMNS * ROWS:
             self._write()
 
     def __enter__(self) -> "ContactSheets":
@@ -79,8 +79,7 @@ class ContactSheets:
         for index, cell in enumerate(self._cells):
             row, column = divmod(index, self.columns)
             page.paste(cell, (_GAP + column * (width + _GAP), _GAP + row * (height + _GAP)))
-        with atomic_path(self.folder / name) as partial:
-            page.save(partial, format="PNG")
+        write_image(page, self.folder / name, format="PNG")
         self.files.append(self.folder / name)
         self._cells = []
 
@@ -108,7 +107,7 @@ def _draw_cell(name: str, thumbnail: Image.Image, scores: Sequence[LabelScore]) 
     draw = ImageDraw.Draw(cell)
     draw.rectangle((0, 0, width - 1, height - 1), fill=_FRAME)
     cell.paste(thumbnail, ((width - thumbnail.width) // 2, (height - thumbnail.height) // 2))
-    _draw_text(draw, (0, height + 3), printable(name), name, width)
+    _draw_text(draw, (0, height + 3), without_surrogates(name), name, width)
     for line, score in enumerate(scores):
         top = height + 4 + _LINE_HEIGHT * (1 + line)
         bar_length = round(score.probability * (width - 1))

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
@@ -128,7 +128,7 @@ class LabelPredictor:
         """
         features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
         similarities = features @ self.weights.T
-        probabilities = (self.model.logit_scale * similarities).softmax(1)
+        probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)
         # Sorted by similarity, because probabilities of unlikely labels may both be rounded to 0.
         order = similarities.argsort(dim=1, descending=True, stable=True)
         images = []

@@ -1,6 +1,5 @@
 """Zero-shot classification by free-text labels for the command `predict`."""
 
-import csv
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,9 @@ from eva_backbone.errors import InputError
 from eva_engine.data import read_rgb_image
 from eva_engine.prediction import FileTask, Input
 from eva_engine.prediction.file_task import print_result
-from eva_engine.prediction.json_text import json_lines
+from eva_engine.prediction.json_text import json_lines, whole_records
 from eva_engine.prediction.trained_model import applies_exif_orientation
+from eva_engine.safe_text import csv_row
 
 from ..evaluation import read_class_names, read_templates
 from .contact_sheet import ContactSheets, make_thumbnail, undrawable_labels
@@ -150,15 +150,10 @@ def _score_files(folder: Path, labels: Sequence[str]) -> Iterator[Callable[[Path
     """Open scores.jsonl and scores.csv in `folder`, replacing older ones.
 
     Yields:
-        A function that adds an image path with the scores of all labels, best first, to both files. The results of an
-        image are flushed at once, so that an interrupted run keeps them.
+        A function that adds an image path with the scores of all labels, best first, to both files.
     """
-    with (
-        json_lines(folder / "scores.jsonl") as write_line,
-        open(folder / "scores.csv", "w", encoding="utf-8", errors="replace", newline="") as table,
-    ):
-        rows = csv.writer(table)
-        rows.writerow(["image", "best", *labels])
+    with json_lines(folder / "scores.jsonl") as write_line, whole_records(folder / "scores.csv") as write_row:
+        write_row(csv_row(["image", "best", *labels]))
 
         def write(path: Path, scores: Sequence[LabelScore]) -> None:
             records = []
@@ -172,8 +167,7 @@ def _score_files(folder: Path, labels: Sequence[str]) -> Iterator[Callable[[Path
                 )
             write_line({"image": str(path), "labels": records})
             in_label_order = sorted(scores, key=lambda score: score.label_index)
-            rows.writerow([path, scores[0].label, *(round(score.probability, 6) for score in in_label_order)])
-            table.flush()
+            write_row(csv_row([str(path), scores[0].label, *(round(score.probability, 6) for score in in_label_order)]))
 
         yield write
 

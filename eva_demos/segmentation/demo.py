@@ -70,8 +70,10 @@ def run(output: Path, iterations: int | None = None) -> None:
 def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "list[ImagePair]":
     """Draw the labels and the predictions of the held-out images, and write the predicted class indices to `folder`."""
     import torch
-    from detectron2.config import instantiate
     from PIL import Image
+
+    from eva_engine.config.instantiation import instantiate
+    from eva_engine.prediction.images import write_image
 
     folder.mkdir(exist_ok=True)
     model.eval()
@@ -82,7 +84,7 @@ def held_out_images(cfg: "DictConfig", model: "nn.Module", folder: Path) -> "lis
         with torch.inference_mode():
             (output,) = model([mapper(record)])
         predicted = output["sem_seg"].argmax(0).to("cpu", torch.uint8).numpy()
-        Image.fromarray(predicted).save(folder / f"{name}.png")
+        write_image(Image.fromarray(predicted), folder / f"{name}.png", format="PNG")
         pairs.append(_draw_pair(name, record, predicted))
     return pairs
 

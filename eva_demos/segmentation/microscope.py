@@ -94,5 +94,9 @@ def microscope_images(split: str, folder: str | None = None, num_classes: int | 
     root = Path(dataset_root(), "microscope") if folder is None else Path(folder)
     if not (root / split).is_dir():
         write_split(root, split)
-    folders = {"image_root": str(root / split / "images"), "label_root": str(root / split / "labels")}
-    return SegmentationDataset(**folders, class_names=list(CLASSES), num_classes=num_classes)
+    return SegmentationDataset(
+        image_root=str(root / split / "images"),
+        label_root=str(root / split / "labels"),
+        class_names=list(CLASSES),
+        num_classes=num_classes,
+    )

@@ -37,8 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(output: Path, iterations: int | None = None) -> None:
     """Run the demo in the folder `output`, replacing the results of an earlier run."""
-    from detectron2.config import instantiate
-
+    from eva_engine.config.instantiation import instantiate
     from eva_engine.report import write_run_report
 
     start_demo(output, RUN_FILES)
@@ -71,7 +70,8 @@ def run(output: Path, iterations: int | None = None) -> None:
 def predict(cfg: "DictConfig", model: "nn.Module", records: "Sequence[PlaybackRecord]") -> "np.ndarray":
     """Return the probabilities [N, 6] of held-out samples, averaged over the views of each."""
     import torch
-    from detectron2.config import instantiate
+
+    from eva_engine.config.instantiation import instantiate
 
     mapper = instantiate(cfg.dataloader.test.mapper)
     model.eval()

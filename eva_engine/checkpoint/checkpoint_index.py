@@ -111,6 +111,8 @@ def _parse(content: bytes) -> CheckpointIndex:
     locations: dict[MetadataIndex, Any] = {}
     metadata = Metadata({}, storage_data=locations)
     for entry in body["tensors"]:
+        if not entry["path"] or not all(isinstance(key, str | int) for key in entry["path"]):
+            raise ValueError(f"{str(entry['path'])[:100]} is not a path of keys")
         name = ".".join(map(str, entry["path"]))
         paths[name] = tuple(entry["path"])
         metadata.state_dict_metadata[name] = _parse_tensor(name, entry, locations, files)

@@ -2,8 +2,10 @@
 
 import os
 import zipfile
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import IO
 
 from eva_backbone.errors import InputError
 
@@ -47,7 +49,8 @@ def detect_kind(path: Path) -> FileKind:
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise InputError(f"{path} is a web page, not a weight file (perhaps a login page); download the file itself.")
     if head.startswith(b"PK\x03\x04"):
-        return _check_archive(path)
+        is_program = open_archive(path, path, path.stat().st_size).is_program
+        return FileKind.TORCHSCRIPT if is_program else FileKind.TORCH
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return FileKind.SAFETENSORS
     if head[2:].startswith(_LEGACY_TORCH_MAGIC):
@@ -57,29 +60,51 @@ def detect_kind(path: Path) -> FileKind:
     raise InputError(f"{path} is not a weight file; expected torch (.pt, .pth), a NumPy pickle (.pkl) or .safetensors.")
 
 
-def _check_archive(path: Path) -> FileKind:
+@dataclass(frozen=True)
+class Archive:
+    """The records of a zip archive that torch has written.
+
+    Attributes:
+        root: Start of the names of its records: "" or a folder with a slash at the end.
+        is_program: Whether it is a TorchScript program.
+        records: Records by name, without the source code of a program.
+    """
+
+    root: str
+    is_program: bool
+    records: dict[str, zipfile.ZipInfo]
+
+
+def open_archive(path: Path, file: Path | IO[bytes], num_bytes: int) -> Archive:
+    """Read the list of the records in a zip archive.
+
+    Args:
+        path: File of the archive, for messages.
+        file: The same file, or the part of it that is the archive.
+        num_bytes: Size of `file`.
+
+    Raises:
+        InputError: torch did not write it, or its records could take more memory than the file; or it is damaged.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
     except Exception as error:  # damaged archives make zipfile raise nearly any exception
-        size = path.stat().st_size
-        raise InputError(f"{path} is a truncated torch file ({size:,} bytes); download it again.") from error
-    names = {record.filename.rpartition("/")[2] for record in records}
-    if "data.pkl" not in names:
+        raise InputError(f"{path} is a truncated torch file ({num_bytes:,} bytes); download it again.") from error
+    data = next((record.filename for record in records if record.filename.rpartition("/")[2] == "data.pkl"), None)
+    if data is None:
         raise InputError(
             f"{path} is a zip archive that torch.save did not write; unpack it and name the weight file inside."
         )
-    is_program = "constants.pkl" in names
-    data = next(record.filename for record in records if record.filename.rpartition("/")[2] == "data.pkl")
-    code_folder = f"{data.removesuffix('data.pkl')}code/"
-    weights = records
+    root = data.removesuffix("data.pkl")
+    is_program = any(record.filename == f"{root}constants.pkl" for record in records)
     if is_program:  # the source code of a TorchScript program is compressed, but never read
-        weights = [record for record in records if not record.filename.startswith(code_folder)]
+        records = [record for record in records if not record.filename.startswith(f"{root}code/")]
     # torch never compresses weights, and a compressed record could expand to any size.
-    if any(record.compress_type != zipfile.ZIP_STORED for record in weights):
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
         raise InputError(
             f"{path} has compressed records, which cannot be memory-mapped; write it again with torch.save."
         )
-    if sum(record.file_size for record in weights) > path.stat().st_size:  # several records refer to the same bytes
+    if sum(record.file_size for record in records) > num_bytes:  # several records refer to the same bytes
         raise InputError(f"{path} has records that overlap; write it again with torch.save.")
-    return FileKind.TORCHSCRIPT if is_program else FileKind.TORCH
+    return Archive(root, is_program, {record.filename: record for record in records})

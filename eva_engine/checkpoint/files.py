@@ -13,12 +13,13 @@ from eva_backbone.errors import InputError
 
 from .file_kind import FileKind, detect_kind
 from .lora_weights import merge_lora_weights
-from .single_file import read_single_file
+from .single_file import read_single_file, readable
 
 logger = logging.getLogger(__name__)
 
 # Entries under which files store their weights, in order of preference.
 WRAPPERS = ("model", "module", "state_dict", "model_ema")
+_MAX_ENTRIES, _MAX_NAME = 50_000, 300  # the largest model of this project has 3,000 entries
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
@@ -86,13 +87,13 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         content: What `read_file` returned.
-        path: The file or folder, for its size and for messages.
+        path: The file or folder, for messages.
 
     Returns:
         Tensors by name, without the prefixes that DataParallel or torch.compile added to all names.
 
     Raises:
-        InputError: The content has no named tensors, or a tensor larger than the file.
+        InputError: The content has no named tensors, or names that no model has.
     """
     entries = content if isinstance(content, Mapping) else {}
     for _ in WRAPPERS:  # wrappers may be nested, but a file may also contain itself
@@ -105,26 +106,24 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
         if isinstance(name, str) and _is_dense_tensor(value):
             weights[name] = value.detach()
     if not weights:
-        found = f"the keys {', '.join(sorted(map(str, entries))[:5])}" if entries else f"a {type(content).__name__}"
+        keys = ", ".join(readable(key, 30) for key in sorted(map(str, entries))[:5])
+        found = f"the keys {keys}" if entries else f"a {type(content).__name__}"
         raise InputError(
             f"{path} has no named tensors (found {found}); "
             f"expected a state dict at the top level or under {', '.join(WRAPPERS)}."
         )
-    file_size = _stored_bytes(Path(path))
-    for name, value in weights.items():
-        if value.nbytes > file_size:  # zero strides can repeat a few stored bytes any number of times
+    if len(weights) > _MAX_ENTRIES:
+        raise InputError(f"{path} has {len(weights):,} entries, more than any model; give the weights of a model.")
+    for name in weights:
+        if not name or len(name) > _MAX_NAME or not name.isprintable():
             raise InputError(
-                f"{path}: entry {name} has shape {tuple(value.shape)}, which needs more bytes than the file has; "
-                "write it again with contiguous tensors."
+                f"{path} has an entry with a name that no model has, {readable(name, 40)!r} ({len(name):,} "
+                "characters); give the weights of a model."
             )
     for prefix in _PARALLEL_PREFIXES:
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
-
-
-def _stored_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _is_dense_tensor(value: Any) -> bool:

@@ -87,7 +87,7 @@ _BLOCK = re.compile(r"(.*\bblocks\.)(\d+)\.attn\.qkv\.weight$")
 
 def describe_weights(weights: Mapping[str, Tensor]) -> str:
     """Describe weights by width, depth and patch size if they have a ViT, else by their number and first names."""
-    blocks = [match for name in weights if (match := _BLOCK.match(name))]
+    blocks = [match for name, value in weights.items() if value.ndim and (match := _BLOCK.match(name))]
     if not blocks:
         names = list(weights)
         return f"{len(names)} entries such as {', '.join(names[:2])}"
@@ -95,7 +95,7 @@ def describe_weights(weights: Mapping[str, Tensor]) -> str:
     depth = 1 + max(int(match.group(2)) for match in blocks)
     stem = blocks[0].group(1).removesuffix("blocks.")
     kernel = weights.get(f"{stem}patch_embed.proj.weight")
-    patch = f", patch {kernel.shape[-1]}" if kernel is not None else ""
+    patch = f", patch {kernel.shape[-1]}" if kernel is not None and kernel.ndim else ""
     return f"a ViT of width {width}, depth {depth}{patch}"
 
 

@@ -19,7 +19,8 @@ def merge_lora_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any
         settings: The `train.lora` settings that the weights were trained with.
 
     Raises:
-        InputError: An adapter does not have the rank `settings["rank"]`, or one of its factors is missing.
+        InputError: An adapter does not have the rank `settings["rank"]` or the shape of its layer, or a factor is
+            missing.
     """
     merged = {}
     for name, value in weights.items():
@@ -28,12 +29,23 @@ def merge_lora_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any
         if name.endswith(".base_layer.weight"):
             layer = name.removesuffix(".base_layer.weight")
             down, up = _factor(weights, layer, "A"), _factor(weights, layer, "B")
-            if down.shape[0] != settings["rank"]:
+            rank, alpha = settings.get("rank"), settings.get("alpha")
+            if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float):
                 raise InputError(
-                    f"{layer} has an adapter of rank {down.shape[0]}, but train.lora.rank is {settings['rank']}; "
+                    "the train.lora settings in the file need a rank of 1 or more and a number alpha; give a "
+                    "checkpoint that a run has written"
+                )
+            if down.ndim and down.shape[0] != rank:
+                raise InputError(
+                    f"{layer} has an adapter of rank {down.shape[0]}, but train.lora.rank is {rank}; "
                     "give the train.lora settings that these weights were trained with"
                 )
-            value = (value.float() + up.float() @ down.float() * (settings["alpha"] / settings["rank"])).to(value.dtype)
+            if value.ndim != 2 or up.shape != (value.shape[0], rank) or down.shape != (rank, value.shape[1]):
+                raise InputError(
+                    f"{layer} has a weight of shape {[*value.shape]}, which adapters of shapes {[*up.shape]} and "
+                    f"{[*down.shape]} do not fit; give a checkpoint that a run has written"
+                )
+            value = (value.float() + up.float() @ down.float() * (alpha / rank)).to(value.dtype)
         merged[name.replace(".base_layer.", ".")] = value
     return merged
 

@@ -14,6 +14,7 @@ from .resizing import resize_entry
 
 # What precedes the blocks of a ViT in a name: "" in a bare ViT, "backbone.net." in a detector, "visual." in a CLIP.
 _VIT_PREFIX = re.compile(r"((?:.*\.)?)blocks\.\d+\.")
+_MAX_PREFIXES = 8  # a file can have as many as entries, and all entries are renamed for each of them
 
 
 def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], LoadReport]:
@@ -33,7 +34,7 @@ def match_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     check_same_model(model, weights, report)
     state = _tensors(model)
     for name, value in values.items():
-        if state[name].is_floating_point() and not value.is_floating_point():
+        if value.is_complex() or (state[name].is_floating_point() and not value.is_floating_point()):
             raise InputError(
                 f"{path}: {name} is stored as {value.dtype}, as quantised weights are, where the model has "
                 f"{state[name].dtype}; give the file that they were made from."
@@ -115,10 +116,10 @@ def _rename(weights: Mapping[str, Tensor], state: Collection[str]) -> dict[str, 
 
 
 def _vit_prefixes(names: Iterable[str]) -> list[str]:
-    prefixes = []
+    prefixes: list[str] = []
     for name in names:
         match = _VIT_PREFIX.match(name)
-        if match and match[1] not in prefixes:
+        if match and match[1] not in prefixes and len(prefixes) < _MAX_PREFIXES:
             prefixes.append(match[1])
     return prefixes
 
@@ -133,16 +134,18 @@ def _convert_qkv_bias(
     for name, (original, value) in renamed.items():
         stem = name.removesuffix("qkv.bias")
         parts = (f"{stem}q_bias", f"{stem}v_bias")
-        if stem != name and name not in state and all(part in state for part in parts) and value.ndim == 1:
+        if stem != name and name not in state and all(part in state for part in parts) and _is_bias(value, 3):
             query, key, values = value.chunk(3)
             del result[name]
             result |= {parts[0]: (original, query), parts[1]: (original, values)}
             split += 1
-            if key.count_nonzero():
+            if not key.is_meta and key.float().count_nonzero():
                 nonzero.append(original)
         stem = name.removesuffix("q_bias")
         if stem != name and f"{stem}qkv.bias" in state and f"{stem}v_bias" in renamed:
             values_name, values = f"{stem}v_bias", renamed[f"{stem}v_bias"][1]
+            if not (_is_bias(value, 1) and _is_bias(values, 1)) or value.dtype != values.dtype:
+                continue
             del result[name], result[values_name]
             result[f"{stem}qkv.bias"] = (original, torch.cat([value, torch.zeros_like(value), values]))
             joined += 1
@@ -154,6 +157,10 @@ def _convert_qkv_bias(
     if joined:
         notes.append(f"q_bias and v_bias of {joined} blocks joined into qkv.bias with a zero key bias")
     return result, notes
+
+
+def _is_bias(value: Tensor, num_parts: int) -> bool:
+    return value.ndim == 1 and value.is_floating_point() and len(value) > 0 and len(value) % num_parts == 0
 
 
 def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:

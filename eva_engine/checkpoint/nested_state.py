@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from eva_backbone.errors import InputError
+
 KeyPath = tuple[str | int, ...]
 
 
@@ -43,9 +45,15 @@ def unsharded_part(state: Mapping) -> dict:
 
 
 def set_nested(state: dict, path: KeyPath, value: Any) -> None:
-    """Set the value at a path of keys; missing dictionaries on the path are created."""
+    """Set the value at a path of keys; missing dictionaries on the path are created.
+
+    Raises:
+        InputError: Another value has a place on the path.
+    """
     for key in path[:-1]:
         state = state.setdefault(key, {})
+        if not isinstance(state, dict):
+            raise InputError(f"the checkpoint has a {type(state).__name__} at {key!r} of {path}; use an earlier one.")
     state[path[-1]] = value
 
 

@@ -2,47 +2,19 @@
 
 import mmap
 import pickle
-from collections import OrderedDict
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-
-class UnsafePickleError(pickle.UnpicklingError):
-    """The pickle refers to a class or function that is not allowed.
-
-    Attributes:
-        global_name: Dotted name of the class or function.
-    """
-
-    def __init__(self, global_name: str) -> None:
-        super().__init__(f"needs {global_name}")
-        self.global_name = global_name
-
-
-# The unpickler in Python, since the one in C lets a file of a few bytes allocate gigabytes for its memo table.
-class BoundedUnpickler(pickle._Unpickler):
-    """Base class of safe unpicklers; subclasses define in `find_class` which classes and functions are allowed."""
-
-    read: Callable[[int], bytes]
-    append: Callable[[Any], None]
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-
-    def load_bytearray8(self) -> None:
-        """Load the bytes that the file has; Python's method allocates the number that the pickle claims first."""
-        size = int.from_bytes(self.read(8), "little")
-        self.append(bytearray(self.read(size)))
-
-    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
-
+from .safe_pickle import SafeUnpickler, Stub, new_dict
 
 _BYTE_ORDERS: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 _NUMERIC_KINDS = "biuf"
+_MAX_AXES = 32
 
 
 class _Latin1:
@@ -54,13 +26,14 @@ class _Latin1:
         self.text = text
 
 
-class _Dtype:
-    """Replaces ``numpy.dtype``."""
+class _Dtype(Stub):
+    """Stands for ``numpy.dtype``."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.code, self.byte_order = code, "="
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
+        """Take the byte order."""
         self.byte_order = state[1]
 
     def resolve(self) -> np.dtype:
@@ -73,17 +46,20 @@ class _Dtype:
         return dtype.newbyteorder(byte_order)
 
 
-class _Array:
-    """Replaces ``numpy.ndarray``: collects shape, dtype and data without calling NumPy's own unpickling code."""
+class _Array(Stub):
+    """Stands for ``numpy.ndarray``: collects shape, dtype and data without calling NumPy's own unpickling code."""
 
     def __init__(self, *state: Any) -> None:
         self.state = state  # (shape, dtype, Fortran order, data)
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
+        """Take shape, dtype, order and data."""
         self.state = state[1:]
 
     def tensor(self) -> Tensor:
         shape, dtype, fortran, data = self.state
+        if len(shape) > _MAX_AXES:
+            raise pickle.UnpicklingError(f"an array of {len(shape)} axes")
         if isinstance(data, _Latin1):
             data = data.text
         if isinstance(data, str):
@@ -113,7 +89,7 @@ def _empty_bytes() -> bytes:
 
 _ALLOWED = {
     ("__builtin__", "bytes"): _empty_bytes,
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): new_dict,
     ("_codecs", "encode"): _Latin1,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
@@ -124,12 +100,9 @@ for _package in ("numpy.core", "numpy._core"):  # the names before and since Num
     _ALLOWED[(f"{_package}.numeric", "_frombuffer")] = _from_buffer
 
 
-class _NumpyUnpickler(BoundedUnpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise UnsafePickleError(f"{module}.{name}") from None
+class _NumpyUnpickler(SafeUnpickler):
+    def allowed(self, module: str, name: str) -> Any:
+        return _ALLOWED.get((module, name))
 
 
 def read_numpy_pickle(path: Path) -> Any:
@@ -140,7 +113,7 @@ def read_numpy_pickle(path: Path) -> Any:
         Exception: Nearly any other exception if the file is damaged.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        content = _NumpyUnpickler(mapped, encoding="latin1").load()
+        content = _NumpyUnpickler(mapped, len(mapped), encoding="latin1").load()
         return _with_tensors(content, budget=[len(mapped)], converted={})
 
 

@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import torch
+from timm.layers import resize_rel_pos_bias_table
 from torch import Tensor, nn
 
 from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import RelPosResize, resize_rel_pos
+from eva_backbone.relative_position_bias import NUM_CLASS_OFFSETS
 
 Shape = tuple[int, ...]
+_MAX_OFFSETS = 1023  # of the table of an axis, for 512 patches; BEiT's resizing takes memory for its square
 
 
 def resize_entry(name: str, value: Tensor, shape: Shape, model: nn.Module) -> Tensor | None:
@@ -25,8 +30,10 @@ def resize_entry(name: str, value: Tensor, shape: Shape, model: nn.Module) -> Te
         Tensor of the given shape, in the dtype of `value` or float32; None if this entry cannot be resized, or if axes
         differ that do not depend on the resolution.
     """
-    if value.ndim != len(shape) or not value.is_floating_point():
+    if value.ndim != len(shape) or not value.is_floating_point() or not value.numel():
         return None
+    if value.dtype.itemsize == 1:  # torch cannot concatenate numbers of 8 bits
+        value = value.float()
     for suffix, resize in _RESIZES.items():
         if name == suffix or name.endswith(f".{suffix}"):
             return resize(value, shape, name, model)
@@ -46,6 +53,8 @@ def _resize_absolute(value: Tensor, shape: Shape, _name: str, _model: nn.Module)
 def _resize_decomposed(value: Tensor, shape: Shape, name: str, model: nn.Module) -> Tensor | None:
     if value.ndim != 2 or value.shape[1] != shape[1] or value.shape[0] % 2 == 0 or shape[0] % 2 == 0:
         return None
+    if value.shape[0] > _MAX_OFFSETS:
+        return None
     attention = model.get_submodule(name.rpartition(".")[0])
     method: RelPosResize = getattr(
         attention, "rel_pos_resize", "vitdet"
@@ -59,10 +68,31 @@ def _resize_patch(value: Tensor, shape: Shape, _name: str, _model: nn.Module) ->
     return resize_patch_kernel(value, shape[2:])
 
 
+def _resize_joint_bias(value: Tensor, shape: Shape, name: str, model: nn.Module) -> Tensor | None:
+    num_offsets = value.shape[0] - NUM_CLASS_OFFSETS
+    side = math.isqrt(max(num_offsets, 0))
+    if value.ndim != 2 or value.shape[1] != shape[1] or side * side != num_offsets or side % 2 == 0:
+        return None
+    if not 1 < side <= _MAX_OFFSETS:
+        return None
+    owner: Any = model.get_submodule(name.rpartition(".")[0])
+    return resize_rel_pos_bias_table(value, owner.grid, shape)
+
+
+def _resize_axis_bias(value: Tensor, shape: Shape, _name: str, _model: nn.Module) -> Tensor | None:
+    offsets, class_rows = value[:-NUM_CLASS_OFFSETS], value[-NUM_CLASS_OFFSETS:]
+    if value.ndim != 2 or value.shape[1] != shape[1] or len(offsets) % 2 == 0 or len(offsets) > _MAX_OFFSETS:
+        return None
+    return torch.cat([resize_rel_pos(offsets, (shape[0] - NUM_CLASS_OFFSETS + 1) // 2, "beit"), class_rows])
+
+
 _RESIZES: dict[str, Callable[[Tensor, Shape, str, nn.Module], Tensor | None]] = {
     "pos_embed": _resize_absolute,
     "rel_pos_h": _resize_decomposed,
     "rel_pos_w": _resize_decomposed,
+    "relative_position_bias_table": _resize_joint_bias,
+    "relative_position_bias_for_high": _resize_axis_bias,
+    "relative_position_bias_for_width": _resize_axis_bias,
     "patch_embed.proj.weight": _resize_patch,
 }
 

@@ -115,6 +115,7 @@ class RunCheckpoints:
 
     def _write_unsharded(self, name: str, state: dict[str, Any], counted: bool) -> None:
         path = self._folder.path / f"{name}.pth"
+        os.stat(path.parent)  # a folder that was moved or deleted is not created again
         write_unsharded(path, state)
         self._finish(path, counted)
 

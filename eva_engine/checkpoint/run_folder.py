@@ -6,7 +6,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_write, sync_to_disk
+from eva_engine.text_file import read_text
 
 _LAST_NAME = "last_checkpoint"  # Detectron2's text file with the name of the checkpoint to resume from
 _NUMBERED = re.compile(r"model_(\d+)(\.pth)?")
@@ -55,11 +57,14 @@ class RunFolder:
             file.write(name.encode())
 
     def last(self) -> Path | None:
-        """Return the checkpoint that `last_checkpoint` names, which may not exist; None without such a file."""
+        """Return the checkpoint that `last_checkpoint` names, which may not exist; None if it names none."""
         try:
-            return self.path / Path((self.path / _LAST_NAME).read_text().strip()).name
-        except (OSError, ValueError):
+            text = read_text(self.path / _LAST_NAME, "name of a checkpoint", "delete it", max_bytes=4096)
+        except InputError:
             return None
+        name = Path(text.strip()).name
+        is_name = name.isprintable() and not name.startswith(".") and 0 < len(os.fsencode(name)) < 256
+        return self.path / name if is_name else None
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints to resume from, in order of preference.

@@ -5,7 +5,6 @@ Reading such a folder cannot run code.
 """
 
 import os
-import pickle
 import shutil
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,9 +17,12 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed._shard._utils import narrow_tensor_by_index
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner, DefaultSavePlanner
 from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.planner import LoadPlan, LoadPlanner
+from torch.futures import Future
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import sync_to_disk
@@ -31,7 +33,8 @@ from .checkpoint_index import CheckpointIndex, encode_index, read_index
 from .checksummed_files import ChecksummingWriter, file_checksum
 from .file_kind import INDEX_NAME
 from .nested_state import KeyPath, local_tensor_bytes, named_leaves, set_nested, sharded_part, unsharded_part
-from .single_file import read_single_file
+from .single_file import read_single_file, readable
+from .torch_file import read_torch_archive
 from .unsharded_checkpoint import DISK_FULL_ADVICE, save_readable
 
 _UNSHARDED_NAME = "whole.pth"  # file with everything that is not sharded
@@ -112,7 +115,7 @@ def read_sharded(folder: Path, entries: Collection[str] | None = None) -> dict[s
     Raises:
         InputError: The checkpoint is damaged.
     """
-    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
+    index, content = read_index(folder), _read_unsharded_part(folder)
     tensors: dict[str, Tensor] = {}
     for name, path in index.paths.items():
         if entries is None or path[0] in entries:
@@ -128,7 +131,7 @@ def read_sharded(folder: Path, entries: Collection[str] | None = None) -> dict[s
 
 def read_shapes(folder: Path) -> dict[str, Any]:
     """Read a checkpoint without its sharded tensors, which become zeros of the same shape that take no memory."""
-    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
+    index, content = read_index(folder), _read_unsharded_part(folder)
     for name, path in index.paths.items():
         stored = index.tensor(name)
         set_nested(content, path, torch.zeros((), dtype=stored.properties.dtype).expand(stored.size))
@@ -149,7 +152,7 @@ def load_sharded(folder: Path, template: Mapping, group: dist.ProcessGroup | Non
     Raises:
         InputError: The checkpoint is damaged, or its tensors are not those of `template`.
     """
-    index, content = read_index(folder), read_single_file(folder / _UNSHARDED_NAME)
+    index, content = read_index(folder), _read_unsharded_part(folder)
     targets = {path: value.detach() for path, value in named_leaves(template) if isinstance(value, Tensor)}
     _check_tensors(folder, index, targets, {path for path, _ in named_leaves(content)})
     tensors = {name: targets[path] for name, path in index.paths.items()}
@@ -191,10 +194,25 @@ class _IndexedReader(dcp.FileSystemReader):
 
     def __init__(self, folder: Path, index: CheckpointIndex) -> None:
         super().__init__(folder)
-        self._index = index
+        self._folder, self._index = folder, index
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:  # noqa: ARG002 (torch's signature)
         return self._index.metadata
+
+    def read_data(self, plan: LoadPlan, planner: LoadPlanner) -> Future[None]:
+        """Copy the requested parts of chunks to their tensors; torch's method reads the chunks with `torch.load`."""
+        for item in plan.items:
+            location = self._index.metadata.storage_data[item.storage_index]
+            chunk = read_torch_archive(self._folder / location.relative_path, location.offset, location.length)
+            part = narrow_tensor_by_index(chunk, item.storage_offsets, item.lengths)
+            target = planner.resolve_tensor(item).detach()
+            if target.size() != part.size():
+                raise ValueError(f"{item.storage_index.fqn} has a chunk of another shape")
+            target.copy_(part)
+            planner.commit_tensor(item, target)
+        finished: Future[None] = Future()
+        finished.set_result(None)
+        return finished
 
 
 def _load_tensors(
@@ -210,14 +228,15 @@ def _load_tensors(
                     tensors, storage_reader=reader, planner=planner, process_group=group, no_dist=group is None
                 )
             )
-    except pickle.UnpicklingError as error:  # torch's message suggests to read it nevertheless
-        raise InputError(
-            f"{folder} is refused: it has objects other than tensors, and reading those can run any code; use an "
-            "earlier checkpoint, or weights from a source you trust."
-        ) from error
     except Exception as error:  # damaged files make torch's reader raise nearly any exception
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder} cannot be read ({reason}); use an earlier checkpoint.") from error
+        raise InputError(f"{folder} cannot be read ({readable(error)}); use an earlier checkpoint.") from error
+
+
+def _read_unsharded_part(folder: Path) -> dict[str, Any]:
+    content = read_single_file(folder / _UNSHARDED_NAME)
+    if not isinstance(content, dict):
+        raise InputError(f"{folder / _UNSHARDED_NAME} is not the state of a run; use an earlier checkpoint.")
+    return content
 
 
 def _raise_first_failure(action: Callable[[], Any]) -> Any:

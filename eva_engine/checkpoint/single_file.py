@@ -1,19 +1,16 @@
 """Read one weight file of any format, without running code and without copying the tensors."""
 
-import pickle
-import re
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 
 from eva_backbone.errors import InputError
 
 from .file_kind import FileKind, detect_kind
-from .numpy_pickle import UnsafePickleError, read_numpy_pickle
-from .torchscript_archive import read_torchscript
+from .numpy_pickle import read_numpy_pickle
+from .safe_pickle import UnsafePickleError, check_content
+from .torch_file import read_legacy_torch, read_torch_archive
 
 
 def read_single_file(path: Path, kind: FileKind | None = None) -> Any:
@@ -31,54 +28,39 @@ def read_single_file(path: Path, kind: FileKind | None = None) -> Any:
     if kind is FileKind.SHARDED:
         raise InputError(f"{path} is a folder; expected a file.")
     try:
-        if kind is FileKind.SAFETENSORS:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if kind is FileKind.NUMPY_PICKLE:
-            return read_numpy_pickle(path)
-        if kind is FileKind.TORCHSCRIPT:
-            return read_torchscript(path)
-        # Published video models also store their settings in a dict subclass of yacs, which is read as an OrderedDict.
-        with torch.serialization.safe_globals([(OrderedDict, "yacs.config.CfgNode")]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=kind is FileKind.TORCH)
-    except Exception as error:  # damaged files make these parsers raise nearly any exception
-        unsafe = _unsafe_globals(path, error)
-        if unsafe:
-            raise InputError(_refusal(path, kind, unsafe)) from error
+        content = _read(path, kind)
+        check_content(content, path.stat().st_size)
+        return content
+    except InputError:
+        raise
+    except UnsafePickleError as error:
         raise InputError(
-            f"{path} cannot be read as a {kind} file ({_first_line(error)}); it is damaged or truncated: "
+            f"{path} is refused: in addition to weights it has Python objects ({readable(error, 500)}), and "
+            "reading those can run any code; if you trust its source, save only its weights with torch.save, in the "
+            "program that wrote it."
+        ) from error
+    except Exception as error:  # damaged files make the parsers raise nearly any exception
+        raise InputError(
+            f"{path} cannot be read as a {kind} file ({_reason(error)}); it is damaged or truncated: "
             f"compare its size ({path.stat().st_size:,} bytes) with the source and download it again."
         ) from error
 
 
-def _unsafe_globals(path: Path, error: Exception) -> list[str]:
-    """Return the names of the objects that a safe reader refused, or [] if it failed for another reason."""
-    if isinstance(error, UnsafePickleError):
-        return [error.global_name]
-    if not isinstance(error, pickle.UnpicklingError):
-        return []
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # not an archive, or too damaged to list; the message of the error has the first name
-        return re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
-
-
-def _refusal(path: Path, kind: FileKind, names: list[str]) -> str:
-    copy = path.with_name(f"{path.stem}_weights.pth")
+def _read(path: Path, kind: FileKind) -> Any:
+    if kind is FileKind.SAFETENSORS:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     if kind is FileKind.NUMPY_PICKLE:
-        read = f"import pickle; c = pickle.load(open('{path}', 'rb'), encoding='latin1')"
-    elif kind is FileKind.TORCHSCRIPT:
-        read = f"c = torch.jit.load('{path}', map_location='cpu').state_dict()"
-    else:
-        read = f"c = torch.load('{path}', map_location='cpu', weights_only=False)"
-    save = f"torch.save({{'model': c.get('model', c)}}, '{copy}')"
-    return (
-        f"{path} is refused: in addition to weights it has Python objects ({', '.join(names[:4])}), and reading those "
-        "can run any code; if you trust its source, save only the weights with: "
-        f'python -c "import torch; {read}; {save}".'
-    )
+        return read_numpy_pickle(path)
+    return read_legacy_torch(path) if kind is FileKind.LEGACY_TORCH else read_torch_archive(path)
 
 
-def _first_line(error: Exception) -> str:
+def readable(text: object, length: int = 150) -> str:
+    """Return text of a file for a message: at most `length` characters, and no control sequences of the terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text)[:length])
+
+
+def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+    text = readable(lines[0].rstrip(".")) if lines else ""
+    return text if " " in text else f"{type(error).__name__} {text}".strip()

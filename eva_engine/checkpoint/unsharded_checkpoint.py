@@ -13,8 +13,9 @@ from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
 
+from .file_kind import FileKind, detect_kind
 from .nested_state import local_tensor_bytes
-from .single_file import read_single_file
+from .single_file import read_single_file, readable
 from .synced_file import open_synced
 
 DISK_FULL_ADVICE = "free some space or lower train.checkpointer.max_to_keep"
@@ -49,8 +50,12 @@ def save_readable(content: Mapping, path: Path) -> None:
 
 def verify_unsharded(path: Path) -> None:
     """Raise InputError unless the file can be opened and the checksums of all its records are correct."""
-    read_single_file(path)
+    kind = detect_kind(path)
+    if kind is not FileKind.TORCH:
+        raise InputError(f"{path} is a {kind} file, which runs do not write; use an earlier checkpoint.")
+    read_single_file(path, kind)
     try:
+        torch._C.PyTorchFileReader(str(path))  # checks offsets in the archive that zipfile does not use
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
         num_readers = min(_MAX_READERS, os.cpu_count() or 1)
@@ -58,8 +63,10 @@ def verify_unsharded(path: Path) -> None:
         with ThreadPoolExecutor(num_readers) as pool:
             for reader in [pool.submit(_read_records, path, part) for part in parts]:
                 reader.result()
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path} is damaged ({error}); use an earlier checkpoint.") from error
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path} is damaged ({readable(error) or type(error).__name__}); use an earlier checkpoint."
+        ) from error
 
 
 def _read_records(path: Path, records: list[zipfile.ZipInfo]) -> None:

@@ -6,16 +6,36 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from eva_backbone.errors import InputError
+from eva_engine.disk_space import OutputError
+from eva_engine.safe_text import printable
 
 _DOTTED_KEY = re.compile(r"[+~]*\w+(\.\w+)+=")
 
 
 def command_parser(description: str | None) -> argparse.ArgumentParser:
     """Create a parser that prints `description`, the docstring of the command's module, without re-wrapping it."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Print the names in errors, which may come from a wildcard of the shell, as safe text."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--trust-recipe`."""
+    parser.add_argument(
+        "--trust-recipe",
+        action="append",
+        default=[],
+        metavar="PY",
+        help="recipe of yours whose classes and functions a config.yaml may name too; it is executed; repeatable",
+    )
 
 
 def parse_with_overrides(
@@ -52,8 +72,8 @@ def _move_overrides(args: argparse.Namespace, option: str, is_override: Callable
 def run_command(command: Callable[..., int | None], *args: Any, finished: str | Path | None = None) -> int:
     """Run `command(*args)` and return its exit status.
 
-    The status is the value that `command` returns (0 for None), 2 after an `InputError`, whose message is printed, and
-    130 if the command was interrupted.
+    The status is the value that `command` returns (0 for None), that of `report_error` after an `InputError`, and 130
+    if the command was interrupted.
 
     Args:
         command: Function that does the work.
@@ -63,12 +83,17 @@ def run_command(command: Callable[..., int | None], *args: Any, finished: str | 
     try:
         return command(*args) or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return report_error(error)
     except KeyboardInterrupt:
-        message = f"interrupted; finished results are in {finished}" if finished else "interrupted"
+        message = f"interrupted; finished results are in {printable(finished)}" if finished else "interrupted"
         print(message, file=sys.stderr)
         return 130
+
+
+def report_error(error: InputError) -> int:
+    """Print an error and return the exit status: 1 if results cannot be written, else 2."""
+    print(f"error: {printable(error)}", file=sys.stderr)
+    return 1 if isinstance(error, OutputError) else 2
 
 
 def run_exchange(

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cli import command_parser, run_command
+from eva_engine.safe_text import printable
+
+from .cli import add_trust_option, command_parser, run_command
 
 if TYPE_CHECKING:
     from eva_engine.inspection import Identifier
@@ -33,8 +35,10 @@ def _inspect_files(args: argparse.Namespace) -> int:
     from eva_engine.inspection import Identifier
     from eva_engine.inspection.recipes import Recipe
 
-    given = Recipe(args.config_file, load_config(args.config_file)) if args.config_file else None
-    identifier = Identifier(given)
+    given = None
+    if args.config_file:
+        given = Recipe(args.config_file, load_config(args.config_file, trusted_recipes=args.trust_recipe))
+    identifier = Identifier(given, args.trust_recipe)
     return max(run_command(_inspect, identifier, path, args) for path in args.files)
 
 
@@ -51,14 +55,15 @@ def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> 
 
 
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:  # names in an untrusted file may contain control sequences of the terminal
-        print("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line))
+    for line in lines:
+        print(printable(line))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="weight file, or checkpoint of a run")
     parser.add_argument("--config-file", metavar="CONFIG", help="compare with this recipe only")
+    add_trust_option(parser)
     parser.add_argument("--entry", default="", help="entry to read where a checkpoint holds several, such as ema")
     parser.add_argument("--names", action="store_true", help="list every weight with its shape and type")
     return parser

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .cli import command_parser, parse_with_overrides, positive_int, run_command
+from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,7 +43,7 @@ def _plan(args: argparse.Namespace) -> int:
     from eva_engine.memory.format_plan import describe_advice, describe_plan, describe_ranks, describe_resolutions
 
     def load(more: Sequence[str]) -> "DictConfig":
-        return load_config(args.config_file, [*args.opts, *more])
+        return load_config(args.config_file, [*args.opts, *more], args.trust_recipe)
 
     planner = MemoryPlanner(args.num_gpus, args.objects, report=lambda line: print(f"... {line}", file=sys.stderr))
     cfg = load([])
@@ -84,6 +84,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
     parser.add_argument("--config-file", required=True, metavar="PY", help="recipe of the run")
+    add_trust_option(parser)
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
     parser.add_argument(
         "--num-gpus", type=positive_int, default=1, metavar="N", help="total number of GPUs of the run, default: 1"

@@ -10,16 +10,19 @@ import sys
 from typing import Any
 
 from eva_backbone.errors import InputError
+from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
-from .cli import command_parser, parse_with_overrides, run_command
+from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
     texts = [option.name for option in _all_options() if option.is_text]
     args = parse_with_overrides(_parser(), argv, "input", texts=texts)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(PrintableFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[terminal])
     return run_command(_predict, args, finished=args.output)
 
 
@@ -28,13 +31,13 @@ def _predict(args: argparse.Namespace) -> int:
     from eva_engine.config import load_config, task_of_config
     from eva_engine.prediction import list_inputs, predict_files
 
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     options = _task_options(task, args)
     found = list_inputs(args.input, args.output, args.recursive, file_task_class.kinds)
     for problem in found.unusable:
-        print(f"failed: {problem}", file=sys.stderr)
+        print(f"failed: {printable(problem)}", file=sys.stderr)
     if not found.inputs:
         kinds = " or ".join(file_task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
@@ -42,9 +45,11 @@ def _predict(args: argparse.Namespace) -> int:
     done = predict_files(file_task, found.inputs, args.output)
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
-    print(f"{counts}, failed: {num_failed}, other files skipped: {found.num_skipped}; results in {args.output}")
+    print(
+        f"{counts}, failed: {num_failed}, other files skipped: {found.num_skipped}; results in {printable(args.output)}"
+    )
     for note in file_task.notes():
-        print(note)
+        print(printable(note))
     return 1 if num_failed else 0
 
 
@@ -84,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config-file", required=True, metavar="PY", help="recipe of the model, or a run's config.yaml"
     )
+    add_trust_option(parser)
     parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="images, videos, folders of them")
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")

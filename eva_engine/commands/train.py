@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from eva_engine.tasks import all_tasks
 
-from .cli import command_parser, parse_with_overrides, run_command
+from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the options, under the names that Detectron2 gave them, and `opts`, the changes to the config."""
     parser = command_parser(__doc__)
     parser.add_argument("--config-file", default="", metavar="FILE", help="recipe, or the config.yaml of a run")
+    add_trust_option(parser)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in train.output_dir")
     parser.add_argument(
         "--eval-only",

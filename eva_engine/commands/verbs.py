@@ -4,13 +4,16 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from eva_backbone.errors import InputError
 from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
 
+from .cli import report_error
 from .missing_package import how_to_install
 
 _TRAIN = "eva_engine.commands.train"
@@ -50,22 +53,34 @@ def table(program: str) -> str:
 def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
     """Run a verb and return its exit status; without a verb print the table.
 
-    The status is 2 for an unknown verb. If the reader of the output has gone, as after `| head`, it is the one that a
-    shell reports for a command ended by SIGPIPE.
+    The status is 2 for an unknown verb. After Ctrl-C, after SIGTERM, and if the reader of the output has gone, as after
+    `| head`, it is the one that a shell reports for a command ended by the signal: 130, 143, 141.
     """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # As an exception, the signal lets everything that is open be completed or removed.
+    before = signal.signal(signal.SIGTERM, _terminate) if in_main_thread else None
     try:
         status = _run_verb(sys.argv[1:] if argv is None else argv, program)
         print(end="", flush=True)
     except InputError as error:  # a package that registers a broken task; verbs report their own errors
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return report_error(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         if not _is_reader_gone(sys.stdout):
             raise
         # Python flushes the output once more when it exits, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before)
     return status
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _is_reader_gone(stream: TextIO) -> bool:
@@ -81,8 +96,8 @@ def _run_verb(argv: Sequence[str], program: str) -> int:
         return 0
     verb = find_verbs().get(name)
     if verb is None:
-        print(f"{table(program)}\n\nerror: {name!r} is not a verb; choose one of those above.", file=sys.stderr)
-        return 2
+        print(table(program), file=sys.stderr, end="\n\n")
+        return report_error(InputError(f"{name!r} is not a verb; choose one of those above."))
     sys.argv = [f"{program} {name}", *rest]  # parsers print this name in their help
     try:
         return import_module(verb.module).main([*verb.arguments, *rest])

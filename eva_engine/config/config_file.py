@@ -7,23 +7,22 @@ from typing import Any
 
 import yaml
 from detectron2.config import LazyConfig
-from detectron2.utils.registry import _convert_target_to_string, locate
-from omegaconf import DictConfig, ListConfig, OmegaConf, SCMode
+from omegaconf import DictConfig, OmegaConf, SCMode
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 
-from .override_keys import apply_overrides
+from .override_keys import apply_overrides, target_values
 from .train_settings import fill_train_settings
+from .trusted_names import RECIPE_ROOTS, check_names, import_name, import_path, named
+from .value_checks import check_values
+from .yaml_data import Name, parse_yaml, read_yaml
 
 logger = logging.getLogger(__name__)
 
-# Folders with projects/: an installed package has copies of the recipes in it, a checkout has them next to it.
-RECIPE_ROOTS = (Path(__file__).parents[1], Path(__file__).parents[2])
 
-
-def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """Load the recipe `path` and apply `overrides`. A recipe is code, which is executed.
+def load_config(path: str, overrides: Sequence[str] = (), trusted_recipes: Sequence[str] = ()) -> DictConfig:
+    """Load the recipe `path` and apply `overrides`. A .py file is code, which is executed; a .yaml file is data.
 
     `train.*` keys that the recipe does not list get the defaults of `train_settings.py`.
 
@@ -31,10 +30,12 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
         path: A .py file, or the .yaml file that a run has saved. If it starts with projects/ and does not exist in the
             working folder, the recipe of this package is used.
         overrides: Changes `key=value`, see :func:`apply_overrides`.
+        trusted_recipes: Recipes whose classes and functions a .yaml file may name, in addition to those of installed
+            packages and the `_target_` of an override.
 
     Raises:
-        InputError: The file does not exist or is not a recipe, or an override has an unknown key or a value of the
-            wrong type.
+        InputError: The file does not exist or is not a recipe, a .yaml file names other classes or functions, an
+            override has an unknown key, or a value is unusable.
     """
     if not path:
         raise InputError("no config file was given; name one with --config-file projects/ViTDet/configs/...")
@@ -45,34 +46,33 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
         file = _find_in_package(file)
     if not file.is_file():
         raise InputError(f"the config file {path} does not exist; give its path, or the path of a recipe in projects/")
-    try:
+    if file.suffix == ".py":
         cfg = LazyConfig.load(str(file))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be loaded ({reason}); give the recipe that it was saved from") from error
+    else:
+        cfg = OmegaConf.create(_read_saved(file, overrides, trusted_recipes), flags={"allow_objects": True})
     if not isinstance(cfg, DictConfig) or not cfg:
         raise InputError(f"{path} has no settings; give a recipe of projects/, or the config.yaml of a run")
-    if file.suffix != ".py":
-        _check_targets(cfg, path)
-    return apply_overrides(fill_train_settings(cfg), overrides)
+    apply_overrides(fill_train_settings(cfg), overrides)
+    check_values(cfg)
+    return cfg
 
 
-def _check_targets(node: Any, path: str) -> None:
-    """Check that the classes and functions in a saved config, which names them by import path, exist."""
-    if isinstance(node, DictConfig) and isinstance(node.get("_target_"), str):
-        target = node["_target_"]
-        try:
-            locate(target)
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"{path} names {target}, which this version does not have; give the recipe that the run was started "
-                "with"
-            ) from error
-    if OmegaConf.is_config(node):
-        keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
-        for key in keys:
-            if not OmegaConf.is_interpolation(node, key) and not OmegaConf.is_missing(node, key):
-                _check_targets(node[key], path)
+def _read_saved(file: Path, overrides: Sequence[str], trusted_recipes: Sequence[str]) -> dict[Any, Any]:
+    """Read the .yaml file of a run; what it names is imported after the names were checked."""
+    content = read_yaml(file)
+    check_names(content, str(file), trusted_recipes, target_values(overrides))
+    return _with_objects(content, "")
+
+
+def _with_objects(content: Any, key: str) -> Any:
+    """Replace the name of each value that is a class or function with the object."""
+    if isinstance(content, Name):
+        return str(content) if key.endswith("._target_") else import_name(content, key)
+    if isinstance(content, dict):
+        return {name: _with_objects(value, f"{key}.{name}") for name, value in content.items()}
+    if isinstance(content, list):
+        return [_with_objects(value, f"{key}.{index}") for index, value in enumerate(content)]
+    return content
 
 
 def save_config(cfg: DictConfig, path: str | Path) -> None:
@@ -87,10 +87,10 @@ def save_config(cfg: DictConfig, path: str | Path) -> None:
         _with_named_targets(content), default_flow_style=None, allow_unicode=True, width=9999, sort_keys=False
     )
     try:
-        yaml.unsafe_load(dumped)  # safe, because the text was produced above
-    except Exception as error:  # any error that the objects in it raise
-        reason = getattr(error, "problem", error)
-        logger.warning("%s can be read but not loaded (%s); use the recipe itself instead", path, reason)
+        for name, key in named(parse_yaml(dumped, path)):
+            import_name(name, key)
+    except InputError as error:
+        logger.warning("%s can be read by people but not be loaded again: %s", path, error)
     with atomic_path(path) as partial:
         partial.write_text(dumped, encoding="utf-8")
 
@@ -111,14 +111,5 @@ def _with_named_targets(content: Any) -> Any:
         return content
     named = {}
     for key, value in content.items():
-        named[key] = _import_path(value) if key == "_target_" else _with_named_targets(value)
+        named[key] = import_path(value) if callable(value) and key == "_target_" else _with_named_targets(value)
     return named
-
-
-def _import_path(target: Any) -> Any:
-    if not callable(target):
-        return target
-    try:
-        return _convert_target_to_string(target)
-    except AttributeError:  # an object without a name in a module
-        return target

@@ -13,10 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from eva_backbone.errors import InputError
 
 from .call_keywords import call_keywords
+from .trusted_names import import_name
+from .value_checks import TYPE_NAMES, is_of_type
 
 # Groups of the recipe that have no `_target_`, but whose keys are passed as keywords to a callable.
 _KEYWORD_GROUPS: dict[str, Callable] = {"train.ddp": DistributedDataParallel}
-_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 
 
 def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -34,6 +35,11 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         _check_value(text, key, value, current_value, annotated_type)
         LazyConfig.apply_overrides(cfg, [text])
     return cfg
+
+
+def target_values(overrides: Sequence[str]) -> list[str]:
+    """Return the names of classes and functions that overrides set, which the user therefore trusts."""
+    return [str(value) for key, value in map(_parse, overrides) if key.endswith("_target_")]
 
 
 def _parse(text: str) -> tuple[str, Any]:
@@ -84,7 +90,7 @@ def _children(node: Any, path: str) -> dict[str, type | None] | None:
     listed: dict[str, type | None] = dict.fromkeys(map(str, node.keys()))
     target = node["_target_"] if "_target_" in node else _KEYWORD_GROUPS.get(path)
     if target is not None:
-        keywords = call_keywords(target)
+        keywords = call_keywords(import_name(target, f"{path}._target_") if isinstance(target, str) else target)
         return None if keywords is None else {**listed, **keywords}
     # A dict inside the arguments of a call is free-form.
     parent = node._get_parent()
@@ -158,19 +164,11 @@ def _check_value(text: str, key: str, value: Any, current_value: Any, annotated_
         fits = isinstance(value, dict)
     else:
         expected_type = annotated_type or type(current_value)
-        if expected_type not in _TYPE_NAMES:
+        if expected_type not in TYPE_NAMES:
             return
-        expected = _TYPE_NAMES[expected_type]
+        expected = TYPE_NAMES[expected_type]
         # A keyword annotated as a string may also take a list of them.
-        fits = _is_of_type(value, expected_type) or (expected_type is str and isinstance(value, list))
+        fits = is_of_type(value, expected_type) or (expected_type is str and isinstance(value, list))
     if not fits:
         hint = " (the empty value is written null)" if value == "None" else ""
         raise InputError(f"{text}: {key} takes {expected}, not {value!r}{hint}")
-
-
-def _is_of_type(value: Any, expected_type: type) -> bool:
-    if expected_type is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if expected_type is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, expected_type)

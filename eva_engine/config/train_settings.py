@@ -3,6 +3,9 @@
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from eva_backbone.errors import InputError
 
 TRAIN_SETTINGS: dict[str, Any] = {
     # Folder for checkpoints, metrics.json, log.txt, config.yaml, the results of evaluations and the report.
@@ -41,7 +44,7 @@ TRAIN_SETTINGS: dict[str, Any] = {
         "rank": 0,
         "alpha": 16.0,
         "dropout": 0.0,
-        "targets": r"(.*\.)?blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))",
+        "targets": r"(.*\.)?blocks\.\d+\.(attn\.(qkv|[qkv]_proj|proj)|mlp\.(fc1|fc2|w1|w2|w12|w3))",
     },
     # Moving average of the weights: new = decay * old + (1 - decay) * weights after each update. With `evaluate`, the
     # average is evaluated instead of the weights.
@@ -66,5 +69,9 @@ TRAIN_SETTINGS: dict[str, Any] = {
 
 def fill_train_settings(cfg: DictConfig) -> DictConfig:
     """Add the defaults of missing keys to `cfg.train`, in place; recipes of Detectron2 list only some of them."""
-    cfg.train = OmegaConf.merge(OmegaConf.create(TRAIN_SETTINGS), cfg.get("train") or {})
+    try:
+        cfg.train = OmegaConf.merge(OmegaConf.create(TRAIN_SETTINGS), cfg.get("train") or {})
+    except (TypeError, ValueError, OmegaConfBaseException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"train is not a group of settings ({reason}); give it keys such as max_iter") from error
     return cfg

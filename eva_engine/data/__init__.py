@@ -10,7 +10,9 @@ from .dataset_folder import dataset_root
 if TYPE_CHECKING:
     from .eval_loader import EvalLoader
     from .image_file import read_rgb_image
-    from .train_loader import TrainLoader, build_train_loader, worker_failure
+    from .train_loader import TrainLoader, build_train_loader
+    from .workers import worker_failure
+
 
 __all__ = ["EvalLoader", "TrainLoader", "build_train_loader", "dataset_root", "read_rgb_image", "worker_failure"]
 
@@ -22,6 +24,6 @@ __getattr__ = lazy_exports(
         "TrainLoader": "train_loader",
         "build_train_loader": "train_loader",
         "read_rgb_image": "image_file",
-        "worker_failure": "train_loader",
+        "worker_failure": "workers",
     },
 )

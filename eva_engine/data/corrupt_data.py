@@ -7,6 +7,7 @@ from eva_backbone.errors import InputError
 logger = logging.getLogger(__name__)
 
 _MAX_LOGGED = 20
+_MAX_CHARACTERS = 400
 _MAX_IN_A_ROW = 20
 
 
@@ -49,9 +50,7 @@ class RecordErrors:
         Raises:
             InputError: `on_error` is "stop".
         """
-        message = f"{self.source}: {record} {problem}; {fix}"
-        # JSON can have unpaired surrogates, which cannot be written to a log or a terminal.
-        message = message.encode("utf-8", "backslashreplace").decode()
+        message = f"{self.source}: {_printable(record)} {_printable(problem)}; {fix}"
         if self.on_error == "stop":
             raise InputError(f'{message}, or skip bad records with on_error="skip".')
         if len(self.messages) < _MAX_LOGGED:
@@ -68,6 +67,12 @@ class RecordErrors:
                 len(self.messages),
                 f", the last {not_logged} of them are not logged above" if not_logged else "",
             )
+
+
+def _printable(text: str) -> str:
+    """Escape what cannot be written to a log or a terminal: unpaired surrogates, control characters; cut long text."""
+    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class SkippedSamples:

@@ -11,7 +11,8 @@ from eva_backbone.errors import InputError
 
 from .batching import MapStyleDataset
 from .samplers import ContiguousSampler
-from .seeded_dataset import PicklableFunction, SampleError, freeze_inherited_objects, seeded_randomness
+from .seeded_dataset import PicklableFunction, SampleError, seeded_randomness
+from .workers import TIMEOUT, worker_options
 
 Mapper = Callable[[Any], dict[str, Any]]
 
@@ -28,13 +29,15 @@ class EvalLoader:
         collate: Function that makes a batch of a list of samples; by default, the list itself is the batch.
         batch_size: Number of samples per batch of a process.
         num_workers: Number of processes that map records; 0 maps in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
         repeat_to_multiple_of: Published accuracies were measured on many GPUs, each of which took the same number of
             images; the first images were repeated until the dataset could be divided evenly. Giving that number of
             GPUs reproduces such a dataset on any number of processes. Repeated samples have indices beyond the last
             record.
 
     Raises:
-        InputError: `batch_size` or `repeat_to_multiple_of` is below 1; while iterating, a record cannot be used.
+        InputError: `batch_size` or `repeat_to_multiple_of` is below 1, or another number below 0; while iterating, a
+            record cannot be used.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class EvalLoader:
         collate: Callable[[list[dict[str, Any]]], Any] = list,
         batch_size: int = 1,
         num_workers: int = 0,
+        timeout: float = TIMEOUT,
         repeat_to_multiple_of: int = 1,
     ) -> None:
         if batch_size < 1 or repeat_to_multiple_of < 1:
@@ -57,11 +61,10 @@ class EvalLoader:
             _MappedDataset(dataset, mapper),
             batch_size=batch_size,
             sampler=ContiguousSampler(self.num_samples),
-            num_workers=num_workers,
+            **worker_options(num_workers, timeout),
             collate_fn=partial(_collate_or_first_error, collate),
             # Without a generator, starting the workers would draw from torch's global one.
             generator=torch.Generator().manual_seed(0),
-            worker_init_fn=freeze_inherited_objects,
         )
 
     def __len__(self) -> int:

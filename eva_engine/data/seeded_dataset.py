@@ -1,6 +1,5 @@
 """Map samples with random numbers that depend on the seed and the number of the sample alone."""
 
-import gc
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,12 +108,3 @@ class SeededDataset(Dataset):
         raise InputError(
             f"{_MAX_TRIES} samples in a row could not be used, the last one {name}; check the training data."
         )
-
-
-def freeze_inherited_objects(_worker: int) -> None:
-    """Keep a forked worker from collecting garbage of its parent; `worker_init_fn` of a `DataLoader`.
-
-    A destructor may wait for threads that exist only in the parent, such as those of FFmpeg's pixel conversions, and
-    would never return in the worker.
-    """
-    gc.freeze()

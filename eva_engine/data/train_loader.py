@@ -1,7 +1,6 @@
 """The training loader: the order of images does not depend on the number of workers, and any batch can be the first."""
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -15,7 +14,8 @@ from eva_engine.processes import get_rank, get_world_size, shared_random_seed
 
 from .batching import MapStyleDataset, SampleIndex, aspect_groups, plan_batches
 from .samplers import ShuffledSampler
-from .seeded_dataset import SampleError, SeededDataset, freeze_inherited_objects, seeded_randomness
+from .seeded_dataset import SampleError, SeededDataset, seeded_randomness
+from .workers import TIMEOUT, worker_failure, worker_options
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ def build_train_loader(
     num_workers: int = 0,
     prefetch_factor: int | None = None,
     pin_memory: bool = False,
+    timeout: float = TIMEOUT,
     seed: int | None = None,
 ) -> "TrainLoader":
     """Build the training loader, which replaces Detectron2's; every process of the run must call this function.
@@ -50,12 +51,13 @@ def build_train_loader(
         num_workers: Number of processes that load images; 0 loads in this process.
         prefetch_factor: Number of images that each worker loads in advance, by default 2; ignored without workers.
         pin_memory: Copy images to page-locked memory, from which transfers to a GPU are faster.
+        timeout: Seconds after which the run stops if the workers deliver nothing; 0 waits without limit.
         seed: Random seed of the order and the augmentations; by default, all processes draw one together from numpy's
             global generator.
 
     Raises:
-        InputError: `total_batch_size` is not divisible by the number of processes, the seed is negative, or records do
-            not have the size that `aspect_ratio_grouping` needs.
+        InputError: `total_batch_size` is not divisible by the number of processes, another number is negative, or
+            records do not have the size that `aspect_ratio_grouping` needs.
     """
     world_size = get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
@@ -82,7 +84,7 @@ def build_train_loader(
         total_batch_size // world_size,
         groups,
         collate,
-        {"num_workers": num_workers, "prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
+        worker_options(num_workers, timeout) | {"prefetch_factor": prefetch_factor, "pin_memory": pin_memory},
     )
 
 
@@ -125,7 +127,8 @@ class TrainLoader:
         """Yield batches of `batch_size` records, from the first one that is not skipped.
 
         Raises:
-            InputError: An image cannot be used, the sampler ends, or a worker is killed.
+            InputError: An image cannot be used, the sampler ends, a worker is killed, or the workers deliver nothing
+                for `timeout` seconds.
         """
         batches = self._iterate(self._mapped(chain.from_iterable(self._planned())))
         for number, batch in enumerate(batches, start=self._num_skipped):
@@ -151,7 +154,6 @@ class TrainLoader:
                 collate_fn=_unchanged,
                 # Without a generator, starting the workers would draw from torch's global one.
                 generator=torch.Generator().manual_seed(self._samples.seed),
-                worker_init_fn=freeze_inherited_objects,
                 **self._worker_options,
             )
         )
@@ -175,36 +177,3 @@ class TrainLoader:
 
 def _unchanged(sample: Any) -> Any:
     return sample
-
-
-_ENDED = re.compile(r"DataLoader worker \(pid.*\) (?:exited unexpectedly|is killed by signal: ([^.]+))")
-
-
-_ADVICE = {
-    "Killed": "most likely there was too little memory; lower dataloader.train.num_workers",
-    "Bus error": (
-        "most likely shared memory is full; enlarge /dev/shm (docker run --shm-size=8g), "
-        "or lower dataloader.train.num_workers"
-    ),
-}
-
-
-_OTHER_ADVICE = "run with dataloader.train.num_workers=0 to see the error itself"
-
-
-def worker_failure(error: BaseException) -> InputError | None:
-    """Return the InputError that replaces torch's error about a dead worker; None for any other error.
-
-    torch raises its error in the main process at any point of the program, most often while it waits for data.
-    """
-    if not isinstance(error, RuntimeError):
-        return None
-    # An error while waiting for data only says that a worker has exited; its cause has the signal.
-    ended = _ENDED.match(str(error.__cause__)) or _ENDED.match(str(error))
-    if ended is None:
-        return None
-    signal = ended.group(1)
-    if signal is None:
-        return InputError(f"A process that loads images has ended; {_OTHER_ADVICE}.")
-    advice = _ADVICE.get(signal, _OTHER_ADVICE)
-    return InputError(f"A process that loads images has ended (signal: {signal}); {advice}.")

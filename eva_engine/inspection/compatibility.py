@@ -12,7 +12,15 @@ from eva_engine.checkpoint.matching import check_same_model, compare_weights
 
 from .recipes import Recipe
 
-_POSITIONS = ("pos_embed", "rel_pos_h", "rel_pos_w")  # resized for another image size of the same model
+# Tables that are resized for another image size of the same model.
+_POSITIONS = (
+    "pos_embed",
+    "rel_pos_h",
+    "rel_pos_w",
+    "relative_position_bias_table",
+    "relative_position_bias_for_high",
+    "relative_position_bias_for_width",
+)
 _MAX_UNUSED = 0.01  # fraction of a file's entries that may be left over from its training
 
 

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.config import check_sections, load_config
 
 from .compatibility import Candidates, Compatibility
 from .other_uses import OtherUse, find_other_uses
-from .own_config import read_own_config
 from .recipes import Recipe, find_recipes, num_variants
 from .summary import WeightFileSummary
 
@@ -52,9 +52,11 @@ class Identifier:
     Attributes:
         given: The only recipe to try; None to try the config of the run that wrote the file, then the recipes of the
             project, then those of its demos.
+        trusted_recipes: Recipes whose classes and functions the config of a run may name; see `load_config`.
     """
 
     given: Recipe | None = None
+    trusted_recipes: Sequence[str] = ()
 
     @cached_property
     def _recipes(self) -> Candidates:
@@ -91,10 +93,17 @@ class Identifier:
         return replace(found, other_uses=find_other_uses(summary.weights, summary.path, self._recipes.recipes))
 
     def _config_of_run(self, path: Path) -> tuple[Recipe | None, str]:
+        file = path.parent / "config.yaml"
+        if not file.exists():
+            return None, ""
         try:
-            return read_own_config(path, lambda: [*self._recipes.recipes, *self._demos.recipes]), ""
+            cfg = load_config(str(file), trusted_recipes=self.trusted_recipes)
+            check_sections(cfg, "model", "dataloader")
+            own = Recipe(str(file), cfg)
+            own.build_on_meta()
         except InputError as error:
             return None, str(error)
+        return own, ""
 
 
 def _rank(summary: WeightFileSummary, candidates: Candidates, note: str = "") -> Identification:

@@ -8,13 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from detectron2.config import instantiate
-from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from eva_engine.config import load_config
-from eva_engine.config.config_file import RECIPE_ROOTS
+from eva_engine.config.instantiation import instantiate
+from eva_engine.config.trusted_names import RECIPE_ROOTS
 
 
 @dataclass(frozen=True)
@@ -95,18 +94,3 @@ def find_recipes(*, demos: bool = False) -> list[Recipe]:
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
     """Return the number of `recipes` that are `recipe` with a few changes."""
     return sum(recipe.is_base_of(other) for other in recipes)
-
-
-def model_targets(recipe: Recipe) -> set[str]:
-    """Return the dotted names of all classes and functions that the recipe's model is built from."""
-    targets, waiting = set(), [OmegaConf.to_container(recipe.cfg.model, resolve=False)]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict) and "_target_" in node:
-            target = node["_target_"]
-            targets.add(target if isinstance(target, str) else _convert_target_to_string(target))
-        if isinstance(node, dict):
-            waiting += node.values()
-        elif isinstance(node, list):
-            waiting += node
-    return targets

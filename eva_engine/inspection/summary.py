@@ -12,8 +12,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint.file_kind import FileKind, detect_kind
 from eva_engine.checkpoint.files import read_file, select_weights
 from eva_engine.checkpoint.lora_weights import merge_lora_weights
-
-_MAX_NAME = 300  # characters
+from eva_engine.checkpoint.single_file import readable
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,16 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
     else:
         content, files = read_file(path), [path]
     if entry and (not isinstance(content, Mapping) or not content.get(entry)):
-        found = ", ".join(map(str, list(content)[:8])) if isinstance(content, Mapping) else type(content).__name__
+        found = (
+            ", ".join(readable(key, 30) for key in list(content)[:8])
+            if isinstance(content, Mapping)
+            else type(content).__name__
+        )
         raise InputError(f"{path} has no entry {entry!r} (found {found}); leave --entry out, or name an existing one.")
     weights = select_weights(content[entry] if entry else content, path)
-    long = next((name for name in weights if len(name) > _MAX_NAME), None)
-    if long is not None:
-        raise InputError(f"{path} has an entry with a name of {len(long)} characters; no model has such names.")
     settings = content.get("lora") if isinstance(content, Mapping) else None
     rank = settings.get("rank") if isinstance(settings, Mapping) else None
-    if settings is not None and rank:  # on the meta device, merging only changes names
+    if isinstance(settings, Mapping) and rank:  # on the meta device, merging only changes names
         weights = merge_lora_weights({name: value.to("meta") for name, value in weights.items()}, settings)
     return WeightFileSummary(
         path, kind, sum(file.stat().st_size for file in files), dict(_describe_entries(content)), weights, rank
@@ -79,11 +79,11 @@ def _describe_entries(content: Any) -> Iterator[tuple[str, str]]:
         yield "", describe_tensors(bare)
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield str(key), describe_tensors(value)
+            yield readable(key, 60), describe_tensors(value)
         elif isinstance(value, bool | int | float | str):
-            yield str(key), str(value)[:60]
+            yield readable(key, 60), readable(value, 60)
         elif not isinstance(value, Tensor):
-            yield str(key), type(value).__name__
+            yield readable(key, 60), type(value).__name__
 
 
 def describe_tensors(content: Mapping) -> str:

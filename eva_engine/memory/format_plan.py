@@ -1,5 +1,6 @@
 """Memory plans as text."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
@@ -77,17 +78,13 @@ def describe_advice(advice: Advice, reserve: int) -> Iterator[str]:
         for change in advice.alternatives:
             yield _change_line(change, reserve)
     overrides = [override for step in advice.steps for override in step.overrides]
-    together = " ".join(map(_quoted, overrides))
+    together = " ".join(map(shlex.quote, overrides))
     yield f"Together:\n  {together}" if advice.fits else f"All of them are not enough:\n  {together}"
 
 
 def _change_line(change: Change, reserve: int) -> str:
-    overrides = " ".join(map(_quoted, change.overrides))
+    overrides = " ".join(map(shlex.quote, change.overrides))
     return f"  {_gb(change.plan.peak + reserve):>6} GB  {overrides}   ({change.cost})"
-
-
-def _quoted(override: str) -> str:
-    return f"'{override}'" if any(character in override for character in '[]*"') else override
 
 
 def _gb(num_bytes: int) -> str:

@@ -1,10 +1,10 @@
 """The model of a recipe without memory for its weights."""
 
 import torch
-from detectron2.config import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from eva_engine.config.instantiation import instantiate
 from eva_engine.training.adaptation import adapt_model
 
 

@@ -1,11 +1,12 @@
 """Names and dataset ids of a model's classes."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eva_backbone.errors import InputError
+from eva_engine.text_file import read_json, read_lines
 
 
 @dataclass(frozen=True)
@@ -27,23 +28,33 @@ def read_categories(path: str | Path) -> Categories:
         InputError: The file does not exist, or has none of these formats.
     """
     path = Path(path)
+    fix = "give one name per line, a JSON list, or a JSON object with COCO's categories"
+    if path.suffix.lower() == ".json":
+        content = read_json(path, "file with class names", fix)
+    else:
+        content = read_lines(path, "file with class names", fix)
+    if isinstance(content, dict):
+        return coco_categories(content.get("categories"), str(path))
+    if not isinstance(content, list) or not content or not all(isinstance(name, str) for name in content):
+        raise InputError(f"{path} has no list of class names; {fix}.")
+    return Categories(tuple(name.strip() for name in content), tuple(range(len(content))))
+
+
+def coco_categories(rows: Any, source: str) -> Categories:
+    """Return COCO's categories, [{"id": 7, "name": "cell"}, ...], in the order of their ids.
+
+    Raises:
+        InputError: `rows`, which are from the file `source`, are anything else.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
-            content = json.loads(text)
-        else:
-            content = [line for line in text.splitlines() if line.strip()]
-        if isinstance(content, dict):
-            rows = sorted(content["categories"], key=lambda row: row["id"])
-            return Categories(tuple(str(row["name"]) for row in rows), tuple(int(row["id"]) for row in rows))
-        if not isinstance(content, list) or not content or not all(isinstance(name, str) for name in content):
-            raise ValueError("it has no list of names")
-        return Categories(tuple(name.strip() for name in content), tuple(range(len(content))))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(
-            f"{path}: no class names could be read ({type(error).__name__}: {error}); "
-            "give one name per line, a JSON list, or a JSON object with COCO's categories."
-        ) from error
+        by_id = {int(row["id"]): row["name"] for row in rows}
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{source}: the categories cannot be read ({reason}); give each an id and a name.") from error
+    names = tuple(str(by_id[number]) for number in sorted(by_id))
+    if not names or len(names) < len(rows) or not all(isinstance(name, str | int | float) for name in by_id.values()):
+        raise InputError(f"{source}: the categories must have names, and ids that differ; give each an id and a name.")
+    return Categories(names, tuple(sorted(by_id)))
 
 
 def match_names(names: Sequence[str] | None, num_classes: int, source: str) -> tuple[str, ...]:

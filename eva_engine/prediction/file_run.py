@@ -1,5 +1,6 @@
 """Predict on many files: report each file that fails, continue with the others, and keep finished results."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ import torch
 from tqdm import tqdm
 
 from eva_backbone.errors import InputError
+from eva_engine.disk_space import OutputError
+from eva_engine.safe_text import printable
 
 from .file_task import FileTask, Sample
 from .inputs import Input
@@ -31,7 +34,7 @@ class Summary:
 
 
 def _print_error(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
+    tqdm.write(printable(message), file=sys.stderr)
 
 
 def predict_files(
@@ -49,9 +52,11 @@ def predict_files(
         report: Function that is called with a message for each failure, when it happens.
 
     Raises:
-        InputError: Results cannot be written to `output`.
+        InputError: Results cannot be written to `output` at all.
+        OutputError: The folder has gone, or a file for the results of all inputs cannot be completed.
     """
     summary = Summary(Counter({f"{kind}s": 0 for kind in task.kinds}))
+    has_started = False
 
     def fail(item: Input, error: InputError) -> None:
         message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
@@ -65,13 +70,19 @@ def predict_files(
             task.open(stack)
             pool = stack.enter_context(ThreadPoolExecutor())
             progress = stack.enter_context(tqdm(total=len(inputs), desc="predict", unit="file"))
+            folder = os.open(output, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            has_started = True
             for start in range(0, len(inputs), task.batch_size):
                 batch = inputs[start : start + task.batch_size]
-                progress.set_postfix_str(batch[0].path.name)
+                progress.set_postfix_str(printable(batch[0].path.name, 60))
                 _predict_batch(task, batch, pool, summary, fail)
                 progress.update(len(batch))
+                if not os.path.samestat(os.fstat(folder), os.stat(output)):  # written files create their folder
+                    raise OSError("the folder was moved or deleted")
     except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
-        raise InputError(
+        kind = OutputError if has_started else InputError
+        raise kind(
             f"{output}: the results cannot be written ({error.strerror or error}); give another --output."
         ) from error
     summary.counts.update(task.counts)
@@ -96,9 +107,11 @@ def _predict_batch(
         return
     try:
         task.predict(readable)
-    except (InputError, RuntimeError, MemoryError) as error:
+    except (InputError, RuntimeError, MemoryError, OSError) as error:
         if isinstance(error, InputError):
             failure = error
+        elif isinstance(error, OSError):
+            failure = InputError(f"the results cannot be written ({error.strerror or error}).")
         elif _is_out_of_memory(error):
             failure = InputError("there is not enough memory for it; resize it, or give another --device.")
         else:

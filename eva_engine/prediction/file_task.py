@@ -10,8 +10,9 @@ from typing import ClassVar, Generic, TypeVar
 
 from tqdm import tqdm
 
+from eva_engine.safe_text import printable
+
 from .inputs import Input
-from .json_text import printable
 
 Sample = TypeVar("Sample")
 

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden
 
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
-    *(".mpo", ".avif"),
-)
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"),
     *(".3gp", ".ogv"),
@@ -80,7 +77,7 @@ def list_inputs(
         for file, folder in candidates:
             kind = _kind(file)
             is_from_folder = file != path
-            if is_from_folder and (kind is None or not file.is_file()):
+            if is_from_folder and (kind is None or is_hidden(file.name) or not file.is_file()):
                 found.num_skipped += 1
                 continue
             reason = _unusable(file, kind, kinds)
@@ -100,7 +97,8 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         # Changed in place, because os.walk descends into the folders that are left, in this order. The output folder
         # is left out, since it may have the results of an earlier run.
-        folders[:] = sorted(name for name in folders if recursive and Path(root, name).resolve() != output)
+        searched = [name for name in folders if recursive and not is_hidden(name)]
+        folders[:] = sorted(name for name in searched if Path(root, name).resolve() != output)
         yield from (Path(root, name) for name in sorted(names))
 
 

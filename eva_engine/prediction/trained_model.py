@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load
+from eva_engine.config.instantiation import instantiate
 
 Model = TypeVar("Model", bound=nn.Module)
 

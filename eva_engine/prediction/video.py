@@ -1,5 +1,6 @@
 """Read and write video files frame by frame, with PyAV."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,18 +8,23 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
-from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_checks import MAX_PIXELS
+from eva_engine.data.video_file import (
+    MAX_VIDEO_PIXELS,
+    check_frame_size,
+    min_last_frame_time,
+    open_video,
+    packet_problem,
+)
 
-# FFmpeg detects the format from the content of a file. Formats that refer to other files or to addresses (playlists)
-# are excluded, because an untrusted file could read anything through them.
-CONTAINER_FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,m4v,h264,hevc"
 # Decoding stops after this many packets in a row without a frame.
 MAX_CONSECUTIVE_DAMAGED = 100
+# It also stops after this many seconds of processor time, between two frames, without one.
+_MAX_SECONDS_WITHOUT_FRAME = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,22 +60,11 @@ class VideoReader:
             `max_pixels` pixels; while iterating, also if no frame can be decoded.
     """
 
-    def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS):
+    def __init__(self, path: str | Path, max_pixels: int = MAX_VIDEO_PIXELS):
         self.path = Path(path)
         self.max_pixels = max_pixels
         self.problem: str | None = None
-        options = {"format_whitelist": CONTAINER_FORMATS, "protocol_whitelist": "file"}
-        try:
-            self._container = av.open(str(path), container_options=options)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            is_empty = self.path.is_file() and self.path.stat().st_size == 0
-            reason = "it is empty" if is_empty else _reason(error)
-            raise InputError(f"{path}: not a readable video ({reason}); replace the file or leave it out.") from error
-        try:
-            self._stream = self._open_video_stream()
-        except BaseException:
-            self._container.close()
-            raise
+        self._container, self._stream = open_video(path, max_pixels)
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.num_frames = self._stream.frames or None
@@ -88,15 +83,15 @@ class VideoReader:
                 self.problem = f"its frame size changes after {count} frames"
                 return
             size = frame.width, frame.height
-            self._check_size(*size)
+            check_frame_size(self.path, *size, self.max_pixels)
             try:
                 image = apply_display_matrix(frame.to_ndarray(format="rgb24"), frame)
             except (av.FFmpegError, ValueError) as error:
                 self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
                 break
-            time = frame.time if frame.time is not None else count / float(self.rate)
-            last_time = max(last_time, time)
-            yield VideoFrame(image, frame.pts, time)
+            seconds = frame.time if frame.time is not None else count / float(self.rate)
+            last_time = max(last_time, seconds)
+            yield VideoFrame(image, frame.pts, seconds)
             count += 1
         if count == 0:
             reason = self.problem or "it has none"
@@ -105,23 +100,9 @@ class VideoReader:
         if self.problem is None and self.num_frames and self.num_frames > count and last_time < self._min_last_time:
             self.problem = f"it ends after {count} of {self.num_frames} frames"
 
-    def _open_video_stream(self) -> av.VideoStream:
-        # An attached picture is the cover image of an audio file.
-        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            types = sorted({stream.type for stream in self._container.streams})
-            contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path}: the file has no video stream, only {contents}; leave it out.")
-        stream = streams[0]
-        if stream.codec_context is None:
-            raise InputError(f"{self.path}: its video format cannot be decoded here: convert it to H.264 first.")
-        self._check_size(stream.codec_context.width, stream.codec_context.height)
-        stream.thread_type = "AUTO"
-        return stream
-
     def _decoded(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
-        num_damaged, num_consecutive = 0, 0
+        num_damaged, num_consecutive, start = 0, 0, time.process_time()
         while num_consecutive < MAX_CONSECUTIVE_DAMAGED:
             try:
                 packet = next(packets, None)
@@ -129,6 +110,12 @@ class VideoReader:
                 self.problem = f"reading stopped: {_reason(error)}"
                 return
             if packet is None:
+                return
+            reason = packet_problem(packet, self._stream.codec_context.name)
+            if time.process_time() - start > _MAX_SECONDS_WITHOUT_FRAME:
+                reason = f"no frame in {_MAX_SECONDS_WITHOUT_FRAME:g} s of processor time"
+            if reason:
+                self.problem = f"reading stopped: {reason}"
                 return
             try:
                 frames = packet.decode()
@@ -141,13 +128,8 @@ class VideoReader:
             if frames:
                 num_consecutive = 0
             yield from frames
-
-    def _check_size(self, width: int, height: int) -> None:
-        if width * height > self.max_pixels:
-            raise InputError(
-                f"{self.path}: its frames have {width}x{height} pixels, more than the limit of {self.max_pixels:,}: "
-                "scale the video down first."
-            )
+            if frames:
+                start = time.process_time()
 
 
 class VideoWriter:
@@ -210,31 +192,14 @@ class VideoWriter:
         return next_pts
 
 
-def min_last_frame_time(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """Return a lower bound, in seconds, of the time of the last frame of a complete file.
-
-    A file whose last frame is earlier has been truncated. The number of frames in the header cannot show this: an edit
-    list hides frames of a complete file, and the header of an AVI file also counts empty packets (dropped frames).
-    The bound is 0 if the metadata is insufficient.
-    """
-    rate, time_base = stream.average_rate or stream.guessed_rate, stream.time_base
-    if not rate or not time_base:
-        return 0.0
-    # FFmpeg derives the duration of an AVI file from its size, so that it shrinks when the file is truncated. The time
-    # base of an AVI stream is one frame, so the frame count of the header is its duration.
-    is_avi = container.format.name == "avi"
-    duration = stream.frames if is_avi else stream.duration or 0
-    end = ((stream.start_time or 0) + duration) * time_base
-    # The last frame begins one frame before the end; another half frame allows for rounding.
-    return float(end - Fraction(3, 2) / rate)
-
-
 def apply_display_matrix(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Rotate and flip the `image` [H, W, 3] of `frame` as the file's display matrix says.
 
     Only multiples of 90 degrees are supported; cameras write no others.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV accepts the type, its stubs only the name
+    # frame.side_data would store an object in the frame that refers back to it, and every frame with its pixels and its
+    # converter's threads would wait for the garbage collector.
+    side_data = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
     if side_data is None:
         return image
     # Rows of the matrix are (a, b, u), (c, d, v), (x, y, w): a stored pixel (p, q) is shown at (a p + c q, b p + d q).

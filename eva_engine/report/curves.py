@@ -1,12 +1,12 @@
 """Read the scalars that a run has logged over its iterations from metrics.json."""
 
-import json
 import math
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.metrics_records import parse_record, read_lines
 
 Series = dict[int, float]  # iteration -> value
 
@@ -45,17 +45,17 @@ def read_curves(metrics_file: str | Path) -> TrainingCurves:
     series: dict[str, Series] = {}
     evaluated: set[str] = set()
     path = Path(metrics_file)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            iteration = int(record.pop("iteration"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if number == len(lines):
-                break
+    damaged = 0
+    for number, line in enumerate(read_lines(path) if path.is_file() else (), start=1):
+        if damaged:
             raise InputError(
-                f"{path}, line {number}: expected a JSON object with the key iteration; use the metrics.json of a run."
-            ) from error
+                f"{path}, line {damaged}: expected a JSON object with the key iteration; use the metrics.json of a run."
+            )
+        record = parse_record(line)
+        if record is None:
+            damaged = number
+            continue
+        iteration = record.pop("iteration")
         if not {"total_loss", "data_time"} & record.keys():
             evaluated |= {name for name in record if "/" in name}
         for name, value in record.items():

@@ -4,10 +4,12 @@ import re
 import shlex
 from pathlib import Path
 
+from eva_engine.checkpoint.run_folder import RunFolder
+
 TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
 
-def run_commands(output_dir: Path, evaluated: bool) -> str:
+def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     """Return commands, one per line, that train and evaluate with config.yaml and write to other folders.
 
     The evaluation uses the best weights if they were kept, else those of the last checkpoint.
@@ -15,8 +17,11 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
     Args:
         output_dir: Output folder of the run.
         evaluated: Whether the run has an evaluation.
+        recipe: File of the recipe; one of the user has to be named, because config.yaml may name its classes.
     """
     config = shlex.quote(str(output_dir / "config.yaml"))
+    if recipe.endswith(".py") and not recipe.startswith("projects/"):
+        config += f" --trust-recipe {shlex.quote(recipe)}"
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
     weights = _weights(output_dir)
     if evaluated and weights is not None:
@@ -28,13 +33,10 @@ def run_commands(output_dir: Path, evaluated: bool) -> str:
 
 
 def _weights(output_dir: Path) -> Path | None:
-    pointer = output_dir / "last_checkpoint"
     for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second one is a sharded checkpoint
         if best.exists():
             return best
-    if pointer.is_file():
-        return output_dir / pointer.read_text(encoding="utf-8").strip()
-    return None
+    return RunFolder(output_dir).last()
 
 
 def override(key: str, value: str) -> str:

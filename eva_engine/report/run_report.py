@@ -70,7 +70,7 @@ def write_run_report(
             pairs=pairs,
             pairs_note=note,
             facts=run_facts(cfg, read_curves(output_dir / "metrics.json"), config_file) | dict(facts or {}),
-            command=command or run_commands(output_dir, evaluated=cfg.dataloader.get("evaluator") is not None),
+            command=command or run_commands(output_dir, cfg.dataloader.get("evaluator") is not None, config_file),
         )
     except Exception as error:
         logger.warning("No report was written: %s", _in_one_line(error))

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-from detectron2.config import instantiate
 from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 from torch import nn
@@ -11,6 +10,7 @@ from torch import nn
 from eva_backbone.deferred_init import deferred_init
 from eva_engine.checkpoint import build_and_load
 from eva_engine.checkpoint.loading import assign_weights
+from eva_engine.config.instantiation import instantiate
 
 from .adaptation import adapt_model
 

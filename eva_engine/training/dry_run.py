@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
+
+from eva_engine.config.instantiation import instantiate
 
 from .evaluate import evaluation_context
 from .micro_batches import count_images, first_image

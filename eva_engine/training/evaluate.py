@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
+from torch.utils.data import DataLoader
 
 from eva_engine.atomic import atomic_path
+from eva_engine.config.instantiation import instantiate
+from eva_engine.data.workers import TIMEOUT
 
 from .distributed.parallel import gathered_weights
 from .precision import Precision
@@ -43,6 +45,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
         other ranks. The units are those of the evaluator. Rank 0 also writes them to `train.output_dir`/results.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
+    if isinstance(loader, DataLoader) and loader.num_workers:  # Detectron2's builder has no option for it
+        loader.timeout = loader.timeout or TIMEOUT
     with evaluation_context(cfg, model):
         results = inference_on_dataset(model, loader, evaluator)
     if not comm.is_main_process():

@@ -6,6 +6,7 @@ import copy
 import logging
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from typing import Any
 from detectron2.utils import comm
 from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
-from eva_engine.config import check_datasets, check_sections, find_task_of_config, load_config, save_config
+from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
+from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.data import worker_failure
+from eva_engine.disk_space import OutputError
+from eva_engine.output_files import writing_failure
 from eva_engine.tasks import all_tasks
 
 from .build import build_model
@@ -40,7 +44,8 @@ def launch_run(args: argparse.Namespace) -> None:
     Raises:
         InputError: A mistake of the user, found by any of the processes.
     """
-    cfg = load_config(args.config_file, args.opts)  # here, so that an error in it is reported once, not by each process
+    # Here, so that an error in it is reported once, not by each process.
+    cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
     # A recipe is code that may register datasets, which fails the second time. This process has executed it, so it
@@ -58,14 +63,20 @@ def launch_run(args: argparse.Namespace) -> None:
         )
     except ProcessRaisedException as error:
         raise _error_of_process(error, args.dist_url) from error
+    except ProcessExitedException as error:
+        if error.signal_name is None:
+            raise
+        print(f"stopped: a process of the run was ended by {error.signal_name}", file=sys.stderr)
+        raise SystemExit(128 - error.exit_code) from error  # the status of a process ended by the signal
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:
     """Return the `InputError` that a started process raised, or `error` itself if it raised anything else."""
     # Only the text of the traceback crosses the process boundary.
-    messages = re.findall(rf"{InputError.__module__}\.{InputError.__qualname__}: (.+)", str(error))
-    if messages:
-        return InputError(messages[-1])
+    for kind in (OutputError, InputError):
+        messages = re.findall(rf"{kind.__module__}\.{kind.__qualname__}: (.+)", str(error))
+        if messages:
+            return kind(messages[-1])
     if "EADDRINUSE" in str(error):
         return InputError(f"another run already uses --dist-url {dist_url}; give this one another port")
     return error
@@ -79,7 +90,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         cfg: The loaded config; None loads it here.
     """
     if cfg is None:
-        cfg = load_config(args.config_file, args.opts)
+        cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     custom_data = _find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
@@ -97,20 +108,20 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start_log(cfg, args)
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
+    settle_class_list(cfg, training=not args.eval_only, resume=resume)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
-    with _errors_logged():
+    with _errors_logged(Path(cfg.train.output_dir)):
         if args.dry_run:
             dry_run(cfg, output_dir)
         elif args.eval_only:
-            check_datasets(cfg, training=False)
             if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
-                _save_recipe(recipe, custom_data)
+                _save_recipe(recipe)
             model = build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True)
             evaluate(cfg, model)
         else:
             run = prepare_run(cfg, resume)
-            _save_recipe(recipe, custom_data)  # only now: a resume that fails leaves the recipe of the run unchanged
+            _save_recipe(recipe)  # only now: a resume that fails leaves the recipe of the run unchanged
             run.train()
             if comm.is_main_process():
                 from eva_engine.report import write_run_report  # slow to import, and only needed now
@@ -118,12 +129,11 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
                 write_run_report(cfg, config_file=args.config_file)
 
 
-def _save_recipe(recipe: DictConfig, custom_data: Any) -> None:
-    """Save the recipe, and the categories of custom data, in `train.output_dir`; on rank 0 only."""
+def _save_recipe(recipe: DictConfig) -> None:
+    """Save the recipe, and the class list if there is one, in `train.output_dir`; on rank 0 only."""
     if comm.is_main_process():
         save_config(recipe, Path(recipe.train.output_dir, "config.yaml"))
-        if custom_data is not None:
-            custom_data.save_categories(recipe)
+        save_categories(recipe, recipe.train.output_dir)
 
 
 def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
@@ -146,7 +156,7 @@ def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
 
 
 @contextmanager
-def _errors_logged() -> Iterator[None]:
+def _errors_logged(output_dir: Path) -> Iterator[None]:
     """Write an error that ends the command to the log file as well; the command or Python prints it."""
     try:
         yield
@@ -154,7 +164,7 @@ def _errors_logged() -> Iterator[None]:
         logger.debug("Stopped: %s", error)
         raise
     except Exception as error:
-        failure = worker_failure(error)
+        failure = worker_failure(error) or writing_failure(error, output_dir)
         if failure is None:
             logger.debug("Stopped by an error", exc_info=True)
             raise

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import instantiate
 from detectron2.engine import HookBase
 from detectron2.engine.hooks import IterationTimer
 from detectron2.utils import comm
@@ -18,6 +17,8 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints, read_file
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.config import check_batch_size, check_datasets
+from eva_engine.config.class_list import settle_class_list
+from eva_engine.config.instantiation import instantiate
 
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
@@ -26,7 +27,7 @@ from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, St
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
-from .run_state import RunState, read_state
+from .run_state import RunState, check_entry, check_state, read_state
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def train(cfg: DictConfig, resume: bool = False) -> nn.Module:
         InputError: Data, weights or a batch size that do not fit the recipe; found before the model is built where
             possible.
     """
+    settle_class_list(cfg, training=True, resume=resume)
     run = prepare_run(cfg, resume)
     run.train()
     return run.model
@@ -147,8 +149,13 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
         logger.info("Random seed of this run: %d", seed)
     else:
         if content is None:
-            content = checkpoints.load(last, state.state_dict())
+            content = check_state(checkpoints.load(last, state.state_dict()), last)
         start_iter = content["iteration"] + 1
+        if start_iter > cfg.train.max_iter:
+            raise InputError(
+                f"{last} was written after {start_iter:,} iterations, more than train.max_iter={cfg.train.max_iter}; "
+                "resume with the config that wrote it, or raise train.max_iter"
+            )
         _skip_batches(trainer.loader, start_iter)
         state.load_state_dict(content)
         logger.info("Resuming from %s at iteration %d of %d", last, start_iter, cfg.train.max_iter)
@@ -160,7 +167,7 @@ def _seed(cfg: DictConfig, content: dict[str, Any] | None, last: Path | None) ->
     if content is not None:
         return content["seed"]
     if last is not None:
-        return read_file(last, ("seed",))["seed"]
+        return check_entry(read_file(last, ("seed",)), "seed", last)
     return comm.shared_random_seed() if cfg.train.seed < 0 else cfg.train.seed
 
 

@@ -1,6 +1,7 @@
 """State of a run: everything that is needed to resume it exactly."""
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,25 @@ from torch.distributed.tensor import DTensor
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import read_file
+from eva_engine.checkpoint.single_file import readable
 
 from .random_state import get_random_state, set_random_state
 from .trainer import Trainer
 
 logger = logging.getLogger(__name__)
+
+_MAX_STEPS = 10**10
+# Entries of a state: the limits of numbers, None for mappings. NumPy's seeds have 32 bits.
+_ENTRIES: dict[str, tuple[int, int] | None] = {
+    "model": None,
+    "optimizer": None,
+    "scaler": None,
+    "iteration": (0, _MAX_STEPS),
+    "seed": (0, 2**32 - 1),
+    "random": None,
+    "non_finite": None,
+}
+_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")  # of the shape of their parameter
 
 
 class RunState:
@@ -79,12 +94,11 @@ class RunState:
             self._restore(state)
         except torch.OutOfMemoryError:  # a subclass of RuntimeError, but not a problem of the checkpoint
             raise
-        except (KeyError, ValueError, AttributeError, TypeError, RuntimeError) as error:
+        except Exception as error:  # torch raises nearly any exception for a state of another form
             raise InputError(
-                f"the checkpoint does not fit this run ({error}); resume with the config that wrote it, or give it as "
-                "train.init_checkpoint of a new run"
+                f"the checkpoint does not fit this run ({type(error).__name__}: {readable(error)}); resume with the "
+                "config that wrote it, or give it as train.init_checkpoint of a new run"
             ) from error
-        self._restore_random_state(state["random"])
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         trainer = self.trainer
@@ -105,6 +119,7 @@ class RunState:
         if trainer.precision.scaler.is_enabled():
             trainer.precision.scaler.load_state_dict(state["scaler"])
         trainer.non_finite.load_state_dict(state["non_finite"])
+        self._restore_random_state(state["random"])
 
     def _restore_optimizer(self, state: Mapping[str, Any], options: StateDictOptions) -> None:
         optimizer = self.trainer.optimizer
@@ -120,6 +135,12 @@ class RunState:
         set_optimizer_state_dict(self.model, optimizer, {**state, "state": moments}, options=options)
         for group, settings in zip(optimizer.param_groups, settings_of_recipe, strict=True):
             group.update(settings)
+        for parameter, values in optimizer.state.items():
+            for key, value in values.items():
+                if key in _MOMENTS and value.shape != parameter.shape:
+                    raise ValueError(f"{key} has shape {[*value.shape]} for a parameter of {[*parameter.shape]}")
+                if key == "step" and not 0 <= float(value) <= _MAX_STEPS:
+                    raise ValueError(f"the optimizer has done {value} steps")
 
     def _restore_random_state(self, states: Mapping[str, Any]) -> None:
         own_state = states.get(str(comm.get_rank()))
@@ -140,14 +161,45 @@ def read_state(path: Path) -> dict[str, Any]:
         InputError: The file is unreadable, or not a checkpoint of a run of this package.
     """
     state = read_file(path)
-    entries = ("model", "optimizer", "scaler", "iteration", "seed", "random", "non_finite")
-    missing = [name for name in entries if name not in state]
+    return check_state(state if isinstance(state, Mapping) else {}, path)
+
+
+def check_state(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the state of a run that was read from `path`.
+
+    Raises:
+        InputError: An entry is missing or not of its type, or a number out of range.
+    """
+    missing = [name for name in _ENTRIES if name not in state]
     if missing:
         raise InputError(
             f"{path} is not a checkpoint that a run can be resumed from, it has no entry {', '.join(missing)}; give it "
             "as train.init_checkpoint of a new run in another train.output_dir"
         )
+    for name in _ENTRIES:
+        check_entry(state, name, path)
+    for name, value in state["model"].items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{path} cannot be resumed from, its {readable(name)} is not a tensor; use another one")
+    for key, value in [*state["scaler"].items(), *state["non_finite"].items()]:
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise InputError(f"{path} cannot be resumed from, its {key} is {readable(value, 40)}; use another one")
     return dict(state)
+
+
+def check_entry(state: Mapping[str, Any], name: str, path: Path) -> Any:
+    """Return one entry of a state that was read from `path`; raise InputError if no run writes such a value."""
+    value, limits = state.get(name), _ENTRIES[name]
+    if limits is None:
+        fits = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    else:
+        fits = type(value) is int and limits[0] <= value <= limits[1]
+    if not fits:
+        raise InputError(
+            f"{path} cannot be resumed from, its entry {name} is {readable(value, 40)}, which no run writes; resume "
+            "from another checkpoint"
+        )
+    return value
 
 
 def _match_scalar_shapes(model: nn.Module, state: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

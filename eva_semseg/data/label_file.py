@@ -1,5 +1,7 @@
 """Reading of label maps: one class index for every pixel of an image."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import ImageFile
 
@@ -12,7 +14,12 @@ from ..segmentation_targets import IGNORE_LABEL
 _MODES = ("L", "P", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_labels(
+    file_name: str,
+    num_classes: int,
+    size: tuple[int, int] | None = None,
+    label_values: Mapping[int, int] | None = None,
+) -> np.ndarray:
     """Read class indices [H, W] int32, 0 to `num_classes` - 1, or `IGNORE_LABEL` for unlabelled pixels.
 
     A label map is turned as its own orientation tag says, like its image: both are read as they are displayed.
@@ -21,6 +28,7 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
         file_name: An image file with one channel of integers, or a palette image.
         num_classes: Number of classes.
         size: Expected (height, width); None for any.
+        label_values: Class index, or `IGNORE_LABEL`, of each value in the file; None if the values are the indices.
 
     Raises:
         InputError: The file is missing, unreadable, a colour image or of another size, or has unknown values.
@@ -39,6 +47,8 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
             f"{size[1]}x{size[0]}, both turned by their orientation tags; give the labels of this image."
         )
     labels = labels.astype(np.int32)
+    if label_values is not None:
+        labels = _map_values(file_name, labels, label_values)
     unknown = labels[((labels < 0) | (labels >= num_classes)) & (labels != IGNORE_LABEL)]
     if unknown.size:
         raise InputError(
@@ -46,6 +56,19 @@ def read_labels(file_name: str, num_classes: int, size: tuple[int, int] | None =
             f"{num_classes - 1}, or {IGNORE_LABEL} for unlabelled pixels; correct the labels or the list of classes."
         )
     return labels
+
+
+def _map_values(file_name: str, labels: np.ndarray, label_values: Mapping[int, int]) -> np.ndarray:
+    mapped = np.full_like(labels, -1)
+    for value, class_index in label_values.items():
+        mapped[labels == value] = class_index
+    unlisted = labels[mapped == -1]
+    if unlisted.size:
+        raise InputError(
+            f"{file_name}: {unlisted.size} pixels have the value {unlisted[0]} or another one that label_values does "
+            f"not list; add it there, with {IGNORE_LABEL} for unlabelled pixels."
+        )
+    return mapped
 
 
 def _is_scaled(image: ImageFile.ImageFile) -> bool:

@@ -1,5 +1,6 @@
 """Datasets of images in one folder and their label maps in another, with the same file names up to the ending."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
+from eva_engine.data.folder_files import IMAGE_SUFFIXES, find_files
 from eva_engine.prediction.categories import read_categories
-from eva_engine.prediction.inputs import IMAGE_SUFFIXES
 
 from ..segmentation_targets import IGNORE_LABEL
+
+logger = logging.getLogger(__name__)
 
 _LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
@@ -74,37 +77,43 @@ def pair_files(image_root: str | Path, label_root: str | Path, label_ending: str
     `label_ending`.
 
     Raises:
-        InputError: A folder is missing, an image has no labels, two images have the same name, or there is no image.
+        InputError: A folder is missing, an image has no labels, two images or label files have the same name, or there
+            is no image.
     """
-    labels = {}
+    labels: dict[str, str] = {}
     for stem, path in _files(Path(label_root), _LABEL_SUFFIXES):
         if stem.endswith(label_ending):
-            labels[stem.removesuffix(label_ending)] = path
-    records: dict[str, dict[str, str]] = {}
+            _add(labels, stem.removesuffix(label_ending), path)
+    images: dict[str, str] = {}
     for stem, path in _files(Path(image_root), IMAGE_SUFFIXES):
-        if stem not in labels:
-            raise InputError(
-                f"{path}: no label file {stem}{label_ending}.png in {label_root}; add it or remove the image."
-            )
-        if stem in records:
-            raise InputError(
-                f"{path} and {records[stem]['file_name']} have the same name; rename one of them and its labels."
-            )
-        records[stem] = {"file_name": path, "sem_seg_file_name": labels[stem]}
-    if not records:
+        _add(images, stem, path)
+    if not images:
         raise InputError(f"{image_root} has no images; give the folder that contains them.")
-    return [records[stem] for stem in sorted(records)]
+    without_image = [labels[stem] for stem in sorted(labels.keys() - images.keys())]
+    without_labels = sorted(images.keys() - labels.keys())
+    if without_labels:
+        stem = without_labels[0]
+        others = (
+            f"; {len(without_image)} label files have no image, such as {without_image[0]}" if without_image else ""
+        )
+        raise InputError(
+            f"{images[stem]}: no label file {stem}{label_ending}.png in {label_root}, and so for {len(without_labels)} "
+            f"of {len(images)} images; add them or remove the images{others}."
+        )
+    if without_image:
+        examples = ", ".join(without_image[:3])
+        logger.warning("%d label file(s) have no image and are not used, such as %s.", len(without_image), examples)
+    return [{"file_name": images[stem], "sem_seg_file_name": labels[stem]} for stem in sorted(images)]
+
+
+def _add(paths: dict[str, str], stem: str, path: str) -> None:
+    if paths.setdefault(stem, path) != path:
+        first, second = sorted((path, paths[stem]))
+        raise InputError(f"{first} and {second} have the same name; keep one of them, or rename it and its partner.")
 
 
 def _files(root: Path, suffixes: Sequence[str]) -> list[tuple[str, str]]:
     """Return (path relative to `root` without suffix, path) of all files with one of `suffixes`."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder; give the one that contains the images or the labels.")
-    found = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in suffixes and not name.startswith("."):
-                path = Path(folder, name)
-                found.append((str(path.relative_to(root).with_name(stem)), str(path)))
-    return found
+    return [(os.path.splitext(name)[0], str(root / name)) for name in find_files(str(root), suffixes)]

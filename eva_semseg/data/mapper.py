@@ -63,7 +63,7 @@ class TrainingMapper:
 
     def _map(self, record: Mapping[str, Any]) -> dict[str, Any]:
         image = read_rgb_image(record["file_name"])
-        labels = read_labels(record["sem_seg_file_name"], self.num_classes, image.shape[:2])
+        labels = read_labels(record["sem_seg_file_name"], self.num_classes, image.shape[:2], record.get("label_values"))
         for augment in self.augmentations:
             image, labels = augment(image, labels)
         height, width = labels.shape

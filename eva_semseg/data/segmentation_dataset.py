@@ -1,26 +1,35 @@
 """Images with label maps as a dataset: a registered one, or two folders and a list of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import STORED_LIST, store_class_list
 from eva_engine.config.registered_datasets import check_registered
 from eva_engine.data.dataset_folder import missing_file_hint
 
 from ..segmentation_targets import IGNORE_LABEL
+from .label_counts import check_label_values
 from .label_folders import register_label_folders
 
 
 class SegmentationDataset(list):
-    """List of records {"file_name", "sem_seg_file_name", ...}.
+    """List of records {"file_name", "sem_seg_file_name", ...}, with "label_values" if they are given.
+
+    Classes without labelled pixels, and values of no class, are reported in a warning; see `check_label_values`.
 
     Args:
         names: A registered dataset for semantic segmentation; ignored if folders are given.
         image_root, label_root, class_names: Custom data instead of a registered dataset, see
             `register_label_folders`.
         num_classes: Number of the model's classes, which must be that of the data; None for any number.
+        label_values: Class index of each value in the label files, such as {0: 0, 255: 1}, with 255 for unlabelled
+            pixels; None if the values are the class indices.
 
     Attributes:
         name: The name under which the dataset is registered.
@@ -37,6 +46,7 @@ class SegmentationDataset(list):
         label_root: str | None = None,
         class_names: str | Sequence[str] | None = None,
         num_classes: int | None = None,
+        label_values: Mapping[int, int] | None = None,
     ) -> None:
         custom = (image_root, label_root, class_names)
         if any(argument is not None for argument in custom):
@@ -54,6 +64,45 @@ class SegmentationDataset(list):
                 f"give model.decode_head.num_classes={len(self.class_names)}."
             )
         super().__init__(DatasetCatalog.get(names))
+        if label_values is not None:
+            label_values = _check_values(label_values, len(self.class_names))
+            self[:] = [{**record, "label_values": label_values} for record in self]
+        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, label_values)
+
+    @staticmethod
+    def use_class_list(
+        cfg: DictConfig, train: DictConfig | None, test: DictConfig | None, stored: Sequence[str] | None
+    ) -> None:
+        """See `eva_engine.config.class_list.settle_class_list`; all lists must be the same."""
+        names = stored
+        for dataset in (train, test):
+            if dataset is None:
+                continue
+            own = instantiate(dataset).class_names
+            names = own if names is None else tuple(names)
+            for index, (name, expected) in enumerate(zip_longest(own, names)):
+                if name != expected:
+                    source = dataset.get("label_root") or dataset.names
+                    raise InputError(
+                        f"class {index} of {source} is {name!r}, but {expected!r} in the class list of the training; "
+                        "give both the same list."
+                    )
+            store_class_list(cfg, names)
+            if dataset.get("class_names") is not None:
+                dataset.class_names = STORED_LIST
+
+
+def _check_values(label_values: Mapping[int, int], num_classes: int) -> dict[int, int]:
+    try:
+        values = {int(value): int(index) for value, index in label_values.items()}
+    except (AttributeError, TypeError, ValueError):
+        values = {}
+    if not values or not set(values.values()) <= {*range(num_classes), IGNORE_LABEL}:
+        raise InputError(
+            f"label_values={label_values} does not map label values to classes; give each value a class from 0 to "
+            f"{num_classes - 1}, or {IGNORE_LABEL} for unlabelled pixels."
+        )
+    return values
 
 
 def _check_metadata(name: str, *, is_custom: bool) -> tuple[str, ...]:

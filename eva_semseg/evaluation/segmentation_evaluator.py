@@ -46,7 +46,7 @@ class SegmentationEvaluator(SemSegEvaluator):
                     f"give model.decode_head.num_classes={self._num_classes} and weights of such a model."
                 )
             height, width = output["sem_seg"].shape[1:]
-            self.sem_seg_loading_fn = partial(_load, self._num_classes, (height, width))
+            self.sem_seg_loading_fn = partial(_load, self._num_classes, (height, width), image.get("label_values"))
             super().process([image], [output])
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
@@ -65,5 +65,11 @@ class SegmentationEvaluator(SemSegEvaluator):
         return {"sem_seg": leading | found}
 
 
-def _load(num_classes: int, size: tuple[int, int] | None, file_name: str, dtype: type = int) -> np.ndarray:
-    return read_labels(file_name, num_classes, size).astype(dtype)
+def _load(
+    num_classes: int,
+    size: tuple[int, int] | None,
+    label_values: Mapping[int, int] | None,
+    file_name: str,
+    dtype: type = int,
+) -> np.ndarray:
+    return read_labels(file_name, num_classes, size, label_values).astype(dtype)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
 import eva_semseg.data  # noqa: F401  registers the datasets that recipes name
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import match_given_names, stored_categories
+from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import match_names, read_categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
@@ -66,9 +67,9 @@ class SegmentationPredictor:
             )
         # Names are checked first, because loading a large model takes long.
         if class_names is None:
-            names = find_class_names(cfg, num_classes)
+            names = find_class_names(cfg, num_classes, weights)
         else:
-            names = match_names(class_names, num_classes, "the list given")
+            names = match_given_names(class_names, num_classes, cfg, weights)
         return cls(load_trained(cfg, weights, Segmenter), instantiate(views), names, device)
 
     @torch.inference_mode()
@@ -83,14 +84,17 @@ class SegmentationPredictor:
         return labels.cpu().numpy()
 
 
-def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
-    """Return a name for each class from the recipe's test data, or else its training data.
+def find_class_names(cfg: Any, num_classes: int, weights: str | Path = "") -> tuple[str, ...]:
+    """Return a name for each class: those that the run stored, or those of the recipe's test or training data.
 
     Without any names in the recipe, the classes are called "class 0", "class 1", and so on.
 
     Raises:
         InputError: The list of names cannot be read, or does not have one name for each class.
     """
+    stored, source = stored_categories(cfg, weights)
+    if stored is not None:
+        return match_names(stored.names, num_classes, source)
     for loader in ("test", "train"):
         dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset", default=None)
         if dataset is None:

@@ -11,7 +11,7 @@ from eva_engine.atomic import atomic_path
 from eva_engine.data import read_rgb_image
 from eva_engine.prediction import Categories, FileTask, Input
 from eva_engine.prediction.file_task import with_suffix
-from eva_engine.prediction.images import save_image
+from eva_engine.prediction.images import save_image, write_image
 from eva_engine.prediction.json_text import to_json
 
 from .drawing import add_legend, class_fractions, draw_labels
@@ -48,8 +48,7 @@ class SegmentationFileTask(FileTask[np.ndarray]):
     def _save(self, image: np.ndarray, labels: np.ndarray, source: Path, target: Path) -> None:
         names, fractions = self.predictor.class_names, class_fractions(labels)
         save_image(add_legend(draw_labels(image, labels), fractions, names), with_suffix(target, ".jpg"))
-        with atomic_path(with_suffix(target, "_labels.png")) as partial:
-            Image.fromarray(labels).save(partial, format="PNG")
+        write_image(Image.fromarray(labels), with_suffix(target, "_labels.png"), format="PNG")
         record = {
             "image": str(source),
             "height": image.shape[0],

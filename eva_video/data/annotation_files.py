@@ -1,16 +1,21 @@
 """Read annotation files in their published formats: "path label" lines, CSV tables, and the tables of Kinetics."""
 
-import csv
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data.table_file import find_column, read_rows
+from eva_engine.text_file import open_text
 from eva_video.kinetics import kinetics_names
 
-_KINETICS_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
+logger = logging.getLogger(__name__)
+
+_KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _FIX_LINE = "correct the line"
+_FIX_LIST = "check its path, and give one video per line as UTF-8 text"
 # More digits than the index of any class or frame has; Python refuses to convert texts of several thousand digits.
 _MAX_DIGITS = 9
 
@@ -66,16 +71,16 @@ def read_annotations(
 
     Args:
         path: The annotation file.
-        class_indices: Class index of each label that is a name; labels that are numbers are always used as they are.
+        class_indices: Class index of each label that is a name; labels that are numbers are used as they are.
         has_frame_counts: Whether lines have the number of frames.
         on_error: "stop" raises `InputError` at a line that cannot be used; "skip" logs it and leaves it out.
 
     Raises:
         InputError: The file cannot be read, has another format, or lists no video.
     """
-    text = _read_text(path)
     errors = RecordErrors(path, on_error)
-    rows = _table_rows(path, text) if path.endswith(".csv") else _line_rows(text, has_frame_counts)
+    is_table = path.lower().endswith(".csv")
+    rows = _table_rows(path, errors) if is_table else _line_rows(path, has_frame_counts)
     videos = []
     for line, fields in rows:
         if fields is None:
@@ -85,7 +90,8 @@ def read_annotations(
         class_index = _class_index(label, class_indices)
         num_frames = None if frames is None else _parse_number(frames)
         if class_index is None:
-            errors.add(line, f"has the label {label!r}", "give a class index, or set the names of the classes")
+            known = "" if class_indices is None else f", which is not one of the {len(class_indices)} classes"
+            errors.add(line, f"has the label {label!r}{known}", "give a class index, or set the names of the classes")
         elif frames is not None and not num_frames:  # not a number, or 0
             errors.add(line, f"has {frames!r} frames", _FIX_LINE)
         else:
@@ -93,57 +99,62 @@ def read_annotations(
     errors.log_total()
     if not videos:
         raise InputError(f"{path} lists no video; check the file.")
+    counts = Counter(video.path for video in videos)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        logger.warning(
+            "%s: %d video(s) are listed several times, and used as often, such as %s.", path, len(repeated), repeated[0]
+        )
     return videos
 
 
 def _read_class_table(path: str) -> dict[str, int]:
-    text = _read_text(path)
-    try:
-        return {row["name"].strip(): int(row["id"]) for row in csv.DictReader(text.splitlines())}
-    except (KeyError, ValueError, AttributeError, csv.Error) as error:
-        raise InputError(f"{path}: not a list of classes; give a CSV file with the columns id and name.") from error
+    rows = read_rows(path, "list of classes", RecordErrors(path, "stop"))
+    _, columns = next(rows, ("", []))
+    name, number = (find_column(columns, column, path) for column in ("name", "id"))
+    indices: dict[str, int] = {}
+    for line, cells in rows:
+        class_index = None if name is None or number is None else _parse_number(cells[number].strip())
+        if name is None or class_index is None or indices.setdefault(cells[name].strip(), class_index) != class_index:
+            raise InputError(
+                f"{path}: {line} is not a class of its own; give a CSV file with the columns id, a number, and name."
+            )
+    return indices
 
 
-def _line_rows(text: str, has_frame_counts: bool) -> list[tuple[str, _Fields]]:
-    rows: list[tuple[str, _Fields]] = []
+def _line_rows(path: str, has_frame_counts: bool) -> Iterator[tuple[str, _Fields]]:
     num_fields = 3 if has_frame_counts else 2
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        # Split from the right, because paths may contain spaces.
-        fields = line.rsplit(maxsplit=num_fields - 1)
-        if len(fields) < num_fields:
-            rows.append((f"line {number}", None))
-        else:
-            rows.append((f"line {number}", (fields[0], fields[-1], fields[1] if has_frame_counts else None)))
-    return rows
+    with open_text(path, "list of videos", _FIX_LIST) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            # Split from the right, because paths may contain spaces.
+            fields = line.rsplit(maxsplit=num_fields - 1)
+            if len(fields) < num_fields or fields[0].endswith(","):
+                yield f"line {number}", None
+            else:
+                yield f"line {number}", (fields[0], fields[-1], fields[1] if has_frame_counts else None)
 
 
-def _table_rows(path: str, text: str) -> list[tuple[str, _Fields]]:
-    reader = csv.DictReader(text.splitlines())
-    columns = set(reader.fieldnames or ())
-    is_kinetics = columns >= _KINETICS_COLUMNS
-    if not is_kinetics and not columns >= {"path", "label"}:
+def _table_rows(path: str, errors: RecordErrors) -> Iterator[tuple[str, _Fields]]:
+    rows = read_rows(path, "list of videos", errors)
+    _, columns = next(rows, ("", []))
+    numbers = {name: find_column(columns, name, path) for name in (*_KINETICS_COLUMNS, "path", "num_frames")}
+    is_kinetics = all(numbers[name] is not None for name in _KINETICS_COLUMNS)
+    if not is_kinetics and (numbers["path"] is None or numbers["label"] is None):
         raise InputError(
             f"{path} has no header with the columns path and label, or {', '.join(sorted(_KINETICS_COLUMNS))}; "
             "add one, or name the file .txt if its lines are a path, a space and a label."
         )
-    rows: list[tuple[str, _Fields]] = []
-    try:
-        for row in reader:
-            rows.append((f"line {reader.line_num}", _table_fields(row, is_kinetics)))
-    except csv.Error as error:
-        raise InputError(
-            f"{path}: not a valid CSV table after line {reader.line_num} ({error}); {_FIX_LINE}."
-        ) from error
-    return rows
+    for line, cells in rows:
+        yield line, _table_fields({name: cells[n] for name, n in numbers.items() if n is not None}, is_kinetics)
 
 
 def _table_fields(row: Mapping[str, str], is_kinetics: bool) -> _Fields:
     try:
         video = _kinetics_path(row) if is_kinetics else row["path"].strip()
-        return video, row["label"].strip(), row.get("num_frames")
-    except (AttributeError, TypeError, ValueError, OverflowError):  # too few columns, or times that are not numbers
+        return (video, row["label"].strip(), row.get("num_frames")) if video else None
+    except (ValueError, OverflowError):  # times that are not numbers
         return None
 
 
@@ -154,9 +165,11 @@ def _kinetics_path(row: Mapping[str, str]) -> str:
 
 def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | None:
     number = _parse_number(label)
-    if number is None and class_indices is not None:
-        return class_indices.get(label)
-    return number
+    if class_indices is None:
+        return number
+    index, highest = class_indices.get(label, number), max(class_indices.values(), default=-1)
+    is_ambiguous = number not in (None, index) and number <= highest  # the index of one class and the name of another
+    return None if index is None or index > highest or is_ambiguous else index
 
 
 def _parse_number(text: str) -> int | None:
@@ -164,11 +177,3 @@ def _parse_number(text: str) -> int | None:
     if text.isdecimal() and len(text) <= _MAX_DIGITS:
         return int(text)
     return None
-
-
-def _read_text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise InputError(f"the list {path} cannot be read ({reason}); check its path.") from error

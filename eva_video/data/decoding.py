@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_checks import MAX_PIXELS
+from eva_engine.data.video_file import MAX_VIDEO_PIXELS
 from eva_engine.prediction.video import MAX_CONSECUTIVE_DAMAGED, apply_display_matrix
 
 from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame
@@ -44,7 +44,7 @@ def read_clip(
     *,
     prepare: PrepareFrame | None = None,
     time_limit: float = TIME_LIMIT,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = MAX_VIDEO_PIXELS,
 ) -> DecodedClip:
     """Read the sampled frames of a video file.
 

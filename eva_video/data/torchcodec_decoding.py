@@ -3,7 +3,7 @@
 from typing import Any
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_checks import MAX_PIXELS
+from eva_engine.data.video_file import MAX_VIDEO_PIXELS
 
 from .decoding import TIME_LIMIT, DecodedClip, read_clip
 from .frame_buffer import FrameBuffer, FrameSampler, PrepareFrame
@@ -26,7 +26,7 @@ def read_clip_torchcodec(
     *,
     prepare: PrepareFrame | None = None,
     time_limit: float = TIME_LIMIT,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = MAX_VIDEO_PIXELS,
 ) -> DecodedClip:
     """Read the sampled frames as `read_clip` does, with torchcodec in its exact seek mode.
 

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from detectron2.config import instantiate
 from detectron2.data import DatasetFromList
+from omegaconf import DictConfig
 from torch.utils.data import Dataset
 
 from eva_backbone.errors import InputError
+from eva_engine.config.class_list import check_same_indices, store_class_list
 
 from .annotation_files import read_annotations, read_class_indices
 
@@ -62,6 +65,25 @@ class VideoDataset(Dataset):
         self._root = root
         # Stored as one serialised block of memory that the workers share, not as Python objects for each video.
         self._videos = DatasetFromList([tuple(video) for video in videos], copy=False)
+
+    @staticmethod
+    def use_class_list(
+        cfg: DictConfig, train: DictConfig | None, test: DictConfig | None, stored: Sequence[str] | None
+    ) -> None:
+        """See `eva_engine.config.class_list.settle_class_list`; names of a file are copied to the config."""
+        datasets = [dataset for dataset in (train, test) if dataset is not None]
+        given = [read_class_indices(dataset.get("classes")) for dataset in datasets]
+        names = stored
+        if names is None and train is not None and given[0] and sorted(given[0].values()) == list(range(len(given[0]))):
+            names = sorted(given[0], key=given[0].__getitem__)
+        indices = (given[0] or {}) if names is None else {name: index for index, name in enumerate(names)}
+        if names is not None:
+            store_class_list(cfg, names)
+        for dataset, own in zip(datasets, given, strict=True):
+            check_same_indices(own or {}, indices, f"the classes for {dataset.annotations}")
+            if names is not None and (own is None or str(dataset.classes).endswith(".csv")):
+                dataset.classes = list(names)
+            instantiate(dataset)  # unknown classes are to be found before the model is built
 
     def __len__(self) -> int:
         return len(self._videos)

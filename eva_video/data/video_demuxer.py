@@ -1,19 +1,17 @@
 """Demux the packets of a video file, with limits on time, size and number."""
 
-import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
-from av.stream import Discard, Disposition
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_checks import MAX_PIXELS
-from eva_engine.prediction.video import CONTAINER_FORMATS, min_last_frame_time
+from eva_engine.data.video_file import MAX_VIDEO_PIXELS, min_last_frame_time, open_video, packet_problem
 
 # More than four hours at 60 frames per second. A small file can declare many packets, and indexing them takes memory.
 MAX_PACKETS = 1_000_000
+# Processor time for decoding; ordinary videos need less than a quarter of it.
+_SECONDS, _SECONDS_PER_BYTE = 8.0, 4e-6
 
 
 class VideoDemuxer:
@@ -22,7 +20,7 @@ class VideoDemuxer:
     Args:
         path: A regular file.
         time_limit: Seconds that all work with this object may take together. The limit is checked between packets, and
-            FFmpeg gets it as the timeout for reading data.
+            FFmpeg gets it as the timeout for reading data. Processor time has a limit that grows with the file.
         max_pixels: Largest number of pixels of a frame.
 
     Attributes:
@@ -34,13 +32,13 @@ class VideoDemuxer:
             raises it for too many packets or too much time.
     """
 
-    def __init__(self, path: str, time_limit: float, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, path: str, time_limit: float, max_pixels: int = MAX_VIDEO_PIXELS) -> None:
         self.path = str(path)
         self.time_limit = time_limit
         self.max_pixels = max_pixels
         self.damage: str | None = None
         self._deadline = time.monotonic() + time_limit
-        _check_file(path)
+        self._start, self._processor_limit = time.thread_time(), _SECONDS
         self._open()
 
     def __enter__(self) -> "VideoDemuxer":
@@ -84,6 +82,9 @@ class VideoDemuxer:
             count += 1
             if count > MAX_PACKETS:
                 raise InputError(f"{self.path}: more than {MAX_PACKETS:,} frames; cut the video into parts.")
+            problem = packet_problem(packet, self.stream.codec_context.name)
+            if problem is not None:
+                raise InputError(f"{self.path}: not a readable video ({problem}); replace or remove the file.")
             if packet.is_corrupt:
                 self.mark_damaged()
             if packet.size:
@@ -98,7 +99,12 @@ class VideoDemuxer:
         return True
 
     def check_time(self) -> None:
-        """Raise `InputError` if the time limit is exceeded."""
+        """Raise `InputError` if the time limit, or that of processor time, is exceeded."""
+        if time.thread_time() - self._start > self._processor_limit:
+            raise InputError(
+                f"{self.path}: reading takes more than {self._processor_limit:.0f} s of processor time, too much for a "
+                "file of this size; encode the video again with smaller frames or more keyframes."
+            )
         if time.monotonic() > self._deadline:
             raise InputError(
                 f"{self.path}: reading takes more than {self.time_limit:g} s; check the file, or raise time_limit."
@@ -107,55 +113,9 @@ class VideoDemuxer:
     def _open(self) -> None:
         remaining = max(self._deadline - time.monotonic(), 0.001)
         try:
-            self._container = av.open(
-                self.path,
-                options={"max_pixels": str(self.max_pixels)},
-                container_options={"format_whitelist": CONTAINER_FORMATS, "protocol_whitelist": "file"},
-                timeout=(remaining, remaining),
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
-            self.check_time()
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"{self.path}: not a readable video ({reason}); replace or remove the file.") from error
-        try:
-            self.stream = self._choose_stream()
-        except BaseException:
-            self._container.close()
+            # One thread, because the workers of a data loader share the cores already.
+            self._container, self.stream = open_video(self.path, self.max_pixels, timeout=remaining, num_threads=1)
+        except InputError:
+            self.check_time()  # the timeout looks like damage
             raise
-
-    def _choose_stream(self) -> av.VideoStream:
-        # An attached picture is the cover image of an audio file.
-        streams = [s for s in self._container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            types = sorted({stream.type for stream in self._container.streams})
-            contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{self.path}: the file has no video stream, only {contents}; remove the file.")
-        chosen = streams[0]
-        decoder = chosen.codec_context
-        if decoder is None:
-            raise InputError(f"{self.path}: its video format cannot be decoded here; convert it to H.264.")
-        if decoder.width * decoder.height > self.max_pixels:
-            raise InputError(
-                f"{self.path}: its frames have {decoder.width}x{decoder.height} pixels, more than the limit of "
-                f"{self.max_pixels:,}; scale the video down."
-            )
-        # One thread, because the workers of a data loader share the cores already.
-        decoder.thread_type = "NONE"
-        decoder.options = {"max_pixels": str(self.max_pixels)}
-        # Packets of audio and other streams need not be demuxed.
-        for stream in self._container.streams:
-            if stream.index != chosen.index:
-                stream.discard = Discard.all
-        return chosen
-
-
-def _check_file(path: str) -> None:
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{path}: no such video file; check the data root.") from error
-    # Opening a pipe could block, and a device may never end.
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: not a regular file; give a video file.")
-    if status.st_size == 0:
-        raise InputError(f"{path}: not a readable video (the file is empty); replace the file.")
+        self._processor_limit = _SECONDS + _SECONDS_PER_BYTE * self._container.size

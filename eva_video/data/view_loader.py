@@ -9,6 +9,7 @@ import torch
 from eva_backbone.errors import InputError
 from eva_engine.data.batching import MapStyleDataset
 from eva_engine.data.eval_loader import EvalLoader
+from eva_engine.data.workers import TIMEOUT
 
 
 class ViewsMapper(Protocol):
@@ -33,6 +34,7 @@ class ViewLoader:
             and are the same for a video in each evaluation.
         batch_size: Views per batch of a process.
         num_workers: Number of processes that load videos; 0 loads in this process.
+        timeout: Seconds after which iterating stops if these processes deliver nothing; 0 waits without limit.
 
     Raises:
         InputError: `batch_size` is below 1; while iterating, a video cannot be used.
@@ -45,13 +47,14 @@ class ViewLoader:
         mapper: ViewsMapper,
         batch_size: int = 12,
         num_workers: int = 0,
+        timeout: float = TIMEOUT,
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be 1 or more.")
         self.dataset = dataset
         self.num_views = mapper.num_views
         self.batch_size = batch_size
-        self._videos = EvalLoader(dataset, mapper=mapper, num_workers=num_workers)
+        self._videos = EvalLoader(dataset, mapper=mapper, num_workers=num_workers, timeout=timeout)
 
     def __len__(self) -> int:
         """Return the number of batches of this process."""

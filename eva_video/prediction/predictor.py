@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_classification.prediction.predictor import ClassPrediction, top_classes
+from eva_engine.config.class_list import match_given_names, stored_categories
+from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import match_names
 from eva_engine.prediction.trained_model import load_trained, pick_device
@@ -84,9 +85,9 @@ class VideoPredictor:
                 "such as projects/Video/configs/kinetics400.py."
             )
         if class_names is None:
-            class_names = find_class_names(cfg, num_classes)
+            class_names = find_class_names(cfg, num_classes, weights)
         else:
-            class_names = match_names(class_names, num_classes, "the given list")
+            class_names = match_given_names(class_names, num_classes, cfg, weights)
         model = load_trained(cfg, weights, VideoClassifier)
         mapper = instantiate(cfg.dataloader.test.mapper)
         # Predictions are made on video files, even if the recipe's dataset has folders of frames.
@@ -123,12 +124,17 @@ class VideoPredictor:
         return top_classes(torch.cat(probabilities).mean(0), self.class_names, count)
 
 
-def find_class_names(cfg: Any, num_classes: int) -> tuple[str, ...]:
-    """Return a name for each output from `dataloader.class_names` of a recipe; "class 0", ... where it has none.
+def find_class_names(cfg: Any, num_classes: int, weights: str | Path = "") -> tuple[str, ...]:
+    """Return a name for each output: those that the run stored, or those in `dataloader.class_names` of a recipe.
+
+    Outputs without a name are called "class 0", "class 1", and so on.
 
     Raises:
         InputError: The names cannot be read, or their number differs from `num_classes`.
     """
+    stored, source = stored_categories(cfg, weights)
+    if stored is not None:
+        return match_names(stored.names, num_classes, source)
     indices = read_class_indices(OmegaConf.select(cfg, "dataloader.class_names", default=None))
     names = None
     if indices is not None:

@@ -66,7 +66,7 @@ def test_attention_maps_are_the_weights_of_the_values(backbone):
         attention = backbone.blocks[3].attn
         x = torch.randn(2, 17, 32)
         weights = attention.attention_map(x, (4, 4))
-        value = attention._project(x).chunk(3, dim=-1)[2].unflatten(-1, (4, 8)).transpose(1, 2)
+        value = attention._project(x, x, x)[2].unflatten(-1, (4, 8)).transpose(1, 2)
         expected = attention.proj((weights @ value).transpose(1, 2).flatten(2))
         torch.testing.assert_close(attention(x, (4, 4)), expected)
 

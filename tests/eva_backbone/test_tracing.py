@@ -14,6 +14,7 @@ LAYOUTS = pytest.mark.parametrize(
         {"shared_rel_pos": "joint", "img_size": (24, 32)},
         {"rel_pos": "decomposed", "rel_pos_resize": "beit", "class_token": False},
         {"class_token": False, "rel_pos": "decomposed", "window_size": 4, "window_blocks": [0]},
+        {"class_token": False, "rope": True, "mlp": "swiglu", "mlp_norm": True, "window_size": 4, "window_blocks": [0]},
     ],
     ids=lambda layout: "-".join(str(value) for value in layout.values() if isinstance(value, str)),
 )

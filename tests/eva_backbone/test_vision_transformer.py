@@ -104,14 +104,27 @@ def test_presets_build_on_the_meta_device(preset):
     count = sum(parameter.numel() for parameter in model.parameters())
     # giant: the parameter count of the published MIM model minus its mask token and prediction head
     expected = {"giant": 1_012_229_632 - 1408 - 1409 * 768, "large": 304e6, "base": 86e6, "tiny": 0.9e6}
+    expected |= {"eva02_tiny": 5.5e6, "eva02_small": 21.6e6, "eva02_base": 86e6, "eva02_large": 303e6}
+    expected["eva02_enormous"] = 4.35e9
     assert count == pytest.approx(expected[preset], rel=0 if preset == "giant" else 0.01)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"window_blocks": [0], "window_size": 4}, "require images .* and class_token=False"),
-        ({"class_token": False, "shared_rel_pos": "joint"}, "require class_token=True"),
+        ({"window_blocks": [0], "window_size": 4}, "do not work with clips or a class token"),
+        ({"class_token": False, "shared_rel_pos": "joint"}, "need a class token; give class_token=True"),
+        ({"class_token": False, "window_blocks": [1]}, "window_size=0 is not a side for window_blocks; give 1 or more"),
+        (
+            {"class_token": False, "window_blocks": [0, 4], "window_size": 2},
+            "names block 4, but the blocks are 0 to 3",
+        ),
+        (
+            {"class_token": False, "residual_blocks": [-1]},
+            "residual_blocks names block -1",
+        ),
+        ({"drop_path_rate": 1.0}, "drop_path_rate=1.0 is out of range"),
+        ({"drop_path_rate": float("nan")}, "drop_path_rate=nan is out of range"),
         ({"qkv_bias": True}, "qkv_bias=True is not known; choose one of qv, full, none"),
         ({"rel_pos": "relative"}, "rel_pos='relative' is not known"),
         ({"rel_pos": "joint", "rel_pos_resize": "bicubic"}, "choose one of vitdet, beit"),
@@ -120,7 +133,7 @@ def test_presets_build_on_the_meta_device(preset):
     ],
 )
 def test_impossible_combinations_are_refused(arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         create_backbone("tiny", **arguments)
 
 
@@ -136,7 +149,7 @@ def test_a_size_that_is_not_a_multiple_of_the_patch_size_is_refused():
 def test_tables_that_cannot_be_resized_are_refused_for_another_grid(layout, size):
     model = create_backbone("tiny", img_size=(28, 56), **layout)
     model(torch.zeros(1, 3, 28, 56))
-    with pytest.raises(ValueError, match=r"of \(2, 4\) patches do not fit"):
+    with pytest.raises(InputError, match=r"of \(2, 4\) patches do not fit"):
         model(torch.zeros(1, 3, *size))
 
 

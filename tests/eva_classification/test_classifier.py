@@ -1,6 +1,7 @@
 """The classifier as a network of its own and as what the trainer calls; its head and losses."""
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 
@@ -102,6 +103,29 @@ def test_class_token_takes_part_in_attention_only():
     model.fc_norm = torch.nn.Identity()
     pooled = model.forward_head(model.forward_features(images), pre_logits=True)
     torch.testing.assert_close(pooled, model.forward_patch_features(images).mean(1))
+
+
+def test_without_a_class_token_all_patches_are_averaged():
+    """As in timm's model of the same options; the class token cannot be pooled."""
+    model = create_classifier(**TINY, class_token=False, qkv_bias="full")
+    theirs = timm.create_model(
+        "vit_tiny_patch16_224",
+        img_size=28,
+        patch_size=14,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        num_classes=5,
+        mlp_ratio=4.0,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=True,
+    ).eval()
+    assert theirs.load_state_dict({**model.state_dict()}, strict=False).missing_keys == []
+    images = torch.randn(2, 3, 28, 28)
+    torch.testing.assert_close(model(images), theirs(images), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="pooling='class' needs a class token"):
+        create_classifier(**TINY, class_token=False, pooling="class")
 
 
 @pytest.mark.parametrize("post_norm", [False, True])

@@ -66,6 +66,13 @@ def test_towers_of_full_models_are_joined():
     assert all(joined[name] is weights[name] for name in joined)
 
 
+def test_a_classifier_is_not_an_image_tower(pretrained, clip):
+    for entry in ("head.weight", "head.0.running_mean", "fc_norm.weight"):
+        weights = {**pretrained.state_dict(), entry: torch.ones(10, 64)}
+        with pytest.raises(InputError, match=f"have {entry}, as classifiers have"):
+            join_tower_weights(weights, clip.state_dict())
+
+
 def test_files_in_the_wrong_order_are_one_sentence(pretrained, clip, tmp_path, capsys):
     with pytest.raises(InputError, match="image tower have names such as"):
         join_tower_weights(clip.state_dict(), pretrained.state_dict())

@@ -48,7 +48,7 @@ def test_features():
     assert not torch.allclose(model.encode_text(batch["text"]).norm(dim=1), torch.ones(3))
     assert model({"image": batch["image"]}).keys() == {"image_features"}
     assert model({"text": batch["text"], "image": None}).keys() == {"text_features"}
-    torch.testing.assert_close(model.logit_scale, model.text.logit_scale.exp())
+    assert model.logit_scale is model.text.logit_scale
 
 
 @pytest.mark.parametrize(("limit", "scale"), [(None, math.exp(6)), (100.0, 100.0)])
@@ -84,6 +84,11 @@ def test_unusable_batches(batch, training, message):
 def test_towers_of_different_spaces():
     with pytest.raises(InputError, match="embedded in 8 dimensions, texts in 4"):
         Clip(ImageTower(8, embed_dim=8, depth=1, num_heads=1), TextTransformer(4, width=8, num_heads=1, num_layers=1))
+
+
+def test_an_image_tower_needs_its_class_token():
+    with pytest.raises(InputError, match="embeds its class token; leave class_token=False out"):
+        ImageTower(8, embed_dim=8, depth=1, num_heads=1, class_token=False)
 
 
 def test_padding_does_not_matter():
@@ -135,7 +140,7 @@ def test_half_precision(device, dtype, tolerance, how):
     with torch.autocast(device, dtype=dtype, enabled=how == "autocast"):
         found = model({"image": pixels(), "text": token_ids()})
         assert model.encode_image(pixels()).dtype == model.encode_text(token_ids()).dtype == dtype
-    assert model.logit_scale.dtype == torch.float32
+    assert model.logit_scale is model.text.logit_scale
     for name, value in found.items():
         assert value.dtype == dtype
         torch.testing.assert_close(value.float().cpu(), expected[name], rtol=0, atol=tolerance)

@@ -52,7 +52,8 @@ def test_same_embeddings_and_logits(trunk, text, output_dim, rows):
         assert expected.abs().max() > 0.5
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
     features = ours({"image": pixels, "text": token_ids})
-    logits = ours.logit_scale * features["image_features"] @ features["text_features"].T
+    torch.testing.assert_close(ours.logit_scale, theirs.logit_scale)
+    logits = ours.logit_scale.exp() * features["image_features"] @ features["text_features"].T
     torch.testing.assert_close(logits, theirs.get_logits(pixels, token_ids)[0], rtol=1e-5, atol=2e-5)
 
 

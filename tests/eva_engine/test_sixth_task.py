@@ -12,7 +12,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(__file__).parent / "sixth_task"  # with its metadata, as if it were installed
-RECIPE = str(PACKAGE / "rotation.py")
+RECIPE = str(PACKAGE / "rotation_task/recipes/rotation.py")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -58,6 +58,13 @@ def test_it_predicts_on_files(trained, tmp_path):
     angles = [json.loads(line)["angle"] for line in (output / "angles.jsonl").read_text().splitlines()]
     assert angles == [0, 90, 180, 270]
     assert run("count-rotations", str(output / "angles.jsonl")).stdout == "0: 1\n90: 1\n180: 1\n270: 1\n"
+
+
+def test_its_recipe_may_be_named_by_a_saved_run(trained, tmp_path):
+    config, weights = str(trained / "config.yaml"), f"train.init_checkpoint={trained}/model_final.pth"
+    assert "python/name:rotation_task.data.read_gradient" in Path(config).read_text()
+    ended = run("evaluate", "--config-file", config, weights, f"train.output_dir={tmp_path}")
+    assert "100.0" in ended.stdout
 
 
 def test_its_memory_is_planned():

@@ -52,6 +52,16 @@ def loss(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return sum((features**2).mean() for features in model(pixels).values())
 
 
+def test_without_a_class_token_no_patch_is_left_out():
+    model = build(class_token=False).eval()
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda _block, inputs: seen.append(inputs[0]))
+    model.interactions[0].injector.register_forward_pre_hook(lambda _injector, inputs: seen.insert(0, inputs[0]))
+    with torch.no_grad():
+        model(torch.randn(1, 3, 64, 96))
+    assert [tokens.shape for tokens in seen] == [(1, 4 * 6, 32)] * 2
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_gradients_equal_finite_differences(batch, training):

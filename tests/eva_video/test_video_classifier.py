@@ -59,6 +59,17 @@ def test_attention_joins_all_frames():
     assert difference.abs().max() > 1e-3
 
 
+def test_without_a_class_token_all_tubelets_are_averaged():
+    model = random_positions(class_token=False)
+    clips = torch.randn(2, 3, 4, 28, 28)
+    model.fc_norm = torch.nn.Identity()
+    tokens = model.forward_features(clips)
+    assert tokens.shape == (2, 16, 32)
+    torch.testing.assert_close(model.forward_head(tokens, pre_logits=True), tokens.mean(1))
+    with pytest.raises(InputError, match="pooling='class' needs a class token"):
+        create_video_classifier(**TINY, class_token=False, pooling="class")
+
+
 def test_frames_have_positions_of_their_own():
     clips = torch.randn(1, 3, 4, 28, 28)
     model = random_positions()

@@ -1,6 +1,6 @@
 """A Cascade R-CNN of any size from the `detector` and `net_constructor` entries of a spec."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,12 +17,25 @@ from detectron2_ext.modeling import CascadeROIHeads, FastRCNNOutputLayers, Gener
 
 LEVELS = ["p2", "p3", "p4", "p5"]
 STRIDES = [4, 8, 16, 32]
-SELECTION_KEYS = ("use_soft_nms", "method", "iou_threshold", "sigma", "min_score", "override_score_thresh")
+SELECTION_KEYS = (
+    *("use_soft_nms", "method", "iou_threshold", "sigma", "min_score", "override_score_thresh", "class_wise"),
+)
+BuildNet = Callable[[Mapping[str, Any]], ViT]  # from the reference's options
 
 
-def build_pyramid(net: Mapping[str, Any], out_channels: int, square_pad: int, norm: str = "LN") -> SimpleFeaturePyramid:
+def build_vit(options: Mapping[str, Any]) -> ViT:
+    return ViT(**options)
+
+
+def build_pyramid(
+    net: Mapping[str, Any],
+    out_channels: int,
+    square_pad: int,
+    norm: str = "LN",
+    build_net: BuildNet = build_vit,
+) -> SimpleFeaturePyramid:
     return SimpleFeaturePyramid(
-        net=ViT(**net),
+        net=build_net(net),
         in_feature=net["out_feature"],
         out_channels=out_channels,
         scale_factors=[4.0, 2.0, 1.0, 0.5],
@@ -61,7 +74,7 @@ def build_mask_keywords(d: Mapping[str, Any]) -> dict[str, Any]:
     return {"mask_in_features": LEVELS, "mask_pooler": build_pooler(14), "mask_head": head}
 
 
-def build_detector(spec: Mapping[str, Any]) -> GeneralizedRCNN:
+def build_detector(spec: Mapping[str, Any], build_net: BuildNet = build_vit) -> GeneralizedRCNN:
     """Build the model of a spec, with a mask head only if the spec has weights for it."""
     d = spec["detector"]
     fed_loss = spec.get("fed_loss")
@@ -104,7 +117,7 @@ def build_detector(spec: Mapping[str, Any]) -> GeneralizedRCNN:
         **(build_mask_keywords(d) if has_masks else {}),
     )
     return GeneralizedRCNN(
-        backbone=build_pyramid(spec["net_constructor"], d["out_channels"], d["square_pad"]),
+        backbone=build_pyramid(spec["net_constructor"], d["out_channels"], d["square_pad"], build_net=build_net),
         proposal_generator=build_rpn(d),
         roi_heads=roi_heads,
         pixel_mean=d["pixel_mean"],

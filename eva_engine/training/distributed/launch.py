@@ -20,9 +20,11 @@ from detectron2.utils import comm
 from torch.multiprocessing.spawn import ProcessContext
 
 from eva_backbone.errors import InputError
+from eva_engine.disk_space import OutputError
 
 # Long enough for rank 0 to score an evaluation while the others wait.
 _TIMEOUT = timedelta(minutes=60)
+_INTERRUPT_SECONDS = 5  # for a process to end by itself
 # The training loop of every process handles these.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -98,20 +100,26 @@ def launch(
             raise InputError(f"--dist-url {dist_url} is not an address; give tcp://HOST:PORT of machine 0")
         first_rank = machine_rank * processes_per_machine
         worker_args = (function, args, first_rank, world_size, processes_per_machine, device, dist_url)
-        context = mp.start_processes(_worker, worker_args, processes_per_machine, join=False, start_method="spawn")
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # until they run, Ctrl-C is up to this process
+        try:
+            context = mp.start_processes(_worker, worker_args, processes_per_machine, join=False, start_method="spawn")
+        finally:
+            signal.signal(signal.SIGINT, before)
         _wait(context)
 
 
 def _worker(
     local_rank: int, function: Callable[..., None], args: tuple[Any, ...], first_rank: int, *group: Any
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     world_size, local_world_size, device, url = group
     _join(first_rank + local_rank, world_size, local_world_size, device, init_method=url)
     try:
         function(*args)
     except InputError as error:
-        # The parent process looks for the name of this class, not of a subclass, in the text of the traceback.
-        raise InputError(str(error)) from error
+        # The parent process looks for the names of these classes, not of subclasses, in the text of the traceback.
+        kind = OutputError if isinstance(error, OutputError) else InputError
+        raise kind(" ".join(str(error).splitlines())) from error
     dist.destroy_process_group()
 
 
@@ -155,6 +163,12 @@ def _wait(context: ProcessContext) -> None:
     try:
         while not context.join():
             pass
+    except KeyboardInterrupt:
+        forward_signal(signal.SIGINT, None)  # Python would wait for the processes at its exit
+        for process in context.processes:
+            process.join(_INTERRUPT_SECONDS)
+            process.kill()
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

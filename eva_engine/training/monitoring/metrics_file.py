@@ -8,6 +8,7 @@ from pathlib import Path
 from detectron2.utils.events import EventWriter, get_event_storage
 
 from eva_engine.atomic import atomic_write
+from eva_engine.metrics_records import parse_record, read_lines
 
 from .scalars import NewScalars
 
@@ -30,6 +31,7 @@ class MetricsFile(EventWriter):
         if path.is_file():
             _drop_lines(path, start_iter)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
         self._new = NewScalars()
 
@@ -39,6 +41,8 @@ class MetricsFile(EventWriter):
             self._file.write(json.dumps({**values, "iteration": iteration}, sort_keys=True) + "\n")
             self._file.flush()
         os.fsync(self._file.fileno())
+        # Writing to a file that was moved or deleted is no error for the system.
+        os.stat(self._path)
 
     def close(self) -> None:
         """Close the file."""
@@ -49,31 +53,27 @@ def read_evaluations(path: str | Path, start_iter: int) -> list[dict[str, float]
     """Read the lines before `start_iter` that contain results of an evaluation; return [] if there is no file."""
     if not Path(path).is_file():
         return []
-    with Path(path).open("rb") as file:
-        lines = [json.loads(line) for line in file if _is_kept(line, start_iter)]
-    return [line for line in lines if "total_loss" not in line]
+    records = [record for line in read_lines(Path(path)) if (record := parse_record(line))]
+    return [record for record in records if record["iteration"] < start_iter and "total_loss" not in record]
 
 
 def _drop_lines(path: Path, start_iter: int) -> None:
     """Keep only the intact lines of iterations before `start_iter`; replace the file atomically if it changes."""
     num_dropped = 0
     last_line = b"\n"
-    with path.open("rb") as old:
-        for line in old:
-            if not _is_kept(line, start_iter):
-                num_dropped += 1
-            last_line = line
+    for line in read_lines(path):
+        if not _is_kept(line, start_iter):
+            num_dropped += 1
+        last_line = line
     if num_dropped == 0 and last_line.endswith(b"\n"):
         return
-    with path.open("rb") as old, atomic_write(path) as new:
-        for line in old:
+    with atomic_write(path) as new:
+        for line in read_lines(path):
             if _is_kept(line, start_iter):
                 new.write(line.rstrip(b"\n") + b"\n")
     logger.info("%s: dropped %d lines that are damaged or from iteration %d or later", path, num_dropped, start_iter)
 
 
 def _is_kept(line: bytes, start_iter: int) -> bool:
-    try:
-        return json.loads(line)["iteration"] < start_iter
-    except (ValueError, KeyError, TypeError):
-        return False
+    record = parse_record(line)
+    return record is not None and record["iteration"] < start_iter

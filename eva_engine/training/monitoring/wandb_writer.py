@@ -6,6 +6,8 @@ from typing import Any
 import wandb
 from detectron2.utils.events import EventWriter, get_event_storage
 
+from eva_engine.text_file import read_text
+
 from .scalars import NewScalars
 
 
@@ -27,7 +29,7 @@ class WandbWriter(EventWriter):
         id_file = output_dir / "wandb_run_id"
         run_id = None
         if start_iter > 0 and id_file.is_file():
-            run_id = id_file.read_text(encoding="utf-8").strip()
+            run_id = read_text(id_file, "id of a W&B run", "delete it to start a new one", max_bytes=128).strip()
         self._run = wandb.init(
             project=project,
             dir=str(output_dir),

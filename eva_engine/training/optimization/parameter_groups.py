@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from detectron2.config import instantiate
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from omegaconf import DictConfig, ListConfig
 from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine.backbones import find_backbones, require_backbones
+from eva_engine.config.instantiation import instantiate
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from .common.schedule import train_for_epochs
 from .common.train import train
 
 # 29.6 million images of ImageNet-21K, ADE20K, CC12M, CC3M, COCO and Objects365 in one folder, without labels.
-dataloader.train.dataset.update(root=f"{dataset_root()}/merged30m", class_map=None, num_classes=None)
+dataloader.train.dataset.update(root=f"{dataset_root()}/merged30m", class_map=None, num_classes=None, has_labels=False)
 dataloader.train.mapper.transform.update(scale=(0.2, 1.0), auto_augment=None)
 dataloader.train.mapper.on_error = "skip"
 dataloader.train.total_batch_size = 4096
-dataloader.test.dataset.update(class_map=None, num_classes=None)
+dataloader.test.dataset.update(class_map=None, num_classes=None, has_labels=False)
 dataloader.evaluator = L(MaskedImageEvaluator)()
 
 optimizer.lr = 1e-3

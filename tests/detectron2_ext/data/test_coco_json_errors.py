@@ -24,8 +24,8 @@ def _rle(size: list, counts: object):
 
 
 _STRUCTURE = [
-    ("{", "is not valid JSON"),
-    ("[" * 100_000, "is not valid JSON"),
+    ("{", "not valid JSON"),
+    ("[" * 100_000, "not valid JSON (nested too deeply)"),
     ("[1, 2]", "holds a JSON list, expected an object with 'images', 'annotations' and 'categories'"),
     (lambda c: c.pop("images"), "has no 'images'"),
     (lambda c: c.pop("categories"), "has no 'categories'"),
@@ -55,7 +55,7 @@ _RECORDS = [
     (_set("annotations", 0, category_id=2), "annotation 101 has category_id 2, which no category has; correct it"),
     (_drop("annotations", 0, "category_id"), "annotation 101 has category_id None"),
     (_set("annotations", 0, iscrowd="0"), "annotation 101 has iscrowd '0'; give it as 0 or 1"),
-    (_drop("annotations", 0, "bbox"), "annotation 101 (image 10) has bbox None; correct the box"),
+    (_set("annotations", 0, bbox=None, segmentation=[]), "annotation 101 (image 10) has bbox None; correct the box"),
     (_set("annotations", 0, bbox=[1, 2, 3]), "has bbox [1, 2, 3]; correct the box"),
     (_set("annotations", 0, bbox=[1, 2, "3", 4]), "has bbox [1, 2, '3', 4]"),
     (_set("annotations", 0, bbox=[1, 2, float("nan"), 4]), "has bbox [1, 2, nan, 4]"),

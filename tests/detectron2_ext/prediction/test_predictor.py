@@ -9,7 +9,7 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
-from detectron2_ext.prediction import DetectionPredictor, predictor
+from detectron2_ext.prediction import DetectionPredictor
 from eva_backbone.errors import InputError
 
 
@@ -45,19 +45,6 @@ def test_built_model_gives_the_same_detections(tiny_detector, tiny_predictor, fo
     assert torch.equal(built.scores, found.scores)
     assert torch.equal(built.pred_boxes.tensor, found.pred_boxes.tensor)
     assert built.pred_masks_rle == found.pred_masks_rle
-
-
-def test_masks_computed_in_chunks_are_the_same(tiny_predictor, found, image, monkeypatch):
-    sizes = []
-    postprocess = predictor.detector_postprocess
-    monkeypatch.setattr(
-        predictor, "detector_postprocess", lambda part, *size: sizes.append(len(part)) or postprocess(part, *size)
-    )
-    monkeypatch.setattr(predictor, "MASK_PIXELS_AT_ONCE", 5 * 75 * 100)
-    in_parts = tiny_predictor(image)
-    assert sizes == [5, 5, 2]
-    assert in_parts.pred_masks_rle == found.pred_masks_rle
-    assert torch.equal(in_parts.pred_boxes.tensor, found.pred_boxes.tensor)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7])

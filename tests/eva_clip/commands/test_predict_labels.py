@@ -115,7 +115,7 @@ def test_scores_are_those_of_the_model(weights, model, layout):
             )
         classes = torch.nn.functional.normalize(torch.stack(rows))
         cosines = (model.encode_image(pixels, normalize=True) @ classes.T)[0]
-        chances = (model.logit_scale * cosines).softmax(0)
+        chances = (model.logit_scale.exp() * cosines).softmax(0)
     found = {match["label"]: match for match in records()[0]["labels"]}
     for number, label in enumerate(labels):
         assert found[label]["similarity"] == pytest.approx(cosines[number].item(), abs=2e-6)
@@ -172,7 +172,7 @@ def test_many_images_fill_several_sheets(weights, folder):
         ({"--labels": ["cat", " "]}, "label 2 of 2 is empty"),
         ({"--labels": ["cat", "dog", "Cat", "bird", "bird"]}, "given more than once: 'cat', 'Cat', 'bird';"),
         ({"--labels": ["empty.txt"]}, "no class name"),
-        ({"--labels": ["lables.txt"]}, "lables.txt cannot be read as text"),
+        ({"--labels": ["lables.txt"]}, "lables.txt: no such list of names"),
         ({"--labels": ["cat"]}, "'cat' is the only label"),
         ({"--templates": ["photo"]}, "'photo' is not a list of templates"),
         ({"--templates": ["{}", "photo"]}, "the template 'photo' has no {}"),

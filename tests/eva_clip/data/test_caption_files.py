@@ -90,12 +90,16 @@ def test_bad_records_stop_or_are_skipped_and_counted(tmp_path, caplog, record, p
         ("pairs.txt", "a", "does not have the suffix of a caption file"),
         ("pairs.csv", "file,text\na,b\n", "pairs.csv has no column 'image', only 'file', 'text'; name .*caption_key.$"),
         ("pairs.csv", "image,caption\n", "no image with a caption"),
-        ("pairs.csv", 'image,caption\na,"' + "x" * (1 << 21), "cannot be read as .csv"),
-        ("pairs.json", "{", "cannot be read as .json"),
-        ("pairs.json", "[" * 100_000, "cannot be read as .json"),
+        ("pairs.csv", 'image,caption\na,"' + "x" * (1 << 21), "line 2 cannot be read .field larger than field limit"),
+        ("pairs.json", "{", "pairs.json: not valid JSON"),
+        ("pairs.json", "[" * 100_000, "nested too deeply"),
         ("pairs.json", '{"images": []}', "lacks the lists"),
         ("pairs.json", "5", "a JSON int"),
-        ("pairs.jsonl", '{"image": "a", "caption": "b"}\nno', "cannot be read as .jsonl"),
+        (
+            "pairs.jsonl",
+            '{"image": "a", "caption": "b"}\nno',
+            "line 2 is not valid JSON; write one object per line, or skip",
+        ),
     ],
 )
 def test_unusable_files_are_one_sentence(tmp_path, name, content, sentence):

@@ -2,6 +2,7 @@
 
 import logging
 import tarfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -129,8 +130,8 @@ def test_damaged_shards(tmp_path):
         assert 0 < len(ShardDataset(str(shard), on_error="skip")) < 6
     for content in (b"no tar file" * 100, b"\x1f\x8b" + whole[2:]):
         shard.write_bytes(content)
-        with pytest.raises(InputError, match=r"uncompressed \.tar"):
-            index_shard(shard, RecordErrors("tar shards", "skip"))
+        with pytest.raises(InputError, match=r"intact, uncompressed \.tar"):
+            index_shard(shard, RecordErrors("tar shards", "skip"), Counter())
     for names, sentence in (([], "no image with a text"), (str(tmp_path / "gone.tar"), "no such shard")):
         with pytest.raises(InputError, match=sentence):
             ShardDataset(names)

@@ -83,12 +83,19 @@ def test_only_the_first_captions(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [{"sentences": [], "filename": "a"}]}', "Karpathy's splits (KeyError: 'split')"),
+        ('{"images": [{"sentences": [], "filename": "a"}]}', "image 1 lacks its filename, sentences or split"),
         ('{"images": [{"sentences": [{"raw": "x"}], "filename": "a", "split": "val"}]}', "its splits are val"),
-        ('{"images": [{"sentences": [{"raw": 3}], "filename": "a", "split": "test"}]}', "Karpathy's splits"),
+        (
+            '{"images": [{"sentences": [{"raw": 3}], "filename": "a", "split": "test"}]}',
+            "image 1 has an empty caption for a",
+        ),
         ('{"images": [{"sentences": [{"raw": "x"}], "filename": "../a", "split": "test"}]}', "outside of the image"),
         ('{"images": [], "annotations": []}', "no image with a caption"),
-        ("[", "cannot be read"),
+        (
+            '{"images": [{"sentences": [{"raw": "x"}], "filename": "a", "split": "test"}, {}]}',
+            "image 2 lacks its filename",
+        ),
+        ("[", "not valid JSON"),
     ],
 )
 def test_bad_caption_files(content, message, tmp_path):

@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.layers import resize_rel_pos_bias_table
 from tiny_models import DEPTH, WIDTH, TinyDetector, TinyViT, pretraining_state, random_state
 from torch import nn
 
+from eva_backbone import VisionTransformer
 from eva_backbone.deferred_init import deferred_init
 from eva_backbone.errors import InputError
 from eva_backbone.patch_embed import resize_patch_kernel
@@ -115,6 +117,53 @@ def test_relative_tables_of_another_resolution(method, tmp_path):
     assert {change.name for change in report.resized} == REL_POS
     for name in REL_POS:
         assert torch.equal(model.get_parameter(name), resize_rel_pos(state[name], 30, method or "vitdet"))
+
+
+def beit(img_size, layout, **options):
+    return VisionTransformer(
+        img_size=img_size, patch_size=4, embed_dim=8, depth=2, num_heads=2, mlp_ratio=2, **{layout: options["tables"]}
+    )
+
+
+@pytest.mark.parametrize("layout", ["rel_pos", "shared_rel_pos"])
+@pytest.mark.parametrize(("source", "target"), [(16, 24), (24, 16), (16, 40), ((12, 20), (12, 20))])
+def test_joint_tables_of_another_image_size_are_resized_as_timm_does(layout, source, target, tmp_path):
+    state = random_state(beit(source, layout, tables="joint"))
+    torch.save(state, tmp_path / "w.pth")
+    model = beit(target, layout, tables="joint")
+    report = load_checkpoint(model, tmp_path / "w.pth")
+    tables = [name for name in state if name.endswith("relative_position_bias_table")]
+    assert len(tables) == (2 if layout == "rel_pos" else 1)
+    side = target if isinstance(target, tuple) else (target, target)
+    for name in tables:
+        shape = model.get_parameter(name).shape
+        expected = resize_rel_pos_bias_table(state[name], (side[0] // 4, side[1] // 4), shape)
+        assert torch.equal(model.get_parameter(name), expected)
+        assert (name in {change.name for change in report.resized}) == (source != target)
+    assert report.skipped == []
+
+
+def test_tables_of_one_axis_of_another_image_size(tmp_path):
+    """Each column is resized like a decomposed table; the rows of the class token are kept."""
+    state = random_state(beit(16, "shared_rel_pos", tables="decoupled"))
+    torch.save(state, tmp_path / "w.pth")
+    model = beit(24, "shared_rel_pos", tables="decoupled")
+    report = load_checkpoint(model, tmp_path / "w.pth")
+    for axis in ("high", "width"):
+        name = f"rel_pos_bias.relative_position_bias_for_{axis}"
+        assert name in {change.name for change in report.resized}
+        table = model.get_parameter(name)
+        assert torch.equal(table[:-3], resize_rel_pos(state[name][:-3], 6, "beit"))
+        assert torch.equal(table[-3:], state[name][-3:])
+
+
+@pytest.mark.parametrize("rows", [0, 2, 3, 4, 19, 39, 2050])
+def test_joint_tables_that_no_grid_has_are_skipped(rows, tmp_path):
+    model = beit(16, "rel_pos", tables="joint")
+    name = "blocks.0.attn.relative_position_bias_table"
+    torch.save({**random_state(model), name: torch.ones(rows, 2)}, tmp_path / "w.pth")
+    report = load_checkpoint(model, tmp_path / "w.pth")
+    assert [change.name for change in report.skipped] == [name]
 
 
 def test_stock_detectron2_file(tmp_path):

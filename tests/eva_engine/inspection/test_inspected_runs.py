@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from detectron2.config import instantiate
-from omegaconf import OmegaConf
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
@@ -17,7 +16,6 @@ from eva_engine.checkpoint.unsharded_checkpoint import write_unsharded
 from eva_engine.commands.inspect_weights import main
 from eva_engine.config import load_config, save_config
 from eva_engine.inspection import identify
-from eva_engine.inspection.own_config import read_own_config
 from eva_engine.inspection.recipes import Recipe
 from eva_engine.training.adaptation import adapt_model
 
@@ -126,30 +124,31 @@ def test_split_run(run, capfd):
 )
 def test_references_of_a_run(tmp_path, recipe):
     save_config(load_config(recipe), tmp_path / "config.yaml")
-    saved = load_config(str(tmp_path / "config.yaml"))
-    own = read_own_config(tmp_path / "model_final.pth", lambda: [Recipe(recipe, saved)])
-    assert own.model_key != Recipe(recipe, saved).model_key  # it had references
-    assert own.model_key == repr(OmegaConf.to_container(saved.model, resolve=True))
+    own, note = identify.Identifier()._config_of_run(tmp_path / "model_final.pth")
+    assert note == ""
     assert own.has_evaluation
+    ours, theirs = own.build_on_meta().state_dict(), Recipe(recipe, load_config(recipe)).build_on_meta().state_dict()
+    assert {name: value.shape for name, value in ours.items()} == {name: v.shape for name, v in theirs.items()}
 
 
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        ("model: {_target_: os.system, command: touch ran}", "from os.system, which no recipe of the project does"),
-        ("model: !!python/object/apply:os.system ['touch ran']", "is not the config of a run"),
-        ("a: &a {_target_: os.system}\nmodel: *a", "it has aliases"),
+        ("model: {_target_: os.system, command: touch ran}", "names os.system as model._target_, which no recipe"),
+        ("model: !!python/object/apply:os.system ['touch ran']", "the tag !!python/object/apply:os.system"),
+        ("a: &a {_target_: os.system}\nmodel: *a", "has an alias"),
+        (f"{EVIL}model: {{_target_: {CLASSIFIER}, num_classes: '${{evil}}'}}", "names os.system as evil._target_"),
+        ("model: {_target_: '${evil}', command: touch ran}\nevil: os.system", "names ${evil} as model._target_"),
+        ("a: {}\nmodel: {_target_: '${oc.create:${a}}'}", "is not a reference to a key"),
+        ("model: {a: '${model}'}", "expand to any size"),
+        ("train: {}", "the config has no model"),
+        ("model: {_target_: eva_classification.Classifier, num_classes: ", "cannot be loaded as data"),
+        (f"dataloader: {{}}\nmodel: {{_target_: {CLASSIFIER}, depth: 1000000000}}", "depth=1000000000 is out of range"),
+        (f"dataloader: {{}}\nmodel: {{_target_: {CLASSIFIER}, depth: '${{x}}'}}", "Interpolation key 'x' not found"),
         (
-            f"{EVIL}model: {{_target_: {CLASSIFIER}, num_classes: '${{evil}}'}}",
-            "which does not refer to a single value",
+            f"dataloader: {{}}\nmodel: {{_target_: {CLASSIFIER}, dep: 3}}",
+            "model has dep, which eva_class",
         ),
-        (f"{EVIL}model: {{_target_: '${{evil._target_}}', command: touch ran}}", "from os.system, which no recipe"),
-        (f"{EVIL}model: {{_target_: {CLASSIFIER}, depth: '\\${{evil}}'}}", "which does not refer to a single value"),
-        ("a: {_target_: os.system}\nmodel: {_target_: '${oc.create:${a}}'}", "which does not refer to a single value"),
-        ("a: abc\nb: '${a}${a}'\nmodel: {_target_: '${b}'}", "which does not refer to a single value"),
-        ("model: {_target_: '${model._target_}'}", "is not the config of a run"),
-        ("train: {}", "is not the config of a run"),
-        ("model: {_target_: eva_classification.Classifier, num_classes: ", "is not the config of a run"),
     ],
 )
 def test_config_of_unknown_origin(run, capfd, monkeypatch, config, why):

@@ -61,3 +61,14 @@ def test_named_but_unusable(path, reason):
 def test_results_never_go_where_inputs_are(path, output):
     with pytest.raises(InputError, match="--output"):
         list_inputs([path], output)
+
+
+def test_hidden_files_in_folders_are_skipped_and_counted(tmp_path):
+    for name in ("a.jfif", "._a.png", ".cache/b.png", "__MACOSX/c.png", "sub/d.png"):
+        (tmp_path / "hidden" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hidden" / name).touch()
+    found = list_inputs([tmp_path / "hidden"], tmp_path / "out", recursive=True)
+    assert [item.path.name for item in found.inputs] == ["a.jfif", "d.png"]
+    assert found.num_skipped == 1
+    named = list_inputs([tmp_path / "hidden" / "._a.png"], tmp_path / "out")
+    assert [item.path.name for item in named.inputs] == ["._a.png"]

@@ -122,13 +122,13 @@ def playlist(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: path.write_bytes(b""), "it is empty"),
+        (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_bytes(b"hello" * 999), "not a readable video"),
         (lambda path: path.write_bytes(np.random.default_rng(0).bytes(50_000)), "not a readable video"),
         (lambda path: path.write_bytes(write_clip(path).read_bytes()[:1000]), "not a readable video"),
         (audio_only, "only audio"),
         (playlist, "not a readable video"),
-        (lambda _: None, "No such file"),
+        (lambda _: None, "no such video file"),
     ],
 )
 def test_unusable_files_are_reported(tmp_path, make, reason):

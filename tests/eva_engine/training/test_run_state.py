@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3
 
 from eva_backbone.errors import InputError
 from eva_engine.training import run_state
-from eva_engine.training.run_state import RunState
+from eva_engine.training.run_state import RunState, read_state
 
 
 def make_run(data, optimizer=torch.optim.AdamW, **settings):
@@ -79,6 +79,52 @@ def test_parameter_without_a_gradient_has_no_moments():
     second.train(2, 3)
     assert second.optimizer.state_dict()["state"][0]["step"] == 3
     assert not second.optimizer.state[second.model.unused.weight]
+
+
+EDITS = {
+    "iteration is text": lambda state: state.update(iteration="thirty"),
+    "iteration below zero": lambda state: state.update(iteration=-5),
+    "iteration of a century": lambda state: state.update(iteration=10**11),
+    "iteration is true": lambda state: state.update(iteration=True),
+    "seed is text": lambda state: state.update(seed="x"),
+    "seed of 33 bits": lambda state: state.update(seed=2**32),
+    "model is a list": lambda state: state.update(model=[1]),
+    "weight is text": lambda state: state["model"].update({"weight": "x"}),
+    "optimizer is text": lambda state: state.update(optimizer="x"),
+    "no groups": lambda state: state["optimizer"].update(param_groups=3),
+    "moment of another shape": lambda state: first_moments(state).update(exp_avg=torch.ones(1)),
+    "moment is text": lambda state: first_moments(state).update(exp_avg="x"),
+    "steps below zero": lambda state: first_moments(state).update(step=torch.tensor(-2.0)),
+    "steps not finite": lambda state: first_moments(state).update(step=torch.tensor(float("nan"))),
+    "steps are text": lambda state: first_moments(state).update(step="x"),
+    "scale is text": lambda state: state["scaler"].update(scale="x"),
+    "scale below zero": lambda state: state["scaler"].update(scale=-1.0),
+    "random is a list": lambda state: state.update(random=[1]),
+    "random numbers are text": lambda state: state["random"]["0"]["python"].update(numbers="x"),
+    "random numbers are few": lambda state: state["random"]["0"]["numpy"].update(keys=torch.ones(3)),
+    "torch's state is cut": lambda state: state["random"]["0"].update(torch=torch.ones(3, dtype=torch.uint8)),
+    "average is a number": lambda state: state.update(ema=3),
+    "average of another shape": lambda state: state["ema"].update({next(iter(state["ema"])): torch.ones(3, 3, 3)}),
+    "count is text": lambda state: state["non_finite"].update(num_skipped="x"),
+    "an entry is missing": lambda state: state.pop("scaler"),
+}
+
+
+def first_moments(state):
+    return next(iter(state["optimizer"]["state"].values()))
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_state_is_one_sentence(edit, tmp_path):
+    first, state = make_run(batches(2))
+    first.train(0, 2)
+    saved = through_file(state.state_dict())
+    EDITS[edit](saved)
+    torch.save(saved, tmp_path / "model.pth")
+    _, second_state = make_run([])
+    with pytest.raises(InputError) as caught:
+        second_state.load_state_dict(read_state(tmp_path / "model.pth"))
+    assert "\n" not in str(caught.value)
 
 
 def test_out_of_memory_is_not_reported_as_an_error_of_the_checkpoint(monkeypatch):

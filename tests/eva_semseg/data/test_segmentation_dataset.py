@@ -67,8 +67,12 @@ def test_unusable_data_sets() -> None:
 def test_files_without_a_partner(tmp_path) -> None:
     folders = write_pairs(tmp_path, ["a"])
     write_image(tmp_path / "images/b.jpg")
-    with pytest.raises(InputError, match=r"b\.jpg: no label file b\.png"):
+    write_image(tmp_path / "images/C.jpg")
+    write_labels(tmp_path / "labels/c.png", np.zeros((20, 30)))
+    expected = r"C\.jpg: no label file C\.png .* so for 2 of 3 images.*; 1 label files have no image, such as .*c\.png"
+    with pytest.raises(InputError, match=expected):
         pair_files(**folders)
+    (tmp_path / "images/C.jpg").unlink()
     write_labels(tmp_path / "labels/b.png", np.zeros((20, 30)))
     write_image(tmp_path / "images/b.png")
     with pytest.raises(InputError, match="have the same name"):
@@ -101,3 +105,23 @@ def test_the_classes_of_coco_stuff() -> None:
     assert len(set(COCO_STUFF_CLASSES)) == len(COCO_STUFF_CLASSES) == 171
     assert COCO_STUFF_CLASSES[79:81] == ("toothbrush", "banner")
     assert COCO_STUFF_CLASSES[170] == "wood"
+
+
+def test_labels_without_an_image_are_counted(tmp_path, caplog) -> None:
+    folders = write_pairs(tmp_path, ["a", "b", "c"])
+    (tmp_path / "images/a.jpg").unlink()
+    (tmp_path / "images/c.jpg").unlink()
+    assert len(pair_files(**folders)) == 1
+    assert f"2 label file(s) have no image and are not used, such as {tmp_path / 'labels/a.png'}" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".PNG"])
+def test_two_files_with_one_stem_are_named(tmp_path, folder, suffix) -> None:
+    folders = write_pairs(tmp_path, ["a", "b"])
+    name = "a.jpg" if folder == "images" else "a.png"
+    write_labels(tmp_path / folder / f"a{suffix}", np.zeros((20, 30)))
+    with pytest.raises(InputError, match=r"^\S*/a\.\S+ and \S*/a\.\S+ have the same name; keep one") as error:
+        pair_files(**folders)
+    for found in (name, f"a{suffix}"):
+        assert str(tmp_path / folder / found) in str(error.value)

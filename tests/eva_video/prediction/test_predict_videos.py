@@ -116,7 +116,7 @@ def test_non_finite_logits_are_reported(weights, capsys):
     ("arguments", "message"),
     [
         (["--input", "clips/notes.txt"], "no video in clips/notes.txt: name files or folders that have some."),
-        (["--input", "clips", "--class-names", "names.txt"], "names.txt: no class names could be read"),
+        (["--input", "clips", "--class-names", "names.txt"], "names.txt: no such file with class names"),
         (["--input", "clips", "--output", "clips/notes.txt"], "clips/notes.txt: the results cannot be written"),
         (
             ["--input", "clips", "model.num_classes=7"],

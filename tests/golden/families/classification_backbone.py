@@ -32,6 +32,7 @@ def named_options(names: Collection[str]) -> dict[str, Any]:
             return "joint"
         return "decoupled" if f"{decoupled}.relative_position_bias_for_high" in names else None
 
+    mlps = {"blocks.0.mlp.w1.weight": "swiglu", "blocks.0.mlp.w12.weight": "packed_swiglu"}
     biases = {"blocks.0.attn.qkv.bias": "full", "blocks.0.attn.q_bias": "qv"}
     return {
         "qkv_bias": next((kind for name, kind in biases.items() if name in names), "none"),
@@ -39,6 +40,10 @@ def named_options(names: Collection[str]) -> dict[str, Any]:
         "rel_pos": layout("blocks.0.attn", "blocks.0.attn.rel_pos_bias"),
         "shared_rel_pos": layout("rel_pos_bias", "rel_pos_bias"),
         "layer_scale": 0.1 if "blocks.0.gamma_1" in names else None,
+        "qkv_layers": "separate" if "blocks.0.attn.q_proj.weight" in names else "fused",
+        "attention_norm": "blocks.0.attn.inner_attn_ln.weight" in names,
+        "mlp": next((kind for name, kind in mlps.items() if name in names), "gelu"),
+        "mlp_norm": "blocks.0.mlp.ffn_ln.weight" in names,
     }
 
 
@@ -48,6 +53,8 @@ def backbone_options(config: dict, names: Collection[str]) -> dict[str, Any]:
         **{name: config[name] for name in ("img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio")},
         **named_options(names),
         "head_dim": config.get("attn_head_dim"),
+        "rope": config.get("rope", False),
+        "rope_range": config["pt_hw_seq_len"] if config.get("intp_freq") else None,
         "post_norm": config.get("use_postnorm", config.get("postnorm", False)),
     }
 

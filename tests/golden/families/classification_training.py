@@ -59,9 +59,13 @@ def build_recipe(spec: dict) -> OmegaConf:
 
 
 @family("train_3steps")
-def check_training_steps(case: GoldenCase) -> None:
+def check_steps(case: GoldenCase) -> None:
+    check_training_steps(case, build_model(case.spec))
+
+
+def check_training_steps(case: GoldenCase, model: Classifier) -> None:
+    """Train a classifier with the weights of the case, and compare the losses and the resulting weights."""
     spec = case.spec
-    model = build_model(spec)
     ema = build_ema(OmegaConf.create({"enabled": True, "decay": spec["ema_decay"]}), model)
     optimizer = build_optimizer(build_recipe(spec), model)
     trainer = RecordingTrainer(

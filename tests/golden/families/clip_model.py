@@ -98,8 +98,8 @@ def check_clip(case: GoldenCase) -> None:
     outputs["vision_cls"], outputs["block_tokens"] = normed[0], torch.stack(blocks)
     features = model({"image": pixels, "text": token_ids})
     outputs["image_norm"], outputs["text_norm"] = features["image_features"], features["text_features"]
-    outputs["scale"] = model.logit_scale
-    outputs["logits_per_image"] = model.logit_scale * outputs["image_norm"] @ outputs["text_norm"].T
+    outputs["scale"] = model.logit_scale.exp()
+    outputs["logits_per_image"] = outputs["scale"] * outputs["image_norm"] @ outputs["text_norm"].T
     if "zeroshot_weights" in case.arrays:
         weights = build_zero_shot_weights(model, get_tokenizer(), spec["classnames"], spec["templates"])
         outputs["zeroshot_weights"] = weights.T

@@ -13,6 +13,7 @@ from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import resize_rel_pos
 
 from ..case import GoldenCase, family
+from ..listed_draws import assert_near
 from ..weights import draw_normal, fill_model
 
 TOLERANCE = 1e-5
@@ -34,8 +35,12 @@ def set_norm_eps(model: nn.Module, norm_layer: str) -> None:
 
 @family("vit")
 def check_backbone(case: GoldenCase) -> None:
+    compare_backbone(case, fill_model(ViT(**case.spec["constructor"]), case.spec, case.arrays["sd_abs_sums"]))
+
+
+def compare_backbone(case: GoldenCase, model: ViT) -> None:
+    """Compare the outputs and gradients of a backbone with the weights of the case."""
     spec = case.spec
-    model = fill_model(ViT(**spec["constructor"]), spec, case.arrays["sd_abs_sums"])
     set_norm_eps(model, spec.get("norm_layer", ""))
     model.train(spec["mode"] == "train")
     pixels = draw_normal(spec["input_seed"], spec["input_shape"], spec["input_scale"])
@@ -53,7 +58,8 @@ def check_backbone(case: GoldenCase) -> None:
             assert_close(tokens.reshape(case.arrays[name].shape), case.arrays[name])
     if needs_gradient:
         (output * draw_normal(spec["cotangent_seed"], spec["cotangent_shape"])).sum().backward()
-        assert_close(pixels.grad, case.arrays["input_grad"])
+        # Relative to the peak: the reference's own gradients differ from float64 by up to 1e-5 of their deviation.
+        assert_near(pixels.grad, case.arrays["input_grad"], "input_grad", TOLERANCE)
         parameters = dict(model.named_parameters())
         norms = [parameters[name].grad.double().norm().item() for name in spec["param_grad_order"]]
         np.testing.assert_allclose(norms, case.arrays["param_grad_norms"], rtol=1e-5)

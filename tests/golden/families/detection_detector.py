@@ -6,7 +6,7 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from ..case import GoldenCase, family
-from ..detector import build_detector, build_pyramid
+from ..detector import BuildNet, build_detector, build_pyramid, build_vit
 from ..weights import draw_image, draw_normal, fill_model
 
 TOLERANCE = 1e-5
@@ -26,21 +26,21 @@ def check_pyramid(case: GoldenCase) -> None:
         np.testing.assert_allclose(levels[name].numpy(), expected, rtol=0, atol=TOLERANCE * max(1.0, expected.std()))
 
 
-def build_filled_detector(case: GoldenCase) -> torch.nn.Module:
-    return fill_model(build_detector(case.spec), case.spec, case.arrays.get("sd_abs_sums"))
+def build_filled_detector(case: GoldenCase, build_net: BuildNet) -> torch.nn.Module:
+    return fill_model(build_detector(case.spec, build_net), case.spec, case.arrays.get("sd_abs_sums"))
 
 
 @family("cascade_mask_rcnn")
-def check_detector(case: GoldenCase) -> None:
+def check_detector(case: GoldenCase, build_net: BuildNet = build_vit) -> None:
     if "losses" in case.arrays:
-        check_losses(case)
+        check_losses(case, build_net)
     else:
-        check_detections(case)
+        check_detections(case, build_net)
 
 
-def check_detections(case: GoldenCase) -> None:
+def check_detections(case: GoldenCase, build_net: BuildNet) -> None:
     spec, expected = case.spec, case.arrays
-    model = build_filled_detector(case).eval()
+    model = build_filled_detector(case, build_net).eval()
     record = {"image": draw_image(spec["image_seed"], *spec["image_hw"])}
     record["height"], record["width"] = spec["requested_output_hw"]
     with torch.no_grad():
@@ -77,9 +77,9 @@ def check_detections(case: GoldenCase) -> None:
         assert np.mean(final.pred_masks.numpy() != masks) < 1e-4  # pixels at probability 0.5
 
 
-def check_losses(case: GoldenCase) -> None:
+def check_losses(case: GoldenCase, build_net: BuildNet) -> None:
     spec = case.spec
-    model = build_filled_detector(case).train()
+    model = build_filled_detector(case, build_net).train()
     targets = Instances(tuple(spec["image_hw"]))
     targets.gt_boxes = Boxes(torch.tensor(spec["gt_boxes"]))
     targets.gt_classes = torch.tensor(spec["gt_classes"])

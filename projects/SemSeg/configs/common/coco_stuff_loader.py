@@ -19,13 +19,16 @@ dataloader = OmegaConf.create(flags={"allow_objects": True})
 
 dataloader.train = L(build_train_loader)(
     # For custom data, set image_root and label_root, folders with files of the same names, and class_names, a list or a
-    # text file with one name per line, for the label values 0, 1, ... (255 marks unlabelled pixels).
+    # text file with one name per line, for the label values 0, 1, ... (255 marks unlabelled pixels). If the label files
+    # have other values, label_values maps them to classes: {0: 0, 255: 1} for masks of one object. The test data below
+    # follows the same mapping.
     dataset=L(SegmentationDataset)(
         names="coco_stuff164k_train",
         image_root=None,
         label_root=None,
         class_names=None,
         num_classes="${model.decode_head.num_classes}",
+        label_values=None,
     ),
     mapper=L(TrainingMapper)(
         augmentations=[
@@ -56,6 +59,7 @@ dataloader.test = L(EvalLoader)(
         label_root=None,
         class_names=None,
         num_classes="${model.decode_head.num_classes}",
+        label_values="${dataloader.train.dataset.label_values}",
     ),
     mapper=L(EvaluationMapper)(
         views=L(TestTimeAugmentation)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),

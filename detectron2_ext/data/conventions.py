@@ -1,0 +1,112 @@
+"""Notice annotation files that follow another convention than COCO's, although every single record could be valid."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as mask_api
+
+# Rounding moves boxes and polygons by less than a pixel. In 2,000 objects of COCO and LVIS no box is cut or tiny, but
+# 1 % of LVIS's masks lie outside of their box.
+_TOLERANCE = 1.0
+_RARE = 0.02
+_MANY_CROWDS = 0.1  # in COCO it is 0.01
+_MAX_NAMES = 10
+
+
+@dataclass
+class BoxStatistics:
+    """Numbers of objects whose box is unusual.
+
+    Attributes:
+        total: All objects.
+        cut: The box extends beyond its image.
+        tiny: The box is not larger than one pixel.
+        like_corners: The box would be valid as [x0, y0, x1, y1].
+        outside: Less than half of the mask is in the box.
+    """
+
+    total: int = 0
+    cut: int = 0
+    tiny: int = 0
+    like_corners: int = 0
+    outside: int = 0
+
+    def add(self, box: Sequence[float], mask: list | dict | None, height: int, width: int) -> None:
+        """Count an object with `box` (x, y, width, height in pixels) and a checked mask, if it has one."""
+        x, y, w, h = box
+        self.total += 1
+        self.cut += min(x, y, width - x - w, height - y - h) < -_TOLERANCE
+        self.tiny += w <= 1 and h <= 1
+        self.like_corners += x >= 0 and y >= 0 and x < w <= width + _TOLERANCE and y < h <= height + _TOLERANCE
+        if mask is not None:
+            left, top, right, bottom = _bounds(mask)
+            both_x = min(right, x + w + _TOLERANCE) - max(left, x - _TOLERANCE)
+            both_y = min(bottom, y + h + _TOLERANCE) - max(top, y - _TOLERANCE)
+            self.outside += max(both_x, 0) * max(both_y, 0) < (right - left) * (bottom - top) / 2
+
+    def warnings(self) -> list[str]:
+        """Return one sentence for each kind of unusual box."""
+        found = []
+        if self.cut:
+            hint = ""
+            if self.like_corners > (1 - _RARE) * self.total:
+                hint = "; they look like corners [x0, y0, x1, y1], but COCO's boxes are [x, y, width, height]"
+            found.append(f"{self.cut} of {self.total} boxes extend beyond their image and are cut at the border{hint}")
+        if self.tiny > _RARE * self.total:
+            found.append(
+                f"{self.tiny} of {self.total} boxes are not larger than one pixel; they look like fractions of the "
+                "image size, but COCO's boxes are in pixels"
+            )
+        if self.outside > _RARE * self.total:
+            found.append(f"{self.outside} of {self.total} masks lie mostly outside of their box; check both")
+        return found
+
+
+def _bounds(mask: list | dict) -> tuple[float, float, float, float]:
+    if isinstance(mask, dict):
+        x, y, w, h = mask_api.toBbox(mask)
+        return x, y, x + w, y + h
+    points = np.concatenate(mask)
+    return points[0::2].min(), points[1::2].min(), points[0::2].max(), points[1::2].max()
+
+
+def crowd_warnings(objects: Counter, crowds: Counter, class_names: Sequence[str]) -> list[str]:
+    """Return a sentence if many annotations, or all of a class, are crowd regions.
+
+    Args:
+        objects: {class index: annotations that are not crowd regions}.
+        crowds: {class index: crowd regions}.
+        class_names: Names of the classes.
+    """
+    total = objects.total() + crowds.total()
+    only_crowds = [index for index in crowds if not objects[index]]
+    if not only_crowds and crowds.total() <= _MANY_CROWDS * total:
+        return []
+    listed = [f"{class_names[i]} {crowds[i]} of {crowds[i] + objects[i]}" for i, _ in crowds.most_common(_MAX_NAMES)]
+    more = ", ..." if len(crowds) > _MAX_NAMES else ""
+    return [
+        f"{crowds.total()} of {total} annotations are crowd regions (iscrowd 1), which are not trained on and ignored "
+        f"in evaluation ({', '.join(listed)}{more}); set iscrowd to 0 where a region is one object"
+    ]
+
+
+def root_category_warnings(categories: Sequence[dict], used: set[int]) -> list[str]:
+    """Return a sentence for each category without annotations that is the supercategory of others.
+
+    Args:
+        categories: The list `categories` of the file.
+        used: Ids of the categories with annotations.
+    """
+    found = []
+    for category in categories:
+        name = category["name"]
+        below = [other for other in categories if other is not category and other.get("supercategory") == name]
+        if below and category["id"] not in used:
+            found.append(
+                f"the category {name!r} has no annotations and is the supercategory of {len(below)} others, but "
+                f"becomes a class of the model; leave it out with --leave-out-category {shlex.quote(name)}"
+            )
+    return found

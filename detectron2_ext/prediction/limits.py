@@ -1,0 +1,59 @@
+"""Notice when a limit of a detector leaves out detections."""
+
+from detectron2.modeling import GeneralizedRCNN
+from detectron2.structures import Instances
+from torch import nn
+
+from ..modeling.box_selection import BoxSelection
+
+_ROI_HEADS, _RPN = "model.roi_heads", "model.proposal_generator"
+
+
+class DetectionLimits:
+    """Compare the last image of a detector with the limits on proposals and detections of its recipe.
+
+    Args:
+        model: The detector.
+    """
+
+    def __init__(self, model: GeneralizedRCNN) -> None:
+        self._num_detections, self._option = _detection_limit(model.roi_heads)
+        self._num_proposals = model.proposal_generator.post_nms_topk[False]  # the entry of evaluation
+        self._proposals = Instances((0, 0))
+        model.proposal_generator.register_forward_hook(self._keep_proposals)
+
+    def _keep_proposals(self, _module: nn.Module, _inputs: object, outputs: tuple[list[Instances], dict]) -> None:
+        self._proposals = outputs[0][0]
+
+    def reached(self, detections: Instances, score_threshold: float) -> list[str]:
+        """Return descriptions of the limits without which the last image could have more detections.
+
+        Args:
+            detections: All detections that the model returned for it.
+            score_threshold: Detections with lower scores are not wanted.
+        """
+        reached = []
+        # Rescoring by masks comes after the limit and only lowers scores.
+        scores = detections.box_scores if detections.has("box_scores") else detections.scores
+        # What the limit leaves out has lower scores than what it keeps.
+        if 0 <= self._num_detections <= len(scores) and (scores >= score_threshold).all():
+            reached.append(f"{self._num_detections} detections; raise {self._option}")
+        # The proposal network takes a region for an object rather than for background if its logit is positive.
+        logits = self._proposals.objectness_logits
+        if len(logits) >= self._num_proposals and (logits > 0).all():
+            reached.append(f"{self._num_proposals} proposals; raise {_RPN}.post_nms_topk and {_RPN}.pre_nms_topk")
+        return reached
+
+
+def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
+    """Return the largest number of detections, -1 if there is no limit, and the option for it."""
+    predictor, option = roi_heads.box_predictor, f"{_ROI_HEADS}.box_predictor"
+    selection = getattr(predictor, "box_selection", BoxSelection())
+    if isinstance(predictor, nn.ModuleList):  # a cascade, whose detections are selected once, after its last stage
+        selection = getattr(roi_heads, "box_selection", BoxSelection())
+        option = f"{_ROI_HEADS}.box_predictors.{len(predictor) - 1}"
+        predictor = predictor[-1]
+    if not selection.use_soft_nms:
+        return predictor.test_topk_per_image, f"{option}.test_topk_per_image"
+    owner = _ROI_HEADS if hasattr(roi_heads, "box_selection") else option
+    return -1 if selection.soft_nms_topk is None else selection.soft_nms_topk, f"{owner}.soft_nms_topk"

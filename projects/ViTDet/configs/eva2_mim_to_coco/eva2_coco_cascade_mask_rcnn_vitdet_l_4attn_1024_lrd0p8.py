@@ -1,0 +1,15 @@
+from ..common.coco_loader_lsj_1024 import dataloader
+from ..common.models.cascade_mask_rcnn_vitdet_eva02 import model, use_eva02
+from ..common.optim_eva02 import optimizer, use_layer_decay
+from ..common.schedule import warmup_then_steps
+from ..common.train_amp import train
+
+published = {"init": ["eva02_L_pt_m38m_p14to16.pt"], "evaluate": ["eva02_L_coco_bsl.pth"]}
+
+use_eva02("large", image_size=1024, num_global=4, drop_path_rate=0.4)
+use_layer_decay(num_layers=24, rate=0.8, lr=6e-5)
+
+dataloader.train.total_batch_size = 144
+train.max_iter = 60000
+train.eval_period = train.checkpointer.period = 500
+lr_multiplier = warmup_then_steps(max_iter=60000, warmup_iters=1000, milestones=[48000, 54000])
