@@ -9,19 +9,12 @@ from .dataset_folder import dataset_root
 
 if TYPE_CHECKING:
     from .eval_loader import EvalLoader
-    from .image_file import read_image, read_rgb_image
+    from .image_file import read_rgb_image
     from .train_loader import TrainLoader, build_train_loader
     from .workers import worker_failure
 
-__all__ = [
-    "EvalLoader",
-    "TrainLoader",
-    "build_train_loader",
-    "dataset_root",
-    "read_image",
-    "read_rgb_image",
-    "worker_failure",
-]
+
+__all__ = ["EvalLoader", "TrainLoader", "build_train_loader", "dataset_root", "read_rgb_image", "worker_failure"]
 
 
 __getattr__ = lazy_exports(
@@ -30,7 +23,6 @@ __getattr__ = lazy_exports(
         "EvalLoader": "eval_loader",
         "TrainLoader": "train_loader",
         "build_train_loader": "train_loader",
-        "read_image": "image_file",
         "read_rgb_image": "image_file",
         "worker_failure": "workers",
     },

@@ -1,6 +1,6 @@
 """Limits that an image file has to keep, checked in its header before any pixel is decoded."""
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from eva_backbone.errors import InputError
 
@@ -24,7 +24,7 @@ _JPEG2000_DEPTHS, _JPEG2000_STRIDE = 42, 3
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def check_cost(name: str, image: Image.Image, content: bytes, kind: str = "image") -> None:
+def check_cost(name: str, image: ImageFile.ImageFile, content: bytes, kind: str = "image") -> None:
     """Check that decoding takes a bounded time and memory.
 
     Args:
@@ -34,10 +34,11 @@ def check_cost(name: str, image: Image.Image, content: bytes, kind: str = "image
         kind: Noun for the kind of file in messages.
 
     Raises:
-        InputError: The image has more than `MAX_PIXELS` pixels, or decoding it would take too long for its size.
+        PIL.Image.DecompressionBombError: The image has more than `MAX_PIXELS` pixels.
+        InputError: Decoding it would take too long for its size.
     """
     if image.width * image.height > MAX_PIXELS:
-        raise too_many_pixels(name, kind)
+        raise Image.DecompressionBombError
     cause = _slow_part(image, content)
     if cause:
         raise InputError(
@@ -46,12 +47,7 @@ def check_cost(name: str, image: Image.Image, content: bytes, kind: str = "image
         )
 
 
-def too_many_pixels(name: str, kind: str) -> InputError:
-    """Return the error for a file with more than `MAX_PIXELS` pixels."""
-    return InputError(f"{name}: more than {MAX_PIXELS:,} pixels, the limit; scale the {kind} down or tile it first.")
-
-
-def _slow_part(image: Image.Image, content: bytes) -> str:
+def _slow_part(image: ImageFile.ImageFile, content: bytes) -> str:
     """Return what makes decoding slow out of proportion to the file and the number of pixels; "" if nothing does."""
     num_pixels = image.width * image.height
     decoder = image.tile[0].codec_name if image.tile else ""
@@ -69,7 +65,7 @@ def _slow_part(image: Image.Image, content: bytes) -> str:
     return ""
 
 
-def check_depth(name: str, image: Image.Image, content: bytes) -> None:
+def check_depth(name: str, image: ImageFile.ImageFile, content: bytes) -> None:
     """Check that an image has at most 8 bits per channel.
 
     Pillow reduces more bits to 8, to nearly white for one channel and, as most cameras and microscopes use only the
@@ -90,11 +86,11 @@ def check_depth(name: str, image: Image.Image, content: bytes) -> None:
         )
 
 
-def _is_reduced(image: Image.Image, content: bytes) -> bool:
+def _is_reduced(image: ImageFile.ImageFile, content: bytes) -> bool:
     """Return whether Pillow would reduce an image of several channels to 8 bits without a message."""
     if image.format == "PNG":
-        return image.tile[0].args.endswith("16B")
-    if image.format == "TIFF":
+        return str(image.tile[0].args).endswith("16B")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         return max(image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))) > 8
     if image.format == "PPM":  # the arguments of its decoders are the mode and the largest value
         arguments = image.tile[0].args

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from eva_backbone.errors import InputError
 
-from .image_checks import MAX_BYTES, check_cost, check_depth, too_many_pixels
+from .image_checks import MAX_BYTES, MAX_PIXELS, check_cost, check_depth
 
 # Pillow detects the format from the content. Without this list it would also try formats that start other programs
 # (EPS) or that accept nearly any content.
@@ -34,7 +34,7 @@ Source = str | Path | IO[bytes]
 
 
 def read_rgb_image(source: Source, name: str | None = None, *, apply_exif_orientation: bool = True) -> np.ndarray:
-    """Read an image as an array [H, W, 3] uint8 RGB; see `read_image`."""
+    """Read an image as an array [H, W, 3] uint8 RGB, see `read_image`."""
     return np.array(read_image(source, name, apply_exif_orientation=apply_exif_orientation))
 
 
@@ -61,7 +61,7 @@ def read_image(source: Source, name: str | None = None, *, apply_exif_orientatio
 
 
 @contextmanager
-def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[Image.Image, bytes]]:
+def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tuple[ImageFile.ImageFile, bytes]]:
     """Open an image that can be decoded in bounded time and memory, and report all problems in the block.
 
     Args:
@@ -102,7 +102,7 @@ def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image
     return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
 
 
-def open_image(source: Source) -> Image.Image:
+def open_image(source: Source) -> ImageFile.ImageFile:
     """Open an image of one of `FORMATS` without decoding it; problems raise Pillow's exceptions."""
     return Image.open(source, formats=FORMATS)
 
@@ -132,7 +132,9 @@ def image_errors(name: str, kind: str = "image") -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{name}: no such {kind} file; check the {kind} folder.") from error
     except Image.DecompressionBombError as error:
-        raise too_many_pixels(name, kind) from error
+        raise InputError(
+            f"{name}: more than {MAX_PIXELS:,} pixels, the limit; scale the {kind} down or tile it."
+        ) from error
     except Exception as error:  # damaged files make decoders raise nearly any exception
         is_unknown = isinstance(error, Image.UnidentifiedImageError)
         reason = "its format is unknown" if is_unknown else f"{type(error).__name__}: {error}"

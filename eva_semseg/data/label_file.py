@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image
+from PIL import ImageFile
 
 from eva_backbone.errors import InputError
 from eva_engine.data.image_file import load_image, opened_image
@@ -71,9 +71,9 @@ def _map_values(file_name: str, labels: np.ndarray, label_values: Mapping[int, i
     return mapped
 
 
-def _is_scaled(image: Image.Image) -> bool:
+def _is_scaled(image: ImageFile.ImageFile) -> bool:
     """Return whether Pillow scales the stored values to 0 to 255: grey of 2 or 4 bits, PGM with another maximum."""
     decoder, _, _, arguments = image.tile[0]
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     is_scaled_pgm = decoder.startswith("ppm") and arguments[1:] not in ((), (255,), (65535,))
-    return is_scaled_pgm or arguments[0].startswith(("L;2", "L;4"))
+    return is_scaled_pgm or str(arguments[0]).startswith(("L;2", "L;4"))

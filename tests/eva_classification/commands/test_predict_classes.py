@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import instantiate
-from PIL import Image
+from PIL import Image, ImageOps
 from timm.data import ImageNetInfo
 
 from eva_backbone.errors import InputError
@@ -100,6 +100,30 @@ def test_classes_are_those_of_the_evaluation(weights):
         names = [ImageNetInfo().index_to_description(number) for number in expected.indices.tolist()]
         assert [prediction["name"] for prediction in record["classes"]] == names
         np.testing.assert_allclose([p["probability"] for p in record["classes"]], expected.values, atol=2e-6)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("turned", [False, True])
+def test_orientation_tags_are_followed_as_in_the_evaluation(weights, turned):
+    photo, exif = Image.open("photos/b.jpg"), Image.Exif()
+    exif[274] = 8
+    photo.save("turned.png", exif=exif)
+    option = f"dataloader.apply_exif_orientation={turned}"
+    assert predict.main(command(weights, "--output", "o", "--input", "turned.png", *TINY, option)) == 0
+    cfg = load_config(str(RECIPE), [*TINY, option])
+    mapper = instantiate(cfg.dataloader.test.mapper)
+    pixels = mapper({"file_name": "turned.png", "read": lambda: (io.BytesIO(Path("turned.png").read_bytes()), 0)})[
+        "image"
+    ]
+    shown = ImageOps.exif_transpose(Image.open("turned.png")) if turned else photo
+    np.testing.assert_array_equal(pixels, mapper.transform(shown).numpy())
+    model = instantiate(cfg.model).eval()
+    model.load_state_dict(torch.load(weights)["model"])
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pixels)[None]).softmax(1)[0].topk(5)
+    (record,) = records("o/classes.jsonl")
+    assert [prediction["class"] for prediction in record["classes"]] == expected.indices.tolist()
+    np.testing.assert_allclose([p["probability"] for p in record["classes"]], expected.values, atol=2e-6)
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,6 +1,7 @@
 """Files that are made to mislead, or to take time and memory out of proportion: each is refused with one sentence."""
 
 import io
+import os
 import re
 import resource
 import struct
@@ -13,8 +14,9 @@ import pytest
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_engine.data import read_image, read_rgb_image
+from eva_engine.data import read_rgb_image
 from eva_engine.data.image_checks import MAX_PIXELS
+from eva_engine.data.image_file import read_image
 from eva_semseg.data.label_file import read_labels
 from tests.fuzz import images as fuzz
 
@@ -192,6 +194,16 @@ def test_files_that_are_not_regular(tmp_path):
         read_rgb_image("/dev/zero")
     with pytest.raises(InputError, match=re.escape(f"{tmp_path}: not a regular file")):
         read_rgb_image(tmp_path)
+    huge = tmp_path / "huge.jpg"
+    huge.touch()
+    os.truncate(huge, 100 << 30)
+    with pytest.raises(InputError, match="more than 1,073,741,824 bytes, the limit"):
+        read_rgb_image(huge)
+    box = encoded(Image.new("RGB", (8, 8)), "JPEG2000").replace(b"\0\0\0\x2djp2h", b"\0\0\0\1jp2h" + b"\0\0\0\x20" * 2)
+    (tmp_path / "box.jp2").write_bytes(box)
+    assert b"\0\0\0\1jp2h" in box
+    with pytest.raises(InputError, match="not a readable image file"):
+        read_rgb_image(tmp_path / "box.jp2")
     with pytest.raises(InputError, match="no such image file; check the image folder"):
         read_rgb_image(Path(tmp_path, "missing.png"))
 
