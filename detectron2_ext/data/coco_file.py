@@ -115,8 +115,6 @@ def parse_categories(content: dict, source: str) -> dict[int, str]:
             raise InputError(f"{source}: category id {category_id} is given twice; give every category its own id.")
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{source}: category {category_id} has no name; give it a name.")
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise InputError(f"{source}: category {category_id} has the name {name!a}, which is not valid Unicode.")
         names[category_id] = name.strip()
     taken: set[str] = set()
     for category_id in sorted(names):

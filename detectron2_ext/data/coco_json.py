@@ -113,7 +113,11 @@ def load_coco_json(
         check_known_categories(categories, known_categories, source, name)
         categories = dict(sorted(known_categories.items()))
     used = {record.get("category_id") for record in content["annotations"] if is_id(record.get("category_id"))}
-    for category_id, category_name in list(categories.items()):
+    for category_id, category_name in categories.items():
+        if any("\ud800" <= letter <= "\udfff" for letter in category_name):
+            raise InputError(
+                f"{source}: category {category_id} is named {category_name!a}, which is not valid Unicode; correct it."
+            )
         if category_name in leave_out and category_id in used:
             raise InputError(
                 f"{source}: the category {category_name!r} has annotations, so it cannot be left out; remove them."

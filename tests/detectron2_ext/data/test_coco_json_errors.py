@@ -34,6 +34,7 @@ _STRUCTURE = [
     (_set("categories", 0, id="1"), "category number 0 has id '1'; give it an integer id"),
     (_set("categories", 0, id=7), "category id 7 is given twice"),
     (_drop("categories", 0, "name"), "category 900 has no name"),
+    (_set("categories", 0, name="nut \ud83d"), r"category 900 is named 'nut \ud83d', which is not valid Unicode"),
     (lambda c: c.update(images=[]), "holds no usable image"),
 ]
 
