@@ -1,5 +1,7 @@
 """Notice when a limit of a detector leaves out detections."""
 
+from typing import Any
+
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
 from torch import nn
@@ -47,7 +49,8 @@ class DetectionLimits:
 
 def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
     """Return the largest number of detections, -1 if there is no limit, and the option for it."""
-    predictor, option = roi_heads.box_predictor, f"{_ROI_HEADS}.box_predictor"
+    predictor: Any = roi_heads.box_predictor
+    option = f"{_ROI_HEADS}.box_predictor"
     selection = getattr(predictor, "box_selection", BoxSelection())
     if isinstance(predictor, nn.ModuleList):  # a cascade, whose detections are selected once, after its last stage
         selection = getattr(roi_heads, "box_selection", BoxSelection())

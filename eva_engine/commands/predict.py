@@ -1,7 +1,8 @@
 """Run a model of any task on images and videos.
 
 What is written depends on the task of the recipe's model. Exit status: 0 when every input was processed, 1 when some
-failed (each is named; the others are written), 2 for an unusable option, config or weight file, 130 when interrupted.
+failed or their results could not be written (each is named; the others are written), 2 for an unusable option, config
+or weight file, 130 when interrupted.
 """
 
 import argparse

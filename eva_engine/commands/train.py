@@ -7,8 +7,8 @@ r"""Train a recipe of any task on its data or on custom data, or evaluate weight
     python -m tools evaluate --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \
         train.init_checkpoint=eva_coco_det.pth train.output_dir=output/evaluation
 
-Exit status: 0 when the run is done or was stopped by a signal after which it saved its work, 2 for an unusable option,
-config, weight file or record, 130 when interrupted.
+Exit status: 0 when the run is done or was stopped by a signal after which it saved its work, 1 when results cannot be
+written, 2 for an unusable option, config, weight file or record, 130 when interrupted.
 """
 
 import argparse

@@ -46,10 +46,10 @@ class _LogFile(logging.FileHandler):
 
 
 class _Terminal(logging.StreamHandler):
-    """Stop printing when the reader of the output has gone, as after `| head`; the run continues to log to the file."""
+    """Stop printing when nobody reads the output (`| head`) or its disk is full; the run continues to log to the file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
+        if isinstance(sys.exc_info()[1], OSError):
             self.addFilter(lambda _: False)
         else:
             super().handleError(record)

@@ -28,6 +28,8 @@ TOPK, SOFT_NMS = "model.roi_heads.box_predictors.2.test_topk_per_image", "model.
 )
 def test_limits_of_detections(tiny_detector, image, changes, limit):
     cfg = copy.deepcopy(tiny_detector.cfg.model)
+    if "maskness_thresh" not in changes:
+        cfg.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
     for key, value in changes.items():
         if key == TOPK:
             cfg.roi_heads.box_predictors[2].test_topk_per_image = value

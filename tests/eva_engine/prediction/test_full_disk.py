@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import resource
 import shutil
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.utils.events import EventStorage
 from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_clip.prediction.contact_sheet import ContactSheets, make_thumbnail
 from eva_clip.prediction.predictor import LabelScore
 from eva_clip.prediction.task import _score_files
+from eva_engine.checkpoint import RunCheckpoints
 from eva_engine.commands.cli import run_command
 from eva_engine.disk_space import OutputError
 from eva_engine.output_files import writing_failure
@@ -24,6 +27,8 @@ from eva_engine.prediction import FileTask, list_inputs, predict_files
 from eva_engine.prediction.images import save_image
 from eva_engine.prediction.json_text import json_lines
 from eva_engine.prediction.video import VideoWriter
+from eva_engine.training.monitoring.metrics_file import MetricsFile
+from eva_engine.training.run_log import start_log
 
 NOISE = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
 
@@ -134,7 +139,32 @@ def test_an_output_that_cannot_be_created_is_a_wrong_option(tmp_path, capsys):
     assert "cannot be written (File exists); give another --output.\n" in capsys.readouterr().err
 
 
-def test_errors_of_writing_a_run_are_told_from_others(tmp_path):
+def test_a_run_notices_that_its_folder_was_moved(tmp_path):
+    folder = tmp_path / "run"
+    with EventStorage() as storage:
+        metrics = MetricsFile(folder / "metrics.json")
+        storage.put_scalar("total_loss", 1.0)
+        metrics.write()
+        checkpoints = RunCheckpoints(folder, max_to_keep=1, asynchronous=False)
+        folder.rename(tmp_path / "elsewhere")
+        for write in (metrics.write, lambda: checkpoints.save("model_0", {"model": {}})):
+            with pytest.raises(FileNotFoundError) as raised:
+                write()
+            assert isinstance(writing_failure(raised.value, folder), OutputError)
+    assert not folder.exists()
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_log_that_cannot_be_written_is_reported_once(tmp_path, capfd):
+    start_log(str(tmp_path))
+    for _ in range(3):
+        logging.getLogger("eva_engine").info("x" * 15_000)
+    logging.getLogger("eva_engine").handlers.clear()
+    reported = f"warning: {tmp_path}/log.txt cannot be written (File too large)\n"
+    assert capfd.readouterr().err == reported
+
+
+def test_errors_of_writing_a_run_are_distinguished_from_others(tmp_path):
     log = tmp_path / "run/log.txt"
     log.parent.mkdir()
     assert writing_failure(ValueError("a mistake"), log.parent) is None
