@@ -46,7 +46,7 @@ class _LogFile(logging.FileHandler):
 
 
 class _Terminal(logging.StreamHandler):
-    """Stop printing when nobody reads the output (`| head`) or its disk is full; the run continues to log to the file."""
+    """Stop printing when nobody reads the output (`| head`) or its disk is full; the run logs to its file as well."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], OSError):
