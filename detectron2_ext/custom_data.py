@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -64,7 +65,7 @@ class CustomData:
     def _stored(cls, cfg: DictConfig) -> "CustomData":
         """Return the data in the config of an earlier run, or empty data."""
         node = cfg.dataloader.get("custom_data")
-        content = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node or {}
+        content: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node or {}
         if isinstance(content, dict) and content.keys() <= asdict(cls()).keys():
             leave_out = content.pop("leave_out", None) or []
             if all(isinstance(value, str) for value in [*content.values(), *leave_out]):

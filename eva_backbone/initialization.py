@@ -36,5 +36,6 @@ def scale_branch_outputs(model: nn.Module) -> None:
     with torch.no_grad():
         for i, block in enumerate(model.get_submodule("blocks").children()):
             # The last layer of an MLP is `fc2`, that of a gated one `w3`.
-            for layer in (block.attn.proj, getattr(block.mlp, "w3", None) or block.mlp.fc2):
-                layer.weight.div_(math.sqrt(2 * (i + 1)))
+            mlp_output = "mlp.w3.weight" if hasattr(block.mlp, "w3") else "mlp.fc2.weight"
+            for name in ("attn.proj.weight", mlp_output):
+                block.get_parameter(name).div_(math.sqrt(2 * (i + 1)))

@@ -128,8 +128,8 @@ def check_annotations(
             continue
         image = images[image_id]
         if not is_id(category_id) or category_id not in class_indices:
-            problem = f"has category_id {reprlib.repr(category_id)}, which no category has"
-            errors.add(name, problem, "correct it or add the category")
+            found = f"has category_id {reprlib.repr(category_id)}, which no category has"
+            errors.add(name, found, "correct it or add the category")
             continue
         if not isinstance(record.get("iscrowd"), int | float | None):  # the string "0" would count as true
             errors.add(name, f"has iscrowd {reprlib.repr(record['iscrowd'])}", "give it as 0 or 1")

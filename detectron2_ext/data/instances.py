@@ -51,7 +51,8 @@ def make_instances(
             mask_format = "bitmask"
     if max_instances is not None and len(annotations) > max_instances:
         annotations = _sample(annotations, transforms, output_size, max_instances)
-    transformed = [_transform(annotation, transforms, tuple(output_size), with_masks) for annotation in annotations]
+    height, width = output_size
+    transformed = [_transform(annotation, transforms, (height, width), with_masks) for annotation in annotations]
     if not transformed:
         return _no_instances(output_size, with_masks, mask_format)
     instances = detection_utils.annotations_to_instances(transformed, tuple(output_size), mask_format=mask_format)

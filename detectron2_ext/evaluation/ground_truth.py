@@ -122,8 +122,8 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path", *, on
             continue
         category_number = _find(category_numbers, record.get("category_id"))
         if category_number is None:
-            problem = f"has category_id {reprlib.repr(record.get('category_id'))}, which no category has"
-            errors.add(name, problem, "correct it or add the category")
+            found = f"has category_id {reprlib.repr(record.get('category_id'))}, which no category has"
+            errors.add(name, found, "correct it or add the category")
             continue
         completed, problem = complete_annotation(record, images[image_number - 1], masks)
         if problem is not None:

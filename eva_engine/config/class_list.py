@@ -94,7 +94,9 @@ def stored_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None,
     """
     configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
     if configured:
-        return _parse_categories(OmegaConf.to_container(OmegaConf.create({"list": configured}))["list"]), "the config"
+        return _parse_categories(
+            OmegaConf.to_container(configured) if OmegaConf.is_config(configured) else None
+        ), "the config"
     file = Path(weights).parent / CATEGORIES_FILE
     if str(weights) and file.is_file():
         return read_categories(file), str(file)
@@ -103,7 +105,7 @@ def stored_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None,
 
 def _parse_categories(content: Any) -> Categories:
     """Return what `store_class_list` wrote, a list of names, or `store_categories`, a list of ids and names."""
-    rows = content if isinstance(content, list) else [None]
+    rows: list[Any] = content if isinstance(content, list) else [None]
     if all(isinstance(row, str) for row in rows):
         return Categories(tuple(rows), tuple(range(len(rows))))
     categories = coco_categories(rows, "dataloader.categories of the config")

@@ -39,9 +39,14 @@ def read_rows(path: str | Path, kind: str, errors: RecordErrors) -> Iterator[tup
     try:
         with open_text(path, kind, _FIX_FILE, newline="") as file:
             header = file.readline()
-            quoting = csv.QUOTE_NONE if is_tsv and not header.startswith('"') else csv.QUOTE_MINIMAL
-            rows = csv.reader(chain([header], file), delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
-            yield from _complete_rows(rows, str(path), errors, quoting == csv.QUOTE_MINIMAL)
+            is_quoted = not is_tsv or header.startswith('"')
+            rows = csv.reader(
+                chain([header], file),
+                delimiter="\t" if is_tsv else ",",
+                quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+                strict=True,
+            )
+            yield from _complete_rows(rows, str(path), errors, is_quoted)
     finally:
         csv.field_size_limit(previous_limit)
 
