@@ -164,7 +164,7 @@ def read_torch_archive(path: Path, start: int = 0, length: int | None = None) ->
     size = path.stat().st_size
     data = torch.UntypedStorage.from_file(str(path), False, size)
     data = data[start : size if length is None else start + length]
-    view = torch.tensor([], dtype=torch.uint8).set_(data).numpy().data
+    view = torch.empty(0, dtype=torch.uint8, device="cpu").set_(data).numpy().data
     archive = open_archive(path, path if length is None else io.BytesIO(view), len(view))
 
     def record(name: str) -> slice:
@@ -179,7 +179,7 @@ def read_torch_archive(path: Path, start: int = 0, length: int | None = None) ->
         found, num_bytes = record(f"data/{key}"), num_elements * dtype.itemsize
         if num_bytes > found.stop - found.start:
             raise EOFError(f"the storage {key} is cut short")
-        return torch.tensor([], dtype=dtype).set_(data[found.start : found.start + num_bytes])
+        return torch.empty(0, dtype=dtype, device="cpu").set_(data[found.start : found.start + num_bytes])
 
     if f"{archive.root}byteorder" in archive.records and bytes(view[record("byteorder")]) != b"little":
         raise ValueError("it was written on a big-endian computer")
@@ -219,7 +219,7 @@ def read_legacy_torch(path: Path) -> Any:
             bytes_left -= num_elements * dtype.itemsize
             if bytes_left < 0:
                 raise EOFError("its storages are larger than the file")
-            found[key] = torch.empty(num_elements, dtype=dtype)
+            found[key] = torch.empty(num_elements, dtype=dtype, device="cpu")
         return found[key].view(dtype)
 
     with open(path, "rb") as file:

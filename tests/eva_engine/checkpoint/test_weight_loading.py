@@ -17,7 +17,7 @@ from eva_backbone.errors import InputError
 from eva_backbone.patch_embed import resize_patch_kernel
 from eva_backbone.position import resize_pos_embed
 from eva_backbone.relative_position import resize_rel_pos
-from eva_engine.checkpoint import build_and_load, load_checkpoint
+from eva_engine.checkpoint import build_and_load, load_checkpoint, read_weights
 
 NET = "backbone.net."
 REL_POS = {f"{NET}blocks.{i}.attn.rel_pos_{axis}" for i in range(DEPTH) for axis in "hw"}
@@ -352,3 +352,12 @@ def test_tied_parameter_supplied_under_one_name(tmp_path):
 def test_build_is_not_reached_for_a_wrong_path(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         build_and_load(lambda: pytest.fail("built"), tmp_path / "nowhere.pth")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_files_are_read_on_the_cpu_whatever_the_default_device_is(tmp_path, legacy):
+    path = tmp_path / "weights.pt"
+    torch.save({"a.weight": torch.arange(6.0)}, path, _use_new_zipfile_serialization=not legacy)
+    with torch.device("meta"):
+        weights = read_weights(path)
+    assert weights["a.weight"].tolist() == list(range(6))

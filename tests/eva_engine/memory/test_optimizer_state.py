@@ -7,13 +7,12 @@ from eva_engine.memory.optimizer_state import state_bytes
 from eva_engine.memory.persistent_memory import persistent_memory
 from eva_engine.memory.planned_model import model_on_meta
 
-SGD = ["optimizer._target_=torch.optim.SGD", "optimizer.betas=null"]
-
-
-def plan(*overrides, ranks=1):
+def plan(*overrides, ranks=1, momentum=None):
+    """Plan with AdamW, or with SGD if a momentum is given."""
     cfg = small_recipe(*overrides)
-    if cfg.optimizer.betas is None:
+    if momentum is not None:
         del cfg.optimizer.betas
+        cfg.optimizer.update(_target_="torch.optim.SGD", momentum=momentum)
     model = model_on_meta(cfg)
     state = state_bytes(cfg, model)
     return model, state, persistent_memory(cfg, model, state, ranks)
@@ -24,11 +23,11 @@ def trained_bytes(model):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "copies"),
-    [([], 2), (SGD, 0), ([*SGD, "optimizer.momentum=0.9"], 1), (['train.freeze=["backbone.*"]'], 2)],
+    ("overrides", "momentum", "copies"),
+    [([], None, 2), ([], 0.0, 0), ([], 0.9, 1), (['train.freeze=["backbone.*"]'], None, 2)],
 )
-def test_optimizer_state_has_its_copies_of_the_trained_weights(overrides, copies):
-    model, state, _ = plan(*overrides)
+def test_optimizer_state_has_its_copies_of_the_trained_weights(overrides, momentum, copies):
+    model, state, _ = plan(*overrides, momentum=momentum)
     assert state.gradients == trained_bytes(model)
     assert state.optimizer == pytest.approx(copies * state.gradients, rel=0.01)
     assert state.weights >= state.gradients

@@ -80,7 +80,7 @@ def check_groups(case: GoldenCase) -> None:
         expected = [(group["lr_scale"], group["weight_decay"], group["names"]) for group in settings["groups"]]
         model = build_on_meta({name for *_, names in expected for name in names})
         assert model.depth == settings["num_layers"]
-        found = find_groups(model, {settings["layer_decay"]}, settings["weight_decay"])
+        found = find_groups(model, {settings["layer_decay"] or 1.0}, settings["weight_decay"])
         assert found == expected, recipe
 
 
