@@ -45,7 +45,7 @@ def test_plan_is_printed_and_nothing_is_written(command, tmp_path, capsys):
     ("override", "sentence"),
     [
         ("train.accumulation_steps=3", "cannot be split among 1 processes in 3 micro-batches each"),
-        ("train.checkpointer.max_to_keep=0", "max_to_keep is 0; set it to 1 or more"),
+        ("train.checkpointer.max_to_keep=0", "max_to_keep=0 is out of range; give a number of 1 or more"),
         ("train.checkpointer.best_metric=bbox/Ap", "the metrics are: bbox/AP"),
         ("train.init_checkpoint=none.pth", "none.pth does not exist"),
     ],
