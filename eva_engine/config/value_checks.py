@@ -47,7 +47,7 @@ def check_values(cfg: DictConfig) -> None:
     num_channels = OmegaConf.select(cfg, "model.backbone.net.in_chans", default=None) or 3
     for path, node in _groups(cfg, ""):
         types = _keywords(node, path) if "_target_" in node else None
-        for name in node:
+        for name in map(str, node):
             if name == "_target_" or OmegaConf.is_missing(node, name):
                 continue
             try:
@@ -75,7 +75,8 @@ def _groups(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
     """Yield the calls of a config, `train` and the groups below it, each with its key, without following references."""
     if isinstance(node, DictConfig) and ("_target_" in node or f"{path}.".startswith("train.")):
         yield path, node
-    for key in node if isinstance(node, DictConfig) else range(len(node)):
+    keys: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
+    for key in keys:
         if not OmegaConf.is_interpolation(node, key) and not OmegaConf.is_missing(node, key):
             child = node[key]
             if OmegaConf.is_config(child) and child is not None:
