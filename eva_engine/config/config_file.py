@@ -75,6 +75,13 @@ def _with_objects(content: Any, key: str) -> Any:
     return content
 
 
+class _Dumper(yaml.Dumper):
+    """Writes a value that occurs twice, such as a function, twice: aliases are refused when the file is read."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
 def save_config(cfg: DictConfig, path: str | Path) -> None:
     """Write `cfg` to the .yaml file `path`, from which :func:`load_config` loads the same recipe.
 
@@ -84,7 +91,12 @@ def save_config(cfg: DictConfig, path: str | Path) -> None:
     """
     content = OmegaConf.to_container(cfg, resolve=False, structured_config_mode=SCMode.INSTANTIATE)
     dumped = yaml.dump(
-        _with_named_targets(content), default_flow_style=None, allow_unicode=True, width=9999, sort_keys=False
+        _with_named_targets(content),
+        Dumper=_Dumper,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=9999,
+        sort_keys=False,
     )
     try:
         for name, key in named(parse_yaml(dumped, path)):

@@ -41,7 +41,7 @@ def test_its_verbs_and_options_are_listed():
 def test_it_trains_evaluates_and_logs(trained):
     assert json.loads((trained / "results.json").read_text())["rotation"]["accuracy"] == 100
     assert (trained / "index.html").is_file()
-    assert "rotation_task" not in (trained / "log.txt").read_text().partition("Environment")[0]
+    assert "rotation_task." not in (trained / "log.txt").read_text().partition("Environment")[0]
     weights = f"train.init_checkpoint={trained}/model_final.pth"
     ended = run("evaluate", "--config-file", RECIPE, weights, f"train.output_dir={trained}/evaluation")
     assert "100.0" in ended.stdout

@@ -13,6 +13,7 @@ LOADABLE = """
 from detectron2.config import LazyCall as L
 from torch import nn
 model = L(nn.TransformerEncoderLayer)(nhead=1, dim_feedforward="${.d_model}", d_model=3, activation=nn.ReLU)
+also = dict(activation=nn.ReLU)
 """
 NOT_LOADABLE = """
 from detectron2.config import LazyCall as L
