@@ -7,6 +7,7 @@ from eva_engine.memory.optimizer_state import state_bytes
 from eva_engine.memory.persistent_memory import persistent_memory
 from eva_engine.memory.planned_model import model_on_meta
 
+
 def plan(*overrides, ranks=1, momentum=None):
     """Plan with AdamW, or with SGD if a momentum is given."""
     cfg = small_recipe(*overrides)
