@@ -122,7 +122,12 @@ CASES = {name: (CONFIG, [*SMALL, *more]) for name, more in DETECTORS.items()} | 
 
 # Run before the measured steps, so that libraries have loaded their code and started their threads.
 WARM_UP = ["dataloader.train.total_batch_size=2", "train.accumulation_steps=1"]
-WARM_UP_OF = {CONFIG: [f"model.backbone.{key}" for key in ("square_pad=64", "net.depth=1", "net.embed_dim=32")]}
+WARM_UP_OF = {
+    CONFIG: [
+        f"model.backbone.{key}"
+        for key in ("square_pad=64", "net.depth=1", "net.window_block_indexes=[0]", "net.embed_dim=32")
+    ]
+}
 
 
 @dataclass(frozen=True)

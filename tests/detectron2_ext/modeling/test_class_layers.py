@@ -7,7 +7,9 @@ from detectron2.config import instantiate
 from eva_engine.config import load_config
 
 RECIPE = "projects/ViTDet/configs/{}.py"
-SMALL = ["model.backbone.net.depth=1", "model.backbone.net.embed_dim=32", "model.backbone.net.num_heads=2"]
+SMALL = [
+    f"model.backbone.net.{option}" for option in ("depth=1", "embed_dim=32", "num_heads=2", "window_block_indexes=[0]")
+]
 
 
 def build(recipe: str, *overrides: str):

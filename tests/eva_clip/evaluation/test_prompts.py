@@ -48,11 +48,11 @@ def test_files(tmp_path):
     [
         (["a", " "], ["{}"], "name of class 1 of 2 is empty"),
         ([], ["{}"], "no class name"),
-        ("nowhere.txt", ["{}"], "nowhere.txt cannot be read"),
+        ("nowhere.txt", ["{}"], "nowhere.txt: no such list of names"),
         (["a"], [], "no template"),
         (["a"], ["{}", "photo"], "the template 'photo' has no {}"),
         (["a"], "imagenet_8", "'imagenet_8' is not a list of templates"),
-        (["a"], "nowhere.txt", "nowhere.txt cannot be read"),
+        (["a"], "nowhere.txt", "nowhere.txt: no such list of templates"),
     ],
 )
 def test_unusable_names_and_templates(names, templates, message):
