@@ -82,7 +82,7 @@ def _shape(shape: Sequence[int]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-_BLOCK = re.compile(r"(.*\bblocks\.)(\d+)\.attn\.qkv\.weight$")
+_BLOCK = re.compile(r"(.*\bblocks\.)(\d+)\.attn\.(?:qkv|q_proj)\.weight$")
 
 
 def describe_weights(weights: Mapping[str, Tensor]) -> str:

@@ -51,7 +51,7 @@ class SafeUnpickler(pickle._Unpickler):
     def __init__(self, file: Any, num_bytes: int, encoding: str = "utf-8") -> None:
         super().__init__(file, encoding=encoding)
         self._read_file, self._reads_left, self._passed_left = file.read, _MAX_READS, 4 * num_bytes + 1_000_000
-        self._file_read = self._counted_read
+        self._num_bytes, self._file_read = num_bytes, self._counted_read
         self._unsafe: set[str] = set()
 
     def allowed(self, module: str, name: str) -> Any:
@@ -84,7 +84,7 @@ class SafeUnpickler(pickle._Unpickler):
         self._reads_left -= 1
         if self._reads_left < 0:
             raise pickle.UnpicklingError("more values than weights and their training need")
-        return self._read_file(size)
+        return self._read_file(min(size, self._num_bytes))  # a file allocates what it is asked for before it reads
 
     def _pass_on(self, values: Iterable) -> None:
         """Count what a function copies: a pickle can pass the same large value to it any number of times."""

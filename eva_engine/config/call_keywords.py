@@ -46,6 +46,15 @@ def call_keywords(target: Callable | str) -> dict[str, type | None] | None:
     return None
 
 
+def takes_any_keyword(target: Callable) -> bool:
+    """Return whether a class or function has **kwargs of its own, which it may use without passing them on."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # a built-in without a signature
+        return True
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def _type_hints(function: Callable) -> dict[str, Any]:
     try:
         return typing.get_type_hints(inspect.unwrap(function))

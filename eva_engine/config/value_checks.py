@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eva_backbone.errors import InputError
 
-from .call_keywords import call_keywords
+from .call_keywords import call_keywords, takes_any_keyword
 from .train_settings import TRAIN_SETTINGS
 from .trusted_names import import_name, import_path
 
@@ -91,8 +91,8 @@ def _keywords(node: DictConfig, path: str) -> dict[str, type | None] | None:
     if not callable(target):
         raise InputError(f"{path}._target_={node['_target_']} cannot be called; give a class or function")
     keywords = call_keywords(target)
-    unknown = [] if keywords is None else [str(name) for name in node if name not in keywords and name != "_target_"]
-    if unknown:
+    unknown = [str(name) for name in node if name not in (keywords or ()) and name != "_target_"]
+    if unknown and keywords is not None and not takes_any_keyword(target):
         raise InputError(
             f"{path} has {', '.join(unknown)}, which {import_path(target)} does not take; it takes "
             f"{', '.join(sorted(keywords or ()))}: give a recipe with these"

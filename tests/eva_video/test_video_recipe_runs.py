@@ -94,7 +94,7 @@ def test_a_published_file_into_the_model_of_another_set(tmp_path):
     ("change", "sentence"),
     [
         (["model.num_classes=2"], "has 3 classes, the model only 2"),
-        (["dataloader.train.dataset.annotations=nowhere.txt"], "the list nowhere.txt cannot be read"),
+        (["dataloader.train.dataset.annotations=nowhere.txt"], "nowhere.txt: no such list of videos"),
         (["dataloader.test.mapper.frame_sampler.mode=other"], "the mode of the clips is 'other'"),
     ],
 )

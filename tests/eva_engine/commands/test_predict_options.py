@@ -9,7 +9,7 @@ from eva_engine.commands import predict
 from eva_engine.tasks import all_tasks
 
 TASKS = {task.package: task for task in all_tasks()}
-COMMON = {"config_file", "weights", "input", "output", "recursive", "device"}
+COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe"}
 
 
 def keywords(package: str) -> dict[str, inspect.Parameter]:

@@ -28,6 +28,14 @@ PHASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_are_not_ignored():
+    """A shell starts commands in the background with SIGINT ignored, which processes inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def signalled_verb(tmp_path, monkeypatch):
     """Return a function that runs a command which sends a signal to its process in a phase."""

@@ -219,7 +219,7 @@ def test_unusable_settings_are_refused(changes, sentence):
     ("settings", "drop", "sentence"),
     [
         (LORA | {"rank": 4}, "none", "has an adapter of rank 2, but train.lora.rank is 4"),
-        (SETTINGS["lora"], "none", "has an adapter of rank 2, but train.lora.rank is 0"),
+        (SETTINGS["lora"], "none", "need a rank of 1 or more and a number alpha"),
         (LORA, f"{ADAPTED[0]}.lora_B.default.weight", "lora_B.default.weight is missing"),
     ],
 )
