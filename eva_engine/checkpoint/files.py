@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Entries under which files store their weights, in order of preference.
 WRAPPERS = ("model", "module", "state_dict", "model_ema")
+# Entries of moving averages: of runs of this project, of EVA-02's detectors and of classifiers.
+_AVERAGES = ("ema", "ema_state", "model_ema")
 _MAX_ENTRIES, _MAX_NAME = 50_000, 300  # the largest model of this project has 3,000 entries
 _PARALLEL_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
@@ -37,7 +39,7 @@ def read_weights(path: str | os.PathLike, entry: str = "", *, averaged: bool = F
         path: Weight file, or folder of a sharded checkpoint.
         entry: Top-level entry of a checkpoint to read the weights from, such as "ema"; empty for the first of the
             entries above that exists.
-        averaged: Read the moving average of the weights, "ema", if the file has one.
+        averaged: Read the moving average of the weights, "ema", "ema_state" or "model_ema", if the file has one.
 
     Returns:
         Tensors by name, on the CPU, in the dtypes of the file.
@@ -46,13 +48,14 @@ def read_weights(path: str | os.PathLike, entry: str = "", *, averaged: bool = F
         InputError: The file is missing, damaged or not a weight file, does not have the entry, or could run code when
             it is read.
     """
-    if averaged:
-        entry = "ema"
     entries = (entry,) if entry else WRAPPERS
-    content = read_file(path, (*entries, "lora"))
-    if entry and not (isinstance(content, Mapping) and isinstance(content.get(entry), Mapping)):
-        if averaged:
+    content = read_file(path, (*(_AVERAGES if averaged else ()), *entries, "lora"))
+    found = content if isinstance(content, Mapping) else {}
+    if averaged:
+        entry = next((name for name in _AVERAGES if isinstance(found.get(name), Mapping)), "")
+        if not entry:
             return read_weights(path)
+    if entry and not isinstance(found.get(entry), Mapping):
         raise InputError(f"{path} has no entry {entry!r}; leave --entry out, or name one that the file has.")
     if averaged:
         logger.info("Using the moving average of the weights in %s, because of train.ema.evaluate", path)

@@ -12,6 +12,7 @@ from eva_backbone.errors import InputError
 from .load_report import LoadReport, ShapeChange, describe_weights
 from .resizing import resize_entry
 
+_ROTARY_TABLE = re.compile(r"(^|\.)rope(_win|_glb)?\.freqs_(cos|sin)$")
 # What precedes the blocks of a ViT in a name: "" in a bare ViT, "backbone.net." in a detector, "visual." in a CLIP.
 _VIT_PREFIX = re.compile(r"((?:.*\.)?)blocks\.\d+\.")
 _MAX_PREFIXES = 8  # a file can have as many as entries, and all entries are renamed for each of them
@@ -50,8 +51,13 @@ def compare_weights(
     convert = getattr(model, "convert_state_dict", None)
     if convert is not None:
         weights = convert(weights)
+    # EVA-02's release saves the tables of its rotary positions, which are computed from the grid here.
+    num_tables = sum(_ROTARY_TABLE.search(name) is not None for name in weights)
+    weights = {name: value for name, value in weights.items() if name in state or not _ROTARY_TABLE.search(name)}
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
+    if num_tables:
+        notes.append(f"{num_tables} tables of rotary positions ignored, which are computed from the size of the image")
     adapt = getattr(model, "adapt_state_dict", None)
     adapted = {} if adapt is None else adapt({name: value for name, (_, value) in renamed.items()})
     values: dict[str, Tensor] = {}

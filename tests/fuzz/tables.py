@@ -108,7 +108,9 @@ def run(rounds: int, seed: int) -> None:
     """Read `rounds` mutated files; an AssertionError means that intact pairs were lost without a message."""
     draw = random.Random(seed)
     log = _Messages()
-    logging.getLogger().addHandler(log)
+    loggers = [logging.getLogger(name) for name in (None, "eva_engine", "eva_clip", "eva_video")]
+    for logger in loggers:  # those of packages do not pass messages on once a run has set up its log
+        logger.addHandler(log)
     try:
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as mutated:
             for number, original in enumerate(itertools.islice(itertools.cycle(write_seeds(Path(folder))), rounds)):
@@ -120,7 +122,8 @@ def run(rounds: int, seed: int) -> None:
                         file, original.read_bytes(), on_error, log.texts, f"seed {seed}, round {number}, {file.name}"
                     )
     finally:
-        logging.getLogger().removeHandler(log)
+        for logger in loggers:
+            logger.removeHandler(log)
 
 
 def _check(file: Path, original: bytes, on_error: str, messages: list[str], case: str) -> None:

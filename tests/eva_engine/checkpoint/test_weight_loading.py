@@ -361,3 +361,23 @@ def test_files_are_read_on_the_cpu_whatever_the_default_device_is(tmp_path, lega
     with torch.device("meta"):
         weights = read_weights(path)
     assert weights["a.weight"].tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("entry", ["ema", "ema_state", "model_ema"])
+def test_averages_are_found_under_all_published_names(tmp_path, entry):
+    torch.save({"model": {"a.weight": torch.zeros(2)}, entry: {"a.weight": torch.ones(2)}}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth", averaged=True)["a.weight"].tolist() == [1, 1]
+    assert read_weights(tmp_path / "w.pth")["a.weight"].tolist() == [0, 0]
+
+
+def test_rotary_tables_of_eva02_are_ignored_with_a_note(tmp_path):
+    model = VisionTransformer(img_size=28, patch_size=14, embed_dim=16, depth=2, num_heads=2, rope=True)
+    tables = {
+        f"{stem}freqs_{name}": torch.ones(4, 8)
+        for stem in ("rope.", "blocks.1.attn.rope.", "rope_glb.")
+        for name in ("cos", "sin")
+    }
+    torch.save({"model": {**model.state_dict(), **tables}}, tmp_path / "w.pth")
+    report = load_checkpoint(model, tmp_path / "w.pth")
+    assert (report.unused, report.missing) == ([], [])
+    assert report.notes == ["6 tables of rotary positions ignored, which are computed from the size of the image"]
