@@ -1,11 +1,14 @@
 """Build what a config describes."""
 
+import re
 from typing import Any
 
 from detectron2.config import instantiate as _instantiate
 from omegaconf.errors import OmegaConfBaseException
 
 from eva_backbone.errors import InputError
+
+_WRONG_CALL = re.compile(r"unexpected keyword argument|missing \d+ required|multiple values for")
 
 
 def instantiate(cfg: Any) -> Any:
@@ -20,10 +23,7 @@ def instantiate(cfg: Any) -> Any:
         reason = str(error).splitlines()[0]
         raise InputError(f"the config has a value that cannot be read ({reason}); give one that is complete") from error
     except TypeError as error:
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        # Deeper inside, it is an error of the called function.
-        if frame is None or not frame.tb_frame.f_globals.get("__name__", "").startswith("detectron2.config"):
+        # Classes pass keywords on to others, so the call that does not take one may be deep inside.
+        if not _WRONG_CALL.search(str(error)):
             raise
         raise InputError(f"the config cannot be built ({error}); give a recipe with the right keywords") from error
