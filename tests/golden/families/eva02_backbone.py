@@ -9,8 +9,9 @@ from eva_backbone.mlp import SwiGLU
 from eva_backbone.rotary import Rotation, grid_rotation
 
 from ..case import GoldenCase, family
+from ..listed_draws import assert_near
 from ..weights import draw_normal, draw_state_dict, fill_model
-from .detection_backbone import assert_close, compare_backbone
+from .detection_backbone import TOLERANCE, assert_close, compare_backbone
 
 # the reference has these without options, or ignores them
 _FIXED = {"beit_like_qkv_bias", "rope", "subln", "naiveswiglu", "use_rel_pos"}
@@ -24,7 +25,13 @@ def eva02_vit(constructor: dict) -> ViT:
 
 @family("eva02_vit", "eva02_vit_other_size")
 def check_backbone(case: GoldenCase) -> None:
-    compare_backbone(case, fill_model(eva02_vit(case.spec["constructor"]), case.spec, case.arrays["sd_abs_sums"]))
+    model = fill_model(eva02_vit(case.spec["constructor"]), case.spec, case.arrays["sd_abs_sums"])
+    compare_backbone(case, model, assert_near_peak)
+
+
+def assert_near_peak(actual: torch.Tensor, expected: np.ndarray) -> None:
+    """Compare relative to the largest value: the reference's own gradients are up to 1e-5 deviations from float64."""
+    assert_near(actual, expected, "input_grad", TOLERANCE)
 
 
 def square_rotation(side: int, head_dim: int, position_range: float | None) -> Rotation:
