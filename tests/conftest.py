@@ -1,5 +1,6 @@
 """Options and fixtures of the whole suite."""
 
+import logging
 import os
 import signal
 from contextlib import suppress
@@ -48,3 +49,16 @@ def _abort_children(process: int) -> None:
 @pytest.fixture(autouse=True)
 def _fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _default_logging() -> None:
+    """Undo what a run or a package in an earlier test of this process did to the loggers."""
+    logging.getLogger().setLevel(logging.WARNING)
+    for name, logger in logging.Logger.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.startswith(("eva_", "detectron2", "fvcore")):
+            logger.setLevel(logging.NOTSET)
+            logger.propagate = True
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()

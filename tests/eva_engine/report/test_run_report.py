@@ -33,10 +33,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def warnings(caplog):
-    logger = logging.getLogger("eva_engine")
-    propagate, logger.propagate = logger.propagate, True
-    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    logger.propagate = propagate
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def recipe(folder, **parts):

@@ -16,10 +16,7 @@ CASCADE |= {"loss_mask": 0.691, "loss_rpn_cls": 0.685, "loss_rpn_loc": 0.102}
 @pytest.fixture
 def lines(caplog):
     caplog.set_level(logging.INFO, logger=progress.__name__)
-    logger = logging.getLogger("eva_engine")
-    propagate, logger.propagate = logger.propagate, True
-    yield lambda: [record.getMessage() for record in caplog.records]
-    logger.propagate = propagate
+    return lambda: [record.getMessage() for record in caplog.records]
 
 
 @pytest.fixture(autouse=True)
