@@ -6,8 +6,8 @@ from detectron2.structures import Boxes, Instances, PolygonMasks
 from detectron2.utils.events import EventStorage
 
 from ..case import GoldenCase, family
-from ..relu_kinks import closest_gradients
 from ..detector import BuildNet, build_detector, build_pyramid, build_vit
+from ..relu_kinks import closest_gradients
 from ..weights import draw_image, draw_normal, fill_model
 
 TOLERANCE = 1e-5
