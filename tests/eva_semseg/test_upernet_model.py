@@ -10,6 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load, load_checkpoint
 from eva_engine.training.adaptation import adapt_model
 from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
+from eva_engine.training.optimization import layer_decay_groups
 from eva_semseg.batch_norm import SyncBatchNorm
 from eva_semseg.losses import SetCriterion
 from eva_semseg.models import create_segmentation_model
@@ -182,6 +183,22 @@ def test_low_rank_and_frozen_backbone():
         assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == learned
         assert {name.partition(".")[0] for name in learned} == {"backbone", "decode_head", "auxiliary_head"}
     assert not [name for name in learned if "blocks" in name]
+
+
+def test_layers_without_the_published_rule():
+    """Timm's interface: class token and position table are in the first layer and have no weight decay."""
+    model = build()
+    assert model.num_features == 32
+    groups = layer_decay_groups(model, base_lr=1.0, weight_decay=0.05, decay_rate=0.5)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in groups:
+        found |= {names[id(parameter)]: (group["lr"], group["weight_decay"]) for parameter in group["params"]}
+    assert found.keys() == set(names.values())
+    assert found["backbone.cls_token"] == found["backbone.pos_embed"] == (0.5**5, 0.0)
+    assert found["backbone.blocks.3.mlp.w1.weight"] == (0.5, 0.05)
+    assert found["backbone.fpn1.0.weight"] == found["decode_head.conv_seg.weight"] == (1.0, 0.05)
+    assert found["backbone.fpn1.1.weight"] == (1.0, 0.0)
 
 
 def test_other_numbers_of_classes():
