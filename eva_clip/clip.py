@@ -46,7 +46,7 @@ class Clip(BackboneDelegate, nn.Module):
             self.register_parameter(LOGIT_SCALE, build_logit_scale())
 
     def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Rename the entries of an open_clip state dict, and the logit scale, to the names of this model.
+        """Rename the entries of an open_clip or timm state dict, and the logit scale, to the names of this model.
 
         The checkpoint reader calls this before it loads a file.
 
@@ -54,8 +54,7 @@ class Clip(BackboneDelegate, nn.Module):
             InputError: The weights have a text tower of another width than this model. The image tower alone would be
                 loaded, which may be that of several models.
         """
-        if is_open_clip(weights):
-            weights = from_open_clip(weights)
+        weights = from_open_clip(weights) if is_open_clip(weights) else super().convert_state_dict(weights)
         self._check_text_tower(weights)
         own, other = f"text.{LOGIT_SCALE}", LOGIT_SCALE
         if LOGIT_SCALE in self._parameters:

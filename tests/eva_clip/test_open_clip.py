@@ -74,7 +74,7 @@ def test_released_models_at_full_width(name):
     options = model_options(name)
     trunk = {"depth": 1, "img_size": options["visual"]["img_size"]}
     text = {"vocab_size": 500, "num_layers": 1}
-    theirs_text = {name: options["text"][name] for name in ("width", "num_heads")}
+    theirs_text = {option: options["text"][option] for option in ("width", "num_heads")}
     ours, theirs, pixels, token_ids = pair(trunk, {**theirs_text, **text}, options["output_dim"], name)
     for found, expected in (
         (ours.encode_image(pixels[:2]), theirs.encode_image(pixels[:2])),
@@ -116,17 +116,17 @@ def test_there_and_back(name, tmp_path):
     """A checkpoint of ours, exported, into open_clip, saved by it, and imported again: the same bits."""
     visual = TRUNK if name == "eva_clip_g14" else {**TRUNK, "patch_size": 14, "mlp_ratio": 8 / 3}
     ours, theirs, _, token_ids = pair(visual, name=name)
-    source, exported, saved, back = (tmp_path / name for name in ("a.pth", "b.safetensors", "c.pt", "d.safetensors"))
+    source, exported, saved, back = (tmp_path / file for file in ("a.pth", "b.safetensors", "c.pt", "d.safetensors"))
     torch.save({"model": ours.state_dict(), "iteration": 3}, source)
     assert export([str(source), str(exported)]) == 0
     open_clip.load_checkpoint(theirs, str(exported), strict=True)
-    torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.state_dict().items()}}, saved)
+    torch.save({"state_dict": {f"module.{entry}": value for entry, value in theirs.state_dict().items()}}, saved)
     assert export([str(saved), str(back)]) == 0
     options = {"output_dim": 40, "visual": visual, "text": TEXT}
     for path in (saved, back):
         again = create_model(name, path, **options)
-        for name, value in ours.state_dict().items():
-            assert torch.equal(again.state_dict()[name], value), name
+        for entry, value in ours.state_dict().items():
+            assert torch.equal(again.state_dict()[entry], value), entry
     assert torch.equal(again.encode_text(token_ids), ours.encode_text(token_ids))
 
 

@@ -1,6 +1,7 @@
 """Initial weights, and the stochastic depth rate of every block."""
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -22,16 +23,21 @@ def check_initial_weights(case: GoldenCase) -> None:
     dim, depth = (int(re.search(rf"{word} (\d+)", case.spec["note"])[1]) for word in ("dim", "depth"))
     for kind, expected in case.spec["stats"].items():
         model = MODELS[kind](embed_dim=dim, depth=depth, num_heads=4)
-        parameters = dict(model.named_parameters())
-        assert set(expected) <= set(parameters)
-        assert {name for name in parameters if not re.match(r"blocks\.[1-9]", name)} <= set(expected)
-        for name, (std, largest, mean) in expected.items():
-            value = parameters[name].detach().double()
-            # six standard errors of the difference of two samples of this size
-            spread = 6 * std / value.numel() ** 0.5
-            assert abs(value.std().item() - std) <= spread, (kind, name, value.std().item(), std)
-            assert abs(value.mean().item() - mean) <= 2**0.5 * spread, (kind, name)
-            assert abs(value.abs().max().item() - largest) <= 0.5 * largest, (kind, name)
+        assert {name for name, _ in model.named_parameters() if not re.match(r"blocks\.[1-9]", name)} <= set(expected)
+        compare_statistics(kind, model, expected)
+
+
+def compare_statistics(kind: str, model: nn.Module, expected: Mapping[str, tuple[float, float, float]]) -> None:
+    """Compare standard deviation, largest absolute value and mean of parameters with those of other draws."""
+    parameters = dict(model.named_parameters())
+    assert set(expected) <= set(parameters)
+    for name, (std, largest, mean) in expected.items():
+        value = parameters[name].detach().double()
+        # six standard errors of the difference of two samples of this size
+        spread = 6 * std / value.numel() ** 0.5
+        assert abs(value.std().item() - std) <= spread, (kind, name, value.std().item(), std)
+        assert abs(value.mean().item() - mean) <= 2**0.5 * spread, (kind, name)
+        assert abs(value.abs().max().item() - largest) <= 0.5 * largest, (kind, name)
 
 
 @family("drop_path")

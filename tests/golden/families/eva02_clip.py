@@ -6,10 +6,11 @@ import torch
 from timm.optim import Lamb
 
 from eva_clip.contrastive_loss import contrastive_loss
+from eva_clip.parameter_groups import tower_layer_decay_groups
 
 from ..case import GoldenCase, family
 from .classification_losses import assert_gradients
-from .clip_model import ATOL, RTOL, build_drawn, compare_outputs
+from .clip_model import ATOL, RTOL, build_clip, build_drawn, compare_outputs
 
 
 def draw_pairs(spec: dict) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,3 +73,41 @@ def check_lamb(case: GoldenCase) -> None:
         optimizer.step()
     for name, parameter in parameters.items():
         np.testing.assert_allclose(parameter.detach(), case.arrays[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+def check_clip_groups(settings: dict) -> None:
+    """Compare the parameter groups of a CLIP model, one of the recipes of `eva02_param_groups`."""
+    names = [name for group in settings["groups"] for name in group["names"]]
+    vision = settings["vision"]
+    with torch.device("meta"):
+        model = build_clip(
+            {
+                "embed_dim": 4,
+                "vision_cfg": {
+                    **vision,
+                    **{"image_size": 28, "patch_size": 14, "width": 8, "head_width": 4, "mlp_ratio": 2.0},
+                    "drop_path_rate": 0.0,
+                },
+                "text_cfg": {
+                    **{"context_length": 8, "vocab_size": 16, "width": 8, "heads": 2},
+                    "layers": settings["text_layers"],
+                },
+            },
+            names,
+        )
+    groups = tower_layer_decay_groups(
+        model,
+        settings["visual_lr"],
+        settings["text_lr"],
+        settings["lr"],
+        settings["weight_decay"],
+        settings["visual_ld"],
+        settings["text_ld"],
+    )
+    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert sorted(name_of.values()) == sorted(names)
+    found = [[group["lr"], group["weight_decay"], [name_of[id(p)] for p in group["params"]]] for group in groups]
+    expected = [[group["lr"] * group["lr_scale"], group["weight_decay"], group["names"]] for group in settings["groups"]]
+    # The release lists the logit scale last, after both towers; in the model it is the first parameter.
+    assert sorted(found) == sorted(expected)
+    assert [group for group in found if "logit_scale" not in group[2]] == expected[:-1]
