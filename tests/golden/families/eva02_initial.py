@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+import torch
 from torch import nn
 
 from eva_classification import Classifier
@@ -30,6 +31,7 @@ def build(name: str, spec: dict[str, Any], parameters: Collection[str]) -> nn.Mo
 
 @family("eva02_init_stats")
 def check_initial_weights(case: GoldenCase) -> None:
+    torch.manual_seed(0)  # the largest of few values varies much between draws
     for name, expected in case.spec["stats"].items():
         model = build(name, case.spec, expected)
         assert {parameter for parameter, _ in model.named_parameters()} == set(expected), name
