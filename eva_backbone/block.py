@@ -111,7 +111,8 @@ class Block(nn.Module):
             x: Prefix tokens, then patches in row-major order; windows and the residual convolution support no prefix.
             grid: (H, W) or (T, H, W) in patches.
             shared_bias: Bias of the attention logits that all blocks of the model share, [heads, N, N].
-            rotation: Rotation of the tokens by their positions, if they are not all patches of the grid; not in windows.
+            rotation: Rotation of the tokens by their positions, if they are not all patches of the grid. Windowed
+                blocks ignore it.
         """
         if self.post_norm:
             # A norm at the end of a branch fixes the size of what the branch adds. With norms at the beginning, the

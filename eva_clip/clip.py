@@ -20,8 +20,8 @@ LOGIT_SCALE = "logit_scale"
 class Clip(BackboneDelegate, nn.Module):
     """Embed images and texts in one space, where the cosine similarity of a pair measures how well they match.
 
-    Parameter names are those of the releases. In the first one, the logit scale belongs to the text tower; in all others
-    and in open_clip, it is a parameter of the model.
+    Parameter names are those of the releases. In the first one, the logit scale belongs to the text tower; in all
+    others and in open_clip, it is a parameter of the model.
 
     Args:
         visual: Image tower.
@@ -68,8 +68,8 @@ class Clip(BackboneDelegate, nn.Module):
         width = self.text.positional_embedding.shape[1]
         if table is not None and table.ndim == 2 and table.shape[1] != width:
             raise InputError(
-                f"the weights have a text tower of width {table.shape[1]}, this model has one of width {width}; give the "
-                "weights of this model, or remove the entries text.* to start from the image tower alone."
+                f"the weights have a text tower of width {table.shape[1]}, this model has one of width {width}; give "
+                "the weights of this model, or remove the entries text.* to start from the image tower alone."
             )
 
     @property

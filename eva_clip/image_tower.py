@@ -63,14 +63,15 @@ class ImageTower(VisionTransformer):
         tokens = self.add_positions(patches, grid)
         rotation = None
         if self.training and self.patch_dropout:
-            kept = self.draw_kept_patches(*patches.shape[:2], device=tokens.device)
+            num_images, num_patches, _ = patches.shape
+            kept = self.draw_kept_patches(num_images, num_patches, tokens.device)
             kept = torch.cat([kept.new_zeros(len(kept), 1), 1 + kept], dim=1)  # the class token is always kept
             rotation = self._rotation_of(kept, grid)
             tokens = tokens.gather(1, kept.unsqueeze(-1).expand(-1, -1, tokens.shape[2]))
         return self.run_blocks(tokens, grid, rotation=rotation)
 
     def _rotation_of(self, kept: Tensor, grid: tuple[int, ...]) -> Rotation | None:
-        """Return the rotation of the tokens `kept` [B, M], indices into class token and patches, if the tower has one."""
+        """Return the rotation of `kept`, indices [B, M] into the class token and the patches; None without `rope`."""
         attention: Any = self.blocks[0].get_submodule("attn")
         if not attention.rope:
             return None

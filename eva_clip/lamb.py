@@ -10,9 +10,9 @@ from torch import Tensor
 class Lamb(torch.optim.Optimizer):
     """Adam whose step is scaled to the norm of each tensor, with limits for the factor.
 
-    You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", 2020. The options are those of
-    DeepSpeed. timm's `Lamb` differs: it corrects the bias of both moments before `eps` is added, has no lower limit, does
-    not scale groups without weight decay, and clips gradients itself.
+    You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", 2020. The options are those
+    of DeepSpeed. timm's `Lamb` differs: it corrects the bias of both averages before it adds `eps`, has no lower limit,
+    does not scale groups without weight decay, and clips gradients itself.
 
     The published runs sharded flattened groups of tensors among their GPUs (ZeRO), so their norms were probably those
     of the parts on one GPU. Here they are those of complete tensors, on any number of GPUs.

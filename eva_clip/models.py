@@ -15,6 +15,7 @@ from .image_tower import ImageTower
 from .text_transformer import TextTransformer
 from .transforms import Transform, evaluation_transform, training_transform
 
+
 def _text(width: int, num_heads: int, num_layers: int, **options: Any) -> MappingProxyType[str, Any]:
     """Return the options of a text tower; 49,408 is the size of CLIP's vocabulary."""
     sizes = {"width": width, "num_heads": num_heads, "num_layers": num_layers}

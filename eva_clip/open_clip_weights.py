@@ -59,8 +59,8 @@ def to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the entries of an open_clip state dict to the names of `Clip`, the inverse of :func:`to_open_clip`.
 
-    The logit scale of the first released model, EVA01-g-14, becomes part of the text tower, as in its file. `Clip` loads
-    it under either name.
+    The logit scale of the first released model, EVA01-g-14, becomes part of the text tower, as in its file. `Clip`
+    loads it under either name.
 
     Raises:
         InputError: An entry does not belong to an EVA-CLIP model, such as `logit_bias`, which `Clip` does not have.

@@ -93,8 +93,8 @@ def test_initial_weights_at_336_pixels():
     ("file", "name", "message"),
     [
         ("EVA02_CLIP_B_psz16_s8B", "eva_clip_g14", "text tower of width 512, this model has one of width 768"),
-        ("EVA02_CLIP_L_psz14_s4B", "eva_clip_g14", "a ViT of width 1024, depth 24, patch 14, expected is a ViT of width"),
-        ("eva_clip_psz14", "eva02_clip_l14", "a ViT of width 1408, depth 40, patch 14, expected is a ViT of width 1024"),
+        ("EVA02_CLIP_L_psz14_s4B", "eva_clip_g14", "a ViT of width 1024, depth 24, patch 14, expected is a ViT of"),
+        ("eva_clip_psz14", "eva02_clip_l14", "a ViT of width 1408, depth 40, patch 14, expected is a ViT of"),
         ("eva_clip_psz14", "eva_clip_g14_plus", "text tower of width 768, this model has one of width 1024"),
         ("EVA02_CLIP_E_psz14_s4B", "eva02_clip_e14_plus", "text tower of width 1024, this model has one of width 1280"),
         ("EVA01_CLIP_g_14_plus_psz14_s11B", "eva02_clip_e14", "a ViT of width 1408, depth 40"),
@@ -174,4 +174,5 @@ def test_teacher_of_the_published_size(file, heads, features, post_norm):
     assert shapes == {name: value.shape for name, value in image_tower_weights(weights).items() if name != "pos_embed"}
     assert teacher(torch.empty(2, 3, 224, 224, device="meta")).shape == (2, *features)
     block = teacher.visual.blocks[0]
-    assert (block.attn.num_heads, block.attn.rope, block.post_norm) == (heads, "EVA02_CLIP_" in file and not post_norm, post_norm)
+    assert (block.attn.num_heads, block.post_norm) == (heads, post_norm)
+    assert block.attn.rope == any(".freqs_" in name for name in weights)

@@ -70,7 +70,7 @@ def test_same_embeddings_and_logits(trunk, text, output_dim, rows):
 @pytest.mark.parametrize("name", list(MODELS)[1:])
 @torch.inference_mode()
 def test_released_models_at_full_width(name):
-    """The same embeddings as open_clip's own model of that name, with one block per tower, and weights there and back."""
+    """The embeddings of open_clip's own model of that name, with one block per tower, and weights there and back."""
     options = model_options(name)
     trunk = {"depth": 1, "img_size": options["visual"]["img_size"]}
     text = {"vocab_size": 500, "num_layers": 1}

@@ -78,23 +78,11 @@ def check_lamb(case: GoldenCase) -> None:
 def check_clip_groups(settings: dict) -> None:
     """Compare the parameter groups of a CLIP model, one of the recipes of `eva02_param_groups`."""
     names = [name for group in settings["groups"] for name in group["names"]]
-    vision = settings["vision"]
+    sides = {"image_size": 28, "patch_size": 14, "width": 8, "head_width": 4, "mlp_ratio": 2.0, "drop_path_rate": 0.0}
+    lengths = {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 2, "layers": settings["text_layers"]}
+    config = {"embed_dim": 4, "vision_cfg": {**settings["vision"], **sides}, "text_cfg": lengths}
     with torch.device("meta"):
-        model = build_clip(
-            {
-                "embed_dim": 4,
-                "vision_cfg": {
-                    **vision,
-                    **{"image_size": 28, "patch_size": 14, "width": 8, "head_width": 4, "mlp_ratio": 2.0},
-                    "drop_path_rate": 0.0,
-                },
-                "text_cfg": {
-                    **{"context_length": 8, "vocab_size": 16, "width": 8, "heads": 2},
-                    "layers": settings["text_layers"],
-                },
-            },
-            names,
-        )
+        model = build_clip(config, names)
     groups = tower_layer_decay_groups(
         model,
         settings["visual_lr"],
@@ -107,7 +95,7 @@ def check_clip_groups(settings: dict) -> None:
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     assert sorted(name_of.values()) == sorted(names)
     found = [[group["lr"], group["weight_decay"], [name_of[id(p)] for p in group["params"]]] for group in groups]
-    expected = [[group["lr"] * group["lr_scale"], group["weight_decay"], group["names"]] for group in settings["groups"]]
+    expected = [[g["lr"] * g["lr_scale"], g["weight_decay"], g["names"]] for g in settings["groups"]]
     # The release lists the logit scale last, after both towers; in the model it is the first parameter.
     assert sorted(found) == sorted(expected)
     assert [group for group in found if "logit_scale" not in group[2]] == expected[:-1]

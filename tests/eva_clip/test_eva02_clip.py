@@ -1,0 +1,162 @@
+"""EVA-02-CLIP as users and the trainer call it: patch dropout, the logit scale, the house's machinery."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from open_clip_models import sharp_weights
+from torch import nn
+
+from eva_backbone.errors import InputError
+from eva_clip import ImageTower, build_model, create_model
+from eva_clip.initialization import join_tower_weights
+from eva_clip.teacher import EvaClipTeacher
+from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.training.adaptation import add_lora
+from eva_engine.training.optimization import layer_decay_groups
+
+SMALL = {"img_size": 56, "patch_size": 14, "embed_dim": 32, "depth": 2, "num_heads": 2}
+TEXT = {"vocab_size": 60, "context_length": 12, "width": 16, "num_heads": 2, "num_layers": 1}
+FORMS = ["eva02_clip_b16", "eva02_clip_e14"]
+
+
+def tiny(name="eva02_clip_b16", **visual):
+    model = build_model(name, output_dim=24, visual={**SMALL, **visual}, text=TEXT)
+    model.load_state_dict(sharp_weights(model))
+    return model.eval()
+
+
+def pixels(count=3):
+    return torch.randn(count, 3, 56, 56, generator=torch.Generator().manual_seed(1))
+
+
+def token_ids():
+    ids = torch.randint(1, 58, (3, 12), generator=torch.Generator().manual_seed(2))
+    for row, end in enumerate((6, 3, 1)):
+        ids[row, end], ids[row, end + 1 :] = 59, 0
+    return ids
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(("fraction", "num_kept"), [(0.5, 8), (0.3, 11), (0.99, 1)])
+def test_patch_dropout_in_training_only(name, fraction, num_kept):
+    tower = tiny(name, patch_dropout=fraction).visual
+    seen = []
+    tower.blocks[1].register_forward_hook(lambda _module, _inputs, out: seen.append(out.shape[1]))
+    expected = tiny(name).visual(pixels())
+    torch.testing.assert_close(tower(pixels()), expected)
+    first, second = tower.train()(pixels()), tower(pixels())
+    assert seen == [17, 1 + num_kept, 1 + num_kept]
+    assert (first - second).abs().max() > 1e-3  # other patches each time
+    kept = tower.draw_kept_patches(500, 16, torch.device("cpu"))
+    assert all(len(set(row.tolist())) == num_kept for row in kept)
+    assert set(kept.flatten().tolist()) == set(range(16))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_kept_patches_keep_their_positions(name):
+    """All patches in another order give the same embedding; the same order with other positions would not."""
+    tower = tiny(name, patch_dropout=0.5).visual
+    expected = tower(pixels())
+    order = torch.stack([torch.randperm(16, generator=torch.Generator().manual_seed(i)) for i in range(3)])
+    tower.train().draw_kept_patches = lambda *_: order
+    torch.testing.assert_close(tower(pixels()), expected, rtol=1e-4, atol=1e-5)
+    shuffled = tower(pixels().flip(3))
+    assert (shuffled - expected).abs().max() > 1e-2
+
+
+def test_gradients_with_patch_dropout_and_recomputed_blocks():
+    model = tiny(patch_dropout=0.5).train()
+    gradients = []
+    for model.visual.checkpoint_blocks in (False, True):
+        model.zero_grad()
+        torch.manual_seed(3)
+        model({"image": pixels(), "text": token_ids()})["loss_contrastive"].backward()
+        gradients.append({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch_dropout": 1.0}, r"patch_dropout=1\.0 is out of range"),
+        ({"patch_dropout": 0.5, "rel_pos": "joint"}, "tables of relative positions need all patches"),
+    ],
+)
+def test_unusable_patch_dropout(options, message):
+    with pytest.raises(InputError, match=message):
+        ImageTower(8, **SMALL, **options)
+
+
+def test_logit_scale_of_every_release(tmp_path):
+    model = tiny()
+    assert next(iter(model.state_dict())) == "logit_scale"
+    assert model.logit_scale is dict(model.named_parameters())["logit_scale"]
+    assert not hasattr(model.text, "logit_scale")
+    weights = model.state_dict()
+    weights["text.logit_scale"] = weights.pop("logit_scale")
+    torch.save(weights, tmp_path / "first.pt")
+    options = {"output_dim": 24, "visual": SMALL, "text": TEXT}
+    again = create_model("eva02_clip_b16", tmp_path / "first.pt", **options)
+    assert torch.equal(again.logit_scale, model.logit_scale)
+    assert torch.equal(again.encode_image(pixels()), model.encode_image(pixels()))
+
+
+def test_text_tower_of_another_width_is_refused(tmp_path):
+    torch.save(tiny().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(InputError, match="have a text tower of width 16, this model has one of width 32; give the"):
+        create_model("eva02_clip_b16", tmp_path / "weights.pt", strict=False, visual=SMALL, text={**TEXT, "width": 32})
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_teacher_and_initial_weights(name):
+    """Heads of 64 channels, or of 112 in post-norm towers of width 1792, are those of the released models."""
+    sizes = {"embed_dim": 128} if name == "eva02_clip_b16" else {"embed_dim": 1792, "num_heads": 16, "depth": 1}
+    model = tiny(name, **sizes, mlp_ratio=1.0)
+    weights = {**model.state_dict(), "visual.rope.freqs_cos": torch.zeros(16, 16)}
+    teacher = EvaClipTeacher(weights, img_size=56)
+    torch.testing.assert_close(teacher(pixels()), model.visual.forward_patch_features(pixels()))
+    joined = join_tower_weights(weights, weights)
+    fresh = {"visual.head.weight", "visual.head.bias", "text.text_projection", "logit_scale"}
+    assert model.state_dict().keys() - joined.keys() == fresh
+    assert joined.keys() <= model.state_dict().keys()
+
+
+def test_default_targets_of_lora_and_layers():
+    model = tiny()
+    settings = OmegaConf.merge(OmegaConf.create(TRAIN_SETTINGS).lora, {"rank": 2})
+    groups = layer_decay_groups(model.visual, 1.0, 0.1, 0.5)
+    assert {group["lr"] for group in groups} == {0.5**3, 0.5**2, 0.5, 1.0}
+    add_lora(model, settings)
+    adapted = {name.removesuffix(".lora_A.default.weight") for name, _ in model.named_parameters() if "lora_A" in name}
+    layers = ("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.proj", "mlp.w1", "mlp.w2", "mlp.w3")
+    assert adapted == {f"visual.blocks.{i}.{layer}" for i in range(2) for layer in layers}
+    model.train()({"image": pixels(), "text": token_ids()})["loss_contrastive"].backward()
+    assert all(p.grad is not None for name, p in model.named_parameters() if "lora_B" in name)
+
+
+def test_timm_interface():
+    model = tiny()
+    tokens, maps = model.forward_intermediates(pixels(), indices=[0, 1])
+    assert [tuple(feature.shape) for feature in maps] == [(3, 32, 4, 4)] * 2
+    embedding = model.visual.head(tokens[:, 0])
+    torch.testing.assert_close(embedding, model.encode_image(pixels()))
+    assert model.no_weight_decay() == {"visual.pos_embed", "visual.cls_token"}
+    attention = model.visual.forward_intermediates(pixels(), return_attention=True)[2]
+    torch.testing.assert_close(attention[0].sum(-1), torch.ones(3, 2, 17))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(dtype):
+    expected = tiny()({"image": pixels(), "text": token_ids()})
+    found = tiny().to(dtype)({"image": pixels(), "text": token_ids()})
+    for name, value in found.items():
+        assert value.dtype == dtype
+        torch.testing.assert_close(value.float(), expected[name], rtol=0, atol=0.06)
+
+
+def test_export():
+    model = tiny().visual
+    program = torch.export.export(model, (pixels(),))
+    torch.testing.assert_close(program.module()(pixels()), model(pixels()))
+    assert isinstance(model.blocks, nn.ModuleList)
