@@ -1,19 +1,26 @@
-"""EVA-02-CLIP as users and the trainer call it: patch dropout, the logit scale, the house's machinery."""
+"""EVA-02-CLIP as users and the trainer call it: patch dropout, logit scale, weight files, timm's interface, LoRA."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from detectron2.config import instantiate
 from omegaconf import OmegaConf
 from open_clip_models import sharp_weights
 from torch import nn
 
 from eva_backbone.errors import InputError
+from eva_classification import create_classifier
 from eva_clip import ImageTower, build_model, create_model
 from eva_clip.initialization import join_tower_weights
+from eva_clip.prediction.predictor import LabelPredictor
 from eva_clip.teacher import EvaClipTeacher
-from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.checkpoint import build_and_load
+from eva_engine.config import TRAIN_SETTINGS, load_config
 from eva_engine.training.adaptation import add_lora
 from eva_engine.training.optimization import layer_decay_groups
 
+PROJECTS = Path(__file__).parents[2] / "projects"
 SMALL = {"img_size": 56, "patch_size": 14, "embed_dim": 32, "depth": 2, "num_heads": 2}
 TEXT = {"vocab_size": 60, "context_length": 12, "width": 16, "num_heads": 2, "num_layers": 1}
 FORMS = ["eva02_clip_b16", "eva02_clip_e14"]
@@ -106,6 +113,48 @@ def test_text_tower_of_another_width_is_refused(tmp_path):
     torch.save(tiny().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(InputError, match="have a text tower of width 16, this model has one of width 32; give the"):
         create_model("eva02_clip_b16", tmp_path / "weights.pt", strict=False, visual=SMALL, text={**TEXT, "width": 32})
+
+
+SIZES = [
+    *(f"model.visual.{name}={value}" for name, value in SMALL.items()),
+    *(f"model.text.{name}={value}" for name, value in TEXT.items()),
+    "model.output_dim=24",
+]
+CLIP = "CLIP/configs/{}.py"
+
+
+@pytest.mark.parametrize(
+    ("weights_of", "recipe", "message"),
+    [
+        ("eva02_clip_b16", CLIP.format("zero_shot_in1k"), "its blocks have attn.q_proj, without which"),
+        ("eva02_clip_b16", CLIP.format("eva_clip_g14_plus_zero_shot_in1k"), "its blocks have attn.q_proj"),
+        ("eva_clip_g14", CLIP.format("eva02_clip_b16_zero_shot_in1k"), "belongs to another model"),
+        ("eva_clip_g14_plus", CLIP.format("eva02_clip_l14_retrieval_coco"), "belongs to another model"),
+    ],
+)
+def test_another_architecture_of_the_same_size_is_refused(weights_of, recipe, message, tmp_path):
+    """In training, evaluation and prediction; half of the entries have the same names and shapes."""
+    torch.save(tiny(weights_of).state_dict(), tmp_path / "weights.pt")
+    cfg = load_config(str(PROJECTS / recipe), SIZES)
+    for load in (
+        lambda path: build_and_load(lambda: instantiate(cfg.model), path),
+        lambda path: LabelPredictor.from_config(cfg, path, "cpu", labels=["a", "b"]),
+    ):
+        with pytest.raises(InputError, match=message) as error:
+            load(tmp_path / "weights.pt")
+        assert "\n" not in str(error.value)
+
+
+def test_an_image_tower_with_inner_norms_is_no_classifier_without_them(tmp_path):
+    torch.save(tiny().state_dict(), tmp_path / "weights.pt")
+    options = {"num_classes": 5, **SMALL}
+    with pytest.raises(InputError, match=r"its blocks have attn\.inner_attn_ln"):
+        create_classifier("eva02_base_patch14", tmp_path / "weights.pt", strict=False, **options)
+    model = create_classifier(
+        "eva02_base_patch14", tmp_path / "weights.pt", strict=False, attention_norm=True, pooling="class", **options
+    )
+    tokens = model.forward_head(model.forward_features(pixels()), pre_logits=True)
+    torch.testing.assert_close(tiny().visual.head(tokens), tiny().encode_image(pixels()))
 
 
 @pytest.mark.parametrize("name", FORMS)
