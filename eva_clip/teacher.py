@@ -47,10 +47,16 @@ class EvaClipTeacher(nn.Module):
         if is_open_clip(weights):
             weights = from_open_clip(weights)
         tower = image_tower_weights(weights)
+        last_layer = f"blocks.0.mlp.{'w3' if _has_separate_projections(tower) else 'fc2'}.weight"
+        for name in ("patch_embed.proj.weight", "pos_embed", "head.weight", last_layer):
+            if name not in tower:
+                raise InputError(f"the image tower has no {name}; give the weights of a complete EVA-CLIP model.")
         width, _, patch_size, _ = tower["patch_embed.proj.weight"].shape
         grid_side = img_size // patch_size
         tower["pos_embed"] = resize_pos_embed(tower["pos_embed"].float(), (grid_side, grid_side))
         options = _released_options(tower, width, num_heads)
+        # The product with the width is rounded down.
+        options["mlp_ratio"] = (tower[last_layer].shape[1] + 0.5) / width
         # On the meta device no memory is allocated for random weights; load_frozen_weights assigns the real ones.
         with torch.device("meta"):
             self.visual = ImageTower(
@@ -73,18 +79,20 @@ class EvaClipTeacher(nn.Module):
 
 def _released_options(tower: Mapping[str, Tensor], width: int, num_heads: int | None) -> dict[str, Any]:
     """Return the options of a tower of the released kinds, which its names, and for EVA-02-CLIP-E its width, show."""
-    if "blocks.0.attn.q_proj.weight" in tower:
-        preset: Mapping[str, Any] = PRESETS["eva02_large"]
-        options = {name: preset[name] for name in ("rope", "mlp", "mlp_norm", "qkv_layers")}
+    options: dict[str, Any]
+    if _has_separate_projections(tower):
+        options = {name: PRESETS["eva02_large"][name] for name in ("rope", "mlp", "mlp_norm", "qkv_layers")}
         options["attention_norm"] = "blocks.0.attn.inner_attn_ln.weight" in tower
-        head_dim, hidden = 64, tower["blocks.0.mlp.w3.weight"].shape[1]
+        head_dim = 64
     else:
         # No name shows where the norms are.
         options = {"post_norm": width == _ENORMOUS["embed_dim"]}
         head_dim = _ENORMOUS["embed_dim"] // _ENORMOUS["num_heads"] if options["post_norm"] else HEAD_DIM
-        hidden = len(tower["blocks.0.mlp.fc1.weight"])
-    options["mlp_ratio"] = (hidden + 0.5) / width  # the product with the width is rounded down
     if num_heads is None and width % head_dim:
         raise InputError(f"a width of {width} is not divisible into heads of {head_dim} channels; give num_heads.")
     options["num_heads"] = num_heads or width // head_dim
     return options
+
+
+def _has_separate_projections(tower: Mapping[str, Tensor]) -> bool:
+    return "blocks.0.attn.q_proj.weight" in tower
