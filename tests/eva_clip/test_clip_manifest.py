@@ -90,6 +90,22 @@ def test_initial_weights_at_336_pixels():
 
 
 @pytest.mark.parametrize(
+    ("file", "name", "patch_size"),
+    [("eva02_B_pt_in21k_p14to16", "eva02_clip_b16", 16), ("eva02_L_pt_in21k_p14", "eva02_clip_l14", 14)],
+)
+def test_pretraining_of_eva02_into_image_tower(file, name, patch_size):
+    """As in the published runs, the projection and the norms of the attended features start fresh."""
+    model = on_meta(build_model, name)
+    assert model.visual.patch_size == patch_size
+    report = match(model, file)
+    fresh = {"visual.head.weight", "visual.head.bias"}
+    fresh |= {entry for entry in model.state_dict() if ".inner_attn_ln." in entry}
+    assert {entry for entry in report.missing if entry.startswith("visual.")} == fresh
+    assert set(report.unused) == {"mask_token", "lm_head.weight", "lm_head.bias"}
+    assert [report.resized, report.skipped] == [[], []]
+
+
+@pytest.mark.parametrize(
     ("file", "name", "message"),
     [
         ("EVA02_CLIP_B_psz16_s8B", "eva_clip_g14", "text tower of width 512, this model has one of width 768"),
