@@ -161,8 +161,7 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         windows, padded = partition_windows(x[:, prefix:].unflatten(1, grid), size)
         num_windows = len(windows) // batch
         copies = x[:, :prefix].repeat_interleave(num_windows, dim=0)
-        # Rotated queries and keys depend on differences of positions only, so the first window's serve for all.
-        arguments = [rope.unflatten(-2, grid)[..., :size, :size, :].flatten(-3, -2) for rope in arguments]
+        arguments = [self._rope_of_windows(rope, grid).repeat(batch, 1, 1, 1) for rope in arguments]
         out = run_layer(
             self.vit.blocks[index],
             torch.cat([copies, windows.flatten(1, 2)], dim=1),
@@ -172,6 +171,18 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         patches = merge_windows(out[:, prefix:].unflatten(1, (size, size)), size, padded, grid)
         means = out[:, :prefix].unflatten(0, (batch, num_windows)).mean(1)
         return torch.cat([means, patches.flatten(1, 2)], dim=1)
+
+    def _rope_of_windows(self, rope: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Partition rotary positions [N, D], or [heads, N, D], into windows: [num_windows, heads or 1, patches, D].
+
+        Every window keeps its own: queries and keys of class and register tokens are not rotated, so what patches give
+        to them depends on where the patches are in the image.
+        """
+        of_heads = rope.unsqueeze(0) if rope.ndim == 2 else rope
+        num_heads, _, dim = of_heads.shape
+        maps = of_heads.transpose(0, 1).reshape(1, *grid, num_heads * dim)
+        windows, _ = partition_windows(maps, self.window_size)
+        return windows.flatten(1, 2).unflatten(-1, (num_heads, dim)).transpose(1, 2)
 
     def _check_windows(self, grid: tuple[int, int]) -> None:
         if self.window_size and (grid[0] % self.window_size or grid[1] % self.window_size):

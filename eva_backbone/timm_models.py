@@ -85,10 +85,10 @@ def create_plain_vit(
     load = pretrained and not is_deferring() and torch.get_default_device().type != "meta"
     vit = _load(name, options) if load else timm.create_model(name, num_classes=0, **options)
     vit.prune_intermediate_layers(1, prune_norm=True, prune_head=True)  # keeps all blocks: the last one is wanted
-    for block in vit.blocks:
-        if hasattr(block.attn, "qkv_bias_separate"):
+    for module in vit.modules():
+        if hasattr(module, "qkv_bias_separate"):
             # Call the layer `qkv` instead of reading its weight, which would bypass the adapters of LoRA.
-            block.attn.qkv_bias_separate = True
+            module.qkv_bias_separate = True
     return vit
 
 
@@ -98,7 +98,7 @@ def _load(name: str, options: dict[str, Any]) -> PlainViT:
     try:
         return timm.create_model(name, pretrained=True, num_classes=0, **options)
     except OSError as error:  # the errors of the Hub's client are subclasses
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise InputError(
             f"the weights of {name} cannot be downloaded ({reason}); download them elsewhere, leave pretrained out "
             "and give the file as train.init_checkpoint."
@@ -116,10 +116,12 @@ def _on_meta(name: str, options: dict[str, Any]) -> PlainViT:
         model = timm.create_model(name, num_classes=0, **options)
     # A class such as `VisionTransformer` may also follow a convolutional network (`HybridEmbed`).
     if not isinstance(model, PlainViT) or type(model.patch_embed) is not PatchEmbed:
+        kind = type(model).__name__
+        if isinstance(model, PlainViT):
+            kind += f" with {type(model.patch_embed).__name__}"
         raise InputError(
-            f"{name} is not a plain ViT (it is timm's {type(model).__name__}), which has one grid of patches through "
-            "all blocks; choose a model such as vit_small_patch16_dinov3, vit_base_patch14_dinov2 or "
-            "vit_base_patch16_siglip_256."
+            f"{name} is not a plain ViT (it is timm's {kind}), which has one grid of patches through all blocks; "
+            "choose a model such as vit_small_patch16_dinov3, vit_base_patch14_dinov2 or vit_base_patch16_siglip_256."
         )
     return model
 
