@@ -45,9 +45,7 @@ def token_width(name: str, **options: Any) -> int:
     return _on_meta(name, options).embed_dim
 
 
-def create_plain_vit(
-    name: str, img_size: tuple[int, int], *, pretrained: bool = False, **options: Any
-) -> PlainViT:
+def create_plain_vit(name: str, img_size: tuple[int, int], *, pretrained: bool = False, **options: Any) -> PlainViT:
     """Build a plain ViT of timm with patches of 16 x 16 pixels, without its final norm, pooling and head.
 
     Position tables keep the size of pre-training, so that weight files fit, and are resampled for each image, as timm

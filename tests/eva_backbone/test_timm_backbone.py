@@ -137,7 +137,7 @@ def test_pretrained_weights_are_not_read_if_others_follow(tmp_path):
 
 
 def test_pretrained_without_weights_is_refused():
-    with pytest.raises(InputError, match="^timm has no weights for vit_base_patch16_18x2_224; choose one of "):
+    with pytest.raises(InputError, match=r"^timm has no weights for vit_base_patch16_18x2_224; choose one of "):
         TimmBackbone("vit_base_patch16_18x2_224", 64, depth=1, pretrained=True)
 
 
@@ -225,10 +225,10 @@ def test_what_does_not_fit_is_one_sentence(name, img_size, options, message):
 
 def test_images_that_do_not_fit_are_one_sentence():
     backbone = random_backbone(DINOV3, 64, window_size=2, num_global_blocks=1)
-    with pytest.raises(InputError, match="^an image of 64 x 90 pixels cannot be divided into patches"):
+    with pytest.raises(InputError, match=r"^an image of 64 x 90 pixels cannot be divided into patches"):
         backbone.forward_map(torch.zeros(1, 3, 64, 90))
-    with pytest.raises(InputError, match="^window_size=2 does not divide the grid of 4 x 5 patches"):
+    with pytest.raises(InputError, match=r"^window_size=2 does not divide the grid of 4 x 5 patches"):
         backbone.forward_map(torch.zeros(1, 3, 64, 80))
     beit = random_backbone(FAMILIES["BEiT"], 64)
-    with pytest.raises(InputError, match="^beit_base_patch16_224 is built for images of 64 x 64 pixels, this one has"):
+    with pytest.raises(InputError, match=r"^beit_base_patch16_224 is built for images of 64 x 64 pixels, this one has"):
         beit.forward_map(torch.zeros(1, 3, 64, 80))

@@ -1,4 +1,4 @@
-"""Mask2Former with an adapter on a plain ViT of timm, for ADE20K and for custom data; see docs/howto/timm_backbones.md."""
+"""Mask2Former with an adapter on a plain ViT of timm, for ADE20K or custom data; see docs/howto/timm_backbones.md."""
 
 from detectron2.config import LazyCall as L
 

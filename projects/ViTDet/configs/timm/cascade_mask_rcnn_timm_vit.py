@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN on a plain ViT of timm, for COCO and for custom data; docs/howto/timm_backbones.md has commands."""
+"""Cascade Mask R-CNN on a plain ViT of timm, for COCO or custom data; see docs/howto/timm_backbones.md."""
 
 import torch
 from detectron2.config import LazyCall as L
