@@ -31,7 +31,6 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         window_size: Side of the attention windows in patches; 0 for global attention in all blocks.
         num_global_blocks: Number of blocks with global attention if there are windows, spaced evenly; the last block is
             one of them.
-        checkpoint_blocks: Keep only the inputs of blocks for the backward pass.
         options: Further arguments of `timm.create_model`, such as `drop_path_rate`.
 
     Raises:
@@ -49,7 +48,6 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         pretrained: bool = False,
         window_size: int = 0,
         num_global_blocks: int = 4,
-        checkpoint_blocks: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -57,7 +55,7 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         self.name, self.img_size, self.window_size = name, (height, width), window_size
         _check_sides(height, width)
         self.vit = create_plain_vit(name, (height, width), pretrained=pretrained, **options)
-        self.vit.checkpoint_blocks = checkpoint_blocks  # on the module with the blocks, where the engine looks for it
+        self.vit.checkpoint_blocks = False  # on the module with the blocks, where the engine looks for it
         self.num_global_blocks = num_global_blocks
         if window_size:
             if isinstance(self.vit, Beit):

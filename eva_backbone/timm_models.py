@@ -40,9 +40,9 @@ def pixel_std(name: str, channel_order: str = "RGB") -> list[float]:
     return _pixel_values(_pretrained_cfg(name).std, channel_order)
 
 
-def token_width(name: str, **options: Any) -> int:
-    """Return the token width, C, of a plain ViT of timm; `options` are further arguments of `timm.create_model`."""
-    return _on_meta(name, options).embed_dim
+def token_width(name: str) -> int:
+    """Return the token width, C, of a plain ViT of timm."""
+    return _on_meta(name, {}).embed_dim
 
 
 def create_plain_vit(name: str, img_size: tuple[int, int], *, pretrained: bool = False, **options: Any) -> PlainViT:

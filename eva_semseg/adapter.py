@@ -39,8 +39,8 @@ class ViTAdapter(nn.Module):
         ffn_ratio: Hidden width of the extractors' feed-forward layers as a multiple of C.
         block_groups: (first, last) block of each of the four groups; by default groups of equal size.
         drop_path_rate: Stochastic depth of the last block, growing from 0 at the first block, and of every extractor.
-        backbone: Further arguments of the ViT. `checkpoint_blocks` keeps only the inputs of blocks, injectors and
-            extractors for the backward pass.
+        backbone: Further arguments of the ViT. If its `checkpoint_blocks` is true, only the inputs of blocks, injectors
+            and extractors are kept for the backward pass.
 
     Raises:
         InputError: Groups that do not cover all blocks in order.
