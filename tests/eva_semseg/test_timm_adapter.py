@@ -66,7 +66,7 @@ def test_recomputation_changes_no_gradient_and_includes_the_adapter():
     model, calls = build(DINOV3), []
     checkpoint_activations(model, "torch")
     for part in (model.vit.blocks[0].attn, model.interactions[0].injector, model.interactions[0].extractor):
-        part.register_forward_hook(lambda *_: calls.append(1))
+        part.register_forward_pre_hook(lambda *_: calls.append(1))
     found = gradients(model)
     assert len(calls) == 2 * 3
     for name, value in expected.items():
@@ -97,6 +97,7 @@ def small_recipe(*overrides: str):
         [
             "model.backbone.name=vit_tiny_patch16_224",
             "dataloader.train.mapper.size=[64,64]",
+            "model.inference.windows.stride=[64,64]",
             "model.criterion.num_points=64",
             "train.device=cpu",
             *(f"model.decode_head.{option}" for option in head),
