@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .backbone_delegate import BackboneDelegate
 from .block import merge_windows, partition_windows, run_layer
 from .errors import InputError
-from .timm_models import PATCH_SIZE, PlainViT, create_plain_vit
+from .timm_models import PATCH_SIZE, create_plain_vit
 
 
 class TimmBackbone(BackboneDelegate, nn.Module):
@@ -38,7 +38,7 @@ class TimmBackbone(BackboneDelegate, nn.Module):
     """
 
     backbone_name = "vit"
-    vit: PlainViT
+    vit: Any  # a `PlainViT`
 
     def __init__(
         self,
@@ -142,12 +142,13 @@ class TimmBackbone(BackboneDelegate, nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> list[Tensor] | None:
         """Return what the attention of each block needs to know about positions on `grid`; None if it is nothing."""
-        vit = self.vit
-        if isinstance(vit, Eva) and vit.rope is not None:
-            rope = vit.rope.get_embed(shape=grid)
-            return list(rope) if vit.rope_mixed else [rope] * self.depth
-        if isinstance(vit, Beit) and vit.rel_pos_bias is not None:
-            return [vit.rel_pos_bias()] * self.depth
+        rope = getattr(self.vit, "rope", None)
+        if rope is not None:
+            table = rope.get_embed(shape=grid)
+            return list(table) if self.vit.rope_mixed else [table] * self.depth
+        shared_bias = getattr(self.vit, "rel_pos_bias", None)
+        if shared_bias is not None:
+            return [shared_bias()] * self.depth
         return None
 
     def _is_global(self, index: int) -> bool:

@@ -12,6 +12,7 @@ from timm.models import split_model_name_tag
 from timm.models.beit import Beit
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from .deferred_init import is_deferring
 from .errors import InputError, check_choice
@@ -81,8 +82,9 @@ def create_plain_vit(name: str, img_size: tuple[int, int], *, pretrained: bool =
             PATCH_SIZE,
         )
     load = pretrained and not is_deferring() and torch.get_default_device().type != "meta"
-    vit = _load(name, options) if load else timm.create_model(name, num_classes=0, **options)
+    vit: Any = _load(name, options) if load else timm.create_model(name, num_classes=0, **options)
     vit.prune_intermediate_layers(1, prune_norm=True, prune_head=True)  # keeps all blocks: the last one is wanted
+    module: Any
     for module in vit.modules():
         if hasattr(module, "qkv_bias_separate"):
             # Call the layer `qkv` instead of reading its weight, which would bypass the adapters of LoRA.
@@ -90,7 +92,7 @@ def create_plain_vit(name: str, img_size: tuple[int, int], *, pretrained: bool =
     return vit
 
 
-def _load(name: str, options: dict[str, Any]) -> PlainViT:
+def _load(name: str, options: dict[str, Any]) -> nn.Module:
     if not _pretrained_cfg(name).has_weights:
         raise InputError(f"timm has no weights for {name}; choose one of {_tags(name)}, or leave pretrained out.")
     try:

@@ -51,7 +51,7 @@ class ViTAdapter(nn.Module):
     depth: int
     num_prefix_tokens: int
     checkpoint_blocks: bool
-    embed: Callable[[Tensor], tuple[Tensor, tuple[int, int]]]
+    embed: Callable[[Tensor], tuple[Tensor, Any]]
     run_blocks: Callable[..., Tensor]
 
     def __init__(
