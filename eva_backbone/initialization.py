@@ -53,7 +53,7 @@ def init_weights_xavier(model: nn.Module, std: float = 0.02) -> None:
             nn.init.trunc_normal_(parameter, std=std, a=-std, b=std)
     blocks = dict(model.get_submodule("blocks").named_parameters())
     if any(name.endswith("mlp.ffn_ln.weight") for name in blocks):
-        depth = len(model.get_submodule("blocks"))
+        depth = sum(1 for _ in model.get_submodule("blocks").children())
         with torch.no_grad():
             for name, parameter in blocks.items():
                 if re.search(r"\.(mlp\.(w\d|fc\d)|attn\.(v_proj|proj))\.weight$", name):
