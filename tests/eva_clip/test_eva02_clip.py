@@ -145,7 +145,7 @@ def test_another_architecture_of_the_same_size_is_refused(weights_of, recipe, me
         assert "\n" not in str(error.value)
 
 
-def test_an_image_tower_with_inner_norms_is_no_classifier_without_them(tmp_path):
+def test_an_image_tower_with_inner_norms_is_refused_by_a_classifier_without_them(tmp_path):
     torch.save(tiny().state_dict(), tmp_path / "weights.pt")
     options = {"num_classes": 5, **SMALL}
     with pytest.raises(InputError, match=r"its blocks have attn\.inner_attn_ln"):
