@@ -62,6 +62,7 @@ def pixel_cross_entropy(logits: Tensor, labels: Tensor, stride: int) -> Tensor:
         stride: Pixels per logit along an axis.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = resize_to_pixels(logits.float(), *labels.shape[1:], stride)
+        height, width = labels.shape[1:]
+        logits = resize_to_pixels(logits.float(), height, width, stride)
         losses = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE_LABEL, reduction="none")
         return losses.mean()
