@@ -19,7 +19,7 @@ from eva_backbone.position import resize_pos_embed
 
 from .batch_norm import SyncBatchNorm
 from .deformable_attention import MultiScaleDeformableAttention
-from .feature_maps import FEATURE_NAMES, STRIDES, pad_to_strides
+from .feature_maps import COARSEST, FEATURE_NAMES, STRIDES, pad_sides
 from .interaction import Interaction
 from .spatial_prior import SpatialPrior
 
@@ -141,7 +141,7 @@ class ViTAdapter(nn.Module):
         Returns:
             Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32, with the type and the device of the parameters.
         """
-        pixels = pad_to_strides(pixels.to(self.level_embed, non_blocking=True))
+        pixels = pad_sides(pixels.to(self.level_embed, non_blocking=True), COARSEST)
         c1, *prior = self.spm(pixels)
         c = torch.cat([tokens + level for tokens, level in zip(prior, self.level_embed, strict=True)], dim=1)
         tokens, grid = self.embed(pixels)
