@@ -1,5 +1,6 @@
 """Mutate a small COCO file: every result is read by training and evaluation, or refused with an InputError."""
 
+import copy
 import json
 import random
 import tempfile
@@ -96,7 +97,7 @@ def _mutate_value(rng: random.Random, content: dict) -> None:
         elif action < 0.2 and isinstance(node, list):
             node.append(child)
         elif action < 0.35:
-            node[key] = rng.choice(CONTAINERS)
+            node[key] = copy.deepcopy(rng.choice(CONTAINERS))  # it may be mutated in turn
         elif action < 0.5 and isinstance(child, int):
             node[key] = child + rng.choice([-1, 1, 100, 10**6])
         else:
