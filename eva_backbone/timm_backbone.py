@@ -55,7 +55,9 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         self.name, self.img_size, self.window_size = name, (height, width), window_size
         _check_sides(height, width)
         self.vit = create_plain_vit(name, (height, width), pretrained=pretrained, **options)
-        self.vit.checkpoint_blocks = False  # on the module with the blocks, where the engine looks for it
+        # For the engine, which looks at the module with the blocks. A file that lacks some weights is that of a model
+        # with another name.
+        self.vit.checkpoint_blocks, self.vit.needs_all_weights = False, True
         self.num_global_blocks = num_global_blocks
         if window_size:
             if isinstance(self.vit, Beit):

@@ -174,6 +174,9 @@ def _is_bias(value: Tensor, num_parts: int) -> bool:
 def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
     """Check that a report on `weights` and `model` is not that of a file for another model, see `match_weights`.
 
+    A module with `needs_all_weights` is one of many similar models, which differ in a few entries only: the blocks of
+    the file must have the same ones.
+
     Raises:
         InputError: It is.
     """
@@ -203,6 +206,16 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
             "be others, and the blocks of this model do not; give the weights made for this model, or the config that "
             "these weights were made with."
         )
+    for module_name, module in model.named_modules():
+        if getattr(module, "needs_all_weights", False):
+            lacking = [name for name in state if name.startswith(f"{module_name}.") and name not in values]
+            in_blocks = [name for name in report.unused if _VIT_PREFIX.match(name) and name in weights]
+            differing = lacking + [name for name in in_blocks if weights[name].is_floating_point()]
+            if differing:
+                raise InputError(
+                    f"{report.path} belongs to another model than {module_name}: {len(differing)} entries are in only "
+                    f"one of them, such as {differing[0]}; give the name of that model in the recipe, or other weights."
+                )
 
 
 def _block_layers(names: Iterable[str]) -> list[str]:

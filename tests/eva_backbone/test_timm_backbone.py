@@ -1,6 +1,7 @@
 """Plain ViTs of timm as backbones: features and weights are those of timm, windows those of masked attention."""
 
 import logging
+import re
 
 import pytest
 import timm
@@ -13,6 +14,8 @@ from eva_backbone.errors import InputError
 from eva_backbone.timm_backbone import TimmBackbone
 from eva_backbone.timm_models import pixel_mean, pixel_std, token_width
 from eva_engine.checkpoint import load_checkpoint
+from eva_engine.checkpoint.resizing import resize_entry
+from eva_engine.config import TRAIN_SETTINGS
 
 LEARNED_ROPE = "vit_small_patch16_rope_mixed_224"
 FAMILIES = {
@@ -185,6 +188,23 @@ def test_the_layer_qkv_is_called_so_that_it_can_be_adapted(name):
         block.attn.qkv.register_forward_hook(lambda *_: calls.append(1))
     backbone.forward_map(torch.randn(1, 3, 64, 96))
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", FAMILIES.values(), ids=FAMILIES.keys())
+def test_lora_adapts_all_linear_layers_of_the_blocks(name):
+    with torch.device("meta"):
+        backbone = TimmBackbone(name, 64, depth=1)
+    layers = [key for key, module in backbone.named_modules() if isinstance(module, torch.nn.Linear)]
+    assert len(layers) >= 4
+    assert all(re.fullmatch(TRAIN_SETTINGS["lora"]["targets"], layer) for layer in layers), layers
+
+
+def test_a_kernel_too_large_for_a_patch_is_not_resampled():
+    with torch.device("meta"):
+        vit = TimmBackbone("vit_tiny_patch16_224", 64, depth=1).vit
+    name, shape = "patch_embed.proj.weight", tuple(vit.patch_embed.proj.weight.shape)
+    assert resize_entry(name, torch.zeros(*shape[:2], 65, 65), shape, vit) is None
+    assert resize_entry(name, torch.zeros(*shape[:2], 8, 8), shape, vit).shape == shape
 
 
 def test_statistics_are_those_of_the_weights_in_the_order_and_range_of_the_images():

@@ -1,10 +1,13 @@
 """The adapter around plain ViTs of timm: any image size, timm's features, recomputation, and the packaged recipe."""
 
 import pytest
+import timm
 import torch
 from detectron2.config import instantiate
+from safetensors.torch import save_file
 
 from eva_backbone.errors import InputError
+from eva_engine.checkpoint import load_checkpoint
 from eva_engine.config import load_config
 from eva_engine.training.adaptation import adapt_model
 from eva_engine.training.adaptation.activation_checkpointing import checkpoint_activations
@@ -51,6 +54,17 @@ def test_fresh_injectors_leave_the_vit_as_it_is(name):
     assert len(found) == len(seen) == 4
     for tokens, expected in zip(found, seen, strict=True):
         torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-5)
+
+
+def test_a_weight_file_has_all_of_the_vit_and_nothing_of_the_adapter(tmp_path):
+    save_file(timm.create_model(DINOV3, depth=4).state_dict(), tmp_path / "model.safetensors")
+    model = build(DINOV3)
+    report = load_checkpoint(model, tmp_path / "model.safetensors")
+    assert set(report.used) == {name for name in model.state_dict() if name.startswith("vit.")}
+    with pytest.raises(
+        InputError, match=r"belongs to another model than vit: \d+ entries .* such as vit\.pos_embed; give"
+    ):
+        load_checkpoint(build("vit_small_patch16_224"), tmp_path / "model.safetensors")
 
 
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -13,6 +13,7 @@ from detectron2.config import instantiate
 from safetensors.torch import save_file
 from timm.models import group_parameters
 
+from eva_backbone.errors import InputError
 from eva_demos.detection.fluo_hela import TRAIN, write_split
 from eva_engine.checkpoint import load_checkpoint
 from eva_engine.config import load_config
@@ -90,6 +91,25 @@ def test_a_weight_file_of_timm_starts_a_detector(tmp_path):
     assert {f"backbone.net.vit.{key}" for key in weights} == set(report.used)
     for key, value in weights.items():
         assert torch.equal(value, stored.state_dict()[key])
+
+
+@pytest.mark.parametrize(
+    ("stored", "name", "count", "example"),
+    [
+        ("vit_small_patch16_224", "vit_small_patch16_dinov3", 37, "backbone.net.vit.reg_token"),
+        ("vit_small_patch14_dinov2", "vit_small_patch16_224", 24, "blocks.0.ls1.gamma"),
+    ],
+)
+def test_a_weight_file_of_a_similar_model_is_refused(stored, name, count, example, tmp_path):
+    """Most entries have the same names and shapes."""
+    save_file(timm.create_model(stored).state_dict(), tmp_path / "model.safetensors")
+    _, model = detector(name, 64)
+    with pytest.raises(InputError) as error:
+        load_checkpoint(model, tmp_path / "model.safetensors")
+    expected = (
+        f"belongs to another model than backbone.net.vit: {count} entries are in only one of them, such as {example}"
+    )
+    assert expected in str(error.value)
 
 
 def tools(*arguments: str) -> subprocess.CompletedProcess:
