@@ -11,7 +11,7 @@ is that of activations.
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ def _timm() -> torch.nn.Module:
     return timm.create_model("eva02_large_patch14_448", **OPTIONS)
 
 
-def _ours(kernel: str = "auto") -> torch.nn.Module:
+def _ours(kernel: Literal["auto", "eager"] = "auto") -> torch.nn.Module:
     from eva_backbone.attention import Attention
     from eva_classification import create_classifier
 
