@@ -1,6 +1,5 @@
 """The recipes of the project, and their models without memory."""
 
-import ast
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import nn
 
 from eva_engine.config import load_config
 from eva_engine.config.instantiation import instantiate
-from eva_engine.config.trusted_names import RECIPE_ROOTS
+from eva_engine.recipe_files import imports_recipe, recipe_files
 
 
 @dataclass(frozen=True)
@@ -64,30 +63,20 @@ class Recipe:
 
     def is_base_of(self, other: "Recipe") -> bool:
         """Return whether `other`, in the same folder, imports this recipe and changes it."""
-        path = Path(self.path)
-        if Path(other.path).parent != path.parent:
-            return False
-        for node in ast.walk(ast.parse(other.text)):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == path.stem:
-                return True
-        return False
+        return imports_recipe(other.path, other.text, self.path)
 
 
 def find_recipes(*, demos: bool = False) -> list[Recipe]:
-    """Load the recipes of this package in the order of their paths; no file of the working folder is executed.
+    """Load the recipes of this project and of packages that register a task; no file of the working folder is executed.
 
     Args:
         demos: Load those of the demos instead.
     """
-    root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
     recipes = []
-    for file in sorted(root.glob("projects/*/configs/**/*.py")):
-        path = file.relative_to(root)
-        if "common" in path.parts or ("demo" in path.parts) is not demos:
-            continue
-        cfg = load_config(str(file))
+    for file in recipe_files(demos=demos):
+        cfg = load_config(str(file.file))
         if "model" in cfg:
-            recipes.append(Recipe(str(path), cfg, file.read_text(encoding="utf-8")))
+            recipes.append(Recipe(file.path, cfg, file.text))
     return recipes
 
 
