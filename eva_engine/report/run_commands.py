@@ -23,20 +23,13 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     if recipe.endswith(".py") and not recipe.startswith("projects/"):
         config += f" --trust-recipe {shlex.quote(recipe)}"
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
-    weights = _weights(output_dir)
+    weights = RunFolder(output_dir).best_or_last()
     if evaluated and weights is not None:
         lines.append(
             f"{EVALUATE} --config-file {config} {override('train.init_checkpoint', str(weights))} "
             f"{override('train.output_dir', f'{output_dir}_evaluation')}"
         )
     return "\n".join(lines)
-
-
-def _weights(output_dir: Path) -> Path | None:
-    for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second one is a sharded checkpoint
-        if best.exists():
-            return best
-    return RunFolder(output_dir).last()
 
 
 def override(key: str, value: str) -> str:
