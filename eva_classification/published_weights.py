@@ -1,7 +1,7 @@
 """The published weight files of image classification and masked image modelling.
 
-Names and folders are those that the tables of the original release link to; licences, sizes and SHA-256 are those that the
-repositories state. What is left out was not known.
+Names and folders are those that the tables of the original release link to; licences, sizes and SHA-256 are those that
+the repositories state. What is left out was not known.
 """
 
 from eva_engine.published_weights.table import PublishedFile

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch

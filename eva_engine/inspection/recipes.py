@@ -48,6 +48,11 @@ class Recipe:
         """Return whether the recipe evaluates a published file called like `path`, whatever its suffix."""
         return self._publishes("evaluate", path)
 
+    @property
+    def evaluates_published(self) -> bool:
+        """Whether the recipe evaluates any published file."""
+        return bool(OmegaConf.select(self.cfg, "published.evaluate", default=[]))
+
     def _publishes(self, use: str, path: Path) -> bool:
         names = OmegaConf.select(self.cfg, f"published.{use}", default=[])
         return path.stem in [Path(name).stem for name in names]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
+from eva_engine.disk_space import OutputError, disk_full_as_input_error, require_disk_space
 
 from .table import PublishedFile
 
@@ -51,22 +51,24 @@ def download(published: PublishedFile, check: Callable[[Path], None]) -> Path:
             "give the path of the file"
         )
     url = hf_hub_url(published.repository, published.file)
-    with _failures_as_input_error(published.name, url):
+    name = published.name
+    with _failures_as_input_error(name, url):
         locks.mkdir(parents=True, exist_ok=True)
         (cache / "blobs").mkdir(parents=True, exist_ok=True)
-        with WeakFileLock(locks / f"{published.name}.lock"):
+        with WeakFileLock(locks / f"{name}.lock"):
             found = cached_file(published)  # another process may have downloaded it in the meantime
             if found is not None:
                 return found
             metadata = get_hf_file_metadata(url)
-            if metadata.commit_hash is None or metadata.size is None or not re.fullmatch(r"[\w-]+", metadata.etag or ""):
-                raise InputError(f"{url} is not a file of a Hub; set HF_ENDPOINT to the address of one, or unset it")
+            is_name = re.fullmatch(r"[\w-]+", metadata.etag or "") is not None
+            if metadata.commit_hash is None or metadata.size is None or not is_name:
+                raise InputError(f"{name}: {url} is not on a Hub; set HF_ENDPOINT to the address of one, or unset it")
             sha256 = _expected_sha256(published, metadata.etag)
             blob = cache / "blobs" / metadata.etag
             if not blob.exists():
                 partial = blob.with_name(f"{blob.name}.incomplete")
-                _fetch(url, partial, metadata.size, published.name)
-                with kept_apart(partial):
+                _fetch(url, partial, metadata.size, name)
+                with kept_apart(partial, name):
                     check_sha256(partial, sha256)
                     check(partial)
                 os.replace(partial, blob)
@@ -90,23 +92,28 @@ def check_sha256(file: Path, expected: str) -> None:
 
 
 @contextmanager
-def kept_apart(file: Path) -> Iterator[None]:
-    """Rename `file`, so that it is not used, if the block raises InputError because of its content."""
+def kept_apart(file: Path, name: str) -> Iterator[None]:
+    """Rename `file`, so that it is not used, if the block raises InputError because of its content.
+
+    Args:
+        file: File in the cache, or on its way there.
+        name: Name of the published file, for the message.
+    """
     try:
         yield
     except InputError as error:
         refused = file.with_name(f"{file.stem}.refused")
         os.replace(file, refused)
         raise InputError(
-            f"{str(error).rstrip('.')}; the file is refused and kept as {refused}; download it again"
+            f"{name}: {str(error).rstrip('.')}; the file is refused and kept as {refused}; download it again"
         ) from error
 
 
 def _expected_sha256(published: PublishedFile, etag: str) -> str:
     if published.sha256 and _is_sha256(etag) and published.sha256 != etag:
         raise InputError(
-            f"the Hub's {published.name} has the SHA-256 {etag}, and the published file has {published.sha256}; if you "
-            "trust the change, download the file with another program and give its path"
+            f"{published.name} has the SHA-256 {etag} on the Hub, which should be {published.sha256}; if you trust the "
+            "change, download the file with another program and give its path"
         )
     return etag if _is_sha256(etag) else published.sha256
 
@@ -141,8 +148,8 @@ def _failures_as_input_error(name: str, url: str) -> Iterator[None]:
 
     try:
         yield
-    except InputError as error:
-        raise type(error)(f"{name}: {error}") from error
+    except OutputError as error:
+        raise OutputError(f"{name}: {error}") from error
     except (HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise InputError(

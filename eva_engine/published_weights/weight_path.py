@@ -37,13 +37,25 @@ def weight_path(weights: str | os.PathLike) -> Path:
             return path
         logger.info("Using the checkpoint %s", checkpoint)
         return checkpoint
+    published = published_name(weights)
+    return path if published is None else local_copy(published)
+
+
+def published_name(weights: str | os.PathLike) -> PublishedFile | None:
+    """Return the published file that `weights` is the name of; None if it is a path.
+
+    Raises:
+        InputError: It is neither a file nor a published name, and has no suffix or folder as paths have; or it is that
+            of a published file, and does not exist.
+    """
+    path = Path(weights)
     if os.path.lexists(path) or len(path.parts) != 1:
-        return path
-    if path.suffix:
-        if path.stem in all_published():
-            raise InputError(f"{path} does not exist; give its path, or the name {path.stem} to download it")
-        return path
-    return local_copy(find_published(path.name))
+        return None
+    if not path.suffix:
+        return find_published(path.name)
+    if path.stem in all_published():
+        raise InputError(f"{path} does not exist; give its path, or the name {path.stem} to download it")
+    return None
 
 
 def local_copy(published: PublishedFile) -> Path:

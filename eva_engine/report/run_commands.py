@@ -1,10 +1,10 @@
 """Shell commands that repeat the training and the evaluation of a finished run."""
 
-import re
 import shlex
 from pathlib import Path
 
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.commands.cli import override_text
 
 TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
@@ -34,7 +34,5 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
 
 def override(key: str, value: str) -> str:
     """Return a config override for the shell, quoted for both the shell and the override syntax if necessary."""
-    if re.fullmatch(r"[\w./-]+", value):
-        return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return shlex.quote(f'{key}="{escaped}"')
+    text = override_text(key, value)
+    return shlex.quote(text) if '"' in text else text

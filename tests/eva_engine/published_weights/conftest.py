@@ -26,19 +26,26 @@ def weight_file(width: int) -> bytes:
 
 
 @pytest.fixture
-def sixth_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def sixth_task(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipe of the task, which is registered."""
+    return register_sixth_task(monkeypatch)
+
+
+def register_sixth_task(monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(SIXTH_TASK))
     from rotation_task.task import TASK
 
     monkeypatch.setattr(tasks, "_registered", [TASK])
+    return SIXTH_TASK / "rotation_task/recipes/rotation.py"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sixth_task: None) -> Iterator[Hub]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """The server with the published file, and an empty cache in `tmp_path`/cache/hub.
 
     `huggingface_hub` reads its variables when it is imported, so they are set in `constants` as well.
     """
+    register_sixth_task(monkeypatch)
     hub = Hub()
     server = hub.start()
     monkeypatch.setenv("HF_ENDPOINT", hub.address)

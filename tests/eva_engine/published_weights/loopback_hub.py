@@ -33,12 +33,12 @@ class Hub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
-                hub.requests.append("HEAD")
+                self._log("HEAD")
                 self._send_headers()
 
             def do_GET(self) -> None:
                 wanted = self.headers.get("Range", "")
-                hub.requests.append(f"GET {wanted}".strip())
+                self._log(f"GET {wanted}".strip())
                 start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
                 content = self._send_headers(start)
                 if hub.bytes_until_cut is not None and content[start + hub.bytes_until_cut :]:
@@ -46,6 +46,10 @@ class Hub:
                     self.close_connection = True
                     return
                 self.wfile.write(content[start:])
+
+            def _log(self, request: str) -> None:
+                if "/resolve/" in self.path:
+                    hub.requests.append(request)
 
             def _send_headers(self, start: int = 0) -> bytes:
                 match = re.fullmatch(r"/(.+)/resolve/main/(.+)", self.path)

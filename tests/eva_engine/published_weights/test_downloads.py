@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import FILE, weight_file
 from huggingface_hub import constants, file_download
-from loopback_hub import COMMIT, Hub
+from loopback_hub import COMMIT
 
 from eva_backbone.errors import InputError
 from eva_engine import disk_space
@@ -26,7 +26,7 @@ def files_in_cache() -> set[str]:
     }
 
 
-def refused(hub: Hub, match: str, kind: type[InputError] = InputError) -> None:
+def refused(match: str, kind: type[InputError] = InputError) -> None:
     """Check that the name is refused with one sentence, and that the cache does not have the file afterwards."""
     with pytest.raises(kind, match=match) as error:
         weight_path(NAME)
@@ -69,7 +69,7 @@ def test_interrupted_download_is_continued(hub, monkeypatch):
     monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # what is written at once
     hub.bytes_until_cut = 0
-    refused(hub, "cannot be downloaded from http://127.0.0.1.* the same command continues an interrupted download")
+    refused("cannot be downloaded from http://127.0.0.1.* the same command continues an interrupted download")
     hub.bytes_until_cut = 10_000
     hub.requests.clear()
     assert weight_path(NAME).read_bytes() == hub.files[FILE]
@@ -92,18 +92,18 @@ def test_killed_download_is_continued(hub):
 
 def test_wrong_hash(hub):
     hub.stated_sha256 = "1" * 64
-    refused(hub, f"its SHA-256 is [0-9a-f]{{64}}, expected is {'1' * 64}; the file is refused and kept as ")
+    refused(f"its SHA-256 is [0-9a-f]{{64}}, expected is {'1' * 64}; the file is refused and kept as ")
     assert f"{'1' * 64}.refused" in files_in_cache()
     hub.stated_sha256 = ""
     assert weight_path(NAME).read_bytes() == hub.files[FILE]
 
 
-def test_hash_of_the_table_differs_from_that_of_the_hub(hub, monkeypatch):
+def test_hash_of_the_table_differs_from_that_of_the_hub(hub):
     from rotation_task.published_weights import FILES
 
     object.__setattr__(FILES[0], "sha256", "2" * 64)
     try:
-        refused(hub, f"the Hub's {NAME} has the SHA-256 .* and the published file has {'2' * 64}")
+        refused(f"has the SHA-256 [0-9a-f]+ on the Hub, which should be {'2' * 64}")
     finally:
         object.__setattr__(FILES[0], "sha256", "")
     assert hub.requests == ["HEAD"]
@@ -111,7 +111,7 @@ def test_hash_of_the_table_differs_from_that_of_the_hub(hub, monkeypatch):
 
 def test_wrong_model(hub):
     hub.files[FILE] = weight_file(16)
-    refused(hub, r"it is not the model of .*rotation.py \(.*of width 16.*\); the file is refused and kept as ")
+    refused(r"it is not the model of .*rotation.py \(.*of width 16.*\); the file is refused and kept as ")
     assert any(name.endswith(".refused") for name in files_in_cache())
 
 
@@ -122,56 +122,60 @@ def test_missing_entry(hub, tmp_path):
     del weights["head.bias"]
     torch.save(weights, file)
     hub.files[FILE] = file.read_bytes()
-    refused(hub, r"it is not the model of .*rotation.py \(1 entries missing\)")
+    refused(r"it is not the model of .*rotation.py \(1 entries missing\)")
 
 
 def test_not_a_weight_file(hub):
     hub.files[FILE] = b"<html>log in</html>"
-    refused(hub, "is a web page, not a weight file.* the file is refused")
+    refused("is a web page, not a weight file.* the file is refused")
 
 
 def test_no_space(hub):
     hub.stated_size = 10**15
-    refused(hub, "needs 1,000,000,000,000,000 bytes and .* are free; free some space, or set HF_HOME", OutputError)
+    refused("needs 1,000,000,000,000,000 bytes and .* are free; free some space, or set HF_HOME", OutputError)
     assert hub.requests == ["HEAD"]
     assert not [name for name in files_in_cache() if name.endswith(".incomplete")]
 
 
-def test_disk_full_during_the_download(hub, monkeypatch):
+@pytest.mark.usefixtures("hub")
+def test_disk_full_during_the_download(monkeypatch):
     monkeypatch.setattr(disk_space, "require_disk_space", lambda *_: None)
 
     def write(_url, file, **_options):
         raise OSError(28, "No space left on device", file.name)
 
     monkeypatch.setattr(file_download, "http_get", write)
-    refused(hub, "bytes and .* are free; free some space", OutputError)
+    refused("bytes and .* are free; free some space", OutputError)
 
 
-def test_cache_that_cannot_be_written(hub, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("hub")
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
-    refused(hub, r"cannot be downloaded to .*file.* \(Not a directory\); set HF_HOME to another folder")
+    refused(r"cannot be downloaded to .*file.* \(Not a directory\); set HF_HOME to another folder")
 
 
-def test_offline(hub, monkeypatch):
+@pytest.mark.usefixtures("hub")
+def test_offline(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    refused(hub, "is not in .*models--example--rotation, and HF_HUB_OFFLINE forbids to download it")
+    refused("is not in .*models--example--rotation, and HF_HUB_OFFLINE forbids to download it")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     path = weight_path(NAME)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert weight_path(NAME) == path
 
 
-def test_no_server(hub, monkeypatch):
+@pytest.mark.usefixtures("hub")
+def test_no_server(monkeypatch):
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     )
-    refused(hub, r"cannot be downloaded from http://127.0.0.1:9/.* \(.*refused.*\); check the network")
+    refused(r"cannot be downloaded from http://127.0.0.1:9/.* \(.*refused.*\); check the network")
 
 
 def test_file_that_the_hub_does_not_have(hub):
     hub.files.clear()
-    refused(hub, r"cannot be downloaded from .* \(HTTP status 404\)")
+    refused(r"cannot be downloaded from .* \(HTTP status 404\)")
 
 
 def test_one_of_several_processes_downloads(hub):

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 from documented_pages import FILES, TEXTS
