@@ -23,7 +23,7 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     if recipe.endswith(".py") and not recipe.startswith("projects/"):
         config += f" --trust-recipe {shlex.quote(recipe)}"
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
-    weights = RunFolder(output_dir).best_or_last()
+    weights = RunFolder(output_dir).best() or RunFolder(output_dir).last()
     if evaluated and weights is not None:
         lines.append(
             f"{EVALUATE} --config-file {config} {override('train.init_checkpoint', str(weights))} "
