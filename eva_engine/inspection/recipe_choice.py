@@ -66,8 +66,8 @@ def _inspect(path: Path, trusted_recipes: Sequence[str]) -> list[str]:
     most = max((num_variants(recipe, recipes) for recipe in recipes), default=0)
     preferences: tuple[Callable[[Compatibility], bool], ...] = (
         lambda found: found.recipe.evaluates(path),
-        lambda found: found.is_exact,
         lambda found: found.recipe.evaluates_published,
+        lambda found: found.is_exact,
         lambda found: num_variants(found.recipe, recipes) == most,
     )
     for is_preferred in preferences:

@@ -60,11 +60,11 @@ def download(published: PublishedFile, check: Callable[[Path], None]) -> Path:
             if found is not None:
                 return found
             metadata = get_hf_file_metadata(url)
-            is_name = re.fullmatch(r"[\w-]+", metadata.etag or "") is not None
-            if metadata.commit_hash is None or metadata.size is None or not is_name:
+            etag = metadata.etag or ""
+            if metadata.commit_hash is None or metadata.size is None or not re.fullmatch(r"[\w-]+", etag):
                 raise InputError(f"{name}: {url} is not on a Hub; set HF_ENDPOINT to the address of one, or unset it")
-            sha256 = _expected_sha256(published, metadata.etag)
-            blob = cache / "blobs" / metadata.etag
+            sha256 = _expected_sha256(published, etag)
+            blob = cache / "blobs" / etag
             if not blob.exists():
                 partial = blob.with_name(f"{blob.name}.incomplete")
                 _fetch(url, partial, metadata.size, name)

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from time import sleep
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -18,13 +19,15 @@ class Hub:
         stated_sha256: SHA-256 that the server states instead of the true one.
         stated_size: Size that the server states instead of the true one.
         bytes_until_cut: Number of bytes after which every transfer is cut; None cuts none.
-        requests: "HEAD", "GET" or "GET bytes=N-" of each request for a file.
+        seconds_until_answer: Time before every transfer.
+    requests: "HEAD", "GET" or "GET bytes=N-" of each request for a file.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     stated_sha256: str = ""
     stated_size: int = 0
     bytes_until_cut: int | None = None
+    seconds_until_answer: float = 0
     requests: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -40,6 +43,7 @@ class Hub:
                 wanted = self.headers.get("Range", "")
                 self._log(f"GET {wanted}".strip())
                 start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
+                sleep(hub.seconds_until_answer)
                 content = self._send_headers(start)
                 if hub.bytes_until_cut is not None and content[start + hub.bytes_until_cut :]:
                     self.wfile.write(content[start : start + hub.bytes_until_cut])
