@@ -20,7 +20,7 @@ class Hub:
         stated_size: Size that the server states instead of the true one.
         bytes_until_cut: Number of bytes after which every transfer is cut; None cuts none.
         seconds_until_answer: Time before every transfer.
-    requests: "HEAD", "GET" or "GET bytes=N-" of each request for a file.
+        requests: "HEAD", "GET" or "GET bytes=N-" of each request for a file.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
