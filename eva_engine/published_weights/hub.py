@@ -65,13 +65,14 @@ def download(published: PublishedFile, check: Callable[[Path], None]) -> Path:
                 raise InputError(f"{name}: {url} is not on a Hub; set HF_ENDPOINT to the address of one, or unset it")
             sha256 = _expected_sha256(published, etag)
             blob = cache / "blobs" / etag
-            if not blob.exists():
-                partial = blob.with_name(f"{blob.name}.incomplete")
-                _fetch(url, partial, metadata.size, name)
-                with kept_apart(partial, name):
-                    check_sha256(partial, sha256)
-                    check(partial)
-                os.replace(partial, blob)
+            partial = blob.with_name(f"{etag}.incomplete")
+            if blob.exists():  # another program was stopped after the download
+                os.replace(blob, partial)
+            _fetch(url, partial, metadata.size, name)
+            with kept_apart(partial, name):
+                check_sha256(partial, sha256)
+                check(partial)
+            os.replace(partial, blob)
             return Path(hf_hub_download(published.repository, published.file))  # only adds the names of the file
 
 

@@ -93,6 +93,15 @@ def test_killed_download_is_continued(hub):
     assert not partial.exists()
 
 
+def test_download_of_another_program(hub):
+    """It has ended before the file got its name."""
+    blob = Path(constants.HF_HUB_CACHE, "models--example--rotation/blobs", hashlib.sha256(hub.files[FILE]).hexdigest())
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(hub.files[FILE])
+    assert weight_path(NAME).resolve() == blob.resolve()
+    assert "GET" not in hub.requests
+
+
 def test_wrong_hash(hub):
     hub.stated_sha256 = "1" * 64
     refused(f"its SHA-256 is [0-9a-f]{{64}}, expected is {'1' * 64}; the file is refused and kept as ")
