@@ -1,7 +1,9 @@
 """timm's model interface for a model that contains a backbone, by delegation to the backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from torch import Tensor
 
 from .timm_interface import TimmInterface
 
@@ -27,6 +29,10 @@ class BackboneDelegate:
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Turn activation checkpointing of the backbone's blocks on or off."""
         self._timm_backbone().set_grad_checkpointing(enable)
+
+    def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Rename the entries of a weight file as the backbone does, see `TimmInterface.convert_state_dict`."""
+        return self._timm_backbone().convert_state_dict(weights)
 
     def no_weight_decay(self) -> set[str]:
         """Return names of backbone parameters to exclude from weight decay in addition to vectors and biases."""

@@ -1,7 +1,7 @@
 """timm's model interface of the backbone: intermediate features, layers of parameters, weight decay, checkpointing."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from .attention import Attention
 from .errors import InputError, check_choice
 from .patch_embed import PatchEmbed
+from .timm_names import from_timm_names
 
 
 class TimmInterface(nn.Module):
@@ -35,6 +36,13 @@ class TimmInterface(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Turn activation checkpointing on or off: only inputs of blocks are kept for the backward pass."""
         self.checkpoint_blocks = enable
+
+    def convert_state_dict(self, weights: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Rename the entries of a file of timm's EVA-02; other state dicts do not change.
+
+        The checkpoint reader calls this before it loads a file.
+        """
+        return from_timm_names(weights)
 
     def no_weight_decay(self) -> set[str]:
         """Return names of parameters to exclude from weight decay in addition to vectors and biases."""

@@ -1,4 +1,4 @@
-"""Convert weights for timm's `eva_giant_*` and `eva_large_*`, which use the parameter names of the published files."""
+"""Convert weights for timm's `eva_giant_*`, `eva_large_*` and `eva02_*`."""
 
 from collections.abc import Mapping
 
@@ -7,26 +7,52 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_backbone.position import square_grid
+from eva_backbone.timm_names import to_timm_names
 
 PROBE_EPS = 1e-6
 _PROBE_MEAN, _PROBE_VARIANCE = "head.0.running_mean", "head.0.running_var"
-# timm's name by (embed_dim, depth, patch_size, whether there is one bias for query, key and value)
-_TIMM_NAMES = {(1408, 40, 14, False): "eva_giant_patch14_336", (1024, 24, 14, True): "eva_large_patch14_336"}
+# timm's name by the width, depth and patch size, and by what else distinguishes models of the same size
+_TIMM_NAMES = {
+    (1408, 40, 14, "blocks.0.attn.q_bias"): "eva_giant_patch14_336",
+    (1024, 24, 14, "blocks.0.attn.qkv.bias"): "eva_large_patch14_336",
+    (192, 12, 14, "blocks.0.mlp.fc1.weight"): "eva02_tiny_patch14_336",
+    (384, 12, 14, "blocks.0.mlp.fc1.weight"): "eva02_small_patch14_336",
+    (768, 12, 14, "blocks.0.mlp.fc1_g.weight"): "eva02_base_patch14_448",
+    (1024, 24, 14, "blocks.0.mlp.fc1_g.weight"): "eva02_large_patch14_448",
+}
 
 
 def to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a classifier as timm loads them; loading them here again gives the same model.
+    """Return the weights of an image model as timm loads them; loading them here again gives the same model.
 
-    Entries do not change, except in a linear probe: the inference-time batch normalisation is folded into the linear
-    layer that follows it.
+    Entries of EVA-02 are renamed. In a linear probe, the inference-time batch normalisation is folded into the linear
+    layer that follows it. Of a pre-trained model timm keeps no mask token and no prediction head, and its final norm
+    is named `fc_norm`.
 
     Raises:
-        InputError: The model has relative positions, which timm's EVA does not support, or is not an image classifier.
+        InputError: The model has relative positions, which timm's EVA does not support, or is not an image model.
     """
-    is_probe = _PROBE_MEAN in weights
-    _check_weights(weights, is_probe)
-    if not is_probe:
-        return dict(weights)
+    is_probe, is_pretrained = _PROBE_MEAN in weights, "mask_token" in weights
+    _check_weights(weights, None if is_pretrained else "head.1.weight" if is_probe else "head.weight")
+    converted = to_timm_names(weights)
+    if is_pretrained:
+        return _without_prediction(converted)
+    if is_probe:
+        return _fold_probe(converted)
+    return converted
+
+
+def _without_prediction(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    converted = {}
+    for name, value in weights.items():
+        if name.startswith("norm."):
+            converted[f"fc_{name}"] = value
+        elif name != "mask_token" and not name.startswith("lm_head."):
+            converted[name] = value
+    return converted
+
+
+def _fold_probe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     converted = {name: value for name, value in weights.items() if not name.startswith("head.")}
     weight, bias = weights["head.1.weight"], weights["head.1.bias"]
     # W (x - mean) / sqrt(var + eps) + b  =  W' x + (b - W' mean),  with W' = W / sqrt(var + eps)
@@ -37,10 +63,12 @@ def to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
-def _check_weights(weights: Mapping[str, Tensor], is_probe: bool) -> None:
-    head = "head.1.weight" if is_probe else "head.weight"
-    for needed in ("pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", head):
-        if needed not in weights:
+def _check_weights(weights: Mapping[str, Tensor], head: str | None) -> None:
+    attention = "blocks.0.attn.q_proj.weight"
+    if attention not in weights:
+        attention = "blocks.0.attn.qkv.weight"
+    for needed in ("pos_embed", "patch_embed.proj.weight", attention, head):
+        if needed is not None and needed not in weights:
             example = next(iter(weights), "(none)")
             raise InputError(
                 f"the weights have no {needed}, only entries such as {example}, so they are not those of an image "
@@ -62,11 +90,12 @@ def timm_call(weights: Mapping[str, Tensor]) -> str | None:
     """Return the call of `timm.create_model` for exported weights; None if the model is not of a published size."""
     embed_dim, _, patch_size, _ = weights["patch_embed.proj.weight"].shape
     depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-    timm_name = _TIMM_NAMES.get((embed_dim, depth, patch_size, "blocks.0.attn.qkv.bias" in weights))
-    if timm_name is None:
-        return None
-    size = patch_size * square_grid(weights["pos_embed"].shape[1] - 1)[0]
-    arguments = [repr(timm_name), f"img_size={size}", f"num_classes={len(weights['head.weight'])}"]
-    if "norm.weight" in weights:
-        arguments.append("global_pool='token'")
-    return f"timm.create_model({', '.join(arguments)})"
+    for (*shape, entry), timm_name in _TIMM_NAMES.items():
+        if shape == [embed_dim, depth, patch_size] and entry in weights:
+            size = patch_size * square_grid(weights["pos_embed"].shape[1] - 1)[0]
+            num_classes = len(weights["head.weight"]) if "head.weight" in weights else 0
+            arguments = [repr(timm_name), f"img_size={size}", f"num_classes={num_classes}"]
+            if "norm.weight" in weights:
+                arguments.append("global_pool='token'")
+            return f"timm.create_model({', '.join(arguments)})"
+    return None

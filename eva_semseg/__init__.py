@@ -1,4 +1,4 @@
-"""Semantic segmentation: a ViT with an adapter around its blocks and a Mask2Former head, without Detectron2."""
+"""Semantic segmentation without Detectron2: a ViT with an adapter and Mask2Former's head, or with UperNet's."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,12 @@ from eva_backbone.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from .mask2former import Mask2Former
     from .models import MODELS, create_segmentation_model
+    from .upernet import UperNet
 
 __all__ = [
     "MODELS",
     "Mask2Former",
+    "UperNet",
     "create_segmentation_model",
 ]
 
@@ -20,5 +22,6 @@ __getattr__ = lazy_exports(
         "Mask2Former": "mask2former",
         "MODELS": "models",
         "create_segmentation_model": "models",
+        "UperNet": "upernet",
     },
 )

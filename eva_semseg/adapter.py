@@ -17,12 +17,12 @@ from eva_backbone.block import run_layer
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
+from .batch_norm import SyncBatchNorm
 from .deformable_attention import MultiScaleDeformableAttention
+from .feature_maps import FEATURE_NAMES, STRIDES, pad_to_strides
 from .interaction import Interaction
-from .spatial_prior import SpatialPrior, SyncBatchNorm
+from .spatial_prior import SpatialPrior
 
-STRIDES = (4, 8, 16, 32)
-FEATURE_NAMES = ("res2", "res3", "res4", "res5")
 NUM_EXTRA_EXTRACTORS = 2
 
 
@@ -158,9 +158,7 @@ class AdapterBackbone(VisionTransformer):
         Returns:
             Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32, with the type and the device of the parameters.
         """
-        coarsest = STRIDES[-1]
-        pixels = pixels.to(self.patch_embed.proj.weight, non_blocking=True)
-        pixels = F.pad(pixels, (0, -pixels.shape[3] % coarsest, 0, -pixels.shape[2] % coarsest))
+        pixels = pad_to_strides(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
         c1, *prior = self.spm(pixels)
         c = torch.cat([tokens + level for tokens, level in zip(prior, self.level_embed, strict=True)], dim=1)
         patches, grid = self.patch_embed(pixels)

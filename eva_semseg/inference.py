@@ -17,9 +17,9 @@ def view_probabilities(
 ) -> Tensor:
     """Return the probabilities [B, K, rows, W] of some rows of one view, at the size of the original image, unflipped.
 
-    The softmax follows the resize, and its inputs are sums of products of probabilities already, not logits. It does
-    not change the predicted class of a single view, but it changes the mean over views, and the published numbers were
-    measured with it.
+    The softmax follows the resize. Mask2Former's scores are sums of products of probabilities already, not logits: the
+    softmax does not change the predicted class of a single view, but it changes the mean over views, and the published
+    numbers were measured with it.
 
     Args:
         scores: Scores of the view, whose image was flipped first and padded at the right and bottom afterwards.

@@ -2,27 +2,7 @@
 
 from torch import Tensor, nn
 
-
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch normalisation with the statistics of all processes on accelerators, of each process alone on the CPU.
-
-    PyTorch does not synchronise batch statistics on the CPU.
-
-    A map [B, C, H, W] that is a view of tokens is copied first: with a batch of one, PyTorch's CPU kernel returns wrong
-    gradients for those strides.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map [B, C, H, W] to [B, C, H, W]."""
-        input = input.contiguous()
-        if input.device.type == "cpu":
-            # nn.SyncBatchNorm raises an error for CPU tensors. Both classes have the same attributes.
-            return nn.BatchNorm2d.forward(self, input)
-        return super().forward(input)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.ndim != 4:
-            raise ValueError(f"expected a map [B, C, H, W], got shape {list(input.shape)}")
+from .batch_norm import SyncBatchNorm
 
 
 def _conv(dim_in: int, dim_out: int, stride: int) -> list[nn.Module]:

@@ -5,7 +5,10 @@ from eva_engine.tasks import CLASS_NAMES, Task
 TASK = Task(
     name="segmentation",
     package="eva_semseg",
-    models={"Segmenter": "semantic segmentation with ViT-Adapter and Mask2Former"},
+    models={
+        "Mask2Former": "semantic segmentation with ViT-Adapter and Mask2Former",
+        "UperNet": "semantic segmentation with UperNet",
+    },
     file_task="eva_semseg.prediction.task:SegmentationFileTask",
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
     published_weights="eva_semseg.published_weights:FILES",

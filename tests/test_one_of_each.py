@@ -86,10 +86,11 @@ RESIZES = {
     "detectron2_ext/modeling/rcnn.py": "an image too large for the model",
     "eva_semseg/adapter.py": "patch tokens, to the strides of the prior",
     "eva_semseg/head.py": "mask features, to the levels",
-    "eva_semseg/mask2former.py": "class scores, to the image",
     "eva_semseg/pixel_decoder.py": "encoder output, to stride 4",
+    "eva_semseg/segmenter.py": "class scores, to the image",
     "eva_semseg/sliding_windows.py": "scores of a window, to the image",
     "eva_semseg/transformer_decoder.py": "mask logits, to the next level",
+    "eva_semseg/uper_head.py": "pooled features and maps, to the finer levels",
 }
 
 

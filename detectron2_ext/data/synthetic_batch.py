@@ -14,7 +14,13 @@ from eva_engine.memory.fake_step import StepSettings
 from eva_engine.memory.synthetic_batch import SyntheticBatch
 from eva_engine.memory.tracker import Phase
 
-from ..memory.detector_step import detector_phases, detector_with_real_heads, measure_backbone, measure_heads
+from ..memory.detector_step import (
+    detector_phases,
+    detector_with_real_heads,
+    measure_backbone,
+    measure_head_inference,
+    measure_heads,
+)
 
 
 class DetectionSyntheticBatch(SyntheticBatch):
@@ -87,6 +93,15 @@ class DetectionSyntheticBatch(SyntheticBatch):
             report(f"{self.side} px: running proposal network and heads on the CPU for one image")
             cache[key] = measure_heads(model, self.make(1), maps, settings.autocast_dtype)
         return detector_phases(backbone, cache[key].times(num_samples))
+
+    def measure_inference(self, device_type: str, report: Callable[[str], None]) -> int:
+        """Measure the backbone on tensors without storage, and the heads on the CPU with the most detections."""
+        model = detector_with_real_heads(self.cfg).eval()
+        settings = StepSettings(device_type, None, low_precision_blocks=False, num_ranks=1)
+        with torch.no_grad():
+            backbone, maps = measure_backbone(model, settings, 1, self.side)
+            report(f"{self.side} px: detecting on the CPU in one image")
+            return max(backbone.forward, backbone.kept + measure_head_inference(model, self.make(1), maps))
 
     def _augmentations(self, part: str) -> Iterator[tuple[str, type, DictConfig]]:
         key = f"dataloader.{part}.mapper.augmentations"

@@ -4,11 +4,13 @@ The backbone runs on fake tensors. The numbers of proposals and of matched objec
 network and the heads really run, on the CPU, for one image; their memory grows with the number of images.
 """
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.utils.events import EventStorage
 from omegaconf import DictConfig
 from torch import nn
@@ -138,23 +140,52 @@ def measure_heads(
         dtype: Autocast dtype, or None.
     """
     parameters = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
+    with (
+        _random_maps(model, maps, len(batch)) as tracker,
+        gradients_taken(parameters, tracker),
+        EventStorage(),
+        tracker,
+    ):
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            losses = sum(model(batch).values())
+        forward = tracker.peak
+        tracker.start_peak()
+        losses.backward()
+        del losses
+        return HeadBytes(forward, tracker.peak, tracker.peak_with_gradients, tracker.gradients)
+
+
+def measure_head_inference(model: nn.Module, batch: list[dict[str, Any]], maps: FeatureMaps) -> int:
+    """Run everything but the backbone in evaluation mode, and return its peak in bytes beyond the weights and maps.
+
+    Without a score threshold, every image has as many detections as the recipe allows, with their masks.
+
+    Args:
+        model: As for `measure_heads`.
+        batch: As for `measure_heads`.
+        maps: As for `measure_heads`.
+    """
+    for module in model.modules():
+        if isinstance(module, FastRCNNOutputLayers):
+            module.test_score_thresh = 0.0
+    with torch.no_grad(), _random_maps(model, maps, len(batch)) as tracker, tracker:
+        model(batch)
+        return tracker.peak
+
+
+@contextmanager
+def _random_maps(model: nn.Module, maps: FeatureMaps, num_images: int) -> Iterator[LiveBytes]:
+    """Replace the backbone's forward pass by random feature maps; yield a tracker of everything else."""
     random_maps = {}
     for name, like in maps.items():
-        values = torch.randn(len(batch), *like.shape[1:], dtype=like.dtype) * 0.1
+        values = torch.randn(num_images, *like.shape[1:], dtype=like.dtype) * 0.1
         random_maps[name] = values.requires_grad_(like.requires_grad)
-    tracker = LiveBytes([*parameters, *model.buffers(), *random_maps.values()])
+    outside = [p for name, p in model.named_parameters() if not name.startswith("backbone.")]
     backbone = model.get_submodule("backbone")
     backbone_forward = backbone.forward
     backbone.forward = lambda _pixels: dict(random_maps)
     try:
-        with gradients_taken(parameters, tracker), EventStorage(), tracker:
-            with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
-                losses = sum(model(batch).values())
-            forward = tracker.peak
-            tracker.start_peak()
-            losses.backward()
-            del losses
-            return HeadBytes(forward, tracker.peak, tracker.peak_with_gradients, tracker.gradients)
+        yield LiveBytes([*outside, *model.buffers(), *random_maps.values()])
     finally:
         backbone.forward = backbone_forward
 

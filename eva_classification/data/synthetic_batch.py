@@ -32,7 +32,10 @@ class ImageSyntheticBatch(SyntheticBatch):
     @property
     def backbone_patterns(self) -> list[str]:
         """Patterns of the names of the backbone's parameters."""
-        return [] if self._hides_patches else ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", "norm.*"]
+        if self._hides_patches:
+            return []
+        final_norm = ["norm.*"] if self.cfg.model.get("pooling") == "class" else []
+        return ["cls_token", "pos_embed", "patch_embed.*", "blocks.*", *final_norm]
 
     @property
     def _hides_patches(self) -> bool:

@@ -1,19 +1,20 @@
 """The pre-training model: it sees the visible patches and predicts a frozen teacher's features of the masked ones."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eva_backbone import VisionTransformer
-from eva_backbone.errors import InputError
-from eva_backbone.initialization import init_weights, scale_branch_outputs
+from eva_backbone.errors import InputError, check_choice
+from eva_backbone.initialization import init_weights, init_weights_xavier, scale_branch_outputs
 
 from .block_masking import BlockMasking, alternating_mask
 from .teacher import FrozenTeacher
 
+InitKind = Literal["truncated_normal", "xavier"]
 INIT_STD = 0.015
 PATCH_EMBED_GRADIENT_SCALE = 0.1  # with `slow_patch_embed`
 
@@ -29,8 +30,13 @@ class MaskedImageModel(VisionTransformer):
             saved, so a resumed run must be given the same teacher again. Not needed by `predict`.
         teacher_dim: Width of the teacher's features; 768 for CLIP ViT-L/14.
         masking: Draws the mask in training; not needed if batches contain one.
-        slow_patch_embed: Scale the gradient of the patch embedding by 0.1. Off in the published pre-training.
+        slow_patch_embed: Scale the gradient of the patch embedding by 0.1. Off in the pre-training of EVA, on in that
+            of EVA-02.
+        init: Initialisation: "truncated_normal", as EVA, or "xavier", as EVA-02.
         backbone: Arguments of `VisionTransformer`.
+
+    Raises:
+        InputError: An unknown `init`.
     """
 
     def __init__(
@@ -40,8 +46,10 @@ class MaskedImageModel(VisionTransformer):
         teacher_dim: int = 768,
         masking: BlockMasking | None = None,
         slow_patch_embed: bool = False,
+        init: InitKind = "truncated_normal",
         **backbone: Any,
     ) -> None:
+        check_choice("init", init, get_args(InitKind))
         super().__init__(**backbone)
         self.teacher = None if teacher is None else FrozenTeacher(teacher)
         self.masking = masking
@@ -52,7 +60,10 @@ class MaskedImageModel(VisionTransformer):
         del self.pos_embed
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dim))
         self.pos_embed = pos_embed
-        self._init_weights(post_norm=backbone.get("post_norm", False))
+        if init == "xavier":
+            init_weights_xavier(self)
+        else:
+            self._init_weights(post_norm=backbone.get("post_norm", False))
 
     def _init_weights(self, post_norm: bool) -> None:
         init_weights(self, INIT_STD, limit=INIT_STD)

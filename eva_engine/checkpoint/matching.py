@@ -185,7 +185,9 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
     if 2 * num_hits < len(part):
         held, expected = describe_weights(weights), describe_weights(state)
         if held == expected:  # only the names differ
-            held, expected = f"names such as {next(iter(weights))}", f"such as {part[0]}"
+            missing = next(name for name in part if name not in values)
+            other_names = [*report.unused, *weights]
+            held, expected = f"names such as {other_names[0]}", f"such as {missing}"
         raise InputError(
             f"{report.path} belongs to another model: it holds {held}, expected is {expected}, "
             f"and only {num_hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "

@@ -3,6 +3,7 @@ r"""Predict the peak memory of a training step per GPU, and advise what to chang
     python -m tools plan --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py \
         --gpu-memory 24GB dataloader.train.total_batch_size=16
     python -m tools plan --config-file ... --table
+    python -m tools plan --config-file ... --summary
 
 Recipes of every task can be planned. No GPU, data or weight file is needed, and the step needs no memory: it runs on
 fake tensors. Only the proposal network and the heads of a detector are run once on the CPU, for one image of full size.
@@ -40,15 +41,30 @@ def _plan(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option are answered at once.
     from eva_engine.config import check_batch_size, check_sections, load_config
     from eva_engine.memory import DEFAULT_RANKS, MemoryPlanner, advise, overrides_for_side, rank_table
-    from eva_engine.memory.format_plan import describe_advice, describe_plan, describe_ranks, describe_resolutions
+    from eva_engine.memory.format_plan import (
+        describe_advice,
+        describe_plan,
+        describe_ranks,
+        describe_resolutions,
+        describe_summary,
+    )
+    from eva_engine.memory.summary import summarize
 
     def load(more: Sequence[str]) -> "DictConfig":
         return load_config(args.config_file, [*args.opts, *more], args.trust_recipe)
 
-    planner = MemoryPlanner(args.num_gpus, args.objects, report=lambda line: print(f"... {line}", file=sys.stderr))
+    def report(line: str) -> None:
+        print(f"... {line}", file=sys.stderr)
+
+    planner = MemoryPlanner(args.num_gpus, args.objects, report)
     cfg = load([])
     check_sections(cfg, "model", "dataloader", "optimizer")
     reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
+    if args.summary:
+        summary = summarize(load, report)
+        print(f"GB on one GPU, one of {summary.sample} at a time; inference in float32\n")
+        print(describe_summary(summary, reserve))
+        return 0
     if args.table or args.ranks:
         print("GB per GPU, one sample at a time on each; state stays from step to step\n")
         print(describe_ranks(list(rank_table(load, planner, args.ranks or DEFAULT_RANKS))))
@@ -100,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_int,
         metavar="N",
         help="objects per image in detection (default: 128), classes per image in segmentation (default: 32)",
+    )
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="one row: training with one sample at a time, all of the model, with LoRA or a frozen backbone; inference",
     )
     parser.add_argument(
         "--table",

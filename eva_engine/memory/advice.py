@@ -11,7 +11,7 @@ from .planned_model import model_on_meta
 from .planner import MemoryPlan, MemoryPlanner, samples_per_forward
 from .synthetic_batch import SyntheticBatch, synthetic_batch
 
-_LORA_RANK = 16
+LORA_RANK = 16
 _SMALLER_SIDES = (0.8, 0.6)  # fractions of the side of the images
 _LEAST_GAIN = 0.01  # of the peak; a change that lowers it by less is not worth making
 
@@ -177,7 +177,7 @@ def _smaller_images(batch: SyntheticBatch) -> list[_Option]:
 def _lora(batch: SyntheticBatch) -> list[_Option]:
     if batch.cfg.train.lora.rank > 0 or not batch.backbone_patterns:
         return []
-    return [_Option("the backbone learns low-rank updates only", [f"train.lora.rank={_LORA_RANK}"])]
+    return [_Option("the backbone learns low-rank updates only", [f"train.lora.rank={LORA_RANK}"])]
 
 
 def _freezing(batch: SyntheticBatch) -> list[_Option]:

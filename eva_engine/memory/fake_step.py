@@ -84,6 +84,24 @@ def run_fake_step(
         return [forward, Phase("backward", True, tracker.peak, tracker.peak_with_gradients)]
 
 
+def run_fake_inference(model: nn.Module, batch: Any, device_type: str, extra_modules: Sequence[nn.Module] = ()) -> int:
+    """Return the peak of a forward pass in evaluation mode, in bytes beyond the weights.
+
+    Args:
+        model: A model, usually on the meta device, whose parameters are replaced in place by fake ones.
+        batch: Input of the model; its floating-point tensors count, and become fake.
+        device_type: "cuda" or "cpu", whose kernels are assumed.
+        extra_modules: As for `run_fake_step`.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    for module in (model, *extra_modules):
+        make_fake(module, mode)
+    tracker = LiveBytes([x for module in (model, *extra_modules) for x in (*module.parameters(), *module.buffers())])
+    with torch.no_grad(), fake_run(mode, device_type), KnownData(mode), ZerosOutside(), tracker:
+        model.eval()(tree_map_only(Tensor, _without_values, batch))
+    return tracker.peak
+
+
 def _without_values(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype) if tensor.is_floating_point() else tensor
 

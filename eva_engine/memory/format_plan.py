@@ -8,6 +8,7 @@ from tabulate import tabulate
 from .advice import Advice, Change
 from .planner import MemoryPlan
 from .rank_table import RankRow
+from .summary import MemorySummary
 
 GB = 10**9
 _STATE = {
@@ -80,6 +81,15 @@ def describe_advice(advice: Advice, reserve: int) -> Iterator[str]:
     overrides = [override for step in advice.steps for override in step.overrides]
     together = " ".join(map(shlex.quote, overrides))
     yield f"Together:\n  {together}" if advice.fits else f"All of them are not enough:\n  {together}"
+
+
+def describe_summary(summary: MemorySummary, reserve: int) -> str:
+    """Format a table of one row."""
+    peaks = (summary.full, summary.lora, summary.frozen, summary.inference)
+    cells = ["-" if peak is None else f"{(peak + reserve) / GB:.1f}" for peak in peaks]
+    headers = ("parameters", "all trained", "LoRA", "backbone frozen", "inference")
+    row = (f"{summary.num_parameters:,}", *cells)
+    return tabulate([row], headers, disable_numparse=True, stralign="right")
 
 
 def _change_line(change: Change, reserve: int) -> str:

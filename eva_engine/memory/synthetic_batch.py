@@ -10,7 +10,7 @@ from torch import nn
 from eva_backbone.errors import InputError
 from eva_engine.tasks import task_of_model
 
-from .fake_step import StepSettings, run_fake_step
+from .fake_step import StepSettings, run_fake_inference, run_fake_step
 from .planned_model import model_on_meta
 from .tracker import Phase
 
@@ -98,6 +98,16 @@ class SyntheticBatch(ABC):
         """
         model = model_on_meta(self.cfg)
         return run_fake_step(model, self.make(num_samples), settings, self.extra_modules(model))
+
+    def measure_inference(self, device_type: str, report: Callable[[str], None]) -> int:  # noqa: ARG002
+        """Measure what a forward pass of one sample holds beyond the weights, in bytes, on tensors without storage.
+
+        Args:
+            device_type: "cuda" or "cpu", whose kernels are assumed.
+            report: Called with a line about work that takes long.
+        """
+        model = model_on_meta(self.cfg)
+        return run_fake_inference(model, self.make(1), device_type, self.extra_modules(model))
 
 
 def find_synthetic_batch(cfg: DictConfig, model: nn.Module, num_objects: int | None = None) -> SyntheticBatch:

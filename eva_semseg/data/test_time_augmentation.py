@@ -17,11 +17,14 @@ class TestTimeAugmentation:
     aspect ratio a little. A view is flipped before it is padded with black at the right and bottom.
 
     Args:
-        long_side, short_side: Upper limits of the image sides in pixels at ratio 1.
+        long_side, short_side: Upper limits of the image sides in pixels at ratio 1. Without a limit of the longer side
+            (None), the shorter side of every view has the size of its limit.
         ratios: Scales, one view for each; both limits are multiplied by it.
         flip: Add the horizontally flipped image of each view.
         divisor: Both sides of a view are multiples of it.
         min_side: Sides are padded to at least this many pixels; 0 for no padding.
+        min_short_side: Least limit of the shorter side, whatever the ratio. Small ratios then give equal views, each of
+            which counts in the mean, as in EVA-02's published evaluation.
 
     Raises:
         InputError: There are no views, or a ratio or the divisor is not positive.
@@ -31,16 +34,17 @@ class TestTimeAugmentation:
 
     def __init__(
         self,
-        long_side: int = 3584,
+        long_side: int | None = 3584,
         short_side: int = 896,
         ratios: Sequence[float] = (1.0,),
         flip: bool = False,
         divisor: int = 32,
         min_side: int = 0,
+        min_short_side: int = 0,
     ) -> None:
         self.long_side, self.short_side = long_side, short_side
         self.ratios, self.flip = tuple(ratios), flip
-        self.divisor, self.min_side = divisor, min_side
+        self.divisor, self.min_side, self.min_short_side = divisor, min_side, min_short_side
         if not self.ratios or min(*self.ratios, divisor) <= 0:
             raise InputError(f"ratios={list(ratios)} with divisor={divisor} give no views; give numbers above 0.")
 
@@ -71,13 +75,18 @@ class TestTimeAugmentation:
         """Return, for each ratio, (height, width) after the first resize and after the second one."""
         sizes = []
         for ratio in self.ratios:
-            rescaled = rescaled_size(height, width, int(self.long_side * ratio), int(self.short_side * ratio))
+            short_side = max(int(self.short_side * ratio), self.min_short_side)
+            if self.long_side is None:
+                long_side = short_side * max(height, width) / min(height, width)
+            else:
+                long_side = int(self.long_side * ratio)
+            rescaled = rescaled_size(height, width, long_side, short_side)
             size = (next_multiple(rescaled[0], self.divisor), next_multiple(rescaled[1], self.divisor))
             sizes.append((rescaled, size))
         return sizes
 
 
-def rescaled_size(height: int, width: int, long_side: int, short_side: int) -> tuple[int, int]:
+def rescaled_size(height: int, width: int, long_side: float, short_side: int) -> tuple[int, int]:
     """Return the largest (height, width) of the same aspect ratio within both limits, rounded half up."""
     factor = min(long_side / max(height, width), short_side / min(height, width))
     return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)

@@ -1,7 +1,9 @@
 """Masked image modelling: batches, different teachers, and which parameters belong to the model."""
 
 import copy
+import math
 import random
+import re
 
 import pytest
 import torch
@@ -205,3 +207,35 @@ def test_teacher_from_a_program(tmp_path):
 def test_weights_of_other_models_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         ClipTeacher(clip_weights(**changes), 56)
+
+
+@pytest.mark.parametrize("normed", [False, True])
+def test_xavier_initialisation(normed):
+    """The deviations of Glorot and Bengio, 2010, larger in the branches of a model whose MLPs have a norm."""
+    options = {"mlp": "swiglu", "mlp_norm": True, "qkv_layers": "separate"} if normed else {"mlp": "packed_swiglu"}
+    model = create_masked_image_model(
+        "eva02_tiny_patch14", img_size=56, depth=3, init="xavier", teacher_dim=100, **options
+    )
+    scale = math.log(6) ** 0.5 if normed else 1.0
+    for name, weight in model.named_parameters():
+        if name in ("cls_token", "mask_token", "pos_embed"):
+            # A normal distribution truncated at one deviation has 0.54 of it.
+            assert weight.abs().max() <= 0.02
+            assert weight.std().item() == pytest.approx(0.0108, rel=0.2)
+        elif weight.ndim == 1:
+            assert (
+                torch.all(weight == ("norm" in name or "ffn_ln" in name) * name.endswith("weight")) or "patch" in name
+            )
+        else:
+            matrix = weight.flatten(1)
+            expected = (2 / sum(matrix.shape)) ** 0.5
+            if re.search(r"mlp\.w|attn\.proj|attn\.v_proj", name):
+                expected *= scale
+            assert matrix.std().item() == pytest.approx(expected, rel=0.03), name
+            uniform = "patch_embed" in name  # whose largest value is sqrt(3) deviations
+            assert (matrix.abs().max() < 1.75 * expected) == uniform, name
+
+
+def test_unknown_initialisation():
+    with pytest.raises(InputError, match="init='zeros'"):
+        create_masked_image_model("eva_tiny_patch14", init="zeros")

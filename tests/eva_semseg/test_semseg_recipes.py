@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from detectron2.config import instantiate
-from tiny_semseg_recipe import CONFIGS, tiny_recipe
+from tiny_semseg_recipe import CONFIGS, DEMOS, tiny_recipe
 
 from eva_backbone.errors import InputError
 from eva_engine.config import load_config
@@ -86,9 +86,10 @@ def test_custom_data_with_another_number_of_classes(tmp_path) -> None:
         instantiate(cfg.dataloader.train.dataset)
 
 
+@pytest.mark.parametrize("head", DEMOS)
 @torch.inference_mode()
-def test_windows_and_the_whole_image_agree_where_one_window_is_enough(tmp_path) -> None:
-    cfg = tiny_recipe(tmp_path)
+def test_windows_and_the_whole_image_agree_where_one_window_is_enough(tmp_path, head) -> None:
+    cfg = tiny_recipe(tmp_path, head=head)
     torch.manual_seed(0)
     model = instantiate(cfg.model).eval()
     image = {"views": instantiate(cfg.dataloader.test.mapper.views)(torch.zeros(60, 62, 3).byte().numpy() + 9)}

@@ -1,4 +1,4 @@
-"""The demo's recipe with an even smaller model and folders of a few synthetic images."""
+"""The demo's recipes with even smaller models and folders of a few synthetic images."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from eva_semseg.data import SegmentationDataset
 
 CONFIGS = Path(__file__).parents[2] / "projects/SemSeg/configs"
 CLASSES = ["dark", "bright"]
+DEMOS = {"mask2former": "mask2former_eva_tiny_microscope", "upernet": "upernet_eva02_tiny_microscope"}
 
 
 def write_halves(root: Path, count: int = 4) -> dict[str, str]:
@@ -25,16 +26,21 @@ def write_halves(root: Path, count: int = 4) -> dict[str, str]:
     return {"image_root": str(root / "images"), "label_root": str(root / "labels")}
 
 
-def tiny_recipe(root: Path, iterations: int = 2) -> DictConfig:
-    cfg = load_config(str(CONFIGS / "demo/mask2former_eva_tiny_microscope.py"))
+def tiny_recipe(root: Path, iterations: int = 2, head: str = "mask2former") -> DictConfig:
+    cfg = load_config(str(CONFIGS / f"demo/{DEMOS[head]}.py"))
     folders = write_halves(root)
     for loader in (cfg.dataloader.train, cfg.dataloader.test):
         loader.dataset = L(SegmentationDataset)(
             names=None, **folders, class_names=CLASSES, num_classes="${model.decode_head.num_classes}"
         )
     cfg.model.backbone.update(img_size=64, embed_dim=32, num_heads=2)
-    cfg.model.decode_head.update(num_classes=2, num_queries=4, dim=32, decoder_layers=1, encoder_layers=1)
-    cfg.model.criterion.num_points = 64
+    cfg.model.decode_head.num_classes = 2
+    if head == "mask2former":
+        cfg.model.decode_head.update(num_queries=4, dim=32, decoder_layers=1, encoder_layers=1)
+        cfg.model.criterion.num_points = 64
+    else:
+        cfg.model.decode_head.channels = 16
+        cfg.model.auxiliary_head.channels = 8
     cfg.model.inference.windows.update(size=[64, 64], stride=[48, 48])
     cfg.dataloader.train.mapper.size = [64, 64]
     cfg.dataloader.train.mapper.augmentations = cfg.dataloader.train.mapper.augmentations[2:]

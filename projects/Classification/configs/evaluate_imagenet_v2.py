@@ -1,11 +1,7 @@
-from eva_engine.data import dataset_root
-
+from .common.robustness import use_imagenet_v2
 from .in1k_336 import dataloader, lr_multiplier, model, optimizer, train
 
 published = {"evaluate": ["eva_21k_1k_336px_psz14_ema_89p6.pt"]}
 
-# The "matched frequency" version.
-dataloader.test.dataset.update(
-    root=f"{dataset_root()}/imagenetv2-matched-frequency-format-val", class_map="imagenet_v2"
-)
+use_imagenet_v2(dataloader)
 dataloader.test.mapper.transform.interpolation = "bilinear"

@@ -203,4 +203,37 @@ def test_no_recipe_has_the_model(identified):
         "model: a ViT of width 1024, depth 24, patch 14, positions for 336 px (24 x 24 patches), 1000 classes" in lines
     )
     assert "no recipe has this model; nearest is projects/" in lines
-    assert "not in the model: cls_token, blocks.{0-23}.attn.qkv.weight" in lines
+    assert "not in the model: blocks.{0-23}.attn.qkv.weight" in lines  # EVA-02's ViT has three layers in its place
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words", "recipe"),
+    [
+        (
+            "eva02_B_ade_seg_upernet_sz512",
+            "width 768, depth 12, .* 512 px .* 150 classes, a head of width 768",
+            "upernet_eva02_base_12_512_slide_60k",
+        ),
+        (
+            "eva02_L_ade_seg_upernet_sz512",
+            "width 1024, depth 24, .* 512 px .* a head of width 1024",
+            "upernet_eva02_large_24_512_slide_80k",
+        ),
+        (
+            "eva02_L_ade_seg_upernet_sz640",
+            "width 1024, depth 24, .* 640 px .* a head of width 1536",
+            "upernetpro_eva02_large_24_640_slide_80k",
+        ),
+    ],
+)
+def test_upernet_of_eva02(identified, manifest, words, recipe):
+    found = identified(manifest, "mine.pth")
+    assert recipes(found.same)[0] == f"{SEGMENTATION}/eva02/upernet/{recipe}.py"
+    assert found.best.is_exact
+    model = next(line for line in describe(found) if line.startswith("  model: "))
+    assert re.search(f"semantic segmentation with UperNet, .* {words}", model), model
+
+
+def test_pretraining_of_eva02_starts_its_segmentation(identified):
+    found = identified("eva02_B_pt_in21k_p14to16", "eva02_B_pt_in21k_p14to16.pt")
+    assert f"{SEGMENTATION}/eva02/upernet/upernet_eva02_base_12_512_slide_60k.py" in recipes(found.starts)

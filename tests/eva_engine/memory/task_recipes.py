@@ -14,6 +14,9 @@ _VIT = ["model.embed_dim=64", "model.depth=2", "model.num_heads=2"]
 _SEGMENTER = [f"model.backbone.{part}" for part in ("embed_dim=64", "depth=4", "num_heads=2")] + [
     f"model.decode_head.{part}" for part in ("dim=64", "hidden=64", "num_heads=2", "encoder_layers=1")
 ]
+_UPERNET = [
+    f"model.backbone.{part}" for part in ("embed_dim=64", "depth=4", "num_heads=2", "out_indices=[0,1,2,3]")
+] + [*("model.decode_head.channels=32", "model.auxiliary_head.channels=16")]
 # Recipes of other sizes and classes alone are left out.
 PUBLISHED = {
     "Classification/configs/in1k_336.py": _VIT,
@@ -27,6 +30,7 @@ PUBLISHED = {
     "Video/configs/kinetics722.py": _VIT,
     "SemSeg/configs/ade20k_9dec_ss.py": _SEGMENTER,
     "SemSeg/configs/coco_stuff164k.py": _SEGMENTER,
+    "SemSeg/configs/eva02/upernet/upernet_eva02_base_12_512_slide_60k.py": _UPERNET,
 }
 
 

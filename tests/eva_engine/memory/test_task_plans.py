@@ -46,6 +46,12 @@ def test_parts_of_a_contrastive_batch_are_another_problem():
     assert not any(cost.startswith("same result, more time") for cost in names)
 
 
+def test_single_images_in_a_head_that_pools_them_to_one_pixel():
+    steps = dict(advice_for("SemSeg/configs/eva02/upernet/upernet_eva02_base_12_512_slide_60k.py"))
+    effect = "batch normalisation per micro-batch, more time per iteration"
+    assert steps[effect] == ("train.accumulation_steps=4",)
+
+
 def test_pre_training_is_not_advised_to_freeze_or_to_shrink():
     overrides = [o for _, step in advice_for("Classification/configs/mim_pretrain_224.py") for o in step]
     assert "train.accumulation_steps=4" in overrides

@@ -1,4 +1,4 @@
-"""Evaluation of a model that is sharded over processes, on images that need different numbers of windows."""
+"""Models that are sharded over processes: evaluation on images that need different numbers of windows, training."""
 
 import faulthandler
 import json
@@ -10,17 +10,17 @@ import torch
 from detectron2.config import instantiate
 from detectron2.utils import comm
 from PIL import Image
-from tiny_semseg_recipe import tiny_recipe
+from tiny_semseg_recipe import DEMOS, tiny_recipe
 from torch.distributed.tensor import DTensor
 
 from eva_engine.training.distributed import launch, parallelize
 from eva_engine.training.evaluate import evaluate
 
 
-def evaluate_sharded(root: str, parallel: str) -> None:
+def evaluate_sharded(root: str, parallel: str, head: str) -> None:
     faulthandler.dump_traceback_later(100, exit=True)  # a deadlock would last for an hour
     torch.set_num_threads(1)
-    cfg = tiny_recipe(Path(root))  # every process writes the images
+    cfg = tiny_recipe(Path(root), head=head)  # every process writes the images
     comm.synchronize()
     cfg.model.inference.windows.batch_size = 1
     cfg.train.output_dir = root
@@ -42,17 +42,21 @@ def evaluate_sharded(root: str, parallel: str) -> None:
             model(torch.zeros(1, 3, 64, 64))
         assert all(isinstance(parameter, DTensor) for parameter in model.backbone.blocks.parameters())
         assert not any(isinstance(parameter, DTensor) for parameter in model.decode_head.parameters())
+        losses = model.train()({"image": torch.randn(2, 3, 64, 64), "label": torch.ones(2, 64, 64).long()})
+        sum(losses.values()).backward()
+        assert all(isinstance(parameter.grad, DTensor) for parameter in model.parameters())
     if comm.is_main_process():
         Path(root, "found.json").write_text(json.dumps(results["sem_seg"]))
 
 
-def test_processes_with_different_numbers_of_windows_do_not_wait_for_each_other(tmp_path) -> None:
+@pytest.mark.parametrize("head", DEMOS)
+def test_processes_with_different_numbers_of_windows_do_not_wait_for_each_other(tmp_path, head) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    split = (str(tmp_path / "two"), "fsdp")
+    split = (str(tmp_path / "two"), "fsdp", head)
     launch(evaluate_sharded, split, processes_per_machine=2, dist_url=f"tcp://127.0.0.1:{port}")
-    evaluate_sharded(str(tmp_path / "one"), "")
+    evaluate_sharded(str(tmp_path / "one"), "", head)
     faulthandler.cancel_dump_traceback_later()
     one, two = (json.loads((tmp_path / name / "found.json").read_text()) for name in ("one", "two"))
     assert two == pytest.approx(one)

@@ -62,7 +62,9 @@ dataloader.test = L(EvalLoader)(
         label_values="${dataloader.train.dataset.label_values}",
     ),
     mapper=L(EvaluationMapper)(
-        views=L(TestTimeAugmentation)(long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0),
+        views=L(TestTimeAugmentation)(
+            long_side=3584, short_side=896, ratios=[1.0], flip=False, divisor=32, min_side=0, min_short_side=0
+        ),
         # "skip" evaluates a black image instead of one that cannot be read.
         on_error="stop",
     ),

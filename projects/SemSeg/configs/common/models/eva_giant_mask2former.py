@@ -4,13 +4,13 @@ from eva_semseg.adapter import AdapterBackbone
 from eva_semseg.head import Mask2FormerHead
 from eva_semseg.inference import ViewInference
 from eva_semseg.losses import SetCriterion
+from eva_semseg.mask2former import Mask2Former
 from eva_semseg.models import MODELS
-from eva_semseg.segmenter import Segmenter
 from eva_semseg.sliding_windows import SlidingWindows
 
 _backbone, _head = MODELS["eva_giant_mask2former"]
 
-model = L(Segmenter)(
+model = L(Mask2Former)(
     # img_size: image side of the position table, which is resized for images of other sizes.
     backbone=L(AdapterBackbone)(**_backbone, img_size=896),
     decode_head=L(Mask2FormerHead)(**_head, num_classes=171, in_channels="${..backbone.embed_dim}"),

@@ -1,0 +1,11 @@
+from ..common.eva02_finetune_in21k import dataloader, model, optimizer, train, train_for_epochs, use_eva02
+
+published = {"init": ["eva02_L_pt_m38m_p14.pt"]}
+
+use_eva02("large", drop_path_rate=0.15)
+
+dataloader.train.total_batch_size = 2048
+
+optimizer.lr = 3e-4
+optimizer.params.decay_rate = 0.75
+lr_multiplier = train_for_epochs(train, epochs=30, warmup_epochs=1, iters_per_epoch=6932, end=0.0)

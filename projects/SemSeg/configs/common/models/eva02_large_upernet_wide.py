@@ -1,0 +1,9 @@
+from eva_semseg.models import MODELS
+
+from .eva02_base_upernet import model
+
+_backbone, _head, _auxiliary_head = MODELS["eva02_large_upernet_wide"]
+model.backbone.update(_backbone)
+model.decode_head.update(_head)
+model.auxiliary_head.update(_auxiliary_head)
+model.inference.windows.update(size=(640, 640), stride=(426, 426))
