@@ -36,18 +36,13 @@ class RecipeFile:
         return {}
 
     def is_base_of(self, other: "RecipeFile") -> bool:
-        """Return whether `other` imports this recipe and changes it."""
-        return imports_recipe(other.path, other.text, self.path)
-
-
-def imports_recipe(path: str, text: str, base: str) -> bool:
-    """Return whether the recipe `path` with the source code `text` imports the recipe `base` in the same folder."""
-    if Path(path).parent != Path(base).parent:
+        """Return whether `other`, in the same folder, imports this recipe and changes it."""
+        if Path(other.path).parent != Path(self.path).parent:
+            return False
+        for node in ast.walk(ast.parse(other.text)):
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == Path(self.path).stem:
+                return True
         return False
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == Path(base).stem:
-            return True
-    return False
 
 
 def recipe_folders() -> list[Path]:

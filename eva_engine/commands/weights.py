@@ -4,16 +4,14 @@
     python -m tools weights download eva02_L_coco_det_sys_o365 eva_coco_seg
     python -m tools weights verify eva_coco_seg
 
-A download goes to the cache of the Hugging Face Hub, is continued after an interruption, and is used only if its
-SHA-256 is the one that the Hub states and its names and shapes are those of the model. verify repeats both checks, and
-without names does so for all files in the cache. HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT have their usual meanings.
+A download goes to the cache of the Hugging Face Hub, and is used only if its SHA-256 is the one that the Hub states and
+its names and shapes are those of the model. verify repeats both checks, without names for all files in the cache.
 
 Exit status: 0 when every file is there and intact, 1 when verify finds one that is not in the cache, 2 for an unknown
 name, a failed download or a file with another content, which is renamed so that it is not used.
 """
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from eva_engine.safe_text import printable
 
@@ -22,33 +20,33 @@ from .cli import command_parser, run_command
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
-    args = _parser().parse_args(argv)
+    parser = command_parser(__doc__)
+    parser.add_argument(
+        "action", nargs="?", choices=("list", "download", "verify"), default="list", help="default: %(default)s"
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of published files; default: all")
+    args = parser.parse_args(argv)
+    if args.action == "download" and not args.names:
+        parser.error("download needs one or more names")
     return run_command({"list": _list, "download": _download, "verify": _verify}[args.action], args.names)
 
 
 def _list(names: Sequence[str]) -> None:
-    for line in _table(names):
-        print(printable(line))
-
-
-def _table(names: Sequence[str]) -> Iterator[str]:
-    """Yield a heading for each repository, and a line for each of its files."""
+    """Print a heading for each repository, and a line for each of its files."""
     # Imported late, here and below, so that --help is answered at once.
     from eva_engine.published_weights.hub import cached_file
     from eva_engine.published_weights.table import all_published, find_published
 
     files = [find_published(name) for name in names] or list(all_published().values())
     width = max(len(file.name) for file in files)
-    for origin in dict.fromkeys((file.repository, file.licence) for file in files):
-        repository, licence = origin
-        yield f"https://huggingface.co/{repository}, licence {licence}:"
+    for repository, licence in dict.fromkeys((file.repository, file.licence) for file in files):
+        print(f"https://huggingface.co/{repository}, licence {licence}:")
         for file in files:
-            if (file.repository, file.licence) != origin:
-                continue
-            state = "cached" if cached_file(file) else "-"
-            recipes = [file.recipe] if file.recipe else [*file.evaluating_recipes, *file.starting_recipes][:1]
-            recipe = recipes[0].path if recipes else "-"
-            yield f"  {file.name:{width}}  {state:6}  {file.size or '-':>7}  {recipe}"
+            if (file.repository, file.licence) == (repository, licence):
+                recipes = [file.recipe, *file.evaluating_recipes, *file.starting_recipes]
+                recipe = next((recipe.path for recipe in recipes if recipe), "-")
+                state = "cached" if cached_file(file) else "-"
+                print(printable(f"  {file.name:{width}}  {state:6}  {file.size or '-':>7}  {recipe}"))
 
 
 def _download(names: Sequence[str]) -> int:
@@ -86,12 +84,3 @@ def _verify_file(name: str) -> int:
         check_model(published, file)
     print(f"{name}: {'SHA-256, ' if expected else ''}names and shapes are right: {printable(file)}")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = command_parser(__doc__)
-    parser.add_argument(
-        "action", nargs="?", choices=("list", "download", "verify"), default="list", help="default: %(default)s"
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="name of a published file; default: all")
-    return parser

@@ -7,11 +7,11 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.published_weights.table import PublishedFile
 from eva_engine.published_weights.weight_path import published_name, weight_path
-from eva_engine.recipe_files import RecipeFile, recipe_files
+from eva_engine.recipe_files import RecipeFile
 
 from .compatibility import Compatibility
 from .identify import Identifier
-from .recipes import num_variants
+from .recipes import Recipe, num_variants
 from .summary import read_summary
 
 _HOW = "give one with --config-file"
@@ -42,9 +42,9 @@ def choose_recipe(weights: str, trusted_recipes: Sequence[str] = ()) -> RecipeFi
     if not found:
         raise InputError(f"no recipe has the model of {weights}; {_HOW} (python -m tools inspect shows the nearest)")
     if len(found) > 1:
-        raise InputError(f"{weights} fits {len(found)} recipes, {_listed(found)}; {_HOW}")
-    files = {file.path: file for demos in (False, True) for file in recipe_files(demos=demos)}
-    return files.get(found[0], RecipeFile(found[0], Path(found[0]), ""))
+        paths = [recipe.path for recipe in found]
+        raise InputError(f"{weights} fits {len(found)} recipes, {_listed(paths)}; {_HOW}")
+    return found[0].file or RecipeFile(found[0].path, Path(found[0].path), "")
 
 
 def _recipe_of_published(published: PublishedFile) -> RecipeFile:
@@ -59,7 +59,7 @@ def _recipe_of_published(published: PublishedFile) -> RecipeFile:
     raise InputError(f"no recipe evaluates {published.name}, {use}; {_HOW}")
 
 
-def _inspect(path: Path, trusted_recipes: Sequence[str]) -> list[str]:
+def _inspect(path: Path, trusted_recipes: Sequence[str]) -> list[Recipe]:
     """Return the recipes of the model in a file, only the best of them if it is clear which one is."""
     candidates = list(Identifier(trusted_recipes=trusted_recipes).identify(read_summary(path)).same)
     recipes = [found.recipe for found in candidates]
@@ -72,7 +72,7 @@ def _inspect(path: Path, trusted_recipes: Sequence[str]) -> list[str]:
     )
     for is_preferred in preferences:
         candidates = [found for found in candidates if is_preferred(found)] or candidates
-    return [found.recipe.path for found in candidates]
+    return [found.recipe for found in candidates]
 
 
 def _listed(paths: Sequence[str]) -> str:

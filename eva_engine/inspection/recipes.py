@@ -12,7 +12,7 @@ from torch import nn
 
 from eva_engine.config import load_config
 from eva_engine.config.instantiation import instantiate
-from eva_engine.recipe_files import imports_recipe, recipe_files
+from eva_engine.recipe_files import RecipeFile, recipe_files
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Recipe:
         path: Path that commands take.
         cfg: The loaded config. Its entry `published`, {"init": [...], "evaluate": [...]}, names the weight files that
             training starts from and that the recipe evaluates.
-        text: Source code of the recipe; "" for the config of a run.
+        file: File of the recipe; None for the config of a run.
     """
 
     path: str
     cfg: DictConfig
-    text: str = ""
+    file: RecipeFile | None = None
 
     @property
     def has_evaluation(self) -> bool:
@@ -66,10 +66,6 @@ class Recipe:
         with torch.device("meta"):
             return instantiate(cfg.model)
 
-    def is_base_of(self, other: "Recipe") -> bool:
-        """Return whether `other`, in the same folder, imports this recipe and changes it."""
-        return imports_recipe(other.path, other.text, self.path)
-
 
 def find_recipes(*, demos: bool = False) -> list[Recipe]:
     """Load the recipes of this project and of packages that register a task; no file of the working folder is executed.
@@ -81,10 +77,11 @@ def find_recipes(*, demos: bool = False) -> list[Recipe]:
     for file in recipe_files(demos=demos):
         cfg = load_config(str(file.file))
         if "model" in cfg:
-            recipes.append(Recipe(file.path, cfg, file.text))
+            recipes.append(Recipe(file.path, cfg, file))
     return recipes
 
 
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
     """Return the number of `recipes` that are `recipe` with a few changes."""
-    return sum(recipe.is_base_of(other) for other in recipes)
+    base = recipe.file
+    return 0 if base is None else sum(other.file is not None and base.is_base_of(other.file) for other in recipes)

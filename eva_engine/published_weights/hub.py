@@ -43,15 +43,14 @@ def download(published: PublishedFile, check: Callable[[Path], None]) -> Path:
     from huggingface_hub.file_download import repo_folder_name
     from huggingface_hub.utils import WeakFileLock
 
-    folder = repo_folder_name(repo_id=published.repository, repo_type="model")
+    name, folder = published.name, repo_folder_name(repo_id=published.repository, repo_type="model")
     cache, locks = Path(constants.HF_HUB_CACHE, folder), Path(constants.HF_HUB_CACHE, ".locks", folder)
     if constants.HF_HUB_OFFLINE:
         raise InputError(
-            f"{published.name} is not in {cache}, and HF_HUB_OFFLINE forbids to download it; unset the variable, or "
-            "give the path of the file"
+            f"{name} is not in {cache}, and HF_HUB_OFFLINE forbids to download it; unset the variable, or give the path "
+            "of the file"
         )
     url = hf_hub_url(published.repository, published.file)
-    name = published.name
     with _failures_as_input_error(name, url):
         locks.mkdir(parents=True, exist_ok=True)
         (cache / "blobs").mkdir(parents=True, exist_ok=True)

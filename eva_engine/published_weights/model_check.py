@@ -2,14 +2,10 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from eva_backbone.errors import InputError
 
 from .table import PublishedFile
-
-if TYPE_CHECKING:
-    from eva_engine.inspection.compatibility import Compatibility
 
 logger = logging.getLogger(__name__)
 
@@ -40,19 +36,14 @@ def check_model(published: PublishedFile, file: Path) -> None:
         logger.warning("Names and shapes in %s are not checked, which needs %s", published.name, error.name)
         return
     summary = read_summary(file)
-    problem = ""
+    problems = []
     for recipe in recipes:
-        candidates = Candidates([Recipe(recipe.path, load_config(str(recipe.file)), recipe.text)])
+        candidates = Candidates([Recipe(recipe.path, load_config(str(recipe.file)), recipe)])
         found = candidates.compare(summary.weights, file)[0]
         if found.is_same_model or (evaluating is None and not found.problem):
             return
-        problem = problem or f"it is not the model of {recipe.path} ({_difference(found)})"
-    raise InputError(problem)
-
-
-def _difference(found: "Compatibility") -> str:
-    if found.problem:
-        return found.problem.rstrip(".")
-    report = found.report
-    counts = {"missing": report.missing, "of another shape": report.skipped, "unknown": report.unused}
-    return ", ".join(f"{len(names)} entries {word}" for word, names in counts.items() if names)
+        report = found.report
+        counts = {"missing": report.missing, "of another shape": report.skipped, "unknown": report.unused}
+        difference = ", ".join(f"{len(names)} entries {word}" for word, names in counts.items() if names)
+        problems.append(f"it is not the model of {recipe.path} ({found.problem.rstrip('.') or difference})")
+    raise InputError(problems[0])

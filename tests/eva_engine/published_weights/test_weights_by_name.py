@@ -144,7 +144,7 @@ def test_recipe_of_a_plain_file(tmp_path, monkeypatch):
 def recipe(name: str = str(RECIPE)):
     from eva_engine.inspection.recipes import Recipe
 
-    return Recipe(name, load_config(str(RECIPE)), RECIPE.read_text())
+    return Recipe(name, load_config(str(RECIPE)), RecipeFile(name, RECIPE, RECIPE.read_text()))
 
 
 @pytest.mark.usefixtures("sixth_task")
