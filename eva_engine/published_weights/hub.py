@@ -47,8 +47,8 @@ def download(published: PublishedFile, check: Callable[[Path], None]) -> Path:
     cache, locks = Path(constants.HF_HUB_CACHE, folder), Path(constants.HF_HUB_CACHE, ".locks", folder)
     if constants.HF_HUB_OFFLINE:
         raise InputError(
-            f"{name} is not in {cache}, and HF_HUB_OFFLINE forbids to download it; unset the variable, or give the path "
-            "of the file"
+            f"{name} is not in {cache}, and HF_HUB_OFFLINE forbids to download it; unset the variable, or give the "
+            "path of the file"
         )
     url = hf_hub_url(published.repository, published.file)
     with _failures_as_input_error(name, url):

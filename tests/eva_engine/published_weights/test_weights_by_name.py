@@ -178,6 +178,9 @@ def test_weights_are_listed_downloaded_and_verified(hub: Hub, capsys):
     assert f"https://huggingface.co/example/rotation, licence MIT:\n  {NAME}" in listed
     assert len(listed.splitlines()) == 4 + 67
     assert weights.main(["verify", NAME]) == 1
+    with pytest.raises(SystemExit):
+        weights.main(["download"])
+    assert "download needs one or more names" in capsys.readouterr().err
     assert weights.main(["download", NAME]) == 0
     assert weights.main(["list", NAME]) == 0
     assert "cached    60 kB" in capsys.readouterr().out
