@@ -32,6 +32,7 @@ def sixth_task(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def register_sixth_task(monkeypatch: pytest.MonkeyPatch) -> Path:
+    tasks.all_tasks()  # those of the installed packages, to which this task does not belong
     monkeypatch.syspath_prepend(str(SIXTH_TASK))
     from rotation_task.task import TASK
 
