@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .attention import Attention
 from .layer_norm import LayerNorm
+from .rotary import Rotation
 
 
 class ResidualBottleneck(nn.Module):
@@ -79,10 +80,12 @@ class Block(nn.Module):
         self.window_size = window_size
         self.residual = ResidualBottleneck(dim) if residual_conv else None
 
-    def _attend(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None) -> torch.Tensor:
+    def _attend(
+        self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None, rotation: Rotation | None
+    ) -> torch.Tensor:
         """Apply attention to tokens [B, N, C], within windows if the block is windowed."""
         if not self.window_size:
-            return self.attn(x, grid, shared_bias)
+            return self.attn(x, grid, shared_bias, rotation=rotation)
         # Every window is an image of its own to the attention module: the cost per token is proportional to the area
         # of a window instead of that of the image.
         batch, tokens, dim = x.shape
@@ -95,21 +98,29 @@ class Block(nn.Module):
     def _branch(self, out: torch.Tensor, gamma: torch.Tensor | None) -> torch.Tensor:
         return self.drop_path(out if gamma is None else gamma * out)
 
-    def forward(self, x: torch.Tensor, grid: tuple[int, ...], shared_bias: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        grid: tuple[int, ...],
+        shared_bias: torch.Tensor | None = None,
+        rotation: Rotation | None = None,
+    ) -> torch.Tensor:
         """Apply the block to tokens [B, N, C].
 
         Args:
             x: Prefix tokens, then patches in row-major order; windows and the residual convolution support no prefix.
             grid: (H, W) or (T, H, W) in patches.
             shared_bias: Bias of the attention logits that all blocks of the model share, [heads, N, N].
+            rotation: Rotation of the tokens by their positions, if they are not all patches of the grid. Windowed
+                blocks ignore it.
         """
         if self.post_norm:
             # A norm at the end of a branch fixes the size of what the branch adds. With norms at the beginning, the
             # residual stream grows with depth (Liu et al., "Swin Transformer V2", 2022).
-            x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias)), self.gamma_1)
+            x = x + self._branch(self.norm1(self._attend(x, grid, shared_bias, rotation)), self.gamma_1)
             x = x + self._branch(self.norm2(self.mlp(x)), self.gamma_2)
         else:
-            x = x + self._branch(self._attend(self.norm1(x), grid, shared_bias), self.gamma_1)
+            x = x + self._branch(self._attend(self.norm1(x), grid, shared_bias, rotation), self.gamma_1)
             x = x + self._branch(self.mlp(self.norm2(x)), self.gamma_2)
         if self.residual is not None:
             maps = self.residual(x.transpose(1, 2).unflatten(2, grid))

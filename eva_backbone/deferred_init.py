@@ -32,6 +32,7 @@ from torch.utils._pytree import tree_leaves
 # In-place operations whose result does not depend on the earlier content.
 _OVERWRITING = {"fill_", "zero_", "normal_", "uniform_", "random_"}
 _Call = Callable[[], Any]
+_thread = threading.local()
 
 
 def _storage_id(tensor: Tensor) -> int:
@@ -133,6 +134,11 @@ def _is_view(func: torch._ops.OpOverload) -> bool:
     return bool(aliases) and not any(alias.is_write for alias in aliases)
 
 
+def is_deferring() -> bool:
+    """Return whether this thread is in `deferred_init`: the weights of what it builds are assigned afterwards."""
+    return getattr(_thread, "deferring", False)
+
+
 @contextmanager
 def deferred_init() -> Iterator[PendingInit]:
     """Record, instead of run, the initialisers of parameters of modules that this thread builds in this context.
@@ -151,8 +157,10 @@ def deferred_init() -> Iterator[PendingInit]:
         return original(tensor, *args, **kwargs)
 
     nn.init.trunc_normal_ = trunc_normal_
+    _thread.deferring = True
     try:
         with _Recorder(pending):
             yield pending
     finally:
+        _thread.deferring = False
         nn.init.trunc_normal_ = original

@@ -4,6 +4,7 @@ After the rotation, the product of a query and a key depends on the difference o
 from the grid at hand, so no table is stored and images may have any size and aspect ratio.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -13,6 +14,8 @@ import torch
 from .constant_cache import cached_constant
 from .errors import InputError
 
+# The release saves the tables of its rotations, which are computed here.
+TABLE_NAME = re.compile(r"(^|\.)rope(_win|_glb)?\.freqs_(cos|sin)$")
 THETA = 10_000.0  # the slowest frequency is about 1 / THETA, as in the original transformer
 
 

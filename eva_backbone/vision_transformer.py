@@ -22,6 +22,7 @@ from .patch_embed import PatchEmbed
 from .position import resize_pos_embed
 from .relative_position import RelPosResize
 from .relative_position_bias import DecoupledRelativePositionBias, JointRelativePositionBias
+from .rotary import Rotation
 from .timm_interface import TimmInterface
 
 SharedRelPos = Literal["joint", "decoupled"]
@@ -207,16 +208,22 @@ class VisionTransformer(TimmInterface):
         return x
 
     def run_blocks(
-        self, x: torch.Tensor, grid: tuple[int, ...], start: int = 0, stop: int | None = None
+        self,
+        x: torch.Tensor,
+        grid: tuple[int, ...],
+        start: int = 0,
+        stop: int | None = None,
+        rotation: Rotation | None = None,
     ) -> torch.Tensor:
         """Run the blocks from `start` up to `stop` (exclusive) on tokens [B, prefix + N, C].
 
-        `grid` is that of the patches, (H, W) or (T, H, W).
+        `grid` is that of the patches, (H, W) or (T, H, W). With `rope`, `rotation` is that of the tokens if they are
+        not all patches of the grid.
         """
         # Computed once: it depends on the table and the grid only, so it is the same for all blocks.
         shared_bias = None if self.rel_pos_bias is None else self.rel_pos_bias(grid)
         for block in self.blocks[start:stop]:
-            x = run_layer(block, x, grid, shared_bias, use_checkpoint=self.checkpoint_blocks)
+            x = run_layer(block, x, grid, shared_bias, rotation, use_checkpoint=self.checkpoint_blocks)
         return x
 
     def forward(self, pixels: Any) -> Any:

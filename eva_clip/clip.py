@@ -12,17 +12,20 @@ from eva_backbone.errors import InputError
 from .contrastive_loss import contrastive_loss
 from .image_tower import ImageTower
 from .open_clip_weights import from_open_clip, is_open_clip
-from .text_transformer import TextTransformer
+from .text_transformer import TextTransformer, build_logit_scale
+
+LOGIT_SCALE = "logit_scale"
 
 
 class Clip(BackboneDelegate, nn.Module):
     """Embed images and texts in one space, where the cosine similarity of a pair measures how well they match.
 
-    Parameter names are those of the original release, where the logit scale belongs to the text tower.
+    Parameter names are those of the releases. In the first one, the logit scale belongs to the text tower; in all
+    others and in open_clip, it is a parameter of the model.
 
     Args:
         visual: Image tower.
-        text: Text tower of the same `output_dim`.
+        text: Text tower of the same `output_dim`. If it has no logit scale, the model has one.
         max_logit_scale: Upper limit of the logit scale in the loss. None for no limit, as in the original release; the
             training of OpenAI's CLIP uses 100.
     """
@@ -39,21 +42,44 @@ class Clip(BackboneDelegate, nn.Module):
         self.visual = visual
         self.text = text
         self.max_logit_scale = max_logit_scale
+        if not hasattr(text, LOGIT_SCALE):
+            self.register_parameter(LOGIT_SCALE, build_logit_scale())
 
     def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Rename the entries of an open_clip state dict to the names of this model; other state dicts are unchanged.
+        """Rename the entries of an open_clip or timm state dict, and the logit scale, to the names of this model.
 
         The checkpoint reader calls this before it loads a file.
+
+        Raises:
+            InputError: The weights have a text tower of another width than this model. The image tower alone would be
+                loaded, which may be that of several models.
         """
-        return from_open_clip(weights) if is_open_clip(weights) else weights
+        weights = from_open_clip(weights) if is_open_clip(weights) else super().convert_state_dict(weights)
+        self._check_text_tower(weights)
+        own, other = f"text.{LOGIT_SCALE}", LOGIT_SCALE
+        if LOGIT_SCALE in self._parameters:
+            own, other = other, own
+        if own in weights:
+            return weights
+        return {own if name == other else name: value for name, value in weights.items()}
+
+    def _check_text_tower(self, weights: Mapping[str, Tensor]) -> None:
+        table = weights.get("text.positional_embedding")
+        width = self.text.positional_embedding.shape[1]
+        if table is not None and table.ndim == 2 and table.shape[1] != width:
+            raise InputError(
+                f"the weights have a text tower of width {table.shape[1]}, this model has one of width {width}; give "
+                "the weights of this model, or remove the entries text.* to start from the image tower alone."
+            )
 
     @property
     def logit_scale(self) -> nn.Parameter:
-        """The parameter `text.logit_scale`, the logarithm of the factor from cosine similarities to logits.
+        """The parameter `logit_scale`, or `text.logit_scale`: the logarithm of the factor from cosines to logits.
 
         As in open_clip, logits are `model.logit_scale.exp() * cosines`.
         """
-        return self.text.logit_scale
+        own = self._parameters.get(LOGIT_SCALE)
+        return self.text.logit_scale if own is None else own
 
     def encode_image(self, pixels: Tensor, normalize: bool = False) -> Tensor:
         """Embed images.

@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
+from eva_backbone.rotary import TABLE_NAME
 from eva_classification.heads import LINEAR_STD
 
 from .clip import Clip
-from .image_tower import VISUAL
+from .image_tower import VISUAL, has_vit
 from .models import build_model
 
 _TEXT = "text."
@@ -23,22 +24,24 @@ def join_tower_weights(image_weights: Mapping[str, Tensor], text_weights: Mappin
     """Combine the weights of an image tower and of a text tower into one state dict for `Clip`.
 
     The projections of both towers and the logit scale are left out: the pretrained ones lead to another embedding
-    space. They start at random, as does everything else that neither file has.
+    space. They start at random, as does everything else that neither file has, such as the norms inside of EVA-02's
+    attention. Tables of rotary positions are left out too, since they are computed.
 
     Args:
         image_weights: State dict of a bare EVA ViT, such as that of masked image modelling (eva_psz14.pt), or of an
             EVA-CLIP model, whose image tower is used.
-        text_weights: State dict of OpenAI's CLIP with a text tower of the model's width (ViT-L-14.pt), or of an
-            EVA-CLIP model. OpenAI's weights were trained with another activation (QuickGELU); training adapts them.
+        text_weights: State dict of a CLIP of OpenAI or of open_clip with a text tower of the model's width
+            (ViT-L-14.pt), or of an EVA-CLIP model. OpenAI's weights were trained with another activation (QuickGELU);
+            training adapts them.
 
     Raises:
         InputError: One of the state dicts does not have its tower.
     """
     image_tower = _find_image_tower(image_weights)
-    if f"{VISUAL}blocks.0.attn.qkv.weight" not in image_tower:
+    if not has_vit(image_tower, VISUAL):
         raise InputError(
             f"the weights for the image tower have names such as {_first_name(image_weights)}; give an EVA ViT with "
-            "blocks.0.attn.qkv.weight, such as eva_psz14.pt."
+            "blocks.0.attn.qkv.weight or blocks.0.attn.q_proj.weight, such as eva_psz14.pt."
         )
     classifier = next((name for name in image_weights if name.startswith(_CLASSIFIER)), None)
     if classifier is not None:
@@ -72,11 +75,11 @@ def build_model_from_scratch(name: str, **options: Any) -> Clip:
 
 def _find_image_tower(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the entries of the image tower under the names of `Clip`."""
-    prefix = VISUAL if f"{VISUAL}blocks.0.attn.qkv.weight" in weights else ""
+    prefix = VISUAL if has_vit(weights, VISUAL) else ""
     tower = {}
     for name, value in weights.items():
         bare_name = name.removeprefix(prefix)
-        if name.startswith(prefix) and not bare_name.startswith(_LEFT_OUT):
+        if name.startswith(prefix) and not bare_name.startswith(_LEFT_OUT) and not TABLE_NAME.search(name):
             tower[VISUAL + bare_name] = value
     return tower
 

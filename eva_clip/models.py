@@ -1,4 +1,4 @@
-"""Models by name: the released EVA-CLIP g/14, and one that is small enough to train on a laptop."""
+"""Models by name: the released EVA-CLIP and EVA-02-CLIP, and one that is small enough to train on a laptop."""
 
 import os
 from collections.abc import Mapping
@@ -15,27 +15,37 @@ from .image_tower import ImageTower
 from .text_transformer import TextTransformer
 from .transforms import Transform, evaluation_transform, training_transform
 
+
+def _text(width: int, num_heads: int, num_layers: int, **options: Any) -> MappingProxyType[str, Any]:
+    """Return the options of a text tower; 49,408 is the size of CLIP's vocabulary."""
+    sizes = {"width": width, "num_heads": num_heads, "num_layers": num_layers}
+    return MappingProxyType({"context_length": 77, "vocab_size": 49408, **sizes, **options})
+
+
+def _model(
+    output_dim: int, visual: Mapping[str, Any], text: Mapping[str, Any], *, img_size: int = 224, patch_size: int = 14
+) -> MappingProxyType[str, Any]:
+    visual = MappingProxyType({**visual, "img_size": img_size, "patch_size": patch_size})
+    return MappingProxyType({"output_dim": output_dim, "visual": visual, "text": text})
+
+
+# Where the released files have the logit scale: all but the first have it outside of the text tower.
+_OUTSIDE = {"logit_scale": False}
+_BASE = {**PRESETS["eva02_base"], "attention_norm": True}
+_LARGE = {**PRESETS["eva02_large"], "attention_norm": True}
+_ENORMOUS = PRESETS["eva02_enormous"]
 MODELS: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
     {
-        # EVA-CLIP: 1.14 billion parameters
-        "eva_clip_g14": MappingProxyType(
-            {
-                "output_dim": 1024,
-                "visual": MappingProxyType({**PRESETS["giant"], "img_size": 224, "patch_size": 14}),
-                "text": MappingProxyType(
-                    {"context_length": 77, "vocab_size": 49408, "width": 768, "num_heads": 12, "num_layers": 12}
-                ),
-            }
-        ),
-        "eva_clip_tiny": MappingProxyType(
-            {
-                "output_dim": 64,
-                "visual": MappingProxyType({**PRESETS["tiny"], "img_size": 56, "patch_size": 14}),
-                "text": MappingProxyType(
-                    {"context_length": 32, "vocab_size": 49408, "width": 64, "num_heads": 2, "num_layers": 2}
-                ),
-            }
-        ),
+        # EVA-CLIP: 1.14 billion parameters, and with a larger text tower 1.37 billion
+        "eva_clip_g14": _model(1024, PRESETS["giant"], _text(768, 12, 12)),
+        "eva_clip_g14_plus": _model(1024, PRESETS["giant"], _text(1024, 16, 24, **_OUTSIDE)),
+        # EVA-02-CLIP: 150 million, 428 million, 4.7 and 5.0 billion parameters
+        "eva02_clip_b16": _model(512, _BASE, _text(512, 8, 12, **_OUTSIDE), patch_size=16),
+        "eva02_clip_l14": _model(768, _LARGE, _text(768, 12, 12, **_OUTSIDE)),
+        "eva02_clip_l14_336": _model(768, _LARGE, _text(768, 12, 12, **_OUTSIDE), img_size=336),
+        "eva02_clip_e14": _model(1024, _ENORMOUS, _text(1024, 16, 24, **_OUTSIDE)),
+        "eva02_clip_e14_plus": _model(1024, _ENORMOUS, _text(1280, 20, 32, **_OUTSIDE)),
+        "eva_clip_tiny": _model(64, PRESETS["tiny"], _text(64, 2, 2, context_length=32), img_size=56),
     }
 )
 
@@ -95,8 +105,8 @@ def create_model(
 
     Args:
         name: Key of `MODELS`.
-        weights: Weight file with the names of the original release, such as eva_clip_psz14.pt or a checkpoint of a
-            training run, or with those of open_clip. Position embeddings are resized to the model's image size. None
+        weights: Weight file with the names of the releases, such as eva_clip_psz14.pt or a checkpoint of a training
+            run, or with those of open_clip. Position embeddings are resized to the model's image size. None
             for random weights.
         device: Device of the model; None for the one it is built on, normally the CPU.
         dtype: Type of the parameters; float16 and bfloat16 halve the memory. A file of the same type is mapped into

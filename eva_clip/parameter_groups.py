@@ -7,7 +7,7 @@ from eva_engine.training.optimization import GroupingRule
 
 from .image_tower import VISUAL
 
-_LOGIT_SCALE, _TEXT_POSITIONS = "text.logit_scale", "text.positional_embedding"
+_LOGIT_SCALES, _TEXT_POSITIONS = ("text.logit_scale", "logit_scale"), "text.positional_embedding"
 _VISUAL_RULE = GroupingRule(prefix=VISUAL)
 # The text tower's blocks are named "transformer.resblocks", those of a ViT "blocks".
 _TEXT_RULE = GroupingRule(prefix="text.transformer.res", also_layer_0=(_TEXT_POSITIONS, "text.token_embedding."))
@@ -60,7 +60,7 @@ def tower_layer_decay_groups(
         if not parameter.requires_grad:
             continue
         rule = _VISUAL_RULE if name.startswith(VISUAL) else _TEXT_RULE
-        if name == _LOGIT_SCALE:
+        if name in _LOGIT_SCALES:
             lr = logit_scale_lr
         else:
             top_lr, rate, depth = towers[rule]

@@ -1,4 +1,4 @@
-"""The text tower of EVA-CLIP: a causal transformer whose output at the end token is projected, and the logit scale."""
+"""The text tower of EVA-CLIP: a causal transformer whose output at the end token is projected; the logit scale."""
 
 import math
 from collections.abc import Iterator
@@ -18,6 +18,13 @@ TOKEN_STD, POSITION_STD = 0.02, 0.01
 INITIAL_LOGIT_SCALE = 1 / 0.07
 
 
+def build_logit_scale() -> nn.Parameter:
+    """Build the learned logit scale; the parameter is its logarithm, so that the scale stays positive."""
+    parameter = nn.Parameter(torch.empty(()))
+    nn.init.constant_(parameter, math.log(INITIAL_LOGIT_SCALE))
+    return parameter
+
+
 class TextTransformer(nn.Module):
     """Embed token ids with open_clip's transformer blocks, under the parameter names of the original release.
 
@@ -33,6 +40,7 @@ class TextTransformer(nn.Module):
         num_heads: Number of attention heads.
         num_layers: Number of transformer blocks.
         quick_gelu: Use the approximate GELU of OpenAI's models instead of the exact one.
+        logit_scale: Own the learned logit scale, as in the first EVA-CLIP. In all other releases it belongs to `Clip`.
         checkpoint_blocks: Activation checkpointing: keep only the blocks' inputs for the backward pass.
     """
 
@@ -46,6 +54,7 @@ class TextTransformer(nn.Module):
         num_heads: int = 12,
         num_layers: int = 12,
         quick_gelu: bool = False,
+        logit_scale: bool = True,
         checkpoint_blocks: bool = False,
     ) -> None:
         # Imported here because the import takes seconds.
@@ -56,7 +65,11 @@ class TextTransformer(nn.Module):
         self.checkpoint_blocks = checkpoint_blocks
         self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
         self.text_projection = nn.Parameter(torch.empty(width, output_dim))
-        self.logit_scale = nn.Parameter(torch.empty(()))
+        if logit_scale:
+            self.logit_scale = build_logit_scale()
+        else:
+            # The order of the parameters, which optimizer states depend on, is that of the releases.
+            self.token_embedding = nn.Embedding(vocab_size, width)
         self.transformer = nn.Module()
         # open_clip's custom block has an attention built from linear layers, which adapters such as LoRA can replace.
         self.transformer.resblocks = nn.ModuleList(
@@ -65,13 +78,12 @@ class TextTransformer(nn.Module):
             )
             for _ in range(num_layers)
         )
-        self.token_embedding = nn.Embedding(vocab_size, width)
+        if logit_scale:
+            self.token_embedding = nn.Embedding(vocab_size, width)
         self.ln_final = TextLayerNorm(width)
         nn.init.normal_(self.token_embedding.weight, std=TOKEN_STD)
         nn.init.normal_(self.positional_embedding, std=POSITION_STD)
         nn.init.normal_(self.text_projection, std=width**-0.5)
-        # The parameter is the logarithm of the scale, so that the scale stays positive.
-        nn.init.constant_(self.logit_scale, math.log(INITIAL_LOGIT_SCALE))
         # Each block adds two branches to the residual stream. Scaling their output layers by 1 / sqrt(2 * num_layers)
         # keeps the variance of the sum independent of the depth.
         branch_std = width**-0.5 * (2 * num_layers) ** -0.5

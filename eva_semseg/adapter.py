@@ -4,7 +4,7 @@ Its output is a feature pyramid, maps at strides 4, 8, 16 and 32.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -19,23 +19,19 @@ from eva_backbone.position import resize_pos_embed
 
 from .batch_norm import SyncBatchNorm
 from .deformable_attention import MultiScaleDeformableAttention
-from .feature_maps import FEATURE_NAMES, STRIDES, pad_to_strides
+from .feature_maps import COARSEST, FEATURE_NAMES, STRIDES, pad_sides
 from .interaction import Interaction
 from .spatial_prior import SpatialPrior
 
 NUM_EXTRA_EXTRACTORS = 2
 
 
-class AdapterBackbone(VisionTransformer):
-    """Backbone that turns normalised images [B, 3, H, W] of any size into maps of C channels at strides 4 to 32.
+class ViTAdapter(nn.Module):
+    """The adapter, a base class to list before that of a ViT with patches of 16 x 16 pixels.
 
-    Parameter names are those of the published segmentation models without their `backbone.` prefix. The class token
-    takes part in attention without a position embedding; the first entry of the position table, which would be that of
-    the class token, is not used.
+    Such a backbone turns normalised images [B, 3, H, W] of any size into maps of C channels at strides 4 to 32.
 
     Args:
-        img_size: Image side, or (height, width), of the position tables; they are resized for images of other sizes.
-        patch_size: Must be 16.
         prior_width: Channels of the spatial prior at stride 4.
         deform_heads: Heads of the deformable attention between ViT and prior.
         deform_points: Sampling points per map and head of this attention.
@@ -43,19 +39,24 @@ class AdapterBackbone(VisionTransformer):
         ffn_ratio: Hidden width of the extractors' feed-forward layers as a multiple of C.
         block_groups: (first, last) block of each of the four groups; by default groups of equal size.
         drop_path_rate: Stochastic depth of the last block, growing from 0 at the first block, and of every extractor.
-        checkpoint_blocks: Keep only the inputs of blocks, injectors and extractors for the backward pass.
-        backbone: Further arguments of `VisionTransformer`. `rel_pos="joint"` and `layer_scale=1.0` give the variant
-            with relative positions.
+        backbone: Further arguments of the ViT. If its `checkpoint_blocks` is true, only the inputs of blocks, injectors
+            and extractors are kept for the backward pass.
 
     Raises:
-        InputError: A patch size other than 16, or groups that do not cover all blocks in order.
+        InputError: Groups that do not cover all blocks in order.
     """
+
+    # What the adapter uses of the ViT.
+    embed_dim: int
+    depth: int
+    num_prefix_tokens: int
+    checkpoint_blocks: bool
+    embed: Callable[[Tensor], tuple[Tensor, Any]]
+    run_blocks: Callable[..., Tensor]
 
     def __init__(
         self,
         *,
-        img_size: int | tuple[int, int] = 896,
-        patch_size: int = 16,
         prior_width: int = 64,
         deform_heads: int = 16,
         deform_points: int = 4,
@@ -65,13 +66,7 @@ class AdapterBackbone(VisionTransformer):
         drop_path_rate: float = 0.0,
         **backbone: Any,
     ) -> None:
-        super().__init__(
-            img_size=img_size, patch_size=patch_size, drop_path_rate=drop_path_rate, final_norm=False, **backbone
-        )
-        if patch_size != 16:
-            raise InputError(
-                f"patch_size={patch_size} does not fit the adapter, whose maps have strides {STRIDES}; give 16."
-            )
+        super().__init__(drop_path_rate=drop_path_rate, **backbone)
         self.block_groups = _check_groups(block_groups, self.depth)
         dim = self.embed_dim
         self.level_embed = nn.Parameter(torch.zeros(3, dim))
@@ -107,18 +102,6 @@ class AdapterBackbone(VisionTransformer):
         for module in self.interactions.modules():
             if isinstance(module, MultiScaleDeformableAttention):
                 module.init_weights()
-
-    def add_positions(self, patches: Tensor, grid: Sequence[int]) -> Tensor:
-        """Add position embeddings to patch tokens [B, N, C] on `grid` and prepend the class token: [B, prefix + N, C].
-
-        The class token has no position embedding in the published models.
-        """
-        if self.pos_embed is not None:
-            table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
-            patches = patches + table[:, self.pos_prefix_tokens :]
-        if self.cls_token is None:
-            return patches
-        return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
     def _interact(self, x: Tensor, c: Tensor, grid: tuple[int, int]) -> tuple[list[Tensor], Tensor]:
         """Run the blocks and the interactions.
@@ -158,11 +141,11 @@ class AdapterBackbone(VisionTransformer):
         Returns:
             Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32, with the type and the device of the parameters.
         """
-        pixels = pad_to_strides(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
+        pixels = pad_sides(pixels.to(self.level_embed, non_blocking=True), COARSEST)
         c1, *prior = self.spm(pixels)
         c = torch.cat([tokens + level for tokens, level in zip(prior, self.level_embed, strict=True)], dim=1)
-        patches, grid = self.patch_embed(pixels)
-        group_outputs, c = self._interact(self.add_positions(patches, grid), c, grid)
+        tokens, grid = self.embed(pixels)
+        group_outputs, c = self._interact(tokens, c, grid)
 
         height, width = pixels.shape[2:]
         parts = c.split([tokens.shape[1] for tokens in prior], dim=1)
@@ -182,6 +165,48 @@ class AdapterBackbone(VisionTransformer):
                 vit_map = F.interpolate(vit_map, size=fine.shape[2:], mode="bilinear", align_corners=False)
             result[name] = norm(fine + vit_map)
         return result
+
+
+class AdapterBackbone(ViTAdapter, VisionTransformer):
+    """`VisionTransformer` with the adapter.
+
+    Parameter names are those of the published segmentation models without their `backbone.` prefix. The class token
+    takes part in attention without a position embedding; the first entry of the position table, which would be that of
+    the class token, is not used.
+
+    Args:
+        img_size: Image side, or (height, width), of the position tables; they are resized for images of other sizes.
+        patch_size: Must be 16.
+        options: Further arguments of `ViTAdapter` and `VisionTransformer`. `rel_pos="joint"` and `layer_scale=1.0` give
+            the variant with relative positions.
+
+    Raises:
+        InputError: A patch size other than 16, or groups that do not cover all blocks in order.
+    """
+
+    def __init__(self, *, img_size: int | tuple[int, int] = 896, patch_size: int = 16, **options: Any) -> None:
+        super().__init__(img_size=img_size, patch_size=patch_size, final_norm=False, **options)
+        if patch_size != 16:
+            raise InputError(
+                f"patch_size={patch_size} does not fit the adapter, whose maps have strides {STRIDES}; give 16."
+            )
+
+    def embed(self, pixels: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Return the tokens [B, prefix + N, C] of pixels [B, 3, H, W] before the blocks, and the grid of patches."""
+        patches, grid = self.patch_embed(pixels)
+        return self.add_positions(patches, grid), grid
+
+    def add_positions(self, patches: Tensor, grid: Sequence[int]) -> Tensor:
+        """Add position embeddings to patch tokens [B, N, C] on `grid` and prepend the class token: [B, prefix + N, C].
+
+        The class token has no position embedding in the published models.
+        """
+        if self.pos_embed is not None:
+            table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
+            patches = patches + table[:, self.pos_prefix_tokens :]
+        if self.cls_token is None:
+            return patches
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
 
 def _check_groups(groups: Sequence[tuple[int, int]] | None, depth: int) -> tuple[tuple[int, int], ...]:

@@ -5,15 +5,12 @@ from torch import Tensor
 
 STRIDES = (4, 8, 16, 32)
 FEATURE_NAMES = ("res2", "res3", "res4", "res5")
-COARSEST = STRIDES[-1]
+FINEST, COARSEST = STRIDES[0], STRIDES[-1]
 
 
-def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Return (height, width), rounded up to multiples of the coarsest stride."""
-    return height + -height % COARSEST, width + -width % COARSEST
-
-
-def pad_to_strides(images: Tensor, value: float = 0) -> Tensor:
-    """Pad images or label maps [..., H, W] at the bottom and right to `padded_size`."""
+def pad_sides(images: Tensor, multiple: int, *, minimum: int = 0, value: float = 0) -> Tensor:
+    """Pad images or label maps [..., H, W] at the bottom and right to multiples of `multiple`, at least `minimum`."""
     height, width = images.shape[-2:]
-    return F.pad(images, (0, -width % COARSEST, 0, -height % COARSEST), value=value)
+    bottom = max(height + -height % multiple, minimum) - height
+    right = max(width + -width % multiple, minimum) - width
+    return F.pad(images, (0, right, 0, bottom), value=value)

@@ -10,7 +10,7 @@ from eva_backbone import VisionTransformer
 from eva_backbone.errors import InputError
 
 from .batch_norm import SyncBatchNorm
-from .feature_maps import FEATURE_NAMES, STRIDES, pad_to_strides
+from .feature_maps import COARSEST, FEATURE_NAMES, STRIDES, pad_sides
 
 
 class FpnBackbone(VisionTransformer):
@@ -20,8 +20,8 @@ class FpnBackbone(VisionTransformer):
     positions are computed for the size of the image, and the position table is resized to it.
 
     Args:
-        out_indices: Four blocks in ascending order, the last one included, whose outputs become the maps of strides 4,
-            8, 16 and 32.
+        out_indices: Four blocks in ascending order, whose outputs become the maps of strides 4, 8, 16 and 32. Blocks
+            after the last of them are not run, and learn nothing.
         img_size: Image side, or (height, width), of the position table.
         patch_size: Must be 16.
         backbone: Further arguments of `VisionTransformer`.
@@ -54,16 +54,18 @@ class FpnBackbone(VisionTransformer):
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """Compute the maps "res2" to "res5" of normalised pixels [B, 3, H, W].
 
-        Sides are padded with zeros at the bottom and right to the next multiples of 32, H' and W'.
+        Sides are padded with zeros at the bottom and right to multiples of 16, H' and W', which are at least 32.
 
         Args:
             pixels: Of any floating-point type and on any device.
 
         Returns:
-            Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32, with the type and the device of the parameters.
+            Maps [B, C, H' / s, W' / s] for strides s = 4, 8, 16, 32 (rounded down for 32), with the type and the device
+            of the parameters.
         """
-        pixels = pad_to_strides(pixels.to(self.patch_embed.proj.weight, non_blocking=True))
-        outputs = self.forward_intermediates(pixels, self.out_indices, intermediates_only=True)
+        pixels = pixels.to(self.patch_embed.proj.weight, non_blocking=True)
+        pixels = pad_sides(pixels, self.patch_size, minimum=COARSEST)
+        outputs = self.forward_intermediates(pixels, self.out_indices, stop_early=True, intermediates_only=True)
         resizers = (self.fpn1, self.fpn2, self.fpn3, self.fpn4)
         maps = {}
         for name, resize, output in zip(FEATURE_NAMES, resizers, outputs, strict=True):
@@ -78,10 +80,9 @@ def _upsample(dim: int) -> nn.ConvTranspose2d:
 def _check_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:
     indices = tuple(indices)
     is_ascending = all(first < second for first, second in pairwise((-1, *indices)))
-    # Blocks after the last one used would get no gradient.
-    if len(indices) != len(FEATURE_NAMES) or not is_ascending or indices[-1] != depth - 1:
+    if len(indices) != len(FEATURE_NAMES) or not is_ascending or indices[-1] >= depth:
         raise InputError(
             f"out_indices={list(indices)} do not fit {depth} blocks; give {len(FEATURE_NAMES)} of 0 to {depth - 1} in "
-            f"ascending order, ending with {depth - 1}."
+            "ascending order."
         )
     return indices

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .feature_maps import pad_to_strides
+from .feature_maps import COARSEST, pad_sides
 from .head import Mask2FormerHead
 from .inference import ViewInference
 from .losses import SetCriterion
@@ -40,7 +40,7 @@ class Mask2Former(Segmenter):
 
     def _losses(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         # Predicted masks cover the padded image; the padding of the labels is ignored.
-        labels = pad_to_strides(labels, IGNORE_LABEL)
+        labels = pad_sides(labels, COARSEST, value=IGNORE_LABEL)
         # the option that train.activation_checkpointing sets
         use_checkpoint = getattr(self.backbone, "checkpoint_blocks", False)
         predictions = self.decode_head(features, use_checkpoint=use_checkpoint)

@@ -11,7 +11,7 @@ from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
 from eva_engine.finite_outputs import finite_outputs
 
-from .feature_maps import padded_size
+from .feature_maps import FINEST
 from .inference import ViewInference
 from .segmentation_targets import check_labels
 from .sliding_windows import SlidingWindows
@@ -25,8 +25,8 @@ class Segmenter(BackboneDelegate, nn.Module):
     A model is a subclass with `_losses` and `_class_scores`. Its head has `num_classes` and `reset_classifier`.
 
     Args:
-        backbone: Computes maps "res2" to "res5" at strides 4 to 32 from pixels [B, 3, H, W]; it pads sides that are not
-            multiples of 32 at the bottom and right.
+        backbone: Computes maps "res2" to "res5" at strides 4 to 32 from pixels [B, 3, H, W]; it pads images of other
+            sizes than its own at the bottom and right.
         decode_head: Predicts from these maps.
         inference: Sliding windows and normalisation for test images, and the mean over their views; by default the
             image at once, normalised as in ImageNet.
@@ -115,18 +115,23 @@ class Segmenter(BackboneDelegate, nn.Module):
         return resize_to_pixels(self._class_scores(self.backbone(pixels)), pixels.shape[2], pixels.shape[3])
 
     def _window_scores(self, pixels: Tensor) -> Tensor:
-        """Return scores at a quarter of the resolution if the sides are multiples of 32, else at full resolution.
+        """Return scores at a quarter of the resolution; if the backbone has padded the image, at full resolution.
 
-        `SlidingWindows` resizes them itself. Only where the backbone has padded the image, scores have to be resized
-        here, because the padding is cut off at full resolution.
+        `SlidingWindows` resizes them itself. Only where the image was padded, scores have to be resized here, because
+        the padding is cut off at full resolution.
         """
+        scores = self._class_scores(self.backbone(pixels))
         height, width = pixels.shape[2:]
-        is_padded = padded_size(height, width) != (height, width)
-        scores = self._scores(pixels) if is_padded else self._class_scores(self.backbone(pixels))
+        if (FINEST * scores.shape[2], FINEST * scores.shape[3]) != (height, width):
+            scores = resize_to_pixels(scores, height, width)
         return finite_outputs(scores, "scores")
 
 
-def resize_to_pixels(scores: Tensor, height: int, width: int) -> Tensor:
-    """Resize scores of the padded image to its pixels bilinearly and cut the padding off: [B, K, height, width]."""
-    scores = F.interpolate(scores, size=padded_size(height, width), mode="bilinear", align_corners=False)
-    return scores[..., :height, :width]
+def resize_to_pixels(scores: Tensor, height: int, width: int, stride: int = FINEST) -> Tensor:
+    """Resize scores of the padded image at `stride` to its pixels bilinearly and cut the padding off.
+
+    Returns:
+        [B, K, height, width]
+    """
+    padded = (stride * scores.shape[2], stride * scores.shape[3])
+    return F.interpolate(scores, size=padded, mode="bilinear", align_corners=False)[..., :height, :width]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import check_num_classes
 
 from .batch_norm import SyncBatchNorm
-from .feature_maps import FEATURE_NAMES
+from .feature_maps import FEATURE_NAMES, STRIDES
 
 
 class ConvNormRelu(nn.Module):
@@ -71,6 +71,8 @@ class UPerHead(PixelClassifier):
         dropout_ratio: See `PixelClassifier`.
     """
 
+    stride = STRIDES[0]
+
     def __init__(
         self,
         num_classes: int,
@@ -118,13 +120,15 @@ class FCNHead(PixelClassifier):
         dropout_ratio: See `PixelClassifier`.
     """
 
+    stride = STRIDES[2]
+
     def __init__(self, num_classes: int, in_channels: int, *, channels: int = 256, dropout_ratio: float = 0.1) -> None:
         super().__init__(num_classes, channels, dropout_ratio)
         self.convs = nn.Sequential(ConvNormRelu(in_channels, channels, 3))
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return logits [B, K, H / 16, W / 16] of the map "res4" [B, in_channels, H / 16, W / 16]."""
-        return self.classify(self.convs(features["res4"]))
+        return self.classify(self.convs(features[FEATURE_NAMES[2]]))
 
 
 def _classifier(channels: int, num_classes: int) -> nn.Conv2d:

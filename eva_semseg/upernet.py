@@ -42,26 +42,27 @@ class UperNet(Segmenter):
         self.auxiliary_head.reset_classifier(num_classes)
 
     def _losses(self, features: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        return {
-            "loss_ce": pixel_cross_entropy(self.decode_head(features), labels),
-            "aux.loss_ce": self.auxiliary_weight * pixel_cross_entropy(self.auxiliary_head(features), labels),
-        }
+        loss = pixel_cross_entropy(self.decode_head(features), labels, UPerHead.stride)
+        auxiliary_loss = pixel_cross_entropy(self.auxiliary_head(features), labels, FCNHead.stride)
+        return {"loss_ce": loss, "aux.loss_ce": self.auxiliary_weight * auxiliary_loss}
 
     def _class_scores(self, features: Mapping[str, Tensor]) -> Tensor:
         return self.decode_head(features).float()
 
 
-def pixel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, labels: Tensor, stride: int) -> Tensor:
     """Return the sum of the cross entropies of all labelled pixels, divided by the number of all pixels.
 
     Unlabelled pixels count in the divisor, as in the release: every labelled pixel has the same weight, whichever image
     it is in. The computation is in float32, under autocast too.
 
     Args:
-        logits: [B, K, h, w] of the padded pixels at any stride; they are resized to the pixels.
+        logits: [B, K, h, w] of the padded pixels; they are resized to the pixels.
         labels: Class indices [B, H, W], 255 for unlabelled pixels.
+        stride: Pixels per logit along an axis.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = resize_to_pixels(logits.float(), *labels.shape[1:])
+        height, width = labels.shape[1:]
+        logits = resize_to_pixels(logits.float(), height, width, stride)
         losses = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE_LABEL, reduction="none")
         return losses.mean()

@@ -44,6 +44,8 @@ RECIPES_IN_TEXT = (
     "projects/CLIP/configs/eva_clip_g14_captions.py",
     "projects/Video/configs/kinetics400.py",
     "projects/SemSeg/configs/ade20k_ss.py",
+    "projects/ViTDet/configs/timm/cascade_mask_rcnn_timm_vit.py",
+    "projects/SemSeg/configs/timm/mask2former_timm_vit.py",
 )
 
 

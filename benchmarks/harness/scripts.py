@@ -44,6 +44,12 @@ ALL_SCRIPTS = (
     Script("coco_evaluation", "COCO evaluation: pycocotools and hotcoco, the default"),
     Script("soft_nms", "Soft-NMS of 1,000 boxes x 80 classes: torchvision's hard NMS and ours", ("--rounds", "3")),
     Script("classifier", "The classifier: timm's and ours", ("--rounds", "1", "--size", "224")),
+    Script(
+        "eva02",
+        "EVA-02-L: timm's, the plain formula, and ours",
+        ("--rounds", "1", "--side", "1024"),
+        limit=600,
+    ),
     Script("clip_encode", "EVA-CLIP's encoders: open_clip's and ours"),
     Script(
         "contrastive_loss",

@@ -1,4 +1,4 @@
-"""Convert EVA-CLIP weights to open_clip's names and back; open_clip calls the model EVA01-g-14.
+"""Convert EVA-CLIP weights to open_clip's names and back; open_clip calls the models EVA01-g-14, EVA02-L-14 and so on.
 
     python -m tools export-open-clip eva_clip_psz14.pt eva_clip_open_clip.safetensors
     python -m tools export-open-clip open_clip_model.safetensors eva_clip.safetensors

@@ -3,7 +3,7 @@
     python -m tools join-clip-towers eva_psz14.pt ViT-L-14.pt eva_clip_start.pt
 
 The projections of both towers and the logit scale are left out; training starts them at random. Pass OUTPUT as
-train.init_checkpoint to projects/CLIP/configs/eva_clip_g14.py.
+train.init_checkpoint to the recipe of a model with these towers, such as projects/CLIP/configs/eva_clip_g14.py.
 """
 
 from collections.abc import Sequence

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from eva_backbone.errors import InputError
+from eva_backbone.rotary import TABLE_NAME
 
 from .load_report import LoadReport, ShapeChange, describe_weights
 from .resizing import resize_entry
 
-_ROTARY_TABLE = re.compile(r"(^|\.)rope(_win|_glb)?\.freqs_(cos|sin)$")
+# Layers of a block without which it computes something else.
+_BLOCK_LAYER = re.compile(r"(?:^|\.)blocks\.\d+\.((?:attn|mlp)\.(?:qkv|[qkv]_proj|inner_attn_ln|fc[12]|w\d+|ffn_ln))\.")
 # What precedes the blocks of a ViT in a name: "" in a bare ViT, "backbone.net." in a detector, "visual." in a CLIP.
 _VIT_PREFIX = re.compile(r"((?:.*\.)?)blocks\.\d+\.")
 _MAX_PREFIXES = 8  # a file can have as many as entries, and all entries are renamed for each of them
@@ -52,8 +54,8 @@ def compare_weights(
     if convert is not None:
         weights = convert(weights)
     # EVA-02's release saves the tables of its rotary positions, which are computed from the grid here.
-    num_tables = sum(_ROTARY_TABLE.search(name) is not None for name in weights)
-    weights = {name: value for name, value in weights.items() if name in state or not _ROTARY_TABLE.search(name)}
+    num_tables = sum(TABLE_NAME.search(name) is not None for name in weights)
+    weights = {name: value for name, value in weights.items() if name in state or not TABLE_NAME.search(name)}
     renamed = _rename(weights, state)
     renamed, notes = _convert_qkv_bias(renamed, state)
     if num_tables:
@@ -193,3 +195,17 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
             f"and only {num_hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
             "give the weights made for this model, or the config that these weights were made with."
         )
+    layers = _block_layers(state)
+    dropped = [layer for layer in _block_layers(report.unused) if layers and layer not in layers]
+    if dropped:
+        raise InputError(
+            f"{report.path} belongs to another model: its blocks have {dropped[0]}, without which their features would "
+            "be others, and the blocks of this model do not; give the weights made for this model, or the config that "
+            "these weights were made with."
+        )
+
+
+def _block_layers(names: Iterable[str]) -> list[str]:
+    """Return the layers that the blocks among `names` have, such as "attn.proj", in the order of the names."""
+    matches = [match for name in names if (match := _BLOCK_LAYER.search(name))]
+    return list(dict.fromkeys(match[1] for match in matches))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from timm.layers import resize_rel_pos_bias_table
+from timm.layers import PatchEmbed, resample_patch_embed, resize_rel_pos_bias_table
 from torch import Tensor, nn
 
 from eva_backbone.patch_embed import resize_patch_kernel
@@ -15,6 +15,7 @@ from eva_backbone.relative_position_bias import NUM_CLASS_OFFSETS
 
 Shape = tuple[int, ...]
 _MAX_OFFSETS = 1023  # of the table of an axis, for 512 patches; BEiT's resizing takes memory for its square
+_MAX_PATCH = 64  # side of a kernel that timm resamples with a matrix of its area
 
 
 def resize_entry(name: str, value: Tensor, shape: Shape, model: nn.Module) -> Tensor | None:
@@ -62,9 +63,12 @@ def _resize_decomposed(value: Tensor, shape: Shape, name: str, model: nn.Module)
     return resize_rel_pos(value, (shape[0] + 1) // 2, method)
 
 
-def _resize_patch(value: Tensor, shape: Shape, _name: str, _model: nn.Module) -> Tensor | None:
+def _resize_patch(value: Tensor, shape: Shape, name: str, model: nn.Module) -> Tensor | None:
     if value.ndim != 4 or value.shape[:2] != shape[:2]:
         return None
+    if isinstance(model.get_submodule(name.removesuffix(".proj.weight")), PatchEmbed):
+        # A model of timm gets the kernel that timm itself would load.
+        return resample_patch_embed(value, list(shape[2:])) if max(value.shape[2:]) <= _MAX_PATCH else None
     return resize_patch_kernel(value, shape[2:])
 
 
@@ -76,7 +80,8 @@ def _resize_joint_bias(value: Tensor, shape: Shape, name: str, model: nn.Module)
     if not 1 < side <= _MAX_OFFSETS:
         return None
     owner: Any = model.get_submodule(name.rpartition(".")[0])
-    return resize_rel_pos_bias_table(value, owner.grid, shape)
+    grid = owner.grid if hasattr(owner, "grid") else owner.window_size  # timm's BEiT has the second name
+    return resize_rel_pos_bias_table(value, grid, shape)
 
 
 def _resize_axis_bias(value: Tensor, shape: Shape, _name: str, _model: nn.Module) -> Tensor | None:

@@ -44,7 +44,7 @@ TRAIN_SETTINGS: dict[str, Any] = {
         "rank": 0,
         "alpha": 16.0,
         "dropout": 0.0,
-        "targets": r"(.*\.)?blocks\.\d+\.(attn\.(qkv|[qkv]_proj|proj)|mlp\.(fc1|fc2|w1|w2|w12|w3))",
+        "targets": r"(.*\.)?blocks\.\d+\.(attn\.(qkv|[qkv]_proj|proj)|mlp\.(fc1(_[gx])?|fc2|w1|w2|w12|w3))",
     },
     # Moving average of the weights: new = decay * old + (1 - decay) * weights after each update. With `evaluate`, the
     # average is evaluated instead of the weights.

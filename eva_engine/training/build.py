@@ -34,7 +34,7 @@ def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, c
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
         model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete)
     else:
-        logger.info("train.init_checkpoint is empty: the model starts from random weights")
+        logger.info("train.init_checkpoint is empty: no weight file is read")
         model = instantiate(cfg.model)
     return model.to(cfg.train.device)
 

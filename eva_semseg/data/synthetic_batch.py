@@ -22,7 +22,9 @@ class SegmentationSyntheticBatch(SyntheticBatch):
 
     @property
     def backbone_patterns(self) -> list[str]:
-        """Patterns of the names of the backbone's parameters."""
+        """Patterns of the names of the ViT's parameters."""
+        if "name" in self.cfg.model.backbone:  # `TimmAdapterBackbone`
+            return ["backbone.vit.*"]
         return [f"backbone.{name}" for name in ("cls_token", "pos_embed", "patch_embed.*", "blocks.*")]
 
     def make(self, num_samples: int) -> dict[str, Tensor]:

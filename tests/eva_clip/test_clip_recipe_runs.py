@@ -87,24 +87,26 @@ def test_the_full_recipe_builds_its_model_and_groups():
     assert (lr.at(0), lr.at(2000)) == (0.0, 1.0)
 
 
-def process(rank: int, port: int, arguments: list[str]) -> None:
+def process(rank: int, port: int, arguments: list[str], recipe: str) -> None:
     torch.set_num_threads(1)
     environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in environment.items()}, MASTER_ADDR="127.0.0.1")
-    sys.exit(run(*arguments))
+    sys.exit(run(*arguments, recipe=recipe))
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, parallel):
+@pytest.mark.parametrize(
+    ("parallel", "recipe"), [("ddp", "eva_clip_g14"), ("fsdp", "eva_clip_g14"), ("fsdp", "eva02_clip_l14")]
+)
+def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, parallel, recipe):
     options = [*SMALL, shards, "dataloader.train.dataset.on_error=skip"]
-    assert run(*options, f"train.output_dir={tmp_path / 'one'}") == 0
+    assert run(*options, f"train.output_dir={tmp_path / 'one'}", recipe=recipe) == 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options += [f"train.parallel={parallel}", f"train.output_dir={tmp_path / 'two'}"]
     # The slow imports happen once, in the server that processes are forked from.
     mp.set_forkserver_preload(["eva_engine.training.launched_run", "eva_clip.data", "eva_clip.tokenizer"])
-    mp.start_processes(process, args=(port, options), nprocs=2, start_method="forkserver")
+    mp.start_processes(process, args=(port, options, recipe), nprocs=2, start_method="forkserver")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     one, two = (
         read_file(tmp_path / name / (tmp_path / name / "last_checkpoint").read_text())["model"]
@@ -114,5 +116,5 @@ def test_two_processes_have_the_losses_and_weights_of_one(shards, tmp_path, para
         torch.testing.assert_close(two[name].reshape(value.shape), value, rtol=0, atol=1e-4, msg=name)
     # The logit scale, a scalar, has one more dimension in a sharded run.
     options.remove(f"train.parallel={parallel}")
-    assert run("--resume", *options, "train.max_iter=5") == 0
+    assert run("--resume", *options, "train.max_iter=5", recipe=recipe) == 0
     assert len(losses(tmp_path / "two")) == 5

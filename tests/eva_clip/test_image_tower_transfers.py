@@ -151,6 +151,8 @@ def test_pretraining_and_classifiers_give_a_tower(model, tmp_path):
         ({"a": torch.zeros(1)}, "names such as a are not those of an EVA-CLIP model"),
         ({}, r"names such as \(none\)"),
         ("without norm", "norm.bias does not fit"),
+        ({"visual.blocks.0.attn.qkv.weight": torch.zeros(6, 2)}, "the image tower has no patch_embed.proj.weight"),
+        ({"visual.blocks.0.attn.q_proj.weight": torch.zeros(2, 2)}, "the image tower has no patch_embed.proj.weight"),
         ("no heads", "width of 32 is not divisible into heads of 88 channels"),
     ],
 )

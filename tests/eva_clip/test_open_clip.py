@@ -1,4 +1,4 @@
-"""open_clip's EVA01-g-14 as an independent oracle, and weights exchanged with it in both directions."""
+"""open_clip's EVA models as an independent oracle, and weights exchanged with them in both directions."""
 
 import open_clip
 import pytest
@@ -9,12 +9,22 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_clip import build_model, create_model, create_model_and_transforms, get_tokenizer
 from eva_clip.commands.export_open_clip import main as export
-from eva_clip.open_clip_weights import NAME, from_open_clip, open_clip_call, to_open_clip
+from eva_clip.models import model_options
+from eva_clip.open_clip_weights import from_open_clip, is_open_clip, open_clip_call, to_open_clip
 
 TRUNK = {"img_size": 56, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 4.0}
 TEXT = {"context_length": 20, "vocab_size": 300, "width": 48, "num_layers": 3, "num_heads": 4}
 WIDE_TRUNK = {"img_size": 224, "depth": 1}
 WIDE_TEXT = {"vocab_size": 2000, "num_layers": 2}
+MODELS = {
+    "eva_clip_g14": "EVA01-g-14",
+    "eva_clip_g14_plus": "EVA01-g-14-plus",
+    "eva02_clip_b16": "EVA02-B-16",
+    "eva02_clip_l14": "EVA02-L-14",
+    "eva02_clip_l14_336": "EVA02-L-14-336",
+    "eva02_clip_e14": "EVA02-E-14",
+    "eva02_clip_e14_plus": "EVA02-E-14-plus",
+}
 
 
 def their_text(options):
@@ -22,12 +32,12 @@ def their_text(options):
     return {names.get(name, name): value for name, value in options.items()}
 
 
-def pair(trunk=TRUNK, text=TEXT, output_dim=40):
+def pair(trunk=TRUNK, text=TEXT, output_dim=40, name="eva_clip_g14"):
     """Both models with the same weights, and ids of texts of every length."""
-    ours = build_model("eva_clip_g14", output_dim=output_dim, visual=trunk, text=text).eval()
+    ours = build_model(name, output_dim=output_dim, visual=trunk, text=text).eval()
     weights = sharp_weights(ours)
     ours.load_state_dict(weights)
-    theirs = build_open_clip(output_dim, their_text(text), **trunk).eval()
+    theirs = build_open_clip(output_dim, their_text(text), MODELS[name], **trunk).eval()
     theirs.load_state_dict(to_open_clip(weights), strict=True)
     length, vocab = text.get("context_length", 77), text["vocab_size"]
     token_ids = torch.randint(1, vocab - 1, (4, length), generator=torch.Generator().manual_seed(5))
@@ -57,6 +67,27 @@ def test_same_embeddings_and_logits(trunk, text, output_dim, rows):
     torch.testing.assert_close(logits, theirs.get_logits(pixels, token_ids)[0], rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", list(MODELS)[1:])
+@torch.inference_mode()
+def test_released_models_at_full_width(name):
+    """The embeddings of open_clip's own model of that name, with one block per tower, and weights there and back."""
+    options = model_options(name)
+    trunk = {"depth": 1, "img_size": options["visual"]["img_size"]}
+    text = {"vocab_size": 500, "num_layers": 1}
+    theirs_text = {option: options["text"][option] for option in ("width", "num_heads")}
+    ours, theirs, pixels, token_ids = pair(trunk, {**theirs_text, **text}, options["output_dim"], name)
+    for found, expected in (
+        (ours.encode_image(pixels[:2]), theirs.encode_image(pixels[:2])),
+        (ours.encode_text(token_ids), theirs.encode_text(token_ids)),
+    ):
+        assert expected.abs().max() > 0.5
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(ours.logit_scale, theirs.logit_scale)
+    back = from_open_clip(theirs.state_dict())
+    assert back.keys() == ours.state_dict().keys()
+    assert all(torch.equal(back[entry], value) for entry, value in ours.state_dict().items())
+
+
 def test_same_gradients():
     ours, theirs, pixels, token_ids = pair()
     for model in (ours, theirs):
@@ -68,38 +99,44 @@ def test_same_gradients():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-4 * expected[name].abs().max().item())
 
 
-def test_full_size_names_and_shapes():
+@pytest.mark.parametrize(("name", "their_name"), MODELS.items())
+def test_full_size_names_and_shapes(name, their_name):
     with torch.device("meta"):
-        ours, theirs = build_model("eva_clip_g14"), build_open_clip(1024, {})
-    exported = {name: value.shape for name, value in to_open_clip(ours.state_dict()).items()}
-    assert exported == {name: value.shape for name, value in theirs.state_dict().items()}
-    assert list(from_open_clip(to_open_clip(ours.state_dict()))) == list(ours.state_dict())
+        ours, theirs = build_model(name), build_open_clip(model_options(name)["output_dim"], {}, their_name)
+    weights = to_open_clip(ours.state_dict())
+    exported = {entry: value.shape for entry, value in weights.items()}
+    assert exported == {entry: value.shape for entry, value in theirs.state_dict().items()}
+    assert list(from_open_clip(weights)) == list(ours.state_dict())
+    expected = f"open_clip.create_model_and_transforms({their_name!r}, pretrained='eva.safetensors')"
+    assert open_clip_call(weights, "eva.safetensors") == expected
 
 
-def test_there_and_back(tmp_path):
+@pytest.mark.parametrize("name", ["eva_clip_g14", "eva02_clip_b16"])
+def test_there_and_back(name, tmp_path):
     """A checkpoint of ours, exported, into open_clip, saved by it, and imported again: the same bits."""
-    ours, theirs, _, token_ids = pair()
-    source, exported, saved, back = (tmp_path / name for name in ("a.pth", "b.safetensors", "c.pt", "d.safetensors"))
+    visual = TRUNK if name == "eva_clip_g14" else {**TRUNK, "patch_size": 14, "mlp_ratio": 8 / 3}
+    ours, theirs, _, token_ids = pair(visual, name=name)
+    source, exported, saved, back = (tmp_path / file for file in ("a.pth", "b.safetensors", "c.pt", "d.safetensors"))
     torch.save({"model": ours.state_dict(), "iteration": 3}, source)
     assert export([str(source), str(exported)]) == 0
     open_clip.load_checkpoint(theirs, str(exported), strict=True)
-    torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.state_dict().items()}}, saved)
+    torch.save({"state_dict": {f"module.{entry}": value for entry, value in theirs.state_dict().items()}}, saved)
     assert export([str(saved), str(back)]) == 0
-    options = {"output_dim": 40, "visual": TRUNK, "text": TEXT}
+    options = {"output_dim": 40, "visual": visual, "text": TEXT}
     for path in (saved, back):
-        again = create_model("eva_clip_g14", path, **options)
-        for name, value in ours.state_dict().items():
-            assert torch.equal(again.state_dict()[name], value), name
+        again = create_model(name, path, **options)
+        for entry, value in ours.state_dict().items():
+            assert torch.equal(again.state_dict()[entry], value), entry
     assert torch.equal(again.encode_text(token_ids), ours.encode_text(token_ids))
 
 
-def test_call_of_the_published_size():
+def test_no_call_of_another_size():
     with torch.device("meta"):
-        weights = to_open_clip(build_model("eva_clip_g14").state_dict())
         tiny = to_open_clip(build_model("eva_clip_tiny").state_dict())
-    expected = "open_clip.create_model_and_transforms('EVA01-g-14', pretrained='eva.safetensors')"
-    assert open_clip_call(weights, "eva.safetensors") == expected
+        deeper = to_open_clip(build_model("eva02_clip_b16", visual={"depth": 13}).state_dict())
+    assert is_open_clip(tiny)
     assert open_clip_call(tiny, "eva.safetensors") is None
+    assert open_clip_call(deeper, "eva.safetensors") is None
 
 
 @pytest.mark.parametrize(
@@ -135,6 +172,7 @@ def test_pixels_are_those_of_open_clip(mode, size):
 TEXTS = ["a photo of a cat", "", "日本語 😀🚀 <b>", "word " * 90, "ÉCOLE &amp;amp; cafÃ©", "x" * 700, "a" * 1023 + " b"]
 
 
-def test_ids_are_those_of_open_clip():
+@pytest.mark.parametrize("name", ["EVA01-g-14", "EVA02-L-14"])
+def test_ids_are_those_of_open_clip(name):
     ids = get_tokenizer()(TEXTS)
-    assert torch.equal(ids, open_clip.get_tokenizer(NAME)(TEXTS))
+    assert torch.equal(ids, open_clip.get_tokenizer(name)(TEXTS))

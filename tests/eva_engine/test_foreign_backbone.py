@@ -1,5 +1,6 @@
-"""A timm ViT under the detector gets all that an EVA backbone gets, or a sentence why not."""
+"""Backbones of other projects get all that an EVA backbone gets, or a sentence why not."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,34 +12,57 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.fsdp import FSDPModule
 
 from benchmarks.plan_memory import LIMIT, measure, predict
+from detectron2_ext.modeling.timm_vit import TimmViT
 from eva_backbone.errors import InputError
 from eva_engine.backbones import find_backbones
 from eva_engine.config import TRAIN_SETTINGS, load_config
 from eva_engine.training.adaptation import adapt_model
 from eva_engine.training.distributed import launch, parallelize
 from eva_engine.training.optimization import build_optimizer, layer_decay_groups
-from tests.eva_engine.foreign_backbone.timm_vit import TimmViT
+from tests.eva_engine.foreign_backbone.sam_vit import SamViT
 
-RECIPE = "tests/eva_engine/foreign_backbone/mask_rcnn_timm.py"
+RECIPE = "tests/eva_engine/foreign_backbone/mask_rcnn_sam.py"
+# The packaged recipe for plain ViTs of timm, small.
+TIMM_RECIPE = "projects/ViTDet/configs/timm/cascade_mask_rcnn_timm_vit.py"
+TIMM_OVERRIDES = [
+    "model.backbone.net.name=vit_tiny_patch16_224",
+    "model.backbone.square_pad=256",
+    "model.roi_heads.batch_size_per_image=16",
+    *(f"model.roi_heads.box_heads.{stage}.conv_dims=[]" for stage in range(3)),
+    "dataloader.train.total_batch_size=1",
+    "train.device=cpu",
+    "train.amp.enabled=False",
+]
 LORA = {"rank": 2, "targets": r".*blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"}
 DEPTH = 4
 
 
-class SmallModel(nn.Module):
-    """The wrapper with a head, as cheap as a step of it can be."""
+SMALL = {"depth": DEPTH, "embed_dim": 48, "num_heads": 3, "img_size": 64}
+BACKBONES = {
+    "a wrapper": partial(SamViT, "samvit_base_patch16", **SMALL),
+    "a plain ViT": partial(TimmViT, "vit_tiny_patch16_224", **SMALL),
+    "windows": partial(TimmViT, "vit_small_patch16_dinov3", **SMALL, window_size=2, num_global_blocks=2),
+}
 
-    def __init__(self) -> None:
+
+class SmallModel(nn.Module):
+    """A backbone with a head, as cheap as a step of it can be."""
+
+    def __init__(self, backbone: str) -> None:
         super().__init__()
-        self.backbone = TimmViT("vit_tiny_patch16_224", depth=DEPTH, embed_dim=48, num_heads=3, img_size=64)
+        self.backbone = BACKBONES[backbone]()
         self.head = nn.Conv2d(48, 3, 1)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.head(self.backbone(pixels)["last_feat"]).square().mean()
 
 
-def make_model() -> SmallModel:
+def make_model(backbone: str) -> SmallModel:
     torch.manual_seed(0)
-    return SmallModel()
+    return SmallModel(backbone)
+
+
+with_backbones = pytest.mark.parametrize("backbone", BACKBONES)
 
 
 def make_pixels() -> torch.Tensor:
@@ -55,12 +79,14 @@ def settings(**changes):
     return OmegaConf.merge(TRAIN_SETTINGS, {"device": "cpu"}, changes)
 
 
-def test_the_blocks_are_found():
-    assert [name for name, _ in find_backbones(make_model())] == ["backbone.vit"]
+@with_backbones
+def test_the_blocks_are_found(backbone):
+    assert [name for name, _ in find_backbones(make_model(backbone))] == ["backbone.vit"]
 
 
-def test_activations_are_checkpointed_and_gradients_stay():
-    model = make_model()
+@with_backbones
+def test_activations_are_checkpointed_and_gradients_stay(backbone):
+    model = make_model(backbone)
     expected = gradients(model)
     calls = []
     for block in model.backbone.vit.blocks:
@@ -73,8 +99,9 @@ def test_activations_are_checkpointed_and_gradients_stay():
         torch.testing.assert_close(value, expected[name], msg=name)
 
 
-def test_low_rank_layers_freeze_the_rest_of_the_backbone():
-    model = make_model()
+@with_backbones
+def test_low_rank_layers_freeze_the_rest_of_the_backbone(backbone):
+    model = make_model(backbone)
     adapt_model(model, settings(lora=LORA))
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert {name for name in trained if name.startswith("backbone.")} == {name for name in trained if "lora_" in name}
@@ -95,7 +122,7 @@ def test_layers_learn_at_decreasing_rates():
         assert rate_of[f"backbone.net.vit.blocks.{number}.mlp.fc1.weight"] == pytest.approx(expected)
     assert rate_of["backbone.net.vit.patch_embed.proj.weight"] == pytest.approx(base * 0.7 ** (DEPTH + 1))
     # the groups of the other tasks read the layers from the backbone itself
-    groups = layer_decay_groups(make_model(), 1.0, 0.1, 0.5)
+    groups = layer_decay_groups(make_model("a wrapper"), 1.0, 0.1, 0.5)
     assert sorted({group["lr"] for group in groups}) == [0.5**power for power in range(DEPTH + 1, -1, -1)]
 
 
@@ -107,9 +134,9 @@ def test_a_layer_decay_for_fewer_blocks_is_refused():
         build_optimizer(cfg, model)
 
 
-def shard(output: str) -> None:
+def shard(output: str, backbone: str) -> None:
     torch.set_num_threads(1)
-    model = make_model()
+    model = make_model(backbone)
     called = parallelize(model, settings(parallel="fsdp"))
     sharded = [isinstance(block, FSDPModule) for block in model.backbone.vit.blocks]
     called(make_pixels()).backward()
@@ -119,19 +146,21 @@ def shard(output: str) -> None:
         torch.save({"sharded": sharded, "gradients": full, "names": names}, output)
 
 
-def test_blocks_are_sharded_over_two_processes(tmp_path: Path):
-    launch(shard, (str(tmp_path / "out.pt"),), processes_per_machine=2, dist_url="auto", device="cpu")
+@with_backbones
+def test_blocks_are_sharded_over_two_processes(tmp_path: Path, backbone):
+    launch(shard, (str(tmp_path / "out.pt"), backbone), processes_per_machine=2, dist_url="auto", device="cpu")
     found = torch.load(tmp_path / "out.pt")
     assert found["sharded"] == [True] * DEPTH
-    expected = gradients(make_model())
+    expected = gradients(make_model(backbone))
     assert found["gradients"].keys() == expected.keys()
     for name, value in found["gradients"].items():
         torch.testing.assert_close(value, expected[name], msg=name)
 
 
-def test_memory_is_planned_within_the_usual_limit():
-    overrides = ["train.activation_checkpointing=torch"]
-    predicted, (measured,) = predict(RECIPE, overrides), measure([(RECIPE, overrides)])
+@pytest.mark.parametrize(("recipe", "overrides"), [(RECIPE, []), (TIMM_RECIPE, TIMM_OVERRIDES)])
+def test_memory_is_planned_within_the_usual_limit(recipe, overrides):
+    overrides = [*overrides, "train.activation_checkpointing=torch"]
+    predicted, (measured,) = predict(recipe, overrides), measure([(recipe, overrides)])
     assert abs(predicted / measured - 1) < LIMIT
 
 

@@ -71,26 +71,24 @@ def test_losses_are_sums_over_labelled_pixels_divided_by_all():
         chosen = logits.log_softmax(1).gather(1, labels.clamp(max=CLASSES - 1)[:, None])[:, 0]
         expected = -weight * chosen[labels != 255].sum() / labels.numel()
         assert losses[name].item() == pytest.approx(expected.item(), rel=1e-6)
-    half = labels.clone()
+    half, logits = labels.clone(), torch.zeros(2, CLASSES, 16, 24)
     half[:, 32:] = 255
-    assert pixel_cross_entropy(torch.zeros(2, CLASSES, 16, 24), half) < pixel_cross_entropy(
-        torch.zeros(2, CLASSES, 16, 24), labels
-    )
+    assert pixel_cross_entropy(logits, half, stride=4) < pixel_cross_entropy(logits, labels, stride=4)
 
 
 def test_padding_is_not_in_the_loss():
-    logits = torch.randn(2, CLASSES, 16, 24)
+    logits = torch.randn(2, CLASSES, 16, 20)
     labels = drawn_batch(2, 50, 70)["label"]
-    pixels = F.interpolate(logits, size=(64, 96), mode="bilinear")[..., :50, :70]
+    pixels = F.interpolate(logits, size=(64, 80), mode="bilinear")[..., :50, :70]
     expected = F.cross_entropy(pixels, labels, ignore_index=255, reduction="sum") / labels.numel()
-    torch.testing.assert_close(pixel_cross_entropy(logits, labels), expected)
+    torch.testing.assert_close(pixel_cross_entropy(logits, labels, stride=4), expected)
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 130), (160, 40)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 130), (160, 40), (48, 80), (5, 7)])
 def test_scores_of_any_size(height, width):
     model = build().eval()
     pixels = drawn_batch(2, height, width)["image"]
-    padded = F.pad(pixels, (0, -width % 32, 0, -height % 32))
+    padded = F.pad(pixels, (0, max(width + -width % 16, 32) - width, 0, max(height + -height % 16, 32) - height))
     with torch.no_grad():
         scores = model(pixels)
         assert scores.shape == (2, CLASSES, height, width)
@@ -113,6 +111,18 @@ def test_maps_are_features_of_the_blocks():
         torch.testing.assert_close(maps["res4"], features[2], rtol=0, atol=0)
         pooled = features[3].unflatten(2, (2, 2)).unflatten(4, (3, 2)).amax((3, 5))
         torch.testing.assert_close(maps["res5"], pooled, rtol=0, atol=0)
+
+
+def test_an_odd_number_of_patches_is_not_padded():
+    """As in the release, whose last map leaves out the last row and column of patches."""
+    model, pixels = build().eval(), drawn_batch(1, 48, 80)["image"]
+    with torch.no_grad():
+        maps = model.backbone(pixels)
+        assert [tuple(found.shape[2:]) for found in maps.values()] == [(12, 20), (6, 10), (3, 5), (1, 2)]
+        scores = model.decode_head(maps)
+        expected = F.interpolate(scores, size=(48, 80), mode="bilinear")
+        torch.testing.assert_close(model(pixels), expected)
+        torch.testing.assert_close(model._window_scores(pixels), scores)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -264,16 +274,24 @@ def test_weights_with_the_other_head_do_not_predict(tmp_path):
         build_and_load(lambda: build(embed_dim=64), tmp_path / "mask2former.pth", complete=True)
 
 
+def test_blocks_after_the_last_map_are_not_run():
+    deeper, model = build(depth=5).eval(), build().eval()
+    model.load_state_dict({name: value for name, value in deeper.state_dict().items() if ".blocks.4." not in name})
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(deeper(pixels), model(pixels), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (
             {"out_indices": [0, 1, 2]},
-            r"out_indices=\[0, 1, 2\] do not fit 4 blocks; give 4 of 0 to 3 .*, ending with 3",
+            r"out_indices=\[0, 1, 2\] do not fit 4 blocks; give 4 of 0 to 3 in ascending order",
         ),
         ({"out_indices": [0, 2, 1, 3]}, "do not fit 4 blocks"),
         ({"out_indices": [-1, 1, 2, 3]}, "do not fit 4 blocks"),
-        ({"depth": 5}, "do not fit 5 blocks"),
+        ({"depth": 3}, "do not fit 3 blocks"),
         ({"patch_size": 14}, "patch_size=14 does not fit the pyramid"),
     ],
 )

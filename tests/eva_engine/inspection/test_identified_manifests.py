@@ -129,6 +129,53 @@ def test_published_model(identified, manifest, file_name, words, recipe):
     assert any("--input clip.mp4" in line for line in prediction) == (VIDEO in recipe)
 
 
+CLIP_G, CLIP_E = "width 1408, depth 40, patch 14, .*224 px", "width 1792, depth 64, patch 14, .*224 px"
+CLIP_B, CLIP_L = "width 768, depth 12, patch 16, .*224 px", "width 1024, depth 24, patch 14, .*"
+CLIP_FILES = [
+    ("EVA01_CLIP_g_14_plus_psz14_s11B", CLIP_G, "width 1024, depth 24", "eva_clip_g14_plus"),
+    ("EVA02_CLIP_B_psz16_s8B", CLIP_B, "width 512, depth 12", "eva02_clip_b16"),
+    ("EVA02_CLIP_L_psz14_s4B", f"{CLIP_L}224 px", "width 768, depth 12", "eva02_clip_l14"),
+    ("EVA02_CLIP_L_336_psz14_s6B", f"{CLIP_L}336 px", "width 768, depth 12", "eva02_clip_l14_336"),
+    ("EVA02_CLIP_E_psz14_s4B", CLIP_E, "width 1024, depth 24", "eva02_clip_e14"),
+    ("EVA02_CLIP_E_psz14_plus_s9B", CLIP_E, "width 1280, depth 32", "eva02_clip_e14_plus"),
+]
+
+
+@pytest.mark.parametrize(("manifest", "image", "text", "recipe"), CLIP_FILES)
+@pytest.mark.parametrize("file_name", ["mine.pt", "{}.pt"])
+def test_later_clip(identified, manifest, image, text, recipe, file_name):
+    """The recipe is found by names and shapes; the name of the file does not matter."""
+    file_name = file_name.format(manifest)
+    found = identified(manifest, file_name)
+    expected = [f"{CLIP}/{recipe}_zero_shot_in1k.py", f"{CLIP}/{recipe}_retrieval_coco.py", f"{CLIP}/{recipe}.py"]
+    assert recipes(found.same)[:3] == expected
+    assert found.best.report.missing == found.best.report.unused == found.best.report.resized == []
+    lines = list(describe(found))
+    model = next(line for line in lines if line.startswith("  model: "))
+    assert re.search(f"EVA-CLIP, images and texts, a ViT of {image}.*text tower of {text}", model), model
+    (prediction,) = [line for line in lines if line.startswith("    predict: ")]
+    assert f"--config-file projects/{expected[0]} --weights {file_name} --input photo.jpg --labels" in prediction
+    others = {f"{CLIP}/{name}_zero_shot_in1k.py" for *_, name in CLIP_FILES} - {expected[0]}
+    # Positions are resized, so that the files of L/14 fit the model of the other image size, too.
+    assert others & set(recipes(found.same)) == ({o for o in others if "_l14" in o} if "_l14" in recipe else set())
+
+
+def test_a_later_clip_under_the_names_of_open_clip(identified):
+    found = identified("EVA02_CLIP_B_psz16_s8B", "open_clip_model.safetensors", without_tables_in_open_clip)
+    assert found.best.is_exact
+    assert recipes(found.same)[0] == f"{CLIP}/eva02_clip_b16_zero_shot_in1k.py"
+
+
+def without_tables_in_open_clip(weights):
+    return to_open_clip({name: value for name, value in weights.items() if ".freqs_" not in name})
+
+
+def test_towers_with_inner_norms_start_no_model_without_them(identified):
+    """Neither classifiers, nor pre-training, nor detectors of the same size."""
+    found = identified("EVA02_CLIP_L_psz14_s4B", "EVA02_CLIP_L_psz14_s4B.pt")
+    assert all(path.startswith(f"{CLIP}/") for path in recipes([*found.same, *found.starts]))
+
+
 @pytest.mark.parametrize(
     ("manifest", "file_name", "expected"),
     [

@@ -17,6 +17,9 @@ _SEGMENTER = [f"model.backbone.{part}" for part in ("embed_dim=64", "depth=4", "
 _UPERNET = [
     f"model.backbone.{part}" for part in ("embed_dim=64", "depth=4", "num_heads=2", "out_indices=[0,1,2,3]")
 ] + [*("model.decode_head.channels=32", "model.auxiliary_head.channels=16")]
+_TOWERS = [f"model.visual.{part}" for part in ("embed_dim=64", "depth=2", "num_heads=2")] + [
+    f"model.text.{part}" for part in ("width=64", "num_layers=1", "num_heads=2")
+]
 # Recipes of other sizes and classes alone are left out.
 PUBLISHED = {
     "Classification/configs/in1k_336.py": _VIT,
@@ -25,6 +28,8 @@ PUBLISHED = {
     "Classification/configs/mim_pretrain_224.py": _VIT,
     "CLIP/configs/eva_clip_g14.py": ["model.name=eva_clip_tiny"],
     "CLIP/configs/eva_clip_g14_captions.py": ["model.name=eva_clip_tiny"],
+    "CLIP/configs/eva02_clip_e14.py": [*_TOWERS, "train.parallel=ddp"],
+    "CLIP/configs/eva02_clip_l14.py": _TOWERS,
     "CLIP/configs/in1k_224_finetune.py": _VIT,
     "Video/configs/kinetics400.py": _VIT,
     "Video/configs/kinetics722.py": _VIT,

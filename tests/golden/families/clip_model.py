@@ -1,17 +1,19 @@
 """EVA-CLIP: outputs of both towers, logits, zero-shot weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from eva_backbone.mlp import NormedMlp
 from eva_clip import Clip, ImageTower, TextTransformer, get_tokenizer
 from eva_clip.evaluation.zero_shot_classifier import build_zero_shot_weights
 
 from ..case import GoldenCase, family
 from ..weights import draw_normal
+from .classification_backbone import named_options
 
 RTOL, ATOL = 1e-4, 2e-5
 ZERO_SHOT_SCALE = 100
@@ -46,19 +48,29 @@ def draw_entries(spec: Mapping) -> dict[str, torch.Tensor]:
     return state
 
 
-def build_clip(config: Mapping) -> Clip:
+def build_clip(config: Mapping, names: Collection[str]) -> Clip:
+    """Build the model of a `config` with the release's option names, and of the names of its weights."""
     vision, text = config["vision_cfg"], config["text_cfg"]
+    visual = ImageTower(
+        config["embed_dim"],
+        img_size=vision["image_size"],
+        patch_size=vision["patch_size"],
+        embed_dim=vision["width"],
+        depth=vision["layers"],
+        num_heads=vision["width"] // vision["head_width"],
+        mlp_ratio=vision["mlp_ratio"],
+        drop_path_rate=vision["drop_path_rate"],
+        patch_dropout=vision.get("patch_dropout", 0.0),
+        rope=vision.get("rope", False),
+        rope_range=vision["pt_hw_seq_len"] if vision.get("intp_freq") else None,
+        post_norm=vision.get("postnorm", False),
+        **named_options({name.removeprefix("visual.") for name in names if name.startswith("visual.")}),
+    )
+    for module in visual.modules():
+        if isinstance(module, NormedMlp):
+            module.ffn_ln.eps = 1e-5  # the release does not give this norm its own epsilon
     return Clip(
-        ImageTower(
-            config["embed_dim"],
-            img_size=vision["image_size"],
-            patch_size=vision["patch_size"],
-            embed_dim=vision["width"],
-            depth=vision["layers"],
-            num_heads=vision["width"] // vision["head_width"],
-            mlp_ratio=vision["mlp_ratio"],
-            drop_path_rate=vision["drop_path_rate"],
-        ),
+        visual,
         TextTransformer(
             config["embed_dim"],
             context_length=text["context_length"],
@@ -66,7 +78,8 @@ def build_clip(config: Mapping) -> Clip:
             width=text["width"],
             num_heads=text["heads"],
             num_layers=text["layers"],
-            quick_gelu=config["quick_gelu"],
+            quick_gelu=config.get("quick_gelu", False),
+            logit_scale="text.logit_scale" in names,
         ),
     )
 
@@ -81,19 +94,24 @@ def find_token_ids(case: GoldenCase) -> torch.Tensor:
     return get_tokenizer()(strings, context_length=case.spec["config"]["text_cfg"]["context_length"])
 
 
-@family("EVA-CLIP forward")
-@torch.no_grad()
-def check_clip(case: GoldenCase) -> None:
-    spec = case.spec
-    model = build_clip(spec["config"]).eval()
+def build_drawn(spec: Mapping) -> Clip:
+    """Build the model of a case with its weights, in evaluation mode."""
+    model = build_clip(spec["config"], spec["shapes"]).eval()
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     assert shapes == spec["shapes"]
     model.load_state_dict(draw_entries(spec))
+    return model
+
+
+@torch.no_grad()
+def compare_outputs(case: GoldenCase, model: Clip, pixels: torch.Tensor, token_ids: torch.Tensor) -> None:
+    spec = case.spec
     blocks, normed = [], []
+    # The class token, the first and the last patch; cases without the first patch have two tokens per block.
+    tokens = [0, 1, -1] if case.arrays["block_tokens"].shape[2] == 3 else [0, -1]
     for block in model.visual.blocks:
-        block.register_forward_hook(lambda _module, _inputs, out: blocks.append(out[:, [0, -1]]))
+        block.register_forward_hook(lambda _module, _inputs, out: blocks.append(out[:, tokens]))
     model.visual.norm.register_forward_hook(lambda _module, _inputs, out: normed.append(out))
-    pixels, token_ids = draw_normal(spec["input_seed"], spec["image_shape"]), find_token_ids(case)
     outputs = {"image_embed": model.encode_image(pixels), "text_embed": model.encode_text(token_ids)}
     outputs["vision_cls"], outputs["block_tokens"] = normed[0], torch.stack(blocks)
     features = model({"image": pixels, "text": token_ids})
@@ -104,6 +122,13 @@ def check_clip(case: GoldenCase) -> None:
         weights = build_zero_shot_weights(model, get_tokenizer(), spec["classnames"], spec["templates"])
         outputs["zeroshot_weights"] = weights.T
         outputs["zeroshot_logits"] = ZERO_SHOT_SCALE * outputs["image_norm"] @ weights.T
-    assert set(case.arrays) <= {*outputs, "spec", "token_ids"}
+    assert set(case.arrays) <= {*outputs, "spec", "token_ids", "loss"}
     for name in outputs.keys() & case.arrays.keys():
         np.testing.assert_allclose(outputs[name], case.arrays[name], rtol=RTOL, atol=ATOL, err_msg=name)
+
+
+@family("EVA-CLIP forward")
+def check_clip(case: GoldenCase) -> None:
+    spec = case.spec
+    pixels = draw_normal(spec["input_seed"], spec["image_shape"])
+    compare_outputs(case, build_drawn(spec), pixels, find_token_ids(case))

@@ -19,6 +19,7 @@ from .classification_backbone import TOLERANCE, build_classifier, draw_entries
 from .classification_initial import check_drop_path
 from .classification_losses import assert_gradients
 from .classification_training import check_training_steps
+from .eva02_clip import check_clip_groups
 from .eva02_upernet import check_upernet_groups
 from .masked_image_modelling import compare_masked_image_model
 from .parameter_groups import build_on_meta, find_groups
@@ -80,6 +81,9 @@ def check_groups(case: GoldenCase) -> None:
     for recipe, settings in case.spec["recipes"].items():
         if settings["model"] == "upernet":
             check_upernet_groups(settings)
+            continue
+        if settings["model"] == "clip":
+            check_clip_groups(settings)
             continue
         expected = [(group["lr_scale"], group["weight_decay"], group["names"]) for group in settings["groups"]]
         model = build_on_meta({name for *_, names in expected for name in names})

@@ -1,8 +1,9 @@
-"""Learning-rate and weight-decay schedules of classification and video."""
+"""Learning-rate and weight-decay schedules of classification, EVA-02-CLIP, UperNet and video."""
 
 import numpy as np
 
-from eva_engine.training.optimization import WarmupCosine
+from eva_engine.training.optimization import IterationSchedule, WarmupCosine
+from eva_semseg.schedule import WarmupPolynomial
 from eva_video.schedule import LaggedWarmupCosine
 
 from ..case import GoldenCase, family
@@ -11,17 +12,25 @@ from .parameter_groups import check_video_groups
 SHAPES = {"cos": "cosine", "linear": "linear"}
 
 
-@family("schedules")
+@family("schedules", "eva02_schedules")
 def check_schedules(case: GoldenCase) -> None:
     for name, settings in case.spec["schedules"].items():
         schedule = build_schedule(settings)
         steps, expected = case.arrays[f"{name}_steps"], case.arrays[f"{name}_values"]
-        base, total = settings["base_value"], settings["total"]
+        base, total = settings.get("base_value", settings.get("lr")), settings["total"]
         found = [base * schedule(step / total) for step in steps]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * base, err_msg=name)
 
 
-def build_schedule(settings: dict) -> WarmupCosine:
+def build_schedule(settings: dict) -> IterationSchedule:
+    rule = settings.get("rule", "classification")
+    if rule == "clip":
+        return WarmupCosine(settings["total"], settings["warmup"], start=1 / settings["warmup"])
+    if rule == "upernet":
+        return WarmupPolynomial(
+            settings["total"], settings["warmup"], start=settings["warmup_ratio"], power=settings["power"]
+        )
+    assert rule == "classification"
     warmup_iters = settings.get("warmup_steps", -1)
     if warmup_iters <= 0:
         warmup_iters = int(settings.get("warmup_epochs", 0) * settings["niter_per_ep"])
