@@ -13,7 +13,10 @@ from eva_engine.recipe_files import recipe_files
 from eva_engine.tasks import all_tasks
 
 # Files of other projects, which have no name.
-FOREIGN = {"ViT-L-14.pt", "mae_pretrain_vit_base.pth"}
+FOREIGN = {
+    *("ViT-B-16.pt", "ViT-L-14.pt", "mae_pretrain_vit_base.pth"),
+    *("CLIP-ViT-H-14-laion2B-s32B-b79K.bin", "CLIP-ViT-bigG-14-laion2B-39B-b160k.bin"),
+}
 FOLDERS = {
     "BAAI/EVA": {"."},
     "QuanSun/EVA-CLIP": {"."},
@@ -64,6 +67,7 @@ def test_rows_are_complete_and_names_unique():
         ("eva_coco_seg", "ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py"),
         ("eva_21k_1k_336px_psz14_ema_89p6", "Classification/configs/in1k_336.py"),  # and seven variants of it
         ("eva_clip_psz14", "CLIP/configs/zero_shot_in1k.py"),  # and six variants, and retrieval
+        ("EVA02_CLIP_L_psz14_s4B", "CLIP/configs/eva02_clip_l14_zero_shot_in1k.py"),  # and retrieval
         ("eva_sem_seg_mask2former_ade_ss61p5_ms62p3", "SemSeg/configs/ade20k_ss.py"),  # and one at several scales
     ],
 )
