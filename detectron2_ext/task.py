@@ -10,6 +10,7 @@ TASK = Task(
     models={"GeneralizedRCNN": "object detector"},
     file_task="detectron2_ext.prediction.task:DetectionFileTask",
     synthetic_batch="detectron2_ext.data.synthetic_batch:DetectionSyntheticBatch",
+    published_weights="detectron2_ext.published_weights:FILES",
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
     custom_data="detectron2_ext.custom_data:CustomData",

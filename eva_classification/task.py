@@ -9,6 +9,7 @@ TASK = Task(
     without_prediction=("MaskedImageModel",),
     file_task="eva_classification.prediction.task:ClassificationFileTask",
     synthetic_batch="eva_classification.data.synthetic_batch:ImageSyntheticBatch",
+    published_weights="eva_classification.published_weights:FILES",
     describe_weights="eva_classification.weight_facts:describe_weights",
     other_uses="eva_classification.weight_facts:find_teacher_uses",
     predict_options=(CLASS_NAMES, BATCH_SIZE),

@@ -97,6 +97,7 @@ class Task:
         describe_weights: Function that describes a model from its weights, for `inspect`; optional.
         other_uses: Function that finds further uses of a weight file, for `inspect`; optional.
         image_pairs: Function that draws images for the report of a run; optional.
+        published_weights: Sequence of `PublishedFile`, the weight files that commands accept by name; optional.
         recipes: Folder of recipes inside of `package`; the config.yaml of a run may name what they use.
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
         train_options: Options of `train` and `evaluate` that the task adds.
@@ -116,6 +117,7 @@ class Task:
     describe_weights: str = ""
     other_uses: str = ""
     image_pairs: str = ""
+    published_weights: str = ""
     recipes: str = ""
     custom_data: str = ""
     train_options: tuple[Option, ...] = ()

@@ -11,6 +11,7 @@ TASK = Task(
     },
     file_task="eva_semseg.prediction.task:SegmentationFileTask",
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
+    published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
     predict_options=(CLASS_NAMES,),
     predict_usage="""\

@@ -8,6 +8,7 @@ TASK = Task(
     models={"VideoClassifier": "video classifier"},
     file_task="eva_video.prediction.task:VideoFileTask",
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
+    published_weights="eva_video.published_weights:FILES",
     predict_options=(CLASS_NAMES,),
     predict_usage="""\
 video: the five most likely classes of each video, and a filmstrip.

@@ -25,8 +25,10 @@ FILES = "docs/weight_files.md"
 # Its Python blocks are excerpts of files that tests/test_extensions.py compares and runs.
 EXCERPTS = "docs/howto/extend.md"
 _PUBLISHED, _USER_DATA = (re.findall(r"`([^`]+)`", part) for part in TEXTS[FILES].split("\n## Placeholder names\n"))
+# Published files have names, too, with which commands download them.
+_NAMES = [Path(name).stem for name in _PUBLISHED if name.endswith((".pt", ".pth"))]
 # Files that no command writes, with what each is.
-EXPLAINED = dict.fromkeys(_PUBLISHED, "a published weight file") | dict.fromkeys(_USER_DATA, "custom data")
+EXPLAINED = dict.fromkeys([*_PUBLISHED, *_NAMES], "a published weight file") | dict.fromkeys(_USER_DATA, "custom data")
 # Options and keys whose value is a file or folder that is read, and those whose value is written.
 READ = ("--train-json", "--train-images", "--val-json", "--val-images", "--weights", "--input", "--config-file")
 READ += ("--source", "--annotations", "--split")
@@ -73,7 +75,9 @@ class Command:
             return [word for word in self.arguments[:-1] if not word.startswith("--")]
         files = self._values(READ)
         if self.name == "inspect":
-            files += [word for word in self.arguments if "." in word]
+            files += [word for word in self.arguments if "." in word or word in EXPLAINED]
+        if self.name == "weights":
+            files += self.arguments[1:]
         return files
 
     @property

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +35,8 @@ def read_weights(path: str | os.PathLike, entry: str = "", *, averaged: bool = F
     LoRA adapters (of checkpoints that have LoRA settings under ``lora``) are merged into their layers.
 
     Args:
-        path: Weight file, or folder of a sharded checkpoint.
+        path: Weight file, folder of a sharded checkpoint or of a run, or the name of published weights; see
+            `eva_engine.published_weights.weight_path`.
         entry: Top-level entry of a checkpoint to read the weights from, such as "ema"; empty for the first of the
             entries above that exists.
         averaged: Read the moving average of the weights, "ema", "ema_state" or "model_ema", if the file has one.
@@ -76,7 +76,9 @@ def read_file(path: str | os.PathLike, entries: Collection[str] | None = None) -
     Raises:
         InputError: The file is missing, damaged or not a weight file, or could run code when it is read.
     """
-    path = Path(path)
+    from eva_engine.published_weights.weight_path import weight_path  # it depends on this package
+
+    path = weight_path(path)
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:
         from .sharded_checkpoint import read_sharded  # slow to import

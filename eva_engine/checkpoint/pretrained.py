@@ -27,7 +27,8 @@ def build_pretrained(
 
     Args:
         build: Function that builds the model. Initialisers of parameters that the file has are not run.
-        weights: Weight file of any layout that `load_checkpoint` reads; None for random weights.
+        weights: Weight file of any layout that `load_checkpoint` reads, or the name of a published one; None for random
+            weights.
         device: Device of the model; None for the one that `build` uses, normally the CPU.
         dtype: Dtype of the parameters. Weights of the same dtype are memory-mapped instead of copied.
         strict: Raise an error unless the file has exactly the entries of the model; otherwise, missing entries keep

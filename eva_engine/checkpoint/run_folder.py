@@ -85,6 +85,17 @@ class RunFolder:
             return found
         return [last, *(path for path in found if path != last)]
 
+    def best(self) -> Path | None:
+        """Return the best checkpoint; None if the run did not keep it."""
+        for best in (self.path / "model_best.pth", self.path / "model_best"):  # the second one is sharded
+            if best.exists():
+                return best
+        return None
+
+    def best_or_last(self) -> Path | None:
+        """Return the best checkpoint if the run kept it, else the one to resume from; None if there are none."""
+        return self.best() or next(iter(self.checkpoints()), None)
+
     def prune(self, max_to_keep: int) -> None:
         """Delete all numbered checkpoints except the `max_to_keep` newest ones."""
         numbered = [path for path in self.checkpoints() if _NUMBERED.fullmatch(path.name)]

@@ -69,6 +69,14 @@ def _move_overrides(args: argparse.Namespace, option: str, is_override: Callable
     args.opts += overrides
 
 
+def override_text(key: str, value: str) -> str:
+    """Return the change `key=value` of a config, in which `value` is a string, quoted if necessary."""
+    if re.fullmatch(r"[\w./-]+", value):
+        return f"{key}={value}"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key}="{escaped}"'
+
+
 def run_command(command: Callable[..., int | None], *args: Any, finished: str | Path | None = None) -> int:
     """Run `command(*args)` and return its exit status.
 

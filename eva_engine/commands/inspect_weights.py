@@ -4,8 +4,9 @@
     python -m tools inspect output/model_final.pth --entry ema
     python -m tools inspect eva_psz14.pt --config-file projects/Video/configs/kinetics722.py
 
-FILE is a weight file of any published kind, or a checkpoint of a run: a file, or the folder of a sharded one; the
-config.yaml next to it is tried as its recipe. Nothing in the file is executed, and only shapes are read.
+FILE is a weight file of any published kind, the name of a published file, or a checkpoint of a run: a file, the folder
+of a sharded one, or the run's output folder for its best or last one; the config.yaml next to it is tried as its
+recipe. Nothing in the file is executed, and only shapes are read.
 
 Exit status: 0 when every file is identified, 1 when one fits no recipe, 2 for an unusable file, config or option.
 """
@@ -61,7 +62,13 @@ def _print(lines: Iterable[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="weight file, or checkpoint of a run")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="weight file, name of a published one, checkpoint of a run, or the run's output folder",
+    )
     parser.add_argument("--config-file", metavar="CONFIG", help="compare with this recipe only")
     add_trust_option(parser)
     parser.add_argument("--entry", default="", help="entry to read where a checkpoint holds several, such as ema")

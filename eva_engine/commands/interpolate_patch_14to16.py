@@ -68,7 +68,9 @@ def convert_file(source: Path, output: Path) -> None:
     import torch
 
     from eva_engine.checkpoint import read_file, select_weights
+    from eva_engine.published_weights.weight_path import weight_path
 
+    source = weight_path(source)
     check_output_file(output, source)
     if output.suffix == ".safetensors":
         raise InputError(f"{output}: the output is a file of torch.save, not safetensors; name it .pt or .pth")

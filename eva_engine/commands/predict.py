@@ -30,9 +30,16 @@ def main(argv: list[str] | None = None) -> int:
 def _predict(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option are answered at once.
     from eva_engine.config import load_config, task_of_config
+    from eva_engine.inspection.recipe_choice import choose_recipe
     from eva_engine.prediction import list_inputs, predict_files
+    from eva_engine.published_weights.weight_path import weight_path
 
-    cfg = load_config(args.config_file, args.opts, args.trust_recipe)
+    config_file = args.config_file
+    if not config_file:
+        recipe = choose_recipe(args.weights, args.trust_recipe)
+        config_file = str(recipe.file)
+        print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
+    cfg = load_config(config_file, args.opts, args.trust_recipe)
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     options = _task_options(task, args)
@@ -42,7 +49,7 @@ def _predict(args: argparse.Namespace) -> int:
     if not found.inputs:
         kinds = " or ".join(file_task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
-    file_task = file_task_class(cfg, args.weights, args.device, **options)
+    file_task = file_task_class(cfg, weight_path(args.weights), args.device, **options)
     done = predict_files(file_task, found.inputs, args.output)
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
@@ -88,10 +95,18 @@ def _parser() -> argparse.ArgumentParser:
     usages = [task.predict_usage for task in all_tasks() if task.predict_usage]
     parser = command_parser("\n".join([__doc__ or "", *usages]))
     parser.add_argument(
-        "--config-file", required=True, metavar="PY", help="recipe of the model, or a run's config.yaml"
+        "--config-file",
+        default="",
+        metavar="PY",
+        help="recipe of the model, or a run's config.yaml; by default the one that the weights show",
     )
     add_trust_option(parser)
-    parser.add_argument("--weights", required=True, metavar="FILE", help="weight file of the model")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="FILE",
+        help="weight file of the model, name of a published one, or output folder of a run",
+    )
     parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="images, videos, folders of them")
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")

@@ -6,6 +6,10 @@ r"""Train a recipe of any task on its data or on custom data, or evaluate weight
     python -m tools train --resume --config-file output/mine/config.yaml
     python -m tools evaluate --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \
         train.init_checkpoint=eva_coco_det.pth train.output_dir=output/evaluation
+    python -m tools evaluate --weights output/mine
+
+evaluate needs no --config-file for the output folder of a run, for the name of published weights, and for a weight file
+whose recipe inspect can find.
 
 Exit status: 0 when the run is done or was stopped by a signal after which it saved its work, 1 when results cannot be
 written, 2 for an unusable option, config, weight file or record, 130 when interrupted.
@@ -17,7 +21,7 @@ from collections.abc import Sequence
 
 from eva_engine.tasks import all_tasks
 
-from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
+from .cli import add_trust_option, command_parser, override_text, parse_with_overrides, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +38,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     parser.add_argument("--config-file", default="", metavar="FILE", help="recipe, or the config.yaml of a run")
     add_trust_option(parser)
+    parser.add_argument(
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="weights to start from or to evaluate: a file, a published name, or the output folder of a run; same as "
+        "train.init_checkpoint=FILE",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in train.output_dir")
     parser.add_argument(
         "--eval-only",
@@ -64,4 +75,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="URL",
         help="tcp://HOST:PORT of machine 0; auto finds a free port on a single machine; default: %(default)s",
     )
-    return parse_with_overrides(parser, argv)
+    args = parse_with_overrides(parser, argv)
+    if args.weights:
+        args.opts.append(override_text("train.init_checkpoint", args.weights))
+    return args

@@ -27,6 +27,9 @@ _ENGINE_VERBS = {
     "inspect": Verb(
         "identify the model and the recipe of a weight file", "eva_engine.commands.inspect_weights", EVERY_TASK
     ),
+    "weights": Verb(
+        "list, download and verify the published weight files", "eva_engine.commands.weights", WEIGHT_FILES
+    ),
     "export": Verb("write the weights of a run's checkpoint", "eva_engine.commands.export_weights", WEIGHT_FILES),
     "interpolate-patch": Verb(
         "convert weights from patch 14 to patch 16", "eva_engine.commands.interpolate_patch_14to16", WEIGHT_FILES

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction.categories import Categories, coco_categories, match_names, read_categories
+from eva_engine.published_weights.weight_path import weight_path
 
 from .data_checks import check_datasets
 from .literal_strings import from_literal, to_literal
@@ -38,7 +39,7 @@ def settle_class_list(cfg: DictConfig, training: bool, resume: bool = False) -> 
     check_datasets(cfg, training)
     stored = None
     if resume or not training:
-        weights = Path(cfg.train.output_dir, "weights") if training else cfg.train.init_checkpoint
+        weights = Path(cfg.train.output_dir, "weights") if training else weight_path(cfg.train.init_checkpoint)
         stored, _ = stored_categories(cfg, weights)
     configs: list[DictConfig | None] = []
     hook = None

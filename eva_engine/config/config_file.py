@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf, SCMode
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
+from eva_engine.recipe_files import RECIPE_ROOTS
 
 from .override_keys import apply_overrides, target_values
 from .train_settings import fill_train_settings
-from .trusted_names import RECIPE_ROOTS, check_names, import_name, import_path, named
+from .trusted_names import check_names, import_name, import_path, named
 from .value_checks import check_values
 from .yaml_data import Name, parse_yaml, read_yaml
 

@@ -42,6 +42,12 @@ def target_values(overrides: Sequence[str]) -> list[str]:
     return [str(value) for key, value in map(_parse, overrides) if key.endswith("_target_")]
 
 
+def override_value(overrides: Sequence[str], key: str) -> Any:
+    """Return the value that the last override of `key` sets; None if there is none."""
+    values = [value for name, value in map(_parse, overrides) if name == key]
+    return values[-1] if values else None
+
+
 def _parse(text: str) -> tuple[str, Any]:
     if text.startswith("--"):
         raise InputError(f"{text} follows the overrides; put options with -- before the first key=value")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ from detectron2.utils.registry import _convert_target_to_string, locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_engine.tasks import all_tasks
+from eva_engine.recipe_files import recipe_folders
 
 from .yaml_data import Name
-
-# Folders with projects/: an installed package has copies of the recipes in it, a checkout has them next to it.
-RECIPE_ROOTS = (Path(__file__).parents[1], Path(__file__).parents[2])
 
 
 def check_names(content: Any, path: str, recipes: Sequence[str], names: Sequence[str]) -> None:
@@ -106,14 +102,8 @@ def _names_in_recipe(file: Path) -> frozenset[str]:
 
 def _installed_recipes(wanted: set[str]) -> tuple[list[Path], set[str]]:
     """Return the recipes of all installed packages, the likely ones first, and the wanted names that any mentions."""
-    root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
-    folders = list(root.glob("projects/*/configs"))
-    for task in all_tasks():
-        spec = find_spec(task.package) if task.recipes else None
-        if spec is not None and spec.origin is not None:
-            folders.append(Path(spec.origin).parent / task.recipes)
     ranked, all_mentioned = [], set()
-    for folder in folders:
+    for folder in recipe_folders():
         texts = {file: file.read_text(encoding="utf-8") for file in folder.glob("**/*.py")}
         of_task = _mentioned(wanted, "".join(texts.values()))
         all_mentioned |= of_task

@@ -1,6 +1,5 @@
 """The recipes of the project, and their models without memory."""
 
-import ast
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from torch import nn
 
 from eva_engine.config import load_config
 from eva_engine.config.instantiation import instantiate
-from eva_engine.config.trusted_names import RECIPE_ROOTS
+from eva_engine.recipe_files import RecipeFile, recipe_files
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,12 @@ class Recipe:
         path: Path that commands take.
         cfg: The loaded config. Its entry `published`, {"init": [...], "evaluate": [...]}, names the weight files that
             training starts from and that the recipe evaluates.
-        text: Source code of the recipe; "" for the config of a run.
+        file: File of the recipe; None for the config of a run.
     """
 
     path: str
     cfg: DictConfig
-    text: str = ""
+    file: RecipeFile | None = None
 
     @property
     def has_evaluation(self) -> bool:
@@ -49,6 +48,11 @@ class Recipe:
         """Return whether the recipe evaluates a published file called like `path`, whatever its suffix."""
         return self._publishes("evaluate", path)
 
+    @property
+    def evaluates_published(self) -> bool:
+        """Whether the recipe evaluates any published file."""
+        return bool(OmegaConf.select(self.cfg, "published.evaluate", default=[]))
+
     def _publishes(self, use: str, path: Path) -> bool:
         names = OmegaConf.select(self.cfg, f"published.{use}", default=[])
         return path.stem in [Path(name).stem for name in names]
@@ -62,35 +66,22 @@ class Recipe:
         with torch.device("meta"):
             return instantiate(cfg.model)
 
-    def is_base_of(self, other: "Recipe") -> bool:
-        """Return whether `other`, in the same folder, imports this recipe and changes it."""
-        path = Path(self.path)
-        if Path(other.path).parent != path.parent:
-            return False
-        for node in ast.walk(ast.parse(other.text)):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == path.stem:
-                return True
-        return False
-
 
 def find_recipes(*, demos: bool = False) -> list[Recipe]:
-    """Load the recipes of this package in the order of their paths; no file of the working folder is executed.
+    """Load the recipes of this project and of packages that register a task; no file of the working folder is executed.
 
     Args:
         demos: Load those of the demos instead.
     """
-    root = next(root for root in RECIPE_ROOTS if (root / "projects").is_dir())
     recipes = []
-    for file in sorted(root.glob("projects/*/configs/**/*.py")):
-        path = file.relative_to(root)
-        if "common" in path.parts or ("demo" in path.parts) is not demos:
-            continue
-        cfg = load_config(str(file))
+    for file in recipe_files(demos=demos):
+        cfg = load_config(str(file.file))
         if "model" in cfg:
-            recipes.append(Recipe(str(path), cfg, file.read_text(encoding="utf-8")))
+            recipes.append(Recipe(file.path, cfg, file))
     return recipes
 
 
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
     """Return the number of `recipes` that are `recipe` with a few changes."""
-    return sum(recipe.is_base_of(other) for other in recipes)
+    base = recipe.file
+    return 0 if base is None else sum(other.file is not None and base.is_base_of(other.file) for other in recipes)

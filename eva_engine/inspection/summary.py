@@ -13,6 +13,7 @@ from eva_engine.checkpoint.file_kind import FileKind, detect_kind
 from eva_engine.checkpoint.files import read_file, select_weights
 from eva_engine.checkpoint.lora_weights import merge_lora_weights
 from eva_engine.checkpoint.single_file import readable
+from eva_engine.published_weights.weight_path import weight_path
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
     """Summarise a file, or the folder of a sharded checkpoint; no tensor is read.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or what `eva_engine.published_weights.weight_path` accepts instead.
         entry: Entry of a checkpoint to summarise, such as "ema"; empty for the weights that a run would use.
 
     Raises:
         InputError: Not a weight file, a damaged one, one that would have to run code, or an entry that does not exist.
     """
+    path = weight_path(path)
     kind = detect_kind(path)
     if kind is FileKind.SHARDED:
         from eva_engine.checkpoint.sharded_checkpoint import read_shapes  # slow to import

@@ -1,10 +1,10 @@
 """Shell commands that repeat the training and the evaluation of a finished run."""
 
-import re
 import shlex
 from pathlib import Path
 
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.commands.cli import override_text
 
 TRAIN, EVALUATE = "python -m tools train", "python -m tools evaluate"
 
@@ -23,7 +23,7 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     if recipe.endswith(".py") and not recipe.startswith("projects/"):
         config += f" --trust-recipe {shlex.quote(recipe)}"
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
-    weights = _weights(output_dir)
+    weights = RunFolder(output_dir).best() or RunFolder(output_dir).last()
     if evaluated and weights is not None:
         lines.append(
             f"{EVALUATE} --config-file {config} {override('train.init_checkpoint', str(weights))} "
@@ -32,16 +32,7 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
     return "\n".join(lines)
 
 
-def _weights(output_dir: Path) -> Path | None:
-    for best in (output_dir / "model_best.pth", output_dir / "model_best"):  # the second one is a sharded checkpoint
-        if best.exists():
-            return best
-    return RunFolder(output_dir).last()
-
-
 def override(key: str, value: str) -> str:
     """Return a config override for the shell, quoted for both the shell and the override syntax if necessary."""
-    if re.fullmatch(r"[\w./-]+", value):
-        return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return shlex.quote(f'{key}="{escaped}"')
+    text = override_text(key, value)
+    return shlex.quote(text) if '"' in text else text

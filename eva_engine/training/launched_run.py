@@ -20,11 +20,16 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.commands.cli import override_text
 from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
 from eva_engine.config.class_list import save_categories, settle_class_list
+from eva_engine.config.override_keys import override_value
 from eva_engine.data import worker_failure
 from eva_engine.disk_space import OutputError
+from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.output_files import writing_failure
+from eva_engine.published_weights.weight_path import weight_path
+from eva_engine.safe_text import printable
 from eva_engine.tasks import all_tasks
 
 from .build import build_model
@@ -44,8 +49,12 @@ def launch_run(args: argparse.Namespace) -> None:
     Raises:
         InputError: A mistake of the user, found by any of the processes.
     """
-    # Here, so that an error in it is reported once, not by each process.
+    # Here, so that an error in it is reported once, not by each process; and so is a download made.
+    if args.eval_only and not args.config_file:
+        _choose_recipe(args)
     cfg = load_config(args.config_file, args.opts, args.trust_recipe)
+    if cfg.train.init_checkpoint and not args.resume:
+        weight_path(cfg.train.init_checkpoint)
     device = str(cfg.train.device)
     num_processes = processes_per_machine(args.num_gpus, device)
     # A recipe is code that may register datasets, which fails the second time. This process has executed it, so it
@@ -68,6 +77,22 @@ def launch_run(args: argparse.Namespace) -> None:
             raise
         print(f"stopped: a process of the run was ended by {error.signal_name}", file=sys.stderr)
         raise SystemExit(128 - error.exit_code) from error  # the status of a process ended by the signal
+
+
+def _choose_recipe(args: argparse.Namespace) -> None:
+    """Set `args.config_file` to the recipe of the weights that are evaluated, and print it.
+
+    Results of a run with its own config are written to another folder than those of its training, unless the user gives
+    one: the run may have been moved, and its results stay as they are.
+    """
+    weights = override_value(args.opts, "train.init_checkpoint")
+    if not weights:
+        raise InputError("neither weights nor a config file were given; add --weights FILE, or --config-file RECIPE")
+    recipe = choose_recipe(str(weights), args.trust_recipe)
+    args.config_file = str(recipe.file)
+    print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
+    if recipe.file.suffix == ".yaml" and override_value(args.opts, "train.output_dir") is None:
+        args.opts.append(override_text("train.output_dir", f"{recipe.file.parent}_evaluation"))
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:

@@ -8,6 +8,7 @@ TASK = Task(
     models={"RotationModel": "rotation of images"},
     file_task="rotation_task.prediction:RotationFileTask",
     synthetic_batch="rotation_task.data:RotationSyntheticBatch",
+    published_weights="rotation_task.published_weights:FILES",
     recipes="recipes",
     predict_options=(Option("--radians", "report radians instead of degrees", {"action": "store_true"}),),
     predict_usage="rotation: the angle of each image, printed and in angles.jsonl\n",

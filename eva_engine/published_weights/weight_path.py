@@ -1,0 +1,69 @@
+"""Find the file that an option for weights means: a file, the name of published weights, or the folder of a run."""
+
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+from eva_backbone.errors import InputError
+from eva_engine.checkpoint.file_kind import INDEX_NAME
+from eva_engine.checkpoint.run_folder import RunFolder
+
+from .hub import cached_file, download
+from .model_check import check_model
+from .table import PublishedFile, all_published, find_published
+
+logger = logging.getLogger(__name__)
+
+
+def weight_path(weights: str | os.PathLike) -> Path:
+    """Return the path of a weight file, which is downloaded if it is published and neither here nor in the cache.
+
+    Args:
+        weights: One of
+
+            * the path of a weight file, or of the folder of a sharded checkpoint; it is returned as it is, even if it
+              does not exist;
+            * the output folder of a run, which stands for its best checkpoint, or else its last one;
+            * the name of a published file, such as "eva_coco_seg", if no file has this name.
+
+    Raises:
+        InputError: A name that is neither a file nor published, or a download that failed.
+    """
+    path = Path(weights)
+    if path.is_dir():
+        checkpoint = None if (path / INDEX_NAME).is_file() else RunFolder(path).best_or_last()
+        if checkpoint is None:
+            return path
+        logger.info("Using the checkpoint %s", checkpoint)
+        return checkpoint
+    published = published_name(weights)
+    return path if published is None else local_copy(published)
+
+
+def published_name(weights: str | os.PathLike) -> PublishedFile | None:
+    """Return the published file that `weights` is the name of; None if it is a path.
+
+    Raises:
+        InputError: It is neither a file nor a published name, and has no suffix or folder as paths have; or it is that
+            of a published file, and does not exist.
+    """
+    path = Path(weights)
+    if os.path.lexists(path) or len(path.parts) != 1:
+        return None
+    if not path.suffix:
+        return find_published(path.name)
+    if path.stem in all_published():
+        raise InputError(f"{path} does not exist; give its path, or the name {path.stem} to download it")
+    return None
+
+
+def local_copy(published: PublishedFile) -> Path:
+    """Return the path of a published file in the cache, to which it is downloaded if necessary.
+
+    Raises:
+        InputError: The file cannot be downloaded, or is not the published one.
+    """
+    path = cached_file(published) or download(published, partial(check_model, published))
+    logger.info("Using %s", path)
+    return path
