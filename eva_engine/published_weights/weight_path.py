@@ -28,8 +28,10 @@ def weight_path(weights: str | os.PathLike) -> Path:
             * the name of a published file, such as "eva_coco_seg", if no file has this name.
 
     Raises:
-        InputError: A name that is neither a file nor published, or a download that failed.
+        InputError: An empty name, or one that is neither a file nor published; or a download that failed.
     """
+    if not os.fspath(weights):  # as a path, it would be the working folder
+        raise InputError("the name of the weights is empty; give a file, the folder of a run or a published name")
     path = Path(weights)
     if os.path.isdir(path):  # unlike the method of Path, this allows for names that are too long
         checkpoint = None if (path / INDEX_NAME).is_file() else RunFolder(path).best_or_last()

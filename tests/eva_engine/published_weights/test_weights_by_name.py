@@ -109,6 +109,13 @@ def test_evaluate_the_run_in_the_working_folder(run_folder, monkeypatch):
     assert Path("../run_evaluation/results.json").is_file()
 
 
+def test_empty_name(run_folder, photo, capsys, monkeypatch):
+    """It is not the run in the working folder."""
+    monkeypatch.chdir(run_folder)
+    assert predict.main(["--weights", "", "--input", photo]) == 2
+    assert "the name of the weights is empty" in capsys.readouterr().err
+
+
 def test_paths_are_not_names(hub: Hub):
     """A path that does not exist is not downloaded, even if its last part is a published name."""
     for path in (f"./{NAME}", f"{NAME}/", f"runs/{NAME}"):
