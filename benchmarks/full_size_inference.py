@@ -36,7 +36,7 @@ def write_random_weights(config_file: str, path: str) -> None:
     torch.save({"model": instantiate(LazyConfig.load(config_file).model).state_dict()}, path)
 
 
-def predict(config_file: Path, weights: Path, image_file: Path, output: Path, threshold: float) -> None:
+def predict(config_file: Path, weights: Path, image_file: Path, output: Path, threshold: float, label: str) -> None:
     """Build, load and predict, time each, print the figures, and write the image and its JSON file to ``output``."""
     from detectron2_ext.prediction import DetectionPredictor, draw_instances
     from detectron2_ext.prediction.records import save_image_record
@@ -59,11 +59,11 @@ def predict(config_file: Path, weights: Path, image_file: Path, output: Path, th
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"peak memory of the process, weights included: {peak / 1e9:.1f} GB (limit {LIMIT / 1e9:.0f} GB)")
     record(
-        Figure("the model", "parameters", "", num_parameters),
-        Figure("build and load", "time", "s", load_seconds),
-        Figure(f"one photo, {len(found)} detections", "time", "s", seconds),
-        Figure(f"one photo, {len(found)} detections", "processor time", "s", cpu_seconds),
-        Figure("the process, weights included", "peak memory", "GB", peak / 1e9),
+        Figure(f"{label}the model", "parameters", "", num_parameters),
+        Figure(f"{label}build and load", "time", "s", load_seconds),
+        Figure(f"{label}one photo, {len(found)} detections", "time", "s", seconds),
+        Figure(f"{label}one photo, {len(found)} detections", "processor time", "s", cpu_seconds),
+        Figure(f"{label}the process, weights included", "peak memory", "GB", peak / 1e9),
     )
     save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
     save_image_record(output / "photo.json", image_file, found, predictor.categories, threshold)
@@ -78,11 +78,12 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=sample, help="default: the portrait that comes with matplotlib")
     parser.add_argument("--weights", type=Path, help="default: random")
     parser.add_argument("--output", type=Path, default=Path("output/benchmark"), help="default: %(default)s")
+    parser.add_argument("--label", default="", help="begins the names of the figures")
     args = parser.parse_args()
     logging.disable(logging.INFO)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
     if args.weights:
-        predict(args.config_file, args.weights, args.image, args.output, threshold=0.05)
+        predict(args.config_file, args.weights, args.image, args.output, threshold=0.05, label=args.label)
         return
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, "random.pth")
@@ -90,7 +91,7 @@ def main() -> None:
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, str(args.config_file), str(weights)], check=True, cwd=ROOT
         )
-        predict(args.config_file, weights, args.image, args.output, threshold=0.0)
+        predict(args.config_file, weights, args.image, args.output, threshold=0.0, label=args.label)
 
 
 if __name__ == "__main__":

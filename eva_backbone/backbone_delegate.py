@@ -32,7 +32,8 @@ class BackboneDelegate:
 
     def convert_state_dict(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Rename the entries of a weight file as the backbone does, see `TimmInterface.convert_state_dict`."""
-        return self._timm_backbone().convert_state_dict(weights)
+        convert = getattr(self._timm_backbone(), "convert_state_dict", None)  # a ViT of timm has the names of its files
+        return weights if convert is None else convert(weights)
 
     def no_weight_decay(self) -> set[str]:
         """Return names of backbone parameters to exclude from weight decay in addition to vectors and biases."""

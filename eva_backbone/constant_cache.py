@@ -13,12 +13,16 @@ Make = TypeVar("Make", bound=Callable[..., Any])
 def cached_constant(maxsize: int) -> Callable[[Make], Make]:
     """Cache the `maxsize` most recently used results of a function that returns constant tensors.
 
-    The cache is bypassed while a program is traced (`torch.compile`, `torch.export`) or run with fake tensors: tensors
+    Constants are made outside of inference mode, since autograd does not save tensors of inference mode for a later
+    training step. The cache is bypassed while a program is traced (`torch.compile`, `torch.export`) or run with fake tensors: tensors
     made then have no values, and would be returned to all later calls.
     """
 
     def decorate(make: Make) -> Make:
-        kept = lru_cache(maxsize)(make)
+        @lru_cache(maxsize)
+        def kept(*key: Hashable) -> Any:
+            with torch.inference_mode(False):
+                return make(*key)
 
         @wraps(make)
         def look_up(*key: Hashable) -> Any:

@@ -1,13 +1,15 @@
 """LARS, the optimizer of the linear probes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .per_tensor_optimizer import PerTensorOptimizer
 
-class LARS(torch.optim.Optimizer):
+
+class LARS(PerTensorOptimizer):
     """SGD with momentum whose step is scaled to the norm of each matrix; vectors use plain SGD without weight decay.
 
     You, Gitman, Ginsburg: Large batch training of convolutional networks, 2017. The norm in the denominator is that of
@@ -38,20 +40,8 @@ class LARS(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters; `closure`, if given, computes the gradients first, and its result is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
-        return loss
-
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Update `parameter` in place with the settings of its group."""
         step = gradient
         if parameter.ndim > 1:
             step = step.add(parameter, alpha=group["weight_decay"])

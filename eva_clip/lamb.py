@@ -1,13 +1,15 @@
 """LAMB as DeepSpeed implements it, the optimizer of the published EVA-02-CLIP runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from eva_classification.per_tensor_optimizer import PerTensorOptimizer
 
-class Lamb(torch.optim.Optimizer):
+
+class Lamb(PerTensorOptimizer):
     """Adam whose step is scaled to the norm of each tensor, with limits for the factor.
 
     You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", 2020. The options are those
@@ -47,20 +49,8 @@ class Lamb(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters; `closure`, if given, computes the gradients first, and its result is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
-        return loss
-
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Update `parameter` in place with the settings of its group."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), device="cpu")

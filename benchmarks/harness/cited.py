@@ -23,6 +23,15 @@ FULL_SIZE = [
     Cited("full_size_inference", "the process, weights included", "peak memory"),
 ]
 
+FULL_SIZE_EVA02 = [
+    Cited("full_size_eva02", f"{side} px, {figure}", quantity)
+    for side in (1024, 1536)
+    for figure, quantity in (
+        ("one photo, 100 detections", "processor time"),
+        ("the process, weights included", "peak memory"),
+    )
+]
+
 CITED: dict[str, Citations] = {
     "README.md": {
         "{} box AP and {} mask AP on tiles": _demo("detection, held-out tiles", "box AP", "mask AP"),
@@ -43,6 +52,7 @@ CITED: dict[str, Citations] = {
             Cited("coco_evaluation", "boxes, 70,000 detections", "time", "ratio")
         ],
         "takes {} s and {} GB with the billion-parameter detector": FULL_SIZE,
+        "takes {} s of processor time and {} GB at 1024 pixels, and {} s and {} GB at 1536": FULL_SIZE_EVA02,
     },
     "docs/demos.md": {
         "{} % are classified correctly with the phrasings used in training": _demo(
