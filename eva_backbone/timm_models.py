@@ -64,6 +64,8 @@ def create_plain_vit(name: str, img_size: tuple[int, int], *, pretrained: bool =
     Raises:
         InputError: An unknown name, another kind of model, or weights that do not exist or cannot be downloaded.
     """
+    if options.get("patch_drop_rate"):
+        raise InputError("feature maps need all patches, which patch_drop_rate drops; leave it out.")
     original = _on_meta(name, options)
     patch = original.patch_embed.patch_size
     if isinstance(original, Beit):
@@ -109,11 +111,17 @@ def _on_meta(name: str, options: dict[str, Any]) -> PlainViT:
     """Build the model without memory, to see what it is.
 
     Raises:
-        InputError: The name is unknown, or not that of a plain ViT.
+        InputError: The name is unknown, or not that of a plain ViT, or the options are not those of the model.
     """
     _pretrained_cfg(name)
-    with torch.device("meta"):
-        model = timm.create_model(name, num_classes=0, **options)
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, num_classes=0, **options)
+    except TypeError as error:
+        raise InputError(
+            f"timm's {name} does not accept the arguments {', '.join(options)} ({error}); leave out what it does not "
+            "have, or choose another plain ViT."
+        ) from error
     # A class such as `VisionTransformer` may also follow a convolutional network (`HybridEmbed`).
     if not isinstance(model, PlainViT) or type(model.patch_embed) is not PatchEmbed:
         kind = type(model).__name__

@@ -20,6 +20,7 @@ _TIMM_NAMES = {
     (768, 12, 14, "blocks.0.mlp.fc1_g.weight"): "eva02_base_patch14_448",
     (1024, 24, 14, "blocks.0.mlp.fc1_g.weight"): "eva02_large_patch14_448",
 }
+_CLIP_NORM = "blocks.0.attn.norm.weight"  # of EVA-02-CLIP's image towers, which have other names in timm
 
 
 def to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -91,7 +92,7 @@ def timm_call(weights: Mapping[str, Tensor]) -> str | None:
     embed_dim, _, patch_size, _ = weights["patch_embed.proj.weight"].shape
     depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     for (*shape, entry), timm_name in _TIMM_NAMES.items():
-        if shape == [embed_dim, depth, patch_size] and entry in weights:
+        if shape == [embed_dim, depth, patch_size] and entry in weights and _CLIP_NORM not in weights:
             size = patch_size * square_grid(weights["pos_embed"].shape[1] - 1)[0]
             num_classes = len(weights["head.weight"]) if "head.weight" in weights else 0
             arguments = [repr(timm_name), f"img_size={size}", f"num_classes={num_classes}"]

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from eva_backbone import PRESETS
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
-from eva_classification.mim.teacher import load_frozen_weights
+from eva_classification.mim.teacher import lacks_values, load_frozen_weights
 
 from .image_tower import ImageTower, image_tower_weights
+from .models import build_model
 from .open_clip_weights import from_open_clip, is_open_clip
 
 HEAD_DIM = 88  # channels per attention head of EVA's giant ViT
@@ -23,7 +24,8 @@ class EvaClipTeacher(nn.Module):
     """A frozen image tower that returns normalised and projected patch features of the last block, [B, N, D].
 
     It serves as the `teacher` of `eva_classification.mim.MaskedImageModel`. The architecture is derived from the names
-    and shapes of the weights.
+    and shapes of the weights. A model that is built on the meta device, where weights have no values, does not need
+    their file: the first EVA-CLIP is assumed if there is none.
 
     Args:
         weights: File of an EVA-CLIP or EVA-02-CLIP model, such as eva_clip_psz14.pt or a checkpoint of a training run,
@@ -40,6 +42,8 @@ class EvaClipTeacher(nn.Module):
         self, weights: str | os.PathLike | Mapping[str, Tensor], img_size: int = 224, num_heads: int | None = None
     ) -> None:
         super().__init__()
+        if lacks_values(weights):
+            weights = build_model("eva_clip_g14").state_dict()
         if not isinstance(weights, Mapping):
             from eva_engine.checkpoint import read_weights  # state dicts need no checkpoint reader
 

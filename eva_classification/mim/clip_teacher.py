@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from eva_backbone.errors import InputError
 from eva_backbone.position import resize_pos_embed
 
-from .teacher import load_frozen_weights
+from .teacher import lacks_values, load_frozen_weights
 
 HEAD_DIM = 64  # of every CLIP that OpenAI published
 _PREFIX = "visual."
@@ -54,7 +54,7 @@ class ClipTeacher(nn.Module):
         quick_gelu: bool = True,
     ) -> None:
         super().__init__()
-        if _is_missing_file(weights) and torch.get_default_device().type == "meta":
+        if lacks_values(weights):
             weights = _build_tower(**VIT_LARGE).state_dict()
         if isinstance(weights, Mapping):
             source = "the given weights"
@@ -84,10 +84,6 @@ class ClipTeacher(nn.Module):
         """Return the features [B, N, D] of pixels [B, 3, S, S], normalised with CLIP's mean and standard deviation."""
         _, tokens = self.visual(pixels)  # (pooled output, patch tokens after the final norm)
         return tokens @ self.visual.proj
-
-
-def _is_missing_file(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
-    return not isinstance(weights, Mapping) and not os.path.exists(weights)
 
 
 def _read(path: str | os.PathLike) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The frozen teacher of masked image modelling, whose patch features the student predicts."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +44,12 @@ class FrozenTeacher:
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         # Copies of the student, such as its moving average, use the same teacher.
         return self
+
+
+def lacks_values(weights: str | os.PathLike | Mapping[str, Tensor]) -> bool:
+    """Return whether weights are a missing file, but not needed, because a teacher is built on the meta device."""
+    is_missing = not isinstance(weights, Mapping) and not os.path.exists(weights)
+    return is_missing and torch.get_default_device().type == "meta"
 
 
 def load_frozen_weights(tower: nn.Module, weights: Mapping[str, Tensor]) -> str | None:

@@ -32,11 +32,11 @@ def detect_kind(path: Path) -> FileKind:
     Raises:
         InputError: `path` is missing, empty, unreadable or not a weight file.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         if (path / INDEX_NAME).is_file():
             return FileKind.SHARDED
         raise InputError(f"{path} is a folder; name the weight file inside it.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path} does not exist or is not a regular file; check the path of the weights.")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read by this user; change its permissions.")

@@ -15,6 +15,8 @@ from .resizing import resize_entry
 
 # Layers of a block without which it computes something else.
 _BLOCK_LAYER = re.compile(r"(?:^|\.)blocks\.\d+\.((?:attn|mlp)\.(?:qkv|[qkv]_proj|inner_attn_ln|fc[12]|w\d+|ffn_ln))\.")
+# Entries outside of the blocks without which the tokens would be others.
+_TOKEN_ENTRY = re.compile(r"(?:.*\.)?(?:cls_token|reg_token|pos_embed|norm_pre\..*|patch_embed\..*|rope\.freqs)")
 # What precedes the blocks of a ViT in a name: "" in a bare ViT, "backbone.net." in a detector, "visual." in a CLIP.
 _VIT_PREFIX = re.compile(r"((?:.*\.)?)blocks\.\d+\.")
 _MAX_PREFIXES = 8  # a file can have as many as entries, and all entries are renamed for each of them
@@ -174,8 +176,8 @@ def _is_bias(value: Tensor, num_parts: int) -> bool:
 def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
     """Check that a report on `weights` and `model` is not that of a file for another model, see `match_weights`.
 
-    A module with `needs_all_weights` is one of many similar models, which differ in a few entries only: the blocks of
-    the file must have the same ones.
+    A module with `needs_all_weights` is one of many similar models, which differ in a few entries only: the tokens and
+    blocks of the file must have the same ones.
 
     Raises:
         InputError: It is.
@@ -209,8 +211,8 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
     for module_name, module in model.named_modules():
         if getattr(module, "needs_all_weights", False):
             lacking = [name for name in state if name.startswith(f"{module_name}.") and name not in values]
-            in_blocks = [name for name in report.unused if _VIT_PREFIX.match(name) and name in weights]
-            differing = lacking + [name for name in in_blocks if weights[name].is_floating_point()]
+            unused = [name for name in report.unused if _VIT_PREFIX.match(name) or _TOKEN_ENTRY.fullmatch(name)]
+            differing = lacking + [name for name in unused if name in weights and weights[name].is_floating_point()]
             if differing:
                 raise InputError(
                     f"{report.path} belongs to another model than {module_name}: {len(differing)} entries are in only "

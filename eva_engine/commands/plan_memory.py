@@ -94,6 +94,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         if not all(text.isdecimal() and int(text) > 0 for text in numbers):
             parser.error(f"--{name} takes positive numbers, not {' '.join(numbers)}")
         setattr(args, name, list(map(int, numbers)))
+    others = (args.gpu_memory, args.resolutions, args.objects, args.table, args.ranks)
+    if args.summary and (any(others) or args.num_gpus > 1):
+        parser.error("--summary is for one sample on one GPU, and takes no other options than changes to the config")
     return args
 
 

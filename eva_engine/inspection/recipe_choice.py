@@ -1,5 +1,6 @@
 """Choose the recipe for weights that are given without one, to predict or to evaluate."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def choose_recipe(weights: str, trusted_recipes: Sequence[str] = ()) -> RecipeFi
         InputError: No recipe, or several, fit the weights; or they cannot be read.
     """
     folder = Path(weights)
-    if folder.is_dir() and RunFolder(folder).best_or_last() is not None:
+    if os.path.isdir(folder) and RunFolder(folder).best_or_last() is not None:
         config = folder / "config.yaml"
         if not config.is_file():
             raise InputError(f"{folder} has no config.yaml, in which a run stores its recipe; {_HOW}")

@@ -79,9 +79,10 @@ def find_published(name: str) -> PublishedFile:
     files = all_published()
     if name in files:
         return files[name]
-    longer = [other for other in files if other.startswith(name)]
-    nearest = difflib.get_close_matches(name, longer or files, n=1, cutoff=0.3)
-    advice = f"did you mean {nearest[0]}? " if nearest else ""
+    by_lower_case = {other.lower(): other for other in files}
+    longer = [other for other in by_lower_case if other.startswith(name.lower())]
+    nearest = difflib.get_close_matches(name.lower(), longer or by_lower_case, n=1, cutoff=0.3)
+    advice = f"did you mean {by_lower_case[nearest[0]]}? " if nearest else ""
     raise InputError(
         f"{name} is neither a file nor the name of published weights; {advice}python -m tools weights lists the names"
     )

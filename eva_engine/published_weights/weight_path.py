@@ -28,10 +28,12 @@ def weight_path(weights: str | os.PathLike) -> Path:
             * the name of a published file, such as "eva_coco_seg", if no file has this name.
 
     Raises:
-        InputError: A name that is neither a file nor published, or a download that failed.
+        InputError: An empty name, or one that is neither a file nor published; or a download that failed.
     """
+    if not os.fspath(weights):  # as a path, it would be the working folder
+        raise InputError("the name of the weights is empty; give a file, the folder of a run or a published name")
     path = Path(weights)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the method of Path, this allows for names that are too long
         checkpoint = None if (path / INDEX_NAME).is_file() else RunFolder(path).best_or_last()
         if checkpoint is None:
             return path
@@ -49,7 +51,7 @@ def published_name(weights: str | os.PathLike) -> PublishedFile | None:
             of a published file, and does not exist.
     """
     path = Path(weights)
-    if os.path.lexists(path) or len(path.parts) != 1:
+    if os.path.lexists(path) or os.path.dirname(weights):  # "./NAME" and "NAME/" are paths
         return None
     if not path.suffix:
         return find_published(path.name)

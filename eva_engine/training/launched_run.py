@@ -4,6 +4,7 @@ import argparse
 import atexit
 import copy
 import logging
+import os
 import re
 import shutil
 import sys
@@ -92,7 +93,7 @@ def _choose_recipe(args: argparse.Namespace) -> None:
     args.config_file = str(recipe.file)
     print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
     if recipe.file.suffix == ".yaml" and override_value(args.opts, "train.output_dir") is None:
-        args.opts.append(override_text("train.output_dir", f"{recipe.file.parent}_evaluation"))
+        args.opts.append(override_text("train.output_dir", f"{os.path.abspath(recipe.file.parent)}_evaluation"))
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:

@@ -230,6 +230,8 @@ def test_statistics_are_those_of_the_weights_in_the_order_and_range_of_the_image
         ("vit_small_patch16_dinov4", 224, {}, "similar names are vit_small_patch16_dinov3, "),
         ("xyz", 224, {}, "timm has no model 'xyz'; timm.list_models() returns the names."),
         ("vit_small_patch16_dinov3.web", 224, {}, "timm has no weights 'web' of vit_small_patch16_dinov3; choose one "),
+        ("vgg11", 224, {"drop_path_rate": 0.1}, "does not accept the arguments drop_path_rate ("),
+        ("vit_tiny_patch16_224", 224, {"patch_drop_rate": 0.5}, "feature maps need all patches, which patch_drop_rate"),
         ("vit_tiny_patch16_224", 1000, {}, "cannot be divided into patches of 16 x 16; give multiples of 16, such as "),
         ("vit_tiny_patch16_224", 64, {"window_size": 3}, "does not divide the grid of 4 x 4 patches; give a common "),
         ("vit_tiny_patch16_224", 64, {"window_size": 2, "num_global_blocks": 13}, "is out of range; give 1 to 12."),

@@ -224,3 +224,9 @@ def test_what_timm_cannot_load_is_refused(build, sentence, tmp_path, capsys):
 def test_no_weights_at_all():
     with pytest.raises(InputError, match=r"only entries such as \(none\)"):
         to_timm({})
+
+
+def test_a_classifier_with_the_norms_of_a_clip_tower_is_another_model_of_timm():
+    with torch.device("meta"):
+        weights = create_classifier("eva02_large_patch14", attention_norm=True).state_dict()
+    assert timm_call(to_timm(weights)) is None

@@ -165,3 +165,13 @@ def test_unusable_teacher(model, weights, message):
         }
     with pytest.raises(InputError, match=message):
         EvaClipTeacher(weights, num_heads=num_heads)
+
+
+def test_a_plan_needs_no_file_of_the_teacher():
+    """On the meta device, weights have no values."""
+    with torch.device("meta"):
+        tower = EvaClipTeacher("missing.pt", img_size=56).visual
+    assert tower.pos_embed.shape == (1, 17, 1408)
+    assert (tower.depth, tower.output_dim) == (40, 1024)
+    with pytest.raises(InputError, match=r"missing\.pt does not exist"):
+        EvaClipTeacher("missing.pt", img_size=56)

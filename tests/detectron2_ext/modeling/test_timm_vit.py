@@ -96,8 +96,10 @@ def test_a_weight_file_of_timm_starts_a_detector(tmp_path):
 @pytest.mark.parametrize(
     ("stored", "name", "count", "example"),
     [
-        ("vit_small_patch16_224", "vit_small_patch16_dinov3", 37, "backbone.net.vit.reg_token"),
+        ("vit_small_patch16_224", "vit_small_patch16_dinov3", 38, "backbone.net.vit.reg_token"),
         ("vit_small_patch14_dinov2", "vit_small_patch16_224", 24, "blocks.0.ls1.gamma"),
+        ("vit_small_patch16_rope_ape_224", "vit_small_patch16_rope_224", 1, "pos_embed"),
+        ("vit_base_patch16_224", "vit_base_patch16_siglip_224", 1, "cls_token"),
     ],
 )
 def test_a_weight_file_of_a_similar_model_is_refused(stored, name, count, example, tmp_path):

@@ -72,3 +72,10 @@ def test_the_command(capsys):
     header, _, row = capsys.readouterr().out.splitlines()[-3:]
     assert header.split()[0] == "parameters"
     assert len(row.split()) == 5
+
+
+@pytest.mark.parametrize("option", [("--num-gpus", "8"), ("--objects", "500"), ("--gpu-memory", "24GB"), ("--table",)])
+def test_options_that_a_summary_would_ignore(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "--config-file", f"{ROOT}/projects/{IN1K}", "--summary", *option])
+    assert "--summary is for one sample on one GPU" in capsys.readouterr().err

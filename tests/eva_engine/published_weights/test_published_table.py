@@ -84,3 +84,5 @@ def test_initial_weights_have_no_recipe_that_evaluates_them():
 def test_unknown_name_offers_the_nearest():
     with pytest.raises(InputError, match=r"eva02_L_coco_det is neither .* did you mean eva02_L_coco_det_sys_o365\?"):
         find_published("eva02_L_coco_det")
+    with pytest.raises(InputError, match=r"did you mean EVA02_CLIP_B_psz16_s8B\?"):
+        find_published("eva02_clip_b")  # names are compared without case

@@ -103,6 +103,35 @@ def test_evaluate_a_run(run_folder, monkeypatch):
     assert not Path("before_the_move").exists()
 
 
+def test_evaluate_the_run_in_the_working_folder(run_folder, monkeypatch):
+    monkeypatch.chdir(run_folder)
+    assert train.main(["--eval-only", "--weights", "."]) == 0
+    assert Path("../run_evaluation/results.json").is_file()
+
+
+def test_empty_name(run_folder, photo, capsys, monkeypatch):
+    """It is not the run in the working folder."""
+    monkeypatch.chdir(run_folder)
+    assert predict.main(["--weights", "", "--input", photo]) == 2
+    assert "the name of the weights is empty" in capsys.readouterr().err
+
+
+def test_paths_are_not_names(hub: Hub):
+    """A path that does not exist is not downloaded, even if its last part is a published name."""
+    for path in (f"./{NAME}", f"{NAME}/", f"runs/{NAME}"):
+        with pytest.raises(InputError, match="does not exist or is not a regular file"):
+            read_weights(path)
+    assert hub.requests == []
+
+
+@pytest.mark.usefixtures("hub")
+def test_overlong_name(photo, capsys):
+    assert predict.main(["--weights", "a" * 300, "--input", photo]) == 2
+    assert "aaa is neither a file nor the name of published weights" in capsys.readouterr().err
+    assert predict.main(["--weights", "a" * 300 + ".pth", "--input", photo]) == 2
+    assert "aaa.pth does not exist" in capsys.readouterr().err
+
+
 def test_checkpoint_of_a_run(run_folder):
     assert weight_path(run_folder) == run_folder / "model_best.pth"
     (run_folder / "model_best.pth").unlink()
