@@ -1,11 +1,11 @@
-"""Convert a classifier, published or trained here, to a weight file for timm's `eva_giant_*`, `eva_large_*` or `eva02_*`.
+"""Convert a classifier, published or trained here, to a weight file for timm's `eva_giant_*`, `eva_large_*`, `eva02_*`.
 
     python -m tools export-timm eva_21k_1k_336px_psz14_ema_89p6.pt eva_giant_336.safetensors
     python -m tools export-timm output/model_final.pth mine.safetensors --entry ema
 
 OUTPUT is a safetensors file with the weights only, which can also be loaded here again; timm has other names for some
-parameters of EVA-02. The command prints the call that creates timm's model. Normalise its images with CLIP's mean and standard
-deviation.
+parameters of EVA-02. The command prints the call that creates timm's model. Normalise its images with CLIP's mean and
+standard deviation.
 """
 
 from collections.abc import Sequence
