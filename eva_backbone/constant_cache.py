@@ -14,8 +14,8 @@ def cached_constant(maxsize: int) -> Callable[[Make], Make]:
     """Cache the `maxsize` most recently used results of a function that returns constant tensors.
 
     Constants are made outside of inference mode, since autograd does not save tensors of inference mode for a later
-    training step. The cache is bypassed while a program is traced (`torch.compile`, `torch.export`) or run with fake tensors: tensors
-    made then have no values, and would be returned to all later calls.
+    training step. The cache is bypassed while a program is traced (`torch.compile`, `torch.export`) or run with fake
+    tensors: tensors made then have no values, and would be returned to all later calls.
     """
 
     def decorate(make: Make) -> Make:

@@ -1,4 +1,4 @@
-"""Convert a published or trained classifier to a weight file for timm's `eva_giant_*`, `eva_large_*` or `eva02_*`.
+"""Convert a classifier, published or trained here, to a weight file for timm's `eva_giant_*`, `eva_large_*`, `eva02_*`.
 
     python -m tools export-timm eva_21k_1k_336px_psz14_ema_89p6.pt eva_giant_336.safetensors
     python -m tools export-timm output/model_final.pth mine.safetensors --entry ema

@@ -62,7 +62,7 @@ def _plan(args: argparse.Namespace) -> int:
     reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
     if args.summary:
         summary = summarize(load, report)
-        print(f"GB on one GPU, one of {summary.sample} at a time; inference in float32\n")
+        print(f"GB on one GPU, 1 {summary.sample} at a time; inference in float32\n")
         print(describe_summary(summary, reserve))
         return 0
     if args.table or args.ranks:

@@ -65,6 +65,8 @@ def _verify(names: Sequence[str]) -> int:
     from eva_engine.published_weights.table import all_published
 
     names = names or [file.name for file in all_published().values() if cached_file(file)]
+    if not names:
+        print("no published file is in the cache")
     return max((run_command(_verify_file, name) for name in names), default=0)
 
 

@@ -87,6 +87,10 @@ def _measure(content: dict, path: tuple, measured: dict[tuple, tuple[int, int]])
     measured[path] = MAX_RESOLVED, MAX_DEPTH  # until it is known: a reference to a value that contains it is too large
     node = _value_at(content, path)
     size, depth, parts = 1, 0, []
+    if isinstance(node, dict):
+        for key in node:
+            if not isinstance(key, str | int | float):
+                raise ValueError(f"the key {str(key)[:80]} is neither text nor a number")
     if isinstance(node, dict | list):
         parts = [(*path, key) for key in (node if isinstance(node, dict) else range(len(node)))]
     elif isinstance(node, str) and not isinstance(node, Name):

@@ -56,8 +56,11 @@ def _recipe_of_published(published: PublishedFile) -> RecipeFile:
     if evaluating:
         raise InputError(f"{published.name} is evaluated by {len(evaluating)} recipes, {_listed(evaluating)}; {_HOW}")
     starting = [recipe.path for recipe in published.starting_recipes]
-    use = f"it is the start of training with {_listed(starting)}" if starting else "none uses it"
-    raise InputError(f"no recipe evaluates {published.name}, {use}; {_HOW}")
+    if not starting:
+        raise InputError(f"no recipe uses {published.name}; {_HOW}")
+    raise InputError(
+        f"no recipe evaluates {published.name}, it is the start of training with {_listed(starting)}; {_HOW}"
+    )
 
 
 def _inspect(path: Path, trusted_recipes: Sequence[str]) -> list[Recipe]:

@@ -87,3 +87,10 @@ def test_file_without_settings(tmp_path, name, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=f"{name} has no settings; give a recipe of projects/"):
         load_config(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("key", ["null", "~", "2020-01-01"])
+def test_keys_of_other_types_are_refused(tmp_path, key):
+    (tmp_path / "config.yaml").write_text(f"model: {{a: 1, {key}: 2}}\n")
+    with pytest.raises(InputError, match=r"the key (None|2020-01-01) is neither text nor a number"):
+        load_config(str(tmp_path / "config.yaml"))

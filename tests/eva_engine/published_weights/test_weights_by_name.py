@@ -199,6 +199,10 @@ def test_name_with_several_recipes_or_none(monkeypatch):
     monkeypatch.setattr(PublishedFile, "_recipes", lambda _, use: two if use == "init" else [])
     with pytest.raises(InputError, match=r"no recipe evaluates some, it is the start of training with a/one.py, b/two"):
         choose_recipe("some")
+    published = PublishedFile("weights/some.pth", "example/some", "MIT")
+    monkeypatch.setattr(PublishedFile, "_recipes", lambda *_: [])
+    with pytest.raises(InputError, match=r"^no recipe uses some; give one with --config-file"):
+        choose_recipe("some")
 
 
 def test_weights_are_listed_downloaded_and_verified(hub: Hub, capsys):
@@ -206,6 +210,8 @@ def test_weights_are_listed_downloaded_and_verified(hub: Hub, capsys):
     listed = capsys.readouterr().out
     assert f"https://huggingface.co/example/rotation, licence MIT:\n  {NAME}" in listed
     assert len(listed.splitlines()) == 4 + 67
+    assert weights.main(["verify"]) == 0
+    assert capsys.readouterr().out == "no published file is in the cache\n"
     assert weights.main(["verify", NAME]) == 1
     with pytest.raises(SystemExit):
         weights.main(["download"])
