@@ -1,28 +1,14 @@
 """A server in the place of the Hub, and the made-up task of `test_sixth_task.py` with a published file."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from huggingface_hub import constants
 from loopback_hub import Hub
+from published_rotation import FILE, SIXTH_TASK, weight_file
 
 from eva_engine import tasks
-
-SIXTH_TASK = Path(__file__).parents[1] / "sixth_task"
-FILE = "example/rotation/weights/rotation_tiny.pth"
-
-
-def weight_file(width: int) -> bytes:
-    """Return the content of a weight file of the task's recipe, whose model has the width 32."""
-    from rotation_task.model import RotationModel
-
-    model = RotationModel(img_size=28, patch_size=14, embed_dim=width, depth=2, num_heads=2, mlp_ratio=2.0)
-    content = io.BytesIO()
-    torch.save({"model": model.state_dict()}, content)
-    return content.getvalue()
 
 
 @pytest.fixture

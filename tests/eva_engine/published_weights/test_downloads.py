@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FILE, SIXTH_TASK, weight_file
 from huggingface_hub import constants, file_download
 from loopback_hub import COMMIT
+from published_rotation import FILE, SIXTH_TASK, weight_file
 
 from eva_backbone.errors import InputError
 from eva_engine import disk_space

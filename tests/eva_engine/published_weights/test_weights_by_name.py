@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import FILE, SIXTH_TASK, weight_file
 from detectron2.config import instantiate
 from loopback_hub import Hub
 from PIL import Image
+from published_rotation import FILE, SIXTH_TASK, weight_file
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import read_weights
