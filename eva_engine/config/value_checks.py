@@ -1,6 +1,7 @@
 """Check the values of a config before anything is built: keywords and their types, ranges of numbers, channels."""
 
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -126,7 +127,9 @@ def _check_type(key: str, value: Any, expected_type: type | None) -> None:
 def _check_range(key: str, value: Any) -> None:
     low, high = _RANGE_OF.get(key.rpartition(".")[2], (-math.inf, math.inf))
     for number in value if isinstance(value, ListConfig) else [value]:
-        if isinstance(number, int | float) and not (low <= number <= high and math.isfinite(number)):
+        # Not math.isfinite, which fails for integers that are larger than any float.
+        is_finite = isinstance(number, int | float) and abs(number) <= sys.float_info.max
+        if isinstance(number, int | float) and not (is_finite and low <= number <= high):
             limits = f"from {low} to {high:g}" if math.isfinite(high) else f"of {low} or more"
             expected = limits if math.isfinite(low) else "that is finite"
-            raise InputError(f"{key}={value} is out of range; give a number {expected}")
+            raise InputError(f"{key}={str(value)[:100]} is out of range; give a number {expected}")

@@ -162,6 +162,7 @@ def test_recipes_mention_every_name_that_they_use():
         (["optimizer._target_=torch.optim"], "optimizer._target_=torch.optim cannot be called"),
         (["optimizer.lr=nan"], "optimizer.lr=nan is out of range; give a number of 0 or more"),
         (["optimizer.lr=-0.1"], "optimizer.lr=-0.1 is out of range"),
+        (["optimizer.lr=" + "9" * 400], f"optimizer.lr={'9' * 100} is out of range; give a number of 0 or more"),
         (["optimizer.weight_decay=inf"], "optimizer.weight_decay=inf is out of range"),
         (["optimizer.betas=[0.9,1.5]"], "optimizer.betas="),
         (["model.pixel_mean=[0,0]"], "model.pixel_mean has 2 numbers, but images have 3 channels; give one for each"),
