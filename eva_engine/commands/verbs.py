@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
@@ -102,6 +103,8 @@ def _run_verb(argv: Sequence[str], program: str) -> int:
         print(table(program), file=sys.stderr, end="\n\n")
         return report_error(InputError(f"{name!r} is not a verb; choose one of those above."))
     sys.argv = [f"{program} {name}", *rest]  # parsers print this name in their help
+    # fvcore, which Detectron2 imports, has a scripted loss; nobody who runs a command can act on its deprecation.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     try:
         return import_module(verb.module).main([*verb.arguments, *rest])
     except ModuleNotFoundError as error:
