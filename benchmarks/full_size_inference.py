@@ -38,21 +38,20 @@ def write_random_weights(config_file: str, path: str) -> None:
 
 def predict(config_file: Path, weights: Path, image_file: Path, output: Path, threshold: float, label: str) -> None:
     """Build, load and predict, time each, print the figures, and write the image and its JSON file to ``output``."""
-    from detectron2_ext.prediction import DetectionPredictor, draw_instances
-    from detectron2_ext.prediction.records import save_image_record
+    from detectron2_ext.prediction import DetectionPredictor
     from eva_engine.config import load_config
     from eva_engine.data import read_rgb_image
-    from eva_engine.prediction.images import save_image
 
     overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]
     start = time.perf_counter()
-    predictor = DetectionPredictor.from_config(load_config(str(config_file), overrides), weights, "cpu", threshold)
+    cfg = load_config(str(config_file), overrides)
+    predictor = DetectionPredictor.from_config(cfg, weights, "cpu", score_threshold=threshold)
     num_parameters = sum(p.numel() for p in predictor.model.parameters())
     load_seconds = time.perf_counter() - start
     print(f"{num_parameters:,} parameters built and loaded in {load_seconds:.1f} s")
     image = read_rgb_image(image_file)
     start, cpu_start = time.perf_counter(), time.process_time()
-    found = predictor(image)
+    found = predictor(image, str(image_file))
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     size = f"{image.shape[1]}x{image.shape[0]}, resized for the recipe"
     print(f"{image_file.name} ({size}): {len(found)} detections in {seconds:.1f} s, {cpu_seconds:.1f} s of CPU time")
@@ -65,8 +64,8 @@ def predict(config_file: Path, weights: Path, image_file: Path, output: Path, th
         Figure(f"{label}one photo, {len(found)} detections", "processor time", "s", cpu_seconds),
         Figure(f"{label}the process, weights included", "peak memory", "GB", peak / 1e9),
     )
-    save_image(draw_instances(image, found, predictor.categories.names), output / "photo.jpg")
-    save_image_record(output / "photo.json", image_file, found, predictor.categories, threshold)
+    found.save(output / "photo.jpg")
+    found.save(output / "photo.json")
     if peak > LIMIT:
         sys.exit("the process used more memory than the limit")
 

@@ -8,6 +8,7 @@ TASK = Task(
     package="detectron2_ext",
     other_packages=("detectron2",),
     models={"GeneralizedRCNN": "object detector"},
+    predictor="detectron2_ext.prediction.predictor:DetectionPredictor",
     file_task="detectron2_ext.prediction.task:DetectionFileTask",
     synthetic_batch="detectron2_ext.data.synthetic_batch:DetectionSyntheticBatch",
     published_weights="detectron2_ext.published_weights:FILES",
@@ -31,6 +32,8 @@ TASK = Task(
         Option(
             "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
         ),
+    ),
+    output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
     ),
     predict_usage="""\

@@ -1,19 +1,18 @@
 """EVA-CLIP, as the engine knows it."""
 
-from eva_engine.commands.cli import positive_int
-from eva_engine.tasks import BATCH_SIZE, WEIGHT_FILES, Option, Task, Verb
+from eva_engine.tasks import TOP, WEIGHT_FILES, Option, Task, Verb
 
 TASK = Task(
     name="EVA-CLIP",
     package="eva_clip",
     models={"Clip": "EVA-CLIP, images and texts"},
+    predictor="eva_clip.prediction.predictor:LabelPredictor",
     file_task="eva_clip.prediction.task:ClipFileTask",
     synthetic_batch="eva_clip.data.synthetic_batch:PairSyntheticBatch",
     published_weights="eva_clip.published_weights:FILES",
     describe_weights="eva_clip.weight_facts:describe_weights",
     other_uses="eva_clip.weight_facts:find_text_tower_uses",
     predict_options=(
-        BATCH_SIZE,
         Option(
             "--labels",
             "required: two or more labels, or a .txt file with one per line; all values up to the next option",
@@ -29,7 +28,7 @@ TASK = Task(
             {"nargs": "+", "metavar": "TEXT"},
             is_text=True,
         ),
-        Option("--top", "number of labels shown per image, default: 5", {"type": positive_int, "metavar": "N"}),
+        TOP,
         Option("--dtype", "type of the weights, default: float32", {"choices": ("float32", "bfloat16", "float16")}),
     ),
     predict_usage="""\

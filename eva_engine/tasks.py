@@ -49,7 +49,8 @@ class Verb:
 class Option:
     """A command-line option that a task adds to `train` or `predict`.
 
-    For `predict`, the task's `FileTask` has a keyword-only parameter of the same name.
+    For `predict`, the keyword-only parameter of the same name belongs to `from_config` of the task's `Predictor`, or to
+    the task's `FileTask`.
 
     Attributes:
         flag: Name with dashes, such as "--class-names".
@@ -79,7 +80,7 @@ CLASS_NAMES = Option(
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
     {"metavar": "FILE"},
 )
-BATCH_SIZE = Option("--batch-size", "images per batch, default: 16", {"type": positive_int, "metavar": "N"})
+TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class Task:
         package: Top-level package whose models belong to this task, and whose log messages a run shows.
         other_packages: Packages outside of this project whose models belong to this task as well.
         models: Description of every model class, by class name, for `inspect`.
-        file_task: `FileTask` that runs the task's models on files.
+        predictor: `Predictor` that runs the task's models.
+        file_task: `FileTask` that runs the predictor on files and writes its results.
         synthetic_batch: `SyntheticBatch` that makes training batches for memory plans.
         without_prediction: Names of model classes, such as those of pre-training, that `predict` cannot use.
         describe_weights: Function that describes a model from its weights, for `inspect`; optional.
@@ -103,13 +105,15 @@ class Task:
         train_options: Options of `train` and `evaluate` that the task adds.
         train_options_help: Text below the heading of those options.
         predict_usage: Examples for the help of `predict`.
-        predict_options: Options of `predict` that the task accepts.
+        predict_options: Options of `predict` for the task's predictor.
+        output_options: Options of `predict` for the files that the task writes.
         verbs: Commands that the task adds, by name.
     """
 
     name: str
     package: str
     models: Mapping[str, str]
+    predictor: str
     file_task: str
     synthetic_batch: str
     other_packages: tuple[str, ...] = ()
@@ -124,6 +128,7 @@ class Task:
     train_options_help: str = ""
     predict_usage: str = ""
     predict_options: tuple[Option, ...] = ()
+    output_options: tuple[Option, ...] = ()
     verbs: Mapping[str, Verb] = field(default_factory=dict)
 
     def load(self, part: str) -> Any:

@@ -9,6 +9,7 @@ TASK = Task(
         "Mask2Former": "semantic segmentation with ViT-Adapter and Mask2Former",
         "UperNet": "semantic segmentation with UperNet",
     },
+    predictor="eva_semseg.prediction.predictor:SegmentationPredictor",
     file_task="eva_semseg.prediction.task:SegmentationFileTask",
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
     published_weights="eva_semseg.published_weights:FILES",

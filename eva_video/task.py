@@ -1,15 +1,16 @@
 """Video classification, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, Task
+from eva_engine.tasks import CLASS_NAMES, TOP, Task
 
 TASK = Task(
     name="video",
     package="eva_video",
     models={"VideoClassifier": "video classifier"},
+    predictor="eva_video.prediction.predictor:VideoPredictor",
     file_task="eva_video.prediction.task:VideoFileTask",
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
     published_weights="eva_video.published_weights:FILES",
-    predict_options=(CLASS_NAMES,),
+    predict_options=(CLASS_NAMES, TOP),
     predict_usage="""\
 video: the five most likely classes of each video, and a filmstrip.
        dataloader.test.mapper.frame_sampler.num_clips=1 dataloader.test.mapper.transform.num_crops=1

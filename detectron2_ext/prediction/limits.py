@@ -12,7 +12,7 @@ _ROI_HEADS, _RPN = "model.roi_heads", "model.proposal_generator"
 
 
 class DetectionLimits:
-    """Compare the last image of a detector with the limits on proposals and detections of its recipe.
+    """Compare the last batch of a detector with the limits on proposals and detections of its recipe.
 
     Args:
         model: The detector.
@@ -21,18 +21,19 @@ class DetectionLimits:
     def __init__(self, model: GeneralizedRCNN) -> None:
         self._num_detections, self._option = _detection_limit(model.roi_heads)
         self._num_proposals = model.proposal_generator.post_nms_topk[False]  # the entry of evaluation
-        self._proposals = Instances((0, 0))
+        self._proposals: list[Instances] = []
         model.proposal_generator.register_forward_hook(self._keep_proposals)
 
     def _keep_proposals(self, _module: nn.Module, _inputs: object, outputs: tuple[list[Instances], dict]) -> None:
-        self._proposals = outputs[0][0]
+        self._proposals = outputs[0]
 
-    def reached(self, detections: Instances, score_threshold: float) -> list[str]:
-        """Return descriptions of the limits without which the last image could have more detections.
+    def reached(self, detections: Instances, score_threshold: float, index: int = 0) -> list[str]:
+        """Return descriptions of the limits without which an image of the last batch could have more detections.
 
         Args:
             detections: All detections that the model returned for it.
             score_threshold: Detections with lower scores are not wanted.
+            index: Index of the image in the batch.
         """
         reached = []
         # Rescoring by masks comes after the limit and only lowers scores.
@@ -41,7 +42,7 @@ class DetectionLimits:
         if 0 <= self._num_detections <= len(scores) and (scores >= score_threshold).all():
             reached.append(f"{self._num_detections} detections; raise {self._option}")
         # The proposal network takes a region for an object rather than for background if its logit is positive.
-        logits = self._proposals.objectness_logits
+        logits = self._proposals[index].objectness_logits
         if len(logits) >= self._num_proposals and (logits > 0).all():
             reached.append(f"{self._num_proposals} proposals; raise {_RPN}.post_nms_topk and {_RPN}.pre_nms_topk")
         return reached

@@ -1,5 +1,7 @@
-"""A detector ready for inference: one image in, detections in the pixels of that image out."""
+"""A detector ready for inference: images in, detections in the pixels of those images out."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,17 @@ from eva_backbone.errors import InputError
 from eva_engine.config.class_list import match_given_names
 from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import Categories
+from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..mask_windows import encode_predicted_masks
 from .detector_categories import find_categories, match_categories
 from .limits import DetectionLimits
+from .result import DetectionResult
 
 
-class DetectionPredictor:
-    """Run a detector on single images.
+class DetectionPredictor(ImagePredictor[DetectionResult]):
+    """Run a detector on images.
 
     Use `from_config` to build the model from a recipe and a weight file.
 
@@ -38,7 +42,7 @@ class DetectionPredictor:
     Attributes:
         model: The detector, in evaluation mode on `device`.
         categories: Name and dataset id of each class index.
-        reached_limits: The limits on detections that the last image has reached, each with its option.
+        reached_limits: Number of images that have reached each limit on detections, by limit with its option.
 
     Raises:
         InputError: The device is unknown or not available, or the number of categories is not that of the model.
@@ -60,7 +64,7 @@ class DetectionPredictor:
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
-        self.reached_limits: list[str] = []
+        self.reached_limits: Counter[str] = Counter()
         self._limits = DetectionLimits(self.model)
 
     @classmethod
@@ -69,8 +73,9 @@ class DetectionPredictor:
         cfg: Any,
         weights: str | Path,
         device: str = "auto",
+        *,
         score_threshold: float = 0.5,
-        categories: Categories | None = None,
+        class_names: Categories | None = None,
     ) -> "DetectionPredictor":
         """Build the model of a recipe, load its weights and return its predictor.
 
@@ -79,7 +84,7 @@ class DetectionPredictor:
             weights: Weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or a torch device name.
             score_threshold: Detections with a lower final score are dropped.
-            categories: Name and dataset id of each class index; by default those that `find_categories` finds.
+            class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
 
         Raises:
             InputError: The device, the config or the weight file cannot be used, or the number of categories differs
@@ -88,46 +93,75 @@ class DetectionPredictor:
         pick_device(device)  # report an unusable device before the model is built and loaded
         resize, image_format = _test_input(cfg)
         model = load_trained(cfg, weights, GeneralizedRCNN)
-        source = "the list given"
-        if categories is None:
+        if class_names is None:
             categories, source = find_categories(cfg, weights)
         else:
-            match_given_names(categories.names, model.roi_heads.num_classes, cfg, weights)
+            categories, source = class_names, "the list given"
+            match_given_names(class_names.names, model.roi_heads.num_classes, cfg, weights)
         categories = match_categories(categories, model.roi_heads.num_classes, source)
         return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
 
-    @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> Instances:
-        """Detect objects in one image.
+    def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
+        """Resize an image for the model.
 
         Args:
             image: uint8 RGB [H, W, 3] of any size.
-
-        Returns:
-            Instances on the CPU with image_size (H, W), by descending score: `pred_boxes` (x0, y0, x1, y1 in pixels of
-            `image`), `scores`, `pred_classes` and, from a model with a mask head, `pred_masks_rle`, the compressed COCO
-            RLE of each [H, W] mask.
+            path: Name of the image in its result.
 
         Raises:
-            InputError: The image is too narrow for the resize, or after the resize larger than the model accepts.
+            InputError: The image is too narrow for the resize.
         """
         height, width = image.shape[:2]
-        if self.image_format == "BGR":
-            image = image[:, :, ::-1]
-        resized = T.AugInput(np.ascontiguousarray(image))
+        resized = T.AugInput(np.ascontiguousarray(image[:, :, ::-1] if self.image_format == "BGR" else image))
         try:
             self.resize(resized)
         except ValueError as error:
             raise InputError(
                 f"the image of {width}x{height} pixels is too narrow to be resized for the model; crop it."
             ) from error
-        tensor = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
+        pixels = torch.as_tensor(np.ascontiguousarray(resized.image.transpose(2, 0, 1)).astype(np.float32))
+        return ImageSample(path, image, (height, width), pixels)
+
+    @torch.inference_mode()
+    def predict(self, samples: Sequence[ImageSample]) -> list[DetectionResult]:
+        """Detect objects in a batch of images.
+
+        Args:
+            samples: Images from `prepare`.
+
+        Returns:
+            The detections of each image with at least the score threshold, best first, in pixels of the image. A model
+            with a mask head gives each object a mask.
+
+        Raises:
+            InputError: An image is after the resize larger than the model accepts.
+        """
         # The model's own post-processing would create all full-size masks at once.
-        detections = self.model.inference([{"image": tensor}], do_postprocess=False)[0]
-        self.reached_limits = self._limits.reached(detections, self.score_threshold)
-        detections = detections[detections.scores >= self.score_threshold]
-        detections = detections[detections.scores.argsort(descending=True, stable=True)]
-        return _rescale_to_image(detections, height, width)
+        outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
+        results = []
+        for index, (sample, detections) in enumerate(zip(samples, outputs, strict=True)):
+            reached_limits = self._limits.reached(detections, self.score_threshold, index)
+            self.reached_limits.update(reached_limits)
+            detections = detections[detections.scores >= self.score_threshold]
+            detections = detections[detections.scores.argsort(descending=True, stable=True)]
+            result = DetectionResult.from_instances(
+                _rescale_to_image(detections, *sample.size),
+                path=sample.path,
+                image=sample.image,
+                class_names=self.categories.names,
+                category_ids=self.categories.ids,
+                score_threshold=self.score_threshold,
+                reached_limits=tuple(reached_limits),
+            )
+            results.append(result)
+        return results
+
+    def notes(self) -> list[str]:
+        """Return for each limit on detections in how many images and frames it was reached."""
+        notes = []
+        for limit, count in self.reached_limits.items():
+            notes.append(f"limit reached in {count} images or frames, which may have more objects: {limit}")
+        return notes
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:

@@ -1,7 +1,8 @@
 """Predict the most likely classes of images and folders of images."""
 
 from .class_names import find_class_names
-from .predictor import ClassPrediction, ClassPredictor
+from .predictor import ClassPredictor
+from .result import ClassificationResult
 from .task import ClassificationFileTask
 
-__all__ = ["ClassPrediction", "ClassPredictor", "ClassificationFileTask", "find_class_names"]
+__all__ = ["ClassPredictor", "ClassificationFileTask", "ClassificationResult", "find_class_names"]

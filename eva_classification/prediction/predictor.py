@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,44 +13,16 @@ from eva_backbone.errors import InputError
 from eva_engine.config.class_list import match_given_names
 from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.prediction.categories import match_names
-from eva_engine.prediction.trained_model import load_trained, pick_device
+from eva_engine.prediction.categories import Categories, match_names
+from eva_engine.prediction.predictor import ImagePredictor, ImageSample
+from eva_engine.prediction.trained_model import applies_exif_orientation, load_trained, pick_device
 
 from ..classifier import Classifier
 from .class_names import find_class_names
+from .result import ClassificationResult
 
 
-class ClassPrediction(NamedTuple):
-    """A predicted class: its index, its name, and its probability, 0 to 1."""
-
-    class_index: int
-    name: str
-    probability: float
-
-
-def top_classes(probabilities: torch.Tensor, class_names: Sequence[str], count: int) -> list[ClassPrediction]:
-    """Return the `count` most likely classes of probabilities [K], best first; all K if there are fewer."""
-    top = probabilities.topk(min(count, len(probabilities)))
-    predictions = []
-    for class_index, probability in zip(top.indices.tolist(), top.values.tolist(), strict=True):
-        predictions.append(ClassPrediction(class_index, class_names[class_index], probability))
-    return predictions
-
-
-def format_classes(predictions: Sequence[ClassPrediction]) -> str:
-    """Format classes and their probabilities as one line of text."""
-    return ", ".join(f"{prediction.name} {prediction.probability:.1%}" for prediction in predictions)
-
-
-def to_records(predictions: Sequence[ClassPrediction]) -> list[dict[str, Any]]:
-    """Convert classes for JSON: [{"class": index, "name": ..., "probability": 0 to 1}, ...]."""
-    records = []
-    for class_index, name, probability in predictions:
-        records.append({"class": class_index, "name": name, "probability": round(probability, 6)})
-    return records
-
-
-class ClassPredictor:
+class ClassPredictor(ImagePredictor[ClassificationResult]):
     """Predict the most likely classes of images.
 
     Args:
@@ -58,6 +30,8 @@ class ClassPredictor:
         transform: Maps an RGB PIL image to normalised pixels [3, S, S].
         class_names: Name of each output of the model.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        apply_exif_orientation: Whether images are turned as their orientation tag says.
+        top: Number of classes in a result; all if the model has fewer.
 
     Raises:
         InputError: The device cannot be used, or the number of names is not that of the model's outputs.
@@ -66,20 +40,27 @@ class ClassPredictor:
         class_names: Name of each output of the model.
     """
 
+    batch_size = 16
+
     def __init__(
         self,
         model: Classifier,
         transform: Callable[[Image.Image], torch.Tensor],
         class_names: Sequence[str],
         device: str = "auto",
+        *,
+        apply_exif_orientation: bool = True,
+        top: int = 5,
     ) -> None:
         self.class_names = match_names(class_names, model.num_classes, "the list given")
         self.transform = transform
+        self.apply_exif_orientation = apply_exif_orientation
+        self.top = top
         self.model = model.to(pick_device(device)).eval()
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None, top: int = 5
     ) -> "ClassPredictor":
         """Build the classifier and the test transform of a recipe, and load the weights.
 
@@ -88,6 +69,7 @@ class ClassPredictor:
             weights: Weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each output; None to find them with `find_class_names`.
+            top: Number of classes in a result.
 
         Raises:
             InputError: The recipe has no classifier, the file does not contain all its weights, or the number of names
@@ -104,19 +86,33 @@ class ClassPredictor:
         if class_names is None:
             names = find_class_names(cfg, num_classes, weights)
         else:
-            names = match_given_names(class_names, num_classes, cfg, weights)
-        return cls(load_trained(cfg, weights, Classifier), instantiate(transform), names, device)
+            names = match_given_names(class_names.names, num_classes, cfg, weights)
+        return cls(
+            load_trained(cfg, weights, Classifier),
+            instantiate(transform),
+            names,
+            device,
+            apply_exif_orientation=applies_exif_orientation(cfg),
+            top=top,
+        )
 
-    def prepare(self, image: np.ndarray) -> torch.Tensor:
+    def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
-        return self.transform(Image.fromarray(image))
+        return ImageSample(path, image, image.shape[:2], self.transform(Image.fromarray(image)))
 
     @torch.inference_mode()
-    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[list[ClassPrediction]]:
-        """Return the `count` most likely classes of each image of [B, 3, S, S], best first; all if there are fewer.
+    def predict(self, samples: Sequence[ImageSample]) -> list[ClassificationResult]:
+        """Return the most likely classes of each image.
 
         Raises:
             InputError: The logits are not finite.
         """
+        pixels = torch.stack([sample.inputs for sample in samples])
         probabilities = finite_outputs(self.model(pixels), "logits").softmax(1)
-        return [top_classes(row, self.class_names, count) for row in probabilities]
+        results = []
+        for sample, row in zip(samples, probabilities, strict=True):
+            result = ClassificationResult.from_probabilities(
+                row, self.top, path=sample.path, image=sample.image, class_names=self.class_names
+            )
+            results.append(result)
+        return results

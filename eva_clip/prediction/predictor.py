@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,35 +12,22 @@ from torch import Tensor
 
 from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.prediction.trained_model import load_trained, pick_device
+from eva_engine.prediction.predictor import ImagePredictor, ImageSample
+from eva_engine.prediction.trained_model import applies_exif_orientation, load_trained, pick_device
 
 from ..clip import Clip
-from ..evaluation import build_zero_shot_weights
+from ..evaluation import build_zero_shot_weights, read_templates
 from ..tokenizer import Tokenizer
 from ..transforms import Transform, evaluation_transform
+from .labels import read_labels
+from .result import TextScoreResult
 
 DEFAULT_TEMPLATES = ("a photo of {}.",)
 # Encoding more prompts than this takes long enough for a progress bar.
 _MANY_PROMPTS = 1000
 
 
-class LabelScore(NamedTuple):
-    """Score of a label for an image.
-
-    Attributes:
-        label_index: Index of the label.
-        label: Text of the label.
-        probability: Probability among all labels, 0 to 1.
-        similarity: Cosine similarity of the label's and the image's features.
-    """
-
-    label_index: int
-    label: str
-    probability: float
-    similarity: float
-
-
-class LabelPredictor:
+class LabelPredictor(ImagePredictor[TextScoreResult]):
     """Encode the labels once, then score images.
 
     Args:
@@ -49,6 +36,8 @@ class LabelPredictor:
         labels: K texts.
         templates: Texts with {} for the label; the features of a label are averaged over them.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        apply_exif_orientation: Whether images are turned as their orientation tag says.
+        top: Number of labels that a result shows.
 
     Raises:
         InputError: The device cannot be used, or the features of the labels are not finite.
@@ -59,6 +48,8 @@ class LabelPredictor:
         context_length: Maximum number of tokens of a prompt, start and end tokens included.
     """
 
+    batch_size = 16
+
     def __init__(
         self,
         model: Clip,
@@ -66,10 +57,15 @@ class LabelPredictor:
         labels: Sequence[str],
         templates: Sequence[str] = DEFAULT_TEMPLATES,
         device: str = "auto",
+        *,
+        apply_exif_orientation: bool = True,
+        top: int = 5,
     ) -> None:
         self.model = model.to(pick_device(device)).eval()
         self.transform = transform
         self.labels = tuple(labels)
+        self.apply_exif_orientation = apply_exif_orientation
+        self.top = top
         self.context_length = model.text.context_length
         tokenizer = _PromptTokenizer(self.context_length)
         show_progress = len(labels) * len(templates) > _MANY_PROMPTS
@@ -88,7 +84,8 @@ class LabelPredictor:
         *,
         labels: Sequence[str],
         templates: Sequence[str] = DEFAULT_TEMPLATES,
-        dtype: torch.dtype = torch.float32,
+        top: int = 5,
+        dtype: str = "float32",
     ) -> "LabelPredictor":
         """Build the model and the test transform of a recipe, and load the weights.
 
@@ -96,47 +93,49 @@ class LabelPredictor:
             cfg: Recipe with both towers, such as those in projects/CLIP/configs, or the config.yaml of a run.
             weights: Weight file of the model, with the names of the original release or of open_clip.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
-            labels: K texts.
-            templates: Texts with {} for the label.
-            dtype: Type of the model's parameters.
+            labels: Two or more labels, or a text file with one per line; see `read_labels`.
+            templates: Texts with {} for the label, or a single source of them; see `read_templates`.
+            top: Number of labels that a result shows.
+            dtype: Name of the parameters' type in torch.
 
         Raises:
-            InputError: The recipe has no EVA-CLIP model, or the file does not contain all its weights; or see the
-                class.
+            InputError: The labels or templates cannot be used, the recipe has no EVA-CLIP model, or the file does not
+                contain all its weights; or see the class.
         """
-        model = load_trained(cfg, weights, Clip).to(dtype)
+        # The texts are checked first, because loading a large model takes long.
+        labels = read_labels(labels)
+        templates = read_templates(templates[0] if len(templates) == 1 else templates)
+        model = load_trained(cfg, weights, Clip).to(getattr(torch, dtype))
         transform_cfg = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
         if transform_cfg is None:  # recipes for training only
             transform = evaluation_transform(model.visual.pos_grid[-1] * model.visual.patch_size)
         else:
             transform = instantiate(transform_cfg)
-        return cls(model, transform, labels, templates, device)
+        exif = applies_exif_orientation(cfg)
+        return cls(model, transform, labels, templates, device, apply_exif_orientation=exif, top=top)
 
-    def prepare(self, image: np.ndarray) -> Tensor:
+    def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
-        return self.transform(Image.fromarray(image))
+        return ImageSample(path, image, image.shape[:2], self.transform(Image.fromarray(image)))
 
     @torch.inference_mode()
-    def __call__(self, pixels: Tensor) -> list[list[LabelScore]]:
-        """Score all labels for each image of a batch [B, 3, S, S].
-
-        Returns:
-            For each image the scores of all labels, best first; equal ones in the order of the labels.
+    def predict(self, samples: Sequence[ImageSample]) -> list[TextScoreResult]:
+        """Score all labels for each image.
 
         Raises:
             InputError: The features are not finite.
         """
+        pixels = torch.stack([sample.inputs for sample in samples])
         features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)
-        # Sorted by similarity, because probabilities of unlikely labels may both be rounded to 0.
-        order = similarities.argsort(dim=1, descending=True, stable=True)
-        images = []
-        for indices, chances, cosines in zip(
-            order.tolist(), probabilities.tolist(), similarities.tolist(), strict=True
-        ):
-            images.append([LabelScore(i, self.labels[i], chances[i], cosines[i]) for i in indices])
-        return images
+        results = []
+        for sample, cosines, chances in zip(samples, similarities, probabilities, strict=True):
+            result = TextScoreResult.from_similarities(
+                cosines, chances, path=sample.path, image=sample.image, class_names=self.labels, top=self.top
+            )
+            results.append(result)
+        return results
 
 
 class _PromptTokenizer:

@@ -127,7 +127,6 @@ def sample_images(
     """
     import numpy as np
 
-    from eva_classification.prediction import ClassPrediction
     from eva_engine.data.image_file import open_image
     from eva_engine.report import ImagePair, image_grid
     from eva_video.prediction import draw_filmstrip
@@ -140,13 +139,12 @@ def sample_images(
         index = (2 * number + 1) * len(records) // (2 * NUM_IMAGES)
         record, scores = records[index], probabilities[index]
         frames = play(record, num_frames, max_start(record["label"], num_frames) // 2)
-        predictions = []
-        for label in (-scores).argsort():
-            predictions.append(ClassPrediction(int(label), CLASSES[label], float(scores[label])))
-        filmstrip = draw_filmstrip(motion_image(frames), predictions)
+        order = (-scores).argsort()
+        names = [CLASSES[label] for label in order]
+        filmstrip = draw_filmstrip(motion_image(frames), names, scores[order].tolist())
         pairs.append(
             ImagePair(
-                f"{record['file_name']}; predicted {predictions[0].name}",
+                f"{record['file_name']}; predicted {names[0]}",
                 image_grid(list(frames), 2),
                 np.array(open_image(io.BytesIO(filmstrip)).convert("RGB")),
                 wide=True,

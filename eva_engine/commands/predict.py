@@ -14,7 +14,7 @@ from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
-from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
+from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,15 +42,17 @@ def _predict(args: argparse.Namespace) -> int:
     cfg = load_config(config_file, args.opts, args.trust_recipe)
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
-    options = _task_options(task, args)
+    predictor_options = _given_options(task, task.predict_options, args)
+    output_options = _given_options(task, task.output_options, args)
     found = list_inputs(args.input, args.output, args.recursive, file_task_class.kinds)
     for problem in found.unusable:
         print(f"failed: {printable(problem)}", file=sys.stderr)
     if not found.inputs:
         kinds = " or ".join(file_task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
-    file_task = file_task_class(cfg, weight_path(args.weights), args.device, **options)
-    done = predict_files(file_task, found.inputs, args.output)
+    predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+    file_task = file_task_class(predictor, **output_options)
+    done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
     print(
@@ -61,32 +63,31 @@ def _predict(args: argparse.Namespace) -> int:
     return 1 if num_failed else 0
 
 
-def _task_options(task: Task, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the given options of `task`, as keywords of its `FileTask`."""
-    accepted = {option.name: option for option in task.predict_options}
-    given = {option.name: option for option in _all_options() if option.name in args}
-    wrong = [option.flag for name, option in given.items() if name not in accepted]
+def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Namespace) -> dict[str, Any]:
+    """Return those of `options` that the user has given, as keywords."""
+    accepted = (*task.predict_options, *task.output_options)
+    wrong = [option.flag for option in _all_options() if option.name in args and option not in accepted]
     if wrong:
-        flags = ", ".join(option.flag for option in accepted.values())
+        flags = ", ".join(option.flag for option in accepted)
         raise InputError(
             f"{', '.join(wrong)} is not an option for the recipe's task, {task.name}; this task accepts {flags}."
         )
-    missing = [option.flag for name, option in accepted.items() if option.is_required and name not in given]
+    missing = [option.flag for option in options if option.is_required and option.name not in args]
     if missing:
         raise InputError(f"the recipe's task, {task.name}, requires {', '.join(missing)}; see --help.")
-    options = {name: getattr(args, name) for name in given}
-    if "class_names" in options:
+    given = {option.name: getattr(args, option.name) for option in options if option.name in args}
+    if "class_names" in given:
         from eva_engine.prediction import read_categories
 
-        options["class_names"] = read_categories(options["class_names"])
-    return options
+        given["class_names"] = read_categories(given["class_names"])
+    return given
 
 
 def _all_options() -> list[Option]:
     """Return the options of all tasks, each once."""
     options: dict[str, Option] = {}
     for task in all_tasks():
-        for option in task.predict_options:
+        for option in (*task.predict_options, *task.output_options):
             options.setdefault(option.flag, option)
     return list(options.values())
 
@@ -112,11 +113,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")
     parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
     parser.add_argument(
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help="images per forward pass; default: that of the task, 1 or 16",
+    )
+    parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )
     groups = {}
     for option in _all_options():
-        users = [task.name for task in all_tasks() if option in task.predict_options]
+        users = [task.name for task in all_tasks() if option in (*task.predict_options, *task.output_options)]
         title = ", ".join(users)
         if title not in groups:
             groups[title] = parser.add_argument_group(title)

@@ -1,13 +1,13 @@
 """Predict on many files: report each file that fails, continue with the others, and keep finished results."""
 
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -16,8 +16,11 @@ from eva_backbone.errors import InputError
 from eva_engine.disk_space import OutputError
 from eva_engine.safe_text import printable
 
-from .file_task import FileTask, Sample
+from .file_task import FileTask
 from .inputs import Input
+from .predictor import Predictor
+from .read_ahead import read_batches
+from .write_behind import WriteBehind
 
 
 @dataclass
@@ -42,14 +45,18 @@ def predict_files(
     inputs: Sequence[Input],
     output: str | Path,
     report: Callable[[str], None] = _print_error,
+    batch_size: int | None = None,
 ) -> Summary:
     """Predict on every input, in order, and write the results of the task to a folder.
 
+    Reading the next files, the model, and writing the last results overlap.
+
     Args:
-        task: Task with its model.
+        task: Task with its predictor.
         inputs: Inputs from :func:`list_inputs`, of the kinds that the task accepts.
         output: Folder for the results. It is created if missing; existing results of the same names are overwritten.
         report: Function that is called with a message for each failure, when it happens.
+        batch_size: Number of images per forward pass; by default that of the predictor.
 
     Raises:
         InputError: Results cannot be written to `output` at all.
@@ -62,24 +69,37 @@ def predict_files(
         message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
         summary.failures.append(message)
         report(f"failed: {message}")
+        progress.update()
+
+    def finish(item: Input, error: InputError | None) -> None:
+        if error is not None:
+            fail(item, error)
+            return
+        summary.counts[f"{item.kind}s"] += 1
+        progress.update()
 
     try:
         with ExitStack() as stack:
             task.inputs, task.folder = inputs, Path(output)
             task.folder.mkdir(parents=True, exist_ok=True)
             task.open(stack)
-            pool = stack.enter_context(ThreadPoolExecutor())
             progress = stack.enter_context(tqdm(total=len(inputs), desc="predict", unit="file"))
-            folder = os.open(output, os.O_RDONLY)
-            stack.callback(os.close, folder)
+            writer = stack.enter_context(WriteBehind(task.write, task.folder, finish))
             has_started = True
-            for start in range(0, len(inputs), task.batch_size):
-                batch = inputs[start : start + task.batch_size]
-                progress.set_postfix_str(printable(batch[0].path.name, 60))
-                _predict_batch(task, batch, pool, summary, fail)
-                progress.update(len(batch))
-                if not os.path.samestat(os.fstat(folder), os.stat(output)):  # written files create their folder
-                    raise OSError("the folder was moved or deleted")
+            # Consecutive files of a kind, because videos that are predicted frame by frame cannot be in a batch.
+            for is_batched, group in groupby(inputs, lambda item: item.kind in task.predictor.kinds):
+                if is_batched:
+                    size = batch_size or task.predictor.batch_size
+                    batches = stack.enter_context(closing(read_batches(task.read, group, size, fail)))
+                    for batch in batches:
+                        progress.set_postfix_str(printable(batch[0][0].path.name, 60))
+                        for item, result in predict_batch(task.predictor, batch, fail):
+                            writer.add(item, result)
+                else:
+                    writer.wait()
+                    for item in group:
+                        finish(item, _predict_video(task, item))
+                        writer.check_folder()
     except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
         kind = OutputError if has_started else InputError
         raise kind(
@@ -89,47 +109,54 @@ def predict_files(
     return summary
 
 
-def _predict_batch(
-    task: FileTask[Sample],
-    batch: Sequence[Input],
-    pool: ThreadPoolExecutor,
-    summary: Summary,
-    fail: Callable[[Input, InputError], None],
-) -> None:
-    readable: list[tuple[Input, Sample]] = []
-    # Threads are enough, because image and video decoders release the GIL.
-    for item, sample in zip(batch, pool.map(lambda item: _read(task, item), batch), strict=True):
-        if isinstance(sample, InputError):
-            fail(item, sample)
-        else:
-            readable.append((item, sample))
-    if not readable:
-        return
-    try:
-        task.predict(readable)
-    except (InputError, RuntimeError, MemoryError, OSError) as error:
-        if isinstance(error, InputError):
-            failure = error
-        elif isinstance(error, OSError):
-            failure = InputError(f"the results cannot be written ({error.strerror or error}).")
-        elif _is_out_of_memory(error):
-            failure = InputError("there is not enough memory for it; resize it, or give another --device.")
-        else:
-            raise
-        for item, _ in readable:
-            fail(item, failure)
+def predict_batch(
+    predictor: Predictor[Any, Any], batch: Sequence[tuple[Input, Any]], fail: Callable[[Any, InputError], None]
+) -> Iterator[tuple[Any, Any]]:
+    """Yield the items of a batch with their results; after an error, each item is tried alone.
+
+    Args:
+        predictor: The predictor.
+        batch: Items with their samples.
+        fail: Function that is called with each item that cannot be predicted, and the error.
+    """
+    results = _try_to_predict(predictor, [sample for _, sample in batch])
+    if not isinstance(results, InputError):
+        for (item, _), result in zip(batch, results, strict=True):
+            yield item, result
+    elif len(batch) == 1:
+        fail(batch[0][0], results)
     else:
-        summary.counts.update(f"{item.kind}s" for item, _ in readable)
+        for pair in batch:
+            yield from predict_batch(predictor, [pair], fail)
+
+
+def _try_to_predict(predictor: Predictor[Any, Any], samples: Sequence[Any]) -> list[Any] | InputError:
+    try:
+        return predictor.predict(samples)
+    except (InputError, RuntimeError, MemoryError) as error:
+        return _failure(error)
+
+
+def _predict_video(task: FileTask, item: Input) -> InputError | None:
+    try:
+        task.predict_video(item)
+    except (InputError, RuntimeError, MemoryError, OSError) as error:
+        return _failure(error)
+    return None
+
+
+def _failure(error: Exception) -> InputError:
+    """Return an error that concerns only the current inputs as an InputError; raise any other."""
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, OSError):
+        return InputError(f"the results cannot be written ({error.strerror or error}).")
+    if _is_out_of_memory(error):
+        return InputError("there is not enough memory for it; resize it, or give another --device.")
+    raise error
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return "can't allocate memory" in str(error)  # on the CPU, torch raises a RuntimeError
-
-
-def _read(task: FileTask[Sample], item: Input) -> Sample | InputError:
-    try:
-        return task.read(item)
-    except InputError as error:
-        return error

@@ -6,61 +6,70 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
 from eva_engine.safe_text import printable
 
 from .inputs import Input
+from .predictor import Predictor
 
-Sample = TypeVar("Sample")
 
+class FileTask(ABC):
+    """Run a predictor on files and write its results; every task has a subclass, which its `Task` names.
 
-class FileTask(ABC, Generic[Sample]):
-    """Run a task's model on files and write the results; every task has a subclass, which its `Task` names.
+    A subclass is constructed with ``(predictor, **options)``. Its keyword-only parameters are the task's options of the
+    command that concern the written files.
 
-    A subclass is constructed with ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the
-    name of a torch device. Its keyword-only parameters are the task's options of the command.
+    Args:
+        predictor: Predictor of the task.
 
     Attributes:
         kinds: Kinds of inputs that the task accepts, "image" or "video".
-        batch_size: Number of files per call of `predict`.
         counts: Numbers to report at the end in addition to the number of files, by name.
         inputs: All inputs of the run; set before `open` is called.
         folder: Existing folder for the results; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
-    batch_size: int = 1
     inputs: Sequence[Input]
     folder: Path
 
-    def __init__(self) -> None:
+    def __init__(self, predictor: Predictor[Any, Any]) -> None:
+        self.predictor = predictor
         self.counts: Counter[str] = Counter()
 
-    def open(self, stack: ExitStack) -> None:
+    def open(self, stack: ExitStack) -> None:  # noqa: B027  most tasks have nothing to open
         """Open files for the results of all inputs, if there are any; `stack` closes them however the run ends."""
 
-    @abstractmethod
-    def read(self, item: Input) -> Sample:
-        """Read from a file what `predict` needs; called in threads.
+    def read(self, item: Input) -> Any:
+        """Read from a file what the predictor needs; called in threads.
 
         Raises:
             InputError: The file cannot be read. It is counted as failed, and the run continues.
         """
+        return self.predictor.read(item)
 
     @abstractmethod
-    def predict(self, batch: Sequence[tuple[Input, Sample]]) -> None:
-        """Run the model on files that could be read, and write the results.
+    def write(self, item: Input, result: Any) -> None:
+        """Write the result of an input; called in one thread, in the order of the inputs.
 
         Raises:
-            InputError: The files of this batch are counted as failed, and the run continues.
+            InputError: The result cannot be written. The file is counted as failed, and the run continues.
         """
+
+    def predict_video(self, item: Input) -> None:
+        """Predict on a video frame by frame and write the results, for predictors that accept only images.
+
+        Raises:
+            InputError: The video is counted as failed, and the run continues.
+        """
+        raise NotImplementedError
 
     def notes(self) -> list[str]:
         """Return the lines to print at the end."""
-        return []
+        return self.predictor.notes()
 
 
 def print_result(line: str) -> None:

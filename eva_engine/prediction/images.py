@@ -11,14 +11,25 @@ from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_write
 
 MAX_JPEG_SIDE = 65_500  # limit of libjpeg
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
 def save_image(image: np.ndarray, path: str | Path) -> None:
-    """Save [H, W, 3] uint8 RGB as a JPEG without chroma subsampling, which would blur thin colored outlines.
+    """Save an image in the format of the file's suffix, one of `SUFFIXES`.
+
+    JPEGs are written without chroma subsampling, which would blur thin coloured outlines.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        path: The file; it appears complete or not at all.
 
     Raises:
         InputError: A side is longer than a JPEG can have.
     """
+    image_format = SUFFIXES[Path(path).suffix.lower()]
+    if image_format != "JPEG":
+        write_image(Image.fromarray(image), path, format=image_format)
+        return
     if max(image.shape) > MAX_JPEG_SIDE:
         size = f"{image.shape[1]}x{image.shape[0]}"
         raise InputError(f"{size} pixels, but a JPEG has at most {MAX_JPEG_SIDE:,} per side; crop the image first.")

@@ -2,9 +2,11 @@
 
 from .drawing import add_legend, class_fractions, draw_labels
 from .predictor import SegmentationPredictor, find_class_names
+from .result import LabelMapResult
 from .task import SegmentationFileTask
 
 __all__ = [
+    "LabelMapResult",
     "SegmentationFileTask",
     "SegmentationPredictor",
     "add_legend",

@@ -13,15 +13,17 @@ import eva_semseg.data  # noqa: F401  registers the datasets that recipes name
 from eva_backbone.errors import InputError
 from eva_engine.config.class_list import match_given_names, stored_categories
 from eva_engine.config.instantiation import instantiate
-from eva_engine.prediction.categories import match_names, read_categories
+from eva_engine.prediction.categories import Categories, match_names, read_categories
+from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..segmenter import Segmenter
+from .result import LabelMapResult
 
 Views = Callable[[np.ndarray], Sequence[dict[str, Any]]]
 
 
-class SegmentationPredictor:
+class SegmentationPredictor(ImagePredictor[LabelMapResult]):
     """Predicts the class of every pixel of an image.
 
     Args:
@@ -44,7 +46,7 @@ class SegmentationPredictor:
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
     ) -> "SegmentationPredictor":
         """Build the model of a recipe with its test-time augmentation, and load the weights.
 
@@ -69,19 +71,29 @@ class SegmentationPredictor:
         if class_names is None:
             names = find_class_names(cfg, num_classes, weights)
         else:
-            names = match_given_names(class_names, num_classes, cfg, weights)
+            names = match_given_names(class_names.names, num_classes, cfg, weights)
         return cls(load_trained(cfg, weights, Segmenter), instantiate(views), names, device)
 
+    def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
+        """Make the views of an image [H, W, 3] uint8 RGB of any size."""
+        return ImageSample(path, image, image.shape[:2], self.views(image))
+
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return the class indices [H, W] uint8 of an image [H, W, 3] uint8 RGB of any size.
+    def predict(self, samples: Sequence[ImageSample]) -> list[LabelMapResult]:
+        """Return the class of every pixel of each image.
 
         Raises:
             InputError: The model's scores are not finite.
         """
-        height, width = image.shape[:2]
-        labels = self.model.predict_labels({"views": self.views(image), "height": height, "width": width})
-        return labels.cpu().numpy()
+        results = []
+        for sample in samples:
+            height, width = sample.size
+            labels = self.model.predict_labels({"views": sample.inputs, "height": height, "width": width})
+            result = LabelMapResult(
+                path=sample.path, image=sample.image, class_names=self.class_names, labels=labels.cpu().numpy()
+            )
+            results.append(result)
+        return results
 
 
 def find_class_names(cfg: Any, num_classes: int, weights: str | Path = "") -> tuple[str, ...]:

@@ -9,26 +9,27 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from eva_classification.prediction import ClassPrediction
-
 FRAMES_PER_ROW = 8
 FRAME_INCHES, BAR_INCHES, DPI = 1.6, 0.26, 100
 TOP_CLASS_COLOUR, OTHER_CLASS_COLOUR = "#2a7f62", "#8aa3b5"
 
 
-def draw_filmstrip(frames: np.ndarray, predictions: Sequence[ClassPrediction], title: str = "") -> bytes:
+def draw_filmstrip(
+    frames: np.ndarray, class_names: Sequence[str], probabilities: Sequence[float], title: str = ""
+) -> bytes:
     """Return the filmstrip as the content of a PNG file.
 
     Args:
         frames: [T, H, W, 3] uint8 RGB.
-        predictions: Classes with their probabilities, best first.
+        class_names: Names of the most likely classes, best first.
+        probabilities: Their probabilities.
         title: Line above the frames, such as the name of the file.
     """
     num_columns = min(len(frames), FRAMES_PER_ROW)
     num_rows = -(-len(frames) // num_columns)  # rounded up
     width = max(num_columns * FRAME_INCHES, 4.0)
     row_height = width / num_columns * frames.shape[1] / frames.shape[2]
-    heights = [row_height] * num_rows + [0.3 + BAR_INCHES * len(predictions)]
+    heights = [row_height] * num_rows + [0.3 + BAR_INCHES * len(class_names)]
     figure = Figure(figsize=(width, sum(heights) + 0.4), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -39,17 +40,16 @@ def draw_filmstrip(frames: np.ndarray, predictions: Sequence[ClassPrediction], t
         axes = figure.add_subplot(grid[index // num_columns, index % num_columns])
         axes.imshow(frame)
         axes.axis("off")
-    _draw_bars(figure.add_subplot(grid[num_rows, :]), predictions)
+    _draw_bars(figure.add_subplot(grid[num_rows, :]), class_names, probabilities)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
 
 
-def _draw_bars(axes: Axes, predictions: Sequence[ClassPrediction]) -> None:
-    probabilities = [prediction.probability for prediction in predictions]
-    names = [textwrap.shorten(prediction.name, 48) for prediction in predictions]
-    positions = range(len(predictions))
-    colours = [TOP_CLASS_COLOUR] + [OTHER_CLASS_COLOUR] * (len(predictions) - 1)
+def _draw_bars(axes: Axes, class_names: Sequence[str], probabilities: Sequence[float]) -> None:
+    names = [textwrap.shorten(name, 48) for name in class_names]
+    positions = range(len(names))
+    colours = [TOP_CLASS_COLOUR] + [OTHER_CLASS_COLOUR] * (len(names) - 1)
     bars = axes.barh(positions, probabilities, color=colours)
     axes.bar_label(bars, [f"{probability:.1%}" for probability in probabilities], fontsize=8, padding=3)
     axes.set_yticks(positions, names, fontsize=8, parse_math=False)

@@ -9,16 +9,18 @@ import torch
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_classification.prediction.predictor import ClassPrediction, top_classes
 from eva_engine.config.class_list import match_given_names, stored_categories
 from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.prediction.categories import match_names
+from eva_engine.prediction.categories import Categories, match_names
+from eva_engine.prediction.inputs import Input
+from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..classifier import VideoClassifier
 from ..data.annotation_files import read_class_indices
 from ..data.mapper import EvaluationMapper
+from .result import VideoClassificationResult
 
 MAX_FRAMES_PER_PASS = 64  # bounds the memory of a forward pass
 
@@ -27,17 +29,19 @@ class VideoViews(NamedTuple):
     """The views of a video.
 
     Attributes:
+        path: File of the video.
         pixels: Normalised clips [V, 3, T, S, S].
         frames: Frames of the first clip, [T, H, W, 3] uint8 RGB.
         problem: What was wrong with the file although frames could be read, or None.
     """
 
+    path: str
     pixels: torch.Tensor
     frames: np.ndarray
     problem: str | None
 
 
-class VideoPredictor:
+class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
     """Classify videos with the mean of the probabilities over several views.
 
     Args:
@@ -45,6 +49,7 @@ class VideoPredictor:
         mapper: Frame sampler, transform and reader of the views, usually those of the evaluation.
         class_names: Name of each output of the model.
         device: `"auto"` (CUDA if available, else the CPU) or the name of a torch device.
+        top: Number of classes in a result; all if the model has fewer.
 
     Attributes:
         model: The model.
@@ -54,16 +59,25 @@ class VideoPredictor:
         InputError: The number of names differs from that of the model's classes, or the device cannot be used.
     """
 
+    kinds = ("video",)
+
     def __init__(
-        self, model: VideoClassifier, mapper: EvaluationMapper, class_names: Sequence[str], device: str = "auto"
+        self,
+        model: VideoClassifier,
+        mapper: EvaluationMapper,
+        class_names: Sequence[str],
+        device: str = "auto",
+        *,
+        top: int = 5,
     ) -> None:
         self.class_names = match_names(class_names, model.num_classes, "class_names")
         self.model = model.to(pick_device(device)).eval()
+        self.top = top
         self._mapper = mapper
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None, top: int = 5
     ) -> "VideoPredictor":
         """Build the model and the mapper of a recipe, and load weights.
 
@@ -72,6 +86,7 @@ class VideoPredictor:
             weights: A weight file of the model.
             device: See `VideoPredictor`.
             class_names: Name of each output; by default those that `find_class_names` returns.
+            top: Number of classes in a result.
 
         Raises:
             InputError: The recipe has no video classifier, the weights lack parameters of the model, or the number of
@@ -85,43 +100,54 @@ class VideoPredictor:
                 "such as projects/Video/configs/kinetics400.py."
             )
         if class_names is None:
-            class_names = find_class_names(cfg, num_classes, weights)
+            names = find_class_names(cfg, num_classes, weights)
         else:
-            class_names = match_given_names(class_names, num_classes, cfg, weights)
+            names = match_given_names(class_names.names, num_classes, cfg, weights)
         model = load_trained(cfg, weights, VideoClassifier)
         mapper = instantiate(cfg.dataloader.test.mapper)
         # Predictions are made on video files, even if the recipe's dataset has folders of frames.
         mapper.reader.frame_pattern = None
-        return cls(model, mapper, class_names, device)
+        return cls(model, mapper, names, device, top=top)
 
-    def read(self, path: str | Path) -> VideoViews:
+    def read(self, item: Input) -> VideoViews:
         """Read the views of a video file.
 
         Raises:
             InputError: The file cannot be read.
         """
         sampler, transform = self._mapper.frame_sampler, self._mapper.transform
-        clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
+        clip = self._mapper.reader.read({"file_name": str(item.path), "label": 0}, sampler, transform.prepare)
         pixels, _ = transform(clip.frames, sampler.num_clips)
-        return VideoViews(torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
+        return VideoViews(str(item.path), torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
 
     @torch.inference_mode()
-    def __call__(self, pixels: torch.Tensor, count: int = 5) -> list[ClassPrediction]:
-        """Return the most likely classes of a video, best first, with probabilities averaged over its views.
-
-        Args:
-            pixels: Views [V, 3, T, S, S].
-            count: Number of classes; all if the model has fewer.
+    def predict(self, samples: Sequence[VideoViews]) -> list[VideoClassificationResult]:
+        """Return the most likely classes of each video, with probabilities averaged over its views.
 
         Raises:
             InputError: The model produced non-finite logits.
         """
+        results = []
+        for views in samples:
+            result = VideoClassificationResult.from_probabilities(
+                self._probabilities(views.pixels),
+                self.top,
+                path=views.path,
+                class_names=self.class_names,
+                frames=views.frames,
+                problem=views.problem,
+            )
+            results.append(result)
+        return results
+
+    def _probabilities(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the mean probabilities [K] of the views [V, 3, T, S, S] of a video."""
         views_per_pass = max(1, MAX_FRAMES_PER_PASS // pixels.shape[2])
         probabilities = []
         for views in pixels.split(views_per_pass):
             logits = finite_outputs(self.model(views), "logits")
             probabilities.append(logits.softmax(1))
-        return top_classes(torch.cat(probabilities).mean(0), self.class_names, count)
+        return torch.cat(probabilities).mean(0)
 
 
 def find_class_names(cfg: Any, num_classes: int, weights: str | Path = "") -> tuple[str, ...]:
