@@ -104,6 +104,11 @@ def run_on_rank_zero(
     return result
 
 
+def on_all_ranks(action: Callable[[], Value]) -> Value:
+    """Run `action` on rank 0 and return its result on all ranks; see `run_on_rank_zero` for the errors."""
+    return cast("Value", run_on_rank_zero(action, broadcast_result=True))
+
+
 def _broadcast(value: Any, group: dist.ProcessGroup) -> Any:
     """Return the `value` of rank 0 on all ranks."""
     values = [value]

@@ -35,6 +35,9 @@ class DetectionFileTask(FileTask):
         target = self.folder / item.stem
         result.save(with_suffix(target, ".jpg"))
         result.save(with_suffix(target, ".json"))
+
+    def collect(self, item: Input, result: DetectionResult) -> None:  # noqa: ARG002
+        """Count the detections of an image."""
         self.counts["detections"] += len(result)
 
     def predict_video(self, item: Input) -> None:

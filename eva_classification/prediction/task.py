@@ -25,7 +25,7 @@ class ClassificationFileTask(FileTask):
         """Read an image, and keep only the model's input: a batch of photos would take much memory."""
         return self.predictor.read(item)._replace(image=None)
 
-    def write(self, item: Input, result: ClassificationResult) -> None:
+    def collect(self, item: Input, result: ClassificationResult) -> None:
         """Print and write the classes of an image."""
         print_result(f"{item.path}: {result.summary()}")
         self.write_line(result.to_dict())

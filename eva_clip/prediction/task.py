@@ -28,6 +28,7 @@ class ClipFileTask(FileTask):
     ``contact_sheet*.png`` show the images with their best labels.
     """
 
+    collects_images = True  # thumbnails
     predictor: LabelPredictor
 
     def open(self, stack: ExitStack) -> None:
@@ -42,7 +43,7 @@ class ClipFileTask(FileTask):
         sample = self.predictor.read(item)
         return sample._replace(image=make_thumbnail(np.asarray(sample.image)))
 
-    def write(self, item: Input, result: TextScoreResult) -> None:
+    def collect(self, item: Input, result: TextScoreResult) -> None:
         """Print, write and draw the scores of an image."""
         shown = []
         for record in result.records()[: result.top]:

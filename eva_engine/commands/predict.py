@@ -32,6 +32,8 @@ def _predict(args: argparse.Namespace) -> int:
     from eva_engine.config import load_config, task_of_config
     from eva_engine.inspection.recipe_choice import choose_recipe
     from eva_engine.prediction import list_inputs, predict_files
+    from eva_engine.prediction.shared_run import shared_by_torchrun
+    from eva_engine.processes import get_rank, on_all_ranks
     from eva_engine.published_weights.weight_path import weight_path
 
     config_file = args.config_file
@@ -44,15 +46,19 @@ def _predict(args: argparse.Namespace) -> int:
     file_task_class = task.load("file_task")
     predictor_options = _given_options(task, task.predict_options, args)
     output_options = _given_options(task, task.output_options, args)
-    found = list_inputs(args.input, args.output, args.recursive, file_task_class.kinds)
-    for problem in found.unusable:
-        print(f"failed: {printable(problem)}", file=sys.stderr)
-    if not found.inputs:
-        kinds = " or ".join(file_task_class.kinds)
-        raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
-    predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
-    file_task = file_task_class(predictor, **output_options)
-    done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
+    with shared_by_torchrun(args.device):
+        found = on_all_ranks(lambda: list_inputs(args.input, args.output, args.recursive, file_task_class.kinds))
+        is_first = get_rank() == 0
+        for problem in found.unusable if is_first else []:
+            print(f"failed: {printable(problem)}", file=sys.stderr)
+        if not found.inputs:
+            kinds = " or ".join(file_task_class.kinds)
+            raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
+        predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+        file_task = file_task_class(predictor, **output_options)
+        done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
+        if not is_first:
+            return 0
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
     print(

@@ -14,12 +14,14 @@ from tqdm import tqdm
 
 from eva_backbone.errors import InputError
 from eva_engine.disk_space import OutputError
+from eva_engine.processes import get_rank, get_world_size
 from eva_engine.safe_text import printable
 
 from .file_task import FileTask
 from .inputs import Input
 from .predictor import Predictor
 from .read_ahead import read_batches
+from .shared_run import gather, open_spool, own_share, read_spools, spool_folder
 from .write_behind import WriteBehind
 
 
@@ -49,14 +51,18 @@ def predict_files(
 ) -> Summary:
     """Predict on every input, in order, and write the results of the task to a folder.
 
-    Reading the next files, the model, and writing the last results overlap.
+    Reading the next files, the model, and writing the last results overlap. In a process group, the processes share the
+    inputs, and the outputs are those of a single process.
 
     Args:
         task: Task with its predictor.
-        inputs: Inputs from :func:`list_inputs`, of the kinds that the task accepts.
+        inputs: Inputs from :func:`list_inputs`, of the kinds that the task accepts; the same in all processes.
         output: Folder for the results. It is created if missing; existing results of the same names are overwritten.
         report: Function that is called with a message for each failure, when it happens.
         batch_size: Number of images per forward pass; by default that of the predictor.
+
+    Returns:
+        The summary; on rank 0 that of all processes.
 
     Raises:
         InputError: Results cannot be written to `output` at all.
@@ -64,6 +70,35 @@ def predict_files(
     """
     summary = Summary(Counter({f"{kind}s": 0 for kind in task.kinds}))
     has_started = False
+    try:
+        with ExitStack() as stack:
+            task.inputs, task.folder = inputs, Path(output)
+            task.folder.mkdir(parents=True, exist_ok=True)
+            if get_rank() == 0:
+                task.open(stack)
+            has_started = True
+            if get_world_size() > 1:
+                _predict_own_share(task, inputs, summary, report, batch_size)
+            else:
+                _predict_inputs(task, inputs, task.collect, summary, report, batch_size)
+    except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
+        kind = OutputError if has_started else InputError
+        raise kind(
+            f"{output}: the results cannot be written ({error.strerror or error}); give another --output."
+        ) from error
+    summary.counts.update(task.counts)
+    return summary
+
+
+def _predict_inputs(
+    task: FileTask,
+    inputs: Sequence[Input],
+    collect: Callable[[Input, Any], None],
+    summary: Summary,
+    report: Callable[[str], None],
+    batch_size: int | None,
+) -> None:
+    """Predict on inputs in this process, write their files, and pass their results to `collect`."""
 
     def fail(item: Input, error: InputError) -> None:
         message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
@@ -78,35 +113,55 @@ def predict_files(
         summary.counts[f"{item.kind}s"] += 1
         progress.update()
 
-    try:
-        with ExitStack() as stack:
-            task.inputs, task.folder = inputs, Path(output)
-            task.folder.mkdir(parents=True, exist_ok=True)
-            task.open(stack)
-            progress = stack.enter_context(tqdm(total=len(inputs), desc="predict", unit="file"))
-            writer = stack.enter_context(WriteBehind(task.write, task.folder, finish))
-            has_started = True
-            # Consecutive files of a kind, because videos that are predicted frame by frame cannot be in a batch.
-            for is_batched, group in groupby(inputs, lambda item: item.kind in task.predictor.kinds):
-                if is_batched:
-                    size = batch_size or task.predictor.batch_size
-                    batches = stack.enter_context(closing(read_batches(task.read, group, size, fail)))
+    def write(item: Input, result: Any) -> None:
+        task.write(item, result)
+        collect(item, result)
+
+    with (
+        tqdm(total=len(inputs), desc="predict", unit="file", disable=get_rank() > 0) as progress,
+        WriteBehind(write, task.folder, finish) as writer,
+    ):
+        # Consecutive files of a kind, because videos that are predicted frame by frame cannot be in a batch.
+        for is_batched, group in groupby(inputs, lambda item: item.kind in task.predictor.kinds):
+            if is_batched:
+                size = batch_size or task.predictor.batch_size
+                with closing(read_batches(task.read, group, size, fail)) as batches:
                     for batch in batches:
                         progress.set_postfix_str(printable(batch[0][0].path.name, 60))
                         for item, result in predict_batch(task.predictor, batch, fail):
                             writer.add(item, result)
-                else:
-                    writer.wait()
-                    for item in group:
-                        finish(item, _predict_video(task, item))
-                        writer.check_folder()
-    except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
-        kind = OutputError if has_started else InputError
-        raise kind(
-            f"{output}: the results cannot be written ({error.strerror or error}); give another --output."
-        ) from error
-    summary.counts.update(task.counts)
-    return summary
+            else:
+                writer.wait()
+                for item in group:
+                    finish(item, _predict_video(task, item))
+                    writer.check_folder()
+
+
+def _predict_own_share(
+    task: FileTask,
+    inputs: Sequence[Input],
+    summary: Summary,
+    report: Callable[[str], None],
+    batch_size: int | None,
+) -> None:
+    """Predict on this process's share of the inputs; rank 0 collects the results of all processes in the end."""
+    share = own_share(inputs)
+    number_of = {item: number for number, item in share}
+    with spool_folder(task.folder) as folder:
+        try:
+            with open_spool(folder, task.collects_images) as store:
+
+                def collect(item: Input, result: Any) -> None:
+                    store(number_of[item], item, result)
+
+                _predict_inputs(task, list(number_of), collect, summary, report, batch_size)
+            summary.counts, task.counts, summary.failures = gather(
+                folder, summary.counts, task.counts, summary.failures
+            )
+        finally:  # also after an interruption, so that nothing finished is lost
+            if get_rank() == 0:
+                for item, result in read_spools(folder):
+                    task.collect(item, result)
 
 
 def predict_batch(

@@ -1,7 +1,6 @@
 """The interface between `predict` and a task: which files it accepts, and what it writes for each."""
 
 import sys
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from .inputs import Input
 from .predictor import Predictor
 
 
-class FileTask(ABC):
+class FileTask:
     """Run a predictor on files and write its results; every task has a subclass, which its `Task` names.
 
     A subclass is constructed with ``(predictor, **options)``. Its keyword-only parameters are the task's options of the
@@ -27,12 +26,14 @@ class FileTask(ABC):
 
     Attributes:
         kinds: Kinds of inputs that the task accepts, "image" or "video".
+        collects_images: Whether `collect` needs the images of results.
         counts: Numbers to report at the end in addition to the number of files, by name.
         inputs: All inputs of the run; set before `open` is called.
         folder: Existing folder for the results; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
+    collects_images: ClassVar[bool] = False
     inputs: Sequence[Input]
     folder: Path
 
@@ -40,8 +41,8 @@ class FileTask(ABC):
         self.predictor = predictor
         self.counts: Counter[str] = Counter()
 
-    def open(self, stack: ExitStack) -> None:  # noqa: B027  most tasks have nothing to open
-        """Open files for the results of all inputs, if there are any; `stack` closes them however the run ends."""
+    def open(self, stack: ExitStack) -> None:
+        """Open the files that `collect` writes, if there are any; `stack` closes them however the run ends."""
 
     def read(self, item: Input) -> Any:
         """Read from a file what the predictor needs; called in threads.
@@ -51,12 +52,17 @@ class FileTask(ABC):
         """
         return self.predictor.read(item)
 
-    @abstractmethod
     def write(self, item: Input, result: Any) -> None:
-        """Write the result of an input; called in one thread, in the order of the inputs.
+        """Write the files of one input, if there are any; called in one thread, in the order of the inputs.
 
         Raises:
             InputError: The result cannot be written. The file is counted as failed, and the run continues.
+        """
+
+    def collect(self, item: Input, result: Any) -> None:
+        """Print a result, count it, and add it to the files for all inputs, if there are any; called after `write`.
+
+        If several processes share the inputs, only rank 0 calls it, at the end, for the results of all of them.
         """
 
     def predict_video(self, item: Input) -> None:

@@ -1,6 +1,7 @@
 """Video classification for `predict`."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction import FileTask, Input
@@ -24,10 +25,15 @@ class VideoFileTask(FileTask):
         self.write_line = stack.enter_context(json_lines(self.folder / "classes.jsonl"))
 
     def write(self, item: Input, result: VideoClassificationResult) -> None:
-        """Print and write the classes of a video, and draw its filmstrip."""
-        print_result(f"{item.path}: {result.summary()}")
-        filmstrip = with_suffix(self.folder / item.stem, ".png")
-        with atomic_path(filmstrip) as partial:
+        """Draw the filmstrip of a video."""
+        with atomic_path(self._filmstrip(item)) as partial:
             partial.write_bytes(result.filmstrip())
+
+    def collect(self, item: Input, result: VideoClassificationResult) -> None:
+        """Print and write the classes of a video."""
+        print_result(f"{item.path}: {result.summary()}")
         document = result.to_dict()
-        self.write_line({"video": document.pop("video"), "filmstrip": str(filmstrip), **document})
+        self.write_line({"video": document.pop("video"), "filmstrip": str(self._filmstrip(item)), **document})
+
+    def _filmstrip(self, item: Input) -> Path:
+        return with_suffix(self.folder / item.stem, ".png")

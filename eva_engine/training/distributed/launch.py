@@ -8,7 +8,8 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -78,15 +79,8 @@ def launch(
     """
     world_size = processes_per_machine * num_machines
     if started_by_torchrun():
-        local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        store, rank, world_size = next(dist.rendezvous("env://"))
-        # torchrun's store may survive a failure, and with it the addresses of dead processes; a new prefix avoids them.
-        store = dist.PrefixStore(f"start_{_num_restarts()}", store)
-        _join(rank, world_size, local_world_size, device, store=store)
-        try:
+        with torchrun_process_group(device):
             function(*args)
-        finally:
-            dist.destroy_process_group()
     elif machine_rank not in range(num_machines):
         raise InputError(
             f"--machine-rank {machine_rank} is out of range for --num-machines {num_machines}; count from 0"
@@ -106,6 +100,20 @@ def launch(
         finally:
             signal.signal(signal.SIGINT, before)
         _wait(context)
+
+
+@contextmanager
+def torchrun_process_group(device: str) -> Iterator[None]:
+    """Join the processes that torchrun has started into a process group, until the block ends."""
+    local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    store, rank, world_size = next(dist.rendezvous("env://"))
+    # torchrun's store may survive a failure, and with it the addresses of dead processes; a new prefix avoids them.
+    store = dist.PrefixStore(f"start_{_num_restarts()}", store)
+    _join(rank, world_size, local_world_size, device, store=store)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def _worker(

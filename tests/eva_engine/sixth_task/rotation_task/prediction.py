@@ -68,5 +68,5 @@ class RotationFileTask(FileTask):
     def open(self, stack) -> None:
         self.write_line = stack.enter_context(json_lines(self.folder / "angles.jsonl"))
 
-    def write(self, item, result) -> None:
+    def collect(self, item, result) -> None:
         self.write_line({"image": str(item.path), "angle": result.angle})

@@ -1,0 +1,118 @@
+"""Share the inputs of a prediction among the processes that torchrun has started.
+
+Every process writes the files of its own inputs. What goes into files for all inputs, or is printed, waits in a file of
+each process until rank 0 collects it in the order of the inputs, so that the outputs are those of a single process.
+"""
+
+import heapq
+import os
+import pickle
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from eva_engine.atomic import atomic_path
+from eva_engine.processes import get_rank, get_world_size, on_all_ranks
+
+from .inputs import Input
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+@contextmanager
+def open_spool(folder: Path, keep_images: bool) -> Iterator[Callable[[int, Input, Any], None]]:
+    """Yield a function that stores a result of this process: ``store(number, item, result)``.
+
+    Results are pickled. They are read only by the processes of the run that writes them.
+
+    Args:
+        folder: Folder of the spools of all processes.
+        keep_images: Whether results keep their images.
+    """
+    with Path(folder, f"{get_rank()}.pickle").open("wb", buffering=0) as stream:
+
+        def store(number: int, item: Input, result: Any) -> None:
+            stream.write(pickle.dumps((number, item, result if keep_images else result.without_image())))
+
+        yield store
+
+
+def read_spools(folder: Path) -> Iterator[tuple[Input, Any]]:
+    """Yield the inputs and results of all spools in the order of the inputs, one at a time."""
+    spools = [_read_spool(file) for file in sorted(folder.glob("*.pickle"))]
+    for _, item, result in heapq.merge(*spools, key=lambda entry: entry[0]):
+        yield item, result
+
+
+def _read_spool(file: Path) -> Iterator[tuple[int, Input, Any]]:
+    with file.open("rb") as stream:
+        while True:
+            try:
+                yield pickle.load(stream)
+            except (EOFError, pickle.UnpicklingError):  # the end, or a result that a stopped process did not complete
+                return
+
+
+@contextmanager
+def spool_folder(output: Path) -> Iterator[Path]:
+    """Create a hidden folder in the output folder for all processes; rank 0 removes it in the end."""
+    folder = on_all_ranks(lambda: Path(tempfile.mkdtemp(prefix=".parts-", dir=output)))
+    try:
+        yield folder
+    finally:
+        if get_rank() == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_share(inputs: Sequence[Input]) -> list[tuple[int, Input]]:
+    """Return every N-th input with its number, where N is the number of processes; each input is in one share."""
+    return list(enumerate(inputs))[get_rank() :: get_world_size()]
+
+
+def gather(
+    folder: Path, counts: Counter[str], task_counts: Counter[str], failures: list[str]
+) -> tuple[Counter[str], Counter[str], list[str]]:
+    """Return, on rank 0, the sums of the counts and the failures of all processes, when all have finished.
+
+    Rank 0 waits for files rather than in a collective operation, during which Python could not handle a stop signal.
+    """
+    with atomic_path(folder / f"{get_rank()}.finished") as partial:
+        partial.write_bytes(pickle.dumps((counts, task_counts, failures)))
+    if get_rank() > 0:
+        return counts, task_counts, failures
+    files = [folder / f"{rank}.finished" for rank in range(get_world_size())]
+    while not all(file.exists() for file in files):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    sums: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    all_failures = []
+    for file in files:
+        others, task_others, other_failures = pickle.loads(file.read_bytes())
+        sums[0].update(others)
+        sums[1].update(task_others)
+        all_failures.extend(other_failures)
+    return *sums, all_failures
+
+
+@contextmanager
+def shared_by_torchrun(device: str) -> Iterator[None]:
+    """Join the processes, if torchrun has started this one, until the block ends.
+
+    SIGTERM, with which torchrun passes Ctrl-C on, then raises KeyboardInterrupt: finished results are still collected.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield
+        return
+    from eva_engine.training.distributed.launch import torchrun_process_group
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with torchrun_process_group("cuda" if device == "auto" else device):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
