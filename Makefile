@@ -26,8 +26,8 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
-# Mutated files of every family; `make fuzz ROUNDS=200 SEED=7 FAMILIES="images videos"` runs less, other ones, or some families.
-ROUNDS ?= 10000
+# Mutated files of every family; `make fuzz ROUNDS=10000 SEED=7 FAMILIES="images videos"` runs less, other ones, or some families.
+ROUNDS ?= 2000
 SEED ?= 0
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --rounds $(ROUNDS) --seed $(SEED) $(FAMILIES)

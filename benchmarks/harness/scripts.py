@@ -70,5 +70,10 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--size", "448"),
     ),
     Script("slide_inference", "Sliding windows: one at a time and ours", ("--rounds", "1", "--model", "none")),
+    Script(
+        "predict_folder",
+        "A folder of photos through predict: one after another and overlapped",
+        ("--rounds", "1", "--photos", "8", "--megapixels", "12", "--batch-size", "1"),
+    ),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

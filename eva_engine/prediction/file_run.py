@@ -22,7 +22,7 @@ from .inputs import Input
 from .predictor import Predictor
 from .read_ahead import read_batches
 from .shared_run import gather, open_spool, own_share, read_spools, spool_folder
-from .write_behind import WriteBehind
+from .write_behind import WriteBehind, writing_error
 
 
 @dataclass
@@ -113,13 +113,12 @@ def _predict_inputs(
         summary.counts[f"{item.kind}s"] += 1
         progress.update()
 
-    def write(item: Input, result: Any) -> None:
-        task.write(item, result)
-        collect(item, result)
+    def finish_result(item: Input, result: Any, error: InputError | None) -> None:
+        finish(item, error or writing_error(lambda: collect(item, result)))
 
     with (
         tqdm(total=len(inputs), desc="predict", unit="file", disable=get_rank() > 0) as progress,
-        WriteBehind(write, task.folder, finish) as writer,
+        WriteBehind(task.write, finish_result, task.folder) as writer,
     ):
         # Consecutive files of a kind, because videos that are predicted frame by frame cannot be in a batch.
         for is_batched, group in groupby(inputs, lambda item: item.kind in task.predictor.kinds):

@@ -53,14 +53,16 @@ class FileTask:
         return self.predictor.read(item)
 
     def write(self, item: Input, result: Any) -> None:
-        """Write the files of one input, if there are any; called in one thread, in the order of the inputs.
+        """Write the files of one input, if there are any; called in threads.
 
         Raises:
             InputError: The result cannot be written. The file is counted as failed, and the run continues.
         """
 
     def collect(self, item: Input, result: Any) -> None:
-        """Print a result, count it, and add it to the files for all inputs, if there are any; called after `write`.
+        """Print a result, count it, and add it to the files for all inputs, if there are any.
+
+        It is called in the order of the inputs, after `write`.
 
         If several processes share the inputs, only rank 0 calls it, at the end, for the results of all of them.
         """

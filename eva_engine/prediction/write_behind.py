@@ -1,4 +1,4 @@
-"""Write results in a thread while the model computes the next ones."""
+"""Write results in threads while the model computes the next ones."""
 
 import os
 from collections import deque
@@ -12,33 +12,34 @@ from eva_backbone.errors import InputError
 
 from .inputs import Input
 
+NUM_THREADS = 4
+# More results that wait would hide the time for writing no better, but take memory.
+MAX_PENDING = 2 * NUM_THREADS
+
 
 class WriteBehind:
-    """Write results in order in one thread, at most `max_pending` behind the caller.
+    """Write results in threads; encoding and drawing libraries release the GIL.
 
     Leaving the context manager waits for the results that are still to be written, also after an error.
 
     Args:
-        write: Function that writes the result of an input.
+        write: Function that writes the files of an input; called in threads.
+        on_done: Function that is called in the caller's thread, in the order of the inputs, with an input, its result,
+            and the error because of which it is not written or None.
         folder: Folder of the results. When it has gone, the error is raised at the next call, and nothing more is
             written.
-        on_done: Function that is called, in the caller's thread, with an input and None when its result is written,
-            or the error because of which it is not.
-        max_pending: Number of results that may wait. More would hide the time for writing no better, but take memory.
     """
 
     def __init__(
         self,
         write: Callable[[Input, Any], None],
+        on_done: Callable[[Input, Any, InputError | None], None],
         folder: Path,
-        on_done: Callable[[Input, InputError | None], None],
-        max_pending: int = 4,
     ) -> None:
-        self._write, self._on_done, self._max_pending = write, on_done, max_pending
-        self._folder = folder
+        self._write, self._on_done, self._folder = write, on_done, folder
         self._descriptor = os.open(folder, os.O_RDONLY)  # shows whether the folder is later the same one
-        self._pending: deque[tuple[Input, Future[InputError | None]]] = deque()
-        self._thread = ThreadPoolExecutor(1, "write")
+        self._pending: deque[tuple[Input, Any, Future[InputError | None]]] = deque()
+        self._pool = ThreadPoolExecutor(NUM_THREADS, "write")
         self._is_stopped = False
 
     def __enter__(self) -> Self:
@@ -53,7 +54,7 @@ class WriteBehind:
             if error is None:
                 raise
         finally:
-            self._thread.shutdown()
+            self._pool.shutdown()
             os.close(self._descriptor)
 
     def add(self, item: Input, result: Any) -> None:
@@ -62,8 +63,8 @@ class WriteBehind:
         Raises:
             OSError: The folder has gone.
         """
-        self._pending.append((item, self._thread.submit(self._write_one, item, result)))
-        while self._pending and (len(self._pending) > self._max_pending or self._pending[0][1].done()):
+        self._pending.append((item, result, self._pool.submit(self._write_one, item, result)))
+        while self._pending and (len(self._pending) > MAX_PENDING or self._pending[0][2].done()):
             self._finish_first()
 
     def wait(self) -> None:
@@ -75,34 +76,36 @@ class WriteBehind:
         while self._pending:
             self._finish_first()
 
-    def _finish_first(self) -> None:
-        item, future = self._pending.popleft()
-        self._on_done(item, future.result())
-
     def check_folder(self) -> None:
         """Raise OSError if the folder was moved or deleted."""
         # Files are written atomically and create their folder, so a missing one would not be noticed.
         if not os.path.samestat(os.fstat(self._descriptor), os.stat(self._folder)):
             raise OSError("the folder was moved or deleted")
 
+    def _finish_first(self) -> None:
+        item, result, future = self._pending.popleft()
+        self._on_done(item, result, future.result())
+
     def _write_one(self, item: Input, result: Any) -> InputError | None:
         if self._is_stopped:
             return InputError("not written, because the folder of the results has gone.")
         try:
-            failure = self._try_to_write(item, result)
+            failure = writing_error(lambda: self._write(item, result))
             self.check_folder()
         except OSError:
             self._is_stopped = True
             raise
         return failure
 
-    def _try_to_write(self, item: Input, result: Any) -> InputError | None:
-        try:
-            self._write(item, result)
-        except InputError as error:
-            return error
-        except OSError as error:
-            return InputError(f"the results cannot be written ({error.strerror or error}).")
-        except MemoryError:
-            return InputError("there is not enough memory to write its result; resize it.")
-        return None
+
+def writing_error(write: Callable[[], None]) -> InputError | None:
+    """Call `write` and return an error that concerns only this result, None if there is none."""
+    try:
+        write()
+    except InputError as error:
+        return error
+    except OSError as error:
+        return InputError(f"the results cannot be written ({error.strerror or error}).")
+    except MemoryError:
+        return InputError("there is not enough memory to write its result; resize it.")
+    return None

@@ -36,7 +36,7 @@ class Texts(Predictor[str, str]):
 
 
 class Echo(FileTask):
-    """Writes the texts of files to lines.jsonl; some cannot be written."""
+    """Collects the texts of files in lines.jsonl; some cannot be written."""
 
     def __init__(self) -> None:
         super().__init__(Texts())
@@ -44,11 +44,13 @@ class Echo(FileTask):
     def open(self, stack: ExitStack) -> None:
         self.write_line = stack.enter_context(json_lines(self.folder / "lines.jsonl"))
 
-    def write(self, item: Input, result: str) -> None:
+    def write(self, item: Input, result: str) -> None:  # noqa: ARG002
         if result == "OSError":
             raise OSError(28, "No space left on device")
         if result == "slow":
             time.sleep(0.2)
+
+    def collect(self, item: Input, result: str) -> None:
         self.write_line([str(item.path), result])
         self.counts["letters"] += len(result)
 

@@ -98,22 +98,22 @@ class Copies(Predictor):
 
 
 class Painter(FileTask):
-    """Writes images; `trouble` is called before the second one."""
+    """Writes images; `trouble` is called before number 20."""
 
     def __init__(self, trouble) -> None:
         super().__init__(Copies())
         self.trouble = trouble
 
     def write(self, item, result):
-        if item.stem == "1":
+        if item.stem == "20":
             self.trouble()
         save_image(result, self.folder / f"{item.stem}.jpg")
 
 
-def inputs(folder: Path):
+def inputs(folder: Path, num_images: int = 3):
     (folder / "in").mkdir()
-    for name, image in (("0", NOISE[:9]), ("1", NOISE), ("2", NOISE[:9])):
-        Image.fromarray(image).save(folder / "in" / f"{name}.png")
+    for number in range(num_images):
+        Image.fromarray(NOISE if number == 1 else NOISE[:9]).save(folder / "in" / f"{number:02}.png")
     return list_inputs([folder / "in"], folder / "out").inputs
 
 
@@ -121,8 +121,8 @@ def test_one_result_too_large_fails_alone(tmp_path, request):
     items = inputs(tmp_path)
     request.getfixturevalue("small_files")
     done = predict_files(Painter(lambda: None), items, tmp_path / "out", lambda _: None)
-    assert done.failures == [f"{tmp_path / 'in/1.png'}: the results cannot be written (File too large)."]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.jpg", "2.jpg"]
+    assert done.failures == [f"{tmp_path / 'in/01.png'}: the results cannot be written (File too large)."]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00.jpg", "02.jpg"]
 
 
 @pytest.mark.parametrize("trouble", ["renamed", "deleted", "replaced"])
@@ -130,18 +130,17 @@ def test_an_output_folder_that_goes_away_stops_the_run(tmp_path, trouble, capsys
     output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
 
     def go_away() -> None:
+        output.rename(elsewhere)
         if trouble == "deleted":
-            shutil.rmtree(output)
-        else:
-            output.rename(elsewhere)
+            shutil.rmtree(elsewhere, ignore_errors=True)
         if trouble == "replaced":
             output.mkdir()
 
-    status = run_command(predict_files, Painter(go_away), inputs(tmp_path), output, lambda _: None)
+    status = run_command(predict_files, Painter(go_away), inputs(tmp_path, 40), output, lambda _: None)
     assert status == 1
     assert f"error: {output}: the results cannot be written (" in capsys.readouterr().err
-    assert trouble == "deleted" or [path.name for path in elsewhere.iterdir()] == ["0.jpg"]
-    assert not (output / "2.jpg").exists()
+    assert trouble == "deleted" or (elsewhere / "00.jpg").exists()
+    assert not (output / "39.jpg").exists()  # the files next to number 20 are written at the same time
 
 
 def test_an_output_that_cannot_be_created_is_a_wrong_option(tmp_path, capsys):
