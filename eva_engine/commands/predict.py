@@ -15,6 +15,8 @@ from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
 from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
+from .early_checks import check_prediction, find_inputs
+from .import_time import defer_slow_imports
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,10 +30,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option are answered at once.
+    check_prediction(args)
+    defer_slow_imports()
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.config import load_config, task_of_config
     from eva_engine.inspection.recipe_choice import choose_recipe
-    from eva_engine.prediction import list_inputs, predict_files
+    from eva_engine.prediction import predict_files
     from eva_engine.published_weights.weight_path import weight_path
 
     config_file = args.config_file
@@ -43,12 +47,7 @@ def _predict(args: argparse.Namespace) -> int:
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     options = _task_options(task, args)
-    found = list_inputs(args.input, args.output, args.recursive, file_task_class.kinds)
-    for problem in found.unusable:
-        print(f"failed: {printable(problem)}", file=sys.stderr)
-    if not found.inputs:
-        kinds = " or ".join(file_task_class.kinds)
-        raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
+    found = find_inputs(args, file_task_class.kinds)
     file_task = file_task_class(cfg, weight_path(args.weights), args.device, **options)
     done = predict_files(file_task, found.inputs, args.output)
     num_failed = len(done.failures) + len(found.unusable)
