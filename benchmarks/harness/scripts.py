@@ -70,5 +70,12 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--size", "448"),
     ),
     Script("slide_inference", "Sliding windows: one at a time and ours", ("--rounds", "1", "--model", "none")),
+    Script("startup", "Start-up of the commands: importing their packages, and ours", limit=600),
+    Script(
+        "busy_machine",
+        "A training step: threads that spin while they wait, and ours that sleep",
+        ("--rounds", "1", "--steps", "4"),
+        limit=600,
+    ),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.utils import comm
-from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -27,7 +26,6 @@ from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.config.override_grammar import override_value
 from eva_engine.data import worker_failure
 from eva_engine.disk_space import OutputError
-from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.output_files import writing_failure
 from eva_engine.published_weights.weight_path import weight_path
 from eva_engine.safe_text import printable
@@ -85,6 +83,8 @@ def _choose_recipe(args: argparse.Namespace) -> None:
     weights = override_value(args.opts, "train.init_checkpoint")
     if not weights:
         raise InputError("neither weights nor a config file were given; add --weights FILE, or --config-file RECIPE")
+    from eva_engine.inspection.recipe_choice import choose_recipe  # slow to import, and rarely needed
+
     recipe = choose_recipe(str(weights), args.trust_recipe)
     args.config_file = str(recipe.file)
     print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
@@ -201,6 +201,8 @@ def _errors_logged(output_dir: Path) -> Iterator[None]:
 
 
 def _start_log(cfg: DictConfig, args: argparse.Namespace) -> None:
+    from detectron2.utils.collect_env import collect_env_info  # slow to import
+
     output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
