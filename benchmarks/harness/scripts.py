@@ -74,7 +74,7 @@ ALL_SCRIPTS = (
     Script(
         "busy_machine",
         "A training step: threads that spin while they wait, and ours that sleep",
-        ("--rounds", "1", "--steps", "4"),
+        ("--rounds", "1", "--steps", "3"),
         limit=600,
     ),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
