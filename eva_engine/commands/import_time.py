@@ -61,13 +61,23 @@ def _is_compile_supported(device_type: str) -> bool:
 
 
 def _add_lazy_timm() -> None:
-    spec = find_spec("timm")
-    if spec is None:  # reported by the module that needs it
+    timm = _add_lazy_package("timm")
+    if timm is None:  # not installed, which is reported by the module that needs it
         return
-    timm = module_from_spec(spec)
-    timm.__class__ = _LazyPackage
-    timm.__dict__["__version__"] = version("timm")  # modules of timm import it while the package itself is not executed
-    sys.modules["timm"] = timm
+    # What modules of timm import from the package itself.
+    timm.__dict__["__version__"] = version("timm")
+    # Its modules are lazy, too: `timm.data` needs one of them.
+    timm.__dict__["models"] = _add_lazy_package("timm.models")
+
+
+def _add_lazy_package(name: str) -> ModuleType | None:
+    spec = find_spec(name)
+    if spec is None:
+        return None
+    package = module_from_spec(spec)
+    package.__class__ = _LazyPackage
+    sys.modules[name] = package
+    return package
 
 
 class _LazyPackage(ModuleType):

@@ -134,5 +134,5 @@ def test_interrupted_command_says_so(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eva_engine.training.launched_run.launch_run", interrupt)
-    assert main([]) == 130
+    assert main(["--config-file", str(CONFIGS / "COCO/cascade_mask_rcnn_vitdet_eva.py")]) == 130
     assert capsys.readouterr().err == "interrupted\n"

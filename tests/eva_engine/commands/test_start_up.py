@@ -94,7 +94,7 @@ def test_a_wrong_key_is_reported_without_the_compiler():
     assert status == 2
     assert done.stderr == "error: train.max_itr is not a key of this config; did you mean train.max_iter?\n"
     assert "torch" in modules
-    slow = {"matplotlib", "sympy", "timm.models", "torch._dynamo", "torch.distributed.fsdp", "torch._inductor"}
+    slow = {"matplotlib", "sympy", "timm.models.beit", "torch._dynamo", "torch.distributed.fsdp", "torch._inductor"}
     assert not slow & modules
 
 
@@ -110,7 +110,7 @@ task_of_config(load_config(sys.argv[1])).load("file_task")
 def test_prediction_imports_neither_the_compiler_nor_the_models_of_timm():
     done = run(f"import json, sys\n{PREDICTION}print(json.dumps([0, sorted(sys.modules)]))", RECIPE)
     _, modules = status_and_modules(done)
-    assert not {"matplotlib", "sympy", "timm.models", "torch._dynamo", "torch.distributed.fsdp"} & modules
+    assert not {"matplotlib", "sympy", "timm.models.beit", "torch._dynamo", "torch.distributed.fsdp"} & modules
 
 
 DEFERRED = """
@@ -123,7 +123,7 @@ assert "torch._dynamo" not in sys.modules and "torch._dynamo.utils" not in sys.m
 from importlib.metadata import version
 from timm.layers import Mlp
 import timm
-assert timm.__version__ == version("timm") and "timm.models" not in sys.modules
+assert timm.__version__ == version("timm") and "timm.models.beit" not in sys.modules
 # The compiler and the models are there when they are used.
 assert torchvision.ops.roi_align.__module__ == "torchvision.ops.roi_align"
 assert sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu") is True
@@ -143,17 +143,26 @@ def test_deferred_packages_are_complete_when_they_are_used():
     assert done.stdout == "module 'timm' has no attribute 'no_such_name'\n"
 
 
-MODEL_FIRST = """
-from eva_engine.commands.import_time import defer_slow_imports
-defer_slow_imports()
-from timm.models.eva import Eva
-import timm
-assert type(timm.create_model("eva02_tiny_patch14_224", depth=1)) is Eva
-"""
-
-
-def test_a_model_of_timm_can_be_imported_first():
-    done = run(MODEL_FIRST)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from timm.models.eva import Eva",
+        "from timm.models import create_model",
+        "from timm.models.beit import Beit",
+        "from timm.data import create_transform, Mixup",
+        "from timm.utils import ModelEmaV3",
+        "from timm.optim import Lamb",
+        "import timm.models.vision_transformer",
+    ],
+)
+def test_any_module_of_timm_can_be_imported_first(statement):
+    done = run(
+        "from eva_engine.commands.import_time import defer_slow_imports\ndefer_slow_imports()\n"
+        f"{statement}\nimport timm\nfrom timm.models.eva import Eva\n"
+        "assert type(timm.create_model('eva02_tiny_patch14_224', depth=1)) is Eva\n"
+        "assert timm.models.create_model is timm.create_model\n"
+        "import timm.models.beit\nassert timm.models.beit.Beit is timm.models.Beit\n"
+    )
     assert done.returncode == 0, done.stderr
 
 
