@@ -99,9 +99,9 @@ def main() -> None:
         folder = Path(name)
         inputs = write_inputs(folder)
         processes = Processes(args.rounds, folder / "bytecode")
-        predict = ("-m", "tools", "predict", "--config-file", RECIPE, "--device", "cpu", "--weights", inputs["weights"])
-        predict += ("--input", inputs["photo"], "--output", inputs["output"])
-        for command in (("-c", PACKAGES), predict):  # compiles the modules
+        predict = ["-m", "tools", "predict", "--config-file", RECIPE, "--device", "cpu", "--weights", inputs["weights"]]
+        predict += ["--input", inputs["photo"], "--output", inputs["output"]]
+        for command in (["-c", PACKAGES], predict):  # compiles the modules
             processes.run(command, 0)
 
         packages = processes.median("-c", PACKAGES)
