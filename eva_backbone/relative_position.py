@@ -30,7 +30,6 @@ class DecomposedBias(NamedTuple):
     rel_w: torch.Tensor  # [B, heads, N, W]
 
 
-@torch.compiler.assume_constant_result  # SciPy cannot be traced
 @cached_constant(maxsize=64)
 def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return the constant matrix [2 num_tokens - 1, length] that resizes a table of odd `length` by the "beit" method.
@@ -50,6 +49,11 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
     # The result is cached. A tensor made in inference mode could not be used by a training step later.
     with torch.inference_mode(False):
         return torch.from_numpy(np.ascontiguousarray(spline(target))).to(device, dtype)
+
+
+# SciPy cannot be traced. `torch.compiler.assume_constant_result` does the same, but imports the compiler first, which
+# takes seconds.
+beit_resize_matrix._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:

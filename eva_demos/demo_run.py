@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from eva_backbone.errors import InputError
 from eva_engine.commands.cli import command_parser, positive_int, run_command
+from eva_engine.commands.import_time import defer_slow_imports
+from eva_engine.output_files import check_output_folder
 
 # The heavy packages are imported inside the functions that use them, so that --help answers at once.
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def run_demo(
 def _run_with_threads(
     demo: Callable[[Path, int | None], None], args: argparse.Namespace, num_threads: int | None
 ) -> None:
+    check_output_folder(args.output)
+    defer_slow_imports()
     import torch
 
     threads_before = torch.get_num_threads()

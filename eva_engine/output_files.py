@@ -36,6 +36,35 @@ def writing_failure(error: Exception, folder: str | Path) -> OutputError | None:
     return None
 
 
+def unwritable_reason(folder: str | Path) -> str | None:
+    """Return why files cannot be written to `folder`, which need not exist yet; None if no reason is known."""
+    if not os.path.isdir(folder) and os.path.lexists(folder):
+        return os.strerror(errno.EEXIST)
+    existing = Path(folder).absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        return os.strerror(errno.ENOTDIR)
+    if os.access(existing, os.W_OK | os.X_OK):
+        return None
+    is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS if is_read_only else errno.EACCES)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Check before the work starts that the results of a command can be written to its `--output`.
+
+    Raises:
+        InputError: `folder` is a file, or cannot be created or written.
+    """
+    if folder.is_file():
+        raise InputError(f"--output {folder} is a file; name a folder")
+    reason = unwritable_reason(folder)
+    if reason:
+        action = "written" if folder.is_dir() else "created"
+        raise InputError(f"--output {folder} cannot be {action} ({reason}); name another folder")
+
+
 def clear_output(folder: Path, names: Iterable[str]) -> None:
     """Create `folder`, or delete from it what an earlier run of the command wrote.
 
@@ -46,8 +75,7 @@ def clear_output(folder: Path, names: Iterable[str]) -> None:
     Raises:
         InputError: `folder` is a file, or cannot be created.
     """
-    if folder.is_file():
-        raise InputError(f"--output {folder} is a file; name a folder")
+    check_output_folder(folder)
     old = [path for name in names for path in folder.glob(name)]
     if old:
         print(f"{folder} contains the results of an earlier run, which are replaced.")
@@ -58,7 +86,7 @@ def clear_output(folder: Path, names: Iterable[str]) -> None:
             path.unlink()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except OSError as error:  # that the check has not foreseen
         raise InputError(f"--output {folder} cannot be created ({error.strerror}); name another folder") from error
 
 

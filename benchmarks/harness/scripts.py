@@ -75,5 +75,12 @@ ALL_SCRIPTS = (
         "A folder of photos through predict: one after another and overlapped",
         ("--rounds", "1", "--photos", "8", "--megapixels", "12", "--batch-size", "1"),
     ),
+    Script("startup", "Start-up of the commands: importing their packages, and ours", limit=600),
+    Script(
+        "busy_machine",
+        "A training step: threads that spin while they wait, and ours that sleep",
+        ("--rounds", "1", "--steps", "3"),
+        limit=600,
+    ),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

@@ -11,18 +11,20 @@ from pathlib import Path
 
 from eva_engine.commands.cli import command_parser, run_command
 from eva_engine.output_files import check_output_file, output_file
+from eva_engine.published_weights.weight_path import check_weights
 
 
 def join_files(image: Path, text: Path, output: Path) -> None:
     """Combine two weight files; the output file is written completely or not at all."""
-    # Imported here so that --help does not load PyTorch.
+    for source in (image, text):
+        check_output_file(output, source)
+        check_weights(source)
+    # Imported here so that --help, and the mistakes that were checked, do not load PyTorch.
     import torch
 
     from eva_clip.initialization import join_tower_weights
     from eva_engine.checkpoint import read_weights
 
-    for source in (image, text):
-        check_output_file(output, source)
     weights = join_tower_weights(read_weights(image), read_weights(text))
     with output_file(output, sum(value.nbytes for value in weights.values())) as partial:
         # Cloned, because torch.save stores the complete storage of an entry that is a view of a larger tensor.

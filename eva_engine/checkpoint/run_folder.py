@@ -85,6 +85,19 @@ class RunFolder:
             return found
         return [last, *(path for path in found if path != last)]
 
+    def check_new(self) -> None:
+        """Check that the folder is free for a new run.
+
+        Raises:
+            InputError: It contains checkpoints of an earlier run.
+        """
+        earlier = self.checkpoints()
+        if earlier:
+            raise InputError(
+                f"{self.path} contains checkpoints of an earlier run, the last one is {earlier[0].name}; add --resume "
+                "to continue it, or give a new folder with train.output_dir"
+            )
+
     def best(self) -> Path | None:
         """Return the best checkpoint; None if the run did not keep it."""
         for best in (self.path / "model_best.pth", self.path / "model_best"):  # the second one is sharded

@@ -113,7 +113,15 @@ def run_exchange(
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--entry", default="", help="entry to read if a checkpoint contains several, such as ema")
     args = parser.parse_args(argv)
-    return run_command(exchange, args.input, args.output, args.entry)
+    return run_command(_run_exchange, exchange, args)
+
+
+def _run_exchange(exchange: Callable[[Path, Path, str], None], args: argparse.Namespace) -> None:
+    # Imported late, because the registry of tasks, which it needs, imports this module.
+    from eva_engine.published_weights.weight_path import check_weights
+
+    check_weights(args.input)  # before PyTorch is imported
+    exchange(args.input, args.output, args.entry)
 
 
 def positive_int(text: str) -> int:

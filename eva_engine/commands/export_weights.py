@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from eva_engine.output_files import check_output_file
+from eva_engine.published_weights.weight_path import check_weights
 
 from .cli import command_parser, run_command
 
@@ -29,11 +30,12 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
     Raises:
         InputError: The checkpoint is unusable, or `output` cannot be written.
     """
-    # Imported late, so that --help and a wrong option are answered at once.
+    check_output_file(output, source)
+    check_weights(source)
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.checkpoint import read_weights
     from eva_engine.checkpoint.exchange import write_weights
 
-    check_output_file(output, source)
     weights = read_weights(source, entry)
     if half:
         for name, value in weights.items():

@@ -16,9 +16,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eva_engine.published_weights.weight_path import check_weights
 from eva_engine.safe_text import printable
 
 from .cli import add_trust_option, command_parser, run_command
+from .early_checks import check_config
+from .import_time import defer_slow_imports
 
 if TYPE_CHECKING:
     from eva_engine.inspection import Identifier
@@ -31,7 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _inspect_files(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option are answered at once.
+    if args.config_file:
+        check_config(args.config_file)
+    usable = [path for path in args.files if run_command(check_weights, path) == 0]
+    if not usable:
+        return 2
+    defer_slow_imports()
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.config import load_config
     from eva_engine.inspection import Identifier
     from eva_engine.inspection.recipes import Recipe
@@ -40,7 +49,8 @@ def _inspect_files(args: argparse.Namespace) -> int:
     if args.config_file:
         given = Recipe(args.config_file, load_config(args.config_file, trusted_recipes=args.trust_recipe))
     identifier = Identifier(given, args.trust_recipe)
-    return max(run_command(_inspect, identifier, path, args) for path in args.files)
+    status = max(run_command(_inspect, identifier, path, args) for path in usable)
+    return status if len(usable) == len(args.files) else 2
 
 
 def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> int:

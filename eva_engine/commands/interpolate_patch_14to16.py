@@ -13,6 +13,7 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.output_files import check_output_file, output_file
+from eva_engine.published_weights.weight_path import check_weights, weight_path
 
 from .cli import command_parser, run_command
 
@@ -65,15 +66,16 @@ def convert_content(content: Any, path: Path) -> Any:
 
 def convert_file(source: Path, output: Path) -> None:
     """Convert the file `source` and write `output`, which appears only when it is complete."""
-    import torch
-
-    from eva_engine.checkpoint import read_file, select_weights
-    from eva_engine.published_weights.weight_path import weight_path
-
-    source = weight_path(source)
     check_output_file(output, source)
     if output.suffix == ".safetensors":
         raise InputError(f"{output}: the output is a file of torch.save, not safetensors; name it .pt or .pth")
+    check_weights(source)
+    import torch
+
+    from eva_engine.checkpoint import read_file, select_weights
+
+    source = weight_path(source)
+    check_output_file(output, source)
     content = read_file(source)
     select_weights(content, source)  # raises an error if the file contains no weights
     content = convert_content(content, source)

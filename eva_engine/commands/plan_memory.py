@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+from .early_checks import check_config
+from .import_time import defer_slow_imports
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,7 +40,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option are answered at once.
+    check_config(args.config_file, args.opts)
+    defer_slow_imports()
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.config import check_batch_size, check_sections, load_config
     from eva_engine.memory import DEFAULT_RANKS, MemoryPlanner, advise, overrides_for_side, rank_table
     from eva_engine.memory.format_plan import (

@@ -15,6 +15,8 @@ from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
 from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+from .early_checks import check_prediction, find_inputs
+from .import_time import defer_slow_imports
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,10 +30,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    # Imported late, so that --help and a wrong option are answered at once.
+    check_prediction(args)
+    defer_slow_imports()
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.config import load_config, task_of_config
     from eva_engine.inspection.recipe_choice import choose_recipe
-    from eva_engine.prediction import list_inputs, predict_files
+    from eva_engine.prediction import predict_files
     from eva_engine.prediction.shared_run import shared_by_torchrun
     from eva_engine.processes import get_rank, on_all_ranks
     from eva_engine.published_weights.weight_path import weight_path
@@ -47,17 +51,11 @@ def _predict(args: argparse.Namespace) -> int:
     predictor_options = _given_options(task, task.predict_options, args)
     output_options = _given_options(task, task.output_options, args)
     with shared_by_torchrun(args.device):
-        found = on_all_ranks(lambda: list_inputs(args.input, args.output, args.recursive, file_task_class.kinds))
-        is_first = get_rank() == 0
-        for problem in found.unusable if is_first else []:
-            print(f"failed: {printable(problem)}", file=sys.stderr)
-        if not found.inputs:
-            kinds = " or ".join(file_task_class.kinds)
-            raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
+        found = on_all_ranks(lambda: find_inputs(args, file_task_class.kinds))
         predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
         file_task = file_task_class(predictor, **output_options)
         done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
-        if not is_first:
+        if get_rank() > 0:
             return 0
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())

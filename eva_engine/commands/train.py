@@ -22,15 +22,22 @@ from collections.abc import Sequence
 from eva_engine.tasks import all_tasks
 
 from .cli import add_trust_option, command_parser, override_text, parse_with_overrides, run_command
+from .early_checks import check_run
+from .import_time import defer_slow_imports
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
-    args = parse_arguments(argv)
-    # Imported late, so that --help and a wrong option are answered at once.
+    return run_command(_train, parse_arguments(argv))
+
+
+def _train(args: argparse.Namespace) -> None:
+    check_run(args)
+    defer_slow_imports()
+    # Imported late, so that --help and the mistakes that were checked are answered at once.
     from eva_engine.training.launched_run import launch_run
 
-    return run_command(launch_run, args)
+    launch_run(args)
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
 
 from .cli import report_error
 from .missing_package import how_to_install
+from .thread_waiting import let_idle_threads_sleep
 
 _TRAIN = "eva_engine.commands.train"
 _ENGINE_VERBS = {
@@ -105,6 +106,7 @@ def _run_verb(argv: Sequence[str], program: str) -> int:
     sys.argv = [f"{program} {name}", *rest]  # parsers print this name in their help
     # fvcore, which Detectron2 imports, has a scripted loss; nobody who runs a command can act on its deprecation.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    let_idle_threads_sleep()
     try:
         return import_module(verb.module).main([*verb.arguments, *rest])
     except ModuleNotFoundError as error:

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf, SCMode
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
-from eva_engine.recipe_files import RECIPE_ROOTS
 
-from .override_keys import apply_overrides, target_values
+from .config_path import find_config_file
+from .override_grammar import target_values
+from .override_keys import apply_overrides
 from .train_settings import fill_train_settings
 from .trusted_names import check_names, import_name, import_path, named
 from .value_checks import check_values
@@ -38,15 +39,7 @@ def load_config(path: str, overrides: Sequence[str] = (), trusted_recipes: Seque
         InputError: The file does not exist or is not a recipe, a .yaml file names other classes or functions, an
             override has an unknown key, or a value is unusable.
     """
-    if not path:
-        raise InputError("no config file was given; name one with --config-file projects/ViTDet/configs/...")
-    file = Path(path)
-    if file.suffix not in (".py", ".yaml", ".yml"):
-        raise InputError(f"{path} is not a config file; its name must end in .py or .yaml")
-    if not file.is_file() and file.parts[0] == "projects":
-        file = _find_in_package(file)
-    if not file.is_file():
-        raise InputError(f"the config file {path} does not exist; give its path, or the path of a recipe in projects/")
+    file = find_config_file(path)
     if file.suffix == ".py":
         cfg = LazyConfig.load(str(file))
     else:
@@ -106,14 +99,6 @@ def save_config(cfg: DictConfig, path: str | Path) -> None:
         logger.warning("%s can be read by people but not be loaded again: %s", path, error)
     with atomic_path(path) as partial:
         partial.write_text(dumped, encoding="utf-8")
-
-
-def _find_in_package(recipe: Path) -> Path:
-    """Return the path of a recipe projects/... in this package; `recipe` itself if the package does not have it."""
-    for root in RECIPE_ROOTS:
-        if (root / recipe).is_file():
-            return root / recipe
-    return recipe
 
 
 def _with_named_targets(content: Any) -> Any:

@@ -5,14 +5,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from detectron2.config import LazyConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.nn.parallel import DistributedDataParallel
 
 from eva_backbone.errors import InputError
 
 from .call_keywords import call_keywords
+from .override_grammar import parse_override
 from .trusted_names import import_name
 from .value_checks import TYPE_NAMES, is_of_type
 
@@ -30,36 +29,11 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             one), or a value of the wrong type.
     """
     for text in overrides:
-        key, value = _parse(text)
+        key, value = parse_override(text)
         current_value, annotated_type = _find(cfg, key)
         _check_value(text, key, value, current_value, annotated_type)
         LazyConfig.apply_overrides(cfg, [text])
     return cfg
-
-
-def target_values(overrides: Sequence[str]) -> list[str]:
-    """Return the names of classes and functions that overrides set, which the user therefore trusts."""
-    return [str(value) for key, value in map(_parse, overrides) if key.endswith("_target_")]
-
-
-def override_value(overrides: Sequence[str], key: str) -> Any:
-    """Return the value that the last override of `key` sets; None if there is none."""
-    values = [value for name, value in map(_parse, overrides) if name == key]
-    return values[-1] if values else None
-
-
-def _parse(text: str) -> tuple[str, Any]:
-    if text.startswith("--"):
-        raise InputError(f"{text} follows the overrides; put options with -- before the first key=value")
-    try:
-        override = OverridesParser.create().parse_overrides([text])[0]
-    except HydraException as error:
-        key, equals, value = text.partition("=")
-        advice = f"""quote the value: '{key}="{value}"'""" if equals else "write key=value"
-        raise InputError(f"the override {text} cannot be parsed; {advice}") from error
-    if override.is_delete() or override.is_sweep_override():
-        raise InputError(f"the override {text} must set one key to one value; write key=value, or key=[a,b] for a list")
-    return override.key_or_group, override.value()
 
 
 def _find(cfg: DictConfig, key: str) -> tuple[Any, type | None]:

@@ -2,14 +2,11 @@
 
 import unicodedata
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
-from matplotlib import font_manager
-from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-_DEFAULT = str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 _load = cache(ImageFont.truetype)
 
 
@@ -32,17 +29,29 @@ def find_font(text: str, size: int) -> ImageFont.FreeTypeFont | None:
 
 def default_font(size: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's DejaVu Sans in a size in pixels."""
-    return _load(_DEFAULT, size)
+    return _load(_default_file(), size)
+
+
+@cache
+def _default_file() -> str:
+    spec = find_spec("matplotlib")  # which is found and not imported: that is slow
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+    return str(Path(spec.origin).with_name("mpl-data") / "fonts/ttf/DejaVuSans.ttf")
 
 
 @cache
 def _font_files() -> tuple[str, ...]:
-    return (_DEFAULT, *sorted(font_manager.findSystemFonts()))
+    from matplotlib import font_manager  # slow to import, and only needed for other letters than the default font's
+
+    return (_default_file(), *sorted(font_manager.findSystemFonts()))
 
 
 @cache
 def _characters(path: str) -> frozenset[int]:
     """Return the code points of a font's characters."""
+    from matplotlib.ft2font import FT2Font  # slow to import
+
     try:
         return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):  # a damaged file, or one without outlines

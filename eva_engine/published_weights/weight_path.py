@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.checkpoint.file_kind import INDEX_NAME
+from eva_engine.checkpoint.file_kind import INDEX_NAME, detect_kind
 from eva_engine.checkpoint.run_folder import RunFolder
 
 from .hub import cached_file, download
@@ -30,17 +30,36 @@ def weight_path(weights: str | os.PathLike) -> Path:
     Raises:
         InputError: An empty name, or one that is neither a file nor published; or a download that failed.
     """
+    found = _find(weights)
+    if isinstance(found, PublishedFile):
+        return local_copy(found)
+    if found != Path(weights):
+        logger.info("Using the checkpoint %s", found)
+    return found
+
+
+def check_weights(weights: str | os.PathLike) -> None:
+    """Check that `weights` are a weight file, or published: in milliseconds, without PyTorch and without a download.
+
+    Args:
+        weights: What the user gave, see :func:`weight_path`.
+
+    Raises:
+        InputError: A file that does not exist or is not a weight file, or a name that is not published.
+    """
+    found = _find(weights)
+    if not isinstance(found, PublishedFile):
+        detect_kind(found)
+
+
+def _find(weights: str | os.PathLike) -> Path | PublishedFile:
     if not os.fspath(weights):  # as a path, it would be the working folder
         raise InputError("the name of the weights is empty; give a file, the folder of a run or a published name")
     path = Path(weights)
     if os.path.isdir(path):  # unlike the method of Path, this allows for names that are too long
         checkpoint = None if (path / INDEX_NAME).is_file() else RunFolder(path).best_or_last()
-        if checkpoint is None:
-            return path
-        logger.info("Using the checkpoint %s", checkpoint)
-        return checkpoint
-    published = published_name(weights)
-    return path if published is None else local_copy(published)
+        return checkpoint or path
+    return published_name(weights) or path
 
 
 def published_name(weights: str | os.PathLike) -> PublishedFile | None:

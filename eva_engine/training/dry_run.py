@@ -15,7 +15,7 @@ from torch import nn
 
 from eva_engine.config.instantiation import instantiate
 
-from .evaluate import evaluation_context
+from .evaluation import evaluation_context
 from .micro_batches import count_images, first_image
 from .monitoring.progress import peak_memory_gib
 from .run import Run, build_run, check_run

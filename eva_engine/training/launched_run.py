@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.utils import comm
-from detectron2.utils.collect_env import collect_env_info
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -24,21 +23,16 @@ from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.commands.cli import override_text
 from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
 from eva_engine.config.class_list import save_categories, settle_class_list
-from eva_engine.config.override_keys import override_value
+from eva_engine.config.override_grammar import override_value
 from eva_engine.data import worker_failure
 from eva_engine.disk_space import OutputError
-from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.output_files import writing_failure
 from eva_engine.published_weights.weight_path import weight_path
 from eva_engine.safe_text import printable
 from eva_engine.tasks import all_tasks
 
-from .build import build_model
 from .device import processes_per_machine, resolve_device
 from .distributed import launch, restarted_by_torchrun, starts_processes
-from .dry_run import dry_run
-from .evaluate import evaluate
-from .run import check_new_run, prepare_run
 from .run_log import start_log
 
 logger = logging.getLogger(__name__)
@@ -89,6 +83,8 @@ def _choose_recipe(args: argparse.Namespace) -> None:
     weights = override_value(args.opts, "train.init_checkpoint")
     if not weights:
         raise InputError("neither weights nor a config file were given; add --weights FILE, or --config-file RECIPE")
+    from eva_engine.inspection.recipe_choice import choose_recipe  # slow to import, and rarely needed
+
     recipe = choose_recipe(str(weights), args.trust_recipe)
     args.config_file = str(recipe.file)
     print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
@@ -125,7 +121,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     resume = args.resume or restarted_by_torchrun()
     output_dir = cfg.train.output_dir
     if not args.eval_only and not resume:
-        check_new_run(output_dir)  # before anything of an earlier run is overwritten
+        RunFolder(Path(output_dir)).check_new()  # before anything of an earlier run is overwritten
     check_sections(cfg, "model", "dataloader")
     if not args.eval_only:
         check_sections(cfg, "optimizer", "lr_multiplier")
@@ -137,6 +133,12 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     settle_class_list(cfg, training=not args.eval_only, resume=resume)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
+    # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.
+    from .build import build_model
+    from .dry_run import dry_run
+    from .evaluation import evaluate
+    from .run import prepare_run
+
     with _errors_logged(Path(cfg.train.output_dir)):
         if args.dry_run:
             dry_run(cfg, output_dir)
@@ -199,6 +201,8 @@ def _errors_logged(output_dir: Path) -> Iterator[None]:
 
 
 def _start_log(cfg: DictConfig, args: argparse.Namespace) -> None:
+    from detectron2.utils.collect_env import collect_env_info  # slow to import
+
     output_dir, rank = Path(cfg.train.output_dir), comm.get_rank()
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from eva_engine.config.instantiation import instantiate
 
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
-from .evaluate import evaluate
+from .evaluation import evaluate
 from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, StopSignalHook
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
@@ -83,7 +83,7 @@ def prepare_run(cfg: DictConfig, resume: bool = False) -> Run:
     """Check `cfg` and build the parts of its run; see :func:`train`."""
     checkpoints = check_run(cfg)
     if not resume:
-        check_new_run(cfg.train.output_dir)
+        RunFolder(Path(cfg.train.output_dir)).check_new()
     return build_run(cfg, checkpoints, checkpoints.find_last() if resume else None)
 
 
@@ -101,20 +101,6 @@ def check_run(cfg: DictConfig) -> RunCheckpoints:
     instantiate(cfg.get("weight_decay_multiplier"))
     settings = cfg.train.checkpointer
     return RunCheckpoints(cfg.train.output_dir, max_to_keep=settings.max_to_keep, asynchronous=settings.asynchronous)
-
-
-def check_new_run(output_dir: str) -> None:
-    """Check that the folder `output_dir` is free for a new run.
-
-    Raises:
-        InputError: It contains checkpoints of an earlier run.
-    """
-    earlier = RunFolder(Path(output_dir)).checkpoints()
-    if earlier:
-        raise InputError(
-            f"{output_dir} contains checkpoints of an earlier run, the last one is {earlier[0].name}; add --resume to "
-            "continue it, or give a new folder with train.output_dir"
-        )
 
 
 def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = None) -> Run:

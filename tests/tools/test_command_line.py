@@ -41,7 +41,7 @@ def test_the_average_is_evaluated_if_the_run_evaluated_it(tmp_path, monkeypatch)
         "dataloader = dict(evaluator='one')\ntrain = dict(ema=dict(evaluate=True))\n"
     )
     measured = []
-    monkeypatch.setattr("eva_engine.training.launched_run.evaluate", lambda _, model: measured.append(model.weight))
+    monkeypatch.setattr("eva_engine.training.evaluation.evaluate", lambda _, model: measured.append(model.weight))
     overrides = [f"train.init_checkpoint={tmp_path}/model_0000001.pth", f"train.output_dir={tmp_path}/evaluation"]
     assert main(["--config-file", str(recipe), "--eval-only", *overrides]) == 0
     assert measured == [2.0]
@@ -134,5 +134,5 @@ def test_interrupted_command_says_so(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("eva_engine.training.launched_run.launch_run", interrupt)
-    assert main([]) == 130
+    assert main(["--config-file", str(CONFIGS / "COCO/cascade_mask_rcnn_vitdet_eva.py")]) == 130
     assert capsys.readouterr().err == "interrupted\n"

@@ -237,7 +237,7 @@ def test_unknown_classes_are_named_before_the_model_is_built(run, tmp_path, caps
     assert "has images in ape, which the class map does not list" in capsys.readouterr().err
     weights = f"train.init_checkpoint={run / 'out/model_final.pth'}"
     write(tmp_path / "other", "val/dog/0.png", "val/cat/0.png")
-    monkeypatch.setattr("eva_engine.training.launched_run.build_model", None)
+    monkeypatch.setattr("eva_engine.training.build.build_model", None)
     assert train(["--eval-only", *command(tmp_path / "other", tmp_path / "e", weights, num_classes=3)]) == 2
     assert "has images in dog, which the class map does not list" in capsys.readouterr().err
 

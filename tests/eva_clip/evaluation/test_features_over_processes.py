@@ -13,7 +13,7 @@ from synthetic_features import data, measure_retrieval, measure_zero_shot, write
 from eva_clip import build_model
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.training.distributed import launch, parallelize
-from eva_engine.training.evaluate import evaluation_context
+from eva_engine.training.evaluation import evaluation_context
 
 
 def measure(folder: Path) -> list[dict]:

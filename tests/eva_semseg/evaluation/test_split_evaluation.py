@@ -14,7 +14,7 @@ from tiny_semseg_recipe import DEMOS, tiny_recipe
 from torch.distributed.tensor import DTensor
 
 from eva_engine.training.distributed import launch, parallelize
-from eva_engine.training.evaluate import evaluate
+from eva_engine.training.evaluation import evaluate
 
 
 def evaluate_sharded(root: str, parallel: str, head: str) -> None:

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from eva_engine.checkpoint import RunCheckpoints
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.training.distributed import launch, parallelize
-from eva_engine.training.evaluate import evaluate
+from eva_engine.training.evaluation import evaluate
 from eva_engine.training.precision import Precision
 from eva_engine.training.run_state import RunState
 from eva_engine.training.trainer import Trainer
