@@ -36,7 +36,8 @@ defer_slow_imports()
 from eva_engine.config import load_config, task_of_config
 from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.prediction import predict_files
-task_of_config(load_config({RECIPE!r})).load("file_task")
+task = task_of_config(load_config({RECIPE!r}))
+task.load("predictor"), task.load("file_task")
 """
 MISTAKES = {
     "missing recipe": ("train", "--config-file", "missing.py"),

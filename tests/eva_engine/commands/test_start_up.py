@@ -103,7 +103,8 @@ from eva_engine.commands.import_time import defer_slow_imports
 defer_slow_imports()
 from eva_engine.config import load_config, task_of_config
 from eva_engine.prediction import predict_files
-task_of_config(load_config(sys.argv[1])).load("file_task")
+task = task_of_config(load_config(sys.argv[1]))
+task.load("predictor"), task.load("file_task")
 """
 
 
