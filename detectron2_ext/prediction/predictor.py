@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
@@ -17,7 +16,7 @@ from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
-from ..mask_windows import encode_predicted_masks
+from ..mask_windows import rescale_detections
 from .detector_categories import find_categories, match_categories
 from .limits import DetectionLimits
 
@@ -127,7 +126,7 @@ class DetectionPredictor:
         self.reached_limits = self._limits.reached(detections, self.score_threshold)
         detections = detections[detections.scores >= self.score_threshold]
         detections = detections[detections.scores.argsort(descending=True, stable=True)]
-        return _rescale_to_image(detections, height, width)
+        return rescale_detections(detections, height, width).to("cpu")
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
@@ -144,17 +143,3 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
     return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
-
-
-def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
-    """Convert detections to the pixels of the original image and encode their masks as RLE."""
-    masks = detections.get_fields().pop("pred_masks", None)
-    if masks is not None:
-        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
-    detections = detector_postprocess(detections, height, width)
-    if masks is not None:
-        probabilities = detections.probabilities[:, 0]
-        rles = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
-        detections.pred_masks_rle = rles
-        detections.remove("probabilities")
-    return detections.to("cpu")

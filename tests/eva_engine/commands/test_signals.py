@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM in every phase of every command: a documented exit status and no traceback."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -89,6 +90,25 @@ def test_every_verb_while_it_loads_its_recipe(verb, number, status, printed, tmp
     assert ended == status
     # predict also says where its finished results are
     assert capsys.readouterr().err.replace("; finished results are in output/predictions", "") == printed
+
+
+@pytest.mark.parametrize("module", ["tools", "eva_engine.commands.start"])
+def test_an_interrupt_while_the_first_modules_are_imported(module, tmp_path):
+    """As Ctrl-C at once: the table of the verbs is not imported yet."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import builtins, os, signal, sys\nbefore = builtins.__import__\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def interrupted(name, *args):\n"
+        "  if name == 'argparse': os.kill(os.getpid(), signal.SIGINT)\n"
+        "  return before(name, *args)\n"
+        "builtins.__import__ = interrupted\n"
+    )
+    code = f"import runpy, sys; sys.argv = ['x']; import {module}\n" + (
+        "runpy.run_module('tools', run_name='__main__')" if module == "tools" else f"sys.exit({module}.main())"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_interrupted_processes_end_with_the_command():
