@@ -154,19 +154,23 @@ def decode_window(rle: dict[str, Any], margin: int = 0) -> MaskWindow | None:
         return None
     left, right = max(0, box_left - margin), min(width, box_left + box_width + margin)
     top, bottom = max(0, box_top - margin), min(height, box_top + box_height + margin)
-    edges = np.cumsum(_run_lengths(rle["counts"])).clip(left * height, right * height)
+    counts = rle["counts"].encode() if isinstance(rle["counts"], str) else rle["counts"]
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    edges = np.cumsum(run_lengths(codes)).clip(left * height, right * height)
     lengths = np.diff(edges, prepend=left * height)
     columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(right - left, height)
     return MaskWindow(top, left, columns.T[top:bottom])
 
 
-def _run_lengths(counts: bytes | str) -> np.ndarray:
-    """Return the lengths of the runs of a compressed RLE, background first.
+def run_lengths(codes: np.ndarray) -> np.ndarray:
+    """Return the lengths of the runs of a compressed RLE, int64, background first.
 
-    A number is stored in groups of 5 bits, lowest first, with a flag for a further group and a sign in the last one.
-    From the fourth number on, the difference to the number two before is stored.
+    A number is stored in characters of 5 bits, lowest first, with a flag for a further character and a sign in the last
+    one. From the fourth number on, the difference to the number two before is stored.
+
+    Args:
+        codes: int64 codes of the characters, counted from that of "0".
     """
-    codes = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(~codes & 0x20)
     first = np.concatenate([[0], last[:-1] + 1])
     num_groups = last - first + 1

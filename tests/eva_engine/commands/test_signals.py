@@ -92,22 +92,20 @@ def test_every_verb_while_it_loads_its_recipe(verb, number, status, printed, tmp
     assert capsys.readouterr().err.replace("; finished results are in output/predictions", "") == printed
 
 
-@pytest.mark.parametrize("module", ["tools", "eva_engine.commands.start"])
-def test_an_interrupt_while_the_first_modules_are_imported(module, tmp_path):
-    """As Ctrl-C at once: the table of the verbs is not imported yet."""
+@pytest.mark.parametrize(
+    "command", [["-m", "tools"], ["-c", "import sys; from eva_engine.commands.start import main; sys.exit(main())"]]
+)
+def test_an_interrupt_while_the_table_of_verbs_is_imported(command, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import builtins, os, signal, sys\nbefore = builtins.__import__\n"
+        "import builtins, os, signal\noriginal = builtins.__import__\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def interrupted(name, *args):\n"
+        "def interrupted(name, *args, **keywords):\n"
         "  if name == 'argparse': os.kill(os.getpid(), signal.SIGINT)\n"
-        "  return before(name, *args)\n"
+        "  return original(name, *args, **keywords)\n"
         "builtins.__import__ = interrupted\n"
     )
-    code = f"import runpy, sys; sys.argv = ['x']; import {module}\n" + (
-        "runpy.run_module('tools', run_name='__main__')" if module == "tools" else f"sys.exit({module}.main())"
-    )
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
