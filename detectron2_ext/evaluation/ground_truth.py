@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from detectron2_ext.data.coco_file import parse_categories, read_coco_file, size_problem, with_ids
 from detectron2_ext.data.segmentation import MaskChecker
@@ -168,5 +168,5 @@ def _find(numbers: Mapping[Any, int], key: object) -> int | None:
     return numbers.get(key) if _is_number_or_text(key) else None
 
 
-def _is_number_or_text(value: object) -> bool:
+def _is_number_or_text(value: object) -> TypeGuard[int | str]:
     return isinstance(value, int | str)
