@@ -4,13 +4,15 @@ The time for a mask depends on the size of its object and not on that of the ima
 the same operation on the full mask.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
 import torch.nn.functional as F
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.structures import Instances
 
 _THRESHOLD = 0.5  # of Detectron2's `detector_postprocess`
 # Pixels whose four neighbours in the predicted mask are all this far from the threshold need no interpolation. It is
@@ -31,6 +33,42 @@ class MaskWindow(NamedTuple):
     top: int
     left: int
     mask: np.ndarray
+
+
+class EncodedMasks(Sequence):
+    """The masks of an image in a fraction of their memory: bool [H, W] each, which are decoded when they are accessed.
+
+    Attributes:
+        rles: COCO RLE of each mask.
+    """
+
+    def __init__(self, rles: list[dict[str, Any]]) -> None:
+        self.rles = rles
+
+    def __len__(self) -> int:
+        return len(self.rles)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int):
+            return torch.from_numpy(mask_util.decode(self.rles[index]).astype(bool))
+        return EncodedMasks([self.rles[i] for i in torch.arange(len(self))[index].tolist()])
+
+
+def rescale_detections(detections: Instances, height: int, width: int) -> Instances:
+    """Convert detections to the pixels of the original image, as `detector_postprocess` of Detectron2 does.
+
+    Returns:
+        Instances without `pred_masks`; if there were some, with `pred_masks_rle`, the COCO RLE of each [H, W] mask.
+    """
+    masks = detections.get_fields().pop("pred_masks", None)
+    if masks is not None:
+        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
+    detections = detector_postprocess(detections, height, width)
+    if masks is not None:
+        probabilities = detections.probabilities[:, 0]
+        detections.pred_masks_rle = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
+        detections.remove("probabilities")
+    return detections
 
 
 def encode_predicted_masks(boxes: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> list[dict[str, Any]]:
@@ -116,19 +154,23 @@ def decode_window(rle: dict[str, Any], margin: int = 0) -> MaskWindow | None:
         return None
     left, right = max(0, box_left - margin), min(width, box_left + box_width + margin)
     top, bottom = max(0, box_top - margin), min(height, box_top + box_height + margin)
-    edges = np.cumsum(_run_lengths(rle["counts"])).clip(left * height, right * height)
+    counts = rle["counts"].encode() if isinstance(rle["counts"], str) else rle["counts"]
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    edges = np.cumsum(run_lengths(codes)).clip(left * height, right * height)
     lengths = np.diff(edges, prepend=left * height)
     columns = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(right - left, height)
     return MaskWindow(top, left, columns.T[top:bottom])
 
 
-def _run_lengths(counts: bytes | str) -> np.ndarray:
-    """Return the lengths of the runs of a compressed RLE, background first.
+def run_lengths(codes: np.ndarray) -> np.ndarray:
+    """Return the lengths of the runs of a compressed RLE, int64, background first.
 
-    A number is stored in groups of 5 bits, lowest first, with a flag for a further group and a sign in the last one.
-    From the fourth number on, the difference to the number two before is stored.
+    A number is stored in characters of 5 bits, lowest first, with a flag for a further character and a sign in the last
+    one. From the fourth number on, the difference to the number two before is stored.
+
+    Args:
+        codes: int64 codes of the characters, counted from that of "0".
     """
-    codes = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(~codes & 0x20)
     first = np.concatenate([[0], last[:-1] + 1])
     num_groups = last - first + 1

@@ -32,19 +32,22 @@ def require_disk_space(path: Path, num_bytes: int, advice: str) -> None:
 
 @contextmanager
 def disk_full_as_input_error(path: Path, num_bytes: int, advice: str) -> Iterator[None]:
-    """Turn an error in the block that was caused by a full disk into an OutputError; see `require_disk_space`.
-
-    torch's file writer raises a RuntimeError on top of the system's OSError, so the chain of causes is searched too.
-    """
+    """Turn an error in the block that was caused by a full disk into an OutputError; see `require_disk_space`."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, OSError) and cause.errno in _FULL:
-                raise _disk_full_error(path, num_bytes, advice) from error
-            cause = cause.__cause__ or cause.__context__
+        if any(cause.errno in _FULL for cause in system_errors(error)):
+            raise _disk_full_error(path, num_bytes, advice) from error
         raise
+
+
+def system_errors(error: BaseException) -> Iterator[OSError]:
+    """Yield the errors of the system that led to `error`; torch's file writer raises a RuntimeError on top of them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _disk_full_error(path: Path, num_bytes: int, advice: str) -> OutputError:

@@ -10,29 +10,23 @@ from pathlib import Path
 from eva_backbone.errors import InputError
 
 from .atomic import atomic_path
-from .disk_space import OutputError, disk_full_as_input_error, require_disk_space
+from .disk_space import OutputError, disk_full_as_input_error, require_disk_space, system_errors
 
 _FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _DISK_FULL_ADVICE = "name an output on another disk"
 
 
 def writing_failure(error: Exception, folder: str | Path) -> OutputError | None:
-    """Return the error for the user if `error` is due to writing to the output `folder`; None if it is not.
-
-    torch's writers raise a RuntimeError on top of the system's OSError, so the chain of causes is searched too.
-    """
+    """Return the error for the user if `error` is due to writing to the output `folder`; None if it is not."""
     if not Path(folder).is_dir():
         return OutputError(f"{folder} was moved or deleted while it was written to; start again, with another folder.")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError):
-            name = os.fsdecode(cause.filename) if isinstance(cause.filename, str | bytes) else ""
-            if cause.errno in _FAILED_WRITES or (name and Path(name).is_relative_to(folder)):
-                reason = cause.strerror or cause
-                return OutputError(
-                    f"{name or folder} cannot be written ({reason}); free some space, or give another folder."
-                )
-        cause = cause.__cause__ or cause.__context__
+    for cause in system_errors(error):
+        name = os.fsdecode(cause.filename) if isinstance(cause.filename, str | bytes) else ""
+        if cause.errno in _FAILED_WRITES or (name and Path(name).is_relative_to(folder)):
+            reason = cause.strerror or cause
+            return OutputError(
+                f"{name or folder} cannot be written ({reason}); free some space, or give another folder."
+            )
     return None
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from eva_engine.commands.verbs import main
+from eva_engine.commands.start import main
 
 if __name__ == "__main__":
     sys.exit(main(program="python -m tools"))

@@ -3,7 +3,7 @@
 
 import sys
 
-from eva_engine.commands.verbs import main
+from eva_engine.commands.start import main
 
 if __name__ == "__main__":
     sys.exit(main(["train", *sys.argv[1:]], program="python -m tools"))

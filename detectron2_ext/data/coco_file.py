@@ -2,12 +2,13 @@
 
 import logging
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from eva_backbone.errors import InputError
+from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data.image_checks import MAX_PIXELS
 from eva_engine.text_file import read_json
 
@@ -152,6 +153,29 @@ def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str]
             f"{source}: only {agree} of {len(found)} class names are those of {dataset}; "
             f"give the annotation file of {dataset}."
         )
+
+
+def with_ids(
+    records: Sequence[dict], kind: str, is_valid: Callable[[Any], bool], errors: RecordErrors
+) -> Iterator[tuple[Any, dict]]:
+    """Yield the id of each record and the record, without those whose id is not valid or occurs earlier.
+
+    Args:
+        records: A list of the file.
+        kind: Noun for a record in messages, such as "annotation".
+        is_valid: Whether a value can be an id.
+        errors: Collects or raises the errors of bad records.
+    """
+    seen = set()
+    for index, record in enumerate(records):
+        record_id = record.get("id")
+        if not is_valid(record_id):
+            errors.add(f"{kind} number {index}", f"has id {reprlib.repr(record_id)}", "give it an integer id")
+        elif record_id in seen:
+            errors.add(f"{kind} {reprlib.repr(record_id)}", "is listed twice", f"give every {kind} its own id")
+        else:
+            seen.add(record_id)
+            yield record_id, record
 
 
 def is_id(value: object) -> TypeGuard[int]:

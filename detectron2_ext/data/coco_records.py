@@ -10,7 +10,7 @@ from detectron2.structures import BoxMode
 
 from eva_engine.data.corrupt_data import RecordErrors
 
-from .coco_file import is_id, size_problem
+from .coco_file import is_id, size_problem, with_ids
 from .conventions import BoxStatistics
 from .image_paths import is_inside
 from .segmentation import MaskChecker, box_of, clip_segmentation
@@ -51,16 +51,9 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
     """
     images: dict[int, dict] = {}
     listing = _DirectoryListing()
-    for index, record in enumerate(records):
-        image_id, file_name = record.get("id"), record.get("file_name")
-        width, height = record.get("width"), record.get("height")
-        if not is_id(image_id):
-            errors.add(f"image number {index}", f"has id {reprlib.repr(image_id)}", "give it an integer id")
-            continue
+    for image_id, record in with_ids(records, "image", is_id, errors):
         name = f"image {image_id}"
-        if image_id in images:
-            errors.add(name, "is listed twice", "give every image its own id")
-            continue
+        file_name, width, height = record.get("file_name"), record.get("width"), record.get("height")
         if not isinstance(file_name, str) or not file_name:
             errors.add(name, f"has file_name {reprlib.repr(file_name)}", "give the name of its file")
             continue
@@ -109,17 +102,8 @@ def check_annotations(
     """
     counts = RecordCounts()
     masks = MaskChecker()
-    seen: set[int] = set()
-    for index, record in enumerate(records):
-        annotation_id = record.get("id")
-        if not is_id(annotation_id):
-            errors.add(f"annotation number {index}", f"has id {reprlib.repr(annotation_id)}", "give it an integer id")
-            continue
+    for annotation_id, record in with_ids(records, "annotation", is_id, errors):
         name = f"annotation {annotation_id}"
-        if annotation_id in seen:
-            errors.add(name, "is listed twice", "give every annotation its own id")
-            continue
-        seen.add(annotation_id)
         image_id, category_id = record.get("image_id"), record.get("category_id")
         if is_id(image_id) and image_id in bad_images:
             continue

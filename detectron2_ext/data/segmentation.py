@@ -5,6 +5,7 @@ import reprlib
 import numpy as np
 from pycocotools import mask as mask_api
 
+from ..mask_windows import run_lengths
 from .polygon_clipping import clip_polygons
 
 # pycocotools stores about 100 bytes per pixel of an outline, however small the image is. This is 50 times around a
@@ -126,26 +127,9 @@ def _rle_problem(rle: dict, height: int, width: int) -> str | None:
 
 
 def decode_counts(counts: str) -> np.ndarray | None:
-    """Decode a compressed RLE string to run lengths (int64); return None if it is malformed.
-
-    In COCO's encoding each character, counted from "0", carries 5 bits of a run length, least significant bits first.
-    Bit 5 is set if more characters of the same run length follow, and bit 4 of the last character is the sign. From the
-    fourth run on, the stored value is the difference to the run two before, that is, to the previous run of the same
-    pixel value.
-    """
+    """Decode a compressed RLE string to run lengths (int64); return None if it is malformed."""
     codes = np.frombuffer(counts.encode("latin-1", "replace"), dtype=np.uint8).astype(np.int64) - 48
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
         return None
     ends = np.flatnonzero((codes & 0x20) == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
-    if lengths.max() > _MAX_CHARACTERS:
-        return None
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((codes & 0x1F) << shifts, starts)
-    # Two's complement: a set sign bit is worth minus 2 ** (number of bits).
-    runs -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * lengths), 0)
-    # Undo the differences separately for even and odd runs; runs 0 to 2 are stored as they are.
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
+    return None if np.diff(ends, prepend=-1).max() > _MAX_CHARACTERS else run_lengths(codes)

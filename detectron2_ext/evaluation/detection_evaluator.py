@@ -19,7 +19,7 @@ from eva_engine.data.dataset_folder import missing_file_hint
 from eva_engine.processes import run_on_rank_zero
 from eva_engine.training.distributed.gathering import gather_records, gather_values
 
-from ..mask_windows import encode_window, find_window
+from ..mask_windows import EncodedMasks, encode_window, find_window
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers
@@ -111,7 +111,7 @@ class DetectionEvaluator(DatasetEvaluator):
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Record the "instances" of each output under the "image_id" of its input.
 
-        Boxes are in pixels of the original image, and masks have its size: [N, height, width].
+        Boxes are in pixels of the original image, and masks have its size: [N, height, width], or `EncodedMasks`.
         """
         for source, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to("cpu")
@@ -119,8 +119,11 @@ class DetectionEvaluator(DatasetEvaluator):
             self._predicts_masks |= instances.has("pred_masks")
             masks = instances.get_fields().pop("pred_masks", ())
             records = instances_to_coco_json(instances, source["image_id"])
-            for record, mask in zip(records, masks, strict=bool(len(masks))):
-                rle = encode_window(find_window(mask.numpy()), mask.shape)
+            if isinstance(masks, EncodedMasks):
+                rles = masks.rles
+            else:
+                rles = [encode_window(find_window(mask.numpy()), mask.shape) for mask in masks]
+            for record, rle in zip(records, rles, strict=bool(rles)):
                 record["segmentation"] = {**rle, "counts": rle["counts"].decode()}
             self._predictions += records
             self._num_images += 1

@@ -5,9 +5,9 @@ import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from detectron2_ext.data.coco_file import parse_categories, read_coco_file, size_problem
+from detectron2_ext.data.coco_file import parse_categories, read_coco_file, size_problem, with_ids
 from detectron2_ext.data.segmentation import MaskChecker
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
@@ -104,18 +104,9 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path", *, on
     annotations: list[dict] = []
     errors = RecordErrors(source, on_error)
     masks = MaskChecker()
-    seen: set[int | str] = set()
     num_orphans = 0
-    for index, record in enumerate(content.get("annotations", [])):
-        annotation_id = record.get("id")
-        if not isinstance(annotation_id, int | str):
-            errors.add(f"annotation number {index}", f"has id {reprlib.repr(annotation_id)}", "give it an integer id")
-            continue
+    for annotation_id, record in with_ids(content.get("annotations", []), "annotation", _is_number_or_text, errors):
         name = f"annotation {reprlib.repr(annotation_id)}"
-        if annotation_id in seen:
-            errors.add(name, "is listed twice", "give every annotation its own id")
-            continue
-        seen.add(annotation_id)
         image_number = _find(image_numbers, record.get("image_id"))
         if image_number is None:
             num_orphans += 1
@@ -147,7 +138,7 @@ def _number_images(
     by_id: dict[int | str, dict] = {}
     for index, record in enumerate(records):
         image_id = record.get("id")
-        if not isinstance(image_id, int | str):
+        if not _is_number_or_text(image_id):
             raise InputError(f"{source}: image number {index} has id {reprlib.repr(image_id)}; give it an integer id.")
         if image_id in by_id:
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
@@ -174,4 +165,8 @@ def _number_images(
 
 def _find(numbers: Mapping[Any, int], key: object) -> int | None:
     """Look up an id of any JSON type, some of which are not hashable."""
-    return numbers.get(key) if isinstance(key, int | str) else None
+    return numbers.get(key) if _is_number_or_text(key) else None
+
+
+def _is_number_or_text(value: object) -> TypeGuard[int | str]:
+    return isinstance(value, int | str)

@@ -5,13 +5,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from detectron2.modeling import meta_arch
+from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 
 from eva_backbone.backbone_delegate import BackboneDelegate
 from eva_backbone.errors import InputError
 
+from ..mask_windows import EncodedMasks, rescale_detections
 from .class_layers import reset_class_layers
+
+_MAX_MASK_PIXELS = 1 << 30  # of one image, at a byte each: a hundred masks of 10 megapixels
 
 
 class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
@@ -75,10 +79,16 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
         detected_instances: list[Instances] | None = None,
         do_postprocess: bool = True,
     ) -> list[dict[str, Instances]] | list[Instances]:
-        """Return detections or, given `detected_instances`, what the heads predict for those boxes; see Detectron2."""
+        """Return detections or, given `detected_instances`, what the heads predict for those boxes; see Detectron2.
+
+        The masks of an image are a tensor, bool [N, H, W], or the sequence `EncodedMasks` if that has 2^30 values.
+        """
         if self.large_images == "resize" and detected_instances is None:
             batched_inputs = [self._shrink(x) for x in batched_inputs]
-        return super().inference(batched_inputs, detected_instances, do_postprocess)
+        detections = super().inference(batched_inputs, detected_instances, do_postprocess=False)
+        if not do_postprocess:
+            return detections
+        return [{"instances": _postprocess(*pair)} for pair in zip(detections, batched_inputs, strict=True)]
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalise images [3, H, W] and pad them at the bottom and right, to the backbone's square if it has one.
@@ -106,3 +116,15 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
         size = (max(round(height * scale), 1), max(round(width * scale), 1))
         image = F.interpolate(record["image"][None].float(), size, mode="bilinear", antialias=True)[0]
         return {"height": height, "width": width, **record, "image": image}
+
+
+def _postprocess(detections: Instances, record: dict[str, Any]) -> Instances:
+    """Convert detections to the pixels of the image that the record describes."""
+    height = record.get("height", detections.image_size[0])
+    width = record.get("width", detections.image_size[1])
+    if not detections.has("pred_masks") or len(detections) * height * width < _MAX_MASK_PIXELS:
+        return detector_postprocess(detections, height, width)
+    rescaled = rescale_detections(detections, height, width)
+    rescaled.pred_masks = EncodedMasks(rescaled.pred_masks_rle)
+    rescaled.remove("pred_masks_rle")
+    return rescaled

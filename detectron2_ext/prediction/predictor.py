@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
@@ -20,7 +18,7 @@ from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
-from ..mask_windows import encode_predicted_masks
+from ..mask_windows import rescale_detections
 from .detector_categories import find_categories, match_categories
 from .limits import DetectionLimits
 from .result import DetectionResult
@@ -145,7 +143,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             detections = detections[detections.scores >= self.score_threshold]
             detections = detections[detections.scores.argsort(descending=True, stable=True)]
             result = DetectionResult.from_instances(
-                _rescale_to_image(detections, *sample.size),
+                rescale_detections(detections, *sample.size).to("cpu"),
                 path=sample.path,
                 image=sample.image,
                 class_names=self.categories.names,
@@ -178,17 +176,3 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
     return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
-
-
-def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
-    """Convert detections to the pixels of the original image and encode their masks as RLE."""
-    masks = detections.get_fields().pop("pred_masks", None)
-    if masks is not None:
-        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
-    detections = detector_postprocess(detections, height, width)
-    if masks is not None:
-        probabilities = detections.probabilities[:, 0]
-        rles = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
-        detections.pred_masks_rle = rles
-        detections.remove("probabilities")
-    return detections.to("cpu")

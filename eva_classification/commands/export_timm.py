@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eva_engine.commands.cli import run_exchange
+from eva_engine.safe_text import printable
 
 
 def export(source: Path, output: Path, entry: str = "") -> None:
@@ -27,10 +28,10 @@ def export(source: Path, output: Path, entry: str = "") -> None:
     from eva_engine.checkpoint.exchange import exchange_weights
 
     weights = exchange_weights(source, output, entry, to_timm)
-    print(f"{output}: {len(weights)} tensors of {source}")
+    print(printable(f"{output}: {len(weights)} tensors of {source}"))
     call = timm_call(weights)
     if call is not None:
-        print(f"model: {call.removesuffix(')')}, checkpoint_path='{output}')")
+        print(printable(f"model: {call.removesuffix(')')}, checkpoint_path={str(output)!r})"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,5 @@
 """Class maps, from class name to class index: from text files, and for the folders of ImageNet and its test sets."""
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,7 +7,8 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.categories import read_categories
+from eva_engine.prediction.categories import check_class_map, read_categories
+from eva_engine.text_file import read_json, read_text
 
 NUM_CLASSES = 1000
 _SUBSETS = {"imagenet_a": "imagenet_a_synsets.txt", "imagenet_r": "imagenet_r_synsets.txt"}
@@ -50,10 +49,8 @@ def load_class_map(class_map: Mapping[str, int] | Sequence[str] | str | None, ro
     """Return the class index of each name; see `ImageDataset` for the argument."""
     if class_map is None:
         return None
-    if isinstance(class_map, Mapping):
-        return {str(name): int(index) for name, index in class_map.items()}
     if not isinstance(class_map, str):
-        return _number_names([str(name) for name in class_map], "the class map")
+        return check_class_map(class_map, "the class map")
     known = named_class_map(class_map)
     if known is not None:
         return known
@@ -74,14 +71,7 @@ def read_class_map(file: str, root: str = "") -> dict[str, int]:
         InputError: There is no such file, it contains no names, or it lists a name twice.
     """
     path = Path(file) if Path(file).exists() else Path(root, file)
-    return _number_names(read_categories(path).names, f"the class map {file}")
-
-
-def _number_names(names: Sequence[str], source: str) -> dict[str, int]:
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise InputError(f"{source} lists {name} more than once; list every class once.")
-    return {name: index for index, name in enumerate(names)}
+    return check_class_map(read_categories(path).names, f"the class map {file}")
 
 
 def imagenet_v2_classes() -> dict[str, int]:
@@ -106,11 +96,12 @@ def read_objectnet(root: str) -> ObjectNetClasses:
         InputError: The mapping files are missing or inconsistent.
     """
     mappings = Path(root, "mappings")
+    kind_and_fix = "mapping of ObjectNet's classes", "give the folder to which the dataset was unpacked"
+    label_of_folder = read_json(mappings / "folder_to_objectnet_label.json", *kind_and_fix)
+    names_of_label = read_json(mappings / "objectnet_to_imagenet_1k.json", *kind_and_fix)
+    line_of_class = read_json(mappings / "pytorch_to_imagenet_2012_id.json", *kind_and_fix)
+    lines = read_text(mappings / "imagenet_to_label_2012_v2", *kind_and_fix).splitlines()
     try:
-        label_of_folder = json.loads((mappings / "folder_to_objectnet_label.json").read_text(encoding="utf-8"))
-        names_of_label = json.loads((mappings / "objectnet_to_imagenet_1k.json").read_text(encoding="utf-8"))
-        line_of_class = json.loads((mappings / "pytorch_to_imagenet_2012_id.json").read_text(encoding="utf-8"))
-        lines = (mappings / "imagenet_to_label_2012_v2").read_text(encoding="utf-8").splitlines()
         # Line numbers may start at 0 or at 1.
         first_line = min(line_of_class.values())
         class_of_name = {}
@@ -121,14 +112,9 @@ def read_objectnet(root: str) -> ObjectNetClasses:
             if label in names_of_label:
                 names = names_of_label[label].split("; ")
                 classes_of_folder[folder] = tuple(class_of_name[name] for name in names)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"the class mappings of ObjectNet in {mappings} cannot be read ({error}); give the folder to which the "
-            "dataset was unpacked."
-        ) from error
-    except (KeyError, IndexError) as error:
-        raise InputError(
-            f"the class mappings of ObjectNet in {mappings} are inconsistent: {error} is missing; unpack the dataset "
-            "again."
+            f"the class mappings of ObjectNet in {mappings} are inconsistent: {problem}; unpack the dataset again."
         ) from error
     return classes_of_folder

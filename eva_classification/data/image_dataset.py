@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import find_files, list_folders, select_files
+from eva_engine.data.image_file import open_regular_file
 
 from .class_folders import check_num_classes, find_classes, find_split, join_names, split_of
 from .class_list import use_class_list
@@ -125,7 +126,7 @@ class _ImageFiles:
     def __getitem__(self, index: int) -> tuple[IO[bytes], int]:
         path, label, start, size = self.samples[index]
         if not self._is_tar:
-            return open(os.path.join(self._source, path), "rb"), label
+            return open_regular_file(os.path.join(self._source, path)), label
         with open(self._source, "rb") as file:
             file.seek(start)
             return io.BytesIO(file.read(size)), label
@@ -166,7 +167,7 @@ def _read_members(file: str) -> dict[str, tuple[int, int]]:
     """Return the position and size of each member of a tar file, also of those in tar files inside of it."""
     members: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(file, "r:") as tar:
+        with open_regular_file(file, "tar") as content, tarfile.open(fileobj=content, mode="r:") as tar:
             for name, start, size in _walk_members(tar):
                 if name in members:
                     raise InputError(f"{file} has two files {name}; write each file once.")

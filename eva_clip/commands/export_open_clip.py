@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eva_engine.commands.cli import run_exchange
+from eva_engine.safe_text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +32,11 @@ def export(source: Path, output: Path, entry: str = "") -> None:
     from eva_engine.checkpoint.exchange import exchange_weights
 
     weights = exchange_weights(source, output, entry, _convert)
-    if not is_open_clip(weights):
-        print(f"{output}: {len(weights)} tensors of {source}, with the original release's names")
-        return
-    print(f"{output}: {len(weights)} tensors of {source}, with open_clip's names")
-    call = open_clip_call(weights, output)
+    names_of = "open_clip" if is_open_clip(weights) else "the original release"
+    print(printable(f"{output}: {len(weights)} tensors of {source}, with the names of {names_of}"))
+    call = open_clip_call(weights, output) if is_open_clip(weights) else None
     if call is not None:
-        print(f"model: {call}")
+        print(printable(f"model: {call}"))
 
 
 def _convert(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":

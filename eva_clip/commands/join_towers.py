@@ -12,6 +12,7 @@ from pathlib import Path
 from eva_engine.commands.cli import command_parser, run_command
 from eva_engine.output_files import check_output_file, output_file
 from eva_engine.published_weights.weight_path import check_weights
+from eva_engine.safe_text import printable
 
 
 def join_files(image: Path, text: Path, output: Path) -> None:
@@ -29,7 +30,7 @@ def join_files(image: Path, text: Path, output: Path) -> None:
     with output_file(output, sum(value.nbytes for value in weights.values())) as partial:
         # Cloned, because torch.save stores the complete storage of an entry that is a view of a larger tensor.
         torch.save({"model": {name: value.clone() for name, value in weights.items()}}, partial)
-    print(f"{output}: {len(weights)} tensors of {image} and {text}")
+    print(printable(f"{output}: {len(weights)} tensors of {image} and {text}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

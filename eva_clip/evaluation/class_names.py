@@ -1,6 +1,5 @@
 """Class names for zero-shot classification: from published lists, files, folder names and datasets."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -8,7 +7,8 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.data.batching import MapStyleDataset
-from eva_engine.text_file import read_lines
+from eva_engine.prediction.categories import check_names
+from eva_engine.text_file import read_json, read_lines
 
 _IMAGENET_SUBSETS = ("imagenet_a", "imagenet_r")
 
@@ -31,14 +31,8 @@ def read_class_names(source: str | Sequence[str]) -> tuple[str, ...]:
 
         imagenet_names = open_clip_metadata().IMAGENET_CLASSNAMES
         return tuple(imagenet_names[number] for number in imagenet_classes(source).values())
-    lines = read_lines(source, "list of names", "give one name per line") if isinstance(source, str) else source
-    names = tuple(str(name).strip() for name in lines)
-    if not names:
-        raise InputError("there is no class name; give at least one.")
-    for number, name in enumerate(names):
-        if not name:
-            raise InputError(f"the name of class {number} of {len(names)} is empty; give every class a name.")
-    return names
+    names = read_lines(source, "list of names", "give one name per line") if isinstance(source, str) else source
+    return check_names(names, source if isinstance(source, str) else "the list of class names")
 
 
 def class_numbers(dataset: MapStyleDataset[Any]) -> dict[str, int]:
@@ -98,7 +92,7 @@ def objectnet_names(root: str) -> list[str]:
     from eva_classification.data.class_maps import read_objectnet
 
     folders = read_objectnet(root)
-    labels = json.loads(Path(root, "mappings", "folder_to_objectnet_label.json").read_text(encoding="utf-8"))
+    labels = read_json(Path(root, "mappings", "folder_to_objectnet_label.json"), "mapping", "unpack the dataset again")
     return [labels[folder].lower() for folder in folders]
 
 

@@ -13,6 +13,9 @@ INDEX_NAME = "index.json"  # file by which the folder of a sharded checkpoint is
 _LEGACY_TORCH_MAGIC = (
     b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # of torch.save before 1.6, after the two bytes of the pickle protocol
 )
+# Bytes of the list of all entries, each of which takes many times its own bytes in memory. The list of a checkpoint
+# with 10,000 tensors has 1 MB.
+_MAX_LIST = 16_000_000
 
 
 class FileKind(StrEnum):
@@ -52,6 +55,7 @@ def detect_kind(path: Path) -> FileKind:
         is_program = open_archive(path, path, path.stat().st_size).is_program
         return FileKind.TORCHSCRIPT if is_program else FileKind.TORCH
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        _check_list(path, int.from_bytes(head[:8], "little"))
         return FileKind.SAFETENSORS
     if head[2:].startswith(_LEGACY_TORCH_MAGIC):
         return FileKind.LEGACY_TORCH
@@ -87,8 +91,12 @@ def open_archive(path: Path, file: Path | IO[bytes], num_bytes: int) -> Archive:
         InputError: torch did not write it, or its records could take more memory than the file; or it is damaged.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
+        with open(file, "rb") if isinstance(file, Path) else file as stream:
+            end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
+            _check_list(path, end[zipfile._ECD_SIZE] if end else 0)  # type: ignore[attr-defined]
+            records = zipfile.ZipFile(stream).infolist()
+    except InputError:
+        raise
     except Exception as error:  # damaged archives make zipfile raise nearly any exception
         raise InputError(f"{path} is a truncated torch file ({num_bytes:,} bytes); download it again.") from error
     data = next((record.filename for record in records if record.filename.rpartition("/")[2] == "data.pkl"), None)
@@ -108,3 +116,10 @@ def open_archive(path: Path, file: Path | IO[bytes], num_bytes: int) -> Archive:
     if sum(record.file_size for record in records) > num_bytes:  # several records refer to the same bytes
         raise InputError(f"{path} has records that overlap; write it again with torch.save.")
     return Archive(root, is_program, {record.filename: record for record in records})
+
+
+def _check_list(path: Path, num_bytes: int) -> None:
+    if num_bytes > _MAX_LIST:
+        raise InputError(
+            f"{path} lists its entries in {num_bytes:,} bytes, more than {_MAX_LIST:,}; give the weights of a model."
+        )

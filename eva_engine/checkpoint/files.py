@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from eva_backbone.errors import InputError
+from eva_engine.safe_text import printable
 
 from .file_kind import FileKind, detect_kind
 from .lora_weights import merge_lora_weights
-from .single_file import read_single_file, readable
+from .single_file import read_single_file
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
         if isinstance(name, str) and _is_dense_tensor(value):
             weights[name] = value.detach()
     if not weights:
-        keys = ", ".join(readable(key, 30) for key in sorted(map(str, entries))[:5])
+        keys = ", ".join(printable(key, 30) for key in sorted(map(str, entries))[:5])
         found = f"the keys {keys}" if entries else f"a {type(content).__name__}"
         raise InputError(
             f"{path} has no named tensors (found {found}); "
@@ -122,7 +123,7 @@ def select_weights(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
     for name in weights:
         if not name or len(name) > _MAX_NAME or not name.isprintable():
             raise InputError(
-                f"{path} has an entry with a name that no model has, {readable(name, 40)!r} ({len(name):,} "
+                f"{path} has an entry with a name that no model has, {printable(name, 40)!r} ({len(name):,} "
                 "characters); give the weights of a model."
             )
     for prefix in _PARALLEL_PREFIXES:

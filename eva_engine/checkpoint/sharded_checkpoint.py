@@ -28,13 +28,14 @@ from eva_backbone.errors import InputError
 from eva_engine.atomic import sync_to_disk
 from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
 from eva_engine.processes import all_gather_objects, run_on_rank_zero
+from eva_engine.safe_text import printable
 
 from .checkpoint_index import CheckpointIndex, encode_index, read_index
 from .checksummed_files import ChecksummingWriter, file_checksum
 from .file_kind import INDEX_NAME
 from .nested_state import KeyPath, local_tensor_bytes, named_leaves, set_nested, sharded_part, unsharded_part
 from .safe_pickle import UnsafePickleError
-from .single_file import read_single_file, readable
+from .single_file import read_single_file
 from .torch_file import read_torch_archive
 from .unsharded_checkpoint import DISK_FULL_ADVICE, save_readable
 
@@ -230,9 +231,11 @@ def _load_tensors(
                 )
             )
     except UnsafePickleError as error:
-        raise InputError(f"{folder} is refused: it has Python objects ({readable(error)}); use another one.") from error
+        raise InputError(
+            f"{folder} is refused: it has Python objects ({printable(error, 150)}); use another one."
+        ) from error
     except Exception as error:  # damaged files make torch's reader raise nearly any exception
-        raise InputError(f"{folder} cannot be read ({readable(error)}); use an earlier checkpoint.") from error
+        raise InputError(f"{folder} cannot be read ({printable(error, 150)}); use an earlier checkpoint.") from error
 
 
 def _read_unsharded_part(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from safetensors import safe_open
 
 from eva_backbone.errors import InputError
+from eva_engine.safe_text import printable
 
 from .file_kind import FileKind, detect_kind
 from .numpy_pickle import read_numpy_pickle
@@ -35,7 +36,7 @@ def read_single_file(path: Path, kind: FileKind | None = None) -> Any:
         raise
     except UnsafePickleError as error:
         raise InputError(
-            f"{path} is refused: in addition to weights it has Python objects ({readable(error, 500)}), and "
+            f"{path} is refused: in addition to weights it has Python objects ({printable(error, 500)}), and "
             "reading those can run any code; if you trust its source, save only its weights with torch.save, in the "
             "program that wrote it."
         ) from error
@@ -55,12 +56,7 @@ def _read(path: Path, kind: FileKind) -> Any:
     return read_legacy_torch(path) if kind is FileKind.LEGACY_TORCH else read_torch_archive(path)
 
 
-def readable(text: object, length: int = 150) -> str:
-    """Return text of a file for a message: at most `length` characters, and no control sequences of the terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text)[:length])
-
-
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    text = readable(lines[0].rstrip(".")) if lines else ""
+    text = printable(lines[0].rstrip("."), 150) if lines else ""
     return text if " " in text else f"{type(error).__name__} {text}".strip()

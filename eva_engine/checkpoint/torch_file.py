@@ -50,7 +50,9 @@ class _Module(Stub):
             self.attributes = state
 
 
-def _rebuild(storage: Tensor, offset: int, size: tuple, stride: tuple, _grad: Any, _hooks: Any, *bits: Any) -> Tensor:
+def _rebuild(
+    storage: Tensor, offset: int, size: tuple, stride: tuple, _grad: Any = None, _hooks: Any = None, *bits: Any
+) -> Tensor:
     if len(size) > _MAX_AXES:
         raise pickle.UnpicklingError(f"a tensor of {len(size)} axes")
     if any(bits):
@@ -62,10 +64,6 @@ def _rebuild_v3(
     storage: Tensor, offset: int, size: tuple, stride: tuple, grad: Any, hooks: Any, dtype: torch.dtype, *bits: Any
 ) -> Tensor:
     return _rebuild(storage.view(dtype), offset, size, stride, grad, hooks, *bits)
-
-
-def _rebuild_first(storage: Tensor, offset: int, size: tuple, stride: tuple) -> Tensor:
-    return _rebuild(storage, offset, size, stride, False, None)
 
 
 def _data_of_parameter(data: Tensor, *_: Any) -> Tensor:
@@ -89,7 +87,7 @@ def _text(*parts: Any) -> str:
 
 
 _ALLOWED: dict[tuple[str, str], Callable] = {
-    ("torch._utils", "_rebuild_tensor"): _rebuild_first,
+    ("torch._utils", "_rebuild_tensor"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_v3,
     ("torch._utils", "_rebuild_parameter"): _data_of_parameter,

@@ -12,10 +12,11 @@ import torch
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
+from eva_engine.safe_text import printable
 
 from .file_kind import FileKind, detect_kind
 from .nested_state import local_tensor_bytes
-from .single_file import read_single_file, readable
+from .single_file import read_single_file
 from .synced_file import open_synced
 
 DISK_FULL_ADVICE = "free some space or lower train.checkpointer.max_to_keep"
@@ -65,7 +66,7 @@ def verify_unsharded(path: Path) -> None:
                 reader.result()
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path} is damaged ({readable(error) or type(error).__name__}); use an earlier checkpoint."
+            f"{path} is damaged ({printable(error, 150) or type(error).__name__}); use an earlier checkpoint."
         ) from error
 
 

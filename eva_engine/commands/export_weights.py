@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eva_engine.output_files import check_output_file
 from eva_engine.published_weights.weight_path import check_weights
+from eva_engine.safe_text import printable
 
 from .cli import command_parser, run_command
 
@@ -43,7 +44,7 @@ def export(source: Path, output: Path, entry: str = "model", *, half: bool = Fal
                 weights[name] = value.half()
     write_weights(weights, output)
     num_bytes = sum(value.nbytes for value in weights.values())
-    print(f"{output}: {len(weights)} tensors, {num_bytes:,} bytes, from the entry {entry!r} of {source}")
+    print(printable(f"{output}: {len(weights)} tensors, {num_bytes:,} bytes, from the entry {entry!r} of {source}"))
 
 
 def main(argv: list[str] | None = None) -> int:

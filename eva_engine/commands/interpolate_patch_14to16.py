@@ -14,6 +14,7 @@ from typing import Any
 from eva_backbone.errors import InputError
 from eva_engine.output_files import check_output_file, output_file
 from eva_engine.published_weights.weight_path import check_weights, weight_path
+from eva_engine.safe_text import printable
 
 from .cli import command_parser, run_command
 
@@ -81,7 +82,7 @@ def convert_file(source: Path, output: Path) -> None:
     content = convert_content(content, source)
     with output_file(output, source.stat().st_size) as partial:
         torch.save(content, partial)
-    print(f"{output}: patch {NEW_PATCH}, converted from {source}")
+    print(printable(f"{output}: patch {NEW_PATCH}, converted from {source}"))
 
 
 def main(argv: list[str] | None = None) -> int:

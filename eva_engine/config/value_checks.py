@@ -34,6 +34,7 @@ _RANGES = {
     (1e-9, math.inf): "pixel_std std",
     (-1, 2**32 - 1): "seed",
 }
+_MAX_PARTS = 2_000  # values of a list in `model`, each of which may stand for a layer or a class
 _RANGE_OF = {name: limits for limits, names in _RANGES.items() for name in names.split()}
 
 
@@ -59,6 +60,8 @@ def check_values(cfg: DictConfig) -> None:
             if types is not None and name in types:
                 _check_type(key, value, types[name])
             _check_range(key, value)
+            if isinstance(value, ListConfig) and len(value) > _MAX_PARTS and key.startswith("model."):
+                raise InputError(f"{key} has {len(value):,} values, more than any model; give at most {_MAX_PARTS:,}")
             if name in ("pixel_mean", "pixel_std") and isinstance(value, ListConfig) and len(value) != num_channels:
                 raise InputError(
                     f"{key} has {len(value)} numbers, but images have {num_channels} channels; give one for each"

@@ -3,6 +3,7 @@
 import logging
 
 from eva_backbone.errors import InputError
+from eva_engine.safe_text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class RecordErrors:
         Raises:
             InputError: `on_error` is "stop".
         """
-        message = f"{self.source}: {_printable(record)} {_printable(problem)}; {fix}"
+        message = f"{self.source}: {printable(record, _MAX_CHARACTERS)} {printable(problem, _MAX_CHARACTERS)}; {fix}"
         if self.on_error == "stop":
             raise InputError(f'{message}, or skip bad records with on_error="skip".')
         if len(self.messages) < _MAX_LOGGED:
@@ -67,12 +68,6 @@ class RecordErrors:
                 len(self.messages),
                 f", the last {not_logged} of them are not logged above" if not_logged else "",
             )
-
-
-def _printable(text: str) -> str:
-    """Escape what cannot be written to a log or a terminal: unpaired surrogates, control characters; cut long text."""
-    text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class SkippedSamples:

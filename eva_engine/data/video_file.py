@@ -1,7 +1,7 @@
 """Open video files from untrusted sources, with limits on what a small file can make FFmpeg allocate and compute."""
 
+import os
 import re
-import stat
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 from av.stream import Discard, Disposition
 
 from eva_backbone.errors import InputError
+
+from .image_file import open_regular_file
 
 # FFmpeg detects the format from the content of a file. Formats that refer to other files or to addresses (playlists)
 # are excluded, because an untrusted file could read anything through them.
@@ -145,24 +147,21 @@ def _check_size(path: str | Path, decoder: av.VideoCodecContext, max_pixels: int
 def _check_content(path: str | Path) -> None:
     """Raise InputError unless `path` is a regular file that FFmpeg can open with memory in proportion to its size."""
     try:
-        status = Path(path).stat()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{path}: no such video file; check the data root.") from error
-    # Opening a pipe could block, and a device may never end.
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: not a regular file; give a video file.")
-    if status.st_size == 0:
-        raise InputError(f"{path}: not a readable video (the file is empty); replace the file.")
-    try:
-        with open(path, "rb") as file:
+        with open_regular_file(path, "video") as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            if num_bytes == 0:
+                raise InputError(f"{path}: not a readable video (the file is empty); replace the file.")
             if file.read(_HEAD_BYTES).count(_START_CODE) > 2 * _MAX_START_CODES:
                 raise InputError(f"{path}: not a readable video (mostly start codes without content); remove the file.")
-            if _num_declared_samples(file, status.st_size) > max(status.st_size, _MIN_SAMPLES):
+            if _num_declared_samples(file, num_bytes) > max(num_bytes, _MIN_SAMPLES):
                 raise InputError(
                     f"{path}: not a readable video (its index is compressed or too long); remove the file."
                 )
-    except OSError as error:
-        raise InputError(f"{path}: not a readable video ({error.strerror}); check the file.") from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: no such video file, or not readable ({reason}); check the data root.") from error
 
 
 def _num_declared_samples(file: IO[bytes], file_size: int) -> int:

@@ -12,8 +12,8 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint.file_kind import FileKind, detect_kind
 from eva_engine.checkpoint.files import read_file, select_weights
 from eva_engine.checkpoint.lora_weights import merge_lora_weights
-from eva_engine.checkpoint.single_file import readable
 from eva_engine.published_weights.weight_path import weight_path
+from eva_engine.safe_text import printable
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
         content, files = read_file(path), [path]
     if entry and (not isinstance(content, Mapping) or not content.get(entry)):
         found = (
-            ", ".join(readable(key, 30) for key in list(content)[:8])
+            ", ".join(printable(key, 30) for key in list(content)[:8])
             if isinstance(content, Mapping)
             else type(content).__name__
         )
@@ -81,11 +81,11 @@ def _describe_entries(content: Any) -> Iterator[tuple[str, str]]:
         yield "", describe_tensors(bare)
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield readable(key, 60), describe_tensors(value)
+            yield printable(key, 60), describe_tensors(value)
         elif isinstance(value, bool | int | float | str):
-            yield readable(key, 60), readable(value, 60)
+            yield printable(key, 60), printable(value, 60)
         elif not isinstance(value, Tensor):
-            yield readable(key, 60), type(value).__name__
+            yield printable(key, 60), type(value).__name__
 
 
 def describe_tensors(content: Mapping) -> str:

@@ -1,6 +1,7 @@
 """Names and dataset ids of a model's classes."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,47 @@ def read_categories(path: str | Path) -> Categories:
         content = read_lines(path, "file with class names", fix)
     if isinstance(content, dict):
         return coco_categories(content.get("categories"), str(path))
-    if not isinstance(content, list) or not content or not all(isinstance(name, str) for name in content):
-        raise InputError(f"{path} has no list of class names; {fix}.")
-    return Categories(tuple(name.strip() for name in content), tuple(range(len(content))))
+    names = check_names(content, str(path))
+    return Categories(names, tuple(range(len(names))))
+
+
+def check_names(names: Any, source: str) -> tuple[str, ...]:
+    """Return the class names of a list without spaces around them; whole numbers, as folders often have, become text.
+
+    Args:
+        names: A list of an option or file.
+        source: The option or file, for messages.
+
+    Raises:
+        InputError: It is not a list, is empty, or has anything else.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        raise InputError(f"{source}: {reprlib.repr(names)} is not a list of class names; give one name per class.")
+    for number, name in enumerate(names):
+        if not isinstance(name, str | int) or isinstance(name, bool) or not str(name).strip():
+            raise InputError(
+                f"{source}: the name of class {number} is {reprlib.repr(name)}; give every class a name, in quotes."
+            )
+    return tuple(str(name).strip() for name in names)
+
+
+def check_class_map(classes: Any, source: str) -> dict[str, int]:
+    """Return the class index of each name in a mapping, or by its position in a list; see `check_names`.
+
+    Raises:
+        InputError: A name is not valid or occurs twice, or an index is not a whole number from 0 on.
+    """
+    indices: dict[str, int] = {}
+    names = check_names(list(classes) if isinstance(classes, Mapping) else classes, source)
+    for name, index in zip(names, classes.values() if isinstance(classes, Mapping) else range(len(names)), strict=True):
+        if name in indices:
+            raise InputError(f"{source} lists {name[:200]} more than once; list every class once.")
+        if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+            raise InputError(
+                f"{source}: the index of {name[:200]} is {reprlib.repr(index)}; give a whole number from 0 on."
+            )
+        indices[name] = index
+    return indices
 
 
 def coco_categories(rows: Any, source: str) -> Categories:

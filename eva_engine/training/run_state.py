@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import read_file
-from eva_engine.checkpoint.single_file import readable
+from eva_engine.safe_text import printable
 
 from .random_state import get_random_state, set_random_state
 from .trainer import Trainer
@@ -96,8 +96,8 @@ class RunState:
             raise
         except Exception as error:  # torch raises nearly any exception for a state of another form
             raise InputError(
-                f"the checkpoint does not fit this run ({type(error).__name__}: {readable(error)}); resume with the "
-                "config that wrote it, or give it as train.init_checkpoint of a new run"
+                f"the checkpoint does not fit this run ({type(error).__name__}: {printable(error, 150)}); resume with "
+                "the config that wrote it, or give it as train.init_checkpoint of a new run"
             ) from error
 
     def _restore(self, state: Mapping[str, Any]) -> None:
@@ -180,10 +180,12 @@ def check_state(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
         check_entry(state, name, path)
     for name, value in state["model"].items():
         if not isinstance(value, Tensor):
-            raise InputError(f"{path} cannot be resumed from, its {readable(name)} is not a tensor; use another one")
+            raise InputError(
+                f"{path} cannot be resumed from, its {printable(name, 150)} is not a tensor; use another one"
+            )
     for key, value in [*state["scaler"].items(), *state["non_finite"].items()]:
         if type(value) not in (int, float) or not 0 <= value < math.inf:
-            raise InputError(f"{path} cannot be resumed from, its {key} is {readable(value, 40)}; use another one")
+            raise InputError(f"{path} cannot be resumed from, its {key} is {printable(value, 40)}; use another one")
     return dict(state)
 
 
@@ -196,7 +198,7 @@ def check_entry(state: Mapping[str, Any], name: str, path: Path) -> Any:
         fits = type(value) is int and limits[0] <= value <= limits[1]
     if not fits:
         raise InputError(
-            f"{path} cannot be resumed from, its entry {name} is {readable(value, 40)}, which no run writes; resume "
+            f"{path} cannot be resumed from, its entry {name} is {printable(value, 40)}, which no run writes; resume "
             "from another checkpoint"
         )
     return value

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import IMAGE_SUFFIXES, find_files
-from eva_engine.prediction.categories import read_categories
+from eva_engine.prediction.categories import check_names, read_categories
 
 from ..segmentation_targets import IGNORE_LABEL
 
@@ -41,7 +41,7 @@ def register_label_folders(
     """
     if isinstance(class_names, str | Path):
         class_names = read_categories(class_names).names
-    class_names = [str(class_name) for class_name in class_names]
+    class_names = check_names(class_names, "class_names")
     if not 0 < len(class_names) <= IGNORE_LABEL:
         raise InputError(
             f"class_names has {len(class_names)} names; give 1 to {IGNORE_LABEL}, for the label values 0, 1, ... "
@@ -52,7 +52,7 @@ def register_label_folders(
         MetadataCatalog.remove(name)
     DatasetCatalog.register(name, _Pairs(str(image_root), str(label_root), label_ending))
     MetadataCatalog.get(name).set(
-        stuff_classes=class_names,
+        stuff_classes=list(class_names),
         image_root=str(image_root),
         sem_seg_root=str(label_root),
         evaluator_type="sem_seg",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data.table_file import find_column, read_rows
+from eva_engine.prediction.categories import check_class_map
 from eva_engine.text_file import open_text
 from eva_video.kinetics import kinetics_names
 
@@ -49,15 +50,9 @@ def read_class_indices(classes: Mapping[str, int] | Sequence[str] | str | None) 
     """
     if classes is None:
         return None
-    if isinstance(classes, Mapping):
-        return {str(name): int(index) for name, index in classes.items()}
     if isinstance(classes, str) and classes.endswith(".csv"):
         return _read_class_table(classes)
-    names = kinetics_names(classes) if isinstance(classes, str) else [str(name) for name in classes]
-    indices = {name: index for index, name in enumerate(names)}
-    if len(indices) < len(names):
-        raise InputError(f"the classes {', '.join(names)} contain a name twice; use each name once.")
-    return indices
+    return check_class_map(kinetics_names(classes) if isinstance(classes, str) else classes, "the option classes")
 
 
 def read_annotations(

@@ -11,6 +11,10 @@ from eva_engine.backbones import require_backbones
 from eva_engine.checkpoint.load_report import shorten_names
 from eva_engine.checkpoint.lora_weights import ADAPTER
 
+# Matching a name takes time that grows with the power of the number of repetitions, and exponentially if a group with
+# a repetition is repeated.
+_MAX_REPETITIONS = 6
+
 
 def add_lora(model: nn.Module, settings: Mapping[str, Any]) -> None:
     """Let the linear layers that match `settings["targets"]` compute with W + alpha / rank * B A instead of W.
@@ -80,13 +84,7 @@ def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:
             f"train.lora.rank={settings['rank']} and train.lora.dropout={settings['dropout']} were given; "
             "the rank is 0 or more, the dropout from 0 to below 1"
         )
-    try:
-        pattern = re.compile(settings["targets"])
-    except re.error as error:
-        raise InputError(
-            f"train.lora.targets={settings['targets']!r} is not a regular expression ({error}); "
-            r"write one such as .*\.attn\.qkv"
-        ) from error
+    pattern = _compile_targets(settings["targets"])
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     names = [name for name in linear if pattern.fullmatch(name)]
     if not names:
@@ -95,6 +93,25 @@ def _target_names(model: nn.Module, settings: Mapping[str, Any]) -> list[str]:
             f"and the model has {', '.join(shorten_names(linear)[:4])}"
         )
     return names
+
+
+def _compile_targets(targets: str) -> re.Pattern[str]:
+    """Compile `train.lora.targets`, which can be from a file of a run, if it matches names in a bounded time."""
+    try:
+        pattern = re.compile(targets)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(
+            f"train.lora.targets={targets[:200]!r} is not a regular expression ({error}); "
+            r"write one such as .*\.attn\.qkv"
+        ) from error
+    without_escapes = re.sub(r"\\.", "x", targets).replace("(?", "(")
+    repeated = re.findall(r"(.?)([*+{?])", without_escapes)
+    if len(repeated) > _MAX_REPETITIONS or any(before == ")" and sign != "?" for before, sign in repeated):
+        raise InputError(
+            f"train.lora.targets={targets[:200]!r} repeats too much to be matched quickly; repeat no group, and use at "
+            f"most {_MAX_REPETITIONS} of * + ? {{"
+        )
+    return pattern
 
 
 def _module_to_freeze(model: nn.Module, layer: str, backbones: Sequence[tuple[str, nn.Module]]) -> nn.Module:

@@ -1,7 +1,9 @@
 """Build the metric writers of a run."""
 
 import importlib.util
+import logging
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
@@ -12,6 +14,8 @@ from eva_backbone.errors import InputError
 from .metrics_file import MetricsFile
 from .progress import ProgressLine
 from .scalars import NewScalars
+
+logger = logging.getLogger(__name__)
 
 
 def check_writers(cfg: DictConfig) -> None:
@@ -54,16 +58,38 @@ class TensorBoardEvents(TensorboardXWriter):
     """Detectron2's TensorBoard writer, but with unsmoothed values that are on disk when `write` returns.
 
     A resumed run makes TensorBoard discard what earlier processes logged from `start_iter` on, so that there is one
-    curve.
+    curve. If the events cannot be written, for example because a file may not be larger, the run continues without.
     """
 
     def __init__(self, log_dir: str, start_iter: int = 0) -> None:
         super().__init__(log_dir, purge_step=start_iter)
         self._last_write = math.inf  # so that the parent class writes no scalars, only images and histograms
         self._new = NewScalars()
+        self._has_failed = False
 
     def write(self) -> None:
-        """Write all new values."""
+        """Write all new values; after the first failure, which is logged, do nothing."""
+        if self._has_failed:
+            return
+        try:
+            self._write()
+        except OSError as error:
+            self._has_failed = True
+            folder, iteration = self._writer_args["log_dir"], get_event_storage().iter
+            logger.warning(
+                "TensorBoard's events in %s end before iteration %d, because they cannot be written (%s); metrics.json "
+                "continues.",
+                folder,
+                iteration,
+                error.strerror,
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):  # of a file that could not be written, which was logged
+            super().close()
+
+    def _write(self) -> None:
         for iteration, values in self._new.take(get_event_storage()):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, iteration)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
+from detectron2_ext.modeling import rcnn
 from eva_backbone.errors import InputError
 
 
@@ -61,6 +62,19 @@ def test_large_image_is_resized(make_detector, given_size: dict) -> None:
     assert len(a) > 0
     assert torch.equal(a.pred_boxes.tensor, b.pred_boxes.tensor)
     assert torch.equal(a.pred_masks, b.pred_masks)
+
+
+def test_many_large_masks_are_encoded(make_detector, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, record = make_detector(), {"image": image, "height": 90, "width": 130}
+    with torch.no_grad():
+        (full,) = model([record])
+        monkeypatch.setattr(rcnn, "_MAX_MASK_PIXELS", 0)
+        (encoded,) = model([record])
+    expected, masks = full["instances"].pred_masks, encoded["instances"].pred_masks
+    assert len(masks) == len(expected) > 0
+    assert torch.equal(torch.stack(list(masks)), expected)
+    chosen = encoded["instances"][full["instances"].scores > full["instances"].scores.median()]
+    assert torch.equal(torch.stack(list(chosen.pred_masks)), expected[: len(chosen)])
 
 
 def test_padding_is_a_square_of_zeros(make_detector, image: torch.Tensor) -> None:

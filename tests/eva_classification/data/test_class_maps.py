@@ -59,8 +59,8 @@ def test_objectnet_lists_all_classes_of_a_folder(tmp_path, first):
     [
         ({"imagenet_to_label_2012_v2": "analog clock, face\n"}, "are inconsistent"),
         ({"objectnet_to_imagenet_1k.json": {"Bench": "sofa"}}, "are inconsistent: 'sofa' is missing"),
-        ({"folder_to_objectnet_label.json": "{"}, "cannot be read"),
-        ({"pytorch_to_imagenet_2012_id.json": "[1]"}, "cannot be read"),
+        ({"folder_to_objectnet_label.json": "{"}, "not valid JSON.*give the folder to which the dataset was unpacked"),
+        ({"pytorch_to_imagenet_2012_id.json": "[1]"}, "are inconsistent"),
     ],
 )
 def test_bad_mappings_of_objectnet(tmp_path, changed, sentence):

@@ -1,5 +1,6 @@
 """Records of image folders and of timm's other datasets."""
 
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -141,6 +142,17 @@ def test_a_class_map_below_the_root_and_one_with_a_class_twice(image_folder):
     (image_folder / "classes.txt").write_text("cat\nbee\ncat\nant\n")
     with pytest.raises(InputError, match=r"classes\.txt lists cat more than once"):
         ImageDataset(str(image_folder), class_map="classes.txt")
+
+
+def test_pipes_do_not_block(image_folder, tmp_path):
+    os.mkfifo(image_folder / "ant" / "pipe.png")
+    os.mkfifo(tmp_path / "pipe.tar")
+    mapper = EvaluationMapper(evaluation_transform(28))
+    records = [record for record in ImageDataset(str(image_folder)) if record["file_name"].endswith("pipe.png")]
+    with pytest.raises(InputError, match=r"pipe\.png: not a regular file"):
+        mapper(records[0])
+    with pytest.raises(InputError, match=r"pipe\.tar: not a regular file"):
+        ImageDataset(str(tmp_path / "pipe.tar"))
 
 
 def test_an_image_outside_the_class_folders_is_left_out_and_counted(image_folder, caplog):

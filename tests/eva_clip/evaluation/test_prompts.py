@@ -46,8 +46,8 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("names", "templates", "message"),
     [
-        (["a", " "], ["{}"], "name of class 1 of 2 is empty"),
-        ([], ["{}"], "no class name"),
+        (["a", " "], ["{}"], "name of class 1 is ' '"),
+        ([], ["{}"], "not a list of class names"),
         ("nowhere.txt", ["{}"], "nowhere.txt: no such list of names"),
         (["a"], [], "no template"),
         (["a"], ["{}", "photo"], "the template 'photo' has no {}"),

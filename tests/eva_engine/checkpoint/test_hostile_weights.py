@@ -184,6 +184,21 @@ def test_many_records(tmp_path):
         read_weights(tmp_path / "w.pth")
 
 
+LONG_LIST = 17_000_000
+LONG_LISTS = {  # what is before and after a list of so many bytes that it could have a million entries
+    "zip": (b"PK\x03\x04" + bytes(26), b"PK\x05\x06" + struct.pack("<4H2IH", 0, 0, 9, 9, LONG_LIST, 30, 0)),
+    "safetensors": (struct.pack("<Q", LONG_LIST) + b"{", b"}"),
+}
+
+
+@pytest.mark.parametrize("kind", LONG_LISTS)
+def test_long_lists_of_entries(kind, tmp_path):
+    start, end = LONG_LISTS[kind]
+    (tmp_path / "w.pth").write_bytes(start + bytes(LONG_LIST) + end)
+    with pytest.raises(InputError, match="lists its entries in 17,000,000 bytes"):
+        read_weights(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["", "a" * 10**6, "a\x1b[2Jb", "a\nb", "." * 301])
 def test_names_that_no_model_has(name, tmp_path):
     torch.save({name: torch.ones(2), "a": torch.ones(2)}, tmp_path / "w.pth")

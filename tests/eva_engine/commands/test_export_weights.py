@@ -69,6 +69,12 @@ def test_exported_from_a_folder(tmp_path):
     shutil.rmtree(folder)
 
 
+def test_names_of_files_are_printed_safely(tmp_path, capsys):
+    torch.save(checkpoint(), tmp_path / "a\x1b[2J.pth")
+    assert main([str(tmp_path / "a\x1b[2J.pth"), str(tmp_path / "b\n.pth")]) == 0
+    assert capsys.readouterr().out.rstrip("\n").isprintable()
+
+
 def test_adapters_are_merged(tmp_path):
     content = {"layer.base_layer.weight": torch.zeros(2, 3), "layer.lora_A.default.weight": torch.ones(1, 3)}
     content["layer.lora_B.default.weight"] = torch.ones(2, 1)

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM in every phase of every command: a documented exit status and no traceback."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -89,6 +90,23 @@ def test_every_verb_while_it_loads_its_recipe(verb, number, status, printed, tmp
     assert ended == status
     # predict also says where its finished results are
     assert capsys.readouterr().err.replace("; finished results are in output/predictions", "") == printed
+
+
+@pytest.mark.parametrize(
+    "command", [["-m", "tools"], ["-c", "import sys; from eva_engine.commands.start import main; sys.exit(main())"]]
+)
+def test_an_interrupt_while_the_table_of_verbs_is_imported(command, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import builtins, os, signal\noriginal = builtins.__import__\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def interrupted(name, *args, **keywords):\n"
+        "  if name == 'argparse': os.kill(os.getpid(), signal.SIGINT)\n"
+        "  return original(name, *args, **keywords)\n"
+        "builtins.__import__ = interrupted\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_interrupted_processes_end_with_the_command():

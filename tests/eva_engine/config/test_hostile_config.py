@@ -166,6 +166,7 @@ def test_recipes_mention_every_name_that_they_use():
         (["optimizer.weight_decay=inf"], "optimizer.weight_decay=inf is out of range"),
         (["optimizer.betas=[0.9,1.5]"], "optimizer.betas="),
         (["model.pixel_mean=[0,0]"], "model.pixel_mean has 2 numbers, but images have 3 channels; give one for each"),
+        ([f"model.proposal_generator.head.conv_dims={[4] * 2001}"], "model.proposal_generator.head.conv_dims has "),
         (["model.pixel_std=[1,1,0]"], "model.pixel_std="),
         (["dataloader.test.batch_size=0"], "dataloader.test.batch_size=0 is out of range; give a number of 1 or more"),
         (["dataloader.train.num_workers=-1"], "dataloader.train.num_workers=-1 is out of range"),

@@ -70,7 +70,7 @@ def test_names_of_classes_from_a_table(tmp_path):
         ("list.txt", "\n", {}, "lists no video"),
         ("list.txt", "a.mp4 9\n", {"num_classes": 4}, "has 10 classes, the model only 4; set the model's num_classes"),
         ("list.txt", "a.mp4 1\n", {"classes": "k401"}, "'k401' is not a set of Kinetics classes"),
-        ("list.txt", "a.mp4 1\n", {"classes": ["cat", "cat"]}, "the classes cat, cat contain a name twice"),
+        ("list.txt", "a.mp4 1\n", {"classes": ["cat", "cat"]}, "classes lists cat more than once"),
         ("list.txt", "a.mp4 1\n", {"classes": "gone.csv"}, "gone.csv: no such list of classes"),
     ],
 )

@@ -1,5 +1,6 @@
 """The writers of a recipe, Weights & Biases among them."""
 
+import errno
 import importlib
 import json
 import sys
@@ -50,6 +51,22 @@ def test_writers_of_a_run(tmp_path):
     assert "peak_memory_gib" in json.loads((tmp_path / "metrics.json").read_text())
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert "eva_engine.training.monitoring.wandb_writer" not in sys.modules
+
+
+def test_a_run_continues_without_tensorboard_events_that_cannot_be_written(tmp_path, caplog, monkeypatch):
+    writer = TensorBoardEvents(str(tmp_path))
+    with EventStorage(0) as storage:
+        storage.put_scalar("total_loss", 1.0)
+        writer.write()
+        full = OSError(errno.EFBIG, "File too large")
+        monkeypatch.setattr(writer._writer, "flush", lambda: (_ for _ in ()).throw(full))
+        for storage.iter in (1, 2):
+            storage.put_scalar("total_loss", 2.0)
+            writer.write()
+        writer.close()
+    sentences = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(sentences) == 1
+    assert "end before iteration 1, because they cannot be written (File too large)" in sentences[0]
 
 
 def test_wandb_goes_on_with_the_same_run(tmp_path, wandb):
