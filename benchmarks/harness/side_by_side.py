@@ -5,16 +5,19 @@ callable is timed, and its peak memory is measured relative to the resident memo
 """
 
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
-from .figure import Figure, record
+from .figure import Dtype, Figure, record
+from .matrix_rate import cpu_matrix_rate
+from .precision import VARIABLE, chosen_dtype
 
 MIB = 2**20
 QUANTITIES = ("time", "memory")
@@ -61,6 +64,8 @@ def compare(
     *,
     against: str,
     quantities: Sequence[str] = QUANTITIES,
+    dtype: Dtype = "float32",
+    operations: float | None = None,
 ) -> tuple[Measurement, Measurement]:
     """Measure two functions of `module` alternately in new processes, print their medians and record the last pair.
 
@@ -76,31 +81,38 @@ def compare(
         calls: Number of timed calls in each process.
         against: Name of the peer in the figures.
         quantities: Quantities to record, of "time", "processor time" and "memory".
+        dtype: Precision that the two functions are to use, see `precision`.
+        operations: Arithmetic of a call by its formula. If given, each process also measures the rate of matrix
+            products, and the figures have the fraction of it that ours reaches.
 
     Returns:
         The last printed medians, of the peer and of ours.
     """
     seen: dict[str, list[list[Sample]]] = {peer: [], ours: []}
+    rates = []
+    environment = {**os.environ, VARIABLE: dtype}
     for _ in range(rounds):
         for name in (peer, ours):
-            command = [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "benchmarks.harness.side_by_side",
-                module,
-                name,
-                str(calls),
-            ]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            seen[name].append([tuple(sample) for sample in json.loads(output.splitlines()[-1])])
-    print(f"{title} ({rounds} rounds, medians)")
+            words = ["benchmarks.harness.side_by_side", module, name, str(calls), *(["rate"] if operations else [])]
+            command = [sys.executable, "-W", "ignore", "-m", *words]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+            result = json.loads(output.splitlines()[-1])
+            seen[name].append([tuple(sample) for sample in result["samples"]])
+            rates.append(result["rate"])
+    title_of_run = title if dtype == "float32" else f"{title}, {dtype}"
+    print(f"{title_of_run} ({rounds} rounds, medians)")
     medians = _print_pair("first call", {name: [samples[0] for samples in runs] for name, runs in seen.items()})
     if calls > 1:
         later = {name: [min(samples[1:]) for samples in runs] for name, runs in seen.items()}
         medians = _print_pair("later call", later)
-    record(*_figures(title, against, *medians, quantities))
+    fraction = None
+    if operations:
+        # Per processor second, so that neither other programs nor the number of cores change it.
+        fraction = operations / medians[1].cpu_seconds / statistics.median(rates)
+        print(f"  {ours}: {fraction:.0%} of the rate of matrix products, {statistics.median(rates) / 1e9:.0f} GFLOP/s")
+    for figure in _figures(title, against, *medians, quantities):
+        of_figure = None if figure.quantity == "memory" else fraction
+        record(replace(figure, dtype=dtype, rate_fraction=of_figure))
     return medians
 
 
@@ -132,6 +144,7 @@ def _print_pair(kind: str, samples: dict[str, list[Sample]]) -> tuple[Measuremen
 
 
 if __name__ == "__main__":
-    module_name, function_name, num_calls = sys.argv[1:]
+    module_name, function_name, num_calls, *rate_wanted = sys.argv[1:]
     timed = getattr(import_module(module_name), function_name)()
-    print(json.dumps([measure_once(timed) for _ in range(int(num_calls))]))
+    measured = [measure_once(timed) for _ in range(int(num_calls))]
+    print(json.dumps({"samples": measured, "rate": cpu_matrix_rate(chosen_dtype()) if rate_wanted else None}))
