@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import torch
@@ -15,7 +15,7 @@ from .gradients import with_gradients
 PEER = "open_clip"
 VOCABULARY, CONTEXT = 49408, 77
 END = VOCABULARY - 1  # token that ends a text
-TINY_VISION = {"depth": 1, "embed_dim": 64, "num_heads": 2}
+TINY_VISION: dict[str, Any] = {"depth": 1, "embed_dim": 64, "num_heads": 2}
 NUM_PAIRS, TINY_PAIRS = 64, 2
 
 Batch = dict[str, torch.Tensor]
@@ -58,7 +58,7 @@ def _theirs(tiny: bool) -> Any:
     import open_clip
     import timm
 
-    config, create_model = open_clip.get_model_config("EVA01-g-14"), timm.create_model
+    config, create_model = open_clip.get_model_config("EVA01-g-14"), cast("Callable[..., Any]", timm.create_model)
     if not tiny:
         return open_clip.model.CustomTextCLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
     vision, text = {**config["vision_cfg"], "image_size": 28}, {**config["text_cfg"], "width": 96, "layers": 1}

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -74,13 +75,13 @@ def measure(bench: Bench, title: str, contenders: Mapping[str, Callable[[], Run]
     """Prepare each contender and call it once, then time all in turn; return the medians of those that did not fail."""
     ready: dict[str, Run] = {}
     for name, prepare in contenders.items():
-        run = bench.attempt(f"{title}, {name}", lambda prepare=prepare: _warmed_up(prepare()))
+        run = bench.attempt(f"{title}, {name}", partial(_warmed_up, prepare))
         if run is not None:
             ready[name] = run
     samples: dict[str, list[Measured]] = {name: [] for name in ready}
     for _ in range(bench.rounds):
         for name, run in ready.items():
-            sample = bench.attempt(f"{title}, {name}", lambda run=run: measure_once(bench.device, run))
+            sample = bench.attempt(f"{title}, {name}", partial(measure_once, bench.device, run))
             if sample is not None:
                 samples[name].append(sample)
     return {name: _summary(of_name) for name, of_name in samples.items() if of_name}
@@ -101,8 +102,9 @@ def measure_once(device: str, run: Run) -> Measured:
     return Measured(time.perf_counter() - start, torch.cuda.max_memory_allocated() - before)
 
 
-def _warmed_up(run: Run) -> Run:
-    """Call once, so that kernels are compiled and memory is reserved, and return the same function."""
+def _warmed_up(prepare: Callable[[], Run]) -> Run:
+    """Return what `prepare` returns, called once, so that kernels are compiled and memory is reserved."""
+    run = prepare()
     run()
     return run
 

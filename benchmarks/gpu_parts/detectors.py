@@ -37,7 +37,7 @@ def _detector(bench: Bench, cfg: Any, stock: bool = False, compiled: bool = Fals
     image = torch.randint(0, 256, (3, side, side), dtype=torch.uint8, device=bench.device)
     batch = [{"image": image, "height": side, "width": side}]
 
-    model = on_device(bench.device, lambda: instantiate(cfg.model)).eval()
+    model: Any = on_device(bench.device, lambda: instantiate(cfg.model)).eval()
     if stock:
         model.backbone.net = on_device(bench.device, lambda: build_stock(cfg.model.backbone.net)).eval()
     model.backbone.net.to(torch.bfloat16)

@@ -6,6 +6,7 @@ process.
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.harness.figure import Figure
@@ -44,8 +45,8 @@ def write_predictions(path: Path, tiny: bool) -> None:
     peaks: dict[str, int] = {}
     for name, recipe in planned(tiny).items():
         peaks[name] = predict(*recipe)
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps(peaks), encoding="utf-8")
+        with atomic_path(path) as file:
+            file.write_text(json.dumps(peaks), encoding="utf-8")
 
 
 def run(bench: Bench, predictions: Path) -> None:
@@ -55,7 +56,7 @@ def run(bench: Bench, predictions: Path) -> None:
         if name not in predicted:
             bench.skip(name, "the prediction was not finished or failed")
             continue
-        measured = bench.attempt(name, lambda recipe=recipe: _peak(bench, *recipe))
+        measured = bench.attempt(name, partial(_peak, bench, *recipe))
         if measured is not None:
             peaks = predicted[name] / MIB, "measured", measured / MIB
             bench.record(Figure(name, "peak memory, predicted", "MiB", *peaks, relation="error", dtype="bfloat16"))
