@@ -154,4 +154,5 @@ def _find_pairs(rule: DecayRule, corners: np.ndarray, largest_step: int) -> _Pai
         second_slots = lengths[second]
         lengths[second] += 1
         found.append((first, second, first_slots, second_slots))
-    return _Pairs(*map(np.concatenate, zip(*found, strict=True)), lengths)
+    first, second, first_slots, second_slots = map(np.concatenate, zip(*found, strict=True))
+    return _Pairs(first, second, first_slots, second_slots, lengths)

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from unittest import mock
 
 import pytest
+import torch
 
 from benchmarks import __main__ as command
 from benchmarks.harness import conditions
+from benchmarks.harness.allocations import peak_allocated
 from benchmarks.harness.figure import Figure, record, show_relation, show_value
 from benchmarks.harness.page import render
 from benchmarks.harness.process import ROOT, run_command
@@ -219,3 +222,19 @@ def test_shown_relations(ours, theirs, relation, shown):
 
 def test_a_rate_is_compared_the_other_way_round():
     assert show_relation(Figure("a step", "speed", "images/s", 5.0, "stock", 2.0)) == "2.50x"
+
+
+def two_tensors() -> Callable[[], object]:
+    """A case for `side_by_side`: 3 MiB at most at the same time, of 4 MiB in all."""
+
+    def run() -> None:
+        first = torch.zeros(2**18)  # 1 MiB
+        second = torch.zeros(2**19)
+        del first, second
+        torch.zeros(2**18)
+
+    return run
+
+
+def test_memory_of_tensors_is_counted_exactly():
+    assert peak_allocated(two_tensors()) == 3 * 2**20
