@@ -69,8 +69,13 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
 
 
 def to_json(figure: Figure) -> dict[str, object]:
-    """Return the attributes, with floats rounded to six significant digits."""
-    return {key: float(f"{x:.6g}") if isinstance(x, float) else x for key, x in asdict(figure).items()}
+    """Return the attributes, with floats rounded to six significant digits, and without those of few figures."""
+    content = {key: float(f"{x:.6g}") if isinstance(x, float) else x for key, x in asdict(figure).items()}
+    if figure.dtype == "float32":
+        del content["dtype"]
+    if figure.rate_fraction is None:
+        del content["rate_fraction"]
+    return content
 
 
 def show_value(value: float, unit: str) -> str:

@@ -160,6 +160,10 @@ def test_same_as_simple_loop_for_any_number_of_rounds(method: str) -> None:
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6, 0.95, 1.0])
 def test_all_pairs_from_the_threshold_on_are_neighbours(threshold: float) -> None:
     boxes, _, _ = spread(200, 1)
+    # As far to the right as a box can begin that still has nearly this IoU.
+    inner = boxes[:-2:3].clone()
+    inner[:, 0] += 0.99 * (1 - threshold) * (inner[:, 2] - inner[:, 0])
+    boxes[2::3] = inner
     corners = boxes.numpy()[None]
     rule = DecayRule("linear", threshold, 0.5)
     found = find_neighbours(rule, corners, np.ones((1, 200), bool), 200)
