@@ -61,7 +61,6 @@ class Bench:
 
     def attempt(self, case: str, function: Callable[[], T]) -> T | None:
         """Return `function()`, or None if it fails or no time is left; the case is then recorded as skipped."""
-        free_memory()
         if time.monotonic() > self.deadline:
             self.skip(case, "no time left")
             return None
@@ -79,6 +78,7 @@ class Bench:
         else:
             del self.skipped[case]
             return result
+        free_memory()
         return None
 
     def matrix_rate(self, dtype: Dtype) -> float:

@@ -11,7 +11,7 @@ import torch
 from benchmarks.harness.figure import Dtype, Figure
 from benchmarks.harness.side_by_side import MIB
 
-from .bench import Bench
+from .bench import Bench, free_memory
 
 Run = Callable[[], object]
 
@@ -74,6 +74,7 @@ def compare(
 def measure(bench: Bench, title: str, contenders: Mapping[str, Callable[[], Run]]) -> dict[str, Measured]:
     """Prepare each contender and call it once, then time all in turn; return the medians of those that did not fail."""
     ready: dict[str, Run] = {}
+    free_memory()  # of the case before; not before a timed call, which would then have to ask for it again
     for name, prepare in contenders.items():
         run = bench.attempt(f"{title}, {name}", partial(_warmed_up, prepare))
         if run is not None:

@@ -5,6 +5,7 @@ process.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.harness.side_by_side import measure_once as measure_process
 from benchmarks.plan_memory import CASES, CONFIG, IN1K, predict, train_steps
 from eva_engine.atomic import atomic_path
 
-from .bench import Bench
+from .bench import Bench, free_memory
 from .contenders import measure_once
 from .detector_models import EVA02
 
@@ -44,7 +45,10 @@ def write_predictions(path: Path, tiny: bool) -> None:
     """Predict the peak of every recipe in bytes, and save each in a JSON file when it is there."""
     peaks: dict[str, int] = {}
     for name, recipe in planned(tiny).items():
-        peaks[name] = predict(*recipe)
+        try:
+            peaks[name] = predict(*recipe)
+        except Exception as error:  # whatever its reason: the others are predicted
+            print(f"no prediction of {name}: {error}", file=sys.stderr, flush=True)
         with atomic_path(path) as file:
             file.write_text(json.dumps(peaks), encoding="utf-8")
 
@@ -56,6 +60,7 @@ def run(bench: Bench, predictions: Path) -> None:
         if name not in predicted:
             bench.skip(name, "the prediction was not finished or failed")
             continue
+        free_memory()
         measured = bench.attempt(name, partial(_peak, bench, *recipe))
         if measured is not None:
             peaks = predicted[name] / MIB, "measured", measured / MIB
