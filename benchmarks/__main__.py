@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from eva_engine.atomic import atomic_path
 from eva_engine.commands.cli import command_parser
 
@@ -61,6 +63,9 @@ def run_all(scripts: Sequence[Script], full: bool, folder: Path) -> list[str]:
     wrong = []
     for number, script in enumerate(scripts, 1):
         print(f"[{number}/{len(scripts)}] {script.name}: {script.title}", flush=True)
+        if script.needs_gpu and not torch.cuda.is_available():
+            print("not run: there is no CUDA device\n", flush=True)
+            continue
         words = ["python", "-m", f"benchmarks.{script.name}", *(script.full if full else script.short)]
         # Deprecation warnings of libraries would bury the figures.
         command = [sys.executable, "-W", "ignore", *words[1:]]

@@ -1,10 +1,11 @@
-"""Detectron2's stock ViT against ours, float32 on CPU, giant width, 1280 px images.
+"""Detectron2's stock ViT against ours on the CPU, giant width, 1280 px images, in float32 and in bfloat16.
 
 Forward: three windowed blocks and one global. Attention: the global one alone, from query, key and value on, 80x80
 tokens, 16 heads of 88. Training: a step of the same four blocks, forward and backward, both with activation
-checkpointing. Each process makes two calls.
+checkpointing. In bfloat16, weights are converted before the forward pass, and training uses autocast. Each process
+makes two calls.
 
-    python -m benchmarks.backbone [--rounds 3] [--size 1280] [--only forward|attention|training]
+    python -m benchmarks.backbone [--rounds 3] [--size 1280] [--only forward|attention|training] [--dtype bfloat16]
 """
 
 import argparse
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .harness.matrix_rate import forward_operations
+from .harness.precision import DTYPES, chosen_autocast, chosen_dtype, with_chosen_weights
 from .harness.side_by_side import compare
 
 SIZE = int(os.environ.get("EVA_BENCHMARK_SIZE", "1280"))  # pixels; passed on to the measured processes
@@ -64,15 +67,22 @@ def _own_vit(checkpoint: bool = False) -> nn.Module:
 
 
 def _forward(model: nn.Module) -> Callable[[], object]:
-    pixels = torch.randn(1, 3, SIZE, SIZE)
-    return torch.inference_mode()(lambda: model.eval()(pixels))
+    model, pixels = with_chosen_weights(model.eval()), torch.randn(1, 3, SIZE, SIZE, dtype=chosen_dtype())
+    return torch.inference_mode()(lambda: model(pixels))
 
 
 def _training_step(model: nn.Module) -> Callable[[], object]:
     pixels = torch.randn(1, 3, SIZE, SIZE)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    return lambda: model.train()(pixels)["last_feat"].sum().backward()
+    model.train()
+
+    def step() -> None:
+        with chosen_autocast():
+            features = model(pixels)["last_feat"]
+        features.float().sum().backward()
+
+    return step
 
 
 def _attention_inputs() -> tuple[torch.Tensor, ...]:
@@ -80,7 +90,17 @@ def _attention_inputs() -> tuple[torch.Tensor, ...]:
     heads, side = OPTIONS["num_heads"], SIZE // PATCH
     width = OPTIONS["embed_dim"] // heads
     tables = torch.randn(2, 2 * side - 1, width) * 0.02
-    return *torch.randn(3, heads, side * side, width), *tables
+    return tuple(x.to(chosen_dtype()) for x in (*torch.randn(3, heads, side * side, width), *tables))
+
+
+def _operations(kind: str, size: int) -> float:
+    """Return the operations of one call by the formula, without those that checkpointing repeats."""
+    if kind == "attention":
+        return 4 * (size // PATCH) ** 4 * OPTIONS["embed_dim"]  # query times key, and weights times value
+    from detectron2_ext.modeling.vit import ViT
+
+    forward = forward_operations(lambda: ViT(**{**OPTIONS, "img_size": size}, attention="eager"), 1, 3, size, size)
+    return forward if kind == "forward" else 3 * forward  # backward computes two products for each one of forward
 
 
 def stock_forward() -> Callable[[], object]:
@@ -131,12 +151,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=1280, help="image side in pixels")
     parser.add_argument("--only", choices=list(TITLES))
+    parser.add_argument("--dtype", choices=DTYPES, help="default: both")
     args = parser.parse_args()
     os.environ["EVA_BENCHMARK_SIZE"] = str(args.size)
     for kind in [args.only] if args.only else TITLES:
         functions = f"stock_{kind}", f"own_{kind}"
-        title = f"{TITLES[kind]}, {args.size} px"
-        compare("benchmarks.backbone", title, *functions, args.rounds, calls=2, against="stock Detectron2")
+        for dtype in [args.dtype] if args.dtype else DTYPES:
+            compare(
+                "benchmarks.backbone",
+                f"{TITLES[kind]}, {args.size} px",
+                *functions,
+                args.rounds,
+                calls=2,
+                against="stock Detectron2",
+                quantities=("time", "processor time", "memory"),
+                dtype=dtype,
+                operations=_operations(kind, args.size),
+            )
 
 
 if __name__ == "__main__":

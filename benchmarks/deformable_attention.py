@@ -2,7 +2,8 @@
 
 First the attention operator in the shapes of the published models at 448 px (heads x width): the pixel decoder's (32 x
 32 over three maps), the injector's (16 x 44 over three) and the extractor's (16 x 44 over one); then the pixel decoder
-at the published width with one of its six layers. Memory is measured in addition to inputs and weights.
+at the published width with one of its six layers. Memory is that of the tensors, in addition to inputs and weights: the
+process grows by some MiB more or less, which is as much as the smaller cases take.
 
     python -m benchmarks.deformable_attention [--rounds 3] [--size 448]
 """
@@ -124,8 +125,16 @@ def main() -> None:
         for training in (False, True):
             os.environ[CASE], os.environ[TRAINING] = case, str(int(training))
             title = f"{case} {'training step' if training else 'forward'}, {args.size} px"
-            pair = "transformers", "ours"
-            compare("benchmarks.deformable_attention", title, *pair, args.rounds, calls=3, against="transformers")
+            compare(
+                "benchmarks.deformable_attention",
+                title,
+                "transformers",
+                "ours",
+                args.rounds,
+                calls=5,
+                against="transformers",
+                quantities=("time", "processor time", "allocated memory"),
+            )
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def measure(recipes: list[Recipe]) -> list[int]:
 
 
 def train_steps(config: str, overrides: list[str]) -> None:
-    """Run two training steps on synthetic data, as the training loop does."""
+    """Run two training steps on synthetic data, as the training loop does, on the device of the recipe."""
     import torch
     from detectron2.config import instantiate
     from detectron2.utils.events import EventStorage
@@ -194,18 +194,25 @@ def train_steps(config: str, overrides: list[str]) -> None:
     from eva_engine.training.adaptation import adapt_model
     from eva_engine.training.micro_batches import split_batch
     from eva_engine.training.optimization import build_ema, build_optimizer
+    from eva_engine.training.precision import Precision
 
     cfg = load_config(str(ROOT / config), overrides)
-    model = instantiate(cfg.model)
+    device = torch.device(cfg.train.device)
+    with device:
+        model = instantiate(cfg.model)
     adapt_model(model, cfg.train)
+    model.to(device)
+    precision = Precision(cfg.train.amp, device.type)
     optimizer, ema = build_optimizer(cfg, model), build_ema(cfg.train.ema, model)
     parts = cfg.train.accumulation_steps
     full_batch = find_synthetic_batch(cfg, model, NUM_OBJECTS).make(cfg.dataloader.train.total_batch_size)
     batches = [tree_map_only(torch.Tensor, torch.clone, part) for part in split_batch(full_batch, parts)]
+    batches = [tree_map_only(torch.Tensor, lambda x: x.to(device), part) for part in batches]
     with EventStorage():
         for _ in range(2):
             for batch in batches:
-                loss = sum(model(batch).values()) / parts
+                with precision.autocast():
+                    loss = sum(model(batch).values()) / parts
                 loss.backward()
                 del loss
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -47,10 +47,11 @@ def softmax_scores() -> torch.Tensor:
     return logits.softmax(dim=1)[:, :-1]
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """Return wall and processor seconds of one call."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def main() -> None:
@@ -74,17 +75,23 @@ def main() -> None:
                 "linear, by class": partial(soft, boxes[order], scores[order], classes[order]),
                 "linear, own boxes": partial(soft, own, scores, classes),
             }
-            times: dict[str, list[float]] = {name: [] for name in contenders}
+            times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
             for _ in range(args.rounds):
                 for name, run in contenders.items():
                     times[name].append(seconds(run))
-            medians = {name: statistics.median(values) for name, values in times.items()}
-            hard = medians.pop("hard")
-            print(f"{make_boxes.__name__}, {make_scores.__name__}: hard NMS {hard * 1e3:.0f} ms")
-            for name, median in medians.items():
-                print(f"  soft {name:<18} {median * 1e3:6.0f} ms   soft / hard: {median / hard:.2f}")
-                title = f"{name}, {make_boxes.__name__}, {make_scores.__name__}".replace("_", " ")
-                record(Figure(title, "time", "ms", median * 1e3, "hard NMS", hard * 1e3))
+            medians = {
+                name: tuple(map(statistics.median, zip(*samples, strict=True))) for name, samples in times.items()
+            }
+            hard, hard_cpu = medians.pop("hard")
+            case = f"{make_boxes.__name__}, {make_scores.__name__}".replace("_", " ")
+            print(f"{case}: hard NMS {hard * 1e3:.0f} ms, {hard_cpu * 1e3:.0f} processor ms")
+            for name, (median, cpu) in medians.items():
+                print(f"  soft {name:<18} {median * 1e3:6.0f} ms {cpu * 1e3:6.0f} processor ms   {hard_cpu / cpu:.2f}x")
+                title = f"{name}, {case}"
+                record(
+                    Figure(title, "time", "ms", median * 1e3, "hard NMS", hard * 1e3),
+                    Figure(title, "processor time", "ms", cpu * 1e3, "hard NMS", hard_cpu * 1e3),
+                )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Cited:
-    """A number in RESULTS.md: in the table of `script`, in the row "figure: quantity"."""
+    """A number in RESULTS.md: in the table of `script`, in the row "figure: quantity", measured in float32."""
 
     script: str
     figure: str
@@ -71,7 +71,7 @@ def _pattern(phrase: str) -> re.Pattern[str]:
 def _value(cited: Cited, results: Mapping[str, Result]) -> float:
     figures = results[cited.script].outcome.figures if cited.script in results else ()
     for figure in figures:
-        if (figure.name, figure.quantity) == (cited.figure, cited.quantity):
+        if (figure.name, figure.quantity, figure.dtype) == (cited.figure, cited.quantity, "float32"):
             value: float | None = getattr(figure, cited.column)
             if value is not None:
                 return value

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+Dtype = Literal["float32", "bfloat16"]
+
 # Environment variable with the name of the file to which a script appends a line of JSON per figure.
 FIGURES = "EVA_BENCHMARK_FIGURES"
-DECIMALS = {"s": 2, "ms": 1, "MiB": 0, "GB": 1, "%": 1, "AP": 1}
+DECIMALS = {"s": 2, "ms": 1, "MiB": 0, "GB": 1, "%": 1, "AP": 1, "images/s": 2}
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Figure:
         ours, theirs: Values in `unit`; `theirs` is None without a peer.
         peer: Name of the implementation that `theirs` belongs to.
         relation: How to compare the two: "ratio" of theirs to ours, "error" of ours relative to theirs, or "" for not.
+        dtype: Precision of the measured computation.
+        rate_fraction: Arithmetic that ours does per second, divided by the rate of large matrix products in the same
+            precision, on the same machine in the same run.
     """
 
     name: str
@@ -31,13 +36,16 @@ class Figure:
     peer: str = ""
     theirs: float | None = None
     relation: Literal["ratio", "error", ""] = "ratio"
+    dtype: Dtype = "float32"
+    rate_fraction: float | None = None
 
     @property
     def ratio(self) -> float | None:
-        """Theirs divided by ours, above 1 if ours is faster or smaller; None if the figure has no ratio."""
+        """Factor by which ours is faster or smaller than theirs; None if the figure has no ratio."""
         if self.relation != "ratio" or not self.theirs or not self.ours:
             return None
-        return self.theirs / self.ours
+        is_rate = self.unit.endswith("/s")
+        return self.ours / self.theirs if is_rate else self.theirs / self.ours
 
     @property
     def error(self) -> float | None:
@@ -61,8 +69,13 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
 
 
 def to_json(figure: Figure) -> dict[str, object]:
-    """Return the attributes, with floats rounded to six significant digits."""
-    return {key: float(f"{x:.6g}") if isinstance(x, float) else x for key, x in asdict(figure).items()}
+    """Return the attributes, with floats rounded to six significant digits, and without those of few figures."""
+    content = {key: float(f"{x:.6g}") if isinstance(x, float) else x for key, x in asdict(figure).items()}
+    if figure.dtype == "float32":
+        del content["dtype"]
+    if figure.rate_fraction is None:
+        del content["rate_fraction"]
+    return content
 
 
 def show_value(value: float, unit: str) -> str:

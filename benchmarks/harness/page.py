@@ -1,9 +1,10 @@
 """The text of RESULTS.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .conditions import OWN
-from .figure import Figure, show_relation, show_value
+from .figure import Dtype, Figure, show_relation, show_value
+from .precision import DTYPES
 from .results import Result
 from .scripts import ALL_SCRIPTS, Script
 
@@ -11,8 +12,11 @@ HEAD = """\
 # Measured results
 
 Written by `python -m benchmarks` (`make bench`) from [results.json](results.json). Each script runs the peer and ours
-in turn, in float32 on the CPU. A ratio is the peer's value over ours: above 1, ours is faster or smaller. What was
-expected, found and tried is in [NOTES.md](NOTES.md).
+in turn, on the CPU in float32 unless a column says bfloat16. A ratio is the peer's value over ours: above 1, ours is
+faster or smaller. What was expected, found and tried is in [NOTES.md](NOTES.md).
+
+"Of the rate" compares machines: the arithmetic of ours by its formula, per second of processor time, as a fraction of
+what large matrix products in the same precision do in the same run. The line above a table has that rate for one core.
 
 Every table has its date and what differs from these conditions, which are those of the last run:
 """
@@ -37,7 +41,8 @@ def _missing(results: Mapping[str, Result]) -> str:
     for script in ALL_SCRIPTS:
         outcome = results[script.name].outcome if script.name in results else None
         if outcome is None:
-            lines.append(f"* not run: {script.name}\n")
+            reason = " (it needs a GPU)" if script.needs_gpu else ""
+            lines.append(f"* not run: {script.name}{reason}\n")
         elif outcome.state != "finished":
             lines.append(f"* {outcome.state}: {script.name} ({outcome.note})\n")
     return "".join(lines)
@@ -54,12 +59,44 @@ def _section(script: Script, result: Result, newest: Mapping[str, str]) -> str:
     if outcome.state != "finished":
         lines.append(f"**{outcome.state.capitalize()}**: {outcome.note}\n")
     if outcome.figures:
-        table = "".join(map(_row, outcome.figures))
-        lines.append(f"| figure | peer | ours | peer / ours |\n|---|---|---|---|\n{table}")
+        lines.append(_table(outcome.figures))
     return "\n".join(lines)
 
 
-def _row(figure: Figure) -> str:
+def _table(figures: Sequence[Figure]) -> str:
+    """Return the table, with columns for bfloat16 and for the rate only if a figure has them."""
+    rows: list[dict[Dtype, Figure]] = []
+    for figure in figures:
+        for row in rows:
+            if figure.dtype not in row and _case(figure) == _case(next(iter(row.values()))):
+                row[figure.dtype] = figure
+                break
+        else:
+            rows.append({figure.dtype: figure})
+    with_rate = any(figure.rate_fraction is not None for figure in figures)
+    dtypes = [dtype for dtype in DTYPES if any(dtype in row for row in rows)]
+    titles = ["figure"]
+    for dtype in dtypes:
+        suffix = "" if dtype == "float32" else f", {dtype}"
+        titles += [f"{title}{suffix}" for title in ("peer", "ours", "peer / ours", *(["of the rate"] * with_rate))]
+    lines = [f"| {' | '.join(titles)} |\n", "|---" * len(titles) + "|\n"]
+    for row in rows:
+        cells = [": ".join(_case(next(iter(row.values())))[:2])]
+        for dtype in dtypes:
+            cells += _cells(row.get(dtype), with_rate)
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def _case(figure: Figure) -> tuple[str, str, str]:
+    return figure.name, figure.quantity, figure.peer
+
+
+def _cells(figure: Figure | None, with_rate: bool) -> list[str]:
+    if figure is None:
+        return [""] * (3 + with_rate)
     theirs = "" if figure.theirs is None else f"{figure.peer} {show_value(figure.theirs, figure.unit)}"
-    cells = (f"{figure.name}: {figure.quantity}", theirs, show_value(figure.ours, figure.unit), show_relation(figure))
-    return f"| {' | '.join(cells)} |\n"
+    cells = [theirs, show_value(figure.ours, figure.unit), show_relation(figure)]
+    if with_rate:
+        cells.append("" if figure.rate_fraction is None else f"{figure.rate_fraction:.0%}")
+    return cells

@@ -12,6 +12,7 @@ class Script:
         title: Description of what is measured.
         short, full: Options of the short and the full form.
         limit: Time limit of the short form in seconds; that of the full form is ten times as long.
+        needs_gpu: Whether the script is left out on a machine without a CUDA device.
     """
 
     name: str
@@ -19,10 +20,11 @@ class Script:
     short: tuple[str, ...] = ("--rounds", "1")
     full: tuple[str, ...] = ()
     limit: int = 300
+    needs_gpu: bool = False
 
 
 ALL_SCRIPTS = (
-    Script("backbone", "The detection backbone: stock Detectron2's ViT and ours", limit=900),
+    Script("backbone", "The detection backbone: stock Detectron2's ViT and ours", limit=1500),
     Script("pyramid", "The feature pyramid: stock Detectron2's and ours"),
     Script("build_and_load", "Building the detector and loading 4.3 GB: Detectron2 and ours", limit=600),
     Script("full_size_inference", "One photo through the billion-parameter detector", (), limit=900),
@@ -82,5 +84,6 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--steps", "3"),
         limit=600,
     ),
+    Script("gpu", "On a GPU, in bfloat16: stock Detectron2, timm, open_clip and ours", (), needs_gpu=True),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

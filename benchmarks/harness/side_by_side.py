@@ -5,16 +5,20 @@ callable is timed, and its peak memory is measured relative to the resident memo
 """
 
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
-from .figure import Figure, record
+from .allocations import peak_allocated
+from .figure import Dtype, Figure, record
+from .matrix_rate import cpu_matrix_rate
+from .precision import VARIABLE, chosen_dtype
 
 MIB = 2**20
 QUANTITIES = ("time", "memory")
@@ -39,6 +43,7 @@ class Measurement:
     seconds: float
     cpu_seconds: float
     peak_bytes: float
+    allocated_bytes: float = 0.0  # peak of the tensors made by a call; 0 if it was not measured
 
 
 def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
@@ -61,6 +66,8 @@ def compare(
     *,
     against: str,
     quantities: Sequence[str] = QUANTITIES,
+    dtype: Dtype = "float32",
+    operations: float | None = None,
 ) -> tuple[Measurement, Measurement]:
     """Measure two functions of `module` alternately in new processes, print their medians and record the last pair.
 
@@ -75,32 +82,50 @@ def compare(
         rounds: Number of processes for each of the two.
         calls: Number of timed calls in each process.
         against: Name of the peer in the figures.
-        quantities: Quantities to record, of "time", "processor time" and "memory".
+        quantities: Quantities to record, of "time", "processor time", "memory", which is the growth of the process, and
+            "allocated memory", which is that of its tensors and takes one more call.
+        dtype: Precision that the two functions are to use, see `precision`.
+        operations: Arithmetic of a call by its formula. If given, each process also measures the rate of matrix
+            products, and the figures have the fraction of it that ours reaches.
 
     Returns:
         The last printed medians, of the peer and of ours.
     """
     seen: dict[str, list[list[Sample]]] = {peer: [], ours: []}
+    rates: list[float] = []
+    allocated: dict[str, list[int]] = {peer: [], ours: []}
+    environment = {**os.environ, VARIABLE: dtype}
     for _ in range(rounds):
         for name in (peer, ours):
-            command = [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "benchmarks.harness.side_by_side",
-                module,
-                name,
-                str(calls),
-            ]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            seen[name].append([tuple(sample) for sample in json.loads(output.splitlines()[-1])])
-    print(f"{title} ({rounds} rounds, medians)")
+            words = ["benchmarks.harness.side_by_side", module, name, str(calls)]
+            if operations:
+                words.append("rate")
+            if "allocated memory" in quantities:
+                words.append("allocated memory")
+            command = [sys.executable, "-W", "ignore", "-m", *words]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+            result = json.loads(output.splitlines()[-1])
+            seen[name].append([tuple(sample) for sample in result["samples"]])
+            rates.append(result["rate"])
+            allocated[name].append(result["allocated memory"])
+    title_of_run = title if dtype == "float32" else f"{title}, {dtype}"
+    print(f"{title_of_run} ({rounds} rounds, medians)")
     medians = _print_pair("first call", {name: [samples[0] for samples in runs] for name, runs in seen.items()})
     if calls > 1:
         later = {name: [min(samples[1:]) for samples in runs] for name, runs in seen.items()}
         medians = _print_pair("later call", later)
-    record(*_figures(title, against, *medians, quantities))
+    of_peer, of_ours = (
+        replace(median, allocated_bytes=statistics.median(of_name))
+        for median, of_name in zip(medians, allocated.values(), strict=True)
+    )
+    fraction = None
+    if operations:
+        # Per processor second, so that neither other programs nor the number of cores change it.
+        fraction = operations / medians[1].cpu_seconds / statistics.median(rates)
+        print(f"  {ours}: {fraction:.0%} of the rate of matrix products, {statistics.median(rates) / 1e9:.0f} GFLOP/s")
+    for figure in _figures(title, against, of_peer, of_ours, quantities):
+        of_figure = None if "memory" in figure.quantity else fraction
+        record(replace(figure, dtype=dtype, rate_fraction=of_figure))
     return medians
 
 
@@ -114,6 +139,9 @@ def _figures(
     # Growth of less than 1 MiB is mostly due to the allocator.
     if "memory" in quantities and min(theirs.peak_bytes, ours.peak_bytes) >= MIB:
         yield Figure(title, "memory", "MiB", ours.peak_bytes / MIB, against, theirs.peak_bytes / MIB)
+    if "allocated memory" in quantities:
+        amounts = ours.allocated_bytes / MIB, against, theirs.allocated_bytes / MIB
+        yield Figure(title, "allocated memory", "MiB", *amounts)
 
 
 def _print_pair(kind: str, samples: dict[str, list[Sample]]) -> tuple[Measurement, Measurement]:
@@ -132,6 +160,11 @@ def _print_pair(kind: str, samples: dict[str, list[Sample]]) -> tuple[Measuremen
 
 
 if __name__ == "__main__":
-    module_name, function_name, num_calls = sys.argv[1:]
+    module_name, function_name, num_calls, *wanted = sys.argv[1:]
     timed = getattr(import_module(module_name), function_name)()
-    print(json.dumps([measure_once(timed) for _ in range(int(num_calls))]))
+    measured = {
+        "samples": [measure_once(timed) for _ in range(int(num_calls))],
+        "rate": cpu_matrix_rate(chosen_dtype()) if "rate" in wanted else None,
+        "allocated memory": peak_allocated(timed) if "allocated memory" in wanted else 0,
+    }
+    print(json.dumps(measured))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .soft_nms_decay import DecayRule, PerClassBoxFactors, SharedBoxFactors
+from .soft_nms_neighbours import NeighbourFactors, find_neighbours
 
 # Largest number of distinct boxes for which the factors of all pairs are tabulated: 4096^2 floats are 64 MiB.
 _MAX_TABLE_BOXES = 4096
@@ -22,8 +23,10 @@ _COMPACTION_PERIOD = 32
 # Score of matrix entries without a candidate: empty ones and those already emitted. It is below every live score.
 _NO_CANDIDATE = np.float32(-1)
 
+Factors = SharedBoxFactors | PerClassBoxFactors | NeighbourFactors
+
 # Scores [C, n], candidate indices [C, n] and the factors of a matrix with a row per class.
-ClassMatrix = tuple[np.ndarray, np.ndarray, SharedBoxFactors | PerClassBoxFactors]
+ClassMatrix = tuple[np.ndarray, np.ndarray, Factors]
 
 
 def soft_nms(boxes: torch.Tensor, scores: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -75,7 +78,8 @@ def batched_soft_nms(
     if len(live) > 0:
         kept_parts, score_parts = [], []
         live_classes = classes.cpu().numpy()[live]
-        for class_scores, index, factors in _class_matrices(rule, box_array[live], score_array[live], live_classes):
+        live_boxes, live_scores = box_array[live], score_array[live]
+        for class_scores, index, factors in _class_matrices(rule, live_boxes, live_scores, live_classes, limit):
             kept_part, score_part = _run_rounds(class_scores, index, factors, min_score, limit)
             kept_parts.append(live[kept_part])
             score_parts.append(score_part)
@@ -92,7 +96,7 @@ def batched_soft_nms(
 
 
 def _class_matrices(
-    rule: DecayRule, boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray
+    rule: DecayRule, boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: int
 ) -> Iterator[ClassMatrix]:
     """Arrange candidates in matrices with a row per class.
 
@@ -123,7 +127,9 @@ def _class_matrices(
         index = _index_matrix(member_row, column[candidates], (len(members), class_sizes[members].max()))
         index = np.where(index >= 0, candidates[index], -1)
         # Empty entries get the last box, which does no harm: they are never emitted.
-        yield _score_matrix(index, scores), index, PerClassBoxFactors(rule, boxes[index])
+        num_rounds = min(limit, index.shape[1])
+        factors = find_neighbours(rule, boxes[index], index >= 0, num_rounds) or PerClassBoxFactors(rule, boxes[index])
+        yield _score_matrix(index, scores), index, factors
 
 
 def _shared_columns(boxes: np.ndarray, row: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -165,7 +171,7 @@ def _score_matrix(index: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _run_rounds(
     scores: np.ndarray,
     index: np.ndarray,
-    class_factors: SharedBoxFactors | PerClassBoxFactors,
+    factors: Factors,
     min_score: float,
     limit: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +180,7 @@ def _run_rounds(
     Args:
         scores: Current scores [C, n]; modified in place.
         index: Candidate indices [C, n]; modified in place.
-        class_factors: Factors of the boxes; modified in place.
+        factors: Factors of the boxes; modified in place.
         min_score: Score below which a box is dead.
         limit: Number of rounds after which to stop: no class can have more boxes among the first `limit` of all.
 
@@ -183,29 +189,26 @@ def _run_rounds(
     """
     min_live_score = max(min_score, 0)  # above `_NO_CANDIDATE` also if `min_score` is negative
     emitted_index, emitted_scores = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    factors = np.empty_like(scores)
     for round_number in range(min(limit, scores.shape[1])):
         best = scores.argmax(axis=1)
-        best_scores = np.take_along_axis(scores, best[:, None], axis=1)[:, 0]
+        best_scores = scores[np.arange(len(best)), best]
         unfinished = best_scores >= min_live_score
         if not unfinished.all():
             scores, index = scores[unfinished], index[unfinished]
             best, best_scores = best[unfinished], best_scores[unfinished]
-            factors = np.empty_like(scores)
-            class_factors.keep_classes(unfinished)
+            factors.keep_classes(unfinished)
             if len(scores) == 0:
                 break
         best_entries = np.arange(len(best)), best
         emitted_index.append(index[best_entries])
         emitted_scores.append(best_scores)
-        class_factors.compute(best, out=factors)
-        np.multiply(scores, factors, out=scores)
+        factors.decay(scores, best)
         scores[best_entries], index[best_entries] = _NO_CANDIDATE, -1
         if min_score <= 0:
             # A factor of 0 turns the score of an entry emitted earlier into -0, which would count as live.
             scores[index < 0] = _NO_CANDIDATE
         period_ends = (round_number + 1) % _COMPACTION_PERIOD == 0
-        if period_ends and isinstance(class_factors, PerClassBoxFactors):
+        if period_ends and isinstance(factors, PerClassBoxFactors):
             is_live = scores >= min_live_score
             num_columns = np.count_nonzero(is_live, axis=1).max()
             if num_columns == 0:
@@ -215,6 +218,5 @@ def _run_rounds(
                 columns = np.argsort(~is_live, axis=1, kind="stable")[:, :num_columns]
                 scores = np.take_along_axis(scores, columns, axis=1)
                 index = np.take_along_axis(index, columns, axis=1)
-                factors = np.empty_like(scores)
-                class_factors.keep_columns(columns)
+                factors.keep_columns(columns)
     return np.concatenate(emitted_index), np.concatenate(emitted_scores)

@@ -57,16 +57,20 @@ class SharedBoxFactors:
 
     def __init__(self, rule: DecayRule, boxes: np.ndarray) -> None:
         corners = np.ascontiguousarray(boxes.T)
-        areas = _areas(corners)
+        areas = box_areas(corners)
         self.table = np.empty((len(boxes), len(boxes)), np.float32)
         for start in range(0, len(boxes), _STRIP_ROWS):
             strip = slice(start, start + _STRIP_ROWS)
-            self.table[strip] = rule.factor(_iou(corners[:, strip, None], corners[:, None], areas))
+            self.table[strip] = rule.factor(pairwise_iou(corners[:, strip, None], corners[:, None], areas))
+        self._factors = np.empty((0, len(boxes)), np.float32)
 
-    def compute(self, emitted: np.ndarray, out: np.ndarray) -> None:
-        """Write every box's factor to `out` [C, U], given the column `emitted` [C] of the emitted box of each class."""
+    def decay(self, scores: np.ndarray, emitted: np.ndarray) -> None:
+        """Lower `scores` [C, U] in place, given the column `emitted` [C] of the emitted box of each class."""
+        if len(self._factors) != len(scores):
+            self._factors = np.empty_like(scores)
         # mode="clip" only avoids the buffered copy that the default mode makes; all columns are valid.
-        np.take(self.table, emitted, axis=0, out=out, mode="clip")
+        np.take(self.table, emitted, axis=0, out=self._factors, mode="clip")
+        np.multiply(scores, self._factors, out=scores)
 
     def keep_classes(self, mask: np.ndarray) -> None:
         """Do nothing: the table does not depend on the classes."""
@@ -83,12 +87,13 @@ class PerClassBoxFactors:
     def __init__(self, rule: DecayRule, boxes: np.ndarray) -> None:
         self.rule = rule
         self.corners = np.ascontiguousarray(boxes.transpose(2, 0, 1))  # [4, C, n]
-        self.areas = _areas(self.corners)
+        self.areas = box_areas(self.corners)
 
-    def compute(self, emitted: np.ndarray, out: np.ndarray) -> None:
-        """Write each class's factors to `out` [C, n], given the column `emitted` [C] of its emitted box."""
+    def decay(self, scores: np.ndarray, emitted: np.ndarray) -> None:
+        """Lower `scores` [C, n] in place, given the column `emitted` [C] of the emitted box of each class."""
         emitted_corners = self.corners[:, np.arange(len(emitted)), emitted]
-        np.copyto(out, self.rule.factor(_iou(emitted_corners[..., None], self.corners, self.areas)))
+        factors = self.rule.factor(pairwise_iou(emitted_corners[..., None], self.corners, self.areas))
+        np.multiply(scores, factors, out=scores)
 
     def keep_classes(self, mask: np.ndarray) -> None:
         """Keep only the classes of the bool `mask` [C]."""
@@ -101,7 +106,7 @@ class PerClassBoxFactors:
         self.areas = np.take_along_axis(self.areas, columns, axis=1)
 
 
-def _iou(a: np.ndarray, b: np.ndarray, area_b: np.ndarray) -> np.ndarray:
+def pairwise_iou(a: np.ndarray, b: np.ndarray, area_b: np.ndarray) -> np.ndarray:
     """Return the IoU of boxes with broadcastable corners [4, ...] and [4, ...]; 0 where both areas are 0.
 
     Operations are in place where possible, to avoid temporary arrays.
@@ -119,5 +124,6 @@ def _iou(a: np.ndarray, b: np.ndarray, area_b: np.ndarray) -> np.ndarray:
     return np.divide(intersection, union, out=intersection)
 
 
-def _areas(corners: np.ndarray) -> np.ndarray:
+def box_areas(corners: np.ndarray) -> np.ndarray:
+    """Return the areas [...] of boxes with corners [4, ...]."""
     return (corners[2] - corners[0]) * (corners[3] - corners[1])

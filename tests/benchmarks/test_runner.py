@@ -3,12 +3,15 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from unittest import mock
 
 import pytest
+import torch
 
 from benchmarks import __main__ as command
 from benchmarks.harness import conditions
+from benchmarks.harness.allocations import peak_allocated
 from benchmarks.harness.figure import Figure, record, show_relation, show_value
 from benchmarks.harness.page import render
 from benchmarks.harness.process import ROOT, run_command
@@ -91,6 +94,37 @@ def test_results_and_page_are_written_as_they_come(outcomes, tmp_path, capsys):
     assert "* failed: classifier (ValueError: no such width)" in page
     assert "* not run: video_decoding\n" in page
     assert "[2/2] classifier" in capsys.readouterr().out
+
+
+def test_bfloat16_and_the_fraction_of_the_rate_have_columns(outcomes, tmp_path):
+    figures = (
+        Figure("a step", "time", "s", 2.0, "stock", 3.0, rate_fraction=0.756),
+        Figure("a step", "memory", "MiB", 200.0, "stock", 300.0),
+        Figure("a step", "time", "s", 1.0, "stock", 4.0, dtype="bfloat16", rate_fraction=0.5),
+        Figure("a step", "time", "s", 2.0, "another", 5.0),
+    )
+    outcomes.append(Outcome("finished", "", figures))
+    command.run_all([FIRST], False, tmp_path)
+    assert (
+        (tmp_path / "RESULTS.md")
+        .read_text()
+        .endswith(
+            "| figure | peer | ours | peer / ours | of the rate "
+            "| peer, bfloat16 | ours, bfloat16 | peer / ours, bfloat16 | of the rate, bfloat16 |\n"
+            "|---|---|---|---|---|---|---|---|---|\n"
+            "| a step: time | stock 3.00 s | 2.00 s | 1.50x | 76% | stock 4.00 s | 1.00 s | 4.00x | 50% |\n"
+            "| a step: memory | stock 300 MiB | 200 MiB | 1.50x |  |  |  |  |  |\n"
+            "| a step: time | another 5.00 s | 2.00 s | 2.50x |  |  |  |  |  |\n"
+        )
+    )
+
+
+def test_scripts_that_need_a_gpu_are_left_out_without_one(outcomes, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: False)
+    outcomes.append(finished(2.0))
+    assert command.run_all([Script("gpu", "On a GPU", needs_gpu=True), FIRST], False, tmp_path) == []
+    assert "not run: there is no CUDA device" in capsys.readouterr().out
+    assert "* not run: gpu (it needs a GPU)\n" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_an_interrupted_run_keeps_what_is_finished(outcomes, tmp_path):
@@ -184,3 +218,23 @@ def test_shown_values(value, unit, shown):
 )
 def test_shown_relations(ours, theirs, relation, shown):
     assert show_relation(Figure("a step", "time", "s", ours, "stock", theirs, relation)) == shown
+
+
+def test_a_rate_is_compared_the_other_way_round():
+    assert show_relation(Figure("a step", "speed", "images/s", 5.0, "stock", 2.0)) == "2.50x"
+
+
+def two_tensors() -> Callable[[], object]:
+    """A case for `side_by_side`: 3 MiB at most at the same time, of 4 MiB in all."""
+
+    def run() -> None:
+        first = torch.zeros(2**18)  # 1 MiB
+        second = torch.zeros(2**19)
+        del first, second
+        torch.zeros(2**18)
+
+    return run
+
+
+def test_memory_of_tensors_is_counted_exactly():
+    assert peak_allocated(two_tensors()) == 3 * 2**20

@@ -111,7 +111,7 @@ def test_xformers_gets_aligned_rows_of_the_bias(kind, monkeypatch):
     torch.testing.assert_close(gradients, expected_gradients)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @KINDS
 @pytest.mark.parametrize("name", ["sdpa", "flex", "xformers", "chunked"])
 def test_kernel_equals_the_formula_on_cuda(name, kind):

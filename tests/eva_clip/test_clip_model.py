@@ -18,7 +18,7 @@ TINY = {
     "visual": {"img_size": 28, "embed_dim": 32, "depth": 2, "num_heads": 2},
     "text": {"vocab_size": 60, "context_length": 12, "width": 32},
 }
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
 def tiny(**text):

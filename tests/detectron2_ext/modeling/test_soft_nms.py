@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from detectron2_ext.modeling import batched_soft_nms, soft_nms
+from detectron2_ext.modeling.soft_nms_decay import DecayRule
+from detectron2_ext.modeling.soft_nms_neighbours import find_neighbours
 from eva_backbone.errors import InputError
 
 
@@ -49,6 +51,16 @@ def shared(count: int, num_classes: int, fraction: float = 1.0):
 
 def separate(count: int, num_classes: int):
     return random_boxes(count), torch.rand(count), torch.randint(num_classes, (count,))
+
+
+def spread(count: int, num_classes: int):
+    """Return boxes that overlap few others of their class, in classes of different sizes."""
+    corner = torch.rand(count, 2) * 600
+    boxes = torch.cat([corner, corner + torch.rand(count, 2) * 50 + 5], dim=1)
+    boxes[1::3] = boxes[::3] + torch.rand(len(boxes[::3]), 1) * 8
+    classes = (torch.rand(count) ** 1.5 * num_classes).long()
+    classes[1::3] = classes[::3]
+    return boxes, torch.rand(count), classes
 
 
 def shuffled(boxes, scores, classes):
@@ -108,6 +120,9 @@ CASES = {
     "ties in boxes of each class": lambda: with_ties(*separate(80, 3)),
     "no area, pairs": lambda: with_degenerate(*shared(20, 3)),
     "no area, boxes of each class": lambda: with_degenerate(*separate(60, 2)),
+    "few overlaps": lambda: spread(300, 6),
+    "few overlaps, ties": lambda: with_ties(*spread(300, 6)),
+    "few overlaps, no area": lambda: with_degenerate(*spread(300, 6)),
     "negative class ids": lambda: (random_boxes(20), torch.rand(20), torch.randint(-3, 3, (20,))),
     "one box": lambda: separate(1, 1),
     "all below min_score": lambda: (random_boxes(10), torch.rand(10) * 1e-5, torch.randint(3, (10,))),
@@ -140,6 +155,37 @@ def test_same_as_simple_loop_for_any_number_of_rounds(method: str) -> None:
         np.testing.assert_allclose(decayed, slow_decayed, rtol=1e-6)
         rounds.add(int(classes[keep].bincount().max()))
     assert rounds & {32, 64}
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.6, 0.95, 1.0])
+def test_all_pairs_from_the_threshold_on_are_neighbours(threshold: float) -> None:
+    boxes, _, _ = spread(200, 1)
+    # As far to the right as a box can begin that still has nearly this IoU.
+    inner = boxes[:-2:3].clone()
+    inner[:, 0] += 0.99 * (1 - threshold) * (inner[:, 2] - inner[:, 0])
+    boxes[2::3] = inner
+    corners = boxes.numpy()[None]
+    rule = DecayRule("linear", threshold, 0.5)
+    found = find_neighbours(rule, corners, np.ones((1, 200), bool), 200)
+    assert found is not None
+    for column, box in enumerate(corners[0]):
+        scores = np.ones((1, 200), np.float32)
+        found.decay(scores, np.array([column]))
+        expected = rule.factor(np.array([overlap(box, other) for other in corners[0]]))
+        expected[column] = 1  # an emitted box is not its own neighbour
+        assert np.array_equal(scores[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("rule", "make"),
+    [
+        (DecayRule("linear", 0.3, 0.5), lambda: random_boxes(200)),
+        (DecayRule("gaussian", 0.3, 0.5), lambda: spread(200, 1)[0]),
+        (DecayRule("naive", 0.0, 0.5), lambda: spread(200, 1)[0]),
+    ],
+)
+def test_crowded_boxes_and_rules_for_all_pairs_have_no_lists_of_neighbours(rule, make) -> None:
+    assert find_neighbours(rule, make().numpy()[None], np.ones((1, 200), bool), 200) is None
 
 
 @pytest.mark.parametrize("topk", [0, 1, 7, 1000])

@@ -1,0 +1,1 @@
+"""Parts of the GPU benchmark; each runs in a process of its own."""
