@@ -2,7 +2,7 @@
 
 Blocks of EVA-02-B on two images of 224 pixels, float32 on the CPU: the time of the first step, which includes the
 compilation, then training steps and forward passes of both in turn. The number of compiled programs is counted for one
-image size and for six.
+image size and for six, with stochastic depth.
 
 With a GPU, also the two kernels for decomposed relative positions there, as one block of the giant backbone calls them:
 folded into the heads (88 -> 248 columns on 80 x 80 tokens), and FlexAttention. A faster FlexAttention would become the
@@ -61,9 +61,9 @@ def report(title: str, ours: Measured, theirs: Measured, peer: str) -> None:
     )
 
 
-def make_model(depth: int) -> VisionTransformer:
+def make_model(depth: int, drop_path_rate: float = 0.0) -> VisionTransformer:
     torch.manual_seed(0)
-    return create_backbone("eva02_base", img_size=224, depth=depth, drop_path_rate=0.1).train()
+    return create_backbone("eva02_base", img_size=224, depth=depth, drop_path_rate=drop_path_rate).train()
 
 
 def step(model: VisionTransformer, pixels: torch.Tensor) -> None:
@@ -101,7 +101,7 @@ def count_programs(depth: int) -> None:
 
     torch._dynamo.reset()
     compilation.BACKEND = counting
-    model = make_model(depth)
+    model = make_model(depth, drop_path_rate=0.1)
     compilation.compile_blocks(model, "this benchmark")
     for number, (height, width) in enumerate(SIZES, start=1):
         step(model, torch.randn(2, 3, height, width))

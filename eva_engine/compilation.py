@@ -123,25 +123,26 @@ def _share_stochastic_depth(block: nn.Module) -> None:
 
     The rate differs from block to block, so every block would be compiled for itself.
     """
+    device = next(block.parameters()).device
     for module in list(block.modules()):
-        for name, child in module.named_children():
+        for name, child in list(module.named_children()):
             if type(child) is DropPath:
-                setattr(module, name, _DropPath(child))
+                setattr(module, name, _DropPath(child, device))
 
 
 class _DropPath(nn.Module):
     """Stochastic depth as in timm's layer, with the rate in a tensor."""
 
-    def __init__(self, layer: DropPath) -> None:
+    def __init__(self, layer: DropPath, device: torch.device) -> None:
         super().__init__()
-        self.keep_prob = torch.tensor(1 - layer.drop_prob)
+        self.keep_prob = torch.tensor(1 - layer.drop_prob, device=device)
         # What is kept is divided by the probability, so that its mean does not change; timm can leave that out.
-        self.divisor = self.keep_prob if layer.scale_by_keep else torch.ones(())
+        self.divisor = self.keep_prob if layer.scale_by_keep else torch.ones((), device=device)
         self.train(layer.training)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         drawn = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)
-        kept = drawn < self.keep_prob.to(x.device)
+        kept = drawn < self.keep_prob.to(x.device)  # another device if FSDP keeps the weights on the CPU
         return x * (kept / self.divisor.to(x.device)).to(x.dtype)

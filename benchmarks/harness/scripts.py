@@ -39,7 +39,7 @@ ALL_SCRIPTS = (
         "compile",
         "Transformer blocks: uncompiled, and compiled by torch.compile",
         ("--rounds", "3", "--depth", "3"),
-        limit=600,
+        limit=1200,
     ),
     Script("activation_checkpointing", "What saves activations, and what it costs"),
     Script(

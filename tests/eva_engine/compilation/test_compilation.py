@@ -91,7 +91,7 @@ def test_adapters_and_activation_checkpointing(model_checkpoints, compilations):
     model.load_state_dict(plain.state_dict())
     compile_blocks(model, "train.compile=True")
     torch.testing.assert_close(gradients(model), gradients(plain))
-    assert compilations.count == 2
+    assert compilations.count == 3  # windows or not, and the first block, whose input needs no gradient
     merge_lora(model)
     assert list(model.state_dict()) == list(SmallDetector().state_dict())
 
@@ -129,7 +129,7 @@ def test_stochastic_depth_drops_branches_of_samples_at_its_rate():
     torch.manual_seed(0)
     out = layer(torch.ones(20_000, 3, 2))
     assert torch.equal(out, out[:, :1, :1].expand_as(out))
-    assert set(out.unique().tolist()) == {0.0, pytest.approx(1 / 0.7)}
+    assert out.unique().tolist() == pytest.approx([0, 1 / 0.7])
     assert out.mean().item() == pytest.approx(1, abs=0.02)
     assert torch.equal(layer.eval()(out), out)
 
