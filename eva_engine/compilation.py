@@ -4,7 +4,7 @@ Each block is compiled for itself, and blocks of the same kind share their code 
 documentation). The time to compile therefore does not grow with the depth of the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from eva_backbone.errors import InputError
 from .backbones import require_backbones, transformer_blocks
 
 # Backend of `torch.compile`, which generates C++ for the CPU and Triton for CUDA.
-BACKEND = "inductor"
+BACKEND: str | Callable[..., Any] = "inductor"
 # Largest number of versions of a kind of block: for other sizes, data types, with and without gradients. A block that
 # would need yet another one runs uncompiled. PyTorch's 8 are too few for a model with windows, residual convolutions
 # and frozen blocks, whose differences all count.
