@@ -73,14 +73,6 @@ def test_any_size_gives_the_gradients_of_uncompiled_blocks(compilations):
     assert compilations.count > 1
 
 
-def test_windows_and_relative_positions_of_a_detector(compilations):
-    plain, model = SmallDetector(), SmallDetector()
-    model.load_state_dict(plain.state_dict())
-    compile_blocks(model, "train.compile=True")
-    torch.testing.assert_close(gradients(model), gradients(plain))
-    assert compilations.count == 2  # blocks with windows, and without
-
-
 @pytest.mark.parametrize("model_checkpoints", [False, True])
 def test_adapters_and_activation_checkpointing(model_checkpoints, compilations):
     pytest.importorskip("peft")

@@ -22,6 +22,7 @@ SMALL = [
     *("dataloader.train.total_batch_size=4", "dataloader.train.num_workers=0", "dataloader.test.num_workers=0"),
     *("train.device=cpu", "train.amp.enabled=False", "train.seed=1", "train.log_period=1", "train.max_iter=4"),
     *("train.eval_period=2", "train.checkpointer.period=2", "lr_multiplier.warmup_iters=1", "optimizer.lr=1e-2"),
+    "model.drop_path_rate=0.0",
 ]
 FEATURES = [
     *("train.compile=True", "model.drop_path_rate=0.3", "train.ema.enabled=True", "train.accumulation_steps=2"),
@@ -46,6 +47,11 @@ def run(config: str, output: Path, *arguments: str) -> None:
 def state(folder: Path, name: str = "model_final.pth") -> dict[str, torch.Tensor]:
     content = read_file(folder / name)
     return {**content["model"], **{f"average of {key}": value for key, value in content.get("ema", {}).items()}}
+
+
+def losses(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    return [line["total_loss"] for line in lines if "total_loss" in line]
 
 
 def resume(config: str, folder: Path, whole: Path, *arguments: str) -> None:
@@ -76,12 +82,13 @@ def test_weights_of_compiled_and_uncompiled_runs_are_interchangeable(images, mon
     run(CLASSIFIER, second, *SMALL, "train.compile=True")
     expected, found = state(first), state(second)
     assert list(expected) == list(found)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    assert losses(second) == pytest.approx(losses(first), rel=1e-4)
     for weights, compiled in ((first, True), (second, False)):
         output = images / f"continued_{compiled}"
         start = f"train.init_checkpoint={weights / 'model_final.pth'}"
-        run(CLASSIFIER, output, *SMALL, start, f"train.compile={compiled}")
-        assert list(state(output)) == list(expected)
+        run(CLASSIFIER, output, *SMALL, start, f"train.compile={compiled}", "train.max_iter=1")
+        log = (output / "log.txt").read_text()
+        assert f"{len(expected)} entries used, 0 resized, 0 skipped, 0 missing, 0 unused" in log
     # The evaluation inside of a compiled run is that of the command, which does not compile.
     evaluated = images / "evaluated"
     weights = f"train.init_checkpoint={second / 'model_final.pth'}"

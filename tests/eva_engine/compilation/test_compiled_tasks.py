@@ -53,8 +53,9 @@ def test_a_step_is_that_of_uncompiled_blocks(task, compilations):
     compiled_loss, found = step(model, batch)
     torch.testing.assert_close(compiled_loss, loss)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
-    # Not one for each block. Blocks after one that is compiled differ in nothing; the first may have another input.
-    assert 1 <= compilations.count <= 2 < len(transformer_blocks(model)) + 1
+    # All blocks share a program, except for a first one whose input needs no gradient.
+    assert 1 <= compilations.count <= 2
+    assert len(transformer_blocks(model)) >= 2
     assert list(model.state_dict()) == names
 
 
