@@ -1,4 +1,4 @@
-"""Make the small models of the other tests importable."""
+"""Make the small models of other tests importable, for the tests of compiled blocks."""
 
 import sys
 from pathlib import Path
