@@ -18,7 +18,7 @@ from eva_engine.compilation import check_compilation, compile_blocks, compile_fo
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.training.adaptation import adapt_model, merge_lora
 
-SIZES = [(32, 32), (40, 32), (24, 48), (56, 40), (48, 48), (32, 24)]
+SIZES = [(32, 32), (40, 32), (24, 48), (56, 40), (48, 24)]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_number_of_programs_is_bounded(options, compilations):
         backward(model, torch.randn(2, 3, height, width))
         counts.append(compilations.count)
     assert counts[0] == 2  # the first block has no stochastic depth
-    assert counts[-1] == counts[2] <= 6
+    assert counts[-1] == counts[-2] <= 8
 
 
 def test_any_size_gives_the_gradients_of_uncompiled_blocks(compilations):
