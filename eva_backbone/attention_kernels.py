@@ -25,6 +25,10 @@ Bias = torch.Tensor | DecomposedBias | None
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, Bias], torch.Tensor]
 KernelName = Literal["auto", "eager", "chunked", "sdpa", "xformers", "flex"]
 
+# Kernel that "auto" uses on CUDA for decomposed biases. "sdpa" folds them into the heads (88 -> 248 columns on 80 x 80
+# tokens), "flex" adds them element by element. `python -m benchmarks.compile` compares the two on a GPU; it has not run
+# on one yet, so nothing is known in favour of "flex".
+CUDA_DECOMPOSED: KernelName = "sdpa"
 # Device type for which "auto" chooses; None stands for the device of the query.
 _device_type: ContextVar[str | None] = ContextVar("device_type", default=None)
 
@@ -189,9 +193,11 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
         if is_boolean and name not in ("eager", "sdpa"):
             raise ValueError(f"attention kernel {name!r} does not support a boolean bias: choose auto, eager or sdpa")
         return KERNELS[name]
-    on_cpu = (_device_type.get() or query.device.type) == "cpu"
+    device_type = _device_type.get() or query.device.type
     full_precision = query.dtype in (torch.float32, torch.float64)
     has_logit_bias = bias is not None and not is_boolean
-    if has_logit_bias and on_cpu and full_precision and not torch.compiler.is_exporting():
+    if has_logit_bias and device_type == "cpu" and full_precision and not torch.compiler.is_exporting():
         return chunked_attention
+    if device_type == "cuda" and isinstance(bias, DecomposedBias):
+        return KERNELS[CUDA_DECOMPOSED]
     return sdpa_attention

@@ -51,9 +51,21 @@ def beit_resize_matrix(length: int, num_tokens: int, device: torch.device, dtype
         return torch.from_numpy(np.ascontiguousarray(spline(target))).to(device, dtype)
 
 
-# SciPy cannot be traced. `torch.compiler.assume_constant_result` does the same, but imports the compiler first, which
-# takes seconds.
+# For exported programs: SciPy cannot be traced. `torch.compiler.assume_constant_result` does the same, but imports the
+# compiler first, which takes seconds.
 beit_resize_matrix._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+# For compiled programs, which call it as it is: a constant would have to be compiled again for every grid.
+@torch.library.custom_op("eva_backbone::beit_resize_matrix", mutates_args=())
+def _beit_resize_matrix_op(table: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    # A copy, because the result of an operator must be its own and the cached matrix belongs to all callers.
+    return beit_resize_matrix(len(table), num_tokens, table.device, table.dtype).clone()
+
+
+@_beit_resize_matrix_op.register_fake
+def _(table: torch.Tensor, num_tokens: int) -> torch.Tensor:
+    return table.new_empty(2 * num_tokens - 1, len(table))
 
 
 def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:
@@ -64,9 +76,12 @@ def resize_rel_pos(table: torch.Tensor, num_tokens: int, method: RelPosResize) -
     if method == "vitdet":
         return F.interpolate(table.T[None].float(), size=length, mode="linear")[0].T.to(table.dtype)
     # The original computes in float64, which Apple's GPUs do not support.
-    dtype = torch.float32 if table.device.type == "mps" else torch.float64
-    matrix = beit_resize_matrix(table.shape[0], num_tokens, table.device, dtype)
-    return (matrix @ table.to(dtype)).to(table.dtype)
+    wide = table.to(torch.float32 if table.device.type == "mps" else torch.float64)
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        matrix = _beit_resize_matrix_op(wide.detach(), num_tokens)
+    else:
+        matrix = beit_resize_matrix(len(wide), num_tokens, table.device, wide.dtype)
+    return (matrix @ wide).to(table.dtype)
 
 
 def axis_embeddings(table: torch.Tensor, num_tokens: int, method: RelPosResize) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The interface that the engine expects of a backbone, and functions that find the backbones in a model.
 
-Per-block sharding, activation checkpointing, LoRA, freezing, layer decay and memory plans work on the transformer
-blocks of any model with a module that has this interface. Its names are timm's, so timm's vision transformers work
-unchanged, as does every model of this project. `docs/howto/extend.md` shows how to use a backbone of your own.
+Per-block sharding, activation checkpointing, compilation, LoRA, freezing, layer decay and memory plans work on the
+transformer blocks of any model with a module that has this interface. Its names are timm's, so timm's vision
+transformers work unchanged, as does every model of this project. `docs/howto/extend.md` shows how to use a backbone of
+your own.
 """
 
 from collections.abc import Mapping

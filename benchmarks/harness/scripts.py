@@ -37,6 +37,12 @@ ALL_SCRIPTS = (
         ("--rounds", "7", "--fraction", "0.05"),
     ),
     Script("gradient_accumulation", "A step of 16 images: at once by Detectron2's trainer and in eight parts by ours"),
+    Script(
+        "compile",
+        "Transformer blocks: uncompiled, and compiled by torch.compile",
+        ("--rounds", "3", "--depth", "3"),
+        limit=1200,
+    ),
     Script("activation_checkpointing", "What saves activations, and what it costs"),
     Script(
         "train_loader",

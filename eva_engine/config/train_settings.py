@@ -19,6 +19,9 @@ TRAIN_SETTINGS: dict[str, Any] = {
     "device": "cuda",
     # Reduced precision of the forward pass: "float16" with a dynamic loss scale, or "bfloat16".
     "amp": {"enabled": False, "dtype": "float16"},
+    # Compile the transformer blocks with torch.compile (docs/howto/compile.md); needs a C++ compiler. Evaluations run
+    # uncompiled, and memory plans assume uncompiled blocks.
+    "compile": False,
     # Number of micro-batches that the images of an iteration are split into; their gradients are averaged.
     "accumulation_steps": 1,
     # Largest total norm of the gradients; larger ones are scaled down to it. 0: no limit.

@@ -56,7 +56,7 @@ class _Stopwatch(HookBase):
 
 
 def _train_two_iterations(run: Run) -> float:
-    """Return the seconds of the second iteration; the first one also fills caches and starts workers."""
+    """Return the seconds of the second iteration; the first one also compiles, fills caches and starts workers."""
     stopwatch = _Stopwatch()
     run.trainer.register_hooks([stopwatch])
     run.trainer.train(0, 2)
@@ -74,6 +74,8 @@ def _describe_model(run: Run) -> Iterator[tuple[str, str]]:
     world_size = comm.get_world_size()
     if world_size > 1 or train.parallel != "ddp":
         precision += f", {world_size} processes, {train.parallel}"
+    if train.compile:
+        precision += ", compiled blocks"
     yield "precision", precision
 
 

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 
 from eva_engine.atomic import atomic_path
+from eva_engine.compilation import uncompiled
 from eva_engine.config.instantiation import instantiate
 from eva_engine.data.workers import TIMEOUT
 
@@ -27,13 +28,18 @@ from .precision import Precision
 def evaluation_context(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
     """Set the precision of forward passes in evaluation: float32, or the run's precision if FSDP has sharded the model.
 
+    Blocks run uncompiled. The results are then those of the command `evaluate` for the same weights, images of all
+    sizes need no compilation, and the code that training compiles does not depend on evaluations before it, which a
+    resumed run may not have made.
+
     The blocks of a sharded model compute in the dtype that their weights are gathered in, so autocast has to give the
     other layers the same dtype. All processes must enter the context together; inside, their forward passes are
     independent of each other.
     """
     precision = Precision(cfg.train.amp, torch.device(cfg.train.device).type)
     autocast = precision.autocast() if isinstance(model, FSDPModule) else nullcontext()
-    with gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward), autocast:
+    gathered = gathered_weights(model, reshard_after_forward=cfg.train.fsdp.reshard_after_forward)
+    with gathered, autocast, uncompiled(model):
         yield
 
 

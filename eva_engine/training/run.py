@@ -16,6 +16,7 @@ from torch import nn
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import RunCheckpoints, read_file
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.compilation import check_compilation, compile_blocks
 from eva_engine.config import check_batch_size, check_datasets
 from eva_engine.config.class_list import settle_class_list
 from eva_engine.config.instantiation import instantiate
@@ -91,12 +92,14 @@ def check_run(cfg: DictConfig) -> RunCheckpoints:
     """Check everything in `cfg` that can be checked without a model, and return the checkpoints of its run.
 
     Raises:
-        InputError: Data, batch size, metric, writer, schedule or number of checkpoints that do not fit the recipe.
+        InputError: Data, batch size, metric, writer, schedule or number of checkpoints that do not fit the recipe, or
+            `train.compile` without a compiler.
     """
     check_batch_size(cfg)
     check_datasets(cfg, training=True)
     check_best_metric(cfg)
     check_writers(cfg)
+    check_compilation(cfg.train)
     instantiate(cfg.lr_multiplier)
     instantiate(cfg.get("weight_decay_multiplier"))
     settings = cfg.train.checkpointer
@@ -118,6 +121,8 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
     ema = build_ema(cfg.train.ema, model)
     averaged_models = [] if ema is None else [ema.module]
     parallel_model = parallelize(model, cfg.train, *averaged_models)
+    if cfg.train.compile:
+        compile_blocks(model, "train.compile=True")
     seed_all_rng(seed + comm.get_rank())
     trainer = Trainer(
         parallel_model,

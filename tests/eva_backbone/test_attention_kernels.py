@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._dynamo.backends.debugging import aot_eager
 
+from eva_backbone import attention_kernels
 from eva_backbone import chunked_attention as chunked
 from eva_backbone.attention_kernels import KERNELS, choose_kernel, eager_attention
 from eva_backbone.relative_position import DecomposedBias
@@ -166,6 +168,39 @@ def test_a_float32_bias_gets_gradients_under_autocast(name):
 def test_automatic_choice_on_cpu(dtype, kind, expected):
     bias, _ = make_bias(kind, dtype)
     assert choose_kernel("auto", torch.zeros(1, 1, 1, 1, dtype=dtype), bias) is KERNELS[expected]
+
+
+def test_the_kernel_for_decomposed_biases_on_cuda_is_one_constant(monkeypatch):
+    query = torch.zeros(1, 1, 1, 1, dtype=torch.bfloat16)
+    decomposed, dense = (make_bias(kind, torch.bfloat16)[0] for kind in ("decomposed", "dense"))
+    with attention_kernels.choose_kernels_for("cuda"):
+        assert choose_kernel("auto", query, decomposed) is KERNELS["sdpa"]
+        monkeypatch.setattr(attention_kernels, "CUDA_DECOMPOSED", "flex")
+        assert choose_kernel("auto", query, decomposed) is KERNELS["flex"]
+        assert choose_kernel("auto", query, dense) is KERNELS["sdpa"]
+
+
+@KINDS
+def test_the_operator_of_compiled_programs_equals_the_kernel(kind, monkeypatch):
+    """The program calls the operator once, although the kernel computes several tiles."""
+    monkeypatch.setattr(chunked, "CHUNK_BYTES", 1000)
+    inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    bias, terms = make_bias(kind, torch.float64)
+    programs = []
+
+    def backend(program, example_inputs):
+        programs.append(str(program.graph))
+        return aot_eager(program, example_inputs)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(chunked.chunked_attention, backend=backend, fullgraph=True)
+    outputs = [attend(*inputs, 0.5, bias) for attend in (chunked.chunked_attention, compiled)]
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=0)
+    gradients = [torch.autograd.grad(out.square().sum(), [*inputs, *terms]) for out in outputs]
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert len(programs) == 1
+    assert programs[0].count("eva_backbone.chunked_attention") == 1
+    assert "bmm" not in programs[0]
 
 
 def test_unknown_kernel_is_named():

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from detectron2.utils import comm
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from eva_backbone import create_backbone
+from eva_engine import compilation
 from eva_engine.config import TRAIN_SETTINGS
 from eva_engine.training.adaptation import adapt_model
 from eva_engine.training.distributed import launch, parallelize
@@ -45,6 +47,9 @@ def train(changes):
     model = Classifier()
     adapt_model(model, train)
     parallel_model = parallelize(model, train)
+    if train.compile:
+        with patch.object(compilation, "BACKEND", "aot_eager"):  # which needs no C++ compiler
+            compilation.compile_blocks(model, "train.compile=True")
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     own_batches = list(batches(comm.get_rank(), comm.get_world_size()))
     precision = Precision(train.amp, "cpu")

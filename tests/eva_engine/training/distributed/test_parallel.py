@@ -6,6 +6,7 @@ import pytest
 from sharded_runs import LORA, run_in_two_processes, train
 
 LOW = {"amp": {"enabled": True, "dtype": "bfloat16"}}
+COMPILED = {"compile": True}
 FSDP, OFFLOAD = {"parallel": "fsdp"}, {"parallel": "fsdp", "fsdp": {"cpu_offload": True}}
 CASES = {
     "ddp": {},
@@ -15,10 +16,14 @@ CASES = {
     "fsdp, blocks kept gathered": {"parallel": "fsdp", "fsdp": {"reshard_after_forward": False}},
     "fsdp, blocks recomputed": {**FSDP, "activation_checkpointing": "torch"},
     "fsdp in bfloat16": {**FSDP, **LOW},
+    "ddp, compiled, in micro-batches": {"accumulation_steps": 2, **COMPILED},
+    "fsdp, compiled": {**FSDP, **COMPILED},
+    "fsdp in bfloat16, compiled, blocks recomputed": {**FSDP, **LOW, "activation_checkpointing": "torch", **COMPILED},
 }
 if importlib.util.find_spec("peft"):
     CASES["ddp, low-rank"] = {"lora": LORA}
     CASES["fsdp, low-rank, blocks recomputed"] = {**FSDP, "lora": LORA, "activation_checkpointing": "torch"}
+    CASES["fsdp, low-rank, compiled"] = {**FSDP, "lora": LORA, **COMPILED}
 
 
 @pytest.fixture(scope="module")
