@@ -66,7 +66,7 @@ def predict_files(
     has_started = False
 
     def fail(item: Input, error: InputError) -> None:
-        message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
+        message = str(error) if item.name in str(error) else f"{item.name}: {error}"
         summary.failures.append(message)
         report(f"failed: {message}")
         progress.update()
@@ -80,7 +80,7 @@ def predict_files(
 
     try:
         with ExitStack() as stack:
-            task.inputs, task.folder = inputs, Path(output)
+            task.inputs, task.folder, task.batch_size = inputs, Path(output), batch_size
             task.folder.mkdir(parents=True, exist_ok=True)
             task.open(stack)
             progress = stack.enter_context(tqdm(total=len(inputs), desc="predict", unit="file"))

@@ -25,7 +25,7 @@ class VideoFileTask(FileTask):
 
     def write(self, item: Input, result: VideoClassificationResult) -> None:
         """Print and write the classes of a video, and draw its filmstrip."""
-        print_result(f"{item.path}: {result.summary()}")
+        print_result(f"{item.name}: {result.summary()}")
         filmstrip = with_suffix(self.folder / item.stem, ".png")
         with atomic_path(filmstrip) as partial:
             partial.write_bytes(result.filmstrip())
