@@ -176,7 +176,7 @@ class _RecordedHttp(HTTPHandler):
         self._sockets = sockets
 
     def http_open(self, request: Request) -> http.client.HTTPResponse:
-        return self.do_open(_recorded(http.client.HTTPConnection, self._sockets), request)  # type: ignore[arg-type]
+        return self.do_open(_recorded(http.client.HTTPConnection, self._sockets), request)
 
 
 class _RecordedHttps(HTTPSHandler):
@@ -186,7 +186,7 @@ class _RecordedHttps(HTTPSHandler):
 
     def https_open(self, request: Request) -> http.client.HTTPResponse:
         connection_class = _recorded(http.client.HTTPSConnection, self._sockets)
-        return self.do_open(connection_class, request, context=ssl.create_default_context())  # type: ignore[arg-type]
+        return self.do_open(connection_class, request, context=ssl.create_default_context())
 
 
 class _HttpRedirects(HTTPRedirectHandler):
