@@ -209,6 +209,7 @@ class _HttpRedirects(HTTPRedirectHandler):
                 f"{self._name}: the server redirects to {shown_address(target)}, which is not followed; give the "
                 f"https address of the file itself."
             )
+        fp.close()  # urllib would read the rest of the answer, which may have no end, into memory
         return super().http_error_302(req, fp, code, msg, headers)  # type: ignore[arg-type]
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

@@ -14,6 +14,7 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.prediction import download
 from eva_engine.prediction.addresses import address_file_name, find_address, shown_address
+from eva_engine.prediction.download import local_file
 from eva_engine.prediction.http_reader import _HttpRedirects
 from eva_engine.prediction.inputs import Input, list_inputs
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
@@ -76,6 +77,13 @@ def test_an_image_is_downloaded_and_keeps_its_address_as_name(files):
 
 def test_a_redirect_to_another_http_address_is_followed(files):
     files.answers |= {"/a.png": redirect("/b.png"), "/b.png": body(png())}
+    np.testing.assert_array_equal(read(files, "/a.png").image, PIXELS)
+
+
+def test_the_body_of_a_redirect_is_not_read(files):
+    endless = iter(lambda: b"x" * 1000, None)
+    files.answers["/a.png"] = Answer(lambda: endless, length=None, status=302, headers={"Location": "/b.png"})
+    files.answers["/b.png"] = body(png())
     np.testing.assert_array_equal(read(files, "/a.png").image, PIXELS)
 
 
@@ -143,6 +151,12 @@ def test_a_wrong_length_is_noticed(files):
     assert f"the download ended after {len(png()):,} of 100,000 bytes; try again" in failure(files, "/short.png")
     files.answers["/long.png"] = body(png(), length=50)
     assert "not a readable image file" in failure(files, "/long.png")
+
+
+def test_cameras_are_not_files():
+    camera = Input(Path("video0"), "video", "video0", "/dev/video0")
+    with pytest.raises(InputError, match=r"^/dev/video0: .* not cameras or streams; record it"), local_file(camera):
+        pass
 
 
 def test_passwords_go_only_to_their_host_and_are_not_shown(files):
