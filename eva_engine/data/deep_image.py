@@ -10,6 +10,8 @@ ValueRange = tuple[float, float]
 # reduces several channels to 8 bits.
 _EXACT_FORMATS = ("PNG", "TIFF")
 _MAX_16_BITS = 0xFFFF
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EMPTY_CHUNK = 12  # bytes: length, kind, checksum
 
 
 def reduce_to_8_bits(name: str, image: ImageFile.ImageFile, content: bytes, value_range: ValueRange) -> Image.Image:
@@ -45,10 +47,29 @@ def _decode(name: str, content: bytes) -> np.ndarray:
         raise InputError(
             f"{name}: colour images with more than 8 bits need OpenCV: pip install opencv-python-headless."
         ) from error
+    if not _chunks_are_complete(content):
+        raise InputError(f"{name}: not a readable image file (it is truncated or damaged); replace or remove the file.")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it would repeat the error on the terminal
     values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype == np.uint8:
         raise InputError(f"{name}: its values of more than 8 bits cannot be read; save the image as PNG or TIFF.")
     return values
+
+
+def _chunks_are_complete(content: bytes) -> bool:
+    """Return whether the chunks of a PNG file are as long as they state; True for other files.
+
+    OpenCV reserves the memory that a chunk states before it reads it, up to 2 GB.
+    """
+    if not content.startswith(_PNG_SIGNATURE):
+        return True
+    position = len(_PNG_SIGNATURE)
+    while position <= len(content) - _EMPTY_CHUNK:
+        kind = content[position + 4 : position + 8]
+        position += _EMPTY_CHUNK + int.from_bytes(content[position : position + 4])
+        if kind == b"IEND":
+            return position <= len(content)
+    return False
 
 
 def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Images with more than 8 bits per channel, HEIC photos, and files with several frames."""
 
 import io
+import resource
 import sys
 
 import cv2
@@ -105,6 +106,16 @@ def test_damaged_deep_images_are_one_sentence():
     with pytest.raises(InputError, match="deep: ") as error:
         read_rgb_image(io.BytesIO(COLOURS["PNG"][:-40]), "deep", value_range=RANGE)
     assert "\n" not in str(error.value)
+
+
+def test_a_chunk_that_states_a_huge_length_takes_no_memory():
+    content = COLOURS["PNG"]
+    start = content.index(b"IEND") - 4
+    content = content[:start] + (0x7FFFFFFF).to_bytes(4) + b"teXt" + content[start:]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="deep: not a readable image file"):
+        read_rgb_image(io.BytesIO(content), "deep", value_range=RANGE)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024 < 200  # MiB
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
