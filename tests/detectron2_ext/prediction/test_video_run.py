@@ -163,8 +163,10 @@ def test_ctrl_c_ends_a_stream_and_completes_its_files(files, capsys):
 
     def parts() -> Iterator[bytes]:
         yield encoded([scene(number % 20) for number in range(80)], "mpegts")
-        while sum(predictor.batches) < 60 and not files.closing.wait(0.01):
-            pass
+        num_batches = -1
+        while num_batches < 1 or num_batches != len(predictor.batches):  # until all threads wait for the server
+            num_batches = len(predictor.batches)
+            files.closing.wait(0.5)
         os.kill(os.getpid(), signal.SIGINT)
         files.closing.wait()
 

@@ -4,6 +4,7 @@ import io
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import count, islice
@@ -89,8 +90,12 @@ def test_a_stream_without_an_end_is_stopped_while_a_thread_waits_for_it(files):
 
     files.answers["/live.ts"] = Answer(parts, length=None)
     with opened_frames(video(f"{files.address}/live.ts")) as reader:
-        with Prefetch(reader, 2, stop=reader.stop) as ahead:
+        with Prefetch(reader, 100, stop=reader.stop) as ahead:
             assert levels(list(islice(ahead, 30))) == list(range(30))
+            num_waiting = -1
+            while num_waiting != len(ahead._waiting):  # until the thread waits for the server
+                num_waiting = len(ahead._waiting)
+                time.sleep(0.3)
         assert ahead.num_dropped == 0
         assert not ahead._thread.is_alive()
 
