@@ -9,7 +9,6 @@ from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden
 
 from .addresses import address_file_name, find_address, is_http, shown_address
-from .http_reader import content_kind
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"),
@@ -112,6 +111,8 @@ def list_inputs(
 
 
 def _add_address(address: str, found: InputList, kinds: Sequence[str], stems: set[str]) -> None:
+    from .http_reader import content_kind  # which imports much that files do not need
+
     try:
         path, name = Path(address_file_name(address)), shown_address(address)
     except ValueError as error:
