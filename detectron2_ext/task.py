@@ -35,6 +35,8 @@ TASK = Task(
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
+        Option("--frame-stride", "only every Nth frame of each video", {"type": positive_int, "metavar": "N"}),
+        Option("--track", "give objects identities across the frames of a video", {"action": "store_true"}),
     ),
     predict_usage="""\
 detection: the image or video with its detections drawn, and a JSON file, for each input

@@ -14,6 +14,7 @@ from eva_engine.prediction.fonts import default_font
 
 from ..mask_windows import decode_window, encode_window, find_window
 
+_WITHOUT_TRACK: Color = (150, 150, 150)
 Rectangle = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 
@@ -32,11 +33,12 @@ def draw_instances(
         image: uint8 RGB [H, W, 3]; not modified.
         instances: Instances on any device, in the pixels of `image`. Every field is optional: `pred_boxes`
             (x0, y0, x1, y1), `pred_classes`, `scores` and masks, either `pred_masks` bool [N, H, W] or `pred_masks_rle`
-            (COCO RLE, as `DetectionPredictor` returns them). Without scores the label is the class name alone.
+            (COCO RLE, as `DetectionPredictor` returns them). Without scores the label is the class name alone. With
+            `track_ids` the label begins with the identity, except where it is 0.
         class_names: Name of each class index; an index beyond the list is labelled "class 17".
         color_by: "instance" gives neighbours of the same class different colours; "class" keeps the colour of a class
-            from frame to frame.
-        labels: Whether to write "name 93%" at each box.
+            from frame to frame, and "track" that of an identity; objects without one are grey.
+        labels: Whether to write "name 93%" or "#12 name 93%" at each box.
         mask_opacity: Opacity of the masks, from 0 (outline only) to 1.
 
     Returns:
@@ -52,8 +54,12 @@ def draw_instances(
     classes = instances.pred_classes.tolist() if instances.has("pred_classes") else None
     scores = instances.scores.tolist() if instances.has("scores") else None
     boxes = instances.pred_boxes.tensor.cpu().numpy() if instances.has("pred_boxes") else None
-    color_indices = classes if color_by == "class" and classes is not None else range(count)
-    colors = [palette_color(index) for index in color_indices]
+    tracks = instances.track_ids.tolist() if instances.has("track_ids") else None
+    if color_by == "track" and tracks is not None:
+        colors = [palette_color(track) if track else _WITHOUT_TRACK for track in tracks]
+    else:
+        color_indices = classes if color_by == "class" and classes is not None else range(count)
+        colors = [palette_color(index) for index in color_indices]
     line_width = max(1, round(min(canvas.shape[:2]) / 400))
 
     for index, y, x, mask in _mask_crops(instances, canvas.shape[:2], margin=line_width):
@@ -67,6 +73,8 @@ def draw_instances(
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, line_width)
     if labels:
         texts = [_label_text(classes, scores, class_names, i) for i in range(count)]
+        if tracks is not None:
+            texts = [f"#{track} {text}".rstrip() if track else text for track, text in zip(tracks, texts, strict=True)]
         order = np.argsort([-score for score in scores], kind="stable") if scores is not None else range(count)
         canvas = _draw_labels(canvas, [(boxes[i], texts[i], colors[i]) for i in order if texts[i]])
     return canvas

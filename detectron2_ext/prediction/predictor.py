@@ -155,8 +155,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         return results
 
     def notes(self) -> list[str]:
-        """Return for each limit on detections in how many images and frames it was reached."""
-        notes = []
+        """Return for each limit on detections in how many images and frames it was reached, and further remarks."""
+        notes = super().notes()
         for limit, count in self.reached_limits.items():
             notes.append(f"limit reached in {count} images or frames, which may have more objects: {limit}")
         return notes

@@ -18,7 +18,7 @@ class DetectionRecordWriter:
 
     Args:
         stream: Text stream to write to.
-        source: The video file, named in the document.
+        source: File or address of the video, named in the document.
         width: Width of the frames, pixels.
         height: Height of the frames, pixels.
         threshold: Score threshold of the detections, noted in the document.
@@ -27,17 +27,17 @@ class DetectionRecordWriter:
         num_frames: Frames written so far.
     """
 
-    def __init__(self, stream: TextIO, source: Path, width: int, height: int, threshold: float) -> None:
+    def __init__(self, stream: TextIO, source: str, width: int, height: int, threshold: float) -> None:
         self.stream = stream
         self.num_frames = 0
-        header = {"video": str(source), "width": width, "height": height}
+        header = {"video": source, "width": width, "height": height}
         header |= {"box_format": BOX_FORMAT, "score_threshold": threshold}
         # The closing brace is left off: the list of frames and the summary follow in the same object.
         self.stream.write(to_json(header)[:-1] + ', "frames": [')
 
-    def add(self, time: float, result: DetectionResult) -> None:
-        """Append the next frame, shown at `time` seconds."""
-        frame = {"frame": self.num_frames, "time": round(time, 6), "detections": result.records()}
+    def add(self, index: int, time: float, result: DetectionResult) -> None:
+        """Append frame number `index` of the video, shown at `time` seconds."""
+        frame = {"frame": index, "time": round(time, 6), "detections": result.records()}
         separator = ",\n" if self.num_frames else "\n"
         self.stream.write(separator + to_json(frame))
         self.num_frames += 1
@@ -50,7 +50,7 @@ class DetectionRecordWriter:
 
 @contextmanager
 def open_video_record(
-    path: Path, source: Path, width: int, height: int, threshold: float
+    path: Path, source: str, width: int, height: int, threshold: float
 ) -> Iterator[DetectionRecordWriter]:
     """Open a `DetectionRecordWriter` for the file `path`, which appears when the block ends."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as stream:

@@ -30,6 +30,8 @@ class DetectionResult(Result):
         category_ids: Dataset id of each class of the model, such as COCO's 1 to 90; of as many entries as
             `class_names`.
         rles: Mask of each object as compressed COCO run lengths; None from a model without masks.
+        track_ids: [N] int64, identity of each object in its video, from 1; 0 for an object without one. None if the
+            objects were not tracked.
         score_threshold: Lowest score that the model was asked for.
         reached_limits: Limits of the model without which there might be more objects, each with its option.
     """
@@ -40,6 +42,7 @@ class DetectionResult(Result):
     scores: np.ndarray
     boxes: np.ndarray
     rles: list[dict[str, Any]] | None = None
+    track_ids: np.ndarray | None = None
     score_threshold: float = 0.0
     reached_limits: tuple[str, ...] = ()
 
@@ -78,7 +81,7 @@ class DetectionResult(Result):
         """Return a dict per object with COCO's keys.
 
         They are `category_id` and `category`, `score` 0..1, `bbox` (see `BOX_FORMAT`) and, from a model with a mask
-        head, `segmentation`, the compressed COCO RLE.
+        head, `segmentation`, the compressed COCO RLE. Tracked objects have `track_id`, None for one without identity.
         """
         records = []
         for index, score, (x0, y0, x1, y1) in zip(
@@ -93,6 +96,9 @@ class DetectionResult(Result):
                     "bbox": [round(value, 3) for value in box],
                 }
             )
+        if self.track_ids is not None:
+            for record, track_id in zip(records, self.track_ids.tolist(), strict=True):
+                record["track_id"] = track_id or None
         if self.rles is not None:
             for record, rle in zip(records, self.rles, strict=True):
                 record["segmentation"] = {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
@@ -125,12 +131,16 @@ class DetectionResult(Result):
             import supervision
         except ModuleNotFoundError as error:
             raise InputError("to_supervision needs supervision: pip install supervision.") from error
+        track_ids = self.track_ids
+        if track_ids is not None:
+            track_ids = np.where(track_ids == 0, -1, track_ids)  # what the package trackers writes for no identity
         names = np.array([self.class_names[index] for index in self.class_ids.tolist()], dtype=str)
         return supervision.Detections(
             xyxy=self.boxes,
             mask=self.masks,
             confidence=self.scores,
             class_id=self.class_ids,
+            tracker_id=track_ids,
             data={"class_name": names},
         )
 
@@ -142,7 +152,10 @@ class DetectionResult(Result):
         instances.pred_classes = torch.from_numpy(self.class_ids)
         if self.rles is not None:
             instances.pred_masks_rle = self.rles
+        if self.track_ids is not None:
+            instances.track_ids = torch.from_numpy(self.track_ids)
         return instances
 
     def _draw(self, image: np.ndarray) -> np.ndarray:
-        return draw_instances(image, self.to_instances(), self.class_names)
+        color_by = "instance" if self.track_ids is None else "track"
+        return draw_instances(image, self.to_instances(), self.class_names, color_by=color_by)

@@ -1,10 +1,16 @@
 """Detection and instance segmentation for the command `predict`."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+
 from tqdm import tqdm
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction.file_task import FileTask, with_suffix
+from eva_engine.prediction.frame_source import opened_frames
+from eva_engine.prediction.in_order import InOrder
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 
@@ -12,6 +18,8 @@ from .drawing import draw_instances
 from .predictor import DetectionPredictor
 from .records import open_video_record
 from .result import DetectionResult
+from .tracking import check_tracking
+from .video_run import frame_results
 
 
 class DetectionFileTask(FileTask):
@@ -20,15 +28,30 @@ class DetectionFileTask(FileTask):
     Args:
         predictor: The detector.
         max_frames: Number of frames to process from the beginning of each video; None for all.
+        frame_stride: Only the first of every `frame_stride` frames of a video is processed and written.
+        track: Whether objects get identities across the frames of a video.
+
+    Raises:
+        InputError: Tracking needs a package that is not installed.
     """
 
     kinds = ("image", "video")
     predictor: DetectionPredictor
 
-    def __init__(self, predictor: DetectionPredictor, *, max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        predictor: DetectionPredictor,
+        *,
+        max_frames: int | None = None,
+        frame_stride: int = 1,
+        track: bool = False,
+    ) -> None:
         super().__init__(predictor)
+        if track:
+            check_tracking()
         self.counts.update(frames=0, detections=0)
-        self.max_frames = max_frames
+        self.max_frames, self.frame_stride, self.track = max_frames, frame_stride, track
+        self.num_dropped = 0
 
     def write(self, item: Input, result: DetectionResult) -> None:
         """Write the drawn image and the record of its detections."""
@@ -46,41 +69,74 @@ class DetectionFileTask(FileTask):
         Raises:
             InputError: The video is damaged; the frames that could be read are written.
         """
-        path, target = item.path, self.folder / item.stem
-        threshold = self.predictor.score_threshold
+        with opened_frames(item, frame_stride=self.frame_stride) as reader:
+            results = frame_results(
+                self.predictor, reader, batch_size=self.batch_size, max_frames=self.max_frames, track=self.track
+            )
+            with closing(results):
+                num_frames = self._write_video(item, reader, results)
+            self.num_dropped += reader.num_dropped
+            problem = reader.problem
+        if problem:
+            raise InputError(f"{item.name}: {problem}; the {num_frames} frames that could be read are written.")
+
+    def _write_video(
+        self, item: Input, reader: VideoReader, results: Iterator[tuple[VideoFrame, DetectionResult]]
+    ) -> int:
+        """Draw and write the results of a video, and return the number of frames."""
+        target = self.folder / item.stem
+        first = next(results)
+        height, width = first[0].image.shape[:2]
+        rate = reader.rate / self.frame_stride
         interruption: BaseException | None = None
-        with VideoReader(path) as reader:
-            frames = iter(reader)
-            first = next(frames)
-            height, width = first.image.shape[:2]
-            frame: VideoFrame | None = first
-            known_limits = [limit for limit in (reader.num_frames, self.max_frames) if limit]
-            with (
-                tqdm(total=min(known_limits, default=None), desc=path.name, unit="frame", leave=False) as progress,
-                atomic_path(with_suffix(target, ".mp4")) as partial,
-                VideoWriter(partial, width, height, reader.rate, reader.time_base) as writer,
-                open_video_record(with_suffix(target, ".json"), path, width, height, threshold) as record,
-            ):
-                try:
-                    while frame is not None and (self.max_frames is None or record.num_frames < self.max_frames):
-                        result = self.predictor(frame.image)
-                        instances, names = result.to_instances(), result.class_names
-                        writer.write(draw_instances(frame.image, instances, names, color_by="class"), frame.pts)
-                        record.add(frame.time, result)
-                        self.counts["detections"] += len(result)
-                        progress.update()
-                        frame = next(frames, None)
-                except BaseException as error:
-                    if record.num_frames == 0:
-                        raise
-                    # A long video may have taken hours: complete both files before the error is raised again.
-                    interruption = error
-                problem = f"stopped by {type(interruption).__name__}" if interruption else reader.problem
-                record.close(problem)
-                self.counts["frames"] += record.num_frames
+        with (
+            tqdm(total=self._num_frames(reader), desc=item.path.name, unit="frame", leave=False) as progress,
+            atomic_path(with_suffix(target, ".mp4")) as partial,
+            VideoWriter(partial, width, height, rate, reader.time_base) as writer,
+            open_video_record(
+                with_suffix(target, ".json"), item.name, width, height, self.predictor.score_threshold
+            ) as record,
+            InOrder() as behind,
+        ):
+
+            def write(frame: VideoFrame, result: DetectionResult) -> None:
+                color_by = "class" if result.track_ids is None else "track"
+                drawn = draw_instances(frame.image, result.to_instances(), result.class_names, color_by=color_by)
+                writer.write(drawn, frame.pts)
+                record.add(frame.index, frame.time, result)
+
+            try:
+                for frame, result in chain([first], results):
+                    behind.run(write, frame, result)
+                    self.counts["detections"] += len(result)
+                    progress.update()
+                behind.wait()
+            except BaseException as error:
+                # A long video may have taken hours: complete both files before the error is raised again.
+                interruption = error
+                behind.wait()
+                if record.num_frames == 0:
+                    raise
+            problem = f"stopped by {type(interruption).__name__}" if interruption else reader.problem
+            record.close(problem)
+            self.counts["frames"] += record.num_frames
         if interruption:
             raise interruption
-        if reader.problem:
-            raise InputError(
-                f"{path}: {reader.problem}; the {record.num_frames} frames that could be read are written."
+        return record.num_frames
+
+    def _num_frames(self, reader: VideoReader) -> int | None:
+        """Return the number of frames to process, or None if it is not known."""
+        limits = [self.max_frames] if self.max_frames else []
+        if reader.num_frames:
+            limits.append(-(-reader.num_frames // self.frame_stride))  # rounded up
+        return min(limits, default=None)
+
+    def notes(self) -> list[str]:
+        """Return the remarks of the predictor, and how many frames of cameras and streams were left out."""
+        notes = super().notes()
+        if self.num_dropped:
+            notes.append(
+                f"{self.num_dropped} frames of cameras and streams were left out, because they came faster than the "
+                "model works; give --frame-stride to leave out frames at equal intervals"
             )
+        return notes

@@ -27,5 +27,5 @@ class ClassificationFileTask(FileTask):
 
     def collect(self, item: Input, result: ClassificationResult) -> None:
         """Print and write the classes of an image."""
-        print_result(f"{item.path}: {result.summary()}")
+        print_result(f"{item.name}: {result.summary()}")
         self.write_line(result.to_dict())

@@ -34,7 +34,7 @@ class ClipFileTask(FileTask):
     def open(self, stack: ExitStack) -> None:
         """Create the score files and remove old contact sheets; closing `stack` writes the last sheet."""
         _report_cut_labels(self.predictor)
-        self.path_width = min(PATH_WIDTH, max((len(str(item.path)) for item in self.inputs), default=0))
+        self.path_width = min(PATH_WIDTH, max((len(item.name) for item in self.inputs), default=0))
         self.write_scores = stack.enter_context(_score_files(self.folder, self.predictor.labels))
         self.sheets = stack.enter_context(ContactSheets(self.folder, len(self.inputs), self.predictor.top))
 
@@ -48,15 +48,16 @@ class ClipFileTask(FileTask):
         shown = []
         for record in result.records()[: result.top]:
             shown.append(f"{_shorten(record['label'])} {record['probability']:.1%}")
-        print_result(f"{item.path!s:<{self.path_width}}  {'  '.join(shown)}")
+        print_result(f"{item.name:<{self.path_width}}  {'  '.join(shown)}")
         self.write_scores(result)
         self.sheets.add(item.path, result)
 
     def notes(self) -> list[str]:
         """Return the paths of the contact sheets, and the labels that no font could draw there."""
+        notes = super().notes()
         if not self.sheets.files:
-            return []
-        notes = [f"contact sheets: {', '.join(str(file) for file in self.sheets.files)}"]
+            return notes
+        notes = [*notes, f"contact sheets: {', '.join(str(file) for file in self.sheets.files)}"]
         undrawable = undrawable_labels(self.predictor.labels)
         if undrawable:
             labels = ", ".join(f"label {number} is {self.predictor.labels[number - 1]!r}" for number in undrawable)

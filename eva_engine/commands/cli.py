@@ -47,12 +47,13 @@ def parse_with_overrides(
         parser: Parser with a positional argument `opts`.
         argv: Arguments; by default those of the process.
         options: Names of options that take several values. They consume everything up to the next option; values that
-            look like changes to the config are moved to `opts`, unless a file has that name.
+            look like changes to the config are moved to `opts`, unless they are addresses or a file has that name.
         texts: Names of options that take several texts, which may contain "=": only values with a dotted key are moved.
     """
     args = parser.parse_intermixed_args(argv)
     for option in options:
-        _move_overrides(args, option, lambda text: "=" in text and not os.path.exists(text))
+        # An address may contain "=", but not before its "://".
+        _move_overrides(args, option, lambda text: "=" in text.partition("://")[0] and not os.path.exists(text))
     for option in texts:
         _move_overrides(args, option, lambda text: _DOTTED_KEY.match(text) is not None)
     return args

@@ -7,7 +7,9 @@ or weight file, 130 when interrupted.
 
 import argparse
 import logging
+import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from eva_backbone.errors import InputError
@@ -50,9 +52,12 @@ def _predict(args: argparse.Namespace) -> int:
     file_task_class = task.load("file_task")
     predictor_options = _given_options(task, task.predict_options, args)
     output_options = _given_options(task, task.output_options, args)
+    value_range = _value_range(args.value_range, file_task_class.kinds)
     with shared_by_torchrun(args.device):
         found = on_all_ranks(lambda: find_inputs(args, file_task_class.kinds))
         predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+        if value_range is not None:
+            predictor.value_range = value_range
         file_task = file_task_class(predictor, **output_options)
         done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
         if get_rank() > 0:
@@ -65,6 +70,18 @@ def _predict(args: argparse.Namespace) -> int:
     for note in file_task.notes():
         print(printable(note))
     return 1 if num_failed else 0
+
+
+def _value_range(given: list[float] | None, kinds: Sequence[str]) -> tuple[float, float] | None:
+    """Return the levels of black and white of images with more than 8 bits, or None if they are not given."""
+    if given is None:
+        return None
+    if "image" not in kinds:
+        raise InputError("--value-range is an option for images, and this model takes videos; leave it out.")
+    low, high = given
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"--value-range {low:g} {high:g} is not a range; give the values of black and of white.")
+    return low, high
 
 
 def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Namespace) -> dict[str, Any]:
@@ -112,7 +129,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="weight file of the model, name of a published one, or output folder of a run",
     )
-    parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="images, videos, folders of them")
+    parser.add_argument(
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help="images, videos, folders of them; addresses of files and streams (http, https, rtsp); 0 for a camera",
+    )
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")
     parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
@@ -120,7 +143,14 @@ def _parser() -> argparse.ArgumentParser:
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="images per forward pass; default: that of the task, 1 or 16",
+        help="images or frames per forward pass; default: that of the task, 1 or 16",
+    )
+    parser.add_argument(
+        "--value-range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="values of black and of white in images with more than 8 bits per channel, which are refused without it",
     )
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"

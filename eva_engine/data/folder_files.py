@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 # The one list of suffixes of image files, for training, evaluation and prediction of all tasks.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"),
-    *(".mpo", ".avif"),
+    *(".mpo", ".avif", ".heic", ".heif"),
 )
 # What macOS, Windows and network storage add to folders; names that begin with a dot are hidden too.
 _SYSTEM_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")

@@ -69,7 +69,8 @@ def check_depth(name: str, image: ImageFile.ImageFile, content: bytes) -> None:
     """Check that an image has at most 8 bits per channel.
 
     Pillow reduces more bits to 8, to nearly white for one channel and, as most cameras and microscopes use only the
-    lower part of 16 bits, to nearly black for several. AVIF is excepted: its files of 10 or 12 bits use the full range.
+    lower part of 16 bits, to nearly black for several. AVIF and HEIC are excepted: their files of 10 or 12 bits use the
+    full range.
 
     Args:
         name: Name of the file for messages.
@@ -79,11 +80,16 @@ def check_depth(name: str, image: ImageFile.ImageFile, content: bytes) -> None:
     Raises:
         InputError: It has more.
     """
-    if image.mode in _WIDE_MODES or _is_reduced(image, content):
+    if is_deep(image, content):
         raise InputError(
             f"{name}: more than 8 bits per channel ({image.mode}), so black and white levels are unknown; "
-            "convert the image to 8 bits first."
+            "convert the image to 8 bits first, or give the levels to predict: --value-range LOW HIGH."
         )
+
+
+def is_deep(image: ImageFile.ImageFile, content: bytes) -> bool:
+    """Return whether an opened image has more than 8 bits per channel; False for AVIF and HEIC, see `check_depth`."""
+    return image.mode in _WIDE_MODES or _is_reduced(image, content)
 
 
 def _is_reduced(image: ImageFile.ImageFile, content: bytes) -> bool:

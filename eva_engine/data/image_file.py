@@ -4,7 +4,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
@@ -14,10 +14,12 @@ from PIL import ExifTags, Image, ImageFile
 
 from eva_backbone.errors import InputError
 
-from .image_checks import MAX_BYTES, MAX_PIXELS, check_cost, check_depth
+from .deep_image import ValueRange, reduce_to_8_bits
+from .heif import is_heif, register_heif
+from .image_checks import MAX_BYTES, MAX_PIXELS, check_cost, check_depth, is_deep
 
 # Pillow detects the format from the content. Without this list it would also try formats that start other programs
-# (EPS) or that accept nearly any content.
+# (EPS) or that accept nearly any content. HEIC is the only other one; it needs an extra package, see `heif`.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 # JPEGs inside of TIFF files can have many scans, too (see `image_checks`); libtiff's own limit is 100.
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
@@ -30,32 +32,66 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# In these formats the further images of a file are previews, depth or gain maps, rather than frames or pages.
+_WITH_AUXILIARY_IMAGES = ("MPO", "HEIF")
 Source = str | Path | IO[bytes]
 
 
-def read_rgb_image(source: Source, name: str | None = None, *, apply_exif_orientation: bool = True) -> np.ndarray:
+def read_rgb_image(
+    source: Source,
+    name: str | None = None,
+    *,
+    apply_exif_orientation: bool = True,
+    value_range: ValueRange | None = None,
+    on_further_frames: Callable[[], None] | None = None,
+) -> np.ndarray:
     """Read an image as an array [H, W, 3] uint8 RGB, see `read_image`."""
-    return np.array(read_image(source, name, apply_exif_orientation=apply_exif_orientation))
+    image = read_image(
+        source,
+        name,
+        apply_exif_orientation=apply_exif_orientation,
+        value_range=value_range,
+        on_further_frames=on_further_frames,
+    )
+    return np.array(image)
 
 
-def read_image(source: Source, name: str | None = None, *, apply_exif_orientation: bool = True) -> Image.Image:
+def read_image(
+    source: Source,
+    name: str | None = None,
+    *,
+    apply_exif_orientation: bool = True,
+    value_range: ValueRange | None = None,
+    on_further_frames: Callable[[], None] | None = None,
+) -> Image.Image:
     """Read an image as RGB: the first frame or page, without transparency.
 
     Args:
-        source: File of one of `FORMATS`, or its name. The format is detected from the content.
+        source: File of one of `FORMATS` or HEIC, or its name. The format is detected from the content.
         name: Name of the file for messages; None if `source` is the name.
         apply_exif_orientation: Turn the image as its orientation tag says, like viewers of images. False leaves the
-            pixels as they are stored, except in TIFF files, which Pillow always turns.
+            pixels as they are stored, except in TIFF and HEIC files, which are always turned.
+        value_range: (low, high), values of black and of white in images with more than 8 bits per channel; None refuses
+            these images. Others are not affected. Only `predict` gives it.
+        on_further_frames: Function that is called if the file is an animation or has several pages.
 
     Returns:
         An image in Pillow's mode "RGB".
 
     Raises:
         InputError: The file does not exist, is not a regular file or not an image, is truncated or damaged, takes too
-            long or too much memory to decode, or has more than 8 bits per channel.
+            long or too much memory to decode, has more than 8 bits per channel without a `value_range`, or needs a
+            package that is not installed.
     """
     name = str(source) if name is None else name
     with opened_image(source, name) as (image, content):
+        has_frames = getattr(image, "is_animated", False) and image.format not in _WITH_AUXILIARY_IMAGES
+        if has_frames and on_further_frames is not None:
+            on_further_frames()
+        if value_range is not None and is_deep(image, content):
+            is_turned = apply_exif_orientation and image.format != "TIFF"  # which decoders turn themselves
+            orientation = _orientation(image) if is_turned else None
+            return _turn(reduce_to_8_bits(name, image, content, value_range), orientation)
         check_depth(name, image, content)
         return load_image(image, apply_exif_orientation).convert("RGB")
 
@@ -82,6 +118,8 @@ def opened_image(source: Source, name: str, kind: str = "image") -> Iterator[tup
                 raise InputError(f"{name}: more than {MAX_BYTES:,} bytes, the limit; compress the {kind}.")
             file.seek(0)
             content = file.read()
+        if is_heif(content):
+            register_heif(name)
         # Read from memory, a box or tag of a huge size cannot reserve more memory than the file has bytes.
         with open_image(io.BytesIO(content)) as image:
             check_cost(name, image, content, kind)
@@ -95,16 +133,26 @@ def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image
     ignored here.
     """
     image.load()
+    return _turn(image, _orientation(image)) if apply_exif_orientation else image
+
+
+def _orientation(image: Image.Image) -> int | None:
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation) if apply_exif_orientation else None
+        return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # reading damaged tags raises nearly any exception
-        orientation = None
+        return None
+
+
+def _turn(image: Image.Image, orientation: int | None) -> Image.Image:
     return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
 
 
 def open_image(source: Source) -> ImageFile.ImageFile:
-    """Open an image of one of `FORMATS` without decoding it; problems raise Pillow's exceptions."""
-    return Image.open(source, formats=FORMATS)
+    """Open an image of one of `FORMATS`, or of HEIC after `register_heif`, without decoding it.
+
+    Problems raise Pillow's exceptions.
+    """
+    return Image.open(source, formats=(*FORMATS, "HEIF") if "HEIF" in Image.OPEN else FORMATS)
 
 
 def open_regular_file(path: str | Path, kind: str = "image") -> IO[bytes]:

@@ -23,7 +23,7 @@ MAX_VIDEO_PIXELS = 36_000_000
 # Decoders keep up to 16 earlier frames that later ones refer to. Three bytes per pixel are 10 bits in 4:2:0.
 _MAX_REFERENCE_BYTES = 3 * MAX_VIDEO_PIXELS
 # Each thread of a decoder holds frames of its own.
-_MAX_THREADS = 4
+MAX_THREADS = 4
 # FFmpeg allocates 4 KB for every start code of a packet, and while it opens a file, it reads packets itself.
 _START_CODE = b"\0\0\1"
 _MAX_START_CODES = 100_000
@@ -42,7 +42,7 @@ _MIN_EDITS = 16
 
 
 def open_video(
-    path: str | Path, max_pixels: int, *, timeout: float = 60.0, num_threads: int = _MAX_THREADS
+    path: str | Path, max_pixels: int, *, timeout: float = 60.0, num_threads: int = MAX_THREADS
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     """Open a file and choose its first video stream.
 
@@ -60,12 +60,10 @@ def open_video(
             too much.
     """
     _check_content(path)
-    # A stream may announce larger frames later, which the decoder then refuses.
-    decoder_options = {"max_pixels": str(max(max_pixels, MAX_VIDEO_PIXELS))}
     try:
         container = av.open(
             f"file:{path}",  # a name such as "10:30.mp4" begins with something like a protocol
-            options=decoder_options,
+            options=decoder_options(max_pixels),
             container_options={"format_whitelist": CONTAINER_FORMATS, "protocol_whitelist": "file"},
             timeout=(timeout, timeout),
         )
@@ -73,27 +71,44 @@ def open_video(
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: not a readable video ({reason}); replace or remove the file.") from error
     try:
-        # An attached picture is the cover image of an audio file.
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            types = sorted({stream.type for stream in container.streams})
-            contents = ", ".join(types) or "nothing readable"
-            raise InputError(f"{path}: the file has no video stream, only {contents}; remove the file.")
-        chosen = streams[0]
-        decoder = chosen.codec_context
-        if decoder is None:
-            raise InputError(f"{path}: its video format cannot be decoded here; convert it to H.264.")
-        _check_size(path, decoder, max_pixels)
+        return container, choose_stream(path, container, max_pixels, num_threads)
     except BaseException:
         container.close()
         raise
-    decoder.options = decoder_options
+
+
+def decoder_options(max_pixels: int) -> dict[str, str]:
+    """Return the options of FFmpeg's decoders that bound the frames; `max_pixels` is that of the user."""
+    # A stream may announce larger frames later, which the decoder then refuses.
+    return {"max_pixels": str(max(max_pixels, MAX_VIDEO_PIXELS))}
+
+
+def choose_stream(
+    name: str | Path, container: av.container.InputContainer, max_pixels: int, num_threads: int = MAX_THREADS
+) -> av.VideoStream:
+    """Choose the first video stream of an opened container, set up its decoder, and discard all other packets.
+
+    Raises:
+        InputError: There is no video stream (only audio), or it cannot be decoded or declares too much.
+    """
+    # An attached picture is the cover image of an audio file.
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        types = sorted({stream.type for stream in container.streams})
+        contents = ", ".join(types) or "nothing readable"
+        raise InputError(f"{name}: the file has no video stream, only {contents}; remove the file.")
+    chosen = streams[0]
+    decoder = chosen.codec_context
+    if decoder is None:
+        raise InputError(f"{name}: its video format cannot be decoded here; convert it to H.264.")
+    _check_size(name, decoder, max_pixels)
+    decoder.options = decoder_options(max_pixels)
     decoder.thread_count = num_threads
     decoder.thread_type = "NONE" if num_threads == 1 else "AUTO"
     for stream in container.streams:
         if stream.index != chosen.index:
             stream.discard = Discard.all
-    return container, chosen
+    return chosen
 
 
 def check_frame_size(path: str | Path, width: int, height: int, max_pixels: int) -> None:

@@ -72,7 +72,7 @@ def predict_files(
     has_started = False
     try:
         with ExitStack() as stack:
-            task.inputs, task.folder = inputs, Path(output)
+            task.inputs, task.folder, task.batch_size = inputs, Path(output), batch_size
             task.folder.mkdir(parents=True, exist_ok=True)
             if get_rank() == 0:
                 task.open(stack)
@@ -101,7 +101,7 @@ def _predict_inputs(
     """Predict on inputs in this process, write their files, and pass their results to `collect`."""
 
     def fail(item: Input, error: InputError) -> None:
-        message = str(error) if str(item.path) in str(error) else f"{item.path}: {error}"
+        message = str(error) if item.name in str(error) else f"{item.name}: {error}"
         summary.failures.append(message)
         report(f"failed: {message}")
         progress.update()
@@ -164,7 +164,7 @@ def _predict_own_share(
 
 
 def predict_batch(
-    predictor: Predictor[Any, Any], batch: Sequence[tuple[Input, Any]], fail: Callable[[Any, InputError], None]
+    predictor: Predictor[Any, Any], batch: Sequence[tuple[Any, Any]], fail: Callable[[Any, InputError], None]
 ) -> Iterator[tuple[Any, Any]]:
     """Yield the items of a batch with their results; after an error, each item is tried alone.
 

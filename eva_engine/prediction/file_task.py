@@ -30,12 +30,14 @@ class FileTask:
         counts: Numbers to report at the end in addition to the number of files, by name.
         inputs: All inputs of the run; set before `open` is called.
         folder: Existing folder for the results; set before `open` is called.
+        batch_size: Number of images per forward pass, or None for that of the predictor; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     collects_images: ClassVar[bool] = False
     inputs: Sequence[Input]
     folder: Path
+    batch_size: int | None = None
 
     def __init__(self, predictor: Predictor[Any, Any]) -> None:
         self.predictor = predictor

@@ -8,6 +8,8 @@ from pathlib import Path
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden
 
+from .addresses import address_file_name, find_address, is_http, shown_address
+
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"),
     *(".3gp", ".ogv"),
@@ -19,15 +21,22 @@ class Input:
     """An image or a video.
 
     Attributes:
-        path: File as the user named it.
+        path: File as the user named it; of an address, only a file name that is made from it.
         kind: "image" or "video".
         stem: Path of its results below the output folder, without suffix. It is unique in a run, even on file systems
             that ignore case.
+        address: Address of a file or stream, or device of a camera; "" for a file. It may contain a password.
     """
 
     path: Path
     kind: str
     stem: str
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path, or the address without user name and password, for messages and results."""
+        return shown_address(self.address) if self.address else str(self.path)
 
 
 @dataclass
@@ -52,10 +61,10 @@ def list_inputs(
     recursive: bool = False,
     kinds: Sequence[str] = ("image", "video"),
 ) -> InputList:
-    """Find images and videos among files and folders.
+    """Find images and videos among files and folders, addresses and cameras.
 
     Args:
-        paths: Files and folders. A file that is found twice is used once.
+        paths: Files and folders, and as text also what `find_address` accepts. What is found twice is used once.
         output: Folder of the results. It is not searched, and must not contain inputs.
         recursive: Search subfolders too. The results are then in the same subfolders.
         kinds: Kinds of inputs that the task accepts.
@@ -66,8 +75,16 @@ def list_inputs(
     found = InputList()
     output = Path(output).resolve()
     seen: set[Path] = set()
+    addresses: set[str] = set()
     stems: set[str] = set()
-    for path in map(Path, paths):
+    for text in paths:
+        address = find_address(text)
+        if address:
+            if address not in addresses:
+                addresses.add(address)
+                _add_address(address, found, kinds, stems)
+            continue
+        path = Path(text)
         if path.is_dir():
             if path.resolve() == output:
                 raise InputError(f"{path} is the folder of both the inputs and the results; give another --output.")
@@ -91,6 +108,27 @@ def list_inputs(
                 seen.add(real)
                 found.inputs.append(Input(file, kind, _free_stem(folder / file.stem, stems)))
     return found
+
+
+def _add_address(address: str, found: InputList, kinds: Sequence[str], stems: set[str]) -> None:
+    from .http_reader import content_kind  # which imports much that files do not need
+
+    try:
+        path, name = Path(address_file_name(address)), shown_address(address)
+    except ValueError as error:
+        found.unusable.append(f"{address}: not a valid address ({error})")
+        return
+    kind = "video"
+    if is_http(address):
+        try:
+            kind = _kind(path) or content_kind(address)
+        except InputError as error:
+            found.unusable.append(str(error))
+            return
+    if kind not in kinds:
+        found.unusable.append(f"{name}: {_wrong_kind(kind, kinds)}")
+        return
+    found.inputs.append(Input(path, kind, _free_stem(Path(path.stem), stems), address))
 
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
@@ -119,10 +157,12 @@ def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
         return "not a regular file; give an image, a video or a folder"
     if kind is None:
         return f"{path.suffix or 'no suffix'} is not a known image or video suffix"
-    if kind not in kinds:
-        article = "an" if kind == "image" else "a"
-        return f"{article} {kind}; give {' or '.join(f'{accepted}s' for accepted in kinds)}"
-    return None
+    return _wrong_kind(kind, kinds) if kind not in kinds else None
+
+
+def _wrong_kind(kind: str, kinds: Sequence[str]) -> str:
+    article = "an" if kind == "image" else "a"
+    return f"{article} {kind}; give {' or '.join(f'{accepted}s' for accepted in kinds)}"
 
 
 def _free_stem(stem: Path, taken: set[str]) -> str:

@@ -1,18 +1,22 @@
 """The interface of a trained model: images in, results out."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from eva_engine.data.deep_image import ValueRange
 from eva_engine.data.image_file import read_rgb_image
 
+from .download import local_file
 from .inputs import Input
 from .result import Result
 
 Sample = TypeVar("Sample")
 Answer = TypeVar("Answer", bound=Result)
+_COUNT_LOCK = threading.Lock()
 
 
 class ImageSample(NamedTuple):
@@ -71,9 +75,13 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
 
     Attributes:
         apply_exif_orientation: Whether images are turned as their orientation tag says.
+        value_range: Values of black and of white in images with more than 8 bits per channel; None refuses these.
+        num_with_frames: Number of image files so far of which only the first of several frames or pages was read.
     """
 
     apply_exif_orientation: bool = True
+    value_range: ValueRange | None = None
+    num_with_frames: int = 0
 
     @abstractmethod
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
@@ -88,9 +96,26 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
         """
 
     def read(self, item: Input) -> ImageSample:
-        """Read an image file and prepare it for the model."""
-        image = read_rgb_image(item.path, apply_exif_orientation=self.apply_exif_orientation)
-        return self.prepare(image, str(item.path))
+        """Read an image file, or download one, and prepare it for the model."""
+        with local_file(item) as path:
+            image = read_rgb_image(
+                path,
+                item.name,
+                apply_exif_orientation=self.apply_exif_orientation,
+                value_range=self.value_range,
+                on_further_frames=self._count_frames,
+            )
+        return self.prepare(image, item.name)
+
+    def notes(self) -> list[str]:
+        """Return in how many files only the first of several frames or pages was read."""
+        if not self.num_with_frames:
+            return []
+        return [f"only the first frame or page was read of {self.num_with_frames} image files that have several"]
+
+    def _count_frames(self) -> None:
+        with _COUNT_LOCK:  # several threads read
+            self.num_with_frames += 1
 
     def __call__(self, image: np.ndarray, path: str = "") -> Answer:
         """Return the result for one image [H, W, 3] uint8 RGB; see `prepare` and `predict` for the errors."""

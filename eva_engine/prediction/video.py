@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from eva_backbone.errors import InputError
 from eva_engine.data.video_file import (
+    MAX_THREADS,
     MAX_VIDEO_PIXELS,
     check_frame_size,
     min_last_frame_time,
@@ -36,46 +38,66 @@ class VideoFrame:
         image: [H, W, 3] uint8 RGB, upright.
         pts: Presentation timestamp in the time base of the reader, or None if the file has none.
         time: Time of presentation in seconds.
+        index: Number of frames of the video before this one.
     """
 
     image: np.ndarray
     pts: int | None
     time: float
+    index: int = 0
 
 
 class VideoReader:
     """Iterate over the frames of a video file in display order, rotated as the file's metadata says.
 
+    Cameras and streams have the same interface, see `LiveReader`; `opened_frames` chooses.
+
     Args:
         path: The video file.
         max_pixels: Largest number of pixels of a frame.
+        frame_stride: Only the first of every `frame_stride` frames is returned.
 
     Attributes:
+        name: File or address, for messages and results.
         rate: Frames per second, from the file's metadata; 25 if it has none.
         time_base: Seconds per unit of `VideoFrame.pts`.
         num_frames: Number of frames in the file's metadata, or None. It can be wrong.
         problem: After iterating, what was wrong with the file although frames were decoded; None if nothing was.
+        num_dropped: Number of frames that were read and left out, because those who iterate were too slow.
+        is_live: Whether it is a camera or stream, which may have no end.
+        waits: Whether frames that are not taken yet are kept; a camera continues, and they are lost.
 
     Raises:
         InputError: The file cannot be read as a video, has no video stream (only audio), or its frames have more than
             `max_pixels` pixels; while iterating, also if no frame can be decoded.
     """
 
-    def __init__(self, path: str | Path, max_pixels: int = MAX_VIDEO_PIXELS):
-        self.path = Path(path)
+    is_live = False
+    waits = True
+
+    def __init__(self, path: str | Path, max_pixels: int = MAX_VIDEO_PIXELS, frame_stride: int = 1):
+        self.name = str(path)
         self.max_pixels = max_pixels
+        self.frame_stride = frame_stride
         self.problem: str | None = None
-        self._container, self._stream = open_video(path, max_pixels)
+        self.num_dropped = 0
+        self._container, self._stream = self._open()
         self.rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.num_frames = self._stream.frames or None
         self._min_last_time = min_last_frame_time(self._container, self._stream)
 
-    def __enter__(self) -> "VideoReader":
+    def _open(self) -> tuple[av.container.InputContainer, av.VideoStream]:
+        return open_video(self.name, self.max_pixels)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
+
+    def stop(self) -> None:
+        """Make a thread that iterates end soon, if it might wait for a long time."""
 
     def __iter__(self) -> Iterator[VideoFrame]:
         count, size, last_time = 0, None, 0.0
@@ -84,26 +106,29 @@ class VideoReader:
                 self.problem = f"its frame size changes after {count} frames"
                 return
             size = frame.width, frame.height
-            check_frame_size(self.path, *size, self.max_pixels)
+            check_frame_size(self.name, *size, self.max_pixels)
+            seconds = frame.time if frame.time is not None else count / float(self.rate)
+            last_time = max(last_time, seconds)
+            index, count = count, count + 1
+            if index % self.frame_stride:
+                continue
             try:
                 image = apply_display_matrix(frame.to_ndarray(format="rgb24"), frame)
             except (av.FFmpegError, ValueError) as error:
                 self.problem = f"pixels of format {frame.format.name} cannot be converted ({_reason(error)})"
+                count = index
                 break
-            seconds = frame.time if frame.time is not None else count / float(self.rate)
-            last_time = max(last_time, seconds)
-            yield VideoFrame(image, frame.pts, seconds)
-            count += 1
+            yield VideoFrame(image, frame.pts, seconds, index)
         if count == 0:
             reason = self.problem or "it has none"
-            raise InputError(f"{self.path}: no frame of this video can be read ({reason}): leave the file out.")
+            raise InputError(f"{self.name}: no frame of this video can be read ({reason}): leave the file out.")
         # The decoder reports no error at the end of a truncated file.
         if self.problem is None and self.num_frames and self.num_frames > count and last_time < self._min_last_time:
             self.problem = f"it ends after {count} of {self.num_frames} frames"
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
-        num_damaged, num_consecutive, start = 0, 0, time.process_time()
+        num_damaged, num_consecutive, start = 0, 0, _now()
         while num_consecutive < MAX_CONSECUTIVE_DAMAGED:
             try:
                 packet = next(packets, None)
@@ -113,7 +138,10 @@ class VideoReader:
             if packet is None:
                 return
             reason = packet_problem(packet, self._stream.codec_context.name)
-            if time.process_time() - start > _MAX_SECONDS_WITHOUT_FRAME:
+            if self.is_live:
+                start = _now()  # the wait for a packet may take any time
+            processor, wall = np.subtract(_now(), start)
+            if processor > _MAX_SECONDS_WITHOUT_FRAME and wall > _MAX_SECONDS_WITHOUT_FRAME / MAX_THREADS:
                 reason = f"no frame in {_MAX_SECONDS_WITHOUT_FRAME:g} s of processor time"
             if reason:
                 self.problem = f"reading stopped: {reason}"
@@ -130,7 +158,7 @@ class VideoReader:
                 num_consecutive = 0
             yield from frames
             if frames:
-                start = time.process_time()
+                start = _now()
 
 
 class VideoWriter:
@@ -219,6 +247,14 @@ def apply_display_matrix(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     if d < 0:
         image = image[::-1]
     return np.ascontiguousarray(image)
+
+
+def _now() -> tuple[float, float]:
+    """Return the time of all processors that this process has used, and the time of day, in seconds.
+
+    The model may use many processors while a thread decodes, hence the first alone does not show slow decoding.
+    """
+    return time.process_time(), time.monotonic()
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,7 @@ from eva_engine.config.class_list import match_given_names, stored_categories
 from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.categories import Categories, match_names
+from eva_engine.prediction.download import local_file
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.trained_model import load_trained, pick_device
@@ -116,9 +117,10 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
             InputError: The file cannot be read.
         """
         sampler, transform = self._mapper.frame_sampler, self._mapper.transform
-        clip = self._mapper.reader.read({"file_name": str(item.path), "label": 0}, sampler, transform.prepare)
+        with local_file(item) as path:
+            clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
         pixels, _ = transform(clip.frames, sampler.num_clips)
-        return VideoViews(str(item.path), torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
+        return VideoViews(item.name, torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[VideoViews]) -> list[VideoClassificationResult]:

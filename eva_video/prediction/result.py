@@ -38,7 +38,7 @@ class VideoClassificationResult(ClassificationResult):
 
     def plot(self) -> Image.Image:
         """Draw the frames of the first view above a bar chart of the classes."""
-        return Image.open(io.BytesIO(self.filmstrip())).convert("RGB")
+        return Image.open(io.BytesIO(self.filmstrip()), formats=["PNG"]).convert("RGB")
 
     def filmstrip(self) -> bytes:
         """Return the drawing of `plot` as the content of a PNG file."""

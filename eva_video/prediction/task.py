@@ -31,7 +31,7 @@ class VideoFileTask(FileTask):
 
     def collect(self, item: Input, result: VideoClassificationResult) -> None:
         """Print and write the classes of a video."""
-        print_result(f"{item.path}: {result.summary()}")
+        print_result(f"{item.name}: {result.summary()}")
         document = result.to_dict()
         self.write_line({"video": document.pop("video"), "filmstrip": str(self._filmstrip(item)), **document})
 

@@ -46,7 +46,7 @@ def test_files_and_their_result_names(paths, recursive, stems, num_skipped):
         ("missing.jpg", "no such file"),
         ("in/notes.txt", "not a known image or video suffix"),
         ("/dev/zero", "not a regular file"),
-        ("http://example.org/a.mp4", "no such file"),
+        ("ftp://example.org/a.mp4", "no such file"),
     ],
 )
 def test_named_but_unusable(path, reason):
