@@ -30,7 +30,6 @@ TASK = Task(
             is_text=True,
         ),
         Option("--top", "number of labels shown per image, default: 5", {"type": positive_int, "metavar": "N"}),
-        Option("--dtype", "type of the weights, default: float32", {"choices": ("float32", "bfloat16", "float16")}),
     ),
     predict_usage="""\
 EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv

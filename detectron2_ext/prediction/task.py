@@ -33,6 +33,7 @@ class DetectionFileTask(FileTask[np.ndarray | None]):
         score_threshold: Detections with a lower score are dropped.
         max_frames: Number of frames to process from the beginning of each video; None for all.
         class_names: Categories to use instead of those of the recipe or the run.
+        dtype: Type of the parameters.
     """
 
     kinds = ("image", "video")
@@ -46,10 +47,11 @@ class DetectionFileTask(FileTask[np.ndarray | None]):
         score_threshold: float = 0.5,
         max_frames: int | None = None,
         class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
         self.counts.update(frames=0, detections=0)
-        self.predictor = DetectionPredictor.from_config(cfg, weights, device, score_threshold, class_names)
+        self.predictor = DetectionPredictor.from_config(cfg, weights, device, score_threshold, class_names, dtype=dtype)
         self.max_frames = max_frames
         self.reached_limits: Counter[str] = Counter()
 

@@ -79,7 +79,13 @@ class ClassPredictor:
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        class_names: Sequence[str] | None = None,
+        *,
+        dtype: str = "float32",
     ) -> "ClassPredictor":
         """Build the classifier and the test transform of a recipe, and load the weights.
 
@@ -88,6 +94,7 @@ class ClassPredictor:
             weights: Weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each output; None to find them with `find_class_names`.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no classifier, the file does not contain all its weights, or the number of names
@@ -105,7 +112,7 @@ class ClassPredictor:
             names = find_class_names(cfg, num_classes, weights)
         else:
             names = match_given_names(class_names, num_classes, cfg, weights)
-        return cls(load_trained(cfg, weights, Classifier), instantiate(transform), names, device)
+        return cls(load_trained(cfg, weights, Classifier, dtype, device), instantiate(transform), names, device)
 
     def prepare(self, image: np.ndarray) -> torch.Tensor:
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""

@@ -29,6 +29,7 @@ class ClassificationFileTask(FileTask[Tensor]):
         device: "auto" or the name of a torch device.
         batch_size: Number of images per forward pass.
         class_names: Name of each output; None for the names of the recipe.
+        dtype: Type of the parameters.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class ClassificationFileTask(FileTask[Tensor]):
         *,
         batch_size: int = 16,
         class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
         names = None if class_names is None else class_names.names
-        self.predictor = ClassPredictor.from_config(cfg, weights, device, names)
+        self.predictor = ClassPredictor.from_config(cfg, weights, device, names, dtype=dtype)
         self.apply_exif_orientation = applies_exif_orientation(cfg)
         self.batch_size = batch_size
 

@@ -88,7 +88,7 @@ class LabelPredictor:
         *,
         labels: Sequence[str],
         templates: Sequence[str] = DEFAULT_TEMPLATES,
-        dtype: torch.dtype = torch.float32,
+        dtype: str = "float32",
     ) -> "LabelPredictor":
         """Build the model and the test transform of a recipe, and load the weights.
 
@@ -98,13 +98,13 @@ class LabelPredictor:
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             labels: K texts.
             templates: Texts with {} for the label.
-            dtype: Type of the model's parameters.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no EVA-CLIP model, or the file does not contain all its weights; or see the
                 class.
         """
-        model = load_trained(cfg, weights, Clip).to(dtype)
+        model = load_trained(cfg, weights, Clip, dtype, device)
         transform_cfg = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
         if transform_cfg is None:  # recipes for training only
             transform = evaluation_transform(model.visual.pos_grid[-1] * model.visual.patch_size)

@@ -48,7 +48,7 @@ class ClipFileTask(FileTask[ImageSample]):
         templates: Texts with {} for the label, or a single source of them; see `read_templates`.
         top: Number of labels that are printed and drawn for each image.
         batch_size: Number of images per forward pass.
-        dtype: Name of the parameters' type in torch.
+        dtype: Type of the parameters.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ClipFileTask(FileTask[ImageSample]):
             device,
             labels=self.labels,
             templates=read_templates(templates[0] if len(templates) == 1 else templates),
-            dtype=getattr(torch, dtype),
+            dtype=dtype,
         )
         self.apply_exif_orientation = applies_exif_orientation(cfg)
         self.top = top

@@ -14,7 +14,7 @@ from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
-from .cli import add_trust_option, command_parser, parse_with_overrides, run_command
+from .cli import add_dtype_option, add_trust_option, command_parser, parse_with_overrides, run_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,6 +43,8 @@ def _predict(args: argparse.Namespace) -> int:
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     options = _task_options(task, args)
+    if args.dtype is not None:
+        options["dtype"] = args.dtype
     found = list_inputs(args.input, args.output, args.recursive, file_task_class.kinds)
     for problem in found.unusable:
         print(f"failed: {printable(problem)}", file=sys.stderr)
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")
     parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
+    add_dtype_option(parser)
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )

@@ -21,7 +21,8 @@ class FileTask(ABC, Generic[Sample]):
     """Run a task's model on files and write the results; every task has a subclass, which its `Task` names.
 
     A subclass is constructed with ``(cfg, weights, device, **options)``: a recipe, a weight file, and "auto" or the
-    name of a torch device. Its keyword-only parameters are the task's options of the command.
+    name of a torch device. Its keyword-only parameters are `dtype`, for `load_trained`, and the task's options of the
+    command.
 
     Attributes:
         kinds: Kinds of inputs that the task accepts, "image" or "video".

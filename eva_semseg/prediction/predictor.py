@@ -44,7 +44,13 @@ class SegmentationPredictor:
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        class_names: Sequence[str] | None = None,
+        *,
+        dtype: str = "float32",
     ) -> "SegmentationPredictor":
         """Build the model of a recipe with its test-time augmentation, and load the weights.
 
@@ -53,6 +59,7 @@ class SegmentationPredictor:
             weights: A weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each class; None to find them by `find_class_names`.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no segmentation model, the file does not contain all of its weights, or the
@@ -70,7 +77,7 @@ class SegmentationPredictor:
             names = find_class_names(cfg, num_classes, weights)
         else:
             names = match_given_names(class_names, num_classes, cfg, weights)
-        return cls(load_trained(cfg, weights, Segmenter), instantiate(views), names, device)
+        return cls(load_trained(cfg, weights, Segmenter, dtype, device), instantiate(views), names, device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:

@@ -27,14 +27,21 @@ class SegmentationFileTask(FileTask[np.ndarray]):
     Args:
         cfg, weights, device: See `SegmentationPredictor.from_config`.
         class_names: Name of each class; None for those of the recipe.
+        dtype: Type of the parameters.
     """
 
     def __init__(
-        self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
+        self,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
         names = None if class_names is None else class_names.names
-        self.predictor = SegmentationPredictor.from_config(cfg, weights, device, names)
+        self.predictor = SegmentationPredictor.from_config(cfg, weights, device, names, dtype=dtype)
 
     def read(self, item: Input) -> np.ndarray:
         """Read an image [H, W, 3] uint8 RGB."""

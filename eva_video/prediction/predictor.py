@@ -63,7 +63,13 @@ class VideoPredictor:
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", class_names: Sequence[str] | None = None
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        class_names: Sequence[str] | None = None,
+        *,
+        dtype: str = "float32",
     ) -> "VideoPredictor":
         """Build the model and the mapper of a recipe, and load weights.
 
@@ -72,6 +78,7 @@ class VideoPredictor:
             weights: A weight file of the model.
             device: See `VideoPredictor`.
             class_names: Name of each output; by default those that `find_class_names` returns.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no video classifier, the weights lack parameters of the model, or the number of
@@ -88,7 +95,7 @@ class VideoPredictor:
             class_names = find_class_names(cfg, num_classes, weights)
         else:
             class_names = match_given_names(class_names, num_classes, cfg, weights)
-        model = load_trained(cfg, weights, VideoClassifier)
+        model = load_trained(cfg, weights, VideoClassifier, dtype, device)
         mapper = instantiate(cfg.dataloader.test.mapper)
         # Predictions are made on video files, even if the recipe's dataset has folders of frames.
         mapper.reader.frame_pattern = None

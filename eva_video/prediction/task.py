@@ -24,16 +24,23 @@ class VideoFileTask(FileTask[VideoViews]):
     Args:
         cfg, weights, device: See `VideoPredictor.from_config`.
         class_names: Name of each output, instead of those of the recipe.
+        dtype: Type of the parameters.
     """
 
     kinds = ("video",)
 
     def __init__(
-        self, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
+        self,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
         names = None if class_names is None else class_names.names
-        self.predictor = VideoPredictor.from_config(cfg, weights, device, names)
+        self.predictor = VideoPredictor.from_config(cfg, weights, device, names, dtype=dtype)
 
     def open(self, stack: ExitStack) -> None:
         """Start an empty `classes.jsonl`, replacing an existing one."""
