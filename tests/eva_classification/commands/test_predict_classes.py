@@ -237,3 +237,13 @@ def test_a_model_of_the_classes_of_one_set():
     names = find_class_names(load_config(str(RECIPE.with_name("evaluate_imagenet_a.py"))), 200)
     assert len(names) == 200
     assert names[0].startswith("stingray")
+
+
+@pytest.mark.usefixtures("folder")
+def test_weights_in_bfloat16(weights):
+    rows = {}
+    for dtype in ("float32", "bfloat16"):
+        assert predict.main(command(weights, "--dtype", dtype, "--input", "photos/a.png", "--output", dtype)) == 0
+        rows[dtype] = {row["class"]: row["probability"] for row in records(f"{dtype}/classes.jsonl")[0]["classes"]}
+    assert rows["bfloat16"] != rows["float32"]
+    assert rows["bfloat16"] == pytest.approx(rows["float32"], rel=0.1)

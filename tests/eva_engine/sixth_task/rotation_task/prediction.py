@@ -18,10 +18,10 @@ from .model import RotationModel
 class RotationFileTask(FileTask):
     """Write the angle of each image to angles.jsonl."""
 
-    def __init__(self, cfg, weights, device="auto", *, radians: bool = False) -> None:
+    def __init__(self, cfg, weights, device="auto", *, radians: bool = False, dtype: str = "float32") -> None:
         super().__init__()
         self.device = pick_device(device)
-        self.model = load_trained(cfg, weights, RotationModel).to(self.device)
+        self.model = load_trained(cfg, weights, RotationModel, dtype, device).to(self.device)
         self.radians = radians
 
     def open(self, stack) -> None:
