@@ -12,7 +12,6 @@ features, class scores of pixels, and for the detector the maps of the pyramid t
 import argparse
 import json
 import logging
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from .harness.figure import Figure, record
+from .harness.side_by_side import peak_bytes
 
 ROOT = Path(__file__).parents[1]
 DETECTOR = ROOT / "projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva.py"
@@ -101,8 +101,7 @@ def measure(task: str, blocks: int, dtype: str, weights: str, outputs: str) -> d
         result = run(model)
     seconds = time.process_time() - start
     torch.save(result.float(), outputs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "peak": peak / 1e9}
+    return {"seconds": seconds, "peak": peak_bytes() / 1e9}
 
 
 def _in_process(*arguments: object) -> str:
