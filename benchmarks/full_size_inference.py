@@ -2,11 +2,13 @@
 
 By default it is the one with 1.07 billion parameters, at 1280 pixels; --config-file takes another recipe.
 
-Without --weights, another process writes random weights to a temporary file (of 4.3 GB for the default), so that the
-figures are those of building, loading and predicting only. Random weights give low scores, so the score threshold is 0
-then, and the model returns the maximum of 100 detections with masks, which is the largest amount of work after NMS.
+Without --weights, another process writes random weights in float32 to a temporary file (of 4.3 GB for the default), so
+that the figures are those of building, loading and predicting only. Random weights give low scores, so the score
+threshold is 0 then, and the model returns the maximum of 100 detections with masks, which is the largest amount of work
+after NMS.
 
-    python -m benchmarks.full_size_inference [--config-file RECIPE] [--image photo.jpg] [--weights FILE] [--output DIR]
+    python -m benchmarks.full_size_inference [--config-file RECIPE] [--dtype bfloat16] [--image photo.jpg] \
+        [--weights FILE] [--output DIR]
 """
 
 import argparse
@@ -36,7 +38,9 @@ def write_random_weights(config_file: str, path: str) -> None:
     torch.save({"model": instantiate(LazyConfig.load(config_file).model).state_dict()}, path)
 
 
-def predict(config_file: Path, weights: Path, image_file: Path, output: Path, threshold: float, label: str) -> None:
+def predict(
+    config_file: Path, weights: Path, image_file: Path, output: Path, threshold: float, label: str, dtype: str
+) -> None:
     """Build, load and predict, time each, print the figures, and write the image and its JSON file to ``output``."""
     from detectron2_ext.prediction import DetectionPredictor
     from eva_engine.config import load_config
@@ -45,7 +49,7 @@ def predict(config_file: Path, weights: Path, image_file: Path, output: Path, th
     overrides = [f"model.roi_heads.box_predictors.{k}.test_score_thresh={threshold}" for k in range(3)]
     start = time.perf_counter()
     cfg = load_config(str(config_file), overrides)
-    predictor = DetectionPredictor.from_config(cfg, weights, "cpu", score_threshold=threshold)
+    predictor = DetectionPredictor.from_config(cfg, weights, "cpu", score_threshold=threshold, dtype=dtype)
     num_parameters = sum(p.numel() for p in predictor.model.parameters())
     load_seconds = time.perf_counter() - start
     print(f"{num_parameters:,} parameters built and loaded in {load_seconds:.1f} s")
@@ -77,12 +81,13 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=sample, help="default: the portrait that comes with matplotlib")
     parser.add_argument("--weights", type=Path, help="default: random")
     parser.add_argument("--output", type=Path, default=Path("output/benchmark"), help="default: %(default)s")
+    parser.add_argument("--dtype", default="float32", help="type of the weights, default: %(default)s")
     parser.add_argument("--label", default="", help="begins the names of the figures")
     args = parser.parse_args()
     logging.disable(logging.INFO)
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
     if args.weights:
-        predict(args.config_file, args.weights, args.image, args.output, threshold=0.05, label=args.label)
+        predict(args.config_file, args.weights, args.image, args.output, 0.05, args.label, args.dtype)
         return
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, "random.pth")
@@ -90,7 +95,7 @@ def main() -> None:
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code, str(args.config_file), str(weights)], check=True, cwd=ROOT
         )
-        predict(args.config_file, weights, args.image, args.output, threshold=0.0, label=args.label)
+        predict(args.config_file, weights, args.image, args.output, 0.0, args.label, args.dtype)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ class Attention(nn.Module):
         InputError: An option has an unknown value, `dim` is not divisible by `num_heads`, or options do not fit.
     """
 
+    float32_parts = ("rel_pos_h", "rel_pos_w", "relative_position_bias_table")
+
     def __init__(
         self,
         dim: int,

@@ -179,9 +179,10 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
     """Return the kernel called `name`, or for "auto" the best one for this device, dtype and bias.
 
     On the CPU in full precision, attention with a bias is computed in chunks of query rows: nearly at the speed of a
-    matrix product, with bounded memory and with gradients for the bias. Everything else uses PyTorch's fused kernels,
-    including boolean masks, and including exported programs: an export would fix the number of chunks for the batch
-    size that it was traced with.
+    matrix product, with bounded memory and with gradients for the bias. So is all attention in lower precision that
+    needs no gradients; PyTorch's fused kernel multiplies bfloat16 on the CPU at a fraction of the speed of a matrix
+    product. Everything else uses PyTorch's fused kernels, including boolean masks, and including exported programs: an
+    export would fix the number of chunks for the batch size that it was traced with.
 
     Raises:
         ValueError: If `name` is unknown, or if the kernel does not support the boolean mask it is given.
@@ -195,8 +196,9 @@ def choose_kernel(name: KernelName, query: torch.Tensor, bias: Bias) -> Kernel:
         return KERNELS[name]
     device_type = _device_type.get() or query.device.type
     full_precision = query.dtype in (torch.float32, torch.float64)
-    has_logit_bias = bias is not None and not is_boolean
-    if has_logit_bias and device_type == "cpu" and full_precision and not torch.compiler.is_exporting():
+    # In full precision for biases; in lower precision always, but without gradients, which it would compute slowly.
+    chunks = bias is not None if full_precision else not torch.is_grad_enabled()
+    if chunks and device_type == "cpu" and not is_boolean and not torch.compiler.is_exporting():
         return chunked_attention
     if device_type == "cuda" and isinstance(bias, DecomposedBias):
         return KERNELS[CUDA_DECOMPOSED]

@@ -19,8 +19,8 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise [..., dim]; the result has the dtype of `x`."""
-        if x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
-            return super().forward(x)
+        if x.dtype == self.weight.dtype:  # PyTorch computes in float32 and rounds the result alone
+            return super().forward(x).to(x.dtype)  # which is in float32 under autocast of CUDA
         weight = self.weight.float()
         bias = None if self.bias is None else self.bias.float()
         return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)

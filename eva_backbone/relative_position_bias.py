@@ -105,6 +105,8 @@ def resize_joint_table(
 class JointRelativePositionBias(nn.Module):
     """A joint table as a module, for models whose blocks share it."""
 
+    float32_parts = ("relative_position_bias_table",)
+
     def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
         super().__init__()
         self.grid = grid
@@ -118,6 +120,8 @@ class JointRelativePositionBias(nn.Module):
 
 class DecoupledRelativePositionBias(nn.Module):
     """One table per axis, whose logits are summed."""
+
+    float32_parts = ("relative_position_bias_for_high", "relative_position_bias_for_width")
 
     def __init__(self, grid: tuple[int, int], num_heads: int) -> None:
         super().__init__()

@@ -74,6 +74,8 @@ class VisionTransformer(TimmInterface):
         InputError: An option has an unknown value or one out of range, or options cannot be combined.
     """
 
+    float32_parts = ("pos_embed",)
+
     def __init__(
         self,
         *,
@@ -205,6 +207,7 @@ class VisionTransformer(TimmInterface):
                 table = nn.functional.pad(table, (0, 0, -unused, 0))
                 unused = 0
             x = x + table[:, unused:]  # skip the entry of a class token that the model does not have
+            x = x.to(self.patch_embed.proj.weight.dtype)  # the table stays in float32 in a model of lower precision
         return x
 
     def run_blocks(

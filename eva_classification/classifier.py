@@ -34,6 +34,8 @@ class Classifier(VisionTransformer):
         InputError: An unknown pooling or head, a smoothing out of range, or pooling="class" without a class token.
     """
 
+    float32_parts = ("head",)
+
     def __init__(
         self,
         num_classes: int,

@@ -31,6 +31,7 @@ class Clip(BackboneDelegate, nn.Module):
     """
 
     backbone_name = "visual"
+    float32_parts = (LOGIT_SCALE,)
 
     def __init__(self, visual: ImageTower, text: TextTransformer, max_logit_scale: float | None = None) -> None:
         super().__init__()

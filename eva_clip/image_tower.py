@@ -28,6 +28,8 @@ class ImageTower(VisionTransformer):
         InputError: The backbone has no class token, which is the output of the tower, or patches cannot be dropped.
     """
 
+    float32_parts = ("head",)
+
     def __init__(self, output_dim: int, *, patch_dropout: float = 0.0, **backbone: Any) -> None:
         super().__init__(**backbone)
         if self.cls_token is None:

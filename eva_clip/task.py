@@ -29,7 +29,6 @@ TASK = Task(
             is_text=True,
         ),
         TOP,
-        Option("--dtype", "type of the weights, default: float32", {"choices": ("float32", "bfloat16", "float16")}),
     ),
     predict_usage="""\
 EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv

@@ -44,6 +44,8 @@ class TextTransformer(nn.Module):
         checkpoint_blocks: Activation checkpointing: keep only the blocks' inputs for the backward pass.
     """
 
+    float32_parts = ("positional_embedding", "text_projection", "logit_scale")
+
     def __init__(
         self,
         output_dim: int,
@@ -115,7 +117,7 @@ class TextTransformer(nn.Module):
         token_ids = token_ids[:, : _used_length(end, token_ids.shape[1])]
         table = self.token_embedding.weight
         x = self.token_embedding(token_ids.to(table.device, non_blocking=True))
-        x = x + self.positional_embedding[: x.shape[1]]
+        x = (x + self.positional_embedding[: x.shape[1]]).to(x.dtype)
         length = x.shape[1]
         # Added to the attention scores: -inf above the diagonal, so that a token attends to itself and earlier ones.
         causal_mask = x.new_full((length, length), -torch.inf).triu(1)
@@ -124,7 +126,7 @@ class TextTransformer(nn.Module):
         # Under causal attention only the end token has seen the full text. Its row is selected before the layer norm,
         # which works on each row separately.
         x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
-        return self.ln_final(x) @ self.text_projection
+        return self.ln_final(x).to(self.text_projection.dtype) @ self.text_projection
 
 
 def _used_length(end: Tensor, full: int) -> int:

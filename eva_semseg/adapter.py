@@ -203,7 +203,7 @@ class AdapterBackbone(ViTAdapter, VisionTransformer):
         """
         if self.pos_embed is not None:
             table = resize_pos_embed(self.pos_embed, grid, self.pos_prefix_tokens, self.pos_grid)
-            patches = patches + table[:, self.pos_prefix_tokens :]
+            patches = (patches + table[:, self.pos_prefix_tokens :]).to(self.patch_embed.proj.weight.dtype)
         if self.cls_token is None:
             return patches
         return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)

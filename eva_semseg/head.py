@@ -42,6 +42,8 @@ class Mask2FormerHead(nn.Module):
         num_groups: Groups of the group normalisation; divides `dim`.
     """
 
+    float32_parts = ("cls_embed",)
+
     def __init__(
         self,
         num_classes: int,

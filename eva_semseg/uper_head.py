@@ -39,6 +39,8 @@ class PixelClassifier(nn.Module):
         dropout_ratio: Fraction of channels that are dropped before the layer in training.
     """
 
+    float32_parts = ("conv_seg",)
+
     def __init__(self, num_classes: int, channels: int, dropout_ratio: float) -> None:
         super().__init__()
         self.num_classes = num_classes

@@ -29,6 +29,7 @@ ALL_SCRIPTS = (
     Script("build_and_load", "Building the detector and loading 4.3 GB: Detectron2 and ours", limit=600),
     Script("full_size_inference", "One photo through the billion-parameter detector", (), limit=900),
     Script("full_size_eva02", "One photo through EVA-02-L's detector", (), limit=900),
+    Script("low_precision", "Weights in bfloat16 and in float32, for every task", (), ("--blocks", "0"), limit=1500),
     Script("plan_memory", "Peak memory of training steps: measured and predicted", (), limit=900),
     Script(
         "checkpoint_write",

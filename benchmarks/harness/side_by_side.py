@@ -31,7 +31,8 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the peak memory of this process; `ru_maxrss` would include that of the process that started it."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
@@ -53,7 +54,7 @@ def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
     before = _resident_bytes()
     start, cpu_start = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - start, time.process_time() - cpu_start, _peak_bytes() - before
+    return time.perf_counter() - start, time.process_time() - cpu_start, peak_bytes() - before
 
 
 def compare(

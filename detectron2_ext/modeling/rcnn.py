@@ -37,6 +37,13 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
     """
 
     backbone_name = "backbone.net"
+    # The last layers before scores, boxes and masks are decided.
+    float32_parts = (
+        "proposal_generator.rpn_head.objectness_logits",
+        "proposal_generator.rpn_head.anchor_deltas",
+        "roi_heads.box_predictor",
+        "roi_heads.mask_head.predictor",
+    )
 
     def __init__(self, *, large_images: str = "refuse", **kwargs: Any) -> None:
         super().__init__(**kwargs)

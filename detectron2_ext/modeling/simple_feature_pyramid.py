@@ -53,10 +53,11 @@ class SimpleFeaturePyramid(vit.SimpleFeaturePyramid):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Compute the pyramid {"p2": [B, out_channels, H / 4, W / 4], ...} of images [B, 3, H, W]; strides double.
 
-        The maps have the dtype of the parameters, also under autocast: region pooling rounds box corners to the dtype
-        of its input, and bfloat16 has only 8 significant bits, too few for coordinates up to 1280 pixels.
+        The maps are in float32 or float64, also under autocast and with parameters of lower precision: region pooling
+        rounds box corners to the dtype of its input, and bfloat16 has only 8 significant bits, too few for coordinates
+        up to 1280 pixels.
         """
-        dtype = self.stages[0][-1].weight.dtype
+        dtype = torch.promote_types(self.stages[0][-1].weight.dtype, torch.float32)
         # The norms return channels-last maps. Region pooling copies every map that is not contiguous, in each of its
         # calls, so one copy is made here.
         return {name: level.to(dtype).contiguous() for name, level in super().forward(x).items()}

@@ -74,6 +74,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         *,
         score_threshold: float = 0.5,
         class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> "DetectionPredictor":
         """Build the model of a recipe, load its weights and return its predictor.
 
@@ -83,6 +84,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             device: "auto" (CUDA if available, else the CPU) or a torch device name.
             score_threshold: Detections with a lower final score are dropped.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The device, the config or the weight file cannot be used, or the number of categories differs
@@ -90,7 +92,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """
         pick_device(device)  # report an unusable device before the model is built and loaded
         resize, image_format = _test_input(cfg)
-        model = load_trained(cfg, weights, GeneralizedRCNN)
+        model = load_trained(cfg, weights, GeneralizedRCNN, dtype, device)
         if class_names is None:
             categories, source = find_categories(cfg, weights)
         else:

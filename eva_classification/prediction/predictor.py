@@ -60,7 +60,14 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None, top: int = 5
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        class_names: Categories | None = None,
+        top: int = 5,
+        dtype: str = "float32",
     ) -> "ClassPredictor":
         """Build the classifier and the test transform of a recipe, and load the weights.
 
@@ -70,6 +77,7 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each output; None to find them with `find_class_names`.
             top: Number of classes in a result.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no classifier, the file does not contain all its weights, or the number of names
@@ -88,7 +96,7 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
         else:
             names = match_given_names(class_names.names, num_classes, cfg, weights)
         return cls(
-            load_trained(cfg, weights, Classifier),
+            load_trained(cfg, weights, Classifier, dtype, device),
             instantiate(transform),
             names,
             device,

@@ -96,7 +96,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
             labels: Two or more labels, or a text file with one per line; see `read_labels`.
             templates: Texts with {} for the label, or a single source of them; see `read_templates`.
             top: Number of labels that a result shows.
-            dtype: Name of the parameters' type in torch.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The labels or templates cannot be used, the recipe has no EVA-CLIP model, or the file does not
@@ -105,7 +105,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         # The texts are checked first, because loading a large model takes long.
         labels = read_labels(labels)
         templates = read_templates(templates[0] if len(templates) == 1 else templates)
-        model = load_trained(cfg, weights, Clip).to(getattr(torch, dtype))
+        model = load_trained(cfg, weights, Clip, dtype, device)
         transform_cfg = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
         if transform_cfg is None:  # recipes for training only
             transform = evaluation_transform(model.visual.pos_grid[-1] * model.visual.patch_size)

@@ -38,6 +38,16 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_dtype_option(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+    """Add the option `--dtype`, which is None unless given; see `eva_engine.inference_precision`."""
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16", "auto"),
+        help=f"{prefix}type of the weights; bfloat16 and float16 take half the memory, auto is the fastest one of this "
+        "processor or GPU; default: float32",
+    )
+
+
 def parse_with_overrides(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None, *options: str, texts: Sequence[str] = ()
 ) -> argparse.Namespace:

@@ -16,7 +16,14 @@ from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
-from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+from .cli import (
+    add_dtype_option,
+    add_trust_option,
+    command_parser,
+    parse_with_overrides,
+    positive_int,
+    run_command,
+)
 from .early_checks import check_prediction, find_inputs
 from .import_time import defer_slow_imports
 
@@ -51,6 +58,8 @@ def _predict(args: argparse.Namespace) -> int:
     task = task_of_config(cfg)
     file_task_class = task.load("file_task")
     predictor_options = _given_options(task, task.predict_options, args)
+    if args.dtype is not None:
+        predictor_options["dtype"] = args.dtype
     output_options = _given_options(task, task.output_options, args)
     value_range = _value_range(args.value_range, file_task_class.kinds)
     with shared_by_torchrun(args.device):
@@ -139,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")
     parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
+    add_dtype_option(parser)
     parser.add_argument(
         "--batch-size",
         type=positive_int,

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from eva_engine.tasks import all_tasks
 
-from .cli import add_trust_option, command_parser, override_text, parse_with_overrides, run_command
+from .cli import add_dtype_option, add_trust_option, command_parser, override_text, parse_with_overrides, run_command
 from .early_checks import check_run
 from .import_time import defer_slow_imports
 
@@ -58,6 +58,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="evaluate train.init_checkpoint; same as evaluate",
     )
+    add_dtype_option(parser, "of evaluate: ")
     parser.add_argument(
         "--dry-run",
         action="store_true",

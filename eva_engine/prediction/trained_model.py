@@ -10,21 +10,30 @@ from torch import nn
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load
 from eva_engine.config.instantiation import instantiate
+from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
+def load_trained(
+    cfg: Any, weights: str | Path, kind: type[Model], dtype: str = "float32", device: str = "auto"
+) -> Model:
     """Build the model of a recipe and load its weights, on the CPU and in evaluation mode.
 
     Args:
         cfg: The recipe.
         weights: Weight file of the model.
         kind: Class that the model must be an instance of.
+        dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see
+            `eva_engine.inference_precision.inference_dtype`.
+        device: Device that the model is meant for, "auto" or the name of a torch device.
 
     Raises:
-        InputError: The model is of another class, or the file cannot be read or does not hold all its parameters.
+        InputError: The model is of another class, the file cannot be read or does not hold all its parameters, or the
+            device cannot be used or does not support the type.
     """
+    target = pick_device(device)
+    parameter_dtype = inference_dtype(dtype, target)
 
     def build() -> Model:
         model = instantiate(cfg.model)
@@ -36,7 +45,9 @@ def load_trained(cfg: Any, weights: str | Path, kind: type[Model]) -> Model:
 
     # The weights that the evaluations of the run measured.
     averaged = bool(OmegaConf.select(cfg, "train.ema.evaluate", default=False))
-    model, _ = build_and_load(build, weights, averaged=averaged, complete=True)
+    model, _ = build_and_load(build, weights, averaged=averaged, complete=True, dtype=parameter_dtype)
+    if parameter_dtype == torch.float32:
+        log_what_bfloat16_saves(model, target)
     return model.eval()
 
 

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import torch
 from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 from torch import nn
@@ -17,7 +18,14 @@ from .adaptation import adapt_model
 logger = logging.getLogger(__name__)
 
 
-def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, complete: bool = False) -> nn.Module:
+def build_model(
+    cfg: DictConfig,
+    weights: str = "",
+    *,
+    averaged: bool = False,
+    complete: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> nn.Module:
     """Build the model of `cfg.model` on `train.device`, in training mode and without adaptations.
 
     Args:
@@ -25,6 +33,7 @@ def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, c
         weights: Weight file to load; parameters that it contains are not initialised first. Empty: random weights.
         averaged: Load the moving average of the weights if the file has one.
         complete: Require a value for every parameter.
+        dtype: Type to convert the loaded model to for inference; see `build_and_load`.
 
     Raises:
         InputError: A weight file that cannot be read, that belongs to another model, or that is not `complete`.
@@ -32,7 +41,9 @@ def build_model(cfg: DictConfig, weights: str = "", *, averaged: bool = False, c
     if weights:
         # Stock configs append "?matching_heuristics=True" to URLs; it selects how Detectron2 would match names.
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
-        model, _ = build_and_load(lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete)
+        model, _ = build_and_load(
+            lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete, dtype=dtype
+        )
     else:
         logger.info("train.init_checkpoint is empty: no weight file is read")
         model = instantiate(cfg.model)

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.utils import comm
 from omegaconf import DictConfig
+from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from eva_backbone.errors import InputError
@@ -26,6 +28,7 @@ from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.config.override_grammar import override_value
 from eva_engine.data import worker_failure
 from eva_engine.disk_space import OutputError
+from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
 from eva_engine.output_files import writing_failure
 from eva_engine.published_weights.weight_path import weight_path
 from eva_engine.safe_text import printable
@@ -116,6 +119,8 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     custom_data = _find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
+    if args.dtype is not None and not args.eval_only:
+        raise InputError("--dtype is for evaluate; set train.amp.enabled=True and train.amp.dtype to train")
     if args.eval_only and args.dry_run:
         raise InputError("--dry-run tries a training run; omit --eval-only")
     resume = args.resume or restarted_by_torchrun()
@@ -134,7 +139,6 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
     # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.
-    from .build import build_model
     from .dry_run import dry_run
     from .evaluation import evaluate
     from .run import prepare_run
@@ -145,8 +149,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         elif args.eval_only:
             if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
                 _save_recipe(recipe)
-            model = build_model(cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True)
-            evaluate(cfg, model)
+            evaluate(cfg, _model_to_evaluate(cfg, args.dtype or "float32"))
         else:
             run = prepare_run(cfg, resume)
             _save_recipe(recipe)  # only now: a resume that fails leaves the recipe of the run unchanged
@@ -155,6 +158,20 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
                 from eva_engine.report import write_run_report  # slow to import, and only needed now
 
                 write_run_report(cfg, config_file=args.config_file)
+
+
+def _model_to_evaluate(cfg: DictConfig, dtype: str) -> nn.Module:
+    from .build import build_model  # slow to import
+
+    device = torch.device(cfg.train.device)
+    parameter_dtype = inference_dtype(dtype, device)
+    logger.info("Evaluating with weights in %s", str(parameter_dtype).removeprefix("torch."))
+    model = build_model(
+        cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True, dtype=parameter_dtype
+    )
+    if parameter_dtype == torch.float32:
+        log_what_bfloat16_saves(model, device)
+    return model
 
 
 def _save_recipe(recipe: DictConfig) -> None:

@@ -46,7 +46,13 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        class_names: Categories | None = None,
+        dtype: str = "float32",
     ) -> "SegmentationPredictor":
         """Build the model of a recipe with its test-time augmentation, and load the weights.
 
@@ -55,6 +61,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
             weights: A weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each class; None to find them by `find_class_names`.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no segmentation model, the file does not contain all of its weights, or the
@@ -72,7 +79,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
             names = find_class_names(cfg, num_classes, weights)
         else:
             names = match_given_names(class_names.names, num_classes, cfg, weights)
-        return cls(load_trained(cfg, weights, Segmenter), instantiate(views), names, device)
+        return cls(load_trained(cfg, weights, Segmenter, dtype, device), instantiate(views), names, device)
 
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Make the views of an image [H, W, 3] uint8 RGB of any size."""

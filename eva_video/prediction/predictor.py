@@ -78,7 +78,14 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
 
     @classmethod
     def from_config(
-        cls, cfg: Any, weights: str | Path, device: str = "auto", *, class_names: Categories | None = None, top: int = 5
+        cls,
+        cfg: Any,
+        weights: str | Path,
+        device: str = "auto",
+        *,
+        class_names: Categories | None = None,
+        top: int = 5,
+        dtype: str = "float32",
     ) -> "VideoPredictor":
         """Build the model and the mapper of a recipe, and load weights.
 
@@ -88,6 +95,7 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
             device: See `VideoPredictor`.
             class_names: Name of each output; by default those that `find_class_names` returns.
             top: Number of classes in a result.
+            dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The recipe has no video classifier, the weights lack parameters of the model, or the number of
@@ -104,7 +112,7 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
             names = find_class_names(cfg, num_classes, weights)
         else:
             names = match_given_names(class_names.names, num_classes, cfg, weights)
-        model = load_trained(cfg, weights, VideoClassifier)
+        model = load_trained(cfg, weights, VideoClassifier, dtype, device)
         mapper = instantiate(cfg.dataloader.test.mapper)
         # Predictions are made on video files, even if the recipe's dataset has folders of frames.
         mapper.reader.frame_pattern = None

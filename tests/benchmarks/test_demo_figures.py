@@ -1,9 +1,13 @@
 """The figures of the demos are found in their output."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.demos import DEMOS, read_text
+from benchmarks import demos
+from benchmarks.demos import DEMOS, EVALUATIONS, compare_bfloat16, read_text
 from eva_demos.classification import demo as classification
 from eva_demos.clip import demo as clip
 from eva_demos.demo_run import Trained
@@ -78,3 +82,29 @@ def test_a_missing_figure_is_named():
 def test_every_demo_is_a_verb():
     demos = {name for name in find_verbs() if name.startswith("demo-")}
     assert demos == {f"demo-{task}" for task in DEMOS}
+
+
+def test_every_demo_is_evaluated_in_bfloat16():
+    assert EVALUATIONS.keys() == DEMOS.keys()
+
+
+def test_results_in_bfloat16_are_compared_with_those_of_the_run(tmp_path, monkeypatch):
+    def evaluate(verb: str, *options: str, **_: str) -> str:
+        assert verb == "evaluate"
+        assert options[:4] == (
+            "--config-file",
+            f"{tmp_path}/run/config.yaml",
+            "--weights",
+            f"{tmp_path}/run/model_final.pth",
+        )
+        write(tmp_path / "bfloat16", 87.5)
+        return ""
+
+    def write(folder: Path, top1: float) -> None:
+        folder.mkdir()
+        (folder / "results.json").write_text(json.dumps({"zero_shot": {"top1": top1}}))
+
+    write(tmp_path / "run", 87.6)
+    monkeypatch.setattr(demos, "_run_tool", evaluate)
+    (figure,) = compare_bfloat16("clip", tmp_path)
+    assert (figure.quantity, figure.ours, figure.peer, figure.theirs) == ("top-1", 87.5, "float32", 87.6)

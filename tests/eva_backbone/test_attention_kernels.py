@@ -135,14 +135,16 @@ def test_chunked_pass_gradcheck():
     )
 
 
+@pytest.mark.parametrize("has_gradients", [True, False])
 @pytest.mark.parametrize("kind", ["none", "dense", "decomposed"])
-def test_half_precision_stays_close(kind):
+def test_half_precision_stays_close(kind, has_gradients):
     inputs = [torch.randn(BATCH, HEADS, TOKENS, DIM) for _ in range(3)]
     bias, _ = make_bias(kind, torch.float32)
     halved = DecomposedBias(*(term.bfloat16() for term in bias)) if kind == "decomposed" else bias
     expected = eager_attention(*inputs, DIM**-0.5, bias)
     halves = [x.bfloat16() for x in inputs]
-    out = choose_kernel("auto", halves[0], halved)(*halves, DIM**-0.5, halved)
+    with torch.set_grad_enabled(has_gradients):
+        out = choose_kernel("auto", halves[0], halved)(*halves, DIM**-0.5, halved)
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), expected, rtol=0.05, atol=0.05)
 
@@ -201,6 +203,20 @@ def test_the_operator_of_compiled_programs_equals_the_kernel(kind, monkeypatch):
     assert len(programs) == 1
     assert programs[0].count("eva_backbone.chunked_attention") == 1
     assert "bmm" not in programs[0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "expected"),
+    [
+        (torch.bfloat16, "none", "chunked"),
+        (torch.bfloat16, "decomposed", "chunked"),
+        (torch.float32, "none", "sdpa"),
+    ],
+)
+def test_automatic_choice_on_cpu_without_gradients(dtype, kind, expected):
+    bias, _ = make_bias(kind, dtype)
+    with torch.no_grad():
+        assert choose_kernel("auto", torch.zeros(1, 1, 1, 1, dtype=dtype), bias) is KERNELS[expected]
 
 
 def test_unknown_kernel_is_named():

@@ -8,6 +8,7 @@ from detectron2.modeling.backbone.vit import ViT as StockViT
 from detectron2_ext.modeling.vit import ViT
 from eva_backbone import PRESETS, VisionTransformer, create_backbone
 from eva_backbone.errors import InputError
+from eva_backbone.layer_norm import LayerNorm
 from eva_backbone.relative_position_bias import decoupled_index, joint_index, resize_joint_table
 
 WINDOWED = {
@@ -195,3 +196,16 @@ def test_joint_tables_of_blocks_learn_from_images_of_any_size():
     assert model.pos_grid == (2, 4)
     model(torch.randn(1, 3, 42, 28)).sum().backward()
     assert all(block.attn.relative_position_bias_table.grad.any() for block in model.blocks)
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
+def test_norm_of_bfloat16_is_computed_in_float32(weights):
+    """Only the result is rounded, to 8 significant bits; a mean computed in bfloat16 would be off by more."""
+    tokens = (100 + torch.randn(5, 1408)).bfloat16()
+    norm = LayerNorm(1408)
+    torch.nn.init.normal_(norm.weight)
+    norm = norm.to(weights)
+    found = norm(tokens)
+    expected = torch.nn.functional.layer_norm(tokens.double(), (1408,), norm.weight.double(), eps=1e-6)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), expected, rtol=2**-8, atol=1e-5)

@@ -68,6 +68,18 @@ def test_training_evaluates_and_resumes_exactly(data):
     assert "accuracy" in json.loads((data / "evaluated" / "results.json").read_text())
     assert "accuracy over 9 images" in (data / "evaluated" / "log.txt").read_text()
 
+    low = ["--eval-only", "--dtype", "bfloat16"]
+    assert run("in1k_336", *low, *options, weights, f"train.output_dir={data / 'bfloat16'}") == 0
+    assert "Evaluating with weights in bfloat16" in (data / "bfloat16" / "log.txt").read_text()
+    loss = json.loads((data / "bfloat16" / "results.json").read_text())["accuracy"]["loss"]
+    assert loss == pytest.approx(results["accuracy"]["loss"], rel=0.01)
+    assert loss != results["accuracy"]["loss"]
+
+
+def test_training_has_no_dtype_of_weights(data, capsys):
+    assert run("in1k_336", "--dtype", "bfloat16", *SMALL, *THREE_CLASSES, f"train.output_dir={data / 'run'}") == 2
+    assert "--dtype is for evaluate; set train.amp.enabled=True" in capsys.readouterr().err
+
 
 def test_dry_run_takes_batches_of_tensors(data, capsys):
     assert run("in1k_336", "--dry-run", *SMALL, *THREE_CLASSES, f"train.output_dir={data / 'dry'}") == 0

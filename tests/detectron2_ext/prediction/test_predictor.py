@@ -113,3 +113,20 @@ def test_unusable_arguments(tiny_detector, change, message):
             (cfg.dataloader if group == "dataloader" else cfg.model.backbone)[leaf] = value
     with pytest.raises(InputError, match=message):
         DetectionPredictor.from_config(cfg, weights, device)
+
+
+def test_weights_in_bfloat16(tiny_detector, found, image):
+    predictor = DetectionPredictor.from_config(
+        tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0, dtype="bfloat16"
+    )
+    assert predictor.model.backbone.net.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    low = predictor(image)
+    assert len(low) == len(found)
+    assert low.boxes.dtype == low.scores.dtype == np.float32
+    np.testing.assert_allclose(low.scores, found.scores, rtol=0.1)
+    assert low.masks.shape == (len(low), 75, 100)
+
+
+def test_unknown_type_of_weights(tiny_detector):
+    with pytest.raises(InputError, match="dtype='half' is not known; choose one of float32, bfloat16, float16, auto"):
+        DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu", dtype="half")

@@ -238,3 +238,14 @@ def test_a_model_of_the_classes_of_one_set():
     names = find_class_names(load_config(str(RECIPE.with_name("evaluate_imagenet_a.py"))), 200)
     assert len(names) == 200
     assert names[0].startswith("stingray")
+
+
+@pytest.mark.usefixtures("folder")
+def test_weights_in_bfloat16(weights):
+    best = {}
+    for dtype in ("float32", "bfloat16"):
+        options = ["--dtype", dtype, "--input", "photos/a.png", "--output", dtype]
+        assert predict.main(command(weights, *options, *TINY)) == 0
+        best[dtype] = records(f"{dtype}/classes.jsonl")[0]["classes"][0]
+    assert best["bfloat16"]["class"] == best["float32"]["class"]
+    assert 0 < abs(best["bfloat16"]["probability"] - best["float32"]["probability"]) < 0.02

@@ -107,3 +107,13 @@ def test_videos_are_reported_as_failures(run_folder, tmp_path, capsys) -> None:
     printed = capsys.readouterr().err
     assert "clip.mp4: a video; give images" in printed
     assert "no image in" in printed
+
+
+def test_weights_in_bfloat16(run_folder, tmp_path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)).save(tmp_path / "noise.png")
+    labels = {}
+    for dtype in ("float32", "bfloat16"):
+        options = arguments(run_folder, tmp_path / "noise.png", output=tmp_path / dtype)
+        assert predict.main([*options, "--dtype", dtype]) == 0
+        labels[dtype] = np.asarray(Image.open(tmp_path / dtype / "noise_labels.png"))
+    assert (labels["bfloat16"] == labels["float32"]).mean() > 0.95

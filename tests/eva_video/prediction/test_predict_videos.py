@@ -136,3 +136,14 @@ def test_mistakes_are_one_sentence(weights, capsys, arguments, message):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+@pytest.mark.usefixtures("folder")
+def test_weights_in_bfloat16(weights):
+    probabilities = {}
+    for dtype in ("float32", "bfloat16"):
+        assert predict.main(command(weights, "--dtype", dtype, "--output", dtype, "--input", "clips/good.mp4")) == 0
+        classes = json.loads(Path(dtype, "classes.jsonl").read_text())["classes"]
+        probabilities[dtype] = {row["class"]: row["probability"] for row in classes}
+    assert probabilities["bfloat16"] == pytest.approx(probabilities["float32"], rel=0.2)
+    assert probabilities["bfloat16"] != probabilities["float32"]

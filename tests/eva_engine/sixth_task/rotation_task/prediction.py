@@ -45,8 +45,8 @@ class RotationPredictor(ImagePredictor[RotationResult]):
         self.radians = radians
 
     @classmethod
-    def from_config(cls, cfg, weights, device="auto", *, radians: bool = False):
-        return cls(load_trained(cfg, weights, RotationModel), device, radians=radians)
+    def from_config(cls, cfg, weights, device="auto", *, radians: bool = False, dtype: str = "float32"):
+        return cls(load_trained(cfg, weights, RotationModel, dtype, device), device, radians=radians)
 
     def prepare(self, image, path="") -> ImageSample:
         pixels = np.asarray(Image.fromarray(image).resize((SIDE, SIDE)), dtype=np.float32) / 127.5 - 1
