@@ -82,7 +82,11 @@ def test_every_verb_while_it_loads_its_recipe(verb, number, status, printed, tmp
     monkeypatch.setattr(sys, "argv", sys.argv)
     recipe = tmp_path / "recipe.py"
     recipe.write_text(f"import os, signal, time\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)\n")
-    arguments = {"predict": ["--weights", "w", "--input", "i"], "inspect": ["w"]}.get(verb, [])
+    weights, image = tmp_path / "w.pth", tmp_path / "i.png"  # their content is not read before the recipe
+    weights.touch()
+    image.touch()
+    given = {"predict": ["--weights", str(weights), "--input", str(image)], "inspect": [str(weights)]}
+    arguments = given.get(verb, [])
     try:
         ended = main([verb, *arguments, "--config-file", str(recipe)])
     except SystemExit as error:
