@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from eva_engine.atomic import atomic_path
 from eva_engine.commands import verbs
@@ -82,8 +83,8 @@ def test_every_verb_while_it_loads_its_recipe(verb, number, status, printed, tmp
     monkeypatch.setattr(sys, "argv", sys.argv)
     recipe = tmp_path / "recipe.py"
     recipe.write_text(f"import os, signal, time\nos.kill(os.getpid(), signal.{number})\ntime.sleep(60)\n")
-    weights, image = tmp_path / "w.pth", tmp_path / "i.png"  # their content is not read before the recipe
-    weights.touch()
+    weights, image = tmp_path / "w.pth", tmp_path / "i.png"
+    torch.save({"model": {}}, weights)
     image.touch()
     given = {"predict": ["--weights", str(weights), "--input", str(image)], "inspect": [str(weights)]}
     arguments = given.get(verb, [])
