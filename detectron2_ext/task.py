@@ -32,6 +32,11 @@ TASK = Task(
         Option(
             "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
         ),
+        Option(
+            "--max-detections",
+            "largest number of detections per image or frame, by default that of the recipe, mostly 100",
+            {"type": positive_int, "metavar": "N"},
+        ),
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),

@@ -8,6 +8,7 @@ or weight file, 130 when interrupted.
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from eva_backbone.errors import InputError
@@ -15,6 +16,9 @@ from eva_engine.safe_text import PrintableFormatter, printable
 from eva_engine.tasks import Option, Task, all_tasks
 
 from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+
+_MAX_LISTED_FAILURES = 20
+_LOAD_REPORT = "eva_engine.checkpoint.load_report"  # logger of the lists of used weights
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,23 +28,19 @@ def main(argv: list[str] | None = None) -> int:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(PrintableFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[terminal])
+    logging.getLogger(_LOAD_REPORT).setLevel(logging.INFO if args.verbose else logging.WARNING)
     return run_command(_predict, args, finished=args.output)
 
 
 def _predict(args: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option are answered at once.
-    from eva_engine.config import load_config, task_of_config
-    from eva_engine.inspection.recipe_choice import choose_recipe
     from eva_engine.prediction import list_inputs, predict_files
-    from eva_engine.published_weights.weight_path import weight_path
+    from eva_engine.prediction.load_predictor import build_predictor, load_recipe
 
-    config_file = args.config_file
-    if not config_file:
-        recipe = choose_recipe(args.weights, args.trust_recipe)
-        config_file = str(recipe.file)
+    recipe = load_recipe(args.weights, args.config_file, args.opts, args.trust_recipe)
+    if not args.config_file:
         print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
-    cfg = load_config(config_file, args.opts, args.trust_recipe)
-    task = task_of_config(cfg)
+    task = recipe.task
     file_task_class = task.load("file_task")
     predictor_options = _given_options(task, task.predict_options, args)
     output_options = _given_options(task, task.output_options, args)
@@ -50,17 +50,29 @@ def _predict(args: argparse.Namespace) -> int:
     if not found.inputs:
         kinds = " or ".join(file_task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
-    predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+    predictor = build_predictor(recipe, args.weights, args.device, predictor_options)
     file_task = file_task_class(predictor, **output_options)
     done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
-    num_failed = len(done.failures) + len(found.unusable)
+    failures = [*found.unusable, *done.failures]
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
     print(
-        f"{counts}, failed: {num_failed}, other files skipped: {found.num_skipped}; results in {printable(args.output)}"
+        f"{counts}, failed: {len(failures)}, other files skipped: {found.num_skipped}; "
+        f"results in {printable(args.output)}"
     )
     for note in file_task.notes():
         print(printable(note))
-    return 1 if num_failed else 0
+    _print_failures(failures)
+    return 1 if failures else 0
+
+
+def _print_failures(failures: Sequence[str]) -> None:
+    """Name the failed inputs once more, since their messages may be many lines above."""
+    if failures:
+        print("inputs that failed:", file=sys.stderr)
+    for failure in failures[:_MAX_LISTED_FAILURES]:
+        print(f"  {printable(failure)}", file=sys.stderr)
+    if len(failures) > _MAX_LISTED_FAILURES:
+        print(f"  and {len(failures) - _MAX_LISTED_FAILURES} more, see the messages above", file=sys.stderr)
 
 
 def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Namespace) -> dict[str, Any]:
@@ -75,12 +87,7 @@ def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Names
     missing = [option.flag for option in options if option.is_required and option.name not in args]
     if missing:
         raise InputError(f"the recipe's task, {task.name}, requires {', '.join(missing)}; see --help.")
-    given = {option.name: getattr(args, option.name) for option in options if option.name in args}
-    if "class_names" in given:
-        from eva_engine.prediction import read_categories
-
-        given["class_names"] = read_categories(given["class_names"])
-    return given
+    return {option.name: getattr(args, option.name) for option in options if option.name in args}
 
 
 def _all_options() -> list[Option]:
@@ -118,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="images per forward pass; default: that of the task, 1 or 16",
     )
+    parser.add_argument("--verbose", action="store_true", help="list which entries of the weight file are used")
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )

@@ -1,8 +1,9 @@
 """The interface of a trained model: images in, results out."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from eva_engine.data.image_file import read_rgb_image
 
 from .inputs import Input
 from .result import Result
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Sample = TypeVar("Sample")
 Answer = TypeVar("Answer", bound=Result)
@@ -40,10 +45,16 @@ class Predictor(ABC, Generic[Sample, Answer]):
     Attributes:
         kinds: Kinds of inputs that `read` accepts, "image" or "video".
         batch_size: Number of inputs per forward pass, unless the user gives another.
+        call_options: Names of the options that `with_options` can change, because the model does not depend on them.
+        model: The model, in evaluation mode.
+        class_names: Name of each class of the results.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     batch_size: ClassVar[int] = 1
+    call_options: ClassVar[tuple[str, ...]] = ()
+    model: "nn.Module"
+    class_names: Sequence[str]
 
     @abstractmethod
     def read(self, item: Input) -> Sample:
@@ -60,6 +71,21 @@ class Predictor(ABC, Generic[Sample, Answer]):
         Raises:
             InputError: The model cannot process one of the samples, or its outputs are not finite.
         """
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a predictor with the same model and other values of some `call_options`.
+
+        Raises:
+            InputError: A value cannot be used.
+        """
+        changed = copy.copy(self)
+        for name, value in options.items():
+            setattr(changed, name, value)
+        return changed
+
+    @abstractmethod
+    def backbone_input(self, sample: Sample) -> "torch.Tensor":
+        """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets."""
 
     def notes(self) -> list[str]:
         """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""

@@ -18,9 +18,9 @@ TOPK, SOFT_NMS = "model.roi_heads.box_predictors.2.test_topk_per_image", "model.
 @pytest.mark.parametrize(
     ("changes", "limit"),
     [
-        ({TOPK: 5}, f"5 detections; raise {TOPK}"),
-        ({"use_soft_nms": True, "soft_nms_topk": 4}, f"4 detections; raise {SOFT_NMS}"),
-        ({"maskness_thresh": 0.5, TOPK: 5}, f"5 detections; raise {TOPK}"),
+        ({TOPK: 5}, f"5 detections; raise --max-detections or {TOPK}"),
+        ({"use_soft_nms": True, "soft_nms_topk": 4}, f"4 detections; raise --max-detections or {SOFT_NMS}"),
+        ({"maskness_thresh": 0.5, TOPK: 5}, f"5 detections; raise --max-detections or {TOPK}"),
         ({"use_soft_nms": True, "soft_nms_topk": None}, None),
         ({TOPK: 10_000}, None),
         ({TOPK: -1}, None),
@@ -52,7 +52,7 @@ def test_the_images_are_counted(tiny_detector, image, tmp_path):
     for name in "ab":
         save_image(image, tmp_path / f"in/{name}.jpg")
     predict_files(task, list_inputs([tmp_path / "in"], tmp_path / "out").inputs, tmp_path / "out")
-    note = f"limit reached in 2 images or frames, which may have more objects: 5 detections; raise {TOPK}"
+    note = f"limit reached in 2 images or frames, which may have more objects: 5 detections; raise --max-detections or {TOPK}"
     assert note in task.notes()
 
 
