@@ -10,8 +10,7 @@ import pycocotools.mask as mask_util
 import torch
 from detectron2.structures import Boxes, Instances
 
-from eva_backbone.errors import InputError
-from eva_engine.prediction.result import Result
+from eva_engine.prediction.result import Result, import_supervision
 
 from .drawing import draw_instances
 
@@ -31,7 +30,6 @@ class DetectionResult(Result):
             `class_names`.
         rles: Mask of each object as compressed COCO run lengths; None from a model without masks.
         score_threshold: Lowest score that the model was asked for.
-        reached_limits: Limits of the model without which there might be more objects, each with its option.
     """
 
     size: tuple[int, int]
@@ -41,7 +39,6 @@ class DetectionResult(Result):
     boxes: np.ndarray
     rles: list[dict[str, Any]] | None = None
     score_threshold: float = 0.0
-    reached_limits: tuple[str, ...] = ()
 
     @classmethod
     def from_instances(cls, instances: Instances, **attributes: Any) -> "DetectionResult":
@@ -121,12 +118,8 @@ class DetectionResult(Result):
         Raises:
             InputError: supervision is not installed.
         """
-        try:
-            import supervision
-        except ModuleNotFoundError as error:
-            raise InputError("to_supervision needs supervision: pip install supervision.") from error
         names = np.array([self.class_names[index] for index in self.class_ids.tolist()], dtype=str)
-        return supervision.Detections(
+        return import_supervision().Detections(
             xyxy=self.boxes,
             mask=self.masks,
             confidence=self.scores,

@@ -180,7 +180,9 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
             InputError: There are no labels, or the features are not finite.
         """
         if not self.labels:
-            raise InputError('there are no labels to compare with images; give some, such as labels=["a cat", "a dog"].')
+            raise InputError(
+                'there are no labels to compare with images; give some, such as labels=["a cat", "a dog"].'
+            )
         features = self._image_features(samples)
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)

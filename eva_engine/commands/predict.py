@@ -18,7 +18,7 @@ from eva_engine.tasks import Option, Task, all_tasks
 from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
 
 _MAX_LISTED_FAILURES = 20
-_LOAD_REPORT = "eva_engine.checkpoint.load_report"  # logger of the lists of used weights
+_LOAD_REPORT = "eva_engine.checkpoint.loading"  # logger of the lists of used weights
 
 
 def main(argv: list[str] | None = None) -> int:
