@@ -1,7 +1,7 @@
 """Detection and instance segmentation, as the engine knows it."""
 
 from eva_engine.commands.cli import fraction, positive_int
-from eva_engine.tasks import CLASS_NAMES, Option, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, Option, Task
 
 TASK = Task(
     name="detection",
@@ -40,6 +40,17 @@ TASK = Task(
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
+        Option(
+            "--save-as",
+            "write the detections in images also for other tools: coco, one file with masks as run lengths; "
+            "coco-polygons; csv; yolo; labelme; crops, an image of each object; several are allowed",
+            {
+                "nargs": "+",
+                "choices": ("coco", "coco-polygons", "csv", "yolo", "labelme", "crops"),
+                "metavar": "FORMAT",
+            },
+        ),
+        NO_IMAGES,
     ),
     predict_usage="""\
 detection: the image or video with its detections drawn, and a JSON file, for each input

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-
 from eva_engine.foreign_warnings import silence_foreign_warnings
 
 if TYPE_CHECKING:

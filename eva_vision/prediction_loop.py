@@ -67,8 +67,8 @@ def _read(predictor: Any, source: Source) -> Any:
 def _decode(image: Image.Image, name: str, apply_exif_orientation: bool) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         raise InputError(
-            f"{name or 'an image'}: more than 8 bits per channel ({image.mode}), so black and white levels are unknown; "
-            "convert the image to 8 bits first."
+            f"{name or 'an image'}: more than 8 bits per channel ({image.mode}), so black and white levels are "
+            "unknown; convert the image to 8 bits first."
         )
     return np.array(load_image(image, apply_exif_orientation).convert("RGB"))
 

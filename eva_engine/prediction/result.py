@@ -128,7 +128,7 @@ class Result(ABC):
             raise InputError("to_pandas needs pandas: pip install pandas.") from error
         return pandas.DataFrame(self.records())
 
-    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:  # noqa: ARG002
         """Return the findings in COCO's format of results, if they have a location.
 
         Args:

@@ -7,6 +7,7 @@ from eva_engine.prediction import FileTask, Input
 from eva_engine.prediction.file_task import print_result, with_suffix
 from eva_engine.prediction.json_text import json_lines
 
+from .predictor import VideoPredictor
 from .result import VideoClassificationResult
 
 
@@ -15,9 +16,17 @@ class VideoFileTask(FileTask):
 
     Each line of `classes.jsonl` is {"video": path, "filmstrip": path, "classes": [{"class": index, "name": ...,
     "probability": 0 to 1}, ...]}, most likely class first, with "problem" for a damaged or truncated file.
+
+    Args:
+        predictor: The predictor.
+        no_images: Draw no filmstrips; the lines do not name them.
     """
 
     kinds = ("video",)
+
+    def __init__(self, predictor: VideoPredictor, *, no_images: bool = False) -> None:
+        super().__init__(predictor)
+        self.no_images = no_images
 
     def open(self, stack: ExitStack) -> None:
         """Start an empty `classes.jsonl`, replacing an existing one."""
@@ -26,8 +35,11 @@ class VideoFileTask(FileTask):
     def write(self, item: Input, result: VideoClassificationResult) -> None:
         """Print and write the classes of a video, and draw its filmstrip."""
         print_result(f"{item.path}: {result.summary()}")
+        document = result.to_dict()
+        if self.no_images:
+            self.write_line(document)
+            return
         filmstrip = with_suffix(self.folder / item.stem, ".png")
         with atomic_path(filmstrip) as partial:
             partial.write_bytes(result.filmstrip())
-        document = result.to_dict()
         self.write_line({"video": document.pop("video"), "filmstrip": str(filmstrip), **document})

@@ -52,8 +52,8 @@ def test_the_images_are_counted(tiny_detector, image, tmp_path):
     for name in "ab":
         save_image(image, tmp_path / f"in/{name}.jpg")
     predict_files(task, list_inputs([tmp_path / "in"], tmp_path / "out").inputs, tmp_path / "out")
-    note = f"limit reached in 2 images or frames, which may have more objects: 5 detections; raise --max-detections or {TOPK}"
-    assert note in task.notes()
+    limit = f"5 detections; raise --max-detections or {TOPK}"
+    assert f"limit reached in 2 images or frames, which may have more objects: {limit}" in task.notes()
 
 
 def test_limit_of_proposals(tiny_detector):
