@@ -21,6 +21,7 @@ from eva_clip.prediction.task import ClipFileTask
 from eva_engine.config import load_config
 from eva_engine.data import read_rgb_image
 from eva_engine.prediction import Input
+from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import applies_exif_orientation
 from eva_semseg.data.label_file import read_labels
 from eva_semseg.prediction.task import SegmentationFileTask
@@ -79,6 +80,16 @@ def to_tensor(image: Image.Image | np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(image).transpose(2, 0, 1))
 
 
+class PixelPredictor(ImagePredictor):
+    """A predictor without a model, which reading does not need."""
+
+    def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
+        return ImageSample(path, image, image.shape[:2], to_tensor(image))
+
+    def predict(self, samples):
+        raise NotImplementedError
+
+
 def read_everywhere(path: Path, size: tuple[int, int], option: bool = True) -> dict[str, np.ndarray]:
     """Read an image by every task and verb; as [3, H, W], or [H, W, 3].
 
@@ -111,11 +122,10 @@ def read_everywhere(path: Path, size: tuple[int, int], option: bool = True) -> d
 
     pixels["frames"] = read_frame_folder(str(path.parent), path.name, lambda _: [0], num_frames=1).frames[0]
     for task_class in (DetectionFileTask, SegmentationFileTask, ClassificationFileTask, ClipFileTask):
-        task = object.__new__(task_class)  # without a model, which reading does not need
-        task.predictor = SimpleNamespace(prepare=to_tensor)
-        task.apply_exif_orientation = option
-        sample = task.read(Input(path, "image", path.stem))
-        pixels[task_class.__name__] = np.asarray(getattr(sample, "pixels", sample))
+        predictor = PixelPredictor()
+        predictor.apply_exif_orientation = option
+        sample = task_class(predictor).read(Input(path, "image", path.stem))
+        pixels[task_class.__name__] = np.asarray(sample.inputs)
     return pixels
 
 

@@ -7,7 +7,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.structures import Boxes, Instances
 
-from detectron2_ext.prediction import DetectionFileTask
+from detectron2_ext.prediction import DetectionFileTask, DetectionPredictor
 from detectron2_ext.prediction.limits import DetectionLimits
 from eva_engine.prediction import list_inputs, predict_files
 from eva_engine.prediction.images import save_image
@@ -48,7 +48,7 @@ def test_limits_of_detections(tiny_detector, image, changes, limit):
 def test_the_images_are_counted(tiny_detector, image, tmp_path):
     cfg = copy.deepcopy(tiny_detector.cfg)
     cfg.model.roi_heads.box_predictors[2].test_topk_per_image = 5
-    task = DetectionFileTask(cfg, tiny_detector.weights, "cpu", score_threshold=0.0)
+    task = DetectionFileTask(DetectionPredictor.from_config(cfg, tiny_detector.weights, "cpu", score_threshold=0.0))
     for name in "ab":
         save_image(image, tmp_path / f"in/{name}.jpg")
     predict_files(task, list_inputs([tmp_path / "in"], tmp_path / "out").inputs, tmp_path / "out")
@@ -65,7 +65,7 @@ def test_limit_of_proposals(tiny_detector):
         (torch.ones(number - 1), False),
         (torch.cat([torch.ones(number - 1), -torch.ones(1)]), False),
     ):
-        limits._proposals = Instances((9, 9), objectness_logits=logits)
+        limits._proposals = [Instances((9, 9), objectness_logits=logits)]
         names = limits.reached(found, 0.5)
         assert names == (
             [

@@ -136,9 +136,10 @@ def test_predictor_of_a_built_model_and_of_a_recipe(weights):
     built = ClassPredictor(model, transform, from_config.class_names, "cpu")
     image = np.array(Image.open("photos/a.png"))
     assert not built.model.training
-    predictions = built(built.prepare(image)[None], count=3)
-    assert predictions == from_config(from_config.prepare(image)[None], count=3)
-    assert len(predictions[0]) == 3
+    built.top = from_config.top = 3
+    result = built(image)
+    assert result.records() == from_config(image).records()
+    assert len(result) == 3
     with pytest.raises(InputError, match="1 class names"):
         ClassPredictor(model, transform, ["cat"], "cpu")
 

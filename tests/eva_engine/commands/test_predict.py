@@ -101,21 +101,21 @@ def test_intact_files_are_processed_and_broken_ones_named(weights, folder, capsy
 def test_records_are_the_detections_of_the_model(weights, folder):
     arguments = ["--input", "photos/plain.png", "--score-threshold", "0", "--output", "out"]
     assert demo.main(command(weights, *arguments, *OVERRIDES)) == 0
-    predictor = DetectionPredictor.from_config(load_config(str(RECIPE), OVERRIDES), weights, "cpu", 0.0)
+    predictor = DetectionPredictor.from_config(load_config(str(RECIPE), OVERRIDES), weights, "cpu", score_threshold=0.0)
     expected = predictor(PICTURE)
     document = json.loads((folder / "out/plain.json").read_text())
     assert document["score_threshold"] == 0.0
     assert document["box_format"].startswith("[x, y, width, height]")
     detections = document["detections"]
     assert len(detections) == len(expected) == 12
-    boxes = expected.pred_boxes.tensor.numpy()
+    boxes = expected.boxes.copy()
     boxes[:, 2:] -= boxes[:, :2]
     np.testing.assert_allclose([d["bbox"] for d in detections], boxes, atol=1e-3)
-    np.testing.assert_allclose([d["score"] for d in detections], expected.scores.numpy(), atol=1e-6)
-    assert [d["category"] for d in detections] == [predictor.categories.names[i] for i in expected.pred_classes]
-    assert [d["category_id"] for d in detections] == [predictor.categories.ids[i] for i in expected.pred_classes]
+    np.testing.assert_allclose([d["score"] for d in detections], expected.scores, atol=1e-6)
+    assert [d["category"] for d in detections] == [predictor.categories.names[i] for i in expected.class_ids]
+    assert [d["category_id"] for d in detections] == [predictor.categories.ids[i] for i in expected.class_ids]
     assert max(d["category_id"] for d in detections) <= 90
-    for detection, rle in zip(detections, expected.pred_masks_rle, strict=True):
+    for detection, rle in zip(detections, expected.rles, strict=True):
         mask = mask_util.decode(detection["segmentation"])
         assert mask.shape == (90, 120)
         np.testing.assert_array_equal(mask, mask_util.decode(rle))
@@ -155,15 +155,15 @@ def test_video_record_and_annotated_video(weights, folder):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_a_stopped_video_keeps_its_frames(weights, folder, monkeypatch, error):
     calls = []
-    predict = DetectionPredictor.__call__
+    predict = DetectionPredictor.predict
 
-    def interrupted(self: DetectionPredictor, image: np.ndarray):
-        calls.append(image)
+    def interrupted(self: DetectionPredictor, samples: list):
+        calls.append(samples)
         if len(calls) == 3:
             raise error
-        return predict(self, image)
+        return predict(self, samples)
 
-    monkeypatch.setattr(DetectionPredictor, "__call__", interrupted)
+    monkeypatch.setattr(DetectionPredictor, "predict", interrupted)
     arguments = command(weights, "--input", "photos/turned.mp4", "--output", "out", *OVERRIDES)
     if error is KeyboardInterrupt:
         assert demo.main(arguments) == 130

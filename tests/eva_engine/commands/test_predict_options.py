@@ -9,11 +9,15 @@ from eva_engine.commands import predict
 from eva_engine.tasks import all_tasks
 
 TASKS = {task.package: task for task in all_tasks()}
-COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe"}
+COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe", "batch_size"}
 
 
 def keywords(package: str) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(TASKS[package].load("file_task")).parameters.items()
+    return keywords_of(TASKS[package].load("predictor").from_config) | keywords_of(TASKS[package].load("file_task"))
+
+
+def keywords_of(function) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.items()
     return {name: parameter for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
@@ -31,8 +35,10 @@ def test_every_option_belongs_to_a_task_and_every_task_is_reached(help_text):
 
 
 @pytest.mark.parametrize("package", TASKS)
-def test_options_of_a_task_are_the_keywords_of_its_file_task(package):
-    assert {option.name for option in TASKS[package].predict_options} == set(keywords(package))
+def test_options_of_a_task_are_the_keywords_of_its_predictor_and_file_task(package):
+    task = TASKS[package]
+    assert {option.name for option in task.predict_options} == set(keywords_of(task.load("predictor").from_config))
+    assert {option.name for option in task.output_options} == set(keywords_of(task.load("file_task")))
 
 
 @pytest.mark.parametrize("package", TASKS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,18 +12,14 @@ import pytest
 from eva_backbone.errors import InputError
 from eva_engine.prediction import FileTask, Input, list_inputs, predict_files
 from eva_engine.prediction.json_text import json_lines
+from eva_engine.prediction.predictor import Predictor
 
 
-class Echo(FileTask[str]):
-    """Writes the content of text files with image suffixes; some contents raise errors."""
+class Texts(Predictor[str, str]):
+    """Returns the content of text files with image suffixes; some contents raise errors."""
 
-    def __init__(self, batch_size: int) -> None:
-        super().__init__()
-        self.batch_size = batch_size
+    def __init__(self) -> None:
         self.batches: list[list[str]] = []
-
-    def open(self, stack: ExitStack) -> None:
-        self.write = stack.enter_context(json_lines(self.folder / "lines.jsonl"))
 
     def read(self, item: Input) -> str:
         text = item.path.read_text()
@@ -30,15 +27,30 @@ class Echo(FileTask[str]):
             raise InputError("it is unreadable")
         return text
 
-    def predict(self, batch: Sequence[tuple[Input, str]]) -> None:
-        texts = [text for _, text in batch]
-        self.batches.append(texts)
-        for error in (KeyboardInterrupt(), InputError("not to be predicted"), OSError(28, "No space left on device")):
-            if type(error).__name__ in texts:
+    def predict(self, samples: Sequence[str]) -> list[str]:
+        self.batches.append(list(samples))
+        for error in (KeyboardInterrupt(), InputError("not to be predicted"), MemoryError()):
+            if type(error).__name__ in samples:
                 raise error
-        for item, text in batch:
-            self.write([str(item.path), text])
-            self.counts["letters"] += len(text)
+        return list(samples)
+
+
+class Echo(FileTask):
+    """Writes the texts of files to lines.jsonl; some cannot be written."""
+
+    def __init__(self) -> None:
+        super().__init__(Texts())
+
+    def open(self, stack: ExitStack) -> None:
+        self.write_line = stack.enter_context(json_lines(self.folder / "lines.jsonl"))
+
+    def write(self, item: Input, result: str) -> None:
+        if result == "OSError":
+            raise OSError(28, "No space left on device")
+        if result == "slow":
+            time.sleep(0.2)
+        self.write_line([str(item.path), result])
+        self.counts["letters"] += len(result)
 
 
 def make(folder: Path, *contents: str) -> list[Input]:
@@ -54,43 +66,74 @@ def written(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("batch_size", "batches"),
-    [(1, [["a"], ["bc"], ["d"]]), (2, [["a"], ["bc", "d"]]), (16, [["a", "bc", "d"]])],
+    [(1, [["a"], ["bc"], ["d"]]), (2, [["a", "bc"], ["d"]]), (16, [["a", "bc", "d"]])],
 )
 def test_order_batches_and_counts(tmp_path, batch_size, batches):
     reported: list[str] = []
-    task = Echo(batch_size)
-    done = predict_files(task, make(tmp_path, "a", "unreadable", "bc", "d"), tmp_path / "out", reported.append)
-    assert task.batches == batches
+    task = Echo()
+    inputs = make(tmp_path, "a", "unreadable", "bc", "d")
+    done = predict_files(task, inputs, tmp_path / "out", reported.append, batch_size)
+    assert task.predictor.batches == batches
     assert written(tmp_path) == ["a", "bc", "d"]
     assert list(done.counts.items()) == [("images", 3), ("letters", 4)]
     assert done.failures == [f"{tmp_path / 'in/1.png'}: it is unreadable"]
     assert reported == [f"failed: {done.failures[0]}"]
 
 
-def test_an_error_in_prediction_fails_the_whole_batch(tmp_path):
-    done = predict_files(Echo(2), make(tmp_path, "a", "b", "c", "InputError", "e"), tmp_path / "out", lambda _: None)
-    assert written(tmp_path) == ["a", "b", "e"]
-    assert done.counts["images"] == 3
-    assert done.failures == [f"{tmp_path / 'in'}/{n}.png: not to be predicted" for n in (2, 3)]
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("InputError", "not to be predicted"),
+        ("MemoryError", "there is not enough memory for it; resize it, or give another --device."),
+    ],
+)
+def test_of_a_batch_that_fails_only_the_bad_image_is_lost(tmp_path, text, reason):
+    task = Echo()
+    done = predict_files(task, make(tmp_path, "a", "b", "c", text, "e"), tmp_path / "out", lambda _: None, 2)
+    assert written(tmp_path) == ["a", "b", "c", "e"]
+    assert task.predictor.batches == [["a", "b"], ["c", text], ["c"], [text], ["e"]]
+    assert done.counts["images"] == 4
+    assert done.failures == [f"{tmp_path / 'in'}/3.png: {reason}"]
 
 
 def test_a_stopped_run_keeps_what_is_finished(tmp_path):
+    inputs = make(tmp_path, "slow", "b", "c", "KeyboardInterrupt", "e")
     with pytest.raises(KeyboardInterrupt):
-        predict_files(Echo(2), make(tmp_path, "a", "b", "c", "KeyboardInterrupt", "e"), tmp_path / "out")
-    assert written(tmp_path) == ["a", "b"]
+        predict_files(Echo(), inputs, tmp_path / "out", batch_size=2)
+    assert written(tmp_path) == ["slow", "b"]
 
 
 def test_results_that_cannot_be_written_are_named_and_the_others_are_kept(tmp_path):
-    done = predict_files(Echo(2), make(tmp_path, "a", "b", "c", "OSError", "e"), tmp_path / "out", lambda _: None)
-    assert written(tmp_path) == ["a", "b", "e"]
+    inputs = make(tmp_path, "a", "b", "c", "OSError", "e")
+    done = predict_files(Echo(), inputs, tmp_path / "out", lambda _: None, batch_size=2)
+    assert written(tmp_path) == ["a", "b", "c", "e"]
     reason = "the results cannot be written (No space left on device)."
-    assert done.failures == [f"{tmp_path / 'in'}/{n}.png: {reason}" for n in (2, 3)]
+    assert done.failures == [f"{tmp_path / 'in'}/3.png: {reason}"]
+
+
+def test_reading_the_model_and_writing_overlap_in_bounded_memory(tmp_path):
+    """While the first result is written, later ones are computed, and only as many files are read as will be needed."""
+    task, events = Echo(), []
+    for owner, name in ((task.predictor, "read"), (task.predictor, "predict"), (task, "write")):
+        original = getattr(owner, name)
+
+        def logged(*arguments, original=original, name=name):
+            events.append(f"{name} begins")
+            result = original(*arguments)
+            events.append(f"{name} ends")
+            return result
+
+        setattr(owner, name, logged)
+    predict_files(task, make(tmp_path, "slow", *"abcdefghijklmnop"), tmp_path / "out", batch_size=1)
+    during_write = events[events.index("write begins") : events.index("write ends")]
+    assert "predict ends" in during_write
+    assert events[: events.index("write ends")].count("read begins") <= 10
 
 
 def test_no_input_and_an_older_result(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/lines.jsonl").write_text("old")
-    assert dict(predict_files(Echo(1), [], tmp_path / "out").counts) == {"images": 0}
+    assert dict(predict_files(Echo(), [], tmp_path / "out").counts) == {"images": 0}
     assert written(tmp_path) == []
 
 
@@ -100,7 +143,7 @@ def test_names_that_are_no_text(tmp_path):
         path.write_text("a")
     except OSError:
         pytest.skip("the file system takes text only")
-    predict_files(Echo(1), list_inputs([path], tmp_path / "out").inputs, tmp_path / "out")
+    predict_files(Echo(), list_inputs([path], tmp_path / "out").inputs, tmp_path / "out")
     line = (tmp_path / "out/lines.jsonl").read_text(encoding="utf-8")
     assert json.loads(line) == [f"{tmp_path}/caf?.png", "a"]
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_clip.prediction.contact_sheet import ContactSheets, make_thumbnail
-from eva_clip.prediction.predictor import LabelScore
+from eva_clip.prediction.result import TextScoreResult
 from eva_clip.prediction.task import _score_files
 from eva_engine.checkpoint import RunCheckpoints
 from eva_engine.commands.cli import run_command
@@ -26,11 +26,17 @@ from eva_engine.output_files import writing_failure
 from eva_engine.prediction import FileTask, list_inputs, predict_files
 from eva_engine.prediction.images import save_image
 from eva_engine.prediction.json_text import json_lines
+from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.video import VideoWriter
 from eva_engine.training.monitoring.metrics_file import MetricsFile
 from eva_engine.training.run_log import start_log
 
 NOISE = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+
+
+def scores(path: str, image: np.ndarray | None = None) -> TextScoreResult:
+    two = {"class_ids": np.arange(2), "scores": np.float32([1, 0]), "similarities": np.float32([1, 0])}
+    return TextScoreResult(path=path, image=image, class_names=("a", "b"), **two)
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def test_images_are_complete_or_not_there(tmp_path):
     with pytest.raises(OSError, match="File too large"):
         save_image(NOISE, tmp_path / "a.jpg")
     sheets = ContactSheets(tmp_path, 1, 1)
-    sheets.add(Path("a.png"), make_thumbnail(Image.fromarray(NOISE)), [LabelScore(0, "cat", 1.0, 1.0)])
+    sheets.add(Path("a.png"), scores("a.png", make_thumbnail(NOISE)))
     with pytest.raises(OSError, match="File too large"):
         sheets.__exit__(None, None, None)
     assert not list(tmp_path.iterdir())
@@ -69,11 +75,11 @@ def test_lines_are_complete_or_not_there(tmp_path):
     with json_lines(tmp_path / "a.jsonl") as write, _score_files(tmp_path, ("a", "b")) as write_scores:
         for text in ("a", "b" * 15_000):
             write(text)
-            write_scores(Path(text), [LabelScore(0, "a", 1.0, 1.0), LabelScore(1, "b", 0.0, 0.0)])
+            write_scores(scores(text))
         with pytest.raises(OSError, match="File too large"):
             write("c" * 15_000)
         with pytest.raises(OSError, match="File too large"):
-            write_scores(Path("c" * 15_000), [LabelScore(0, "a", 1.0, 1.0), LabelScore(1, "b", 0.0, 0.0)])
+            write_scores(scores("c" * 15_000))
         write("d")
     lines = (tmp_path / "a.jsonl").read_text().splitlines()
     assert [json.loads(line)[0] for line in lines] == ["a", "b", "d"]
@@ -81,21 +87,27 @@ def test_lines_are_complete_or_not_there(tmp_path):
     assert (tmp_path / "scores.csv").read_text().endswith(",1.0,0.0\n")
 
 
-class Painter(FileTask[np.ndarray]):
-    """Copies images; `trouble` is called before the second one."""
-
-    def __init__(self, trouble) -> None:
-        super().__init__()
-        self.trouble = trouble
+class Copies(Predictor):
+    """Returns images as they are."""
 
     def read(self, item):
         return np.array(Image.open(item.path))
 
-    def predict(self, batch):
-        for item, image in batch:
-            if item.stem == "1":
-                self.trouble()
-            save_image(image, self.folder / f"{item.stem}.jpg")
+    def predict(self, samples):
+        return list(samples)
+
+
+class Painter(FileTask):
+    """Writes images; `trouble` is called before the second one."""
+
+    def __init__(self, trouble) -> None:
+        super().__init__(Copies())
+        self.trouble = trouble
+
+    def write(self, item, result):
+        if item.stem == "1":
+            self.trouble()
+        save_image(result, self.folder / f"{item.stem}.jpg")
 
 
 def inputs(folder: Path):

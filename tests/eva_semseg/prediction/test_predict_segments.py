@@ -12,6 +12,7 @@ from tiny_semseg_recipe import tiny_recipe
 
 from eva_backbone.errors import InputError
 from eva_engine.commands import predict
+from eva_engine.prediction import Categories
 from eva_semseg.prediction import SegmentationPredictor
 from eva_semseg.segmenter import Segmenter
 
@@ -95,7 +96,9 @@ def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
 def test_class_names_are_checked_before_weights_are_read(run_folder) -> None:
     cfg = LazyConfig.load(str(run_folder / "config.yaml"))
     with pytest.raises(InputError, match="has 3 class names, but the model has 2"):
-        SegmentationPredictor.from_config(cfg, run_folder / "no such file.pth", "cpu", ["a", "b", "c"])
+        SegmentationPredictor.from_config(
+            cfg, run_folder / "no such file.pth", "cpu", class_names=Categories(("a", "b", "c"), (0, 1, 2))
+        )
 
 
 def test_videos_are_reported_as_failures(run_folder, tmp_path, capsys) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.commands import predict
 from eva_engine.config import load_config
+from eva_engine.prediction import Input
 from eva_video import kinetics_names
 from eva_video.prediction import VideoPredictor
 
@@ -97,9 +98,13 @@ def test_a_predictor_takes_a_built_model(weights):
     cfg = load_config(str(RECIPE), TINY)
     expected = VideoPredictor.from_config(cfg, weights, "cpu")
     predictor = VideoPredictor(expected.model, instantiate(cfg.dataloader.test.mapper), kinetics_names("k400"), "cpu")
-    views = predictor.read("clips/good.mp4")
-    assert predictor(views.pixels, count=3) == expected(expected.read("clips/good.mp4").pixels, count=3)
-    assert len(predictor(views.pixels, count=500)) == 400
+    clip = Input(Path("clips/good.mp4"), "video", "good")
+    (result,) = predictor.predict([predictor.read(clip)])
+    assert result.records() == expected.predict([expected.read(clip)])[0].records()
+    assert len(result) == 5
+    predictor.top = 500
+    assert len(predictor.predict([predictor.read(clip)])[0]) == 400
+    assert result.plot().width > result.frames.shape[2]
     with pytest.raises(InputError, match="3 class names, but the model has 400"):
         VideoPredictor(expected.model, instantiate(cfg.dataloader.test.mapper), ["a", "b", "c"], "cpu")
 
@@ -122,7 +127,7 @@ def test_non_finite_logits_are_reported(weights, capsys):
             ["--input", "clips", "model.num_classes=7"],
             "dataloader.class_names has 400 class names, but the model has 7",
         ),
-        (["--input", "clips", "--batch-size", "2"], "--batch-size is not an option for the recipe's task, video"),
+        (["--input", "clips", "--max-frames", "2"], "--max-frames is not an option for the recipe's task, video"),
     ],
 )
 @pytest.mark.usefixtures("folder")

@@ -6,6 +6,7 @@ TASK = Task(
     name="rotation",
     package="rotation_task",
     models={"RotationModel": "rotation of images"},
+    predictor="rotation_task.prediction:RotationPredictor",
     file_task="rotation_task.prediction:RotationFileTask",
     synthetic_batch="rotation_task.data:RotationSyntheticBatch",
     published_weights="rotation_task.published_weights:FILES",
