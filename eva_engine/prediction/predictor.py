@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, Type
 
 import numpy as np
 
+from eva_backbone.errors import InputError
 from eva_engine.data.image_file import read_rgb_image
 
 from .inputs import Input
@@ -83,9 +84,13 @@ class Predictor(ABC, Generic[Sample, Answer]):
             setattr(changed, name, value)
         return changed
 
-    @abstractmethod
-    def backbone_input(self, sample: Sample) -> "torch.Tensor":
-        """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets."""
+    def backbone_input(self, sample: Sample) -> "torch.Tensor":  # noqa: ARG002
+        """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets.
+
+        Raises:
+            InputError: The task does not say what its backbone gets.
+        """
+        raise InputError("models of this task give no features of their backbone; use the model itself.")
 
     def notes(self) -> list[str]:
         """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""

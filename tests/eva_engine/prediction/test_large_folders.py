@@ -1,0 +1,50 @@
+"""Listing a large folder does not touch each of its files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from eva_engine.prediction import list_inputs
+
+
+def test_files_of_a_folder_are_not_resolved_or_opened_one_by_one(tmp_path, monkeypatch):
+    for number in range(300):
+        (tmp_path / f"{number:03}.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "000.jpg")
+    calls: list[str] = []
+    for module, name in ((os, "stat"), (os, "lstat"), (os.path, "realpath"), (Path, "stat"), (Path, "resolve")):
+        original = getattr(module, name)
+
+        def count(*args, original=original, **keywords):
+            calls.append(str(args[0]))
+            return original(*args, **keywords)
+
+        monkeypatch.setattr(module, name, count)
+    found = list_inputs([tmp_path], tmp_path / "out")
+    assert [item.path.name for item in found.inputs] == [f"{number:03}.jpg" for number in range(300)]
+    touched = [call for call in calls if call.endswith(".jpg")]
+    assert touched == [] or {Path(call).name for call in touched} <= {"link.jpg", "000.jpg"}
+    assert len(calls) < 60
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "in" / "locked").mkdir(parents=True)
+    (tmp_path / "in" / "a.jpg").touch()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list_inputs([tmp_path / "in"], tmp_path / "out", recursive=True)
+    assert [item.path.name for item in found.inputs] == ["a.jpg"]
+    assert found.unusable == [f"{tmp_path / 'in/locked'}: the folder cannot be listed (Permission denied)"]
+
+
+@pytest.mark.parametrize("output", [None, "out"])
+def test_an_output_is_optional(tmp_path, output):
+    (tmp_path / "a.jpg").touch()
+    assert len(list_inputs([tmp_path], output).inputs) == 1
