@@ -43,9 +43,9 @@ TASK = Task(
         Option(
             "--save-as",
             "write the detections in images also for other tools: coco, one file with masks as run lengths; "
-            "coco-polygons; csv; yolo; labelme; crops, an image of each object; several are allowed",
+            "coco-polygons; csv; yolo; labelme; crops, an image of each object; repeatable",
             {
-                "nargs": "+",
+                "action": "append",
                 "choices": ("coco", "coco-polygons", "csv", "yolo", "labelme", "crops"),
                 "metavar": "FORMAT",
             },

@@ -60,7 +60,7 @@ class Model:
         recursive: bool = False,
         keep_images: bool | None = None,
         **options: Any,
-    ) -> list[Any] | Iterator[Any]:
+    ) -> Any:
         """Predict on images or videos.
 
         Args:
