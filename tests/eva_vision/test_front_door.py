@@ -12,6 +12,7 @@ from PIL import Image
 
 import eva_vision
 from eva_backbone.errors import InputError
+from eva_classification.data.image_dataset import ImageDataset
 from eva_engine.commands import predict
 from eva_engine.config.instantiation import instantiate
 
@@ -66,8 +67,9 @@ def test_classes_are_those_of_the_command_and_of_the_evaluation(classifier, phot
     assert [json.loads(line) for line in lines] == [result.to_dict() for result in results]
 
     mapper = instantiate(classifier.cfg.dataloader.test.mapper)
-    for result in results:
-        image = mapper({"file_name": result.path, "label": 0})["image"]
+    for record, result in zip(ImageDataset(str(photos), split=None, has_labels=False), results, strict=True):
+        assert record["file_name"] == result.path
+        image = torch.as_tensor(mapper(record)["image"])
         with torch.inference_mode():
             expected = classifier.model.predictor.model(image[None]).softmax(1)[0]
         np.testing.assert_allclose(result.probabilities, expected.numpy(), rtol=1e-5, atol=1e-7)

@@ -1,6 +1,5 @@
 """Every kind of source gives the same result; streams need memory for a few results only."""
 
-import gc
 import logging
 import weakref
 from fractions import Fraction
@@ -158,7 +157,6 @@ def test_a_stream_keeps_a_few_images_only(classifier, tmp_path, monkeypatch):
     num_alive = []
     for number, result in enumerate(classifier.model.predict(tmp_path, stream=True, batch_size=4)):
         assert int(result.image[0, 0, 0]) == number
-        gc.collect()
         num_alive.append(sum(image() is not None for image in list(images)))
     assert len(images) == 200
     # The batch that was predicted, and the one that is read ahead.
