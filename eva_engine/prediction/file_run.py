@@ -110,7 +110,7 @@ def predict_files(
 
 
 def predict_batch(
-    predictor: Predictor[Any, Any], batch: Sequence[tuple[Input, Any]], fail: Callable[[Any, InputError], None]
+    predictor: Predictor[Any, Any], batch: Sequence[tuple[Any, Any]], fail: Callable[[Any, InputError], None]
 ) -> Iterator[tuple[Any, Any]]:
     """Yield the items of a batch with their results; after an error, each item is tried alone.
 

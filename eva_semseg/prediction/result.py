@@ -75,14 +75,20 @@ class LabelMapResult(Result):
         Raises:
             InputError: supervision is not installed.
         """
-        supervision = import_supervision()
+        masks = self.masks
         names = np.array([self.class_names[index] for index in self.class_ids.tolist()], dtype=str)
-        return supervision.Detections(
-            xyxy=supervision.mask_to_xyxy(self.masks).astype(np.float32),
-            mask=self.masks,
+        return import_supervision().Detections(
+            xyxy=np.array([_bounding_box(mask) for mask in masks], np.float32).reshape(-1, 4),
+            mask=masks,
             class_id=self.class_ids,
             data={"class_name": names},
         )
 
     def _draw(self, image: np.ndarray) -> np.ndarray:
         return add_legend(draw_labels(image, self.labels), self.fractions, self.class_names)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Return (x0, y0, x1, y1) around the pixels of a mask [H, W], which has some."""
+    rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
