@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_engine.data.image_file import load_image
+from eva_engine.data.image_file import image_errors, load_image
 from eva_engine.prediction.file_run import predict_batch
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.predictor import ImageSample, Predictor
@@ -70,7 +70,8 @@ def _decode(image: Image.Image, name: str, apply_exif_orientation: bool) -> np.n
             f"{name or 'an image'}: more than 8 bits per channel ({image.mode}), so black and white levels are "
             "unknown; convert the image to 8 bits first."
         )
-    return np.array(load_image(image, apply_exif_orientation).convert("RGB"))
+    with image_errors(name or "an image"):
+        return np.array(load_image(image, apply_exif_orientation).convert("RGB"))
 
 
 def _fail(source: Source, error: InputError) -> None:

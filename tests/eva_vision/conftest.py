@@ -1,5 +1,6 @@
 """Tiny models of real recipes, loaded through the front door, and images of blocks of random colours."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import eva_vision
 from eva_clip import create_model
 from eva_engine.config import load_config
 from eva_engine.config.instantiation import instantiate
+from eva_engine.prediction.video import VideoWriter
 
 ROOT = Path(__file__).parents[2]
 CLIP_RECIPE = """
@@ -68,6 +70,19 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture(scope="session")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    recipe = str(ROOT / "projects/SemSeg/configs/demo/upernet_eva02_tiny_microscope.py")
+    return build(tmp_path_factory.mktemp("segmenter"), recipe, [])
+
+
+@pytest.fixture(scope="session")
+def video_classifier(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    overrides = ["model.embed_dim=32", "model.depth=2", "model.num_heads=2", "model.img_size=28", "model.num_frames=4"]
+    recipe = str(ROOT / "projects/Video/configs/kinetics400.py")
+    return build(tmp_path_factory.mktemp("video"), recipe, overrides, top=3)
+
+
+@pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> eva_vision.Model:
     folder = tmp_path_factory.mktemp("clip")
     (folder / "recipe.py").write_text(CLIP_RECIPE)
@@ -93,3 +108,13 @@ def blocks(size: tuple[int, int]) -> np.ndarray:
     """[H, W, 3] uint8 RGB."""
     colors = np.random.default_rng(sum(size)).integers(0, 255, (size[0] // 25, size[1] // 25, 3), np.uint8)
     return colors.repeat(25, axis=0).repeat(25, axis=1)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Five frames, the number of each times 40 as its grey value."""
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, 64, 48, Fraction(10), Fraction(1, 1000)) as writer:
+        for number in range(5):
+            writer.write(np.full((48, 64, 3), 40 * number, np.uint8), 100 * number)
+    return path

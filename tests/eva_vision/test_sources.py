@@ -2,7 +2,6 @@
 
 import logging
 import weakref
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.video import VideoWriter
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
@@ -108,15 +106,6 @@ def test_what_cannot_be_predicted_on(classifier, source, message):
         classifier.model.predict(source)
 
 
-@pytest.fixture
-def video(tmp_path):
-    path = tmp_path / "clip.mp4"
-    with VideoWriter(path, 64, 48, Fraction(10), Fraction(1, 1000)) as writer:
-        for number in range(5):
-            writer.write(np.full((48, 64, 3), 40 * number, np.uint8), 100 * number)
-    return path
-
-
 def test_frames_of_a_video_come_one_by_one(detector, video):
     results = detector.model.predict(video)
     first = next(results)
@@ -161,3 +150,23 @@ def test_a_stream_keeps_a_few_images_only(classifier, tmp_path, monkeypatch):
     assert len(images) == 200
     # The batch that was predicted, and the one that is read ahead.
     assert max(num_alive) <= 3 * 4
+
+
+def test_models_of_videos_take_files(video_classifier, video):
+    (result,) = video_classifier.model.predict(video)
+    assert (result.path, len(result)) == (str(video), 3)
+    assert result.frames.shape[0] == 4
+    ((features,),) = video_classifier.model.features(video)
+    assert features.shape == (32, 4, 2, 2)
+    with pytest.raises(InputError, match="the image in memory is an image, but the model takes video files"):
+        video_classifier.model.predict(np.zeros((9, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(75, 100), (100, 50), (31, 47)])
+def test_models_of_segmentation_take_images_of_any_size(segmenter, size):
+    image = np.zeros((*size, 3), np.uint8)
+    (result,) = segmenter.model.predict(image)
+    assert result.labels.shape == size
+    assert result.plot().size[1] >= size[0]  # with a legend
+    ((features,),) = segmenter.model.features(image)
+    assert features.ndim == 3

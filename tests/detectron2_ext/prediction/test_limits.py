@@ -75,3 +75,26 @@ def test_limit_of_proposals(tiny_detector):
             if is_reached
             else []
         )
+
+
+@pytest.mark.parametrize("changes", [{TOPK: 5}, {"use_soft_nms": True, "soft_nms_topk": None}, {TOPK: -1}])
+def test_the_limit_can_be_changed_and_restored(tiny_detector, image, changes):
+    cfg = copy.deepcopy(tiny_detector.cfg.model)
+    cfg.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
+    for key, value in changes.items():
+        if key == TOPK:
+            cfg.roi_heads.box_predictors[2].test_topk_per_image = value
+        else:
+            cfg.roi_heads[key] = value
+    model = instantiate(cfg).eval()
+    limits = DetectionLimits(model)
+    counts = []
+    for limit in (None, 3, 8, None):
+        limits.set_max_detections(limit)
+        with torch.no_grad():
+            (found,) = model.inference([{"image": torch.from_numpy(image).permute(2, 0, 1)}], do_postprocess=False)
+        reached = [name for name in limits.reached(found, 0.0) if "detections" in name]
+        assert not limit or reached[0].startswith(f"{limit} detections; raise --max-detections")
+        counts.append(len(found))
+    assert counts[1:3] == [3, 8]
+    assert counts[3] == counts[0] != 3

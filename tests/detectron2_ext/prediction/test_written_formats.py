@@ -1,12 +1,14 @@
 """The options of predict about the written files, with a tiny detector."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 from PIL import Image
 
 from detectron2_ext.prediction import DetectionFileTask, DetectionPredictor
 from eva_engine.prediction import list_inputs, predict_files
+from eva_engine.prediction.video import VideoWriter
 
 
 def files_of(folder) -> set[str]:
@@ -31,6 +33,16 @@ def test_formats_of_a_run(tiny_detector, image, tmp_path):
         assert annotation["segmentation"] == detection["segmentation"]
         assert annotation["bbox"] == detection["bbox"]
     assert len((tmp_path / "out/detections.csv").read_text().splitlines()) == 9
+
+
+def test_no_drawn_video(tiny_detector, image, tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 100, 74, Fraction(10), Fraction(1, 10)) as writer:
+        writer.write(image[:74], 0)
+    predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
+    task = DetectionFileTask(predictor, no_images=True)
+    done = predict_files(task, list_inputs([tmp_path / "a.mp4"], tmp_path / "out").inputs, tmp_path / "out")
+    assert done.counts["frames"] == 1
+    assert files_of(tmp_path / "out") == {"a.json"}
 
 
 def test_crops_need_no_drawn_images(tiny_detector, image, tmp_path):

@@ -107,3 +107,10 @@ def test_videos_are_reported_as_failures(run_folder, tmp_path, capsys) -> None:
     printed = capsys.readouterr().err
     assert "clip.mp4: a video; give images" in printed
     assert "no image in" in printed
+
+
+def test_without_coloured_images(run_folder, tmp_path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    options = [*arguments(run_folder, tmp_path / "a.png", output=tmp_path / "out"), "--no-images"]
+    assert predict.main(options) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_labels.png", "a.json"}

@@ -136,3 +136,11 @@ def test_mistakes_are_one_sentence(weights, capsys, arguments, message):
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert message in lines[0]
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_filmstrips(weights):
+    assert predict.main(command(weights, "--output", "out", "--input", "clips/good.mp4", "--no-images")) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["classes.jsonl"]
+    (line,) = Path("out/classes.jsonl").read_text().splitlines()
+    assert set(json.loads(line)) == {"video", "classes"}
