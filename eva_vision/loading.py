@@ -1,9 +1,11 @@
 """Load a model with everything that its predictions need."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eva_backbone.errors import InputError
+from eva_engine.commands.missing_package import how_to_install
 from eva_engine.foreign_warnings import silence_foreign_warnings
 
 if TYPE_CHECKING:
@@ -33,15 +35,32 @@ def load(
             (a file, or a list of names), `top`, `labels` or `templates`.
 
     Raises:
-        InputError: The weights or their recipe cannot be found or loaded, or the device or an option cannot be used.
+        InputError: The weights or their recipe cannot be found or loaded, the device or an option cannot be used, or a
+            package that is needed is not installed.
     """
     silence_foreign_warnings()  # before the packages that warn are imported
+    trusted = [trust_recipe] if isinstance(trust_recipe, str) else list(trust_recipe)
+    try:
+        return _load(os.fspath(name_or_path), os.fspath(config_file or ""), device, trusted, overrides, options)
+    except ModuleNotFoundError as error:
+        advice = how_to_install(error)
+        if advice is None:
+            raise
+        raise InputError(f"eva_vision.load needs {advice}") from error
+
+
+def _load(
+    weights: str,
+    config_file: str,
+    device: str,
+    trusted_recipes: Sequence[str],
+    overrides: Sequence[str],
+    options: Mapping[str, Any],
+) -> "Model":
     from eva_engine.prediction.load_predictor import build_predictor, check_options, load_recipe
 
     from .model import Model
 
-    weights = os.fspath(name_or_path)
-    trusted = [trust_recipe] if isinstance(trust_recipe, str) else list(trust_recipe)
-    recipe = load_recipe(weights, os.fspath(config_file or ""), overrides, trusted)
+    recipe = load_recipe(weights, config_file, overrides, trusted_recipes)
     checked = check_options(recipe.task.predict_options, options, f"a model for {recipe.task.name}")
     return Model(build_predictor(recipe, weights, device, checked), recipe.task, recipe.path)

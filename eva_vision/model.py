@@ -11,8 +11,8 @@ from eva_engine.safe_text import printable
 from eva_engine.tasks import Task
 
 from .features import block_features
-from .prediction_loop import logger, predict_sources
-from .sources import find_sources
+from .prediction_loop import predict_sources
+from .sources import find_sources, logger
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +99,7 @@ class Model:
         """Return feature maps of the backbone.
 
         Args:
-            images: See `source` of `predict`; a video of an image model is not accepted.
+            images: See `source` of `predict`; all features are in memory at once.
             blocks: Index of a block of the backbone, from 0, or several; -1 is the last one.
 
         Returns:
@@ -111,9 +111,8 @@ class Model:
             InputError: An image cannot be read, or the backbone has no such block.
         """
         found = find_sources(images, self.predictor.kinds)
-        return block_features(
-            self.predictor, found.all_required(), [blocks] if isinstance(blocks, int) else list(blocks)
-        )
+        listed = [blocks] if isinstance(blocks, int) else list(blocks)
+        return block_features(self.predictor, found.all_required(), listed)
 
     def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
         """Return the features of images and texts of an EVA-CLIP model; see `eva_vision.embed`."""

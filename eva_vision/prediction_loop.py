@@ -1,6 +1,5 @@
 """Predict on sources with bounded memory: read ahead, form batches, and yield one result after the other."""
 
-import logging
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import Any
@@ -17,9 +16,7 @@ from eva_engine.prediction.read_ahead import read_batches
 from eva_engine.prediction.result import Result
 from eva_engine.safe_text import printable
 
-from .sources import Source
-
-logger = logging.getLogger("eva_vision")
+from .sources import Source, logger
 
 
 def predict_sources(

@@ -1,5 +1,7 @@
 """What a model can predict on: files, folders, videos, and images in memory."""
 
+import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.prediction.inputs import Input, list_inputs
 from eva_engine.prediction.video import VideoReader
+from eva_engine.safe_text import printable
 
+logger = logging.getLogger("eva_vision")
 ACCEPTED = "a path, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or several of them"
 
 
@@ -68,8 +72,8 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
     Raises:
         InputError: It is nothing that the model can predict on.
     """
-    if isinstance(given, str | Path):
-        return _from_path(given, kinds, recursive)
+    if isinstance(given, str | os.PathLike):
+        return _from_path(os.fspath(given), kinds, recursive)
     if isinstance(given, np.ndarray | torch.Tensor) and given.ndim == 4:
         return SourceList([_in_memory(image, kinds) for image in given])
     if isinstance(given, Image.Image | np.ndarray | torch.Tensor):
@@ -91,8 +95,8 @@ def check_url(text: str) -> None:
         raise InputError(f"{text}: addresses are not supported yet; download the file and give its path.")
 
 
-def _from_path(path: str | Path, kinds: Sequence[str], recursive: bool) -> SourceList:
-    check_url(str(path))
+def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
+    check_url(path)
     if not Path(path).is_dir():
         found = list_inputs([path], None)
         if found.unusable:
@@ -100,8 +104,8 @@ def _from_path(path: str | Path, kinds: Sequence[str], recursive: bool) -> Sourc
         (item,) = found.inputs
         if item.kind == "video" and "video" not in kinds:
             return SourceList(_frames(item.path), is_stream=True)
-        _check_kind(str(path), item.kind, kinds)
-        return SourceList([Source(str(path), item)])
+        _check_kind(path, item.kind, kinds)
+        return SourceList([Source(path, item)])
     found = list_inputs([path], None, recursive, kinds)
     if not found.inputs:
         raise InputError(f"no {' or '.join(kinds)} in {path}: name a folder that has some, or search its subfolders.")
@@ -134,6 +138,8 @@ def _frames(path: Path) -> Iterator[Source]:
     with VideoReader(path) as reader:
         for number, frame in enumerate(reader):
             yield Source(str(path), frame.image, frame=number, time=frame.time)
+        if reader.problem:
+            logger.warning("%s: %s", printable(path), printable(reader.problem))
 
 
 def _in_memory(image: Any, kinds: Sequence[str]) -> Source:

@@ -15,6 +15,7 @@ from eva_backbone.errors import InputError
 from eva_classification.data.image_dataset import ImageDataset
 from eva_engine.commands import predict
 from eva_engine.config.instantiation import instantiate
+from eva_engine.prediction import load_predictor
 
 HEAVY = ("torch", "numpy", "PIL", "detectron2", "timm")
 
@@ -146,3 +147,20 @@ def test_names_can_be_a_list(classifier, photos):
     (result,) = model.predict(photos / "a.png")
     assert [record["name"] for record in result.records()] == [names[index] for index in result.class_ids]
     assert len(result) == 2
+
+
+def test_a_missing_package_is_named(classifier, monkeypatch):
+    def import_open_clip(*_):
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+
+    monkeypatch.setattr(load_predictor, "load_recipe", import_open_clip)
+    with pytest.raises(InputError, match="needs the package open_clip, which is not installed"):
+        eva_vision.load(classifier.weights)
+
+
+def test_known_warnings_of_other_packages_are_not_shown(classifier):
+    code = f"import eva_vision; eva_vision.load({str(classifier.weights)!r}, config_file={classifier.recipe!r}, "
+    code += f"overrides={classifier.overrides!r}, device='cpu')"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    assert ended.stdout == ""
+    assert [line for line in ended.stderr.splitlines() if "pkg_resources" not in line] == []
