@@ -90,5 +90,5 @@ class LabelMapResult(Result):
 
 def _bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return (x0, y0, x1, y1) around the pixels of a mask [H, W], which has some."""
-    rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
