@@ -1,7 +1,7 @@
 """Detection and instance segmentation, as the engine knows it."""
 
 from eva_engine.commands.cli import fraction, positive_int
-from eva_engine.tasks import CLASS_NAMES, Option, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, Option, Task
 
 TASK = Task(
     name="detection",
@@ -32,11 +32,27 @@ TASK = Task(
         Option(
             "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
         ),
+        Option(
+            "--max-detections",
+            "largest number of detections per image or frame, by default that of the recipe, mostly 100",
+            {"type": positive_int, "metavar": "N"},
+        ),
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
         Option("--frame-stride", "only every Nth frame of each video", {"type": positive_int, "metavar": "N"}),
         Option("--track", "give objects identities across the frames of a video", {"action": "store_true"}),
+        Option(
+            "--save-as",
+            "write the detections in images also for other tools: coco, one file with masks as run lengths; "
+            "coco-polygons; csv; yolo; labelme; crops, an image of each object; repeatable",
+            {
+                "action": "append",
+                "choices": ("coco", "coco-polygons", "csv", "yolo", "labelme", "crops"),
+                "metavar": "FORMAT",
+            },
+        ),
+        NO_IMAGES,
     ),
     predict_usage="""\
 detection: the image or video with its detections drawn, and a JSON file, for each input

@@ -1,6 +1,6 @@
 """EVA-CLIP, as the engine knows it."""
 
-from eva_engine.tasks import TOP, WEIGHT_FILES, Option, Task, Verb
+from eva_engine.tasks import NO_IMAGES, TOP, WEIGHT_FILES, Option, Task, Verb
 
 TASK = Task(
     name="EVA-CLIP",
@@ -30,6 +30,7 @@ TASK = Task(
         ),
         TOP,
     ),
+    output_options=(NO_IMAGES,),
     predict_usage="""\
 EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv
     python -m tools predict --config-file projects/CLIP/configs/zero_shot_in1k.py \\

@@ -80,6 +80,7 @@ CLASS_NAMES = Option(
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
     {"metavar": "FILE"},
 )
+NO_IMAGES = Option("--no-images", "draw no images and videos; write only data", {"action": "store_true"})
 TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})
 
 

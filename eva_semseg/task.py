@@ -1,6 +1,6 @@
 """Semantic segmentation, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, Task
 
 TASK = Task(
     name="segmentation",
@@ -15,6 +15,7 @@ TASK = Task(
     published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
     predict_options=(CLASS_NAMES,),
+    output_options=(NO_IMAGES,),
     predict_usage="""\
 segmentation: the image with its classes in colour and a legend, class numbers, and a JSON file, for each input
     python -m tools predict --config-file projects/SemSeg/configs/ade20k_ss.py \\

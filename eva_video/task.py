@@ -1,6 +1,6 @@
 """Video classification, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, TOP, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, TOP, Task
 
 TASK = Task(
     name="video",
@@ -11,6 +11,7 @@ TASK = Task(
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
     published_weights="eva_video.published_weights:FILES",
     predict_options=(CLASS_NAMES, TOP),
+    output_options=(NO_IMAGES,),
     predict_usage="""\
 video: the five most likely classes of each video, and a filmstrip.
        dataloader.test.mapper.frame_sampler.num_clips=1 dataloader.test.mapper.transform.num_crops=1

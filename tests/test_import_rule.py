@@ -1,7 +1,7 @@
 """Imports point one way: the backbone, the engine, the tasks, and what uses the tasks.
 
     eva_backbone <- eva_engine <- detectron2_ext, eva_classification, eva_clip, eva_video, eva_semseg
-                               <- projects, eva_demos, tools
+                               <- projects, eva_vision, eva_demos, tools
 
 A package imports only itself and packages to its left, anywhere in a file: at the top, in functions, and under
 `if TYPE_CHECKING`.
@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TASKS = {"detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"}
 SHARED = {"eva_backbone", "eva_engine"}
-PACKAGES = SHARED | TASKS | {"projects", "eva_demos", "tools"}
+PACKAGES = SHARED | TASKS | {"projects", "eva_vision", "eva_demos", "tools"}
 
 # What each package may import in addition to itself.
 ALLOWED: dict[str, set[str]] = {
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "eva_clip": SHARED | {"eva_classification"},
     "eva_video": SHARED | {"eva_classification"},
     "projects": SHARED | TASKS,
+    "eva_vision": SHARED | TASKS,
     "eva_demos": SHARED | TASKS,
     "tools": SHARED | TASKS,
 }

@@ -1,5 +1,6 @@
 """Notice when a limit of a detector leaves out detections."""
 
+from dataclasses import replace
 from typing import Any
 
 from detectron2.modeling import GeneralizedRCNN
@@ -19,10 +20,19 @@ class DetectionLimits:
     """
 
     def __init__(self, model: GeneralizedRCNN) -> None:
+        self._roi_heads = model.roi_heads
         self._num_detections, self._option = _detection_limit(model.roi_heads)
+        self._default = self._num_detections
         self._num_proposals = model.proposal_generator.post_nms_topk[False]  # the entry of evaluation
         self._proposals: list[Instances] = []
         model.proposal_generator.register_forward_hook(self._keep_proposals)
+
+    def set_max_detections(self, count: int | None) -> None:
+        """Make `count` the largest number of detections of an image; None for the limit that the model came with."""
+        count = self._default if count is None else count
+        if count != self._num_detections:
+            _set_detection_limit(self._roi_heads, count)
+            self._num_detections = count
 
     def _keep_proposals(self, _module: nn.Module, _inputs: object, outputs: tuple[list[Instances], dict]) -> None:
         self._proposals = outputs[0]
@@ -40,7 +50,7 @@ class DetectionLimits:
         scores = detections.box_scores if detections.has("box_scores") else detections.scores
         # What the limit leaves out has lower scores than what it keeps.
         if 0 <= self._num_detections <= len(scores) and (scores >= score_threshold).all():
-            reached.append(f"{self._num_detections} detections; raise {self._option}")
+            reached.append(f"{self._num_detections} detections; raise --max-detections or {self._option}")
         # The proposal network takes a region for an object rather than for background if its logit is positive.
         logits = self._proposals[index].objectness_logits
         if len(logits) >= self._num_proposals and (logits > 0).all():
@@ -50,14 +60,27 @@ class DetectionLimits:
 
 def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
     """Return the largest number of detections, -1 if there is no limit, and the option for it."""
-    predictor: Any = roi_heads.box_predictor
-    option = f"{_ROI_HEADS}.box_predictor"
-    selection = getattr(predictor, "box_selection", BoxSelection())
-    if isinstance(predictor, nn.ModuleList):  # a cascade, whose detections are selected once, after its last stage
-        selection = getattr(roi_heads, "box_selection", BoxSelection())
-        option = f"{_ROI_HEADS}.box_predictors.{len(predictor) - 1}"
-        predictor = predictor[-1]
+    owner, predictor, option = _selecting_modules(roi_heads)
+    selection = getattr(owner, "box_selection", BoxSelection())
     if not selection.use_soft_nms:
         return predictor.test_topk_per_image, f"{option}.test_topk_per_image"
-    owner = _ROI_HEADS if hasattr(roi_heads, "box_selection") else option
-    return -1 if selection.soft_nms_topk is None else selection.soft_nms_topk, f"{owner}.soft_nms_topk"
+    owner_option = _ROI_HEADS if owner is roi_heads else option
+    return -1 if selection.soft_nms_topk is None else selection.soft_nms_topk, f"{owner_option}.soft_nms_topk"
+
+
+def _set_detection_limit(roi_heads: nn.Module, count: int) -> None:
+    """Change the limit that `_detection_limit` returns; -1 for none."""
+    owner, predictor, _ = _selecting_modules(roi_heads)
+    selection = getattr(owner, "box_selection", BoxSelection())
+    if selection.use_soft_nms:
+        owner.box_selection = replace(selection, soft_nms_topk=None if count < 0 else count)
+    else:
+        predictor.test_topk_per_image = count
+
+
+def _selecting_modules(roi_heads: nn.Module) -> tuple[Any, Any, str]:
+    """Return the module with `box_selection`, if it has one, the box predictor, and the option for the latter."""
+    predictor: Any = roi_heads.box_predictor
+    if isinstance(predictor, nn.ModuleList):  # a cascade, whose detections are selected once, after its last stage
+        return roi_heads, predictor[-1], f"{_ROI_HEADS}.box_predictors.{len(predictor) - 1}"
+    return predictor, predictor, f"{_ROI_HEADS}.box_predictor"

@@ -36,6 +36,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         device: "auto" (CUDA if available, else the CPU) or a torch device name.
         image_format: Channel order that the model expects, "RGB" or "BGR".
         score_threshold: Detections with a lower final score are dropped before their masks are computed.
+        max_detections: Largest number of detections of an image; by default that of the model.
 
     Attributes:
         model: The detector, in evaluation mode on `device`.
@@ -46,6 +47,9 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         InputError: The device is unknown or not available, or the number of categories is not that of the model.
     """
 
+    call_options = ("score_threshold", "max_detections")
+    model: GeneralizedRCNN
+
     def __init__(
         self,
         model: GeneralizedRCNN,
@@ -55,6 +59,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         *,
         image_format: str = "RGB",
         score_threshold: float = 0.5,
+        max_detections: int | None = None,
     ) -> None:
         self.categories = match_categories(categories, model.roi_heads.num_classes, "the list given")
         self.device = pick_device(device)
@@ -62,8 +67,14 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
+        self.max_detections = max_detections
         self.reached_limits: Counter[str] = Counter()
         self._limits = DetectionLimits(self.model)
+
+    @property
+    def class_names(self) -> Sequence[str]:  # type: ignore[override]
+        """Name of each class."""
+        return self.categories.names
 
     @classmethod
     def from_config(
@@ -73,6 +84,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         device: str = "auto",
         *,
         score_threshold: float = 0.5,
+        max_detections: int | None = None,
         class_names: Categories | None = None,
         dtype: str = "float32",
     ) -> "DetectionPredictor":
@@ -83,6 +95,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             weights: Weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or a torch device name.
             score_threshold: Detections with a lower final score are dropped.
+            max_detections: Largest number of detections of an image; by default that of the recipe.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
@@ -99,7 +112,15 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             categories, source = class_names, "the list given"
             match_given_names(class_names.names, model.roi_heads.num_classes, cfg, weights)
         categories = match_categories(categories, model.roi_heads.num_classes, source)
-        return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
+        return cls(
+            model,
+            resize,
+            categories,
+            image_format=image_format,
+            device=device,
+            score_threshold=score_threshold,
+            max_detections=max_detections,
+        )
 
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Resize an image for the model.
@@ -136,6 +157,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         Raises:
             InputError: An image is after the resize larger than the model accepts.
         """
+        self._limits.set_max_detections(self.max_detections)
         # The model's own post-processing would create all full-size masks at once.
         outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
         results = []
@@ -155,6 +177,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             )
             results.append(result)
         return results
+
+    def backbone_input(self, sample: ImageSample) -> torch.Tensor:
+        """Return the normalised and padded image, [1, 3, H, W]."""
+        return self.model.preprocess_image([{"image": sample.inputs}]).tensor
 
     def notes(self) -> list[str]:
         """Return for each limit on detections in how many images and frames it was reached, and further remarks."""

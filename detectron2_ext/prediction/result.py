@@ -10,8 +10,7 @@ import pycocotools.mask as mask_util
 import torch
 from detectron2.structures import Boxes, Instances
 
-from eva_backbone.errors import InputError
-from eva_engine.prediction.result import Result
+from eva_engine.prediction.result import Result, import_supervision
 
 from .drawing import draw_instances
 
@@ -33,7 +32,6 @@ class DetectionResult(Result):
         track_ids: [N] int64, identity of each object in its video, from 1; 0 for an object without one. None if the
             objects were not tracked.
         score_threshold: Lowest score that the model was asked for.
-        reached_limits: Limits of the model without which there might be more objects, each with its option.
     """
 
     size: tuple[int, int]
@@ -44,7 +42,6 @@ class DetectionResult(Result):
     rles: list[dict[str, Any]] | None = None
     track_ids: np.ndarray | None = None
     score_threshold: float = 0.0
-    reached_limits: tuple[str, ...] = ()
 
     @classmethod
     def from_instances(cls, instances: Instances, **attributes: Any) -> "DetectionResult":
@@ -127,15 +124,11 @@ class DetectionResult(Result):
         Raises:
             InputError: supervision is not installed.
         """
-        try:
-            import supervision
-        except ModuleNotFoundError as error:
-            raise InputError("to_supervision needs supervision: pip install supervision.") from error
         track_ids = self.track_ids
         if track_ids is not None:
             track_ids = np.where(track_ids == 0, -1, track_ids)  # what the package trackers writes for no identity
         names = np.array([self.class_names[index] for index in self.class_ids.tolist()], dtype=str)
-        return supervision.Detections(
+        return import_supervision().Detections(
             xyxy=self.boxes,
             mask=self.masks,
             confidence=self.scores,

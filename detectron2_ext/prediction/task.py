@@ -1,7 +1,7 @@
 """Detection and instance segmentation for the command `predict`."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
 
 from tqdm import tqdm
@@ -12,9 +12,11 @@ from eva_engine.prediction.file_task import FileTask, with_suffix
 from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.in_order import InOrder
 from eva_engine.prediction.inputs import Input
+from eva_engine.prediction.predictor import ImageSample
 from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 
 from .drawing import draw_instances
+from .formats import Write, open_formats
 from .predictor import DetectionPredictor
 from .records import open_video_record
 from .result import DetectionResult
@@ -25,11 +27,15 @@ from .video_run import frame_results
 class DetectionFileTask(FileTask):
     """Write `<stem>.jpg` or `<stem>.mp4` with the detections drawn in, and `<stem>.json`, for every input.
 
+    The detections in images are also written in other formats, see `formats`.
+
     Args:
         predictor: The detector.
         max_frames: Number of frames to process from the beginning of each video; None for all.
         frame_stride: Only the first of every `frame_stride` frames of a video is processed and written.
         track: Whether objects get identities across the frames of a video.
+        save_as: Names of further formats for the detections in images, keys of `formats.FORMATS`.
+        no_images: Write no drawn images and videos.
 
     Raises:
         InputError: Tracking needs a package that is not installed.
@@ -45,6 +51,8 @@ class DetectionFileTask(FileTask):
         max_frames: int | None = None,
         frame_stride: int = 1,
         track: bool = False,
+        save_as: Sequence[str] = (),
+        no_images: bool = False,
     ) -> None:
         super().__init__(predictor)
         if track:
@@ -52,15 +60,32 @@ class DetectionFileTask(FileTask):
         self.counts.update(frames=0, detections=0)
         self.max_frames, self.frame_stride, self.track = max_frames, frame_stride, track
         self.num_dropped = 0
+        self.save_as = save_as
+        self.no_images = no_images
+        self.collects_images = "crops" in save_as
+        self._formats: list[Write] = []
+
+    def open(self, stack: ExitStack) -> None:
+        """Open the files of the further formats."""
+        images = [item for item in self.inputs if item.kind == "image"]
+        self._formats = open_formats(self.save_as, self.folder, images, self.predictor.categories, stack)
+
+    def read(self, item: Input) -> ImageSample:
+        """Read an image, which is kept only if something is drawn or cut out."""
+        sample = self.predictor.read(item)
+        return sample._replace(image=None) if self.no_images and not self.collects_images else sample
 
     def write(self, item: Input, result: DetectionResult) -> None:
-        """Write the drawn image and the record of its detections."""
+        """Write the drawn image, the record of its detections and the further formats."""
         target = self.folder / item.stem
-        result.save(with_suffix(target, ".jpg"))
+        if not self.no_images:
+            result.save(with_suffix(target, ".jpg"))
         result.save(with_suffix(target, ".json"))
 
-    def collect(self, item: Input, result: DetectionResult) -> None:  # noqa: ARG002
-        """Count the detections of an image."""
+    def collect(self, item: Input, result: DetectionResult) -> None:
+        """Count the detections of an image, and write them in the further formats."""
+        for write in self._formats:
+            write(item, result)
         self.counts["detections"] += len(result)
 
     def predict_video(self, item: Input) -> None:
@@ -87,12 +112,10 @@ class DetectionFileTask(FileTask):
         target = self.folder / item.stem
         first = next(results)
         height, width = first[0].image.shape[:2]
-        rate = reader.rate / self.frame_stride
         interruption: BaseException | None = None
         with (
             tqdm(total=self._num_frames(reader), desc=item.path.name, unit="frame", leave=False) as progress,
-            atomic_path(with_suffix(target, ".mp4")) as partial,
-            VideoWriter(partial, width, height, rate, reader.time_base) as writer,
+            self._video_writer(item, reader, width, height) as writer,
             open_video_record(
                 with_suffix(target, ".json"), item.name, width, height, self.predictor.score_threshold
             ) as record,
@@ -100,9 +123,10 @@ class DetectionFileTask(FileTask):
         ):
 
             def write(frame: VideoFrame, result: DetectionResult) -> None:
-                color_by = "class" if result.track_ids is None else "track"
-                drawn = draw_instances(frame.image, result.to_instances(), result.class_names, color_by=color_by)
-                writer.write(drawn, frame.pts)
+                if writer is not None:
+                    color_by = "class" if result.track_ids is None else "track"
+                    drawn = draw_instances(frame.image, result.to_instances(), result.class_names, color_by=color_by)
+                    writer.write(drawn, frame.pts)
                 record.add(frame.index, frame.time, result)
 
             try:
@@ -140,3 +164,16 @@ class DetectionFileTask(FileTask):
                 "model works; give --frame-stride to leave out frames at equal intervals"
             )
         return notes
+
+    @contextmanager
+    def _video_writer(self, item: Input, reader: VideoReader, width: int, height: int) -> Iterator[VideoWriter | None]:
+        """Open the drawn video, unless none is wanted."""
+        if self.no_images:
+            yield None
+            return
+        rate = reader.rate / self.frame_stride
+        with (
+            atomic_path(with_suffix(self.folder / item.stem, ".mp4")) as partial,
+            VideoWriter(partial, width, height, rate, reader.time_base) as writer,
+        ):
+            yield writer

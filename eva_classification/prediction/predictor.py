@@ -41,6 +41,8 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
     """
 
     batch_size = 16
+    call_options = ("top",)
+    model: Classifier
 
     def __init__(
         self,
@@ -107,6 +109,10 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
         return ImageSample(path, image, image.shape[:2], self.transform(Image.fromarray(image)))
+
+    def backbone_input(self, sample: ImageSample) -> torch.Tensor:
+        """Return the transformed image, [1, 3, S, S]."""
+        return sample.inputs[None]
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[ImageSample]) -> list[ClassificationResult]:

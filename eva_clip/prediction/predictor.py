@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from eva_backbone.errors import InputError
 from eva_engine.config.instantiation import instantiate
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
@@ -33,7 +34,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
     Args:
         model: The model; it is moved to the device and put in evaluation mode.
         transform: Function from an RGB PIL image to normalised pixels [3, S, S].
-        labels: K texts.
+        labels: K texts; without any, the predictor only prepares and embeds.
         templates: Texts with {} for the label; the features of a label are averaged over them.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
         apply_exif_orientation: Whether images are turned as their orientation tag says.
@@ -43,18 +44,21 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         InputError: The device cannot be used, or the features of the labels are not finite.
 
     Attributes:
-        labels: The labels.
+        labels: The labels, also called `class_names`.
+        templates: The templates.
         cut_labels: Labels with a prompt that exceeded the context length of the model and was cut.
         context_length: Maximum number of tokens of a prompt, start and end tokens included.
     """
 
     batch_size = 16
+    call_options = ("labels", "templates", "top")
+    model: Clip
 
     def __init__(
         self,
         model: Clip,
         transform: Transform,
-        labels: Sequence[str],
+        labels: Sequence[str] = (),
         templates: Sequence[str] = DEFAULT_TEMPLATES,
         device: str = "auto",
         *,
@@ -63,10 +67,17 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
     ) -> None:
         self.model = model.to(pick_device(device)).eval()
         self.transform = transform
-        self.labels = tuple(labels)
         self.apply_exif_orientation = apply_exif_orientation
         self.top = top
         self.context_length = model.text.context_length
+        self._encode_labels(labels, templates)
+
+    def _encode_labels(self, labels: Sequence[str], templates: Sequence[str]) -> None:
+        self.class_names = self.labels = tuple(labels)
+        self.templates = tuple(templates)
+        self.cut_labels: tuple[str, ...] = ()
+        if not labels:
+            return
         tokenizer = _PromptTokenizer(self.context_length)
         show_progress = len(labels) * len(templates) > _MANY_PROMPTS
         weights = build_zero_shot_weights(self.model, tokenizer, self.labels, templates, progress=show_progress)
@@ -75,6 +86,21 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         cut_labels = [self.labels[prompt_index // len(templates)] for prompt_index in tokenizer.cut_prompts]
         self.cut_labels = tuple(dict.fromkeys(cut_labels))
 
+    def with_options(
+        self, *, labels: Sequence[str] | None = None, templates: Sequence[str] | None = None, **options: Any
+    ) -> Self:
+        """Return a predictor with the same model and other labels, templates or options; see `from_config`.
+
+        Raises:
+            InputError: The labels or templates cannot be used.
+        """
+        changed = super().with_options(**options)
+        if labels is not None or templates is not None:
+            new_labels = self.labels if labels is None else read_labels(labels)
+            new_templates = self.templates if templates is None else _read_templates(templates)
+            changed._encode_labels(new_labels, new_templates)
+        return changed
+
     @classmethod
     def from_config(
         cls,
@@ -82,7 +108,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         weights: str | Path,
         device: str = "auto",
         *,
-        labels: Sequence[str],
+        labels: Sequence[str] | None = None,
         templates: Sequence[str] = DEFAULT_TEMPLATES,
         top: int = 5,
         dtype: str = "float32",
@@ -93,7 +119,8 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
             cfg: Recipe with both towers, such as those in projects/CLIP/configs, or the config.yaml of a run.
             weights: Weight file of the model, with the names of the original release or of open_clip.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
-            labels: Two or more labels, or a text file with one per line; see `read_labels`.
+            labels: Two or more labels, or a text file with one per line, see `read_labels`; None for a predictor that
+                gets them by `with_options`, or only embeds.
             templates: Texts with {} for the label, or a single source of them; see `read_templates`.
             top: Number of labels that a result shows.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
@@ -103,8 +130,8 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
                 contain all its weights; or see the class.
         """
         # The texts are checked first, because loading a large model takes long.
-        labels = read_labels(labels)
-        templates = read_templates(templates[0] if len(templates) == 1 else templates)
+        labels = () if labels is None else read_labels(labels)
+        templates = _read_templates(templates)
         model = load_trained(cfg, weights, Clip, dtype, device)
         transform_cfg = OmegaConf.select(cfg, "dataloader.test.mapper.transform", default=None)
         if transform_cfg is None:  # recipes for training only
@@ -118,15 +145,45 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
         return ImageSample(path, image, image.shape[:2], self.transform(Image.fromarray(image)))
 
+    def backbone_input(self, sample: ImageSample) -> Tensor:
+        """Return the transformed image, [1, 3, S, S]."""
+        return sample.inputs[None]
+
+    def _image_features(self, samples: Sequence[ImageSample]) -> Tensor:
+        pixels = torch.stack([sample.inputs for sample in samples])
+        return finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
+
+    @torch.inference_mode()
+    def embed_images(self, samples: Sequence[ImageSample]) -> np.ndarray:
+        """Return the features of a batch of images, [N, D] float32 of length 1.
+
+        Raises:
+            InputError: The features are not finite.
+        """
+        return self._image_features(samples).cpu().numpy()
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the features of texts, [N, D] float32 of length 1; a text that is too long is cut.
+
+        Raises:
+            InputError: The features are not finite.
+        """
+        ids, _ = Tokenizer(self.context_length).tokenize(list(texts))
+        return finite_outputs(self.model.encode_text(ids, normalize=True), "text features").cpu().numpy()
+
     @torch.inference_mode()
     def predict(self, samples: Sequence[ImageSample]) -> list[TextScoreResult]:
         """Score all labels for each image.
 
         Raises:
-            InputError: The features are not finite.
+            InputError: There are no labels, or the features are not finite.
         """
-        pixels = torch.stack([sample.inputs for sample in samples])
-        features = finite_outputs(self.model.encode_image(pixels, normalize=True), "image features")
+        if not self.labels:
+            raise InputError(
+                'there are no labels to compare with images; give some, such as labels=["a cat", "a dog"].'
+            )
+        features = self._image_features(samples)
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)
         results = []
@@ -136,6 +193,10 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
             )
             results.append(result)
         return results
+
+
+def _read_templates(given: Sequence[str]) -> Sequence[str]:
+    return read_templates(given[0] if len(given) == 1 else given)
 
 
 class _PromptTokenizer:

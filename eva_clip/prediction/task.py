@@ -26,22 +26,33 @@ class ClipFileTask(FileTask):
     ``scores.jsonl`` has a line {"image": path, "labels": [{"label", "probability", "similarity"}, ...]} for each image,
     best label first; ``scores.csv`` has a row for each image and a column with the probability of each label;
     ``contact_sheet*.png`` show the images with their best labels.
+
+    Args:
+        predictor: The predictor, with labels.
+        no_images: Draw no contact sheets.
     """
 
     collects_images = True  # thumbnails
     predictor: LabelPredictor
+    sheets: ContactSheets | None = None
+
+    def __init__(self, predictor: LabelPredictor, *, no_images: bool = False) -> None:
+        super().__init__(predictor)
+        self.no_images = no_images
 
     def open(self, stack: ExitStack) -> None:
         """Create the score files and remove old contact sheets; closing `stack` writes the last sheet."""
         _report_cut_labels(self.predictor)
         self.path_width = min(PATH_WIDTH, max((len(item.name) for item in self.inputs), default=0))
         self.write_scores = stack.enter_context(_score_files(self.folder, self.predictor.labels))
-        self.sheets = stack.enter_context(ContactSheets(self.folder, len(self.inputs), self.predictor.top))
+        if not self.no_images:
+            self.sheets = stack.enter_context(ContactSheets(self.folder, len(self.inputs), self.predictor.top))
 
     def read(self, item: Input) -> ImageSample:
         """Read an image, and keep the model's input and a thumbnail for the contact sheet."""
         sample = self.predictor.read(item)
-        return sample._replace(image=make_thumbnail(np.asarray(sample.image)))
+        thumbnail = None if self.no_images else make_thumbnail(np.asarray(sample.image))
+        return sample._replace(image=thumbnail)
 
     def collect(self, item: Input, result: TextScoreResult) -> None:
         """Print, write and draw the scores of an image."""
@@ -50,12 +61,13 @@ class ClipFileTask(FileTask):
             shown.append(f"{_shorten(record['label'])} {record['probability']:.1%}")
         print_result(f"{item.name:<{self.path_width}}  {'  '.join(shown)}")
         self.write_scores(result)
-        self.sheets.add(item.path, result)
+        if self.sheets is not None:
+            self.sheets.add(item.path, result)
 
     def notes(self) -> list[str]:
         """Return the paths of the contact sheets, and the labels that no font could draw there."""
         notes = super().notes()
-        if not self.sheets.files:
+        if self.sheets is None or not self.sheets.files:
             return notes
         notes = [*notes, f"contact sheets: {', '.join(str(file) for file in self.sheets.files)}"]
         undrawable = undrawable_labels(self.predictor.labels)

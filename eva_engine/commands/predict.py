@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
@@ -27,6 +27,12 @@ from .cli import (
 from .early_checks import check_prediction, find_inputs
 from .import_time import defer_slow_imports
 
+if TYPE_CHECKING:
+    from eva_engine.prediction.predictor import ImagePredictor
+
+_MAX_LISTED_FAILURES = 20
+_LOAD_REPORT = "eva_engine.checkpoint.loading"  # logger of the lists of used weights
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
@@ -35,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(PrintableFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[terminal])
+    logging.getLogger(_LOAD_REPORT).setLevel(logging.INFO if args.verbose else logging.WARNING)
     return run_command(_predict, args, finished=args.output)
 
 
@@ -42,20 +49,15 @@ def _predict(args: argparse.Namespace) -> int:
     check_prediction(args)
     defer_slow_imports()
     # Imported late, so that --help and the mistakes that were checked are answered at once.
-    from eva_engine.config import load_config, task_of_config
-    from eva_engine.inspection.recipe_choice import choose_recipe
     from eva_engine.prediction import predict_files
+    from eva_engine.prediction.load_predictor import build_predictor, load_recipe
     from eva_engine.prediction.shared_run import shared_by_torchrun
     from eva_engine.processes import get_rank, on_all_ranks
-    from eva_engine.published_weights.weight_path import weight_path
 
-    config_file = args.config_file
-    if not config_file:
-        recipe = choose_recipe(args.weights, args.trust_recipe)
-        config_file = str(recipe.file)
+    recipe = load_recipe(args.weights, args.config_file, args.opts, args.trust_recipe)
+    if not args.config_file:
         print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
-    cfg = load_config(config_file, args.opts, args.trust_recipe)
-    task = task_of_config(cfg)
+    task = recipe.task
     file_task_class = task.load("file_task")
     predictor_options = _given_options(task, task.predict_options, args)
     if args.dtype is not None:
@@ -64,21 +66,33 @@ def _predict(args: argparse.Namespace) -> int:
     value_range = _value_range(args.value_range, file_task_class.kinds)
     with shared_by_torchrun(args.device):
         found = on_all_ranks(lambda: find_inputs(args, file_task_class.kinds))
-        predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+        predictor = build_predictor(recipe, args.weights, args.device, predictor_options)
         if value_range is not None:
-            predictor.value_range = value_range
+            cast("ImagePredictor[Any]", predictor).value_range = value_range
         file_task = file_task_class(predictor, **output_options)
         done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
         if get_rank() > 0:
             return 0
-    num_failed = len(done.failures) + len(found.unusable)
+    failures = [*found.unusable, *done.failures]
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
     print(
-        f"{counts}, failed: {num_failed}, other files skipped: {found.num_skipped}; results in {printable(args.output)}"
+        f"{counts}, failed: {len(failures)}, other files skipped: {found.num_skipped}; "
+        f"results in {printable(args.output)}"
     )
     for note in file_task.notes():
         print(printable(note))
-    return 1 if num_failed else 0
+    _print_failures(failures)
+    return 1 if failures else 0
+
+
+def _print_failures(failures: Sequence[str]) -> None:
+    """Name the failed inputs once more, since their messages may be many lines above."""
+    if failures:
+        print("inputs that failed:", file=sys.stderr)
+    for failure in failures[:_MAX_LISTED_FAILURES]:
+        print(f"  {printable(failure)}", file=sys.stderr)
+    if len(failures) > _MAX_LISTED_FAILURES:
+        print(f"  and {len(failures) - _MAX_LISTED_FAILURES} more, see the messages above", file=sys.stderr)
 
 
 def _value_range(given: list[float] | None, kinds: Sequence[str]) -> tuple[float, float] | None:
@@ -105,12 +119,7 @@ def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Names
     missing = [option.flag for option in options if option.is_required and option.name not in args]
     if missing:
         raise InputError(f"the recipe's task, {task.name}, requires {', '.join(missing)}; see --help.")
-    given = {option.name: getattr(args, option.name) for option in options if option.name in args}
-    if "class_names" in given:
-        from eva_engine.prediction import read_categories
-
-        given["class_names"] = read_categories(given["class_names"])
-    return given
+    return {option.name: getattr(args, option.name) for option in options if option.name in args}
 
 
 def _all_options() -> list[Option]:
@@ -162,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="values of black and of white in images with more than 8 bits per channel, which are refused without it",
     )
+    parser.add_argument("--verbose", action="store_true", help="list which entries of the weight file are used")
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )

@@ -5,13 +5,13 @@ import select
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from eva_backbone.errors import InputError
+from eva_engine.foreign_warnings import silence_foreign_warnings
 from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
 
 from .cli import report_error
@@ -104,8 +104,7 @@ def _run_verb(argv: Sequence[str], program: str) -> int:
         print(table(program), file=sys.stderr, end="\n\n")
         return report_error(InputError(f"{name!r} is not a verb; choose one of those above."))
     sys.argv = [f"{program} {name}", *rest]  # parsers print this name in their help
-    # fvcore, which Detectron2 imports, has a scripted loss; nobody who runs a command can act on its deprecation.
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    silence_foreign_warnings()
     let_idle_threads_sleep()
     try:
         return import_module(verb.module).main([*verb.arguments, *rest])

@@ -20,7 +20,12 @@ _SYSTEM_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin
 
 def is_hidden(path: str) -> bool:
     """Return whether a relative path is hidden, or in a hidden folder."""
-    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in PurePath(path).parts)
+    return any(is_hidden_name(part) for part in PurePath(path).parts)
+
+
+def is_hidden_name(name: str) -> bool:
+    """Return whether a file or folder of this name is hidden."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:

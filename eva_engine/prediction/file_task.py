@@ -34,7 +34,7 @@ class FileTask:
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
-    collects_images: ClassVar[bool] = False
+    collects_images: bool = False
     inputs: Sequence[Input]
     folder: Path
     batch_size: int | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden
+from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden_name
 
 from .addresses import address_file_name, find_address, is_http, shown_address
 
@@ -57,15 +57,17 @@ class InputList:
 
 def list_inputs(
     paths: Sequence[str | Path],
-    output: str | Path,
+    output: str | Path | None,
     recursive: bool = False,
     kinds: Sequence[str] = ("image", "video"),
 ) -> InputList:
     """Find images and videos among files and folders, addresses and cameras.
 
+    Folders of several hundred thousand files take seconds: their files are not opened, and only links are resolved.
+
     Args:
         paths: Files and folders, and as text also what `find_address` accepts. What is found twice is used once.
-        output: Folder of the results. It is not searched, and must not contain inputs.
+        output: Folder of the results, if there will be any. It is not searched, and must not contain inputs.
         recursive: Search subfolders too. The results are then in the same subfolders.
         kinds: Kinds of inputs that the task accepts.
 
@@ -73,40 +75,50 @@ def list_inputs(
         InputError: An input is in the output folder, where a result could overwrite it.
     """
     found = InputList()
-    output = Path(output).resolve()
-    seen: set[Path] = set()
-    addresses: set[str] = set()
+    real_output = None if output is None else os.path.realpath(output)
+    seen: set[str] = set()
     stems: set[str] = set()
+
+    # Paths are texts as long as possible, because parsing them is what takes time in a large folder.
+    def add(file: str, kind: str, real_path: str, folder: str) -> None:
+        if real_output is not None and f"{real_path}{os.sep}".startswith(f"{real_output}{os.sep}"):
+            raise InputError(f"{Path(file)} is in the folder of the results, {real_output}; give another --output.")
+        if real_path not in seen:
+            seen.add(real_path)
+            stem = os.path.splitext(os.path.basename(file))[0]
+            found.inputs.append(Input(Path(file), kind, _free_stem(os.path.join(folder, stem), stems)))
+
     for text in paths:
         address = find_address(text)
         if address:
-            if address not in addresses:
-                addresses.add(address)
+            if address not in seen:
+                seen.add(address)
                 _add_address(address, found, kinds, stems)
             continue
         path = Path(text)
-        if path.is_dir():
-            if path.resolve() == output:
-                raise InputError(f"{path} is the folder of both the inputs and the results; give another --output.")
-            candidates = [(file, file.relative_to(path).parent) for file in _files(path, output, recursive)]
-        else:
-            candidates = [(path, Path())]
-        for file, folder in candidates:
-            kind = _kind(file)
-            is_from_folder = file != path
-            if is_from_folder and (kind is None or is_hidden(file.name) or not file.is_file()):
+        if not path.is_dir():
+            kind = _kind(path.name)
+            reason = _unusable_file(path, kind) or _unusable_kind(kind, kinds)
+            if reason or kind is None:
+                found.unusable.append(f"{path}: {reason}")
+            else:
+                add(str(path), kind, os.path.realpath(path), "")
+            continue
+        if os.path.realpath(path) == real_output:
+            raise InputError(f"{path} is the folder of both the inputs and the results; give another --output.")
+        for entry, real_folder in _entries(path, real_output, recursive, found.unusable):
+            kind = _kind(entry.name)
+            if kind is None or is_hidden_name(entry.name) or not entry.is_file():
                 found.num_skipped += 1
                 continue
-            reason = _unusable(file, kind, kinds)
-            if reason or kind is None:
-                found.unusable.append(f"{file}: {reason}")
+            reason = _unusable_kind(kind, kinds)
+            if reason:
+                found.unusable.append(f"{Path(entry.path)}: {reason}")
                 continue
-            real = file.resolve()
-            if real.is_relative_to(output):
-                raise InputError(f"{file} is in the folder of the results, {output}; give another --output.")
-            if real not in seen:
-                seen.add(real)
-                found.inputs.append(Input(file, kind, _free_stem(folder / file.stem, stems)))
+            is_link = entry.is_symlink()
+            real_path = os.path.realpath(entry.path) if is_link else os.path.join(real_folder, entry.name)
+            folder = os.path.relpath(os.path.dirname(entry.path), path) if recursive else "."
+            add(entry.path, kind, real_path, "" if folder == "." else folder)
     return found
 
 
@@ -121,27 +133,52 @@ def _add_address(address: str, found: InputList, kinds: Sequence[str], stems: se
     kind = "video"
     if is_http(address):
         try:
-            kind = _kind(path) or content_kind(address)
+            kind = _kind(path.name) or content_kind(address)
         except InputError as error:
             found.unusable.append(str(error))
             return
-    if kind not in kinds:
-        found.unusable.append(f"{name}: {_wrong_kind(kind, kinds)}")
+    reason = _unusable_kind(kind, kinds)
+    if reason:
+        found.unusable.append(f"{name}: {reason}")
         return
-    found.inputs.append(Input(path, kind, _free_stem(Path(path.stem), stems), address))
+    found.inputs.append(Input(path, kind, _free_stem(path.stem, stems), address))
 
 
-def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        # Changed in place, because os.walk descends into the folders that are left, in this order. The output folder
-        # is left out, since it may have the results of an earlier run.
-        searched = [name for name in folders if recursive and not is_hidden(name)]
-        folders[:] = sorted(name for name in searched if Path(root, name).resolve() != output)
-        yield from (Path(root, name) for name in sorted(names))
+def _entries(
+    folder: str | Path, real_output: str | None, recursive: bool, problems: list[str]
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Yield the entries of a folder that are not folders, by name, then those of its subfolders.
+
+    Args:
+        folder: The folder.
+        real_output: Folder of the results, without links. It is left out, since it may have the results of an earlier
+            run.
+        recursive: Whether subfolders are searched. Those that are hidden or links are not.
+        problems: List to which a folder that cannot be listed is added.
+
+    Yields:
+        Each entry with the path of its folder without links.
+    """
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(f"{folder}: the folder cannot be listed ({error.strerror or error})")
+        return
+    real_folder = os.path.realpath(folder)
+    subfolders: list[str] = []
+    for entry in entries:
+        if not entry.is_dir():
+            yield entry, real_folder
+        elif recursive and not entry.is_symlink() and not is_hidden_name(entry.name):
+            subfolders.append(entry.path)
+    for subfolder in subfolders:
+        if os.path.realpath(subfolder) != real_output:
+            yield from _entries(subfolder, real_output, recursive, problems)
 
 
-def _kind(path: Path) -> str | None:
-    suffix = path.suffix.lower()
+def _kind(name: str) -> str | None:
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return "image"
     if suffix in VIDEO_SUFFIXES:
@@ -149,27 +186,31 @@ def _kind(path: Path) -> str | None:
     return None
 
 
-def _unusable(path: Path, kind: str | None, kinds: Sequence[str]) -> str | None:
-    """Return why a file cannot be used, or None if it can."""
+def _unusable_file(path: Path, kind: str | None) -> str | None:
+    """Return why a file that was named cannot be used, or None if it can."""
     if not path.exists():
         return "there is no such file or folder"
     if not path.is_file():
         return "not a regular file; give an image, a video or a folder"
     if kind is None:
         return f"{path.suffix or 'no suffix'} is not a known image or video suffix"
-    return _wrong_kind(kind, kinds) if kind not in kinds else None
+    return None
 
 
-def _wrong_kind(kind: str, kinds: Sequence[str]) -> str:
+def _unusable_kind(kind: str | None, kinds: Sequence[str]) -> str | None:
+    """Return why a task cannot use files of a kind, or None if it can."""
+    if kind in kinds:
+        return None
     article = "an" if kind == "image" else "a"
     return f"{article} {kind}; give {' or '.join(f'{accepted}s' for accepted in kinds)}"
 
 
-def _free_stem(stem: Path, taken: set[str]) -> str:
-    """Return `stem`, with a number if it is already taken, and add it to `taken`."""
-    name, number = stem.as_posix(), 1
+def _free_stem(stem: str, taken: set[str]) -> str:
+    """Return `stem` with forward slashes, and a number if it is already taken, and add it to `taken`."""
+    stem = stem.replace(os.sep, "/")
+    name, number = stem, 1
     while name.casefold() in taken:
         number += 1
-        name = f"{stem.as_posix()}_{number}"
+        name = f"{stem}_{number}"
     taken.add(name.casefold())
     return name

@@ -1,18 +1,24 @@
 """The interface of a trained model: images in, results out."""
 
+import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from eva_backbone.errors import InputError
 from eva_engine.data.deep_image import ValueRange
 from eva_engine.data.image_file import read_rgb_image
 
 from .download import local_file
 from .inputs import Input
 from .result import Result
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 Sample = TypeVar("Sample")
 Answer = TypeVar("Answer", bound=Result)
@@ -44,10 +50,16 @@ class Predictor(ABC, Generic[Sample, Answer]):
     Attributes:
         kinds: Kinds of inputs that `read` accepts, "image" or "video".
         batch_size: Number of inputs per forward pass, unless the user gives another.
+        call_options: Names of the options that `with_options` can change, because the model does not depend on them.
+        model: The model, in evaluation mode.
+        class_names: Name of each class of the results.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     batch_size: ClassVar[int] = 1
+    call_options: ClassVar[tuple[str, ...]] = ()
+    model: "nn.Module"
+    class_names: Sequence[str]
 
     @abstractmethod
     def read(self, item: Input) -> Sample:
@@ -64,6 +76,25 @@ class Predictor(ABC, Generic[Sample, Answer]):
         Raises:
             InputError: The model cannot process one of the samples, or its outputs are not finite.
         """
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a predictor with the same model and other values of some `call_options`.
+
+        Raises:
+            InputError: A value cannot be used.
+        """
+        changed = copy.copy(self)
+        for name, value in options.items():
+            setattr(changed, name, value)
+        return changed
+
+    def backbone_input(self, sample: Sample) -> "torch.Tensor":  # noqa: ARG002
+        """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets.
+
+        Raises:
+            InputError: The task does not say what its backbone gets.
+        """
+        raise InputError("models of this task give no features of their backbone; use the model itself.")
 
     def notes(self) -> list[str]:
         """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""

@@ -17,6 +17,7 @@ from .json_text import to_json
 
 if TYPE_CHECKING:
     import pandas
+    import supervision
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -33,6 +34,9 @@ class Result(ABC):
         class_ids: [N] int64, class of each finding.
         scores: [N] float32, 0 to 1, score of each finding; the best is first.
         boxes: [N, 4] float32, (x0, y0, x1, y1) in pixels of the image.
+        frame: Number of a video frame, from 0; None for an image.
+        time: Time of the frame in seconds.
+        reached_limits: Limits of the model without which there might be more findings, each with its option.
     """
 
     path: str = ""
@@ -41,6 +45,9 @@ class Result(ABC):
     class_ids: np.ndarray | None = None
     scores: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    frame: int | None = None
+    time: float | None = None
+    reached_limits: tuple[str, ...] = ()
 
     @property
     def masks(self) -> np.ndarray | None:
@@ -69,7 +76,8 @@ class Result(ABC):
 
     def __repr__(self) -> str:
         """Return the kind of the result, its input and a summary, such as `DetectionResult(a.jpg: 2 dog, 1 cat)`."""
-        return f"{type(self).__name__}({self.path or 'image'}: {self.summary()})"
+        time = "" if self.time is None else f" at {self.time:.2f} s"
+        return f"{type(self).__name__}({self.path or 'image'}{time}: {self.summary()})"
 
     def plot(self) -> Image.Image:
         """Draw the answer on the image.
@@ -120,6 +128,41 @@ class Result(ABC):
             raise InputError("to_pandas needs pandas: pip install pandas.") from error
         return pandas.DataFrame(self.records())
 
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Return the findings in COCO's format of results, if they have a location.
+
+        Args:
+            image_id: Id of the image in the annotation file that the results belong to.
+
+        Raises:
+            InputError: The findings are classes of the image, for which COCO has no format.
+        """
+        raise InputError("COCO has no format for classes of an image; use to_dict or to_pandas.")
+
+    def to_supervision(self) -> "supervision.Classifications | supervision.Detections":
+        """Return the findings as an object of supervision.
+
+        Objects, and the classes of a label map, are `Detections` with decoded masks; classes of an image are
+        `Classifications`.
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        return import_supervision().Classifications(class_id=self.class_ids, confidence=self.scores)
+
     def without_image(self) -> Self:
         """Return a copy that does not keep the image, for collecting many results in memory."""
         return replace(self, image=None)
+
+
+def import_supervision() -> Any:
+    """Return the package supervision.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        import supervision
+    except ModuleNotFoundError as error:
+        raise InputError("to_supervision needs supervision: pip install supervision.") from error
+    return supervision

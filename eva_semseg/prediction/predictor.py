@@ -39,6 +39,8 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
         class_names: Name of each class of the model.
     """
 
+    model: Segmenter
+
     def __init__(self, model: Segmenter, views: Views, class_names: Sequence[str], device: str = "auto") -> None:
         self.class_names = match_names(class_names, model.num_classes, "the list given")
         self.views = views
@@ -84,6 +86,13 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Make the views of an image [H, W, 3] uint8 RGB of any size."""
         return ImageSample(path, image, image.shape[:2], self.views(image))
+
+    def backbone_input(self, sample: ImageSample) -> torch.Tensor:
+        """Return the first view without its padding, [1, 3, H, W]."""
+        view, inference = sample.inputs[0], self.model.inference
+        height, width = view["content"]
+        pixels = view["pixels"][None, :, :height, :width].float()
+        return (pixels - inference.pixel_mean) / inference.pixel_std
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[ImageSample]) -> list[LabelMapResult]:

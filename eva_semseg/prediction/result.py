@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eva_engine.prediction.result import Result
+from eva_engine.prediction.result import Result, import_supervision
 
 from .drawing import add_legend, class_fractions, draw_labels
+
+if TYPE_CHECKING:
+    import supervision
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -52,5 +55,40 @@ class LabelMapResult(Result):
         height, width = self.labels.shape
         return {"image": self.path, "height": height, "width": width, "classes": self.records()}
 
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
+        """Return the pixels of each class in the format of results of COCO-Stuff, as compressed run lengths.
+
+        `category_id` is the index of the class.
+        """
+        import pycocotools.mask as mask_util  # of the extra for detection
+
+        results = []
+        for class_id in self.class_ids.tolist():
+            rle = mask_util.encode(np.asfortranarray(self.labels == class_id).view(np.uint8))
+            segmentation = {"size": list(self.labels.shape), "counts": rle["counts"].decode("ascii")}
+            results.append({"image_id": image_id, "category_id": class_id, "segmentation": segmentation})
+        return results
+
+    def to_supervision(self) -> "supervision.Detections":
+        """Return a detection with a decoded mask for each class that the image has, and the class names in its data.
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        masks = self.masks
+        names = np.array([self.class_names[index] for index in self.class_ids.tolist()], dtype=str)
+        return import_supervision().Detections(
+            xyxy=np.array([_bounding_box(mask) for mask in masks], np.float32).reshape(-1, 4),
+            mask=masks,
+            class_id=self.class_ids,
+            data={"class_name": names},
+        )
+
     def _draw(self, image: np.ndarray) -> np.ndarray:
         return add_legend(draw_labels(image, self.labels), self.fractions, self.class_names)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Return (x0, y0, x1, y1) around the pixels of a mask [H, W], which has some."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

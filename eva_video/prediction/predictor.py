@@ -61,6 +61,8 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
     """
 
     kinds = ("video",)
+    call_options = ("top",)
+    model: VideoClassifier
 
     def __init__(
         self,
@@ -129,6 +131,10 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
             clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
         pixels, _ = transform(clip.frames, sampler.num_clips)
         return VideoViews(item.name, torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
+
+    def backbone_input(self, sample: VideoViews) -> torch.Tensor:
+        """Return the first view, [1, 3, T, S, S]."""
+        return sample.pixels[:1]
 
     @torch.inference_mode()
     def predict(self, samples: Sequence[VideoViews]) -> list[VideoClassificationResult]:

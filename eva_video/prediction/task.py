@@ -8,6 +8,7 @@ from eva_engine.prediction import FileTask, Input
 from eva_engine.prediction.file_task import print_result, with_suffix
 from eva_engine.prediction.json_text import json_lines
 
+from .predictor import VideoPredictor
 from .result import VideoClassificationResult
 
 
@@ -16,9 +17,17 @@ class VideoFileTask(FileTask):
 
     Each line of `classes.jsonl` is {"video": path, "filmstrip": path, "classes": [{"class": index, "name": ...,
     "probability": 0 to 1}, ...]}, most likely class first, with "problem" for a damaged or truncated file.
+
+    Args:
+        predictor: The predictor.
+        no_images: Draw no filmstrips; the lines do not name them.
     """
 
     kinds = ("video",)
+
+    def __init__(self, predictor: VideoPredictor, *, no_images: bool = False) -> None:
+        super().__init__(predictor)
+        self.no_images = no_images
 
     def open(self, stack: ExitStack) -> None:
         """Start an empty `classes.jsonl`, replacing an existing one."""
@@ -26,6 +35,8 @@ class VideoFileTask(FileTask):
 
     def write(self, item: Input, result: VideoClassificationResult) -> None:
         """Draw the filmstrip of a video."""
+        if self.no_images:
+            return
         with atomic_path(self._filmstrip(item)) as partial:
             partial.write_bytes(result.filmstrip())
 
@@ -33,7 +44,8 @@ class VideoFileTask(FileTask):
         """Print and write the classes of a video."""
         print_result(f"{item.name}: {result.summary()}")
         document = result.to_dict()
-        self.write_line({"video": document.pop("video"), "filmstrip": str(self._filmstrip(item)), **document})
+        drawn = {} if self.no_images else {"filmstrip": str(self._filmstrip(item))}
+        self.write_line({"video": document.pop("video"), **drawn, **document})
 
     def _filmstrip(self, item: Input) -> Path:
         return with_suffix(self.folder / item.stem, ".png")

@@ -18,9 +18,9 @@ TOPK, SOFT_NMS = "model.roi_heads.box_predictors.2.test_topk_per_image", "model.
 @pytest.mark.parametrize(
     ("changes", "limit"),
     [
-        ({TOPK: 5}, f"5 detections; raise {TOPK}"),
-        ({"use_soft_nms": True, "soft_nms_topk": 4}, f"4 detections; raise {SOFT_NMS}"),
-        ({"maskness_thresh": 0.5, TOPK: 5}, f"5 detections; raise {TOPK}"),
+        ({TOPK: 5}, f"5 detections; raise --max-detections or {TOPK}"),
+        ({"use_soft_nms": True, "soft_nms_topk": 4}, f"4 detections; raise --max-detections or {SOFT_NMS}"),
+        ({"maskness_thresh": 0.5, TOPK: 5}, f"5 detections; raise --max-detections or {TOPK}"),
         ({"use_soft_nms": True, "soft_nms_topk": None}, None),
         ({TOPK: 10_000}, None),
         ({TOPK: -1}, None),
@@ -52,8 +52,8 @@ def test_the_images_are_counted(tiny_detector, image, tmp_path):
     for name in "ab":
         save_image(image, tmp_path / f"in/{name}.jpg")
     predict_files(task, list_inputs([tmp_path / "in"], tmp_path / "out").inputs, tmp_path / "out")
-    note = f"limit reached in 2 images or frames, which may have more objects: 5 detections; raise {TOPK}"
-    assert note in task.notes()
+    limit = f"5 detections; raise --max-detections or {TOPK}"
+    assert f"limit reached in 2 images or frames, which may have more objects: {limit}" in task.notes()
 
 
 def test_limit_of_proposals(tiny_detector):
@@ -75,3 +75,26 @@ def test_limit_of_proposals(tiny_detector):
             if is_reached
             else []
         )
+
+
+@pytest.mark.parametrize("changes", [{TOPK: 5}, {"use_soft_nms": True, "soft_nms_topk": None}, {TOPK: -1}])
+def test_the_limit_can_be_changed_and_restored(tiny_detector, image, changes):
+    cfg = copy.deepcopy(tiny_detector.cfg.model)
+    cfg.roi_heads.update(mask_in_features=None, mask_pooler=None, mask_head=None)
+    for key, value in changes.items():
+        if key == TOPK:
+            cfg.roi_heads.box_predictors[2].test_topk_per_image = value
+        else:
+            cfg.roi_heads[key] = value
+    model = instantiate(cfg).eval()
+    limits = DetectionLimits(model)
+    counts = []
+    for limit in (None, 3, 8, None):
+        limits.set_max_detections(limit)
+        with torch.no_grad():
+            (found,) = model.inference([{"image": torch.from_numpy(image).permute(2, 0, 1)}], do_postprocess=False)
+        reached = [name for name in limits.reached(found, 0.0) if "detections" in name]
+        assert not limit or reached[0].startswith(f"{limit} detections; raise --max-detections")
+        counts.append(len(found))
+    assert counts[1:3] == [3, 8]
+    assert counts[3] == counts[0] != 3

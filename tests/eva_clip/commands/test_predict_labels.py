@@ -207,3 +207,10 @@ def test_unusable_options_are_one_sentence(weights, folder, capsys, change, mess
     assert len(lines) == 1
     assert message in lines[0]
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_contact_sheets(weights, capsys):
+    assert predict.main(command(weights, "--input", "photos/a.png", "--labels", "cat", "dog", "--no-images")) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"scores.jsonl", "scores.csv"}
+    assert "contact sheets" not in capsys.readouterr().out

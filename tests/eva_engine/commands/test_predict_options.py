@@ -9,7 +9,7 @@ from eva_engine.commands import predict
 from eva_engine.tasks import all_tasks
 
 TASKS = {task.package: task for task in all_tasks()}
-COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe", "batch_size"}
+COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe", "batch_size", "verbose"}
 
 
 def keywords(package: str) -> dict[str, inspect.Parameter]:
@@ -46,9 +46,12 @@ def test_defaults_are_those_in_the_help(help_text, package):
     for name, parameter in keywords(package).items():
         section = re.search(rf"^  --{name.replace('_', '-')} .*?(?=^  --|\Z|\n\n)", help_text, re.MULTILINE | re.DOTALL)
         text = " ".join(section[0].split())
-        default = parameter.default[0] if isinstance(parameter.default, tuple) else parameter.default
-        if default is not None and default is not parameter.empty:
-            assert text.endswith(f"default: {default}"), name
+        default = parameter.default
+        if default in (None, False, (), parameter.empty):
+            continue
+        if isinstance(default, tuple):
+            default = default[0]
+        assert text.endswith(f"default: {default}"), name
 
 
 def test_help_shows_a_command_for_each_task(help_text):

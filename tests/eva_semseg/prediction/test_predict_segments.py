@@ -117,3 +117,10 @@ def test_weights_in_bfloat16(run_folder, tmp_path) -> None:
         assert predict.main([*options, "--dtype", dtype]) == 0
         labels[dtype] = np.asarray(Image.open(tmp_path / dtype / "noise_labels.png"))
     assert (labels["bfloat16"] == labels["float32"]).mean() > 0.95
+
+
+def test_without_coloured_images(run_folder, tmp_path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    options = [*arguments(run_folder, tmp_path / "a.png", output=tmp_path / "out"), "--no-images"]
+    assert predict.main(options) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_labels.png", "a.json"}

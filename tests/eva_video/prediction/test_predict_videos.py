@@ -147,3 +147,11 @@ def test_weights_in_bfloat16(weights):
         probabilities[dtype] = {row["class"]: row["probability"] for row in classes}
     assert probabilities["bfloat16"] == pytest.approx(probabilities["float32"], rel=0.2)
     assert probabilities["bfloat16"] != probabilities["float32"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_filmstrips(weights):
+    assert predict.main(command(weights, "--output", "out", "--input", "clips/good.mp4", "--no-images")) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["classes.jsonl"]
+    (line,) = Path("out/classes.jsonl").read_text().splitlines()
+    assert set(json.loads(line)) == {"video", "classes"}

@@ -1,0 +1,48 @@
+"""Write the detections in images as files that other tools read; there is one module for each format."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+from eva_engine.prediction.categories import Categories
+from eva_engine.prediction.inputs import Input
+
+from ..result import DetectionResult
+from .coco_json import open_coco, open_coco_polygons
+from .crops import open_crops
+from .csv_table import open_csv
+from .labelme import open_labelme
+from .yolo import open_yolo
+
+# Adds the detections in an image.
+Write: TypeAlias = Callable[[Input, DetectionResult], None]
+# Opens a format in a folder for given inputs and categories.
+Open: TypeAlias = Callable[[Path, Sequence[Input], Categories], AbstractContextManager[Write]]
+
+FORMATS: dict[str, Open] = {
+    "coco": open_coco,
+    "coco-polygons": open_coco_polygons,
+    "csv": open_csv,
+    "yolo": open_yolo,
+    "labelme": open_labelme,
+    "crops": open_crops,
+}
+
+
+def open_formats(
+    names: Sequence[str], folder: Path, inputs: Sequence[Input], categories: Categories, stack: ExitStack
+) -> list[Write]:
+    """Open files in several formats, which `stack` completes and closes.
+
+    Args:
+        names: Keys of `FORMATS`.
+        folder: Folder of the results.
+        inputs: All inputs of the run.
+        categories: Names and ids of the model's classes.
+        stack: Where the files are closed.
+
+    Returns:
+        A function for each format that adds the detections in an image.
+    """
+    return [stack.enter_context(FORMATS[name](folder, inputs, categories)) for name in dict.fromkeys(names)]

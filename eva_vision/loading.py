@@ -1,0 +1,66 @@
+"""Load a model with everything that its predictions need."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eva_backbone.errors import InputError
+from eva_engine.commands.missing_package import how_to_install
+from eva_engine.foreign_warnings import silence_foreign_warnings
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    config_file: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    trust_recipe: str | Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    **options: Any,
+) -> "Model":
+    """Load a trained model of any task; `python -m tools predict` does the same.
+
+    Args:
+        name_or_path: Name of published weights, such as "eva02_L_coco_det_sys_o365", which are downloaded once; output
+            folder of a run; or weight file.
+        config_file: Recipe of the model, or a run's config.yaml; by default the one that the weights show.
+        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        trust_recipe: Recipe of yours, or several, whose classes and functions a config.yaml may name too; they are
+            executed.
+        overrides: Changes to the recipe, such as ["model.roi_heads.maskness_thresh=0.5"].
+        options: Options of `predict` for the model's task, such as `score_threshold`, `max_detections`, `class_names`
+            (a file, or a list of names), `top`, `labels` or `templates`.
+
+    Raises:
+        InputError: The weights or their recipe cannot be found or loaded, the device or an option cannot be used, or a
+            package that is needed is not installed.
+    """
+    silence_foreign_warnings()  # before the packages that warn are imported
+    trusted = [trust_recipe] if isinstance(trust_recipe, str) else list(trust_recipe)
+    try:
+        return _load(os.fspath(name_or_path), os.fspath(config_file or ""), device, trusted, overrides, options)
+    except ModuleNotFoundError as error:
+        advice = how_to_install(error)
+        if advice is None:
+            raise
+        raise InputError(f"eva_vision.load needs {advice}") from error
+
+
+def _load(
+    weights: str,
+    config_file: str,
+    device: str,
+    trusted_recipes: Sequence[str],
+    overrides: Sequence[str],
+    options: Mapping[str, Any],
+) -> "Model":
+    from eva_engine.prediction.load_predictor import build_predictor, check_options, load_recipe
+
+    from .model import Model
+
+    recipe = load_recipe(weights, config_file, overrides, trusted_recipes)
+    checked = check_options(recipe.task.predict_options, options, f"a model for {recipe.task.name}")
+    return Model(build_predictor(recipe, weights, device, checked), recipe.task, recipe.path)

@@ -1,0 +1,146 @@
+"""A trained model of any task, ready to use."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eva_backbone.errors import InputError
+from eva_engine.prediction.load_predictor import check_options
+from eva_engine.prediction.predictor import Predictor
+from eva_engine.prediction.result import Result
+from eva_engine.safe_text import printable
+from eva_engine.tasks import Task
+
+from .features import block_features
+from .prediction_loop import predict_sources
+from .sources import find_sources, logger
+
+if TYPE_CHECKING:
+    import torch
+
+    from .embedding import Embeddings
+
+
+class Model:
+    """A trained model with its class names and the preprocessing of its evaluation; `eva_vision.load` makes it.
+
+    Args:
+        predictor: Predictor of the task.
+        task: The task.
+        recipe: Path of the recipe.
+
+    Attributes:
+        predictor: The predictor; `predictor.model` is the module of PyTorch.
+        task: Name of the task, such as "detection".
+        recipe: Path of the recipe that the model was built from.
+    """
+
+    def __init__(self, predictor: Predictor[Any, Any], task: Task, recipe: str) -> None:
+        self.predictor = predictor
+        self.task = task.name
+        self.recipe = recipe
+        self._call_options = [option for option in task.predict_options if option.name in predictor.call_options]
+        self._last: tuple[Mapping[str, Any], Predictor[Any, Any]] = ({}, predictor)
+        self._reported_limits: set[str] = set()
+
+    def __repr__(self) -> str:
+        """Return the task, the number of classes and the recipe."""
+        return f"Model({self.task}, {len(self.names)} classes, {self.recipe})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each class; for a model of images and texts, the labels that were given to `load`."""
+        return tuple(self.predictor.class_names)
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        batch_size: int | None = None,
+        stream: bool = False,
+        recursive: bool = False,
+        keep_images: bool | None = None,
+        **options: Any,
+    ) -> Any:
+        """Predict on images or videos.
+
+        Args:
+            source: A path of an image, video or folder; an image of Pillow, a uint8 array [H, W, 3] or a tensor
+                [3, H, W] (uint8, or 0 to 1), always RGB; a list of these, or an iterator over them.
+            batch_size: Number of images per forward pass; by default that of the task, 1 or 16.
+            stream: Return a generator, which needs memory for a few results only.
+            recursive: Search the subfolders of folders too.
+            keep_images: Whether results keep their images, which `Result.plot` needs. By default they do, except those
+                of a folder in a list, which may not fit into memory.
+            options: Options of the task for this call: `score_threshold` and `max_detections` of detectors, `top` of
+                classifiers, `labels`, `templates` and `top` of EVA-CLIP. By default those given to `load`.
+
+        Returns:
+            A list of results, one for each image or video, also for a single one; for a video whose frames are
+            predicted one by one, an iterator or `stream`, a generator.
+
+        Raises:
+            InputError: The source or an option cannot be used. A file found in a folder that cannot be read is logged
+                as a warning and left out.
+        """
+        predictor = self._with_options(options)
+        found = find_sources(source, predictor.kinds, recursive)
+        for problem in found.problems:
+            logger.warning("failed: %s", printable(problem))
+        is_stream = stream or found.is_stream
+        if keep_images is None:
+            keep_images = is_stream or not found.has_folder
+        size = predictor.batch_size if batch_size is None else _check_batch_size(batch_size)
+        results = self._reporting_limits(predict_sources(predictor, found.sources, size, keep_images))
+        return results if is_stream else list(results)
+
+    __call__ = predict
+
+    def features(self, images: Any, blocks: int | Sequence[int] = -1) -> "list[list[torch.Tensor]]":
+        """Return feature maps of the backbone.
+
+        Args:
+            images: See `source` of `predict`; all features are in memory at once.
+            blocks: Index of a block of the backbone, from 0, or several; -1 is the last one.
+
+        Returns:
+            For each image, and for each of the blocks, the features of its patches [C, h, w], for videos [C, t, h, w],
+            in float32 on the CPU, without the final norm. The image is transformed as for a prediction; a detector pads
+            it at the bottom and right.
+
+        Raises:
+            InputError: An image cannot be read, or the backbone has no such block.
+        """
+        found = find_sources(images, self.predictor.kinds)
+        listed = [blocks] if isinstance(blocks, int) else list(blocks)
+        return block_features(self.predictor, found.all_required(), listed)
+
+    def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
+        """Return the features of images and texts of an EVA-CLIP model; see `eva_vision.embed`."""
+        from .embedding import embed
+
+        return embed(self, images, texts)
+
+    def _with_options(self, options: Mapping[str, Any]) -> Predictor[Any, Any]:
+        """Return the predictor for the options of a call; the last one is kept, because labels take time to encode."""
+        given = check_options(self._call_options, options, f"predict of a model for {self.task}")
+        if not given:
+            return self.predictor
+        if given != self._last[0]:
+            self._last = (given, self.predictor.with_options(**given))
+        return self._last[1]
+
+    def _reporting_limits(self, results: Iterable[Result]) -> Iterator[Result]:
+        """Yield the results, and log each limit of the model when it is reached for the first time."""
+        for result in results:
+            for limit in result.reached_limits:
+                if limit not in self._reported_limits:
+                    self._reported_limits.add(limit)
+                    name = printable(result.path) or "an image"
+                    logger.warning("%s: limit reached, there may be more objects: %s", name, limit)
+            yield result
+
+
+def _check_batch_size(batch_size: int) -> int:
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise InputError(f"batch_size={batch_size!r} is not a positive number; give one.")
+    return batch_size

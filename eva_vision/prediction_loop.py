@@ -1,0 +1,78 @@
+"""Predict on sources with bounded memory: read ahead, form batches, and yield one result after the other."""
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from eva_backbone.errors import InputError
+from eva_engine.data.image_file import image_errors, load_image
+from eva_engine.prediction.file_run import predict_batch
+from eva_engine.prediction.inputs import Input
+from eva_engine.prediction.predictor import ImageSample, Predictor
+from eva_engine.prediction.read_ahead import read_batches
+from eva_engine.prediction.result import Result
+from eva_engine.safe_text import printable
+
+from .sources import Source, logger
+
+
+def predict_sources(
+    predictor: Predictor[Any, Any], sources: Iterable[Source], batch_size: int, keep_images: bool
+) -> Generator[Result]:
+    """Yield the result of each source, in order.
+
+    Args:
+        predictor: The predictor.
+        sources: What to predict on.
+        batch_size: Number of images per forward pass.
+        keep_images: Whether the results keep their images, for drawing.
+
+    Raises:
+        InputError: A source cannot be read or predicted on. One that was found in a folder is logged and left out.
+    """
+    for batch in sample_batches(predictor, sources, batch_size, keep_images):
+        for source, result in predict_batch(predictor, batch, _fail):
+            result.frame, result.time = source.frame, source.time
+            yield result
+
+
+def sample_batches(
+    predictor: Predictor[Any, Any], sources: Iterable[Source], batch_size: int, keep_images: bool
+) -> Generator[list[tuple[Source, Any]]]:
+    """Yield batches of sources with the samples that the predictor makes of them; see `predict_sources`."""
+
+    def read(source: Source) -> Any:
+        sample = _read(predictor, source)
+        return sample._replace(image=None) if isinstance(sample, ImageSample) and not keep_images else sample
+
+    with closing(read_batches(read, sources, batch_size, _fail)) as batches:
+        yield from batches
+
+
+def _read(predictor: Any, source: Source) -> Any:
+    if isinstance(source.content, Input):
+        return predictor.read(source.content)
+    image = source.content
+    if isinstance(image, Image.Image):
+        image = _decode(image, source.name, predictor.apply_exif_orientation)
+    return predictor.prepare(image, source.name)
+
+
+def _decode(image: Image.Image, name: str, apply_exif_orientation: bool) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):
+        raise InputError(
+            f"{name or 'an image'}: more than 8 bits per channel ({image.mode}), so black and white levels are "
+            "unknown; convert the image to 8 bits first."
+        )
+    with image_errors(name or "an image"):
+        return np.array(load_image(image, apply_exif_orientation).convert("RGB"))
+
+
+def _fail(source: Source, error: InputError) -> None:
+    message = str(error) if source.name in str(error) else f"{source.name}: {error}"
+    if not source.is_from_folder:
+        raise InputError(message) from error
+    logger.warning("failed: %s", printable(message))

@@ -1,0 +1,57 @@
+"""The options of predict about the written files, with a tiny detector."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+from PIL import Image
+
+from detectron2_ext.prediction import DetectionFileTask, DetectionPredictor
+from eva_engine.prediction import list_inputs, predict_files
+from eva_engine.prediction.video import VideoWriter
+
+
+def files_of(folder) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_formats_of_a_run(tiny_detector, image, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, pixels in {"a": image, "b": image[::-1]}.items():
+        Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / f"in/{name}.png")
+    predictor = DetectionPredictor.from_config(
+        tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0, max_detections=4
+    )
+    task = DetectionFileTask(predictor, save_as=["coco", "csv", "coco"], no_images=True)
+    done = predict_files(task, list_inputs([tmp_path / "in"], tmp_path / "out").inputs, tmp_path / "out")
+    assert done.failures == []
+    assert files_of(tmp_path / "out") == {"a.json", "b.json", "coco.json", "detections.csv"}
+    document = json.loads((tmp_path / "out/coco.json").read_text())
+    assert [annotation["image_id"] for annotation in document["annotations"]] == [1] * 4 + [2] * 4
+    plain = json.loads((tmp_path / "out/a.json").read_text())["detections"]
+    for annotation, detection in zip(document["annotations"], plain, strict=False):
+        assert annotation["segmentation"] == detection["segmentation"]
+        assert annotation["bbox"] == detection["bbox"]
+    assert len((tmp_path / "out/detections.csv").read_text().splitlines()) == 9
+
+
+def test_no_drawn_video(tiny_detector, image, tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 100, 74, Fraction(10), Fraction(1, 10)) as writer:
+        writer.write(image[:74], 0)
+    predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
+    task = DetectionFileTask(predictor, no_images=True)
+    done = predict_files(task, list_inputs([tmp_path / "a.mp4"], tmp_path / "out").inputs, tmp_path / "out")
+    assert done.counts["frames"] == 1
+    assert files_of(tmp_path / "out") == {"a.json"}
+
+
+def test_crops_need_no_drawn_images(tiny_detector, image, tmp_path):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    predictor = DetectionPredictor.from_config(
+        tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0, max_detections=2
+    )
+    task = DetectionFileTask(predictor, save_as=["crops"], no_images=True)
+    done = predict_files(task, list_inputs([tmp_path / "a.png"], tmp_path / "out").inputs, tmp_path / "out")
+    assert done.failures == []
+    assert len([name for name in files_of(tmp_path / "out") if name.startswith("crops/")]) == 2
+    assert not (tmp_path / "out/a.jpg").exists()

@@ -1,0 +1,72 @@
+"""Feature maps of the backbone, and embeddings of images and texts."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import eva_vision
+from eva_backbone.errors import InputError
+
+
+def test_features_are_those_of_the_backbone(classifier, photos):
+    model, predictor = classifier.model, classifier.model.predictor
+    paths = [photos / "a.png", photos / "b.png"]
+    features = model.features(paths, blocks=[0, -1])
+    for path, maps in zip(paths, features, strict=True):
+        pixels = predictor.transform(Image.open(path).convert("RGB"))[None]
+        with torch.inference_mode():
+            expected = predictor.model.forward_intermediates(pixels, indices=[0, 1], intermediates_only=True)
+        for found, block in zip(maps, expected, strict=True):
+            assert found.shape == (32, 2, 2)
+            torch.testing.assert_close(found, block[0])
+
+
+def test_features_of_a_detector(detector, photos):
+    ((features,),) = detector.model.features(photos / "a.png")
+    net = detector.model.predictor.model.backbone.net
+    side = detector.model.predictor.model.square_size // net.patch_size
+    assert features.shape == (net.embed_dim, side, side)
+
+
+def test_a_block_that_does_not_exist(classifier, photos):
+    with pytest.raises(InputError, match="7"):
+        classifier.model.features(photos / "a.png", blocks=7)
+
+
+def test_embeddings_have_length_one_and_give_the_scores_of_labels(clip, photos):
+    found = eva_vision.embed(clip, images=photos, texts=["a photo of a cat.", "a photo of a dog."])
+    assert found.images.shape[0] == found.texts.shape[0] == 2
+    assert found.images.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found.images, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found.texts, axis=1), 1, rtol=1e-5)
+    for result, image in zip(
+        clip.predict(photos, labels=["cat", "dog"], templates="a photo of a {}."), found.images, strict=True
+    ):
+        cosines = (found.texts @ image)[result.class_ids]
+        np.testing.assert_allclose(result.similarities, cosines, atol=1e-5)
+
+
+def test_one_kind_of_embedding(clip, photos):
+    images, texts = clip.embed(texts="a cat")
+    assert images is None
+    assert texts.shape == (1, clip.embed(images=photos / "a.png").images.shape[1])
+    with pytest.raises(InputError, match="nothing to embed"):
+        clip.embed()
+
+
+def test_labels_belong_to_a_call(clip, photos):
+    assert clip.names == ()
+    with pytest.raises(InputError, match="no labels to compare"):
+        clip.predict(photos / "a.png")
+    (result,) = clip.predict(photos / "a.png", labels=["red", "green", "blue"], top=2)
+    assert result.class_names == ("red", "green", "blue")
+    assert result.summary().count("%") == 2
+    assert clip.names == ()
+    with pytest.raises(InputError, match="the only label"):
+        clip.predict(photos / "a.png", labels="red")
+
+
+def test_only_models_with_texts_embed(classifier, photos):
+    with pytest.raises(InputError, match="a model for classification has no features of texts"):
+        classifier.model.embed(photos / "a.png")

@@ -1,0 +1,172 @@
+"""Every kind of source gives the same result; streams need memory for a few results only."""
+
+import logging
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eva_backbone.errors import InputError
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        str,
+        lambda path: path,
+        Image.open,
+        lambda path: np.asarray(Image.open(path)),
+        lambda path: as_tensor(np.array(Image.open(path))),
+        lambda path: as_tensor(np.array(Image.open(path))) / 255,
+        lambda path: as_tensor(np.array(Image.open(path)))[None],
+        lambda path: [path],
+        lambda path: iter([path]),
+    ],
+)
+def test_sources_of_one_image(classifier, photos, convert):
+    (expected,) = classifier.model.predict(photos / "a.png")
+    (result,) = classifier.model.predict(convert(photos / "a.png"))
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(result.image, expected.image)
+
+
+def test_images_in_memory_follow_their_orientation_tag_as_files_do(detector, photos):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    Image.open(photos / "a.png").save(photos / "turned.png", exif=exif)
+    (expected,) = detector.model.predict(photos / "turned.png")
+    (result,) = detector.model.predict(Image.open(photos / "turned.png"))
+    assert result.size == (100, 75)
+    np.testing.assert_array_equal(result.scores, expected.scores)
+
+
+def test_a_list_has_a_result_for_each_part_and_a_folder_one_for_each_file(classifier, photos):
+    array = np.asarray(Image.open(photos / "b.png"))
+    results = classifier.model.predict([photos / "b.png", photos, array])
+    assert [result.path for result in results] == [
+        str(photos / "b.png"),
+        str(photos / "a.png"),
+        str(photos / "b.png"),
+        "",
+    ]
+    for index in (2, 3):
+        np.testing.assert_array_equal(results[index].probabilities, results[0].probabilities)
+
+
+def test_images_of_folders_are_kept_on_request_only(classifier, photos):
+    light = classifier.model.predict(photos)[0]
+    with pytest.raises(InputError, match="keep_images=True"):
+        light.plot()
+    assert classifier.model.predict(photos, keep_images=True)[0].plot().size[0] == 240
+    assert classifier.model.predict(photos / "a.png", keep_images=False)[0].image is None
+    assert next(iter(classifier.model.predict(photos, stream=True))).image is not None
+
+
+def test_subfolders_are_searched_on_request(classifier, photos):
+    assert len(classifier.model.predict(photos.parent, recursive=True)) == 2
+    with pytest.raises(InputError, match=r"no image in .*subfolders"):
+        classifier.model.predict(photos.parent)
+
+
+def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, caplog):
+    (photos / "aa.png").write_bytes(b"nothing")
+    with caplog.at_level(logging.WARNING, "eva_vision"):
+        results = classifier.model.predict(photos)
+    assert [result.path for result in results] == [str(photos / "a.png"), str(photos / "b.png")]
+    assert [message for message in caplog.messages if "aa.png" in message and message.startswith("failed: ")]
+    with pytest.raises(InputError, match=r"aa\.png"):
+        classifier.model.predict([photos / "a.png", photos / "aa.png"])
+    with pytest.raises(InputError, match=r"aa\.png"):
+        classifier.model.features(photos)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.jpg", "missing.jpg: there is no such file"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg: addresses are not supported yet; download"),
+        (7, "a int is nothing to predict on; give a path"),
+        (np.zeros((4, 4, 3)), r"an array \[4, 4, 3\] of float64 is not an image; give uint8"),
+        (np.zeros((4, 4), np.uint8), r"an array \[4, 4\] of uint8 is not an image"),
+        (torch.zeros(4, 4, 3), r"a tensor \[4, 4, 3\] is not an image; give RGB values as \[3, H, W\]"),
+        (torch.full((3, 4, 4), 255.0), "must have RGB values from 0 to 1"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "a tensor of torch.int64 is not an image"),
+        (Image.new("I;16", (4, 4)), "more than 8 bits per channel"),
+        ([iter([])], "give it alone"),
+    ],
+)
+def test_what_cannot_be_predicted_on(classifier, source, message):
+    with pytest.raises(InputError, match=message):
+        classifier.model.predict(source)
+
+
+def test_frames_of_a_video_come_one_by_one(detector, video):
+    results = detector.model.predict(video)
+    first = next(results)
+    assert (first.path, first.frame, first.time, first.size) == (str(video), 0, 0.0, (48, 64))
+    assert "clip.mp4 at 0.00 s" in repr(first)
+    rest = list(results)
+    assert [result.frame for result in rest] == [1, 2, 3, 4]
+    assert [result.time for result in rest] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert abs(int(rest[-1].image.mean()) - 160) < 5
+    with pytest.raises(InputError, match="give it alone"):
+        detector.model.predict([video])
+
+
+def test_a_reused_array_keeps_its_content(classifier):
+    buffer = np.zeros((30, 30, 3), np.uint8)
+
+    def frames():
+        for value in (10, 200):
+            buffer[:] = value
+            yield buffer
+
+    results = list(classifier.model.predict(frames()))
+    assert [int(result.image[0, 0, 0]) for result in results] == [10, 200]
+
+
+def test_a_stream_keeps_a_few_images_only(classifier, tmp_path, monkeypatch):
+    for number in range(200):
+        Image.new("RGB", (6, 5), (number, 0, 0)).save(tmp_path / f"{number:03}.png")
+    images: list[weakref.ref] = []
+    predictor = classifier.model.predictor
+    prepare = predictor.prepare
+
+    def count(image, path=""):
+        images.append(weakref.ref(image))
+        return prepare(image, path)
+
+    monkeypatch.setattr(predictor, "prepare", count)
+    num_alive = []
+    for number, result in enumerate(classifier.model.predict(tmp_path, stream=True, batch_size=4)):
+        assert int(result.image[0, 0, 0]) == number
+        num_alive.append(sum(image() is not None for image in list(images)))
+    assert len(images) == 200
+    # The batch that was predicted, and the one that is read ahead.
+    assert max(num_alive) <= 3 * 4
+
+
+def test_models_of_videos_take_files(video_classifier, video):
+    (result,) = video_classifier.model.predict(video)
+    assert (result.path, len(result)) == (str(video), 3)
+    assert result.frames.shape[0] == 4
+    ((features,),) = video_classifier.model.features(video)
+    assert features.shape == (32, 4, 2, 2)
+    with pytest.raises(InputError, match="the image in memory is an image, but the model takes video files"):
+        video_classifier.model.predict(np.zeros((9, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(75, 100), (100, 50), (31, 47)])
+def test_models_of_segmentation_take_images_of_any_size(segmenter, size):
+    image = np.zeros((*size, 3), np.uint8)
+    (result,) = segmenter.model.predict(image)
+    assert result.labels.shape == size
+    assert result.plot().size[1] >= size[0]  # with a legend
+    ((features,),) = segmenter.model.features(image)
+    assert features.ndim == 3
