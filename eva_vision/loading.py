@@ -17,6 +17,8 @@ def load(
     *,
     config_file: str | os.PathLike[str] | None = None,
     device: str = "auto",
+    dtype: str = "float32",
+    compile: bool = False,
     trust_recipe: str | Sequence[str] = (),
     overrides: Sequence[str] = (),
     **options: Any,
@@ -28,6 +30,8 @@ def load(
             folder of a run; or weight file.
         config_file: Recipe of the model, or a run's config.yaml; by default the one that the weights show.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        dtype: Type of the weights: "float32", "bfloat16", "float16" or "auto", the fastest on this device.
+        compile: Compile the transformer blocks, which pays off after many images of one size.
         trust_recipe: Recipe of yours, or several, whose classes and functions a config.yaml may name too; they are
             executed.
         overrides: Changes to the recipe, such as ["model.roi_heads.maskness_thresh=0.5"].
@@ -41,7 +45,16 @@ def load(
     silence_foreign_warnings()  # before the packages that warn are imported
     trusted = [trust_recipe] if isinstance(trust_recipe, str) else list(trust_recipe)
     try:
-        return _load(os.fspath(name_or_path), os.fspath(config_file or ""), device, trusted, overrides, options)
+        return _load(
+            os.fspath(name_or_path),
+            os.fspath(config_file or ""),
+            overrides,
+            trusted,
+            device,
+            dtype,
+            compile,
+            options,
+        )
     except ModuleNotFoundError as error:
         advice = how_to_install(error)
         if advice is None:
@@ -52,9 +65,11 @@ def load(
 def _load(
     weights: str,
     config_file: str,
-    device: str,
-    trusted_recipes: Sequence[str],
     overrides: Sequence[str],
+    trusted_recipes: Sequence[str],
+    device: str,
+    dtype: str,
+    is_compiled: bool,
     options: Mapping[str, Any],
 ) -> "Model":
     from eva_engine.prediction.load_predictor import build_predictor, check_options, load_recipe
@@ -63,4 +78,5 @@ def _load(
 
     recipe = load_recipe(weights, config_file, overrides, trusted_recipes)
     checked = check_options(recipe.task.predict_options, options, f"a model for {recipe.task.name}")
-    return Model(build_predictor(recipe, weights, device, checked), recipe.task, recipe.path)
+    predictor = build_predictor(recipe, weights, device, {**checked, "dtype": dtype}, is_compiled)
+    return Model(predictor, recipe.task, recipe.path)

@@ -64,8 +64,9 @@ class Model:
         """Predict on images or videos.
 
         Args:
-            source: A path of an image, video or folder; an image of Pillow, a uint8 array [H, W, 3] or a tensor
-                [3, H, W] (uint8, or 0 to 1), always RGB; a list of these, or an iterator over them.
+            source: A path of an image, video or folder, a web address of a file or stream, or "0" for the first camera;
+                an image of Pillow, a uint8 array [H, W, 3] or a tensor [3, H, W] (uint8, or 0 to 1), always RGB; a list
+                of these, or an iterator over them.
             batch_size: Number of images per forward pass; by default that of the task, 1 or 16.
             stream: Return a generator, which needs memory for a few results only.
             recursive: Search the subfolders of folders too.

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from eva_backbone.errors import InputError
+from eva_engine.prediction.addresses import find_address
+from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.inputs import Input, list_inputs
-from eva_engine.prediction.video import VideoReader
 from eva_engine.safe_text import printable
 
 logger = logging.getLogger("eva_vision")
-ACCEPTED = "a path, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or several of them"
+ACCEPTED = "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or several of them"
 
 
 class Source(NamedTuple):
@@ -64,8 +65,8 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
     """Find out what the user has given to predict on.
 
     Args:
-        given: The path of a file or folder, an image in memory, or several: a list, a batch of images in one array or
-            tensor, or an iterator.
+        given: The path of a file or folder, a web address, "0" for a camera, an image in memory, or several: a list, a
+            batch of images in one array or tensor, or an iterator.
         kinds: Kinds of inputs that the model accepts, "image" or "video".
         recursive: Search the subfolders of folders too.
 
@@ -85,27 +86,16 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
     raise InputError(f"a {type(given).__name__} is nothing to predict on; give {ACCEPTED}.")
 
 
-def check_url(text: str) -> None:
-    """Refuse the address of a file.
-
-    Raises:
-        InputError: `text` is an address.
-    """
-    if text.startswith(("http://", "https://")):
-        raise InputError(f"{text}: addresses are not supported yet; download the file and give its path.")
-
-
 def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
-    check_url(path)
-    if not Path(path).is_dir():
+    if find_address(path) or not Path(path).is_dir():
         found = list_inputs([path], None)
         if found.unusable:
             raise InputError(f"{found.unusable[0]}.")
         (item,) = found.inputs
         if item.kind == "video" and "video" not in kinds:
-            return SourceList(_frames(item.path), is_stream=True)
-        _check_kind(path, item.kind, kinds)
-        return SourceList([Source(path, item)])
+            return SourceList(_frames(item), is_stream=True)
+        _check_kind(item.name, item.kind, kinds)
+        return SourceList([Source(item.name, item)])
     found = list_inputs([path], None, recursive, kinds)
     if not found.inputs:
         raise InputError(f"no {' or '.join(kinds)} in {path}: name a folder that has some, or search its subfolders.")
@@ -134,12 +124,12 @@ def _from_iterator(given: Iterable[Any], kinds: Sequence[str]) -> Iterator[Sourc
         yield from _from_list([part], kinds, recursive=False).sources
 
 
-def _frames(path: Path) -> Iterator[Source]:
-    with VideoReader(path) as reader:
-        for number, frame in enumerate(reader):
-            yield Source(str(path), frame.image, frame=number, time=frame.time)
+def _frames(item: Input) -> Iterator[Source]:
+    with opened_frames(item) as reader:
+        for frame in reader:
+            yield Source(item.name, frame.image, frame=frame.index, time=frame.time)
         if reader.problem:
-            logger.warning("%s: %s", printable(path), printable(reader.problem))
+            logger.warning("%s: %s", printable(item.name), printable(reader.problem))
 
 
 def _in_memory(image: Any, kinds: Sequence[str]) -> Source:

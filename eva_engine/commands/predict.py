@@ -66,7 +66,7 @@ def _predict(args: argparse.Namespace) -> int:
     value_range = _value_range(args.value_range, file_task_class.kinds)
     with shared_by_torchrun(args.device):
         found = on_all_ranks(lambda: find_inputs(args, file_task_class.kinds))
-        predictor = build_predictor(recipe, args.weights, args.device, predictor_options)
+        predictor = build_predictor(recipe, args.weights, args.device, predictor_options, args.compile)
         if value_range is not None:
             cast("ImagePredictor[Any]", predictor).value_range = value_range
         file_task = file_task_class(predictor, **output_options)
@@ -170,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         metavar=("LOW", "HIGH"),
         help="values of black and of white in images with more than 8 bits per channel, which are refused without it",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the transformer blocks, which pays off after many images"
     )
     parser.add_argument("--verbose", action="store_true", help="list which entries of the weight file are used")
     parser.add_argument(

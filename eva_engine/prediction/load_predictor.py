@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_backbone.errors import InputError
+from eva_engine.compilation import check_compiler, compile_blocks
 from eva_engine.config import load_config, task_of_config
 from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.published_weights.weight_path import weight_path
@@ -13,6 +14,7 @@ from eva_engine.tasks import Option, Task
 
 from .categories import Categories, read_categories
 from .predictor import Predictor
+from .trained_model import pick_device
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def load_recipe(
     return LoadedRecipe(path, cfg, task_of_config(cfg))
 
 
-def build_predictor(recipe: LoadedRecipe, weights: str, device: str, options: Mapping[str, Any]) -> Predictor[Any, Any]:
+def build_predictor(
+    recipe: LoadedRecipe, weights: str, device: str, options: Mapping[str, Any], is_compiled: bool = False
+) -> Predictor[Any, Any]:
     """Build the predictor of a recipe and load its weights, which are downloaded if they are published.
 
     Args:
@@ -62,14 +66,20 @@ def build_predictor(recipe: LoadedRecipe, weights: str, device: str, options: Ma
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
         options: Values of the task's options for the predictor, by name; `class_names` is a file, see
             `read_categories`, or a list of names.
+        is_compiled: Whether the transformer blocks are compiled, each kind when it is first used.
 
     Raises:
-        InputError: The weights, the device or an option cannot be used.
+        InputError: The weights, the device or an option cannot be used, or there is no compiler.
     """
     keywords = dict(options)
     if "class_names" in keywords:
         keywords["class_names"] = _categories(keywords["class_names"])
-    return recipe.task.load("predictor").from_config(recipe.cfg, weight_path(weights), device, **keywords)
+    if is_compiled:
+        check_compiler(pick_device(device), "--compile")  # before a large model is loaded
+    predictor = recipe.task.load("predictor").from_config(recipe.cfg, weight_path(weights), device, **keywords)
+    if is_compiled:
+        compile_blocks(predictor.model, "--compile")
+    return predictor
 
 
 def _categories(given: str | Path | Sequence[str] | Categories) -> Categories:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from eva_backbone.errors import InputError
+from tests.eva_engine.prediction.loopback_files import body, served_files
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
@@ -34,6 +35,17 @@ def test_sources_of_one_image(classifier, photos, convert):
     (result,) = classifier.model.predict(convert(photos / "a.png"))
     np.testing.assert_array_equal(result.probabilities, expected.probabilities)
     np.testing.assert_array_equal(result.image, expected.image)
+
+
+def test_web_addresses(classifier, photos):
+    (expected,) = classifier.model.predict(photos / "a.png")
+    with served_files() as files:
+        files.answers["/a.png"] = body((photos / "a.png").read_bytes())
+        (result,) = classifier.model.predict(f"{files.address}/a.png")
+        with pytest.raises(InputError, match="404"):
+            classifier.model.predict(f"{files.address}/b.png")
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    assert result.path == f"{files.address}/a.png"
 
 
 def test_images_in_memory_follow_their_orientation_tag_as_files_do(detector, photos):
@@ -90,7 +102,6 @@ def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, cap
     ("source", "message"),
     [
         ("missing.jpg", "missing.jpg: there is no such file"),
-        ("https://example.org/a.jpg", "https://example.org/a.jpg: addresses are not supported yet; download"),
         (7, "a int is nothing to predict on; give a path"),
         (np.zeros((4, 4, 3)), r"an array \[4, 4, 3\] of float64 is not an image; give uint8"),
         (np.zeros((4, 4), np.uint8), r"an array \[4, 4\] of uint8 is not an image"),
