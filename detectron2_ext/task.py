@@ -40,7 +40,9 @@ TASK = Task(
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
-        Option("--frame-stride", "only every Nth frame of each video", {"type": positive_int, "metavar": "N"}),
+        Option(
+            "--frame-stride", "only every Nth frame of each video, default: 1", {"type": positive_int, "metavar": "N"}
+        ),
         Option("--track", "give objects identities across the frames of a video", {"action": "store_true"}),
         Option(
             "--save-as",

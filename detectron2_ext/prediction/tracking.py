@@ -56,7 +56,7 @@ class ObjectTracker:
         )
         tracked = self._tracker.update(detections)
         track_ids = np.zeros(len(result), dtype=np.int64)
-        if tracked.tracker_id is not None:
+        if len(tracked) and tracked.tracker_id is not None:
             # The tracker changes the order, counts from 0, and marks objects without identity by -1.
             track_ids[tracked.data["position"]] = tracked.tracker_id + 1
         return replace(result, track_ids=track_ids)

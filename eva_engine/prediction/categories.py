@@ -50,7 +50,9 @@ def check_names(names: Any, source: str) -> tuple[str, ...]:
     Raises:
         InputError: It is not a list, is empty, or has anything else.
     """
-    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+    if isinstance(names, Sequence) and not names:
+        raise InputError(f"{source} has no class names; give one name per class.")
+    if isinstance(names, str) or not isinstance(names, Sequence):
         raise InputError(f"{source}: {reprlib.repr(names)} is not a list of class names; give one name per class.")
     for number, name in enumerate(names):
         if not isinstance(name, str | int) or isinstance(name, bool) or not str(name).strip():

@@ -21,7 +21,7 @@ from .file_task import FileTask
 from .inputs import Input
 from .predictor import Predictor
 from .read_ahead import read_batches
-from .shared_run import gather, open_spool, own_share, read_spools, spool_folder
+from .shared_run import end_share, gather, open_spool, own_share, read_spools, spool_folder
 from .write_behind import WriteBehind, writing_error
 
 
@@ -158,6 +158,7 @@ def _predict_own_share(
                 folder, summary.counts, task.counts, summary.failures
             )
         finally:  # also after an interruption, so that nothing finished is lost
+            end_share(folder)
             if get_rank() == 0:
                 for item, result in read_spools(folder):
                     task.collect(item, result)

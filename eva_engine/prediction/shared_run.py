@@ -5,6 +5,7 @@ each process until rank 0 collects it in the order of the inputs, so that the ou
 """
 
 import heapq
+import math
 import os
 import pickle
 import shutil
@@ -22,7 +23,10 @@ from eva_engine.processes import get_rank, get_world_size, on_all_ranks
 
 from .inputs import Input
 
+_FINISHED, _ENDED = ".finished", ".ended"  # files of each process: done with its inputs; will store nothing more
 _SECONDS_BETWEEN_LOOKS = 0.1
+# For interrupted processes to store what they have finished; torchrun kills them after 30 seconds.
+_SECONDS_TO_END = 15.0
 
 
 @contextmanager
@@ -75,6 +79,23 @@ def own_share(inputs: Sequence[Input]) -> list[tuple[int, Input]]:
     return list(enumerate(inputs))[get_rank() :: get_world_size()]
 
 
+def end_share(folder: Path) -> None:
+    """Note that this process stores no more results; on rank 0, wait until all have ended, or stop without notice."""
+    (folder / f"{get_rank()}{_ENDED}").touch()
+    if get_rank() == 0:
+        _wait_for(_files_of_all_ranks(folder, _ENDED), _SECONDS_TO_END)
+
+
+def _files_of_all_ranks(folder: Path, suffix: str) -> list[Path]:
+    return [folder / f"{rank}{suffix}" for rank in range(get_world_size())]
+
+
+def _wait_for(files: Sequence[Path], seconds: float = math.inf) -> None:
+    end = time.monotonic() + seconds
+    while not all(file.exists() for file in files) and time.monotonic() < end:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
 def gather(
     folder: Path, counts: Counter[str], task_counts: Counter[str], failures: list[str]
 ) -> tuple[Counter[str], Counter[str], list[str]]:
@@ -82,13 +103,12 @@ def gather(
 
     Rank 0 waits for files rather than in a collective operation, during which Python could not handle a stop signal.
     """
-    with atomic_path(folder / f"{get_rank()}.finished") as partial:
+    with atomic_path(folder / f"{get_rank()}{_FINISHED}") as partial:
         partial.write_bytes(pickle.dumps((counts, task_counts, failures)))
     if get_rank() > 0:
         return counts, task_counts, failures
-    files = [folder / f"{rank}.finished" for rank in range(get_world_size())]
-    while not all(file.exists() for file in files):
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    files = _files_of_all_ranks(folder, _FINISHED)
+    _wait_for(files)
     sums: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     all_failures = []
     for file in files:

@@ -19,7 +19,7 @@ from detectron2_ext.prediction.tracking import ObjectTracker
 from detectron2_ext.prediction.video_run import frame_results
 from eva_backbone.errors import InputError
 from eva_engine.commands.cli import run_command
-from eva_engine.prediction import live_video
+from eva_engine.prediction import Categories, live_video
 from eva_engine.prediction.file_run import predict_files
 from eva_engine.prediction.inputs import list_inputs
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
@@ -34,6 +34,7 @@ class SquareFinder(ImagePredictor[DetectionResult]):
     """A detector of bright squares in the upper half of an image, and of dark ones in the lower half."""
 
     score_threshold = 0.5
+    categories = Categories(("square",), (1,))
 
     def __init__(self) -> None:
         self.batches: list[int] = []
