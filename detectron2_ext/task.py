@@ -1,7 +1,28 @@
 """Detection and instance segmentation, as the engine knows it."""
 
-from eva_engine.commands.cli import fraction, positive_int
-from eva_engine.tasks import CLASS_NAMES, Option, Task
+from eva_engine.commands.cli import fraction, positive_floats, positive_int
+from eva_engine.tasks import CLASS_NAMES, OVERLAP, SLICE, Option, Task
+
+# Options of `predict` and `evaluate`.
+_INFERENCE_OPTIONS = (
+    SLICE,
+    OVERLAP,
+    Option(
+        "--full-image",
+        "with --slice: predict the image as a whole too, for objects that are larger than a slice",
+        {"action": "store_true"},
+    ),
+    Option(
+        "--tta",
+        "test-time augmentation: merge the predictions for several sizes of the image, and mirrored",
+        {"action": "store_true"},
+    ),
+    Option(
+        "--tta-scales",
+        "sizes for --tta, relative to the recipe's, default: 0.75,1,1.25",
+        {"type": positive_floats, "metavar": "S,S,..."},
+    ),
+)
 
 TASK = Task(
     name="detection",
@@ -27,11 +48,14 @@ TASK = Task(
         ),
     ),
     train_options_help="annotations in COCO format; the number of classes and their names are read from them",
+    evaluation_options=_INFERENCE_OPTIONS,
+    evaluate_with="detectron2_ext.evaluation.image_inference:evaluate_with",
     predict_options=(
         CLASS_NAMES,
         Option(
             "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
         ),
+        *_INFERENCE_OPTIONS,
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
@@ -40,5 +64,6 @@ TASK = Task(
 detection: the image or video with its detections drawn, and a JSON file, for each input
     python -m tools predict --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
         --weights eva_coco_seg.pth --input photo.jpg folder/ clip.mp4 --output out/ model.roi_heads.maskness_thresh=0.5
+    --slice is in pixels of the image; without it, the image is resized to the size of the recipe.
 """,
 )

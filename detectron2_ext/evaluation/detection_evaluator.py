@@ -111,16 +111,20 @@ class DetectionEvaluator(DatasetEvaluator):
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Record the "instances" of each output under the "image_id" of its input.
 
-        Boxes are in pixels of the original image, and masks have its size: [N, height, width].
+        Boxes are in pixels of the original image, and masks have its size: `pred_masks` [N, height, width], or
+        `pred_masks_rle`, a list of COCO RLE.
         """
         for source, output in zip(inputs, outputs, strict=True):
             instances = output["instances"].to("cpu")
             # Taken from the instances, not from the records: an image without detections has no records.
-            self._predicts_masks |= instances.has("pred_masks")
+            predicts_masks = instances.has("pred_masks") or instances.has("pred_masks_rle")
+            self._predicts_masks |= predicts_masks
             masks = instances.get_fields().pop("pred_masks", ())
+            rles = instances.get_fields().pop("pred_masks_rle", None)
+            if rles is None:
+                rles = [encode_window(find_window(mask.numpy()), mask.shape) for mask in masks]
             records = instances_to_coco_json(instances, source["image_id"])
-            for record, mask in zip(records, masks, strict=bool(len(masks))):
-                rle = encode_window(find_window(mask.numpy()), mask.shape)
+            for record, rle in zip(records, rles, strict=predicts_masks):
                 record["segmentation"] = {**rle, "counts": rle["counts"].decode()}
             self._predictions += records
             self._num_images += 1

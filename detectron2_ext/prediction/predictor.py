@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
-from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
@@ -20,10 +18,14 @@ from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
-from ..mask_windows import encode_predicted_masks
+from ..modeling.test_time_augmentation import TestTimeAugmentation
+from .detections import Found, encode_masks, rescale_to_image
 from .detector_categories import find_categories, match_categories
+from .inference_options import make_augmentation, make_slices
 from .limits import DetectionLimits
 from .result import DetectionResult
+from .sliced_detection import detect_in_slices
+from .slices import Slices
 
 
 class DetectionPredictor(ImagePredictor[DetectionResult]):
@@ -38,6 +40,9 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         device: "auto" (CUDA if available, else the CPU) or a torch device name.
         image_format: Channel order that the model expects, "RGB" or "BGR".
         score_threshold: Detections with a lower final score are dropped before their masks are computed.
+        slices: Cuts large images into slices, which are predicted in batches of `batch_size` and merged; None predicts
+            every image as a whole.
+        augmentation: Makes several views of every image or slice; None takes the image as it is.
 
     Attributes:
         model: The detector, in evaluation mode on `device`.
@@ -57,6 +62,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         *,
         image_format: str = "RGB",
         score_threshold: float = 0.5,
+        slices: Slices | None = None,
+        augmentation: TestTimeAugmentation | None = None,
     ) -> None:
         self.categories = match_categories(categories, model.roi_heads.num_classes, "the list given")
         self.device = pick_device(device)
@@ -64,6 +71,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
+        self.slices = slices
+        self.augmentation = augmentation
         self.reached_limits: Counter[str] = Counter()
         self._limits = DetectionLimits(self.model)
 
@@ -76,6 +85,11 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         *,
         score_threshold: float = 0.5,
         class_names: Categories | None = None,
+        slice_size: int | None = None,
+        overlap: float | None = None,
+        full_image: bool = False,
+        tta: bool = False,
+        tta_scales: Sequence[float] | None = None,
     ) -> "DetectionPredictor":
         """Build the model of a recipe, load its weights and return its predictor.
 
@@ -85,12 +99,20 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             device: "auto" (CUDA if available, else the CPU) or a torch device name.
             score_threshold: Detections with a lower final score are dropped.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
+            slice_size: Side in pixels of the slices of large images; None predicts every image as a whole.
+            overlap: Fraction of its side that a slice shares with the next one, by default 0.2.
+            full_image: Add the objects of the image as a whole to those of its slices.
+            tta: Use test-time augmentation.
+            tta_scales: Sizes of its views, see `TestTimeAugmentation`; scales without `tta` use it too.
 
         Raises:
             InputError: The device, the config or the weight file cannot be used, or the number of categories differs
                 from the number of classes of the model.
         """
-        pick_device(device)  # report an unusable device before the model is built and loaded
+        # Report what cannot be used before the model is built and loaded.
+        pick_device(device)
+        slices = make_slices(slice_size, overlap, full_image)
+        augmentation = make_augmentation(tta, tta_scales)
         resize, image_format = _test_input(cfg)
         model = load_trained(cfg, weights, GeneralizedRCNN)
         if class_names is None:
@@ -99,7 +121,16 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             categories, source = class_names, "the list given"
             match_given_names(class_names.names, model.roi_heads.num_classes, cfg, weights)
         categories = match_categories(categories, model.roi_heads.num_classes, source)
-        return cls(model, resize, categories, image_format=image_format, device=device, score_threshold=score_threshold)
+        return cls(
+            model,
+            resize,
+            categories,
+            image_format=image_format,
+            device=device,
+            score_threshold=score_threshold,
+            slices=slices,
+            augmentation=augmentation,
+        )
 
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Resize an image for the model.
@@ -112,8 +143,19 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             InputError: The image is too narrow for the resize.
         """
         height, width = image.shape[:2]
-        resized = T.AugInput(np.ascontiguousarray(image[:, :, ::-1] if self.image_format == "BGR" else image))
+        if self.slices is not None and len(self.slices.windows(height, width)) > 1:
+            # Slices are resized when it is their turn: all together would take a multiple of the image's memory.
+            return ImageSample(path, image, (height, width), image)
+        return self.prepare_whole(image, path)
+
+    def prepare_whole(self, image: np.ndarray, path: str = "") -> ImageSample:
+        """Resize an image, which is not sliced, or a slice; see `prepare`."""
+        height, width = image.shape[:2]
+        ordered = np.ascontiguousarray(image[:, :, ::-1] if self.image_format == "BGR" else image)
         try:
+            if self.augmentation is not None:
+                return ImageSample(path, image, (height, width), self.augmentation.views(ordered, self.resize))
+            resized = T.AugInput(ordered)
             self.resize(resized)
         except ValueError as error:
             raise InputError(
@@ -136,25 +178,60 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         Raises:
             InputError: An image is after the resize larger than the model accepts.
         """
-        # The model's own post-processing would create all full-size masks at once.
-        outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
+        if self.slices is None:
+            return self._predict_whole(samples)
         results = []
+        for sample in samples:
+            is_sliced = isinstance(sample.inputs, np.ndarray)
+            results += [self._predict_slices(sample)] if is_sliced else self._predict_whole([sample])
+        return results
+
+    def _predict_whole(self, samples: Sequence[ImageSample]) -> list[DetectionResult]:
+        results = []
+        for sample, found in zip(samples, self.detect(samples, self.score_threshold), strict=True):
+            encode_masks(found.instances)
+            results.append(self._result(sample, found))
+        return results
+
+    def _predict_slices(self, sample: ImageSample) -> DetectionResult:
+        """Detect objects in the slices of an image, whose inputs are the image itself, and merge them."""
+        assert self.slices is not None
+        found = detect_in_slices(self, sample.inputs, self.slices.windows(*sample.size))
+        return self._result(sample, found)
+
+    def _result(self, sample: ImageSample, found: Found) -> DetectionResult:
+        self.reached_limits.update(found.reached_limits)
+        return DetectionResult.from_instances(
+            found.instances,
+            path=sample.path,
+            image=sample.image,
+            class_names=self.categories.names,
+            category_ids=self.categories.ids,
+            score_threshold=self.score_threshold,
+            reached_limits=found.reached_limits,
+        )
+
+    def detect(self, samples: Sequence[ImageSample], score_threshold: float) -> list[Found]:
+        """Run the model on images that are not sliced; their masks are not yet those of the images.
+
+        Args:
+            samples: Images from `prepare`.
+            score_threshold: Detections with a lower final score are dropped.
+        """
+        if self.augmentation is None:
+            # The model's own post-processing would create all full-size masks at once.
+            outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
+        elif len(samples) > 1:
+            return [found for sample in samples for found in self.detect([sample], score_threshold)]
+        else:
+            outputs = [self.augmentation.detect(self.model, samples[0].inputs)]
+        found = []
         for index, (sample, detections) in enumerate(zip(samples, outputs, strict=True)):
             reached_limits = self._limits.reached(detections, self.score_threshold, index)
-            self.reached_limits.update(reached_limits)
-            detections = detections[detections.scores >= self.score_threshold]
+            detections = detections[detections.scores >= score_threshold]
             detections = detections[detections.scores.argsort(descending=True, stable=True)]
-            result = DetectionResult.from_instances(
-                _rescale_to_image(detections, *sample.size),
-                path=sample.path,
-                image=sample.image,
-                class_names=self.categories.names,
-                category_ids=self.categories.ids,
-                score_threshold=self.score_threshold,
-                reached_limits=tuple(reached_limits),
-            )
-            results.append(result)
-        return results
+            found.append(Found(rescale_to_image(detections, *sample.size), tuple(reached_limits)))
+        return found
 
     def notes(self) -> list[str]:
         """Return for each limit on detections in how many images and frames it was reached."""
@@ -178,17 +255,3 @@ def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:
             "such as projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py."
         )
     return T.ResizeShortestEdge(side, max_size=side), OmegaConf.select(cfg, "model.input_format", default="RGB")
-
-
-def _rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
-    """Convert detections to the pixels of the original image and encode their masks as RLE."""
-    masks = detections.get_fields().pop("pred_masks", None)
-    if masks is not None:
-        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
-    detections = detector_postprocess(detections, height, width)
-    if masks is not None:
-        probabilities = detections.probabilities[:, 0]
-        rles = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
-        detections.pred_masks_rle = rles
-        detections.remove("probabilities")
-    return detections.to("cpu")

@@ -51,8 +51,9 @@ def _predict(args: argparse.Namespace) -> int:
         kinds = " or ".join(file_task_class.kinds)
         raise InputError(f"no {kinds} in {', '.join(args.input)}: name files or folders that have some.")
     predictor = task.load("predictor").from_config(cfg, weight_path(args.weights), args.device, **predictor_options)
+    predictor.batch_size = args.batch_size or predictor.batch_size
     file_task = file_task_class(predictor, **output_options)
-    done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
+    done = predict_files(file_task, found.inputs, args.output)
     num_failed = len(done.failures) + len(found.unusable)
     counts = ", ".join(f"{name}: {count}" for name, count in done.counts.items())
     print(

@@ -39,11 +39,11 @@ class Predictor(ABC, Generic[Sample, Answer]):
 
     Attributes:
         kinds: Kinds of inputs that `read` accepts, "image" or "video".
-        batch_size: Number of inputs per forward pass, unless the user gives another.
+        batch_size: Number of inputs, or of parts of an input, per forward pass; can be set.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
-    batch_size: ClassVar[int] = 1
+    batch_size: int = 1
 
     @abstractmethod
     def read(self, item: Input) -> Sample:
