@@ -84,25 +84,43 @@ class _PredictingModel(nn.Module):
         return outputs
 
 
-def evaluate_with(cfg: DictConfig, **options: Any) -> None:
-    """Change a recipe so that its evaluations use slices or test-time augmentation.
+def evaluate_with(
+    cfg: DictConfig,
+    *,
+    slice_size: int | None = None,
+    overlap: float | None = None,
+    full_image: bool = False,
+    tta: bool = False,
+    tta_scales: Sequence[float] | None = None,
+) -> None:
+    """Change a recipe so that its evaluations use slices or test-time augmentation; see `ImageInference`.
 
     Args:
         cfg: Recipe of a detector; modified in place.
-        options: Those of `ImageInference`, except for the resize and the image format, which are those of the recipe.
+        slice_size: Side of the slices.
+        overlap: Overlap of the slices.
+        full_image: Whether the image as a whole is predicted, too.
+        tta: Whether test-time augmentation is used.
+        tta_scales: Sizes of its views.
 
     Raises:
         InputError: The recipe has no test images, or an option is out of range.
     """
+    make_slices(slice_size, overlap, full_image)  # raises an error for wrong options before the model is built
+    make_augmentation(tta, tta_scales)
     mapper = OmegaConf.select(cfg, "dataloader.test.mapper", default=None)
     if mapper is None or "augmentations" not in mapper:
         raise InputError(
             "the config has no dataloader.test.mapper.augmentations, so it cannot be evaluated with slices or "
             "test-time augmentation; give a detection config that evaluates."
         )
-    given = {name: value for name, value in options.items() if name.startswith(("slice", "overlap", "full"))}
-    make_slices(**given)
     mapper.resize = False
     cfg.dataloader.inference = L(ImageInference)(
-        resize="${..test.mapper.augmentations}", image_format="${..test.mapper.image_format}", **options
+        resize="${..test.mapper.augmentations}",
+        image_format="${..test.mapper.image_format}",
+        slice_size=slice_size,
+        overlap=overlap,
+        full_image=full_image,
+        tta=tta,
+        tta_scales=None if tta_scales is None else list(tta_scales),
     )

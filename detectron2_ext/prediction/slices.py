@@ -98,10 +98,9 @@ def merge_slices(
 ) -> list[MergedObject]:
     """Find the detections of different slices that are the same object; see the module's docstring.
 
-    An object starts with the best detection that is left. The detections that agree with it are added, of each slice at
-    most one, those that agree with the added ones as well: an object may reach over many slices. If one of them is not
-    cut by the border of its slice and covers half of the union, the best such one gives box and mask; else it is the
-    union.
+    An object starts with the best detection that is left. The best detection of every other slice that agrees with it
+    is added, and what agrees with the added ones: an object may reach over many slices. If one of them is not cut by
+    the border of its slice and covers half of the union, the best such one gives box and mask; else it is the union.
 
     Args:
         windows: The slices, one of which may be the image as a whole.
@@ -113,7 +112,7 @@ def merge_slices(
     Returns:
         The objects by descending score.
     """
-    neighbours = _agreeing_pairs(windows, numbers, boxes, classes)
+    neighbours = _neighbours(windows, numbers, boxes, classes)
     cut = _are_cut(windows, numbers, boxes)
     is_taken = np.zeros(len(scores), dtype=bool)
     order = np.argsort(-scores, kind="stable")
@@ -123,20 +122,20 @@ def merge_slices(
     for best in order.tolist():
         if is_taken[best]:
             continue
-        members = _collect(best, neighbours, numbers, is_taken)
+        members = _collect(best, neighbours, numbers, rank, is_taken)
         is_taken[members] = True
         members.sort(key=rank.__getitem__)
         objects.append(MergedObject(best, _visible_parts(members, boxes, cut)))
     return objects
 
 
-def _agreeing_pairs(
+def _neighbours(
     windows: Sequence[Window], numbers: np.ndarray, boxes: np.ndarray, classes: np.ndarray
-) -> dict[int, list[tuple[float, int]]]:
-    """Return for each detection the others that agree with it, as (IoU within the overlap of both slices, index)."""
+) -> dict[int, list[int]]:
+    """Return for each detection those of other slices that agree with it."""
     corners = np.array([window.box for window in windows], dtype=np.float64)
     members = [np.flatnonzero(numbers == number) for number in range(len(windows))]
-    pairs = defaultdict(list)
+    neighbours: dict[int, list[int]] = defaultdict(list)
     for first in range(len(windows)):
         for second in range(first + 1, len(windows)):
             overlap = np.concatenate(
@@ -148,13 +147,12 @@ def _agreeing_pairs(
             if (overlap[2:] <= overlap[:2]).any():
                 continue
             rows, columns = _inside(members[first], boxes, overlap), _inside(members[second], boxes, overlap)
-            agreement = _iou(_clip(boxes[rows], overlap), _clip(boxes[columns], overlap))
-            agreement[classes[rows][:, None] != classes[columns]] = 0
-            for row, column in zip(*np.nonzero(agreement >= _MIN_AGREEMENT), strict=True):
-                value, one, other = float(agreement[row, column]), int(rows[row]), int(columns[column])
-                pairs[one].append((value, other))
-                pairs[other].append((value, one))
-    return pairs
+            agree = _iou(_clip(boxes[rows], overlap), _clip(boxes[columns], overlap)) >= _MIN_AGREEMENT
+            agree &= classes[rows][:, None] == classes[columns]
+            for row, column in zip(*np.nonzero(agree), strict=True):
+                neighbours[int(rows[row])].append(int(columns[column]))
+                neighbours[int(columns[column])].append(int(rows[row]))
+    return neighbours
 
 
 def _inside(indices: np.ndarray, boxes: np.ndarray, area: np.ndarray) -> np.ndarray:
@@ -187,19 +185,20 @@ def _are_cut(windows: Sequence[Window], numbers: np.ndarray, boxes: np.ndarray) 
 
 
 def _collect(
-    best: int, neighbours: dict[int, list[tuple[float, int]]], numbers: np.ndarray, is_taken: np.ndarray
+    best: int, neighbours: dict[int, list[int]], numbers: np.ndarray, rank: np.ndarray, is_taken: np.ndarray
 ) -> list[int]:
-    """Return `best` and what agrees with it or with those already added, of each slice the one that agrees most."""
+    """Return `best` and what agrees with it or with those already added, of each slice the one of the best rank."""
     members, slices = [best], {int(numbers[best])}
-    candidates = list(neighbours.get(best, ()))
+    candidates = set(neighbours[best])
     while candidates:
-        candidates = [pair for pair in candidates if not is_taken[pair[1]] and int(numbers[pair[1]]) not in slices]
-        if not candidates:
-            break
-        _, added = max(candidates, key=lambda pair: (pair[0], -pair[1]))
+        # By rank and not by agreement, because soft-NMS leaves duplicates of low score that may agree more.
+        added = min(candidates, key=rank.__getitem__)
+        candidates.remove(added)
+        if is_taken[added] or int(numbers[added]) in slices:
+            continue
         members.append(added)
         slices.add(int(numbers[added]))
-        candidates += neighbours[added]
+        candidates.update(neighbours[added])
     return members
 
 
