@@ -1,8 +1,10 @@
 """Test-time augmentation of a detector: the same image at several sizes and mirrored, with one set of detections.
 
 Boxes and class scores of the regions of all views, in the coordinates of the image as the recipe resizes it, go through
-the model's own selection together (score threshold, NMS or soft-NMS). The mask of a detection is the mean of those that
-the views give for its box. With one view, the unchanged image, the result is that of the model.
+the model's own selection together (score threshold, NMS or soft-NMS). The score of a detection is then that which the
+views give it on average: what only one of four views shows is less certain than what all show. Its mask is the mean of
+those that the views nearest to the recipe's size give for its box; masks of other sizes are worse if a model was not
+trained with objects of that size. With one view, the unchanged image, the result is that of the model.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,8 @@ from .box_selection import BoxSelection
 from .cascade_roi_heads import CascadeROIHeads, rescore_by_maskness
 
 DEFAULT_SCALES = (0.75, 1.0, 1.25)
+# A region of a view shows a detection if the IoU of their boxes is at least this.
+_SAME_BOX = 0.7
 
 
 class View(NamedTuple):
@@ -102,19 +106,23 @@ class TestTimeAugmentation:
         """
         roi_heads = model.roi_heads
         score_regions, predictor, selection = _box_stage(roi_heads)
-        boxes, scores, features = [], [], []
-        for view in view_set.views:
+        boxes, scores, mask_views = [], [], []
+        nearest = min(self.scales, key=lambda scale: abs(scale - 1))
+        scales = np.repeat(self.scales, 2 if self.mirror else 1)
+        for view, scale in zip(view_set.views, scales, strict=True):
             images = _pad(model, view.pixels)
             levels = model.backbone(images.tensor)
             proposals, _ = model.proposal_generator(images, levels, None)
             (view_boxes,), (view_scores,) = score_regions(levels, proposals)
             boxes.append(_from_view(view_boxes.unflatten(1, (-1, 4)), view, view_set.size).flatten(1))
             scores.append(view_scores)
-            if roi_heads.mask_on:
-                features.append({name: levels[name] for name in roi_heads.mask_in_features})
+            if roi_heads.mask_on and scale == nearest:
+                mask_views.append((view, {name: levels[name] for name in roi_heads.mask_in_features}))
         (detections,), _ = selection.select(predictor, [torch.cat(boxes)], [torch.cat(scores)], [view_set.size])
+        detections.scores = detections.scores * score_agreement(detections, boxes, scores)
+        detections = detections[detections.scores.argsort(descending=True, stable=True)]
         if roi_heads.mask_on:
-            detections.pred_masks = _mean_masks(roi_heads, features, view_set, detections)
+            detections.pred_masks = _mean_masks(roi_heads, mask_views, detections)
             if getattr(roi_heads, "maskness_thresh", None) is not None:
                 detections = rescore_by_maskness(detections, roi_heads.maskness_thresh)
         return detections
@@ -174,15 +182,49 @@ def _to_view(boxes: torch.Tensor, view: View, size: tuple[int, int]) -> torch.Te
     return torch.stack([x0, y0, x1, y1], dim=-1)
 
 
+def score_agreement(detections: Instances, boxes: list[torch.Tensor], scores: list[torch.Tensor]) -> torch.Tensor:
+    """Return for each detection [N] the mean over the views of its score there, divided by the best of them.
+
+    The score in a view is the best one of the detection's class among the regions that show the detection, or 0.
+
+    Args:
+        detections: Detections selected from all views.
+        boxes: Boxes [R, 4] or [R, K * 4] of the regions of each view.
+        scores: Their scores [R, K + 1].
+    """
+    corners, classes = detections.pred_boxes.tensor, detections.pred_classes
+    height, width = detections.image_size
+    limits = corners.new_tensor([width, height, width, height])  # detections are clipped, regions are not
+    best = []
+    for view_boxes, view_scores in zip(boxes, scores, strict=True):
+        per_class = torch.minimum(view_boxes.unflatten(1, (-1, 4)).clamp(min=0), limits)
+        region_boxes = per_class if per_class.shape[1] == 1 else per_class[:, classes]
+        is_same = _iou(corners, region_boxes) >= _SAME_BOX
+        # Regions with scores that are not finite are left out by the selection, too.
+        class_scores = view_scores[:, classes].float().nan_to_num(0, 0, 0)
+        best.append((class_scores * is_same).amax(dim=0) if len(class_scores) else class_scores.new_zeros(len(corners)))
+    best_scores = torch.stack(best)
+    highest = best_scores.amax(dim=0)
+    return torch.where(highest > 0, best_scores.mean(dim=0) / highest.clamp(min=1e-9), 1)
+
+
+def _iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Return the IoU [R, N] of boxes [N, 4] with boxes [R, N, 4] or [R, 1, 4]; 0 for boxes without area."""
+    low, high = torch.maximum(boxes[:, :2], others[..., :2]), torch.minimum(boxes[:, 2:], others[..., 2:])
+    intersection = (high - low).clamp(min=0).prod(dim=-1)
+    area, other_area = (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1), (others[..., 2:] - others[..., :2]).prod(dim=-1)
+    return intersection / (area + other_area - intersection).clamp(min=1e-9)
+
+
 def _mean_masks(
-    roi_heads: Any, features: list[dict[str, torch.Tensor]], view_set: ViewSet, detections: Instances
+    roi_heads: Any, views: list[tuple[View, dict[str, torch.Tensor]]], detections: Instances
 ) -> torch.Tensor:
-    """Return the mask probabilities [N, 1, M, M] of the detections, averaged over the views."""
+    """Return the mask probabilities [N, 1, M, M] of the detections, averaged over views with their feature maps."""
     total: Any = 0
-    for view, levels in zip(view_set.views, features, strict=True):
-        boxes = Boxes(_to_view(detections.pred_boxes.tensor, view, view_set.size))
+    for view, levels in views:
+        boxes = Boxes(_to_view(detections.pred_boxes.tensor, view, detections.image_size))
         # Without scores, because the heads would rescore those of each view by its masks and sort them.
         given = Instances(tuple(view.pixels.shape[1:]), pred_boxes=boxes, pred_classes=detections.pred_classes)
         (given,) = roi_heads.forward_with_given_boxes(levels, [given])
         total = total + (given.pred_masks.flip(3) if view.is_mirrored else given.pred_masks)
-    return total / len(view_set.views)
+    return total / len(views)

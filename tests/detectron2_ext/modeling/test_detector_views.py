@@ -10,10 +10,11 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, Res5ROIHeads, StandardROIHeads
+from detectron2.structures import Boxes, Instances
 from golden.detector import LEVELS, build_pooler
 
 from detectron2_ext.modeling import FastRCNNOutputLayers
-from detectron2_ext.modeling.test_time_augmentation import TestTimeAugmentation
+from detectron2_ext.modeling.test_time_augmentation import TestTimeAugmentation, score_agreement
 from eva_backbone.errors import InputError
 
 RESIZE = T.ResizeShortestEdge(60, max_size=60)  # the photo of 40 x 50 pixels becomes one of 48 x 60
@@ -114,11 +115,25 @@ def test_the_mirrored_photo_gives_the_mirrored_detections(make_detector, photo):
     torch.testing.assert_close(mirrored.pred_masks.flip(3), found.pred_masks, atol=1e-4, rtol=0)
 
 
-def test_detections_of_all_views_are_selected_together(make_detector, photo):
-    model = make_detector()
-    found = augmented(model, photo, 1, mirror=True)
-    best = max(plain(model, photo).scores.max(), plain(model, photo[:, ::-1]).scores.max())
-    assert found.scores[0] == best
+@pytest.mark.parametrize("is_class_agnostic", [True, False])
+def test_the_score_is_the_mean_over_the_views(is_class_agnostic):
+    detections = Instances((40, 40))
+    detections.pred_boxes = Boxes(torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 40]]))
+    detections.pred_classes = torch.tensor([0, 1])
+    # The last region of the first view extends beyond the image; within the image it is the second detection.
+    boxes = [
+        torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [20, 20, 30, 60]]),
+        torch.tensor([[1.0, 0, 10, 10], [0, 0, 4, 4]]),
+    ]
+    scores = [
+        torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.8, 0], [0.1, 0.6, 0.3]]),
+        torch.tensor([[0.4, 0.0, 0.6], [0.9, 0.1, 0]]),
+    ]
+    if not is_class_agnostic:
+        boxes = [view.repeat(1, 2) for view in boxes]
+    agreement = score_agreement(detections, boxes, scores)
+    # (0.8 + 0.4) / 2 / 0.8; the second view has no region at the second detection.
+    torch.testing.assert_close(agreement, torch.tensor([0.75, 0.5]))
 
 
 def test_unusable_scales_and_heads(make_detector, photo):
