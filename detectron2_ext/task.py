@@ -50,6 +50,7 @@ TASK = Task(
     train_options_help="annotations in COCO format; the number of classes and their names are read from them",
     evaluation_options=_INFERENCE_OPTIONS,
     evaluate_with="detectron2_ext.evaluation.image_inference:evaluate_with",
+    inference="detectron2_ext.evaluation.image_inference:ImageInference",
     predict_options=(
         CLASS_NAMES,
         Option(

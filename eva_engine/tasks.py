@@ -117,6 +117,8 @@ class Task:
         train_options_help: Text below the heading of those options.
         evaluation_options: Options of `train` and `evaluate` that change how the images of an evaluation are predicted.
         evaluate_with: Function that changes a recipe as those options say, `evaluate_with(cfg, **given_options)`.
+        inference: Function that returns the module that the evaluations of a recipe with a `dataloader.inference` run
+            instead of the model, `inference(cfg, model)`; optional.
         predict_usage: Examples for the help of `predict`.
         predict_options: Options of `predict` for the task's predictor.
         output_options: Options of `predict` for the files that the task writes.
@@ -141,6 +143,7 @@ class Task:
     train_options_help: str = ""
     evaluation_options: tuple[Option, ...] = ()
     evaluate_with: str = ""
+    inference: str = ""
     predict_usage: str = ""
     predict_options: tuple[Option, ...] = ()
     output_options: tuple[Option, ...] = ()

@@ -1,11 +1,9 @@
 """Evaluate a detector on slices or with test-time augmentation: the code of `predict` in an evaluation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
@@ -15,62 +13,35 @@ from torch import nn
 from detectron2_ext.prediction import DetectionPredictor
 from detectron2_ext.prediction.inference_options import make_augmentation, make_slices
 from eva_backbone.errors import InputError
+from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.categories import Categories
 
 
-@dataclass(frozen=True)
-class ImageInference:
-    """Make a model predict the images of an evaluation as `predict` does with the same options.
-
-    It is the `dataloader.inference` of a recipe, whose `dataloader.test.mapper` must have `resize=False`.
+class ImageInference(nn.Module):
+    """Predict the images of an evaluation as `predict` does with the options in `dataloader.inference`.
 
     Args:
-        resize: The recipe's test-time resize.
-        image_format: Channel order that the model expects, and of the evaluated images.
-        slice_size: Side in pixels of the slices of large images; None predicts every image as a whole.
-        overlap: Fraction of its side that a slice shares with the next one, by default 0.2.
-        full_image: Add the objects of the image as a whole to those of its slices.
-        tta: Use test-time augmentation.
-        tta_scales: Sizes of its views, see `TestTimeAugmentation`.
-        batch_size: Slices per forward pass.
+        cfg: Recipe that `evaluate_with` has changed; `dataloader.test.mapper` gives the resize and the channel order.
+        model: The detector.
     """
 
-    resize: Sequence[T.Augmentation]
-    image_format: str = "RGB"
-    slice_size: int | None = None
-    overlap: float | None = None
-    full_image: bool = False
-    tta: bool = False
-    tta_scales: Sequence[float] | None = None
-    batch_size: int = 1
-
-    def __call__(self, model: GeneralizedRCNN) -> nn.Module:
-        """Return a module that takes the records of an evaluation and returns what the evaluators expect.
-
-        Raises:
-            InputError: An option is out of range.
-        """
-        return _PredictingModel(self, model)
-
-
-class _PredictingModel(nn.Module):
-    def __init__(self, options: ImageInference, model: GeneralizedRCNN) -> None:
+    def __init__(self, cfg: DictConfig, model: GeneralizedRCNN) -> None:
         super().__init__()
         self.model = model
         self.train(model.training)  # the predictor sets evaluation mode, and the evaluation restores this one
+        mapper, options = cfg.dataloader.test.mapper, cfg.dataloader.inference
+        self.image_format = mapper.image_format
         num_classes = model.roi_heads.num_classes
-        self.image_format = options.image_format
         self.predictor = DetectionPredictor(
             model,
-            T.AugmentationList(list(options.resize)),
+            T.AugmentationList(list(instantiate(mapper.augmentations))),
             Categories(("",) * num_classes, tuple(range(num_classes))),
             device=str(model.device),
-            image_format=options.image_format,
+            image_format=self.image_format,
             score_threshold=0.0,
             slices=make_slices(options.slice_size, options.overlap, options.full_image),
             augmentation=make_augmentation(options.tta, options.tta_scales),
         )
-        self.predictor.batch_size = options.batch_size
 
     def forward(self, records: list[dict[str, Any]]) -> list[dict[str, Instances]]:
         """Return {"instances": ...} for each record, with the masks in `pred_masks_rle`."""
@@ -96,7 +67,7 @@ def evaluate_with(
     """Change a recipe so that its evaluations use slices or test-time augmentation; see `ImageInference`.
 
     Args:
-        cfg: Recipe of a detector; modified in place.
+        cfg: Recipe of a detector; modified in place. The options become its `dataloader.inference`.
         slice_size: Side of the slices.
         overlap: Overlap of the slices.
         full_image: Whether the image as a whole is predicted, too.
@@ -115,12 +86,10 @@ def evaluate_with(
             "test-time augmentation; give a detection config that evaluates."
         )
     mapper.resize = False
-    cfg.dataloader.inference = L(ImageInference)(
-        resize="${..test.mapper.augmentations}",
-        image_format="${..test.mapper.image_format}",
-        slice_size=slice_size,
-        overlap=overlap,
-        full_image=full_image,
-        tta=tta,
-        tta_scales=None if tta_scales is None else list(tta_scales),
-    )
+    cfg.dataloader.inference = {
+        "slice_size": slice_size,
+        "overlap": overlap,
+        "full_image": full_image,
+        "tta": tta,
+        "tta_scales": None if tta_scales is None else list(tta_scales),
+    }

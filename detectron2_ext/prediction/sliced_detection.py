@@ -51,7 +51,7 @@ def detect_in_slices(predictor: "DetectionPredictor", image: np.ndarray, windows
     merged = merge_slices(windows, numbers, boxes, scores, parts.pred_classes.numpy())
     kept = [item for item in merged if scores[item.best] >= predictor.score_threshold]
     limits = dict.fromkeys(limit for part in found for limit in part.reached_limits)
-    return Found(_merge(parts, kept, [windows[number] for number in numbers]), tuple(limits))
+    return Found(_merge(parts, kept, [windows[number] for number in numbers.tolist()]), tuple(limits))
 
 
 def _prepare(predictor: "DetectionPredictor", image: np.ndarray, window: Window) -> Any:

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 
 from eva_engine.atomic import atomic_path
+from eva_engine.config import task_of_config
 from eva_engine.config.instantiation import instantiate
 from eva_engine.data.workers import TIMEOUT
 
@@ -40,8 +41,8 @@ def evaluation_context(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Run `model` on `dataloader.test` and compute metrics with `dataloader.evaluator`, over all processes.
 
-    If the recipe has a `dataloader.inference`, the module that it makes of the model is run, for example one that
-    predicts slices of the images.
+    If the recipe has a `dataloader.inference`, the module that the task makes of it and the model is run instead, for
+    example one that predicts slices of the images.
 
     Returns:
         {task: {metric: value}}, such as {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, on rank 0, and {} on the
@@ -50,9 +51,11 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
     if isinstance(loader, DataLoader) and loader.num_workers:  # Detectron2's builder has no option for it
         loader.timeout = loader.timeout or TIMEOUT
-    inference = instantiate(OmegaConf.select(cfg, "dataloader.inference", default=None))
+    tested = model
+    if OmegaConf.select(cfg, "dataloader.inference", default=None) is not None:
+        tested = task_of_config(cfg).load("inference")(cfg, model)
     with evaluation_context(cfg, model):
-        results = inference_on_dataset(model if inference is None else inference(model), loader, evaluator)
+        results = inference_on_dataset(tested, loader, evaluator)
     if not comm.is_main_process():
         return {}
     print_csv_format(results)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from detectron2.config import instantiate
+from detectron2.config import LazyConfig
 from PIL import Image
 
 from detectron2_ext.evaluation.image_inference import ImageInference, evaluate_with
@@ -78,12 +78,11 @@ def test_the_evaluated_detections_are_those_of_predict(tiny_detector, tiny_argum
     # The config that the run saves evaluates in the same way.
     saved = load_config(str(out / "config.yaml"))
     assert ("inference" in saved.dataloader) == bool(options)
+    assert saved.dataloader.test.mapper.get("resize", True) == (not options)
 
 
 @pytest.fixture
 def tiny_arguments(tiny_detector, data):
-    from detectron2.config import LazyConfig
-
     config = data / "tiny.yaml"
     LazyConfig.save(tiny_detector.cfg, str(config))
     return ["--config-file", str(config), "--weights", str(tiny_detector.weights), "train.device=cpu"]
@@ -91,7 +90,7 @@ def tiny_arguments(tiny_detector, data):
 
 def test_the_model_keeps_its_mode_and_loses_the_hook(tiny_detector, image):
     model = copy.deepcopy(tiny_detector.model).train()
-    tested = instantiate(recipe(tiny_detector, slice_size=60).dataloader.inference)(model)
+    tested = ImageInference(recipe(tiny_detector, slice_size=60), model)
     assert tested.training
     tested.eval()
     with torch.no_grad():
@@ -106,11 +105,13 @@ def test_the_model_keeps_its_mode_and_loses_the_hook(tiny_detector, image):
 
 def test_channel_order(tiny_detector, image):
     pixels = torch.from_numpy(image).permute(2, 0, 1)
-    resize = instantiate(tiny_detector.cfg.dataloader.test.mapper.augmentations)
-    rgb, bgr = (ImageInference(resize, order, slice_size=60)(tiny_detector.model).eval() for order in ("RGB", "BGR"))
+    outputs = []
+    for image_format in ("RGB", "BGR"):
+        cfg = recipe(tiny_detector, slice_size=60)
+        cfg.dataloader.test.mapper.image_format = image_format
+        outputs.append(ImageInference(cfg, tiny_detector.model).eval()([{"image": pixels}])[0]["instances"])
     # The records of an evaluation have the order that the model expects already.
-    expected, found = (tested([{"image": pixels}])[0]["instances"] for tested in (rgb, bgr))
-    assert torch.equal(found.pred_boxes.tensor, expected.pred_boxes.tensor)
+    assert torch.equal(outputs[0].pred_boxes.tensor, outputs[1].pred_boxes.tensor)
 
 
 def test_unusable_options(tiny_detector, capsys):
