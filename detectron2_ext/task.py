@@ -19,7 +19,7 @@ _INFERENCE_OPTIONS = (
     ),
     Option(
         "--tta-scales",
-        "sizes for --tta, relative to the recipe's, default: 0.75,1,1.25",
+        "sizes for --tta, relative to the recipe's, default: 1,1.25",
         {"type": positive_floats, "metavar": "S,S,..."},
     ),
 )

@@ -22,7 +22,7 @@ from eva_backbone.errors import InputError
 from .box_selection import BoxSelection
 from .cascade_roi_heads import CascadeROIHeads, rescore_by_maskness
 
-DEFAULT_SCALES = (0.75, 1.0, 1.25)
+DEFAULT_SCALES = (1.0, 1.25)
 # A region of a view shows a detection if the IoU of their boxes is at least this.
 _SAME_BOX = 0.7
 
