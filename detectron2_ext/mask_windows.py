@@ -60,15 +60,34 @@ def rescale_detections(detections: Instances, height: int, width: int) -> Instan
     Returns:
         Instances without `pred_masks`; if there were some, with `pred_masks_rle`, the COCO RLE of each [H, W] mask.
     """
+    rescaled = rescale_to_image(detections, height, width)
+    encode_masks(rescaled)
+    return rescaled
+
+
+def rescale_to_image(detections: Instances, height: int, width: int) -> Instances:
+    """Return the outputs of a model in the pixels of the original image, with `probabilities` if it predicts masks.
+
+    Args:
+        detections: Outputs without post-processing; modified.
+        height, width: Size of the original image.
+
+    Returns:
+        Instances without `pred_masks`; if there were some, with `probabilities` [N, M, M], the masks within the boxes.
+    """
     masks = detections.get_fields().pop("pred_masks", None)
     if masks is not None:
-        detections.probabilities = masks  # a name that Detectron2 leaves alone; it would create all full-size masks
-    detections = detector_postprocess(detections, height, width)
-    if masks is not None:
-        probabilities = detections.probabilities[:, 0]
-        detections.pred_masks_rle = encode_predicted_masks(detections.pred_boxes.tensor, probabilities, (height, width))
-        detections.remove("probabilities")
-    return detections
+        # A name that Detectron2 leaves alone; it would create all full-size masks.
+        detections.probabilities = masks[:, 0]
+    return detector_postprocess(detections, height, width)
+
+
+def encode_masks(instances: Instances) -> None:
+    """Replace `probabilities`, if there are any, by the masks of the image in `pred_masks_rle`."""
+    if instances.has("probabilities"):
+        boxes, probabilities = instances.pred_boxes.tensor, instances.probabilities
+        instances.remove("probabilities")
+        instances.pred_masks_rle = encode_predicted_masks(boxes, probabilities, instances.image_size)
 
 
 def encode_predicted_masks(boxes: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> list[dict[str, Any]]:

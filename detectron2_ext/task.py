@@ -1,7 +1,28 @@
 """Detection and instance segmentation, as the engine knows it."""
 
-from eva_engine.commands.cli import fraction, positive_int
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, Option, Task
+from eva_engine.commands.cli import fraction, positive_floats, positive_int
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, Option, Task
+
+# Options of `predict` and `evaluate`.
+_INFERENCE_OPTIONS = (
+    SLICE,
+    OVERLAP,
+    Option(
+        "--full-image",
+        "with --slice: predict the image as a whole too, for objects that are larger than a slice",
+        {"action": "store_true"},
+    ),
+    Option(
+        "--tta",
+        "test-time augmentation: merge the predictions for several sizes of the image, and mirrored",
+        {"action": "store_true"},
+    ),
+    Option(
+        "--tta-scales",
+        "sizes for --tta, relative to the recipe's, default: 1,1.25",
+        {"type": positive_floats, "metavar": "S,S,..."},
+    ),
+)
 
 TASK = Task(
     name="detection",
@@ -27,6 +48,9 @@ TASK = Task(
         ),
     ),
     train_options_help="annotations in COCO format; the number of classes and their names are read from them",
+    evaluation_options=_INFERENCE_OPTIONS,
+    evaluate_with="detectron2_ext.evaluation.image_inference:evaluate_with",
+    inference="detectron2_ext.evaluation.image_inference:ImageInference",
     predict_options=(
         CLASS_NAMES,
         Option(
@@ -37,6 +61,7 @@ TASK = Task(
             "largest number of detections per image or frame, by default that of the recipe, mostly 100",
             {"type": positive_int, "metavar": "N"},
         ),
+        *_INFERENCE_OPTIONS,
     ),
     output_options=(
         Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
@@ -60,5 +85,6 @@ TASK = Task(
 detection: the image or video with its detections drawn, and a JSON file, for each input
     python -m tools predict --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \\
         --weights eva_coco_seg.pth --input photo.jpg folder/ clip.mp4 --output out/ model.roi_heads.maskness_thresh=0.5
+    --slice is in pixels of the image; without it, the image is resized to the size of the recipe.
 """,
 )

@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from eva_backbone.errors import InputError
-from eva_engine.commands.cli import positive_int
+from eva_engine.commands.cli import fraction, positive_int
 
 TASK_GROUP = "eva_vision.tasks"
 VERB_GROUP = "eva_vision.verbs"
@@ -70,8 +70,8 @@ class Option:
 
     @property
     def name(self) -> str:
-        """Name of the parameter."""
-        return self.flag.lstrip("-").replace("-", "_")
+        """Name of the parameter: `dest` of the keywords, or the flag without dashes."""
+        return self.keywords.get("dest") or self.flag.lstrip("-").replace("-", "_")
 
 
 # Options of `predict` that several tasks accept.
@@ -81,6 +81,17 @@ CLASS_NAMES = Option(
     {"metavar": "FILE"},
 )
 NO_IMAGES = Option("--no-images", "draw no images and videos; write only data", {"action": "store_true"})
+SLICE = Option(
+    "--slice",
+    "side in pixels of overlapping square windows of an image, which are predicted one by one and merged; default: the "
+    "windows of the recipe, or the image as a whole if it has none",
+    {"type": positive_int, "metavar": "PIXELS", "dest": "slice_size"},
+)
+OVERLAP = Option(
+    "--overlap",
+    "fraction of its side that a window of --slice shares with the next one, default: 0.2",
+    {"type": fraction, "metavar": "F"},
+)
 TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})
 
 
@@ -105,6 +116,10 @@ class Task:
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
         train_options: Options of `train` and `evaluate` that the task adds.
         train_options_help: Text below the heading of those options.
+        evaluation_options: Options of `train` and `evaluate` that change how the images of an evaluation are predicted.
+        evaluate_with: Function that changes a recipe as those options say, `evaluate_with(cfg, **given_options)`.
+        inference: Function that returns the module that the evaluations of a recipe with a `dataloader.inference` run
+            instead of the model, `inference(cfg, model)`; optional.
         predict_usage: Examples for the help of `predict`.
         predict_options: Options of `predict` for the task's predictor.
         output_options: Options of `predict` for the files that the task writes.
@@ -127,6 +142,9 @@ class Task:
     custom_data: str = ""
     train_options: tuple[Option, ...] = ()
     train_options_help: str = ""
+    evaluation_options: tuple[Option, ...] = ()
+    evaluate_with: str = ""
+    inference: str = ""
     predict_usage: str = ""
     predict_options: tuple[Option, ...] = ()
     output_options: tuple[Option, ...] = ()

@@ -1,6 +1,6 @@
 """Semantic segmentation, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, Task
 
 TASK = Task(
     name="segmentation",
@@ -14,11 +14,14 @@ TASK = Task(
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
     published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
-    predict_options=(CLASS_NAMES,),
+    evaluation_options=(SLICE, OVERLAP),
+    evaluate_with="eva_semseg.window_options:set_windows",
+    predict_options=(CLASS_NAMES, SLICE, OVERLAP),
     output_options=(NO_IMAGES,),
     predict_usage="""\
 segmentation: the image with its classes in colour and a legend, class numbers, and a JSON file, for each input
     python -m tools predict --config-file projects/SemSeg/configs/ade20k_ss.py \\
         --weights eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth --input photos/ --output out/
+    --slice is in pixels of the resized image; the windows of most recipes are as large as the crops of the training.
 """,
 )

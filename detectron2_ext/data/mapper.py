@@ -111,6 +111,8 @@ class EvaluationMapper(DatasetMapper):
         image_format: As in Detectron2.
         on_error: "stop" raises `InputError` at a bad image; "skip" logs it and passes a black image of the annotated
             size to the model, so that the objects in the image count as missed and the run continues.
+        resize: Apply `augmentations`; False keeps the size of every image, for `dataloader.inference`, which applies
+            them to parts of the image.
     """
 
     def __init__(
@@ -120,10 +122,11 @@ class EvaluationMapper(DatasetMapper):
         augmentations: list[T.Augmentation | T.Transform],
         image_format: str,
         on_error: str = "stop",
+        resize: bool = True,
     ) -> None:
         if is_train:
             raise InputError("EvaluationMapper got is_train=True; use TrainingMapper for training.")
-        super().__init__(False, augmentations=augmentations, image_format=image_format)
+        super().__init__(False, augmentations=augmentations if resize else [], image_format=image_format)
         self.on_error = check_on_error(on_error)
 
     def __call__(self, dataset_dict: dict) -> dict:

@@ -1,5 +1,6 @@
 """Cascade R-CNN heads with soft-NMS and maskness rescoring."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -81,9 +82,21 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
     ) -> dict[str, torch.Tensor] | list[Instances]:
         if self.training:
             return super()._forward_box(features, proposals, targets)
+        boxes, scores = self.score_regions(features, proposals)
+        image_sizes = [x.image_size for x in proposals]
+        return self.box_selection.select(self.box_predictor[-1], boxes, scores, image_sizes)[0]
+
+    def score_regions(
+        self, features: dict[str, torch.Tensor], proposals: list[Instances]
+    ) -> tuple[Sequence[torch.Tensor], list[torch.Tensor]]:
+        """Return for each image the boxes [R, 4] or [R, K * 4] and the scores [R, K + 1] of all proposals.
+
+        The scores are means over the stages, the boxes those of the last stage (Cai and Vasconcelos, "Cascade R-CNN",
+        2018). No detection is selected yet.
+        """
         levels = [features[name] for name in self.box_in_features]
         image_sizes = [x.image_size for x in proposals]
-        boxes: list[torch.Tensor] = []
+        boxes: Sequence[torch.Tensor] = []
         stage_scores: list[list[torch.Tensor]] = []
         for stage, predictor in enumerate(self.box_predictor):
             if stage > 0:
@@ -91,12 +104,11 @@ class CascadeROIHeads(cascade_rcnn.CascadeROIHeads):
             predictions = self._run_stage(levels, proposals, stage)
             boxes = predictor.predict_boxes(predictions, proposals)
             stage_scores.append(predictor.predict_probs(predictions, proposals))
-        # The final score is the mean over the stages, the final box is that of the last stage (Cai and Vasconcelos,
-        # "Cascade R-CNN", 2018). As in Detectron2 the sum is multiplied by the reciprocal, for bitwise equal scores.
+        # As in Detectron2 the sum is multiplied by the reciprocal, for bitwise equal scores.
         scores = []
         for image_scores in zip(*stage_scores, strict=True):
             scores.append(sum(image_scores) * (1.0 / self.num_cascade_stages))
-        return self.box_selection.select(predictor, boxes, scores, image_sizes)[0]
+        return boxes, scores
 
     def _forward_mask(
         self, features: dict[str, torch.Tensor], instances: list[Instances]

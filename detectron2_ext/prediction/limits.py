@@ -1,6 +1,8 @@
 """Notice when a limit of a detector leaves out detections."""
 
+import weakref
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from detectron2.modeling import GeneralizedRCNN
@@ -25,7 +27,9 @@ class DetectionLimits:
         self._default = self._num_detections
         self._num_proposals = model.proposal_generator.post_nms_topk[False]  # the entry of evaluation
         self._proposals: list[Instances] = []
-        model.proposal_generator.register_forward_hook(self._keep_proposals)
+        hook = partial(_keep_proposals, self._proposals)
+        # The model does not keep this object alive, and the hook goes with it.
+        weakref.finalize(self, model.proposal_generator.register_forward_hook(hook).remove)
 
     def set_max_detections(self, count: int | None) -> None:
         """Make `count` the largest number of detections of an image; None for the limit that the model came with."""
@@ -33,9 +37,6 @@ class DetectionLimits:
         if count != self._num_detections:
             _set_detection_limit(self._roi_heads, count)
             self._num_detections = count
-
-    def _keep_proposals(self, _module: nn.Module, _inputs: object, outputs: tuple[list[Instances], dict]) -> None:
-        self._proposals = outputs[0]
 
     def reached(self, detections: Instances, score_threshold: float, index: int = 0) -> list[str]:
         """Return descriptions of the limits without which an image of the last batch could have more detections.
@@ -56,6 +57,12 @@ class DetectionLimits:
         if len(logits) >= self._num_proposals and (logits > 0).all():
             reached.append(f"{self._num_proposals} proposals; raise {_RPN}.post_nms_topk and {_RPN}.pre_nms_topk")
         return reached
+
+
+def _keep_proposals(
+    kept: list[Instances], _module: nn.Module, _inputs: object, outputs: tuple[list[Instances], dict]
+) -> None:
+    kept[:] = outputs[0]
 
 
 def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:

@@ -18,10 +18,14 @@ from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
-from ..mask_windows import rescale_detections
+from ..mask_windows import encode_masks, rescale_to_image
+from ..modeling.test_time_augmentation import TestTimeAugmentation
 from .detector_categories import find_categories, match_categories
+from .inference_options import make_augmentation, make_slices
 from .limits import DetectionLimits
 from .result import DetectionResult
+from .sliced_detection import Found, detect_in_slices
+from .slices import Slices
 
 
 class DetectionPredictor(ImagePredictor[DetectionResult]):
@@ -37,6 +41,9 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         image_format: Channel order that the model expects, "RGB" or "BGR".
         score_threshold: Detections with a lower final score are dropped before their masks are computed.
         max_detections: Largest number of detections of an image; by default that of the model.
+        slices: Cuts large images into slices, which are predicted in batches of `batch_size` and merged; None predicts
+            every image as a whole.
+        augmentation: Makes several views of every image or slice; None takes the image as it is.
 
     Attributes:
         model: The detector, in evaluation mode on `device`.
@@ -60,6 +67,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         image_format: str = "RGB",
         score_threshold: float = 0.5,
         max_detections: int | None = None,
+        slices: Slices | None = None,
+        augmentation: TestTimeAugmentation | None = None,
     ) -> None:
         self.categories = match_categories(categories, model.roi_heads.num_classes, "the list given")
         self.device = pick_device(device)
@@ -68,6 +77,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         self.image_format = image_format
         self.score_threshold = score_threshold
         self.max_detections = max_detections
+        self.slices = slices
+        self.augmentation = augmentation
         self.reached_limits: Counter[str] = Counter()
         self._limits = DetectionLimits(self.model)
 
@@ -86,6 +97,11 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         score_threshold: float = 0.5,
         max_detections: int | None = None,
         class_names: Categories | None = None,
+        slice_size: int | None = None,
+        overlap: float | None = None,
+        full_image: bool = False,
+        tta: bool = False,
+        tta_scales: Sequence[float] | None = None,
         dtype: str = "float32",
     ) -> "DetectionPredictor":
         """Build the model of a recipe, load its weights and return its predictor.
@@ -97,13 +113,21 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             score_threshold: Detections with a lower final score are dropped.
             max_detections: Largest number of detections of an image; by default that of the recipe.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
+            slice_size: Side in pixels of the slices of large images; None predicts every image as a whole.
+            overlap: Fraction of its side that a slice shares with the next one, by default 0.2.
+            full_image: Add the objects of the image as a whole to those of its slices.
+            tta: Use test-time augmentation.
+            tta_scales: Sizes of its views, see `TestTimeAugmentation`; scales without `tta` use it too.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
             InputError: The device, the config or the weight file cannot be used, or the number of categories differs
                 from the number of classes of the model.
         """
-        pick_device(device)  # report an unusable device before the model is built and loaded
+        # Report what cannot be used before the model is built and loaded.
+        pick_device(device)
+        slices = make_slices(slice_size, overlap, full_image)
+        augmentation = make_augmentation(tta, tta_scales)
         resize, image_format = _test_input(cfg)
         model = load_trained(cfg, weights, GeneralizedRCNN, dtype, device)
         if class_names is None:
@@ -120,6 +144,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             device=device,
             score_threshold=score_threshold,
             max_detections=max_detections,
+            slices=slices,
+            augmentation=augmentation,
         )
 
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
@@ -133,8 +159,19 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             InputError: The image is too narrow for the resize.
         """
         height, width = image.shape[:2]
-        resized = T.AugInput(np.ascontiguousarray(image[:, :, ::-1] if self.image_format == "BGR" else image))
+        if self.slices is not None and len(self.slices.windows(height, width)) > 1:
+            # Slices are resized when it is their turn: all together would take a multiple of the image's memory.
+            return ImageSample(path, image, (height, width), image)
+        return self.prepare_whole(image, path)
+
+    def prepare_whole(self, image: np.ndarray, path: str = "") -> ImageSample:
+        """Resize an image, which is not sliced, or a slice; see `prepare`."""
+        height, width = image.shape[:2]
+        ordered = np.ascontiguousarray(image[:, :, ::-1] if self.image_format == "BGR" else image)
         try:
+            if self.augmentation is not None:
+                return ImageSample(path, image, (height, width), self.augmentation.views(ordered, self.resize))
+            resized = T.AugInput(ordered)
             self.resize(resized)
         except ValueError as error:
             raise InputError(
@@ -158,25 +195,62 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             InputError: An image is after the resize larger than the model accepts.
         """
         self._limits.set_max_detections(self.max_detections)
-        # The model's own post-processing would create all full-size masks at once.
-        outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
+        if self.slices is None:
+            return self._predict_whole(samples)
         results = []
+        for sample in samples:
+            is_sliced = isinstance(sample.inputs, np.ndarray)
+            results += [self._predict_slices(sample)] if is_sliced else self._predict_whole([sample])
+        return results
+
+    def _predict_whole(self, samples: Sequence[ImageSample]) -> list[DetectionResult]:
+        results = []
+        for sample, found in zip(samples, self.detect(samples, self.score_threshold), strict=True):
+            encode_masks(found.instances)
+            results.append(self._result(sample, found))
+        return results
+
+    def _predict_slices(self, sample: ImageSample) -> DetectionResult:
+        """Detect objects in the slices of an image, whose inputs are the image itself, and merge them."""
+        assert self.slices is not None
+        found = detect_in_slices(self, sample.inputs, self.slices.windows(*sample.size))
+        if self.max_detections is not None:  # the model has limited the detections of each slice
+            found = found._replace(instances=found.instances[: self.max_detections])
+        return self._result(sample, found)
+
+    def _result(self, sample: ImageSample, found: Found) -> DetectionResult:
+        self.reached_limits.update(found.reached_limits)
+        return DetectionResult.from_instances(
+            found.instances,
+            path=sample.path,
+            image=sample.image,
+            class_names=self.categories.names,
+            category_ids=self.categories.ids,
+            score_threshold=self.score_threshold,
+            reached_limits=found.reached_limits,
+        )
+
+    def detect(self, samples: Sequence[ImageSample], score_threshold: float) -> list[Found]:
+        """Run the model on images that are not sliced; their masks are not yet those of the images.
+
+        Args:
+            samples: Images from `prepare`.
+            score_threshold: Detections with a lower final score are dropped.
+        """
+        if self.augmentation is None:
+            # The model's own post-processing would create all full-size masks at once.
+            outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
+        elif len(samples) > 1:
+            return [found for sample in samples for found in self.detect([sample], score_threshold)]
+        else:
+            outputs = [self.augmentation.detect(self.model, samples[0].inputs)]
+        found = []
         for index, (sample, detections) in enumerate(zip(samples, outputs, strict=True)):
             reached_limits = self._limits.reached(detections, self.score_threshold, index)
-            self.reached_limits.update(reached_limits)
-            detections = detections[detections.scores >= self.score_threshold]
+            detections = detections[detections.scores >= score_threshold]
             detections = detections[detections.scores.argsort(descending=True, stable=True)]
-            result = DetectionResult.from_instances(
-                rescale_detections(detections, *sample.size).to("cpu"),
-                path=sample.path,
-                image=sample.image,
-                class_names=self.categories.names,
-                category_ids=self.categories.ids,
-                score_threshold=self.score_threshold,
-                reached_limits=tuple(reached_limits),
-            )
-            results.append(result)
-        return results
+            found.append(Found(rescale_to_image(detections, *sample.size), tuple(reached_limits)))
+        return found
 
     def backbone_input(self, sample: ImageSample) -> torch.Tensor:
         """Return the normalised and padded image, [1, 3, H, W]."""

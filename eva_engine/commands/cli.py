@@ -1,6 +1,7 @@
 """Command-line helpers: parser, config overrides, exit status, types of options."""
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -151,5 +152,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def positive_floats(text: str) -> tuple[float, ...]:
+    """Parse an option of `argparse`: numbers above 0, separated by commas."""
+    values = tuple(float(part) for part in text.split(","))
+    if not all(0 < value < math.inf for value in values):
+        raise ValueError
+    return values
+
+
 # argparse names the type in its errors.
 positive_int.__name__, fraction.__name__ = "positive number", "number from 0 to 1"
+positive_floats.__name__ = "list of positive numbers"

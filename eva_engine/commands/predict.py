@@ -69,6 +69,7 @@ def _predict(args: argparse.Namespace) -> int:
         predictor = build_predictor(recipe, args.weights, args.device, predictor_options, args.compile)
         if value_range is not None:
             cast("ImagePredictor[Any]", predictor).value_range = value_range
+        predictor.batch_size = args.batch_size or predictor.batch_size
         file_task = file_task_class(predictor, **output_options)
         done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
         if get_rank() > 0:

@@ -66,7 +66,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
     flags: set[str] = set()
+    evaluation = parser.add_argument_group("evaluation", "how the images of an evaluation are predicted")
     for task in all_tasks():
+        for option in task.evaluation_options:
+            if option.flag not in flags:
+                # Without a default it is known whether the option was given; the default is that of the task.
+                evaluation.add_argument(option.flag, default=argparse.SUPPRESS, help=option.help, **option.keywords)
+            flags.add(option.flag)
         if task.train_options:
             group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
             for option in task.train_options:

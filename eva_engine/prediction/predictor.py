@@ -49,14 +49,14 @@ class Predictor(ABC, Generic[Sample, Answer]):
 
     Attributes:
         kinds: Kinds of inputs that `read` accepts, "image" or "video".
-        batch_size: Number of inputs per forward pass, unless the user gives another.
+        batch_size: Number of inputs, or of parts of an input, per forward pass; can be set.
         call_options: Names of the options that `with_options` can change, because the model does not depend on them.
         model: The model, in evaluation mode.
         class_names: Name of each class of the results.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
-    batch_size: ClassVar[int] = 1
+    batch_size: int = 1
     call_options: ClassVar[tuple[str, ...]] = ()
     model: "nn.Module"
     class_names: Sequence[str]

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 
 from eva_engine.atomic import atomic_path
 from eva_engine.compilation import uncompiled
+from eva_engine.config import task_of_config
 from eva_engine.config.instantiation import instantiate
 from eva_engine.data.workers import TIMEOUT
 
@@ -46,6 +47,9 @@ def evaluation_context(cfg: DictConfig, model: nn.Module) -> Iterator[None]:
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Run `model` on `dataloader.test` and compute metrics with `dataloader.evaluator`, over all processes.
 
+    If the recipe has a `dataloader.inference`, the module that the task makes of it and the model is run instead, for
+    example one that predicts slices of the images.
+
     Returns:
         {task: {metric: value}}, such as {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, on rank 0, and {} on the
         other ranks. The units are those of the evaluator. Rank 0 also writes them to `train.output_dir`/results.json.
@@ -53,8 +57,11 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
     if isinstance(loader, DataLoader) and loader.num_workers:  # Detectron2's builder has no option for it
         loader.timeout = loader.timeout or TIMEOUT
+    tested = model
+    if OmegaConf.select(cfg, "dataloader.inference", default=None) is not None:
+        tested = task_of_config(cfg).load("inference")(cfg, model)
     with evaluation_context(cfg, model):
-        results = inference_on_dataset(model, loader, evaluator)
+        results = inference_on_dataset(tested, loader, evaluator)
     if not comm.is_main_process():
         return {}
     print_csv_format(results)

@@ -135,6 +135,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start_log(cfg, args)
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
+    _apply_evaluation_options(args, cfg)
     settle_class_list(cfg, training=not args.eval_only, resume=resume)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
@@ -198,6 +199,20 @@ def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
             )
     custom_data_class = None if task is None else task.load("custom_data")
     return None if custom_data_class is None else custom_data_class.find(args, cfg)
+
+
+def _apply_evaluation_options(args: argparse.Namespace, cfg: DictConfig) -> None:
+    """Change `cfg` as the options say that concern evaluations."""
+    task = find_task_of_config(cfg)
+    accepted = () if task is None else task.evaluation_options
+    given = {option.name: getattr(args, option.name) for option in accepted if option.name in args}
+    for other in all_tasks():
+        for option in other.evaluation_options:
+            if option.name in args and option.name not in given:
+                name = "no task" if task is None else task.name
+                raise InputError(f"{option.flag} is for {other.name}, but the config is for {name}; omit it")
+    if given and task is not None:
+        task.load("evaluate_with")(cfg, **given)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Segment images with a trained model."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
 from ..segmenter import Segmenter
+from ..window_options import set_windows
 from .result import LabelMapResult
 
 Views = Callable[[np.ndarray], Sequence[dict[str, Any]]]
@@ -54,6 +56,8 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
         device: str = "auto",
         *,
         class_names: Categories | None = None,
+        slice_size: int | None = None,
+        overlap: float | None = None,
         dtype: str = "float32",
     ) -> "SegmentationPredictor":
         """Build the model of a recipe with its test-time augmentation, and load the weights.
@@ -63,11 +67,13 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
             weights: A weight file of the model.
             device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
             class_names: Name of each class; None to find them by `find_class_names`.
+            slice_size: Side of the sliding windows, in pixels of the resized image; None uses those of the recipe.
+            overlap: Fraction of its side that a window shares with the next one, by default 0.2.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:
-            InputError: The recipe has no segmentation model, the file does not contain all of its weights, or the
-                number of names is not that of the model's classes.
+            InputError: The recipe has no segmentation model, the file does not contain all of its weights, the number
+                of names is not that of the model's classes, or the windows cannot be used.
         """
         num_classes = OmegaConf.select(cfg, "model.decode_head.num_classes", default=None)
         views = OmegaConf.select(cfg, "dataloader.test.mapper.views", default=None)
@@ -81,6 +87,8 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
             names = find_class_names(cfg, num_classes, weights)
         else:
             names = match_given_names(class_names.names, num_classes, cfg, weights)
+        cfg = copy.deepcopy(cfg)
+        set_windows(cfg, slice_size=slice_size, overlap=overlap)
         return cls(load_trained(cfg, weights, Segmenter, dtype, device), instantiate(views), names, device)
 
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:

@@ -1,0 +1,37 @@
+"""The options of `predict` and `evaluate` for sliding windows."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from eva_backbone.errors import InputError
+
+DEFAULT_OVERLAP = 0.2
+
+
+def set_windows(cfg: DictConfig, *, slice_size: int | None = None, overlap: float | None = None) -> None:
+    """Set the sliding windows of a recipe, unless no option is given.
+
+    Args:
+        cfg: Recipe of a segmentation model; modified in place.
+        slice_size: Side of the square windows, in pixels of the resized image; None keeps those of the recipe.
+        overlap: Fraction of its side that a window shares with the next one, by default 0.2.
+
+    Raises:
+        InputError: An overlap without a size, an overlap of the whole window, or a recipe without sliding windows.
+    """
+    if slice_size is None:
+        if overlap is not None:
+            raise InputError("--overlap belongs to windows of a given size; add --slice PIXELS (slice_size in Python).")
+        return
+    windows = OmegaConf.select(cfg, "model.inference.windows", default=None)
+    if windows is None:
+        raise InputError(
+            "the config has no model.inference.windows, which --slice sets; give a config for semantic segmentation, "
+            "such as projects/SemSeg/configs/ade20k_ss.py."
+        )
+    overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    stride = slice_size - round(overlap * slice_size)
+    if stride < 1:
+        raise InputError(
+            f"windows of {slice_size} pixels with an overlap of {overlap} do not move; give a smaller one."
+        )
+    windows.size, windows.stride = [slice_size, slice_size], [stride, stride]
