@@ -8,8 +8,7 @@ from detectron2.structures import Boxes, Instances
 
 from detectron2_ext.mask_windows import encode_predicted_masks
 from detectron2_ext.prediction import DetectionPredictor
-from detectron2_ext.prediction.detections import Found
-from detectron2_ext.prediction.sliced_detection import detect_in_slices
+from detectron2_ext.prediction.sliced_detection import Found, detect_in_slices
 from detectron2_ext.prediction.slices import Slices
 from eva_backbone.errors import InputError
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from eva_engine.commands import predict
-from eva_engine.tasks import all_tasks
+from eva_engine.tasks import Option, Task, all_tasks
 
 TASKS = {task.package: task for task in all_tasks()}
 COMMON = {"config_file", "weights", "input", "output", "recursive", "device", "trust_recipe", "batch_size", "verbose"}
@@ -22,6 +22,10 @@ def keywords_of(function) -> dict[str, inspect.Parameter]:
     return {name: parameter for name, parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
+def options(task: Task) -> tuple[Option, ...]:
+    return (*task.predict_options, *task.output_options)
+
+
 @pytest.fixture
 def help_text(capsys) -> str:
     with pytest.raises(SystemExit) as ended:
@@ -31,7 +35,9 @@ def help_text(capsys) -> str:
 
 
 def test_every_option_belongs_to_a_task_and_every_task_is_reached(help_text):
-    shown = {name.replace("-", "_") for name in re.findall(r"^  --([a-z-]+)", help_text, flags=re.MULTILINE)}
+    name_of = {option.flag: option.name for task in TASKS.values() for option in options(task)}
+    flags = re.findall(r"^  (--[a-z-]+)", help_text, flags=re.MULTILINE)
+    shown = {name_of.get(flag, flag.lstrip("-").replace("-", "_")) for flag in flags}
     assert shown == COMMON.union(*(keywords(package) for package in TASKS))
 
 
@@ -45,8 +51,9 @@ def test_options_of_a_task_are_the_keywords_of_its_predictor_and_file_task(packa
 
 @pytest.mark.parametrize("package", TASKS)
 def test_defaults_are_those_in_the_help(help_text, package):
+    flag_of = {option.name: option.flag for option in options(TASKS[package])} | {"dtype": "--dtype"}
     for name, parameter in keywords(package).items():
-        section = re.search(rf"^  --{name.replace('_', '-')} .*?(?=^  --|\Z|\n\n)", help_text, re.MULTILINE | re.DOTALL)
+        section = re.search(rf"^  {flag_of[name]} .*?(?=^  --|\Z|\n\n)", help_text, re.MULTILINE | re.DOTALL)
         text = " ".join(section[0].split())
         default = parameter.default
         if default in (None, False, (), parameter.empty):
