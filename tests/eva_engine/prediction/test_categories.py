@@ -96,7 +96,7 @@ def test_whole_numbers_are_names_too():
     [
         (5, "classes: 5 is not a list of class names"),
         ("abc", "classes: 'abc' is not a list of class names"),
-        ([], "classes has no class names; give one name per class"),
+        ([], "classes is empty; give one name per class"),
         (["a", ["b"]], r"the name of class 1 is \['b'\]"),
         ([None], "the name of class 0 is None"),
         ([1, "1"], "classes lists 1 more than once"),
