@@ -214,8 +214,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """Detect objects in the slices of an image, whose inputs are the image itself, and merge them."""
         assert self.slices is not None
         found = detect_in_slices(self, sample.inputs, self.slices.windows(*sample.size))
-        if self.max_detections is not None:  # the model has limited the detections of each slice
-            found = found._replace(instances=found.instances[: self.max_detections])
+        # The model has limited the detections of each slice.
+        if self.max_detections is not None and len(found.instances) > self.max_detections:
+            limits = dict.fromkeys((*found.reached_limits, self._limits.describe_max_detections()))
+            found = Found(found.instances[: self.max_detections], tuple(limits))
         return self._result(sample, found)
 
     def _result(self, sample: ImageSample, found: Found) -> DetectionResult:
