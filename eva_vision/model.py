@@ -1,7 +1,7 @@
 """A trained model of any task, ready to use."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction.load_predictor import check_options
@@ -84,6 +84,7 @@ class Model:
                 as a warning and left out.
         """
         predictor = self._with_options(options)
+        predictor.check_ready()  # what no image can be predicted without is no fault of the files of a folder
         found = find_sources(source, predictor.kinds, recursive)
         for problem in found.problems:
             logger.warning("failed: %s", printable(problem))
@@ -112,7 +113,7 @@ class Model:
             InputError: An image cannot be read, or the backbone has no such block.
         """
         found = find_sources(images, self.predictor.kinds)
-        listed = [blocks] if isinstance(blocks, int) else list(blocks)
+        listed = [int(blocks)] if isinstance(blocks, SupportsIndex) else list(blocks)
         return block_features(self.predictor, found.all_required(), listed)
 
     def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
@@ -142,6 +143,6 @@ class Model:
 
 
 def _check_batch_size(batch_size: int) -> int:
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, SupportsIndex) or int(batch_size) < 1:
         raise InputError(f"batch_size={batch_size!r} is not a positive number; give one.")
-    return batch_size
+    return int(batch_size)

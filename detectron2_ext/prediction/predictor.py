@@ -254,6 +254,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             found.append(Found(rescale_to_image(detections, *sample.size), tuple(reached_limits)))
         return found
 
+    def for_features(self) -> "DetectionPredictor":
+        """Return a predictor with the same model that takes images as a whole, without views."""
+        return self.with_options(slices=None, augmentation=None)
+
     def backbone_input(self, sample: ImageSample) -> torch.Tensor:
         """Return the normalised and padded image, [1, 3, H, W]."""
         return self.model.preprocess_image([{"image": sample.inputs}]).tensor

@@ -77,6 +77,9 @@ class Predictor(ABC, Generic[Sample, Answer]):
             InputError: The model cannot process one of the samples, or its outputs are not finite.
         """
 
+    def check_ready(self) -> None:
+        """Raise InputError if an option without which no input can be predicted has no value yet."""
+
     def with_options(self, **options: Any) -> Self:
         """Return a predictor with the same model and other values of some `call_options`.
 
@@ -88,8 +91,15 @@ class Predictor(ABC, Generic[Sample, Answer]):
             setattr(changed, name, value)
         return changed
 
+    def for_features(self) -> Self:
+        """Return the predictor that prepares samples for `backbone_input`: each is a single input of the model."""
+        return self
+
     def backbone_input(self, sample: Sample) -> "torch.Tensor":  # noqa: ARG002
         """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets.
+
+        Args:
+            sample: A sample of `for_features`.
 
         Raises:
             InputError: The task does not say what its backbone gets.
