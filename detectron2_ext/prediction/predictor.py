@@ -262,12 +262,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """Return the normalised and padded image, [1, 3, H, W]."""
         return self.model.preprocess_image([{"image": sample.inputs}]).tensor
 
-    def notes(self) -> list[str]:
+    def remarks(self) -> Counter[str]:
         """Return for each limit on detections in how many images and frames it was reached, and further remarks."""
-        notes = super().notes()
-        for limit, count in self.reached_limits.items():
-            notes.append(f"limit reached in {count} images or frames, which may have more objects: {limit}")
-        return notes
+        text = "limit reached in {} images or frames, which may have more objects: "
+        return super().remarks() + Counter({text + limit: count for limit, count in self.reached_limits.items()})
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:

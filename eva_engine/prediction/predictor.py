@@ -3,6 +3,7 @@
 import copy
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -106,9 +107,12 @@ class Predictor(ABC, Generic[Sample, Answer]):
         """
         raise InputError("models of this task give no features of their backbone; use the model itself.")
 
-    def notes(self) -> list[str]:
-        """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""
-        return []
+    def remarks(self) -> Counter[str]:
+        """Return remarks on the predictions so far, with {} for a number, and that number for each.
+
+        Processes that share the inputs add up their numbers.
+        """
+        return Counter()
 
 
 class ImagePredictor(Predictor[ImageSample, Answer]):
@@ -148,11 +152,11 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
             )
         return self.prepare(image, item.name)
 
-    def notes(self) -> list[str]:
+    def remarks(self) -> Counter[str]:
         """Return in how many files only the first of several frames or pages was read."""
-        if not self.num_with_frames:
-            return []
-        return [f"only the first frame or page was read of {self.num_with_frames} image files that have several"]
+        return Counter(
+            {"only the first frame or page was read of {} image files that have several": self.num_with_frames}
+        )
 
     def _count_frames(self) -> None:
         with _COUNT_LOCK:  # several threads read
