@@ -37,7 +37,7 @@ def embed(model: "Model", images: Any = None, texts: str | Sequence[str] | None 
         texts: A text or several; one that is longer than the model's context is cut.
 
     Raises:
-        InputError: The model has no texts, or an image cannot be read.
+        InputError: The model has no texts, a list is empty, or an image cannot be read.
     """
     from eva_clip.prediction.predictor import LabelPredictor
 
@@ -56,6 +56,8 @@ def _embed_images(predictor: Any, images: Any) -> np.ndarray | None:
     found = find_sources(images, predictor.kinds)
     for batch in sample_batches(predictor, found.all_required(), predictor.batch_size, keep_images=False):
         parts.append(predictor.embed_images([sample for _, sample in batch]))
+    if not parts:
+        raise InputError("there are no images to embed; give at least one, or leave images out.")
     return np.concatenate(parts)
 
 
@@ -63,6 +65,8 @@ def _embed_texts(predictor: Any, texts: str | Sequence[str] | None) -> np.ndarra
     if texts is None:
         return None
     listed = [texts] if isinstance(texts, str) else list(texts)
+    if not listed:
+        raise InputError("there are no texts to embed; give at least one, or leave texts out.")
     parts = []
     for start in range(0, len(listed), _TEXTS_PER_PASS):
         parts.append(predictor.embed_texts(listed[start : start + _TEXTS_PER_PASS]))

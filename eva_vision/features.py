@@ -20,6 +20,7 @@ def block_features(
     Raises:
         InputError: A source cannot be read, or there is no such block.
     """
+    predictor = predictor.for_features()
     model: Any = predictor.model
     parameter = next(model.parameters())
     features = []

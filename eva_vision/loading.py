@@ -20,7 +20,7 @@ def load(
     dtype: str = "float32",
     compile: bool = False,
     trust_recipe: str | Sequence[str] = (),
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     **options: Any,
 ) -> "Model":
     """Load a trained model of any task; `python -m tools predict` does the same.
@@ -34,7 +34,7 @@ def load(
         compile: Compile the transformer blocks, which pays off after many images of one size.
         trust_recipe: Recipe of yours, or several, whose classes and functions a config.yaml may name too; they are
             executed.
-        overrides: Changes to the recipe, such as ["model.roi_heads.maskness_thresh=0.5"].
+        overrides: Change to the recipe, or several, such as ["model.roi_heads.maskness_thresh=0.5"].
         options: Options of `predict` for the model's task, such as `score_threshold`, `max_detections`, `class_names`
             (a file, or a list of names), `top`, `labels` or `templates`.
 
@@ -48,7 +48,7 @@ def load(
         return _load(
             os.fspath(name_or_path),
             os.fspath(config_file or ""),
-            overrides,
+            [overrides] if isinstance(overrides, str) else overrides,
             trusted,
             device,
             dtype,

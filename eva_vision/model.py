@@ -1,7 +1,7 @@
 """A trained model of any task, ready to use."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction.load_predictor import check_options
@@ -90,6 +90,7 @@ class Model:
                 as a warning and left out.
         """
         predictor = self._with_options(options)
+        predictor.check_ready()  # what no image can be predicted without is no fault of the files of a folder
         found = find_sources(source, predictor.kinds, recursive)
         for problem in found.problems:
             logger.warning("failed: %s", printable(problem))
@@ -133,7 +134,7 @@ class Model:
             InputError: An image cannot be read, or the backbone has no such block.
         """
         found = find_sources(images, self.predictor.kinds)
-        listed = [blocks] if isinstance(blocks, int) else list(blocks)
+        listed = [int(blocks)] if isinstance(blocks, SupportsIndex) else list(blocks)
         return block_features(self.predictor, found.all_required(), listed)
 
     def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
@@ -163,6 +164,6 @@ class Model:
 
 
 def _check_positive(name: str, number: int) -> int:
-    if not isinstance(number, int) or number < 1:
+    if not isinstance(number, SupportsIndex) or int(number) < 1:
         raise InputError(f"{name}={number!r} is not a positive number; give one.")
-    return number
+    return int(number)

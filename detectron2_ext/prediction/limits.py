@@ -38,6 +38,10 @@ class DetectionLimits:
             _set_detection_limit(self._roi_heads, count)
             self._num_detections = count
 
+    def describe_max_detections(self) -> str:
+        """Return the limit on detections with the options that raise it."""
+        return f"{self._num_detections} detections; raise --max-detections or {self._option}"
+
     def reached(self, detections: Instances, score_threshold: float, index: int = 0) -> list[str]:
         """Return descriptions of the limits without which an image of the last batch could have more detections.
 
@@ -51,7 +55,7 @@ class DetectionLimits:
         scores = detections.box_scores if detections.has("box_scores") else detections.scores
         # What the limit leaves out has lower scores than what it keeps.
         if 0 <= self._num_detections <= len(scores) and (scores >= score_threshold).all():
-            reached.append(f"{self._num_detections} detections; raise --max-detections or {self._option}")
+            reached.append(self.describe_max_detections())
         # The proposal network takes a region for an object rather than for background if its logit is positive.
         logits = self._proposals[index].objectness_logits
         if len(logits) >= self._num_proposals and (logits > 0).all():

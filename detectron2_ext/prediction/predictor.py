@@ -215,8 +215,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """Detect objects in the slices of an image, whose inputs are the image itself, and merge them."""
         assert self.slices is not None
         found = detect_in_slices(self, sample.inputs, self.slices.windows(*sample.size))
-        if self.max_detections is not None:  # the model has limited the detections of each slice
-            found = found._replace(instances=found.instances[: self.max_detections])
+        # The model has limited the detections of each slice.
+        if self.max_detections is not None and len(found.instances) > self.max_detections:
+            limits = dict.fromkeys((*found.reached_limits, self._limits.describe_max_detections()))
+            found = Found(found.instances[: self.max_detections], tuple(limits))
         return self._result(sample, found)
 
     def _result(self, sample: ImageSample, found: Found) -> DetectionResult:
@@ -253,6 +255,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             found.append(Found(rescale_to_image(detections, *sample.size), tuple(reached_limits)))
         return found
 
+    def for_features(self) -> "DetectionPredictor":
+        """Return a predictor with the same model that takes images as a whole, without views."""
+        return self.with_options(slices=None, augmentation=None)
+
     def backbone_input(self, sample: ImageSample) -> torch.Tensor:
         """Return the normalised and padded image, [1, 3, H, W]."""
         return self.model.preprocess_image([{"image": sample.inputs}]).tensor
@@ -261,12 +267,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """Return a function that gives the objects of consecutive frames identities, see `ObjectTracker`."""
         return ObjectTracker(rate, self.score_threshold).update
 
-    def notes(self) -> list[str]:
+    def remarks(self) -> Counter[str]:
         """Return for each limit on detections in how many images and frames it was reached, and further remarks."""
-        notes = super().notes()
-        for limit, count in self.reached_limits.items():
-            notes.append(f"limit reached in {count} images or frames, which may have more objects: {limit}")
-        return notes
+        text = "limit reached in {} images or frames, which may have more objects: "
+        return super().remarks() + Counter({text + limit: count for limit, count in self.reached_limits.items()})
 
 
 def _test_input(cfg: Any) -> tuple[T.Augmentation, str]:

@@ -1,5 +1,6 @@
 """Detection and instance segmentation for the command `predict`."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain
@@ -16,7 +17,7 @@ from eva_engine.prediction.predictor import ImageSample
 from eva_engine.prediction.video import VideoFrame, VideoReader, VideoWriter
 
 from .drawing import draw_instances
-from .formats import Write, open_formats
+from .formats import Write, check_input_names, open_formats
 from .predictor import DetectionPredictor
 from .records import open_video_record
 from .result import DetectionResult
@@ -66,7 +67,12 @@ class DetectionFileTask(FileTask):
         self._formats: list[Write] = []
 
     def open(self, stack: ExitStack) -> None:
-        """Open the files of the further formats."""
+        """Open the files of the further formats.
+
+        Raises:
+            InputError: One of them would have the name of an input's own result.
+        """
+        check_input_names(self.save_as, self.inputs)
         images = [item for item in self.inputs if item.kind == "image"]
         self._formats = open_formats(self.save_as, self.folder, images, self.predictor.categories, stack)
 
@@ -155,15 +161,13 @@ class DetectionFileTask(FileTask):
             limits.append(-(-reader.num_frames // self.frame_stride))  # rounded up
         return min(limits, default=None)
 
-    def notes(self) -> list[str]:
+    def remarks(self) -> Counter[str]:
         """Return the remarks of the predictor, and how many frames of cameras and streams were left out."""
-        notes = super().notes()
-        if self.num_dropped:
-            notes.append(
-                f"{self.num_dropped} frames of cameras and streams were left out, because they came faster than the "
-                "model works; give --frame-stride to leave out frames at equal intervals"
-            )
-        return notes
+        dropped = (
+            "{} frames of cameras and streams were left out, because they came faster than the model works; give "
+            "--frame-stride to leave out frames at equal intervals"
+        )
+        return super().remarks() + Counter({dropped: self.num_dropped})
 
     @contextmanager
     def _video_writer(self, item: Input, reader: VideoReader, width: int, height: int) -> Iterator[VideoWriter | None]:

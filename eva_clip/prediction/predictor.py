@@ -141,6 +141,13 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         exif = applies_exif_orientation(cfg)
         return cls(model, transform, labels, templates, device, apply_exif_orientation=exif, top=top)
 
+    def check_ready(self) -> None:
+        """Raise InputError if there are no labels."""
+        if not self.labels:
+            raise InputError(
+                'there are no labels to compare with images; give some, such as labels=["a cat", "a dog"].'
+            )
+
     def prepare(self, image: np.ndarray, path: str = "") -> ImageSample:
         """Transform an image [H, W, 3] uint8 RGB of any size to normalised pixels [3, S, S]."""
         return ImageSample(path, image, image.shape[:2], self.transform(Image.fromarray(image)))
@@ -179,10 +186,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         Raises:
             InputError: There are no labels, or the features are not finite.
         """
-        if not self.labels:
-            raise InputError(
-                'there are no labels to compare with images; give some, such as labels=["a cat", "a dog"].'
-            )
+        self.check_ready()
         features = self._image_features(samples)
         similarities = features @ self.weights.T
         probabilities = (self.model.logit_scale.float().exp() * similarities).softmax(1)

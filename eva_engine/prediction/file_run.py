@@ -81,6 +81,7 @@ def predict_files(
                 _predict_own_share(task, inputs, summary, report, batch_size)
             else:
                 _predict_inputs(task, inputs, task.collect, summary, report, batch_size)
+                task.all_remarks = task.remarks()
     except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
         kind = OutputError if has_started else InputError
         raise kind(
@@ -154,8 +155,9 @@ def _predict_own_share(
                     store(number_of[item], item, result)
 
                 _predict_inputs(task, list(number_of), collect, summary, report, batch_size)
-            summary.counts, task.counts, summary.failures = gather(
-                folder, summary.counts, task.counts, summary.failures
+            counters = [summary.counts, task.counts, task.remarks()]
+            (summary.counts, task.counts, task.all_remarks), summary.failures = gather(
+                folder, counters, summary.failures
             )
         finally:  # also after an interruption, so that nothing finished is lost
             end_share(folder)

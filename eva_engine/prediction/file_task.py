@@ -28,6 +28,7 @@ class FileTask:
         kinds: Kinds of inputs that the task accepts, "image" or "video".
         collects_images: Whether `collect` needs the images of results.
         counts: Numbers to report at the end in addition to the number of files, by name.
+        all_remarks: The `remarks` of all processes; set at the end of the run.
         inputs: All inputs of the run; set before `open` is called.
         folder: Existing folder for the results; set before `open` is called.
         batch_size: Number of images per forward pass, or None for that of the predictor; set before `open` is called.
@@ -42,6 +43,7 @@ class FileTask:
     def __init__(self, predictor: Predictor[Any, Any]) -> None:
         self.predictor = predictor
         self.counts: Counter[str] = Counter()
+        self.all_remarks: Counter[str] = Counter()
 
     def open(self, stack: ExitStack) -> None:
         """Open the files that `collect` writes, if there are any; `stack` closes them however the run ends."""
@@ -77,9 +79,13 @@ class FileTask:
         """
         raise NotImplementedError
 
+    def remarks(self) -> Counter[str]:
+        """Return the remarks on the predictions of this process; see `Predictor.remarks`."""
+        return self.predictor.remarks()
+
     def notes(self) -> list[str]:
         """Return the lines to print at the end."""
-        return self.predictor.notes()
+        return [remark.replace("{}", str(number)) for remark, number in self.all_remarks.items() if number]
 
 
 def print_result(line: str) -> None:

@@ -117,9 +117,12 @@ def _checked(option: Option, value: Any) -> Any:
     if choices is not None and value not in choices:
         raise InputError(f"{option.name}={value!r} is unknown; choose one of {', '.join(choices)}.")
     if parse is not None:
+        # Several numbers are one argument on the command line, separated by commas.
+        is_list = isinstance(value, list | tuple)
+        text, expected = (",".join(map(str, value)), tuple(value)) if is_list else (value, value)
         try:
-            is_valid = bool(parse(value) == value)
-        except (TypeError, ValueError):
+            is_valid = bool(parse(text) == expected)
+        except (AttributeError, TypeError, ValueError):
             is_valid = False
         if not is_valid:
             raise InputError(f"{option.name}={value!r} is not a {parse.__name__}; give one.")

@@ -3,6 +3,7 @@
 import copy
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -77,6 +78,9 @@ class Predictor(ABC, Generic[Sample, Answer]):
             InputError: The model cannot process one of the samples, or its outputs are not finite.
         """
 
+    def check_ready(self) -> None:
+        """Raise InputError if an option without which no input can be predicted has no value yet."""
+
     def with_options(self, **options: Any) -> Self:
         """Return a predictor with the same model and other values of some `call_options`.
 
@@ -88,8 +92,15 @@ class Predictor(ABC, Generic[Sample, Answer]):
             setattr(changed, name, value)
         return changed
 
+    def for_features(self) -> Self:
+        """Return the predictor that prepares samples for `backbone_input`: each is a single input of the model."""
+        return self
+
     def backbone_input(self, sample: Sample) -> "torch.Tensor":  # noqa: ARG002
         """Return the normalised pixels [1, 3, H, W], or for videos [1, 3, T, H, W], that the backbone gets.
+
+        Args:
+            sample: A sample of `for_features`.
 
         Raises:
             InputError: The task does not say what its backbone gets.
@@ -107,9 +118,12 @@ class Predictor(ABC, Generic[Sample, Answer]):
         """
         raise InputError("this model finds no objects that could be tracked; leave track out.")
 
-    def notes(self) -> list[str]:
-        """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""
-        return []
+    def remarks(self) -> Counter[str]:
+        """Return remarks on the predictions so far, with {} for a number, and that number for each.
+
+        Processes that share the inputs add up their numbers.
+        """
+        return Counter()
 
 
 class ImagePredictor(Predictor[ImageSample, Answer]):
@@ -149,11 +163,11 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
             )
         return self.prepare(image, item.name)
 
-    def notes(self) -> list[str]:
+    def remarks(self) -> Counter[str]:
         """Return in how many files only the first of several frames or pages was read."""
-        if not self.num_with_frames:
-            return []
-        return [f"only the first frame or page was read of {self.num_with_frames} image files that have several"]
+        return Counter(
+            {"only the first frame or page was read of {} image files that have several": self.num_with_frames}
+        )
 
     def _count_frames(self) -> None:
         with _COUNT_LOCK:  # several threads read

@@ -96,27 +96,25 @@ def _wait_for(files: Sequence[Path], seconds: float = math.inf) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def gather(
-    folder: Path, counts: Counter[str], task_counts: Counter[str], failures: list[str]
-) -> tuple[Counter[str], Counter[str], list[str]]:
-    """Return, on rank 0, the sums of the counts and the failures of all processes, when all have finished.
+def gather(folder: Path, counters: list[Counter[str]], failures: list[str]) -> tuple[list[Counter[str]], list[str]]:
+    """Return, on rank 0, the sums of each counter and the failures of all processes, when all have finished.
 
     Rank 0 waits for files rather than in a collective operation, during which Python could not handle a stop signal.
     """
     with atomic_path(folder / f"{get_rank()}{_FINISHED}") as partial:
-        partial.write_bytes(pickle.dumps((counts, task_counts, failures)))
+        partial.write_bytes(pickle.dumps((counters, failures)))
     if get_rank() > 0:
-        return counts, task_counts, failures
+        return counters, failures
     files = _files_of_all_ranks(folder, _FINISHED)
     _wait_for(files)
-    sums: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    sums: list[Counter[str]] = [Counter() for _ in counters]
     all_failures = []
     for file in files:
-        others, task_others, other_failures = pickle.loads(file.read_bytes())
-        sums[0].update(others)
-        sums[1].update(task_others)
+        others, other_failures = pickle.loads(file.read_bytes())
+        for total, other in zip(sums, others, strict=True):
+            total.update(other)
         all_failures.extend(other_failures)
-    return *sums, all_failures
+    return sums, all_failures
 
 
 @contextmanager

@@ -29,6 +29,20 @@ def test_features_of_a_detector(detector, photos):
     assert features.shape == (net.embed_dim, side, side)
 
 
+def test_features_are_those_of_the_whole_image_also_with_slices_or_views(detector, photos):
+    model = detector.model
+    expected = model.features(photos / "a.png")[0][0]
+    keywords = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu"}
+    for options in ({"slice_size": 60}, {"tta": True}):
+        changed = eva_vision.load(detector.weights, **keywords, **options)
+        torch.testing.assert_close(changed.features(photos / "a.png")[0][0], expected)
+
+
+def test_a_number_of_numpy_is_one_block(classifier, photos):
+    ((block,),) = classifier.model.features(photos / "a.png", blocks=np.int64(0))
+    torch.testing.assert_close(block, classifier.model.features(photos / "a.png", blocks=0)[0][0])
+
+
 def test_a_block_that_does_not_exist(classifier, photos):
     with pytest.raises(InputError, match="7"):
         classifier.model.features(photos / "a.png", blocks=7)
@@ -55,10 +69,19 @@ def test_one_kind_of_embedding(clip, photos):
         clip.embed()
 
 
+@pytest.mark.parametrize("given", [{"images": []}, {"texts": []}])
+def test_an_empty_list_has_no_embeddings(clip, given):
+    (kind,) = given
+    with pytest.raises(InputError, match=f"there are no {kind} to embed"):
+        clip.embed(**given)
+
+
 def test_labels_belong_to_a_call(clip, photos):
     assert clip.names == ()
     with pytest.raises(InputError, match="no labels to compare"):
         clip.predict(photos / "a.png")
+    with pytest.raises(InputError, match="no labels to compare"):  # rather than a warning for each file of a folder
+        clip.predict(photos)
     (result,) = clip.predict(photos / "a.png", labels=["red", "green", "blue"], top=2)
     assert result.class_names == ("red", "green", "blue")
     assert result.summary().count("%") == 2

@@ -137,6 +137,26 @@ def test_models_that_cannot_be_loaded(classifier, options, message):
         eva_vision.load(classifier.weights, **keywords)
 
 
+@pytest.mark.parametrize("scales", [[1, 1.5], (1.0, 1.5), np.array([1, 1.5]).tolist()])
+def test_scales_of_views(detector, scales):
+    keywords = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu"}
+    model = eva_vision.load(detector.weights, tta_scales=scales, **keywords)
+    assert model.predictor.augmentation.scales == (1, 1.5)
+
+
+@pytest.mark.parametrize("scales", [1.5, "1,1.5", [], [0], ["1", "1.5"], [[1, 1.5]]])
+def test_scales_that_cannot_be_used(detector, scales):
+    with pytest.raises(InputError, match="is not a list of positive numbers"):
+        eva_vision.load(
+            detector.weights, tta_scales=scales, config_file=detector.recipe, overrides=detector.overrides, device="cpu"
+        )
+
+
+def test_one_change_to_the_recipe_can_be_a_text(classifier):
+    with pytest.raises(InputError, match="depht"):
+        eva_vision.load(classifier.weights, config_file=classifier.recipe, overrides="model.depht=3")
+
+
 def test_names_can_be_a_list(classifier, photos):
     names = [f"kind {number}" for number in range(1000)]
     keywords = {

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
+from eva_backbone.errors import InputError
 from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.inputs import Input
 
@@ -28,6 +29,22 @@ FORMATS: dict[str, Open] = {
     "labelme": open_labelme,
     "crops": open_crops,
 }
+
+# Names, without suffix, of what a format writes where an input of that name has its own results.
+_OWN_NAMES = {"coco": "coco", "coco-polygons": "coco_polygons", "labelme": "labelme/", "crops": "crops/"}
+
+
+def check_input_names(names: Sequence[str], inputs: Sequence[Input]) -> None:
+    """Raise InputError if the results of an input would overwrite a file of a format, such as those of coco.jpg."""
+    own_names = {name: _OWN_NAMES[name] for name in names if name in _OWN_NAMES}
+    for item in inputs:
+        stem = item.stem.casefold()  # on some file systems, upper and lower case are the same
+        for name, own in own_names.items():
+            if stem == own or (own.endswith("/") and stem.startswith(own)):
+                raise InputError(
+                    f"{item.name}: its results would have the name of a file of --save-as {name}; rename the input, or "
+                    "leave this format out."
+                )
 
 
 def open_formats(

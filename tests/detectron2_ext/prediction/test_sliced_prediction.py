@@ -63,6 +63,16 @@ def test_batches_of_slices(tiny_detector, image):
     np.testing.assert_array_equal(result.class_ids, expected.class_ids)
 
 
+def test_a_limit_that_only_all_slices_together_exceed_is_reported(tiny_detector, image):
+    everything = make_predictor(tiny_detector, slice_size=60)(image)
+    lengths = [len(make_predictor(tiny_detector)(part)) for part in (image[:60, :60], image[:60, 40:])]
+    limit = max(lengths) + 1
+    assert limit < len(everything)
+    best = make_predictor(tiny_detector, slice_size=60, max_detections=limit)(image)
+    assert len(best) == limit
+    assert sum(f"{limit} detections; raise --max-detections" in name for name in best.reached_limits) == 1
+
+
 def test_threshold_changes_only_which_objects_are_returned(tiny_detector, image):
     everything = make_predictor(tiny_detector, slice_size=60, overlap=0.4)(image)
     threshold = float(everything.scores[3])

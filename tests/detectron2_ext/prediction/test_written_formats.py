@@ -4,10 +4,13 @@ import json
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from detectron2_ext.prediction import DetectionFileTask, DetectionPredictor
+from eva_backbone.errors import InputError
 from eva_engine.prediction import list_inputs, predict_files
+from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.video import VideoWriter
 
 
@@ -55,3 +58,15 @@ def test_crops_need_no_drawn_images(tiny_detector, image, tmp_path):
     assert done.failures == []
     assert len([name for name in files_of(tmp_path / "out") if name.startswith("crops/")]) == 2
     assert not (tmp_path / "out/a.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("coco", "COCO"), ("coco-polygons", "coco_polygons"), ("labelme", "labelme/a"), ("crops", "crops/cat/a_1")],
+)
+def test_inputs_whose_results_would_overwrite_those_of_a_format(tiny_detector, tmp_path, name, stem):
+    predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
+    inputs = [Input(tmp_path / "a.jpg", "image", "a"), Input(tmp_path / f"{stem}.jpg", "image", stem)]
+    with pytest.raises(InputError, match=f"{stem}.jpg: its results .* --save-as {name}"):
+        predict_files(DetectionFileTask(predictor, save_as=[name]), inputs, tmp_path / "out")
+    assert files_of(tmp_path / "out") == set()

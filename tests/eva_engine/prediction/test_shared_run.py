@@ -16,6 +16,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 # A task that needs no model: it writes the mean of each image, one file per image and one for all.
 SCRIPT = """
 import sys, time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -40,6 +41,10 @@ class Mean(Result):
 
 
 class Means(ImagePredictor):
+    num_dark = 0
+
+    def remarks(self): return super().remarks() + Counter({"{} dark images": self.num_dark})
+
     def prepare(self, image, path=""):
         return ImageSample(path, image, image.shape[:2], float(image.mean()))
 
@@ -49,6 +54,7 @@ class Means(ImagePredictor):
         if "slow" in sys.argv and get_rank() == 1 and any(s.path.endswith("07.png") for s in samples):
             Path(sys.argv[2], "waiting").touch()
             time.sleep(60)
+        self.num_dark += sum(sample.inputs < 100 for sample in samples)
         return [Mean(path=s.path, image=s.image, class_names=(), value=s.inputs) for s in samples]
 
 
@@ -68,9 +74,10 @@ class Task(FileTask):
 def main():
     source, output = sys.argv[1:3]
     with shared_by_torchrun("cpu"):
-        done = predict_files(Task(Means()), list_inputs([source], output).inputs, output, batch_size=2)
+        task = Task(Means())
+        done = predict_files(task, list_inputs([source], output).inputs, output, batch_size=2)
         if get_rank() == 0:
-            print(dict(done.counts), sorted(done.failures))
+            print(dict(done.counts), sorted(done.failures), task.notes())
 
 sys.exit(run_command(main))
 """
@@ -96,6 +103,7 @@ def test_outputs_are_those_of_a_single_process(script, tmp_path):
         assert done.stderr.count("failed: ") == 2
     assert printed[0] == printed[1]
     assert printed[0].startswith("{'images': 9, 'files': 9} [")
+    assert printed[0].endswith("['8 dark images']\n")
     one, two = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one == two
     assert [json.loads(line)["mean"] for line in one["means.jsonl"].splitlines()] == [
