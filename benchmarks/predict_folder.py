@@ -15,7 +15,8 @@ from pathlib import Path
 
 import matplotlib
 import torch
-from PIL import Image
+
+from eva_engine.data.image_file import open_image
 
 from .harness.side_by_side import compare
 
@@ -60,7 +61,7 @@ def _write_weights(path: Path) -> None:
 
 def _write_photos(folder: Path, count: int, megapixels: int) -> None:
     folder.mkdir(exist_ok=True)
-    with Image.open(Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")) as portrait:
+    with open_image(Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")) as portrait:
         scale = (megapixels * 1e6 / (portrait.width * portrait.height)) ** 0.5
         photo = portrait.resize((round(portrait.width * scale), round(portrait.height * scale)))
     for number in range(count):

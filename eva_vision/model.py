@@ -11,7 +11,7 @@ from eva_engine.safe_text import printable
 from eva_engine.tasks import Task
 
 from .features import block_features
-from .prediction_loop import predict_sources
+from .prediction_loop import predict_frames, predict_sources
 from .sources import find_sources, logger
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Model:
         stream: bool = False,
         recursive: bool = False,
         keep_images: bool | None = None,
+        frame_stride: int = 1,
+        max_frames: int | None = None,
+        track: bool = False,
         **options: Any,
     ) -> Any:
         """Predict on images or videos.
@@ -72,6 +75,9 @@ class Model:
             recursive: Search the subfolders of folders too.
             keep_images: Whether results keep their images, which `Result.plot` needs. By default they do, except those
                 of a folder in a list, which may not fit into memory.
+            frame_stride: Only the first of every `frame_stride` frames of a video is predicted on.
+            max_frames: Number of frames of a video after which to stop; None for all.
+            track: Give objects identities across the frames of a video, `track_ids`.
             options: Options of the task for this call: `score_threshold` and `max_detections` of detectors, `top` of
                 classifiers, `labels`, `templates` and `top` of EVA-CLIP. By default those given to `load`.
 
@@ -90,7 +96,22 @@ class Model:
         is_stream = stream or found.is_stream
         if keep_images is None:
             keep_images = is_stream or not found.has_folder
-        size = predictor.batch_size if batch_size is None else _check_batch_size(batch_size)
+        size = predictor.batch_size if batch_size is None else _check_positive("batch_size", batch_size)
+        if found.video is not None:
+            _check_positive("frame_stride", frame_stride)
+            _check_positive("max_frames", 1 if max_frames is None else max_frames)
+            frames = predict_frames(
+                predictor,
+                found.video,
+                size,
+                keep_images,
+                frame_stride=frame_stride,
+                max_frames=max_frames,
+                track=track,
+            )
+            return self._reporting_limits(frames)
+        if frame_stride != 1 or max_frames is not None or track:
+            raise InputError("frame_stride, max_frames and track are for the frames of one video; leave them out.")
         results = self._reporting_limits(predict_sources(predictor, found.sources, size, keep_images))
         return results if is_stream else list(results)
 
@@ -141,7 +162,7 @@ class Model:
             yield result
 
 
-def _check_batch_size(batch_size: int) -> int:
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size={batch_size!r} is not a positive number; give one.")
-    return batch_size
+def _check_positive(name: str, number: int) -> int:
+    if not isinstance(number, int) or number < 1:
+        raise InputError(f"{name}={number!r} is not a positive number; give one.")
+    return number

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.data.image_file import image_errors, load_image
 from eva_engine.prediction.file_run import predict_batch
+from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.predictor import ImageSample, Predictor
+from eva_engine.prediction.prefetch import Prefetch
 from eva_engine.prediction.read_ahead import read_batches
 from eva_engine.prediction.result import Result
 from eva_engine.safe_text import printable
 
-from .sources import Source, logger
+from .sources import Source, frame_sources, logger
 
 
 def predict_sources(
@@ -37,6 +40,38 @@ def predict_sources(
         for source, result in predict_batch(predictor, batch, _fail):
             result.frame, result.time = source.frame, source.time
             yield result
+
+
+def predict_frames(
+    predictor: Predictor[Any, Any],
+    video: Input,
+    batch_size: int,
+    keep_images: bool,
+    *,
+    frame_stride: int = 1,
+    max_frames: int | None = None,
+    track: bool = False,
+) -> Generator[Result]:
+    """Yield the result of each frame of a video, a camera or a stream; the next frames are decoded in the meantime.
+
+    Args:
+        predictor: The predictor.
+        video: The video. Of a camera that is faster than the model, frames are left out.
+        batch_size: Number of frames per forward pass.
+        keep_images: Whether the results keep their frames, for drawing.
+        frame_stride: Only the first of every `frame_stride` frames is predicted on.
+        max_frames: Number of frames after which to stop; None for all.
+        track: Whether objects get identities across the frames.
+
+    Raises:
+        InputError: The video cannot be read, or the model finds no objects that could be tracked.
+    """
+    with opened_frames(video, frame_stride=frame_stride) as reader:
+        follow = predictor.tracker(float(reader.rate) / frame_stride) if track else None
+        with Prefetch(reader, batch_size, drops_old=not reader.waits, stop=reader.stop) as decoded:
+            sources = frame_sources(reader, islice(decoded, max_frames))
+            for result in predict_sources(predictor, sources, batch_size, keep_images):
+                yield result if follow is None else follow(result)
 
 
 def sample_batches(

@@ -15,6 +15,7 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.addresses import find_address
 from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.inputs import Input, list_inputs
+from eva_engine.prediction.video import VideoFrame, VideoReader
 from eva_engine.safe_text import printable
 
 logger = logging.getLogger("eva_vision")
@@ -46,12 +47,14 @@ class SourceList:
     Attributes:
         sources: The sources, which can be an iterator without an end.
         is_stream: Whether it is an iterator.
+        video: Video, camera or stream whose frames the sources are, or None.
         has_folder: Whether some were found in a folder.
         problems: "path: reason" for files of a folder that cannot be used.
     """
 
     sources: Iterable[Source]
     is_stream: bool = False
+    video: Input | None = None
     has_folder: bool = False
     problems: Sequence[str] = ()
 
@@ -93,7 +96,7 @@ def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
             raise InputError(f"{found.unusable[0]}.")
         (item,) = found.inputs
         if item.kind == "video" and "video" not in kinds:
-            return SourceList(_frames(item), is_stream=True)
+            return SourceList(_frames(item), is_stream=True, video=item)
         _check_kind(item.name, item.kind, kinds)
         return SourceList([Source(item.name, item)])
     found = list_inputs([path], None, recursive, kinds)
@@ -126,10 +129,20 @@ def _from_iterator(given: Iterable[Any], kinds: Sequence[str]) -> Iterator[Sourc
 
 def _frames(item: Input) -> Iterator[Source]:
     with opened_frames(item) as reader:
-        for frame in reader:
-            yield Source(item.name, frame.image, frame=frame.index, time=frame.time)
-        if reader.problem:
-            logger.warning("%s: %s", printable(item.name), printable(reader.problem))
+        yield from frame_sources(reader)
+
+
+def frame_sources(reader: VideoReader, frames: Iterable[VideoFrame] | None = None) -> Iterator[Source]:
+    """Yield the frames of a video as sources, and log what was wrong with it.
+
+    Args:
+        reader: The video.
+        frames: Its frames, if they are not taken from the reader itself.
+    """
+    for frame in reader if frames is None else frames:
+        yield Source(reader.name, frame.image, frame=frame.index, time=frame.time)
+    if reader.problem:
+        logger.warning("%s: %s", printable(reader.name), printable(reader.problem))
 
 
 def _in_memory(image: Any, kinds: Sequence[str]) -> Source:

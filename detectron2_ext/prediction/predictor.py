@@ -1,7 +1,7 @@
 """A detector ready for inference: images in, detections in the pixels of those images out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from .limits import DetectionLimits
 from .result import DetectionResult
 from .sliced_detection import Found, detect_in_slices
 from .slices import Slices
+from .tracking import ObjectTracker
 
 
 class DetectionPredictor(ImagePredictor[DetectionResult]):
@@ -255,6 +256,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
     def backbone_input(self, sample: ImageSample) -> torch.Tensor:
         """Return the normalised and padded image, [1, 3, H, W]."""
         return self.model.preprocess_image([{"image": sample.inputs}]).tensor
+
+    def tracker(self, rate: float) -> Callable[[DetectionResult], DetectionResult]:
+        """Return a function that gives the objects of consecutive frames identities, see `ObjectTracker`."""
+        return ObjectTracker(rate, self.score_threshold).update
 
     def notes(self) -> list[str]:
         """Return for each limit on detections in how many images and frames it was reached, and further remarks."""

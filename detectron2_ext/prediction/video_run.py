@@ -13,7 +13,6 @@ from eva_engine.prediction.video import VideoFrame, VideoReader
 
 from .predictor import DetectionPredictor
 from .result import DetectionResult
-from .tracking import ObjectTracker
 
 
 def frame_results(
@@ -41,7 +40,7 @@ def frame_results(
     """
     size = batch_size or predictor.batch_size
     rate = float(reader.rate) / reader.frame_stride
-    tracker = ObjectTracker(rate, predictor.score_threshold) if track else None
+    follow = predictor.tracker(rate) if track else None
 
     def prepare(frame: VideoFrame) -> ImageSample:
         return predictor.prepare(frame.image, reader.name)
@@ -55,6 +54,6 @@ def frame_results(
             with closing(read_batches(prepare, frames, size, fail)) as batches:
                 for batch in batches:
                     for frame, result in predict_batch(predictor, batch, fail):
-                        yield frame, tracker.update(result) if tracker else result
+                        yield frame, result if follow is None else follow(result)
         finally:
             reader.num_dropped = decoded.num_dropped

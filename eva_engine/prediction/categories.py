@@ -51,7 +51,7 @@ def check_names(names: Any, source: str) -> tuple[str, ...]:
         InputError: It is not a list, is empty, or has anything else.
     """
     if isinstance(names, Sequence) and not names:
-        raise InputError(f"{source} has no class names; give one name per class.")
+        raise InputError(f"{source} is empty; give one name per class.")
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise InputError(f"{source}: {reprlib.repr(names)} is not a list of class names; give one name per class.")
     for number, name in enumerate(names):

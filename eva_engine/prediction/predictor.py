@@ -3,7 +3,7 @@
 import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -95,6 +95,17 @@ class Predictor(ABC, Generic[Sample, Answer]):
             InputError: The task does not say what its backbone gets.
         """
         raise InputError("models of this task give no features of their backbone; use the model itself.")
+
+    def tracker(self, rate: float) -> Callable[[Answer], Answer]:  # noqa: ARG002
+        """Return a function that adds identities to the objects of one frame of a video after the other.
+
+        Args:
+            rate: Frames per second.
+
+        Raises:
+            InputError: The results have no objects, or tracking needs a package that is not installed.
+        """
+        raise InputError("this model finds no objects that could be tracked; leave track out.")
 
     def notes(self) -> list[str]:
         """Return remarks on the predictions so far, such as limits that were reached, as lines to print."""

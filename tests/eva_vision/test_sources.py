@@ -163,6 +163,31 @@ def test_a_stream_keeps_a_few_images_only(classifier, tmp_path, monkeypatch):
     assert max(num_alive) <= 3 * 4
 
 
+def test_frames_are_chosen_by_stride_and_number(detector, video):
+    every = list(detector.model.predict(video, keep_images=False))
+    chosen = list(detector.model.predict(video, frame_stride=2, max_frames=2, batch_size=2))
+    assert [result.frame for result in chosen] == [0, 2]
+    for result in chosen:
+        np.testing.assert_allclose(result.scores, every[result.frame].scores, atol=1e-5)
+    with pytest.raises(InputError, match="frame_stride=0 is not a positive number"):
+        detector.model.predict(video, frame_stride=0)
+
+
+def test_objects_are_tracked(detector, video):
+    pytest.importorskip("trackers")
+    results = list(detector.model.predict(video, track=True))
+    assert all(len(result.track_ids) == len(result) for result in results)
+    assert [result.frame for result in results] == list(range(len(results)))
+
+
+def test_what_needs_a_video_or_objects_is_refused(detector, segmenter, photos, video):
+    for options in ({"track": True}, {"frame_stride": 2}, {"max_frames": 1}):
+        with pytest.raises(InputError, match="are for the frames of one video"):
+            detector.model.predict(photos, **options)
+    with pytest.raises(InputError, match="finds no objects that could be tracked"):
+        list(segmenter.model.predict(video, track=True))
+
+
 def test_models_of_videos_take_files(video_classifier, video):
     (result,) = video_classifier.model.predict(video)
     assert (result.path, len(result)) == (str(video), 3)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from detectron2_ext.prediction import DetectionFileTask, DetectionResult
+from detectron2_ext.prediction.predictor import DetectionPredictor
 from detectron2_ext.prediction.tracking import ObjectTracker
 from detectron2_ext.prediction.video_run import frame_results
 from eva_backbone.errors import InputError
@@ -35,6 +36,7 @@ class SquareFinder(ImagePredictor[DetectionResult]):
 
     score_threshold = 0.5
     categories = Categories(("square",), (1,))
+    tracker = DetectionPredictor.tracker
 
     def __init__(self) -> None:
         self.batches: list[int] = []

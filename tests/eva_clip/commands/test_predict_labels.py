@@ -171,7 +171,7 @@ def test_many_images_fill_several_sheets(weights, folder):
     [
         ({"--labels": ["cat", " "]}, "label 2 of 2 is empty"),
         ({"--labels": ["cat", "dog", "Cat", "bird", "bird"]}, "given more than once: 'cat', 'Cat', 'bird';"),
-        ({"--labels": ["empty.txt"]}, "no class name"),
+        ({"--labels": ["empty.txt"]}, "empty.txt is empty"),
         ({"--labels": ["lables.txt"]}, "lables.txt: no such list of names"),
         ({"--labels": ["cat"]}, "'cat' is the only label"),
         ({"--templates": ["photo"]}, "'photo' is not a list of templates"),

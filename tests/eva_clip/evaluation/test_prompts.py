@@ -47,7 +47,7 @@ def test_files(tmp_path):
     ("names", "templates", "message"),
     [
         (["a", " "], ["{}"], "name of class 1 is ' '"),
-        ([], ["{}"], "not a list of class names"),
+        ([], ["{}"], "the list of class names is empty"),
         ("nowhere.txt", ["{}"], "nowhere.txt: no such list of names"),
         (["a"], [], "no template"),
         (["a"], ["{}", "photo"], "the template 'photo' has no {}"),

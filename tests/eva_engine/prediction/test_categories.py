@@ -46,7 +46,7 @@ def test_files(tmp_path, name, content, expected):
 def test_unusable_files_are_named(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(InputError, match=r"class names|name of class|categories|not valid JSON") as error:
+    with pytest.raises(InputError, match=r"class names|name of class|categories|not valid JSON|is empty; give one name per class") as error:
         read_categories(tmp_path / name)
     assert str(error.value).startswith(str(tmp_path / name))
 
@@ -96,7 +96,7 @@ def test_whole_numbers_are_names_too():
     [
         (5, "classes: 5 is not a list of class names"),
         ("abc", "classes: 'abc' is not a list of class names"),
-        ([], "classes has no class names; give one name per class"),
+        ([], "classes is empty; give one name per class"),
         (["a", ["b"]], r"the name of class 1 is \['b'\]"),
         ([None], "the name of class 0 is None"),
         ([1, "1"], "classes lists 1 more than once"),

@@ -37,7 +37,7 @@ def test_folders_take_precedence_over_a_registered_data_set(tmp_path) -> None:
     [
         ({"label_root": None}, "give all three"),
         ({"class_names": None}, "give all three"),
-        ({"class_names": []}, "give 1 to 255"),
+        ({"class_names": []}, "is empty; give one name per class"),
         ({"class_names": [str(i) for i in range(256)]}, "give 1 to 255"),
         ({"num_classes": 150}, r"3 classes, the model 150; give model.decode_head.num_classes=3"),
         ({"image_root": "/nowhere"}, "no such folder"),
