@@ -9,12 +9,12 @@ _INFERENCE_OPTIONS = (
     OVERLAP,
     Option(
         "--full-image",
-        "with --slice: predict the image as a whole too, for objects that are larger than a slice",
+        "with --slice: also predict the image as a whole, for objects larger than a slice",
         {"action": "store_true"},
     ),
     Option(
         "--tta",
-        "test-time augmentation: merge the predictions for several sizes of the image, and mirrored",
+        "test-time augmentation: merge the predictions for several sizes of the image, each also mirrored",
         {"action": "store_true"},
     ),
     Option(
@@ -64,14 +64,14 @@ TASK = Task(
         *_INFERENCE_OPTIONS,
     ),
     output_options=(
-        Option("--max-frames", "only the first N frames of each video", {"type": positive_int, "metavar": "N"}),
+        Option("--max-frames", "stop after N processed frames of a video", {"type": positive_int, "metavar": "N"}),
         Option(
-            "--frame-stride", "only every Nth frame of each video, default: 1", {"type": positive_int, "metavar": "N"}
+            "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
         ),
-        Option("--track", "give objects identities across the frames of a video", {"action": "store_true"}),
+        Option("--track", "give each object an identity across frames", {"action": "store_true"}),
         Option(
             "--save-as",
-            "write the detections in images also for other tools: coco, one file with masks as run lengths; "
+            "also write the detections in images for other tools: coco, one file with masks as run lengths; "
             "coco-polygons; csv; yolo; labelme; crops, an image of each object; repeatable",
             {
                 "action": "append",

@@ -80,7 +80,7 @@ CLASS_NAMES = Option(
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
     {"metavar": "FILE"},
 )
-NO_IMAGES = Option("--no-images", "draw no images and videos; write only data", {"action": "store_true"})
+NO_IMAGES = Option("--no-images", "draw no images or videos; write only data", {"action": "store_true"})
 SLICE = Option(
     "--slice",
     "side in pixels of overlapping square windows of an image, which are predicted one by one and merged; default: the "
@@ -89,7 +89,7 @@ SLICE = Option(
 )
 OVERLAP = Option(
     "--overlap",
-    "fraction of its side that a window of --slice shares with the next one, default: 0.2",
+    "smallest fraction of its side that a window of --slice shares with the next one, default: 0.2",
     {"type": fraction, "metavar": "F"},
 )
 TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})

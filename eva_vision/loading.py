@@ -28,15 +28,15 @@ def load(
     Args:
         name_or_path: Name of published weights, such as "eva02_L_coco_det_sys_o365", which are downloaded once; output
             folder of a run; or weight file.
-        config_file: Recipe of the model, or a run's config.yaml; by default the one that the weights show.
+        config_file: Recipe of the model, or a run's config.yaml; by default found from the weights.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
         dtype: Type of the weights: "float32", "bfloat16", "float16" or "auto", the fastest on this device.
         compile: Compile the transformer blocks, which pays off after many images of one size.
-        trust_recipe: Recipe of yours, or several, whose classes and functions a config.yaml may name too; they are
+        trust_recipe: Your own recipe, or several, whose classes and functions a config.yaml may then name; they are
             executed.
         overrides: Change to the recipe, or several, such as ["model.roi_heads.maskness_thresh=0.5"].
         options: Options of `predict` for the model's task, such as `score_threshold`, `max_detections`, `class_names`
-            (a file, or a list of names), `top`, `labels` or `templates`.
+            (a file, or a list of names), `slice_size` for --slice, `top`, `labels` or `templates`.
 
     Raises:
         InputError: The weights or their recipe cannot be found or loaded, the device or an option cannot be used, or a

@@ -143,7 +143,7 @@ def test_files_are_written_on_the_page_or_explained(page):
 
 
 def test_every_published_row_has_its_command():
-    rows = re.findall(r"^\| ([A-Z]\d+) \|", TEXTS["README.md"], flags=re.M)
+    rows = re.findall(r"^\| ([A-Z]\d+) \|", TEXTS[RESULTS], flags=re.M)
     labels = [command.label for command in commands(RESULTS)]
     named = [row for label in labels for row in re.findall(r"^[A-Z]\d+(?=[:,])", label)]
     assert len(rows) == 33
@@ -153,7 +153,7 @@ def test_every_published_row_has_its_command():
 
 def test_published_figures_are_above_their_commands():
     expected = {}
-    for table in re.findall(r"(?:^\|.*\n)+", TEXTS["README.md"], flags=re.M):
+    for table in re.findall(r"(?:^\|.*\n)+", TEXTS[RESULTS], flags=re.M):
         head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
         for row in rows:
             if re.fullmatch(r"[A-Z]\d+", row[0]):

@@ -35,7 +35,7 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PY",
-        help="recipe of yours whose classes and functions a config.yaml may name too; it is executed; repeatable",
+        help="your own recipe, whose classes and functions a config.yaml may then name; it is executed; repeatable",
     )
 
 
@@ -44,7 +44,7 @@ def add_dtype_option(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "float16", "auto"),
-        help=f"{prefix}type of the weights; bfloat16 and float16 take half the memory, auto is the fastest one of this "
+        help=f"{prefix}type of the weights; bfloat16 and float16 take half the memory, auto is the fastest one on this "
         "processor or GPU; default: float32",
     )
 

@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config-file",
         default="",
         metavar="PY",
-        help="recipe of the model, or a run's config.yaml; by default the one that the weights show",
+        help="recipe of the model, or a run's config.yaml; by default found from the weights",
     )
     add_trust_option(parser)
     parser.add_argument(
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         help="images, videos, folders of them; addresses of files and streams (http, https, rtsp); 0 for a camera",
     )
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--recursive", action="store_true", help="search the sub-folders of folders too")
+    parser.add_argument("--recursive", action="store_true", help="also search the subfolders of folders")
     parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
     add_dtype_option(parser)
     parser.add_argument(
@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         help="values of black and of white in images with more than 8 bits per channel, which are refused without it",
     )
     parser.add_argument(
-        "--compile", action="store_true", help="compile the transformer blocks, which pays off after many images"
+        "--compile", action="store_true", help="compile the transformer blocks, which pays off only for many images"
     )
     parser.add_argument("--verbose", action="store_true", help="list which entries of the weight file are used")
     parser.add_argument(

@@ -58,7 +58,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="evaluate train.init_checkpoint; same as evaluate",
     )
-    add_dtype_option(parser, "of evaluate: ")
+    add_dtype_option(parser, "evaluate only: ")
     parser.add_argument(
         "--dry-run",
         action="store_true",
