@@ -46,7 +46,7 @@ def test_files(tmp_path, name, content, expected):
 def test_unusable_files_are_named(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(InputError, match="class names|name of class|categories|not valid JSON|is empty") as error:
+    with pytest.raises(InputError, match=r"class names|name of class|categories|not valid JSON|is empty") as error:
         read_categories(tmp_path / name)
     assert str(error.value).startswith(str(tmp_path / name))
 
