@@ -70,11 +70,23 @@ class DetectionFileTask(FileTask):
         """Open the files of the further formats.
 
         Raises:
-            InputError: One of them would have the name of an input's own result.
+            InputError: One of them would have the name of an input's own result, or an option for videos was given and
+                there is no video.
         """
         check_input_names(self.save_as, self.inputs)
+        self._check_video_options()
         images = [item for item in self.inputs if item.kind == "image"]
         self._formats = open_formats(self.save_as, self.folder, images, self.predictor.categories, stack)
+
+    def _check_video_options(self) -> None:
+        given = {
+            "--max-frames": self.max_frames is not None,
+            "--frame-stride": self.frame_stride != 1,
+            "--track": self.track,
+        }
+        flags = [flag for flag, is_given in given.items() if is_given]
+        if flags and not any(item.kind == "video" for item in self.inputs):
+            raise InputError(f"{', '.join(flags)}: for videos, but there is none among the inputs; leave it out.")
 
     def read(self, item: Input) -> ImageSample:
         """Read an image, which is kept only if something is drawn or cut out."""

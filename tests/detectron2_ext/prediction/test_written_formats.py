@@ -70,3 +70,14 @@ def test_inputs_whose_results_would_overwrite_those_of_a_format(tiny_detector, t
     with pytest.raises(InputError, match=f"{stem}.jpg: its results .* --save-as {name}"):
         predict_files(DetectionFileTask(predictor, save_as=[name]), inputs, tmp_path / "out")
     assert files_of(tmp_path / "out") == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"), [({"max_frames": 2}, "--max-frames"), ({"frame_stride": 3}, "--frame-stride")]
+)
+def test_options_for_videos_are_refused_without_one(tiny_detector, tmp_path, options, flag):
+    predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
+    inputs = [Input(tmp_path / "a.jpg", "image", "a")]
+    with pytest.raises(InputError, match=f"{flag}: for videos, but there is none among the inputs"):
+        predict_files(DetectionFileTask(predictor, **options), inputs, tmp_path / "out")
+    assert files_of(tmp_path / "out") == set()
