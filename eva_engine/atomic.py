@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def sync_to_disk(path: str | Path) -> None:
-    """Block until the content of a file, or the entries of a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Block until the content of a file, or the entries of a folder, are on disk.
+
+    Windows syncs only files, and only those that are open for writing; it records a rename without being asked.
+    """
+    is_windows = sys.platform == "win32"
+    if is_windows and os.path.isdir(path):
+        return
+    handle = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

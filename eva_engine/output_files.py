@@ -41,7 +41,8 @@ def unwritable_reason(folder: str | Path) -> str | None:
         return os.strerror(errno.ENOTDIR)
     if os.access(existing, os.W_OK | os.X_OK):
         return None
-    is_read_only = os.statvfs(existing).f_flag & os.ST_RDONLY
+    # Windows has no statvfs.
+    is_read_only = hasattr(os, "statvfs") and os.statvfs(existing).f_flag & os.ST_RDONLY
     return os.strerror(errno.EROFS if is_read_only else errno.EACCES)
 
 

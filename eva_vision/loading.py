@@ -29,7 +29,7 @@ def load(
         name_or_path: Name of published weights, such as "eva02_L_coco_det_sys_o365", which are downloaded once; output
             folder of a run; or weight file.
         config_file: Recipe of the model, or a run's config.yaml; by default found from the weights.
-        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         dtype: Type of the weights: "float32", "bfloat16", "float16" or "auto", the fastest on this device.
         compile: Compile the transformer blocks, which pays off after many images of one size.
         trust_recipe: Your own recipe, or several, whose classes and functions a config.yaml may then name; they are

@@ -38,7 +38,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         model: A detector with its weights; it is moved to `device` and put in evaluation mode.
         resize: Test-time resize, applied to every image.
         categories: Name and dataset id of each class index.
-        device: "auto" (CUDA if available, else the CPU) or a torch device name.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or a torch device name.
         image_format: Channel order that the model expects, "RGB" or "BGR".
         score_threshold: Detections with a lower final score are dropped before their masks are computed.
         max_detections: Largest number of detections of an image; by default that of the model.
@@ -110,7 +110,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         Args:
             cfg: LazyConfig with `model` and `dataloader.test`, such as any file in projects/ViTDet/configs.
             weights: Weight file of the model.
-            device: "auto" (CUDA if available, else the CPU) or a torch device name.
+            device: "auto" (CUDA or Apple's GPU if available, else the CPU) or a torch device name.
             score_threshold: Detections with a lower final score are dropped.
             max_detections: Largest number of detections of an image; by default that of the recipe.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.

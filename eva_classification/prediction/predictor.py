@@ -29,7 +29,7 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
         model: The classifier; it is moved to the device and put in evaluation mode.
         transform: Maps an RGB PIL image to normalised pixels [3, S, S].
         class_names: Name of each output of the model.
-        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         apply_exif_orientation: Whether images are turned as their orientation tag says.
         top: Number of classes in a result; all if the model has fewer.
 
@@ -76,7 +76,7 @@ class ClassPredictor(ImagePredictor[ClassificationResult]):
         Args:
             cfg: Recipe of a classifier, as in projects/Classification/configs, or the config.yaml of a run.
             weights: Weight file of the model.
-            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
             class_names: Name of each output; None to find them with `find_class_names`.
             top: Number of classes in a result.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.

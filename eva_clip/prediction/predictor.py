@@ -36,7 +36,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         transform: Function from an RGB PIL image to normalised pixels [3, S, S].
         labels: K texts; without any, the predictor only prepares and embeds.
         templates: Texts with {} for the label; the features of a label are averaged over them.
-        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         apply_exif_orientation: Whether images are turned as their orientation tag says.
         top: Number of labels that a result shows.
 
@@ -118,7 +118,7 @@ class LabelPredictor(ImagePredictor[TextScoreResult]):
         Args:
             cfg: Recipe with both towers, such as those in projects/CLIP/configs, or the config.yaml of a run.
             weights: Weight file of the model, with the names of the original release or of open_clip.
-            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
             labels: Two or more labels, or a text file with one per line, see `read_labels`; None for a predictor that
                 gets them by `with_options`, or only embeds.
             templates: Texts with {} for the label, or a single source of them; see `read_templates`.

@@ -157,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", default="output/predictions", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--recursive", action="store_true", help="also search the subfolders of folders")
-    parser.add_argument("--device", default="auto", help="auto (CUDA if available, else CPU), cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--device", default="auto", help="auto (CUDA or mps if available, else cpu), cpu, cuda, cuda:1, mps, ..."
+    )
     add_dtype_option(parser)
     parser.add_argument(
         "--batch-size",

@@ -85,7 +85,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     distributed.add_argument("--machine-rank", type=int, default=0, metavar="N", help="rank of this machine, from 0")
     distributed.add_argument(
         "--dist-url",
-        default=f"tcp://127.0.0.1:{49152 + os.getuid() % 16384}",  # Detectron2's default: a port for each user
+        default=f"tcp://127.0.0.1:{_default_port()}",
         metavar="URL",
         help="tcp://HOST:PORT of machine 0; auto finds a free port on a single machine; default: %(default)s",
     )
@@ -93,3 +93,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.weights:
         args.opts.append(override_text("train.init_checkpoint", args.weights))
     return args
+
+
+def _default_port() -> int:
+    """Return Detectron2's default port for processes on one machine, which differs among users; Windows has no ids."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return 49152 + user % 16384

@@ -18,6 +18,7 @@ from .cli import report_error
 from .missing_package import how_to_install
 from .thread_waiting import let_idle_threads_sleep
 
+_SIGPIPE = 13  # Windows has no signal.SIGPIPE
 _TRAIN = "eva_engine.commands.train"
 _ENGINE_VERBS = {
     "train": Verb("train a recipe on its data or on custom data, or resume a run (--resume)", _TRAIN, EVERY_TASK),
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None, program: str = "eva-vision") -> int:
             raise
         # Python flushes the output once more when it exits, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + _SIGPIPE
     finally:
         if in_main_thread:
             signal.signal(signal.SIGTERM, before)
@@ -89,6 +90,8 @@ def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _is_reader_gone(stream: TextIO) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return True
     poll = select.poll()
     poll.register(stream, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -13,7 +13,8 @@ TIMEOUT = 600.0  # seconds
 # never return in a forked process. Therefore a forked process never collects objects of its parent. A worker_init_fn
 # would be too late for that, because torch allocates objects before it. In the parent, this also ends the exemption of
 # objects that a program has frozen itself.
-os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
+if hasattr(os, "register_at_fork"):  # not on Windows, which never forks
+    os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
 
 
 def worker_options(num_workers: int, timeout: float) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def build_predictor(
     Args:
         recipe: The recipe.
         weights: See `load_recipe`.
-        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         options: Values of the task's options for the predictor, by name; `class_names` is a file, see
             `read_categories`, or a list of names.
         is_compiled: Whether the transformer blocks are compiled, each kind when it is first used.

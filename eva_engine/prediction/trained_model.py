@@ -61,13 +61,15 @@ def applies_exif_orientation(cfg: Any) -> bool:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the torch device called `name`; "auto" is CUDA if available, else the CPU.
+    """Return the torch device called `name`; "auto" is CUDA if available, else Apple's GPU ("mps"), else the CPU.
 
     Raises:
         InputError: The device is unknown, or this machine does not have it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -1,6 +1,7 @@
 """Write results in threads while the model computes the next ones."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,7 +38,8 @@ class WriteBehind:
         folder: Path,
     ) -> None:
         self._write, self._on_done, self._folder = write, on_done, folder
-        self._descriptor = os.open(folder, os.O_RDONLY)  # shows whether the folder is later the same one
+        # Shows whether the folder is later the same one. Windows cannot open a folder.
+        self._descriptor = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
         self._pending: deque[tuple[Input, Any, Future[InputError | None]]] = deque()
         self._pool = ThreadPoolExecutor(NUM_THREADS, "write")
         self._is_stopped = False
@@ -55,7 +57,8 @@ class WriteBehind:
                 raise
         finally:
             self._pool.shutdown()
-            os.close(self._descriptor)
+            if self._descriptor is not None:
+                os.close(self._descriptor)
 
     def add(self, item: Input, result: Any) -> None:
         """Write a result soon; wait if too many are pending.
@@ -79,7 +82,8 @@ class WriteBehind:
     def check_folder(self) -> None:
         """Raise OSError if the folder was moved or deleted."""
         # Files are written atomically and create their folder, so a missing one would not be noticed.
-        if not os.path.samestat(os.fstat(self._descriptor), os.stat(self._folder)):
+        status = os.stat(self._folder)
+        if self._descriptor is not None and not os.path.samestat(os.fstat(self._descriptor), status):
             raise OSError("the folder was moved or deleted")
 
     def _finish_first(self) -> None:

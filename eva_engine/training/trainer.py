@@ -147,7 +147,8 @@ class Trainer(TrainerBase):
         names = sorted(losses)
         own = torch.stack([losses[name] for name in names])
         counts = [float(num_images), float(not own.isfinite().all()), float(self.stop_requested)]
-        values = torch.cat([own.double(), own.new_tensor(counts, dtype=torch.float64)])
+        wide = torch.float32 if own.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+        values = torch.cat([own.to(wide), own.new_tensor(counts, dtype=wide)])
         world_size = comm.get_world_size()
         if world_size > 1:
             torch.distributed.all_reduce(values)

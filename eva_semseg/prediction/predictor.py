@@ -32,7 +32,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
         model: The segmentation model; it is moved to the device and set to evaluation mode.
         views: Function that makes the views of an image, such as `TestTimeAugmentation`.
         class_names: Name of each class of the model.
-        device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
 
     Raises:
         InputError: The device cannot be used, or the number of names is not that of the model's classes.
@@ -65,7 +65,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
         Args:
             cfg: A recipe of projects/SemSeg/configs, or the config.yaml of a run.
             weights: A weight file of the model.
-            device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
+            device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
             class_names: Name of each class; None to find them by `find_class_names`.
             slice_size: Side of the sliding windows, in pixels of the resized image; None uses those of the recipe.
             overlap: Fraction of its side that a window shares with the next one, by default 0.2.

@@ -49,7 +49,7 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
         model: A video classifier; it is moved to `device` and set to evaluation mode.
         mapper: Frame sampler, transform and reader of the views, usually those of the evaluation.
         class_names: Name of each output of the model.
-        device: `"auto"` (CUDA if available, else the CPU) or the name of a torch device.
+        device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         top: Number of classes in a result; all if the model has fewer.
 
     Attributes:

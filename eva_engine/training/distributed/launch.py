@@ -26,8 +26,8 @@ from eva_engine.disk_space import OutputError
 # Long enough for rank 0 to score an evaluation while the others wait.
 _TIMEOUT = timedelta(minutes=60)
 _INTERRUPT_SECONDS = 5  # for a process to end by itself
-# The training loop of every process handles these.
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+# The training loop of every process handles these. Windows has no SIGUSR1.
+STOP_SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if name in signal.Signals.__members__)
 
 
 def started_by_torchrun() -> bool:

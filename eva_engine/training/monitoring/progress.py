@@ -2,7 +2,6 @@
 
 import logging
 import math
-import resource
 import sys
 from collections.abc import Iterable
 
@@ -10,6 +9,11 @@ import torch
 from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
 
 from .scalars import values_since
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +52,14 @@ class ProgressLine(EventWriter):
         memory = peak_memory_gib(self._device)
         if math.isfinite(eta):
             storage.put_scalar("eta_seconds", eta, smoothing_hint=False, cur_iter=newest)
-        storage.put_scalar("peak_memory_gib", memory, smoothing_hint=False, cur_iter=newest)
+        if math.isfinite(memory):
+            storage.put_scalar("peak_memory_gib", memory, smoothing_hint=False, cur_iter=newest)
         width = len(str(self._max_iter))
         columns = [
             f"{newest + 1:{width}}/{self._max_iter}  eta {format_seconds(eta):>8}",
             self._losses(storage),
             *self._speed(storage),
-            f"{memory:.3g} GiB",
+            *([f"{memory:.3g} GiB"] if math.isfinite(memory) else []),
             *self._steps(storage),
         ]
         logger.info("  ".join(columns))
@@ -134,9 +139,14 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def peak_memory_gib(device: str) -> float:
-    """Return the peak memory of this process in GiB: tensors on a CUDA device, else the resident memory."""
+    """Return the peak memory of this process in GiB: tensors on a CUDA device, else the resident memory.
+
+    It is NaN on Windows without a CUDA device.
+    """
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / GIB
+    if resource is None:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
     return peak * unit / GIB
