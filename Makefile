@@ -9,11 +9,19 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)
 
+# make CPU=1 setup: PyTorch's builds for the CPU, without CUDA's libraries, which are most of the download.
+ifdef CPU
+TORCH := --torch-backend cpu
+SELECT := grep -Ev '^(cuda|nvidia|triton)'
+else
+SELECT := cat
+endif
+
 # --no-deps: the files are complete closures; resolving again would pull an OpenCV that needs libGL.
 $(STAMP): pyproject.toml setup.py $(wildcard requirements/*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "EVA Vision needs Python 3.11 or later; name one with: make PYTHON=python3.12 setup")'
 	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; }
-	$(UV) pip install --python $(BIN)/python --no-deps -r requirements/base.txt -r requirements/demo.txt
+	$(SELECT) requirements/base.txt | $(UV) pip install --python $(BIN)/python --no-deps $(TORCH) -r - -r requirements/demo.txt
 	$(BIN)/python -c 'import detectron2' 2>/dev/null || \
 		$(UV) pip install --python $(BIN)/python --python-version 3.10 --no-deps --require-hashes -r requirements/detectron2.txt
 	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
