@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)
 
-# make CPU=1 setup: PyTorch's builds for the CPU, without CUDA's libraries, which are most of the download.
+# make setup CPU=1: PyTorch's builds for the CPU, without CUDA's libraries, which are most of the download.
 ifdef CPU
 TORCH := --torch-backend cpu
 SELECT := grep -Ev '^(cuda|nvidia|triton)'
