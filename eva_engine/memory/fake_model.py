@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from eva_backbone.attention_kernels import choose_kernels_for
@@ -56,16 +57,45 @@ def gather_blocks(model: nn.Module, mode: FakeTensorMode, dtype: torch.dtype) ->
 def fake_run(mode: FakeTensorMode, device_type: str) -> Iterator[None]:
     """Run models with fake tensors as they would run on `device_type`.
 
-    The fake tensors themselves are on the CPU: on "cuda" they run forward anywhere, but backward needs a GPU. What
-        would
+    The fake tensors themselves are on the CPU: on "cuda" they run forward anywhere, but backward needs a GPU. What would
     differ is selected here: the attention kernel, and the operations that autocast widens on CUDA only.
     """
     with ExitStack() as stack:
         stack.enter_context(mode)
         stack.enter_context(choose_kernels_for(device_type))
         if device_type == "cuda":
-            stack.enter_context(_WidenAsOnCuda())
+            stack.enter_context(_widening_as_on_cuda())
         yield
+
+
+@contextmanager
+def _widening_as_on_cuda() -> Iterator[None]:
+    """Let every call of a module use float32 where autocast does on CUDA.
+
+    PyTorch suspends function modes during a backward pass, in which blocks with activation checkpointing run again.
+    Therefore the mode is entered with the outermost module instead of once for all.
+    """
+    mode, depth = _WidenAsOnCuda(), 0
+
+    def enter(_module: nn.Module, _args: Any) -> None:
+        nonlocal depth
+        if depth == 0:
+            mode.__enter__()
+        depth += 1
+
+    def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            mode.__exit__(None, None, None)
+
+    # A block that runs again is left by an exception as soon as all its activations are there.
+    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class _WidenAsOnCuda(TorchFunctionMode):

@@ -43,6 +43,6 @@ def task_recipe(path, *overrides):
     return load_config(str(ROOT / "projects" / path), list(overrides))
 
 
-def small_task(task):
+def small_task(task, *more):
     path, overrides = TASKS[task]
-    return task_recipe(path, *overrides)
+    return task_recipe(path, *overrides, *more)

@@ -45,6 +45,17 @@ def test_peaks_are_those_of_real_tensors(task):
     assert (forward.peak, backward.peak, backward.peak_with_gradients) == pytest.approx(real, rel=0.03)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_blocks_that_run_again_are_computed_as_in_the_forward_pass(task):
+    """On CUDA autocast widens norms, in sharded blocks of lower precision too; PyTorch compares both passes."""
+    cfg = small_task(task, "train.activation_checkpointing=torch")
+    model = model_on_meta(cfg)
+    made = find_synthetic_batch(cfg, model, 3)
+    on_cuda = StepSettings("cuda", torch.bfloat16, low_precision_blocks=True, num_ranks=1)
+    forward, backward = run_fake_step(model, made.make(3), on_cuda, made.extra_modules(model))
+    assert backward.peak > 0 < forward.peak
+
+
 def test_the_contrastive_loss_holds_features_of_all_processes():
     cfg = small_task("clip")
 
