@@ -85,8 +85,7 @@ def read_image(
     """
     name = str(source) if name is None else name
     with opened_image(source, name) as (image, content):
-        has_frames = getattr(image, "is_animated", False) and image.format not in _WITH_AUXILIARY_IMAGES
-        if has_frames and on_further_frames is not None:
+        if on_further_frames is not None and _has_further_frames(image):
             on_further_frames()
         if value_range is not None and is_deep(image, content):
             is_turned = apply_exif_orientation and image.format != "TIFF"  # which decoders turn themselves
@@ -134,6 +133,13 @@ def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image
     """
     image.load()
     return _turn(image, _orientation(image)) if apply_exif_orientation else image
+
+
+def _has_further_frames(image: ImageFile.ImageFile) -> bool:
+    try:
+        return getattr(image, "is_animated", False) and image.format not in _WITH_AUXILIARY_IMAGES
+    except Exception:  # looking for the second frame of a damaged file raises nearly any exception
+        return False
 
 
 def _orientation(image: Image.Image) -> int | None:

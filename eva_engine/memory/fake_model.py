@@ -57,8 +57,8 @@ def gather_blocks(model: nn.Module, mode: FakeTensorMode, dtype: torch.dtype) ->
 def fake_run(mode: FakeTensorMode, device_type: str) -> Iterator[None]:
     """Run models with fake tensors as they would run on `device_type`.
 
-    The fake tensors themselves are on the CPU: on "cuda" they run forward anywhere, but backward needs a GPU. What would
-    differ is selected here: the attention kernel, and the operations that autocast widens on CUDA only.
+    The fake tensors themselves are on the CPU: on "cuda" they run forward anywhere, but backward needs a GPU. What
+    would differ is selected here: the attention kernel, and the operations that autocast widens on CUDA only.
     """
     with ExitStack() as stack:
         stack.enter_context(mode)

@@ -94,7 +94,7 @@ def check(content: bytes, folder: Path) -> None:
     started = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, refusal = attempt(lambda: read_rgb_image(path))
+        found, refusal = attempt(lambda: read_rgb_image(path, on_further_frames=lambda: None))
         attempt(lambda: read_labels(str(path), 256))
     seconds = time.process_time() - started
     assert seconds < MAX_SECONDS, f"{seconds} s"
@@ -103,14 +103,26 @@ def check(content: bytes, folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # From memory: Pillow mixes up the rows of uncompressed, turned TIFF files that it maps into memory itself.
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                expected = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            expected = decode_by_pillow(content)
         except Exception:  # as a damaged orientation tag, which does not change the pixels, raises one in Pillow
             assert found is None or (found.dtype == np.uint8 and found.shape[2:] == (3,))
             return
     assert found is not None, refusal
-    np.testing.assert_array_equal(found, expected)
+    if np.array_equal(found, expected):
+        return
+    # libtiff leaves parts of damaged fax strips as they were in memory before, which differs from call to call.
+    variants = {decode_by_pillow(content, used_memory=level).tobytes() for level in range(0, 256, 5)}
+    assert len(variants) > 1, "the pixels differ from Pillow's"
+    assert found.shape == expected.shape
+
+
+def decode_by_pillow(content: bytes, used_memory: int = 0) -> np.ndarray:
+    """Return the pixels [H, W, 3] that Pillow decodes, after memory was used that decoders may get again."""
+    for size in (50, 51, 68, 136, 1000):
+        np.full(size, used_memory, np.uint8)
+    # From memory: Pillow mixes up the rows of uncompressed, turned TIFF files that it maps into memory itself.
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def run(rounds: int, seed: int) -> None:

@@ -118,6 +118,17 @@ def test_a_chunk_that_states_a_huge_length_takes_no_memory():
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024 < 200  # MiB
 
 
+def test_a_damaged_further_frame_does_not_matter():
+    frames = [Image.fromarray(np.full((9, 9), level, np.uint8)) for level in (10, 200)]
+    stream = io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
+    content = stream.getvalue()
+    second = content.index(b"\x2c", content.index(b"\x2c") + 1)  # image descriptors begin with a comma
+    for end in range(second, len(content)):
+        image = read_image(io.BytesIO(content[:end]), "animation", on_further_frames=lambda: None)
+        assert np.array_equal(np.array(image)[..., 0], np.array(frames[0]))
+
+
 @pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_further_frames_are_reported_and_the_first_one_is_read(image_format):
     first, second = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
