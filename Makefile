@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test fuzz lint bench clean
+.PHONY: setup demo test fuzz lint docs bench clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in output/site; a warning is an error.
+docs: setup
+	$(BIN)/python -W ignore -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs/site . output/site
 
 # About 35 minutes on two cores; writes benchmarks/RESULTS.md and the figures that README and docs cite.
 bench: setup

@@ -1,4 +1,4 @@
-"""The front door: load a trained model by name, folder or file, and use it from Python.
+"""The front door: load a trained model by name, folder or file, and use it from Python:
 
     import eva_vision
 

@@ -17,7 +17,8 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "datasets/README.md",
-    *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md"))),
+    # docs/reference is generated with the site.
+    *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md")) if path.parent.name != "reference"),
 ]
 TEXTS = {page: (ROOT / page).read_text() for page in PAGES}
 PROSE = {page: remove_blocks(text) for page, text in TEXTS.items()}

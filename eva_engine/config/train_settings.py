@@ -16,6 +16,7 @@ TRAIN_SETTINGS: dict[str, Any] = {
     "seed": -1,
     # Number of iterations (updates of the weights).
     "max_iter": 90000,
+    # "cuda" or "cpu"; without a CUDA device, a recipe for "cuda" runs on the CPU.
     "device": "cuda",
     # Reduced precision of the forward pass: "float16" with a dynamic loss scale, or "bfloat16".
     "amp": {"enabled": False, "dtype": "float16"},
@@ -62,8 +63,9 @@ TRAIN_SETTINGS: dict[str, Any] = {
         "best_metric": "",
         "best_mode": "max",
     },
-    # Iterations between evaluations (0: only at the end), and between progress lines in the log.
+    # Iterations between evaluations; 0: only at the end.
     "eval_period": 5000,
+    # Iterations between progress lines in the log.
     "log_period": 20,
     # Project to log to at Weights & Biases; needs the package wandb. Empty: none.
     "wandb_project": "",
