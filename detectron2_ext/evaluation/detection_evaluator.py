@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_json
@@ -13,6 +14,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
@@ -185,12 +187,15 @@ class DetectionEvaluator(DatasetEvaluator):
         self._results, self._rows = results, rows
         return metrics
 
-    def explain(self) -> list[Section]:
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
         """Explain the last evaluation; also write score_threshold.json, the suggested threshold, to `output_dir`.
+
+        See `eva_engine.report.explanation.Explains`; the evaluator has seen all that it needs.
 
         Returns:
             Sections about the boxes; their numbers are those of hotcoco. [] if nothing was evaluated.
         """
+        del cfg, loader
         if not self._rows:
             return []
         from ..report.explanation import Explained, explain_detections  # imports this package

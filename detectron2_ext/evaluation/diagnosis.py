@@ -92,7 +92,9 @@ class Diagnosis:
             evaluation = self.evaluation
         else:
             # hotcoco's matrix has no ignored detections, so those of crowds would seem to be where nothing is.
-            evaluation = type(self.evaluation)(self.evaluation.coco_gt, self.evaluation.coco_gt.load_res(counted), "bbox")
+            evaluation = type(self.evaluation)(
+                self.evaluation.coco_gt, self.evaluation.coco_gt.load_res(counted), "bbox"
+            )
             evaluation.params.max_dets = list(self.max_dets)
             evaluation.evaluate()
         return evaluation.confusion_matrix(iou_thr=0.5, min_score=threshold)["matrix"].astype(np.int64)

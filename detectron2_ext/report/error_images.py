@@ -63,12 +63,12 @@ def draw_worst_images(
         pixels = read_rgb_image(explained.files[number])
         size = {"height": pixels.shape[0], "width": pixels.shape[1]}
         kept = [record for record in detections[number] if record["score"] >= threshold]
-        images = {}
+        images = []
         for label, records in (("Ground truth", explained.objects(number)), ("Prediction", kept)):
             instances = make_instances(records, size, class_indices, enlarge=1)
             if label == "Prediction":
                 instances.scores = torch.tensor([record["score"] for record in records])
-            images[label] = encode_image(_draw(pixels, instances, explained.names), MAX_SIDE)
+            images.append((label, encode_image(_draw(pixels, instances, explained.names), MAX_SIDE)))
         right, wrong, missed = counts[number]
         name = Path(explained.files[number]).name
         pictures.append(Picture(f"{name}: {right} right, {wrong} wrong, {missed} missed", images))
@@ -83,16 +83,14 @@ def draw_examples(
     for cell, cell_examples in examples.items():
         for example in cell_examples:
             by_image[example.image_number].append((cell, example))
-    drawn: dict[tuple[int, int], dict[str, str]] = {cell: {} for cell in examples}
+    drawn: dict[tuple[int, int], list[tuple[str, str]]] = {cell: [] for cell in examples}
     for number, image_examples in by_image.items():
         pixels = read_rgb_image(explained.files[number])
         for cell, example in image_examples:
             label = Path(explained.files[number]).name
             if example.detection is not None:
                 label = f"{example.detection['score']:.0%} {label}"
-            while label in drawn[cell]:
-                label += "'"
-            drawn[cell][label] = encode_image(_draw_crop(pixels, example, explained.names), _CROP_SIDE)
+            drawn[cell].append((label, encode_image(_draw_crop(pixels, example, explained.names), _CROP_SIDE)))
     num_classes = len(explained.names)
     pictures = {}
     for (row, column), images in drawn.items():
@@ -107,7 +105,7 @@ def draw_examples(
 
 
 def _draw_crop(pixels: np.ndarray, example: Example, names: Sequence[str]) -> np.ndarray:
-    """Draw the boxes of an example in a square part of the image around them, the object's box in white."""
+    """Draw the boxes of an example in a square part of the image around them, in the colors of their classes."""
     records = [record for record in (example.annotation, example.detection) if record is not None]
     corners = np.array([record["bbox"] for record in records], dtype=np.float64)
     corners[:, 2:] += corners[:, :2]

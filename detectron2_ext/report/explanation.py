@@ -93,7 +93,14 @@ def _threshold_section(explained: Explained, counts: ThresholdCounts, best: int 
             f"{precision[best]:.2f}, recall {recall[best]:.2f} (use it with predict --score-threshold "
             f"{THRESHOLDS[best]:.2f}). {_at_default(precision, recall)}"
         )
-    columns = {"": "", "threshold": ".2f", "precision": ".3f", "recall": ".3f", "F1": ".3f", "mean F1 of classes": ".3f"}
+    columns = {
+        "": "",
+        "threshold": ".2f",
+        "precision": ".3f",
+        "recall": ".3f",
+        "F1": ".3f",
+        "mean F1 of classes": ".3f",
+    }
     lines = [
         Line("precision", THRESHOLDS.tolist(), precision.tolist()),
         Line("recall", THRESHOLDS.tolist(), recall.tolist()),
@@ -169,7 +176,9 @@ def _precision_recall_charts(explained: Explained, objects: np.ndarray) -> list[
     if len(with_objects) > 1:
         frequent = with_objects[np.argsort(-objects[with_objects], kind="stable")][:MAX_CURVES]
         lines = [Line(explained.names[k], x, precision[0, :, k].tolist(), color=int(k)) for k in frequent]
-        note = "At IoU 0.5" + (f", of the {MAX_CURVES} most frequent classes." if len(with_objects) > MAX_CURVES else ".")
+        note = "At IoU 0.5" + (
+            f", of the {MAX_CURVES} most frequent classes." if len(with_objects) > MAX_CURVES else "."
+        )
         charts.append(Chart("Precision over recall of classes", "recall", "precision", lines, note))
     return charts
 
@@ -233,7 +242,9 @@ def _image_section(explained: Explained, threshold: float) -> Section:
         name = explained.files.get(number, f"image {list(explained.diagnosis.truth.image_numbers)[number - 1]}")
         rows.append([name, *counts[number], f1[number], 100 * ap if ap >= 0 else None])
     columns = {"image": "", "right": "", "wrong": "", "missed": "", "F1": ".2f", "AP50": ".1f"}
-    title = "Images with errors" + (f", the first {MAX_LISTED_IMAGES} of {len(order)}" if len(order) > len(rows) else "")
+    title = "Images with errors" + (
+        f", the first {MAX_LISTED_IMAGES} of {len(order)}" if len(order) > len(rows) else ""
+    )
     note = (
         f"The lowest F1 of detections with a score of at least {threshold:.2f} at IoU 0.5; of equal ones, the most "
         "errors."

@@ -19,6 +19,7 @@ def confusion_parts(
     none_column: str = "",
     examples: Mapping[tuple[int, int], Picture] | None = None,
     note: str = "",
+    as_percent: bool = False,
 ) -> list[Matrix | Table]:
     """Return the confusion matrix, of the classes that are confused most if there are more than 20, and a table.
 
@@ -31,6 +32,7 @@ def confusion_parts(
         none_column: Name of the column of what was not predicted.
         examples: Images of cells.
         note: Sentence that explains the counts.
+        as_percent: Show cells of the matrix in percent of their true class, rounded.
     """
     num_classes = len(names)
     examples = examples or {}
@@ -57,12 +59,16 @@ def confusion_parts(
     for (row, column), picture in examples.items():
         if row in rows and column in columns:
             cells[f"{rows.index(row)},{columns.index(column)}"] = picture
+    values, what = counts, unit.capitalize()
+    if as_percent:
+        values = np.rint(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)).astype(np.int64)
+        what = f"Percent of the {unit} of a class"
     matrix = Matrix(
         "Confusion matrix",
         row_names,
         column_names,
-        counts[np.ix_(rows, columns)].tolist(),
-        f"{unit.capitalize()} by true class (rows) and predicted class (columns). {note}".strip(),
+        values[np.ix_(rows, columns)].tolist(),
+        f"{what} by true class (rows) and predicted class (columns). {note}".strip(),
         row_colors,
         column_colors,
         cells,

@@ -1,6 +1,6 @@
 """What an evaluator can say about its metrics, in explanation.json of a run until the page is written.
 
-An evaluator that has a method `explain()` is asked for sections after `evaluate()`, on rank 0. They are data only, so
+An evaluator that has a method `explain` is asked for sections after `evaluate()`, on rank 0. They are data only, so
 that the page of a run can be written at any time after its last evaluation, also by another process.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from omegaconf import DictConfig
 
 from eva_engine.atomic import atomic_path
 
@@ -26,22 +28,33 @@ _KINDS: dict[str, type[Part]] = {kind.__name__: kind for kind in (Table, Chart, 
 class Explains(Protocol):
     """An evaluator that explains its last evaluation."""
 
-    def explain(self) -> Sequence[Section]:
-        """Return sections for the page of the run; called on rank 0 only, once after `evaluate`."""
+    def explain(self, cfg: DictConfig, loader: Any) -> Sequence[Section]:
+        """Return sections for the page of the run; called on rank 0 only, once after `evaluate`.
+
+        Args:
+            cfg: Recipe of the evaluation.
+            loader: The test loader, whose `dataset` has the records to draw.
+        """
 
 
-def write_explanation(evaluator: object, folder: Path) -> None:
-    """Write the explanation of an evaluation to `folder`/explanation.json, without one of an earlier evaluation.
+def write_explanation(evaluator: object, cfg: DictConfig, loader: Any) -> None:
+    """Write the explanation of an evaluation to `train.output_dir`/explanation.json, instead of an earlier one.
 
     An error must not lose a training: every error is logged in one line.
+
+    Args:
+        evaluator: Evaluator of a finished evaluation; nothing is written for one that explains nothing.
+        cfg: Recipe of the evaluation.
+        loader: The test loader.
     """
+    folder = Path(cfg.train.output_dir)
     file = folder / EXPLANATION_FILE
     file.unlink(missing_ok=True)
     if not isinstance(evaluator, Explains):
         return
     start = time.perf_counter()
     try:
-        records = [_to_record(section) for section in evaluator.explain()]
+        records = [_to_record(section) for section in evaluator.explain(cfg, loader)]
         with atomic_path(file) as partial:
             partial.write_text(json.dumps(records), encoding="utf-8")
     except Exception as error:

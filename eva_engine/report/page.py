@@ -126,8 +126,10 @@ def _largest_value(table: Table) -> float:
 def _within_budget(sections: Sequence[Section]) -> list[Section]:
     """Return the sections with images of at most `IMAGE_BUDGET` characters."""
     pictures = [picture for section in sections for part in section.parts for picture in _pictures(part)]
-    fitted = iter(fit_images([image for picture in pictures for image in picture.images.values()], IMAGE_BUDGET))
-    shrunk = iter([replace(picture, images={label: next(fitted) for label in picture.images}) for picture in pictures])
+    fitted = iter(fit_images([image for picture in pictures for _, image in picture.images], IMAGE_BUDGET))
+    shrunk = iter(
+        [replace(picture, images=[(label, next(fitted)) for label, _ in picture.images]) for picture in pictures]
+    )
     result = []
     for section in sections:
         parts: list[Part] = []

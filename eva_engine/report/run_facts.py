@@ -13,9 +13,7 @@ from eva_engine.processes import get_world_size
 from .curves import TrainingCurves
 
 
-def run_facts(
-    cfg: DictConfig, curves: TrainingCurves, config_file: str = "", trained: bool = True
-) -> dict[str, str]:
+def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "", trained: bool = True) -> dict[str, str]:
     """Return the known facts about a run of any task.
 
     Args:

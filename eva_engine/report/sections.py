@@ -71,12 +71,12 @@ class Picture:
 
     Attributes:
         caption: Line of text below the images.
-        images: Encoded images by what they show, such as "Ground truth"; see `encode_image`.
+        images: What each image shows, such as "Ground truth", and the encoded image; see `encode_image`.
         wide: Whether they take the full width of the page.
     """
 
     caption: str
-    images: Mapping[str, str]
+    images: Sequence[tuple[str, str]]
     wide: bool = False
 
 
@@ -143,9 +143,11 @@ def pairs_grid(title: str, pairs: Sequence[ImagePair], note: str = "", max_side:
     """Return ground truth next to prediction as an image grid."""
     pictures = []
     for pair in pairs:
-        images = {}
-        for label, image in (("Ground truth", pair.ground_truth), ("Prediction", pair.prediction)):
-            images[label] = encode_image(image, 4 * max_side if pair.wide else max_side)
+        side = 4 * max_side if pair.wide else max_side
+        images = [
+            ("Ground truth", encode_image(pair.ground_truth, side)),
+            ("Prediction", encode_image(pair.prediction, side)),
+        ]
         pictures.append(Picture(pair.caption, images, pair.wide))
     return ImageGrid(title, pictures, note)
 

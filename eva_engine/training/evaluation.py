@@ -69,7 +69,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     print_csv_format(results)
     with atomic_path(Path(cfg.train.output_dir, "results.json")) as partial:
         partial.write_text(json.dumps(_without_nan(results), indent=2), encoding="utf-8")
-    write_explanation(evaluator, Path(cfg.train.output_dir))
+    write_explanation(evaluator, cfg, loader)
     return results
 
 

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from eva_engine.report import (
@@ -35,7 +36,7 @@ def noise(side, seed=0):
 
 
 def sections(name="cat"):
-    picture = Picture(name, {"Ground truth": encode_image(noise(8)), "Prediction": encode_image(noise(8))})
+    picture = Picture(name, [("Ground truth", encode_image(noise(8))), ("Prediction", encode_image(noise(8)))])
     table = Table(
         name,
         {"class": "", "AP": ".1f", "objects": ""},
@@ -100,13 +101,17 @@ def test_images_within_the_budget_stay_as_they_are():
     assert fit_images(images, len(images[0])) == images
 
 
+def cfg_of(folder):
+    return OmegaConf.create({"train": {"output_dir": str(folder)}})
+
+
 class Evaluator:
-    def explain(self):
+    def explain(self, cfg, loader):
         return sections(EVIL)
 
 
 def test_an_explanation_is_read_as_it_was_written(tmp_path):
-    write_explanation(Evaluator(), tmp_path)
+    write_explanation(Evaluator(), cfg_of(tmp_path), None)
     read, written = (html_of(tmp_path, parts) for parts in (read_explanation(tmp_path), sections(EVIL)))
     svg = re.compile(r"<svg.*?</svg>", re.DOTALL)  # matplotlib's ids are random
     assert svg.sub("", read) == svg.sub("", written)
@@ -115,17 +120,17 @@ def test_an_explanation_is_read_as_it_was_written(tmp_path):
 
 
 def test_an_evaluator_without_explanation_leaves_none(tmp_path):
-    write_explanation(Evaluator(), tmp_path)
-    write_explanation(object(), tmp_path)
+    write_explanation(Evaluator(), cfg_of(tmp_path), None)
+    write_explanation(object(), cfg_of(tmp_path), None)
     assert read_explanation(tmp_path) == []
 
 
 def test_an_explanation_that_fails_is_one_line(tmp_path, caplog):
     class Broken:
-        def explain(self):
+        def explain(self, cfg, loader):
             raise OSError("no such\nfile")
 
-    write_explanation(Broken(), tmp_path)
+    write_explanation(Broken(), cfg_of(tmp_path), None)
     assert caplog.messages == ["The evaluation is not explained: OSError: no such file"]
     assert read_explanation(tmp_path) == []
 
