@@ -91,10 +91,9 @@ class Diagnosis:
         if len(counted) == len(self.results):
             evaluation = self.evaluation
         else:
-            # hotcoco's matrix has no ignored detections, so those of crowds would seem to be where nothing is.
-            evaluation = type(self.evaluation)(
-                self.evaluation.coco_gt, self.evaluation.coco_gt.load_res(counted), "bbox"
-            )
+            # hotcoco's matrix counts ignored detections, such as those of crowds, as detections where nothing is.
+            truth = self.evaluation.coco_gt
+            evaluation = type(self.evaluation)(truth, truth.load_res(counted), "bbox")
             evaluation.params.max_dets = list(self.max_dets)
             evaluation.evaluate()
         return evaluation.confusion_matrix(iou_thr=0.5, min_score=threshold)["matrix"].astype(np.int64)

@@ -21,8 +21,8 @@ def reliability_chart(bins: Sequence[Mapping[str, Any]], error: float, subject: 
     mean_score = sum(score * record["count"] for score, record in zip(scores, filled, strict=True)) / max(total, 1)
     mean_accuracy = sum(a * record["count"] for a, record in zip(accuracies, filled, strict=True)) / max(total, 1)
     note = (
-        f"Of the {total} {subject}, {100 * mean_accuracy:.1f}% are right, with a mean score of {100 * mean_score:.1f}%. "
-        f"The expected calibration error is {100 * error:.1f}%: points above the dashed line are more often right than "
+        f"Of the {total} {subject}, {mean_accuracy:.1%} are right, with a mean score of {mean_score:.1%}. "
+        f"The expected calibration error is {error:.1%}: points above the dashed line are more often right than "
         "their score says."
     )
     return Chart(

@@ -46,7 +46,7 @@ def explain_videos(
     def draw(files: Collection[str]) -> dict[str, np.ndarray]:
         return {file: draw_frames(mapper(dataset[index_of[file]])["video"][0]) for file in files}
 
-    return explain_samples(named, names, draw, "videos")
+    return explain_samples(named, list(names), draw, "videos")
 
 
 def draw_frames(clip: np.ndarray) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_recall_is_that_of_lvis(register, tmp_path: Path, index: int) -> None:
     expected = lvis_oracle(Case(case.ground_truth, kept), "bbox", 300, tmp_path)[1][0, :, 0]
     np.testing.assert_allclose(np.nan_to_num(recall, nan=-1), expected, atol=1e-12)
     assert (recall > 0).sum() > 2
-    assert [section.title for section in evaluator.explain(None, None)][0] == "Score threshold"
+    assert evaluator.explain(None, None)[0].title == "Score threshold"
 
 
 def test_the_numbers_are_those_of_hotcoco(explained) -> None:
@@ -193,7 +193,7 @@ def test_detections_of_crowds_do_not_count_as_confusions(explained) -> None:
     found.append({"image_id": image_id, "category_id": 7, "bbox": box, "score": 0.8})
     for record in found:
         record["segmentation"] = hotcoco.mask.fr_py_objects([record["bbox"]], 400, 400)[0]
-    evaluator, sections, _ = explained_boxes(explained, truth, found)
+    _, sections, _ = explained_boxes(explained, truth, found)
     assert part(sections["Confusions"], "Confusion matrix").counts == [[1, 0], [0, 0]]
 
 

@@ -106,7 +106,7 @@ def cfg_of(folder):
 
 
 class Evaluator:
-    def explain(self, cfg, loader):
+    def explain(self, *_):
         return sections(EVIL)
 
 
@@ -127,7 +127,7 @@ def test_an_evaluator_without_explanation_leaves_none(tmp_path):
 
 def test_an_explanation_that_fails_is_one_line(tmp_path, caplog):
     class Broken:
-        def explain(self, cfg, loader):
+        def explain(self, *_):
             raise OSError("no such\nfile")
 
     write_explanation(Broken(), cfg_of(tmp_path), None)
