@@ -221,6 +221,34 @@ def test_the_best_checkpoint_is_the_one_to_evaluate(tmp_path):
     assert f"train.init_checkpoint={tmp_path}/model_best.pth" in run_commands(tmp_path, evaluated=True)
 
 
+def test_the_iterations_are_those_of_the_run_and_not_of_the_recipe(folder):
+    cfg = recipe(folder, dataloader={"train": {"total_batch_size": 8}})
+    assert run_facts(cfg, read_curves(folder / "metrics.json"))["Training"] == "20 iterations of 8 images, seed 3"
+    cfg.train.max_iter = 50  # stopped early, or resumed from a run with another schedule
+    facts = run_facts(cfg, read_curves(folder / "metrics.json"))
+    assert facts["Training"] == "20 iterations of 50 planned, 8 images each, seed 3"
+
+
+def test_an_evaluation_of_weights(folder):
+    cfg = recipe(folder, train={"init_checkpoint": "eva.pth"})
+    html = write_run_report(cfg, {"accuracy": {"top1": 71.5}}, config_file="a.py", trained=False).read_text()
+    facts = facts_of(html)
+    assert facts.pop("Machine")
+    assert facts == {"Recipe": "a.py", "Model": "Classifier", "Weights": "eva.pth"}
+    assert f"evaluate --config-file {folder}/config.yaml --trust-recipe a.py train.init_checkpoint=eva.pth" in html
+    assert "tools train" not in html
+
+
+def test_the_last_evaluation_is_explained(folder, warnings):
+    section = {"title": "Classes", "parts": [], "note": "Two are wrong.", "collapsed": False}
+    (folder / "explanation.json").write_text(json.dumps([section]))
+    html = write_run_report(recipe(folder)).read_text(encoding="utf-8")
+    assert "Two are wrong." in html
+    (folder / "explanation.json").write_text('[{"title": "Classes", "parts": [{"kind": "Unknown"}]}]')
+    assert "Two are wrong." not in write_run_report(recipe(folder)).read_text(encoding="utf-8")
+    assert warnings() == ["The report does not explain the evaluation: KeyError: 'Unknown'"]
+
+
 def test_a_resumed_run_counts_its_whole_time(folder):
     with (folder / "metrics.json").open("a") as file:
         file.write(json.dumps({"iteration": 39, "total_loss": 1.0, "time": 2.0, "images": 8}) + "\n")
