@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +45,12 @@ class Explained:
     results: list[dict]
     files: Mapping[int, str]
     mask_ap: Mapping[str, float]
+
+    def image_name(self, image_number: int) -> str:
+        """Return the file of an image with its folder, or its id; the full path would not help other readers."""
+        if image_number in self.files:
+            return "/".join(Path(self.files[image_number]).parts[-2:])
+        return f"image {list(self.diagnosis.truth.image_numbers)[image_number - 1]}"
 
     def detections(self, image_numbers: set[int]) -> dict[int, list[dict]]:
         """Return the results of images by their number; those of unknown categories are left out."""
@@ -239,7 +246,7 @@ def _image_section(explained: Explained, threshold: float) -> Section:
     rows = []
     for number in order[:MAX_LISTED_IMAGES]:
         ap = summary[number]["ap"] if number in summary else -1
-        name = explained.files.get(number, f"image {list(explained.diagnosis.truth.image_numbers)[number - 1]}")
+        name = explained.image_name(number)
         rows.append([name, *counts[number], f1[number], 100 * ap if ap >= 0 else None])
     columns = {"image": "", "right": "", "wrong": "", "missed": "", "F1": ".2f", "AP50": ".1f"}
     title = "Images with errors" + (

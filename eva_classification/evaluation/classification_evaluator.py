@@ -133,7 +133,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             return []
         from .explanation import class_names, draw_images, explain_samples  # needs what only a page needs
 
-        names = class_names(cfg, self._num_classes)
+        names = class_names(cfg, self._num_classes, loader.dataset)
         return explain_samples(self._samples, names, lambda files: draw_images(loader.dataset, files), "images")
 
 

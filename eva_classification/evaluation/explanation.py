@@ -30,12 +30,17 @@ MAX_SIDE, CELL_SIDE = 480, 200  # pixels on the page
 Draw = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
 
-def class_names(cfg: DictConfig, num_classes: int) -> tuple[str, ...]:
-    """Return a name for each class, as in the recipe, or "class 0" and so on if it does not have them."""
+def class_names(cfg: DictConfig, num_classes: int, dataset: object) -> tuple[str, ...]:
+    """Return a name for each class, as in the recipe, or as in the dataset, or "class 0" and so on."""
+    unnamed = match_names(None, num_classes, "the recipe")
     try:
-        return find_class_names(cfg, num_classes)
+        names = find_class_names(cfg, num_classes)
     except InputError:
-        return match_names(None, num_classes, "the recipe")
+        names = unnamed
+    if names != unnamed:
+        return names
+    by_index = {index: name for name, index in getattr(dataset, "class_numbers", {}).items()}
+    return tuple(by_index.get(index, name) for index, name in enumerate(unnamed))
 
 
 def draw_images(dataset: Sequence[Mapping[str, Any]], files: Collection[str]) -> dict[str, np.ndarray]:

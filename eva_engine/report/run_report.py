@@ -51,7 +51,7 @@ def write_run_report(
         results: Results of the last evaluation, nested as by the evaluator; by default results.json of the output
             folder.
         config_file: File of the recipe, which the page mentions.
-        title: Title of the page; by default the name of `config_file` or of the output folder.
+        title: Title of the page; by default the name of the recipe or, for config.yaml, of the output folder.
         summary: One or two sentences below the title.
         data_name: Name of the test data in the table; by default that of the dataset.
         other_results: Metrics on other data, by its name, which are shown below those on the test data.
@@ -70,7 +70,7 @@ def write_run_report(
         pairs, note = _image_pairs(image_pairs or partial(_task_images, cfg))
         return write_report(
             output_dir,
-            title=title or Path(config_file or output_dir.resolve()).stem,
+            title=title or _title(output_dir, config_file),
             summary=summary,
             results=all_results | dict(other_results or {}),
             pairs=pairs,
@@ -82,6 +82,11 @@ def write_run_report(
     except Exception as error:
         logger.warning("No report was written: %s", _in_one_line(error))
         return None
+
+
+def _title(output_dir: Path, config_file: str) -> str:
+    is_recipe = config_file and Path(config_file).name != "config.yaml"  # which every run has
+    return Path(config_file).stem if is_recipe else output_dir.resolve().name
 
 
 def _command(cfg: DictConfig, output_dir: Path, config_file: str, trained: bool) -> str:

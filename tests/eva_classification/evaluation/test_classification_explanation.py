@@ -33,14 +33,14 @@ def dataset(tmp_path):
     return ImageDataset(str(write_image_folders(tmp_path)), split=None)
 
 
-def explained(dataset, label_mapping=None, unreadable=()):
+def explained(dataset, label_mapping=None, unreadable=(), cfg=CFG):
     evaluator = ClassificationEvaluator(label_mapping)
     records = [dataset[index] for index in range(len(dataset))]
     labels = [UNREADABLE if index in unreadable else index // 4 for index in range(len(dataset))]
     batch = {"label": torch.tensor(labels), "file_name": [record["file_name"] for record in records]}
     evaluator.process(batch, torch.tensor(PROBABILITIES).log())
     evaluator.evaluate()
-    sections = evaluator.explain(CFG, SimpleNamespace(dataset=dataset))
+    sections = evaluator.explain(cfg, SimpleNamespace(dataset=dataset))
     return {section.title: section for section in sections}
 
 
@@ -92,6 +92,11 @@ def test_several_correct_classes_and_unreadable_images(dataset):
     assert sections["Classes"].note == "0 of 11 images are wrong."
     assert sections["Worst images"].note == "No images are wrong."
     assert sections["Confusions"].parts[0].counts == [[2, 0, 0], [0, 6, 0], [0, 0, 3]]
+
+
+def test_a_recipe_without_names_takes_those_of_the_folders(dataset):
+    table, _ = explained(dataset, cfg=OmegaConf.create({}))["Classes"].parts
+    assert [row[0] for row in table.rows] == ["ant", "bee", "cat"]
 
 
 def test_without_images_nothing_is_explained(dataset):

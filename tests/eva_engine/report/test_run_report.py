@@ -231,7 +231,10 @@ def test_the_iterations_are_those_of_the_run_and_not_of_the_recipe(folder):
 
 def test_an_evaluation_of_weights(folder):
     cfg = recipe(folder, train={"init_checkpoint": "eva.pth"})
+    html = write_run_report(cfg, {"accuracy": {"top1": 71.5}}, config_file="a/config.yaml").read_text()
+    assert f"<h1>{folder.name}</h1>" in html
     html = write_run_report(cfg, {"accuracy": {"top1": 71.5}}, config_file="a.py", trained=False).read_text()
+    assert "<h1>a</h1>" in html
     facts = facts_of(html)
     assert facts.pop("Machine")
     assert facts == {"Recipe": "a.py", "Model": "Classifier", "Weights": "eva.pth"}
