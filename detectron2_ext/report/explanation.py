@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eva_engine.report.calibration import reliability_chart
-from eva_engine.report.sections import Chart, ImageGrid, Line, Section, Table
+from eva_engine.report.sections import Cell, Chart, ImageGrid, Line, Section, Table
 
 from ..evaluation.diagnosis import Diagnosis
 from ..evaluation.precision_recall import AREA_RANGES
@@ -87,7 +88,7 @@ def explain_detections(explained: Explained) -> list[Section]:
 def _threshold_section(explained: Explained, counts: ThresholdCounts, best: int | None) -> Section:
     pooled, mean_f1 = counts.pooled(), counts.mean_f1()
     precision, recall = pooled.precision()[0], pooled.recall()[0]
-    rows = []
+    rows: list[list[Cell]] = []
     for index, name in ((best, "suggested"), (DEFAULT, "default of predict")):
         if index is not None:
             figures = precision[index], recall[index], pooled.f1()[0, index], mean_f1[index]
@@ -134,7 +135,8 @@ def _at_default(precision: np.ndarray, recall: np.ndarray) -> str:
 def _class_section(explained: Explained, counts: ThresholdCounts, index: int) -> Section:
     curves = explained.diagnosis.curves
     precision, recall, f1 = counts.precision(), counts.recall(), counts.f1()
-    rows, colors = [], []
+    rows: list[list[Any]] = []
+    colors = []
     for category, name in enumerate(explained.names):
         if not counts.objects[category] and not counts.wrong[category, 0]:
             continue  # neither objects nor detections
@@ -153,8 +155,8 @@ def _class_section(explained: Explained, counts: ThresholdCounts, index: int) ->
     chosen = f"{THRESHOLDS[index]:.2f}"
     names = ["class", "objects", "AP", "AP50"] + ["mask AP"] * bool(explained.mask_ap)
     columns = dict.fromkeys(names[:2], "") | dict.fromkeys(names[2:], ".1f")
-    for at in dict.fromkeys((chosen, "0.50")):
-        columns |= {f"precision at {at}": ".2f", f"recall at {at}": ".2f"}
+    for text in dict.fromkeys((chosen, "0.50")):
+        columns |= {f"precision at {text}": ".2f", f"recall at {text}": ".2f"}
     columns |= {"best F1": ".2f", "best threshold": ".2f"}
     if chosen == "0.50":
         skipped = len(names) + 2
@@ -193,7 +195,7 @@ def _precision_recall_charts(explained: Explained, objects: np.ndarray) -> list[
 def _error_section(diagnosis: Diagnosis) -> Section:
     errors = diagnosis.evaluation.tide_errors(pos_thr=0.5, bg_thr=0.1)
     total = sum(errors["counts"].values())
-    rows = []
+    rows: list[list[Any]] = []
     for name, description in _ERRORS.items():
         count = errors["counts"][name]
         share = 100 * count / total if total else None
@@ -214,7 +216,7 @@ def _size_table(diagnosis: Diagnosis) -> Table:
     truth, curves = diagnosis.truth, diagnosis.curves
     areas = np.array([truth.annotations[key - 1]["area"] for key in diagnosis.images["gt_status"]], dtype=np.float64)
     limits = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-    rows = []
+    rows: list[list[Any]] = []
     for name in AREA_RANGES[1:]:
         low, high = limits[name]
         recall = curves.recall[:, :, AREA_RANGES.index(name), -1]
@@ -229,7 +231,9 @@ def _size_table(diagnosis: Diagnosis) -> Table:
 def _image_ap_table(diagnosis: Diagnosis) -> Table:
     values = [100 * record["ap"] for record in diagnosis.images["img_summary"].values() if record["ap"] >= 0]
     numbers, edges = np.histogram(values, bins=10, range=(0, 100))
-    rows = [[f"{low:.0f} to {high:.0f}", int(n)] for low, high, n in zip(edges[:-1], edges[1:], numbers, strict=True)]
+    rows: list[list[Cell]] = []
+    for low, high, number in zip(edges[:-1], edges[1:], numbers, strict=True):
+        rows.append([f"{low:.0f} to {high:.0f}", int(number)])
     note = f"AP50 of each image, in percent; the median is {np.median(values):.1f}." if values else ""
     return Table("Images by their AP", {"AP50": "", "images": ""}, rows, note, bar="images")
 
@@ -243,7 +247,7 @@ def _image_section(explained: Explained, threshold: float) -> Section:
             f1[number] = 2 * right / (2 * right + wrong + missed)
     order = sorted(f1, key=lambda number: (f1[number], -counts[number][1] - counts[number][2]))
     summary = explained.diagnosis.images["img_summary"]
-    rows = []
+    rows: list[list[Any]] = []
     for number in order[:MAX_LISTED_IMAGES]:
         ap = summary[number]["ap"] if number in summary else -1
         name = explained.image_name(number)

@@ -94,7 +94,8 @@ def explain_samples(samples: Sequence[Mapping[str, Any]], names: Sequence[str], 
 
 
 def _class_table(counts: np.ndarray, names: Sequence[str], unit: str) -> Table:
-    rows, colors = [], []
+    rows: list[list[Any]] = []
+    colors = []
     for index, name in enumerate(names):
         right, number, predictions = counts[index, index], counts[index].sum(), counts[:, index].sum()
         if not number + predictions:

@@ -15,7 +15,7 @@ from eva_engine.prediction.colors import palette_color
 from .curves import TASK_NAMES, is_per_class, read_curves
 from .image_pairs import ImagePair
 from .plots import looks_like_percent, plot_chart, plot_curves
-from .sections import ImageGrid, Matrix, Part, Picture, Section, Table, fit_images, pairs_grid
+from .sections import Chart, ImageGrid, Matrix, Part, Picture, Section, Table, fit_images, pairs_grid
 
 # Of the images in base64; a page with everything else stays under 10 MB.
 IMAGE_BUDGET = 7_000_000
@@ -61,12 +61,9 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("eva_engine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals |= {
-        "css_color": lambda number: "rgb({},{},{})".format(*palette_color(number)),
-        "kind_of": lambda part: type(part).__name__,
-        "draw_chart": lambda chart: Markup(plot_chart(chart)),
-        "largest_value": _largest_value,
-    }
+    environment.globals.update(
+        css_color=_css_color, kind_of=_kind_of, draw_chart=_draw_chart, largest_value=_largest_value
+    )
     names = _metric_names(results)
     html = environment.get_template("report.html").render(
         title=title,
@@ -115,12 +112,25 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def _css_color(number: int) -> str:
+    return "rgb({},{},{})".format(*palette_color(number))
+
+
+def _kind_of(part: Part) -> str:
+    return type(part).__name__
+
+
+def _draw_chart(chart: Chart) -> Markup:
+    return Markup(plot_chart(chart))
+
+
 def _largest_value(table: Table) -> float:
     """Return the largest value in the column of a table that is drawn as bars."""
     if not table.bar:
         return 0.0
     column = list(table.columns).index(table.bar)
-    return max((row[column] for row in table.rows if _is_number(row[column])), default=0.0)
+    values = [row[column] for row in table.rows]
+    return max((value for value in values if _is_number(value)), default=0.0)
 
 
 def _within_budget(sections: Sequence[Section]) -> list[Section]:

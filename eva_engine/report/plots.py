@@ -146,9 +146,11 @@ def _svg(figure: Figure, axes: Axes) -> str:
     lines = axes.get_lines()
     names = [str(line.get_label()) for line in lines]
     shown = [(line, name) for line, name in zip(lines, names, strict=True) if not name.startswith("_child")]
-    legend = figure.legend(*zip(*shown, strict=True), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a "$" in the name of a class
+    if shown:
+        handles, labels = zip(*shown, strict=True)
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        for entry in legend.get_texts():
+            entry.set_parse_math(False)  # a "$" in the name of a class
     file = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the tables have every name

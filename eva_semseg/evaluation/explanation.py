@@ -50,7 +50,8 @@ def explain_segmentation(
 
 def _class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
     measured = metrics.mean_iou(counts.astype(np.uint64))
-    total, rows, colors = counts.sum(), [], []
+    total, colors = counts.sum(), []
+    rows: list[list[Any]] = []
     for index, name in enumerate(names):
         number, predicted = counts[index].sum(), counts[:, index].sum()
         if not number + predicted:
