@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shlex
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from eva_engine.config.override_keys import apply_overrides
 from eva_engine.report import ImagePair, read_curves, run_report, write_run_report
 from eva_engine.report.run_commands import run_commands
 from eva_engine.report.run_facts import run_facts
+from eva_engine.training.launched_run import _write_page
 
 LINES = [
     {"iteration": 9, "total_loss": 2.0, "loss_ce": 2.0, "time": 0.5, "images": 8, "lr": 0.1, "peak_memory_gib": 1.25},
@@ -227,6 +229,11 @@ def test_the_iterations_are_those_of_the_run_and_not_of_the_recipe(folder):
     cfg.train.max_iter = 50  # stopped early, or resumed from a run with another schedule
     facts = run_facts(cfg, read_curves(folder / "metrics.json"))
     assert facts["Training"] == "20 iterations of 50 planned, 8 images each, seed 3"
+
+
+def test_a_resumed_run_says_so(folder):
+    _write_page(recipe(folder), Namespace(config_file="a.py"), trained=True, start_iter=12)
+    assert facts_of((folder / "index.html").read_text())["Resumed"] == "after 12 iterations"
 
 
 def test_an_evaluation_of_weights(folder):
