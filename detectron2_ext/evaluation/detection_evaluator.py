@@ -198,7 +198,9 @@ class DetectionEvaluator(DatasetEvaluator):
         del cfg, loader
         if not self._rows:
             return []
-        from ..report.explanation import Explained, explain_detections  # imports this package
+        # Here, because they import this package.
+        from ..report.explained import Explained
+        from ..report.explanation import explain_detections
 
         diagnosis = self._diagnose(to_numbers(self._results, "bbox", self._ground_truth))
         names = list(self._class_names().values())

@@ -1,9 +1,6 @@
 """The confusion matrix of detections, with images of its cells."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +8,7 @@ from eva_engine.report.confusion import confusion_parts
 from eva_engine.report.sections import Section
 
 from .error_images import Example, draw_examples
-
-if TYPE_CHECKING:
-    from .explanation import Explained
+from .explained import Explained
 
 MAX_CELLS = 16
 IMAGES_PER_CELL = 3

@@ -1,12 +1,9 @@
 """Draw images, and parts of images, in which detections are wrong."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,9 +16,7 @@ from eva_engine.data import read_rgb_image
 from eva_engine.report.sections import Picture, encode_image
 
 from .detection_images import make_instances
-
-if TYPE_CHECKING:
-    from .explanation import Explained
+from .explained import Explained
 
 NUM_IMAGES = 12
 MAX_SIDE = 800
