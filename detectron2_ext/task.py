@@ -54,7 +54,9 @@ TASK = Task(
     predict_options=(
         CLASS_NAMES,
         Option(
-            "--score-threshold", "lowest score of a detection, 0 to 1, default: 0.5", {"type": fraction, "metavar": "S"}
+            "--score-threshold",
+            "lowest score of a detection, 0 to 1, default: 0.5; an evaluation suggests one in score_threshold.json",
+            {"type": fraction, "metavar": "S"},
         ),
         Option(
             "--max-detections",

@@ -26,6 +26,7 @@ RUN_FILES: tuple[str, ...] = (
     "log.txt",
     "metrics.json",
     "results.json",
+    "explanation.json",
     "index.html",
     "model_*.pth",
     "last_checkpoint",

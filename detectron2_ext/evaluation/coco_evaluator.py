@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from detectron2.data import MetadataCatalog
 
-from .coco_metrics import measure_coco
+from .coco_metrics import coco_limits, evaluate_with_hotcoco, measure_coco
 from .detection_evaluator import AP_METRICS, TASKS, DetectionEvaluator
+from .diagnosis import Diagnosis
 from .precision_recall import PrecisionRecall
 
 
@@ -16,7 +17,8 @@ class COCOEvaluator(DetectionEvaluator):
     or more categories, AP-<class>, in percent; NaN where there is no ground truth. Unlike in Detectron2's evaluator, a
     model that detects nothing gets 0, as in pycocotools, and annotations may lack `area` and `iscrowd`.
 
-    The evaluator writes coco_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`.
+    The evaluator writes coco_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`, and
+    `explain` writes score_threshold.json.
 
     Args:
         dataset_name: A dataset registered with Detectron2.
@@ -53,6 +55,10 @@ class COCOEvaluator(DetectionEvaluator):
 
     def _measure(self, results: list[dict], task: str) -> PrecisionRecall:
         return measure_coco(self._ground_truth, results, task, self._max_dets, self._backend)
+
+    def _diagnose(self, results: list[dict]) -> Diagnosis:
+        evaluation = evaluate_with_hotcoco(self._ground_truth, results, "bbox", self._max_dets)
+        return Diagnosis(evaluation, self._ground_truth, results, coco_limits(self._max_dets))
 
     def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
         metrics = curves.ap_metrics()

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -26,19 +27,37 @@ def measure_coco(
         max_dets: Number of detections kept per image and category; recall is also measured at 1 and 10.
         backend: "hotcoco", or "pycocotools", which gives the same numbers but is slow.
     """
-    limits = (1, min(10, max_dets), max_dets)
-    content = {
+    limits = coco_limits(max_dets)
+    measure = {"hotcoco": _hotcoco, "pycocotools": _pycocotools}[backend]
+    precision, recall = measure(_content(ground_truth, task), results, task, limits)
+    return PrecisionRecall(precision, recall, limits)
+
+
+def evaluate_with_hotcoco(ground_truth: GroundTruth, results: list[dict], task: str, max_dets: int = 100) -> Any:
+    """Return the `hotcoco.COCOeval` of the arguments of `measure_coco`, after `accumulate`."""
+    return _evaluate(_content(ground_truth, task), results, task, coco_limits(max_dets))
+
+
+def coco_limits(max_dets: int) -> tuple[int, int, int]:
+    """Return the numbers of detections per image and category at which recall is measured."""
+    return 1, min(10, max_dets), max_dets
+
+
+def _content(ground_truth: GroundTruth, task: str) -> dict:
+    return {
         "images": ground_truth.images,
         "annotations": ground_truth.annotations_for(task),
         # Other keys of a category are left out, because the library would interpret them as those of LVIS.
         "categories": [{"id": category["id"], "name": str(category["id"])} for category in ground_truth.categories],
     }
-    measure = {"hotcoco": _hotcoco, "pycocotools": _pycocotools}[backend]
-    precision, recall = measure(content, results, task, limits)
-    return PrecisionRecall(precision, recall, limits)
 
 
 def _hotcoco(content: dict, results: list[dict], task: str, limits: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    tables = _evaluate(content, results, task, limits).eval
+    return tables["precision"], tables["recall"]
+
+
+def _evaluate(content: dict, results: list[dict], task: str, limits: tuple[int, ...]) -> Any:
     import hotcoco
 
     truth = hotcoco.COCO(content)
@@ -46,8 +65,7 @@ def _hotcoco(content: dict, results: list[dict], task: str, limits: tuple[int, .
     evaluation.params.max_dets = list(limits)
     evaluation.evaluate()
     evaluation.accumulate()
-    tables = evaluation.eval or {}
-    return tables["precision"], tables["recall"]
+    return evaluation
 
 
 def _pycocotools(

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_json
@@ -13,17 +14,21 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
 from eva_engine.processes import run_on_rank_zero
+from eva_engine.report.sections import Section
 from eva_engine.training.distributed.gathering import gather_records, gather_values
 
 from ..mask_windows import EncodedMasks, encode_window, find_window
+from .diagnosis import Diagnosis
 from .ground_truth import GroundTruth, read_ground_truth
 from .precision_recall import PrecisionRecall
 from .predictions import to_category_ids, to_numbers
-from .result_files import write_category_table, write_predictions
+from .result_files import THRESHOLD_FILE, write_category_table, write_predictions, write_thresholds
+from .score_thresholds import threshold_record
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +100,10 @@ class DetectionEvaluator(DatasetEvaluator):
         """Match `results`, which have the numbers of the ground truth for ids, with the ground truth."""
 
     @abstractmethod
+    def _diagnose(self, results: list[dict]) -> Diagnosis:
+        """Match the boxes of `results`, as for `_measure`, and return the status of each."""
+
+    @abstractmethod
     def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
         """Return the metrics under Detectron2's names, in percent."""
 
@@ -107,6 +116,9 @@ class DetectionEvaluator(DatasetEvaluator):
         self._predictions: list[dict] = []
         self._num_images = 0
         self._predicts_masks = False
+        self._files: list[dict] = []  # of the images, for the explanation
+        self._results: list[dict] = []  # of the last evaluation, in COCO's format
+        self._rows: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Record the "instances" of each output under the "image_id" of its input.
@@ -127,6 +139,8 @@ class DetectionEvaluator(DatasetEvaluator):
                 record["segmentation"] = {**rle, "counts": rle["counts"].decode()}
             self._predictions += records
             self._num_images += 1
+            if "file_name" in source:
+                self._files.append({"image_id": source["image_id"], "file": source["file_name"]})
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Return the metrics by task, {"bbox": {"AP": ..., ...}, "segm": ...}, on rank 0 and {} on all other ranks.
@@ -141,7 +155,7 @@ class DetectionEvaluator(DatasetEvaluator):
         if not self._distributed or comm.get_world_size() == 1:
             return self._score(predictions, num_images, predicts_masks)
         counts, have_masks = zip(*gather_values((num_images, predicts_masks)), strict=True)
-        predictions = gather_records(predictions)
+        predictions, self._files = gather_records(predictions), gather_records(self._files)
         return run_on_rank_zero(lambda: self._score(predictions, sum(counts), any(have_masks))) or {}
 
     def _score(self, predictions: list[dict], num_images: int, predicts_masks: bool) -> dict[str, dict[str, float]]:
@@ -170,7 +184,33 @@ class DetectionEvaluator(DatasetEvaluator):
         if self._output_dir:
             write_category_table(self._output_dir, rows)
             logger.info("The AP of each category is in %s.", self._output_dir / "per_category_ap.csv")
+        self._results, self._rows = results, rows
         return metrics
+
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; also write score_threshold.json, the suggested threshold, to `output_dir`.
+
+        See `eva_engine.report.explanation.Explains`; the evaluator has seen all that it needs.
+
+        Returns:
+            Sections about the boxes; their numbers are those of hotcoco. [] if nothing was evaluated.
+        """
+        del cfg, loader
+        if not self._rows:
+            return []
+        # Here, because they import this package.
+        from ..report.explained import Explained
+        from ..report.explanation import explain_detections
+
+        diagnosis = self._diagnose(to_numbers(self._results, "bbox", self._ground_truth))
+        names = list(self._class_names().values())
+        thresholds = threshold_record(diagnosis.counts(), names)
+        if self._output_dir:
+            write_thresholds(self._output_dir, thresholds)
+            logger.info("Suggested score thresholds are in %s.", self._output_dir / THRESHOLD_FILE)
+        mask_ap = {row["category"]: row["AP"] for row in self._rows if row["task"] == "segm"}
+        files = {self._ground_truth.image_numbers[record["image_id"]]: record["file"] for record in self._files}
+        return explain_detections(Explained(diagnosis, names, self._results, files, mask_ap))
 
     def _report_limit(self, results: list[dict]) -> None:
         counts: Counter[tuple] = Counter()

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from detectron2.data import MetadataCatalog
 
 from .detection_evaluator import AP_METRICS, TASKS, DetectionEvaluator
-from .lvis_metrics import check_lvis, frequency_metrics, measure_lvis
+from .diagnosis import Diagnosis
+from .lvis_metrics import check_lvis, evaluate_with_hotcoco, frequency_metrics, measure_lvis
 from .precision_recall import PrecisionRecall
 
 
@@ -16,7 +17,8 @@ class LVISEvaluator(DetectionEvaluator):
     APf (rare, common, frequent categories), in percent; NaN where there is no ground truth, for which Detectron2's
     evaluator returns -100. A model that detects nothing gets 0.
 
-    The evaluator writes lvis_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`.
+    The evaluator writes lvis_instances_results.json, per_category_ap.json and per_category_ap.csv to `output_dir`, and
+    `explain` writes score_threshold.json.
 
     Args:
         dataset_name: A dataset registered with Detectron2, whose annotation file has LVIS's category frequencies and
@@ -53,6 +55,10 @@ class LVISEvaluator(DetectionEvaluator):
 
     def _measure(self, results: list[dict], task: str) -> PrecisionRecall:
         return measure_lvis(self._ground_truth, results, task, self._max_dets, self._backend)
+
+    def _diagnose(self, results: list[dict]) -> Diagnosis:
+        evaluation, kept = evaluate_with_hotcoco(self._ground_truth, results, "bbox", self._max_dets)
+        return Diagnosis(evaluation, self._ground_truth, kept, (self._max_dets,))
 
     def _metrics(self, curves: PrecisionRecall) -> dict[str, float]:
         return curves.ap_metrics() | frequency_metrics(curves, self._ground_truth)

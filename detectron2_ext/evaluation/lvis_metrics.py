@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -32,18 +33,20 @@ def measure_lvis(
         max_dets: Number of detections kept per image, over all categories.
         backend: "hotcoco", or "lvis", which gives the same numbers but is slow.
     """
-    content = {
-        "images": ground_truth.images,
-        "annotations": ground_truth.annotations_for(task),
-        "categories": ground_truth.categories,
-    }
     measure = {"hotcoco": _hotcoco, "lvis": _lvis}[backend]
-    precision, recall = measure(content, results, task, max_dets)
+    precision, recall = measure(_content(ground_truth, task), results, task, max_dets)
     # LVIS has a single detection limit; the last axis makes the arrays the same as COCO's.
     num_categories = len(ground_truth.categories)
     precision = np.reshape(precision, (10, 101, num_categories, 4, 1))
     recall = np.reshape(recall, (10, num_categories, 4, 1))
     return PrecisionRecall(precision, recall, (max_dets,))
+
+
+def evaluate_with_hotcoco(
+    ground_truth: GroundTruth, results: list[dict], task: str, max_dets: int = 300
+) -> tuple[Any, list[dict]]:
+    """Return the `hotcoco.COCOeval` of the arguments of `measure_lvis`, and the results that it has evaluated."""
+    return _evaluate(_content(ground_truth, task), results, task, max_dets)
 
 
 def frequency_metrics(curves: PrecisionRecall, ground_truth: GroundTruth) -> dict[str, float]:
@@ -78,7 +81,20 @@ def check_lvis(ground_truth: GroundTruth) -> None:
                 )
 
 
+def _content(ground_truth: GroundTruth, task: str) -> dict:
+    return {
+        "images": ground_truth.images,
+        "annotations": ground_truth.annotations_for(task),
+        "categories": ground_truth.categories,
+    }
+
+
 def _hotcoco(content: dict, results: list[dict], task: str, max_dets: int) -> tuple[np.ndarray, np.ndarray]:
+    evaluation, _ = _evaluate(content, results, task, max_dets)
+    return evaluation.eval["precision"], evaluation.eval["recall"]
+
+
+def _evaluate(content: dict, results: list[dict], task: str, max_dets: int) -> tuple[Any, list[dict]]:
     import hotcoco
 
     # These are the differences from the lvis package, whose numbers are the published ones: it has no crowd regions,
@@ -93,8 +109,7 @@ def _hotcoco(content: dict, results: list[dict], task: str, max_dets: int) -> tu
     evaluation = hotcoco.LVISEval(truth, hotcoco.LVISResults(truth, kept, max_dets=-1), task)
     evaluation.evaluate()
     evaluation.accumulate()
-    tables = evaluation.eval or {}
-    return tables["precision"], tables["recall"]
+    return evaluation, kept
 
 
 def limit_per_image(results: list[dict], max_dets: int) -> list[dict]:

@@ -3,9 +3,12 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from eva_engine.atomic import atomic_write
 from eva_engine.safe_text import csv_row
+
+THRESHOLD_FILE = "score_threshold.json"
 
 
 def write_predictions(path: Path, results: list[dict]) -> None:
@@ -32,6 +35,12 @@ def write_category_table(folder: Path, rows: list[dict]) -> None:
     lines = [csv_row(list(rows[0])), *(csv_row(list(row.values())) for row in rows)]
     with atomic_write(folder / "per_category_ap.csv") as file:
         file.write("".join(lines).encode())
+
+
+def write_thresholds(folder: Path, record: dict[str, Any]) -> None:
+    """Write the record of `threshold_record` as score_threshold.json."""
+    with atomic_write(folder / THRESHOLD_FILE) as file:
+        file.write(json.dumps(record, indent=1, ensure_ascii=False).encode())
 
 
 def _nan_to_none(value: object) -> object:

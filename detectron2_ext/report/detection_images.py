@@ -135,9 +135,12 @@ def draw_image_pairs(
                 completed.append({"category_id": record["category_id"]} | annotation)
         drawn = []
         for records in (completed, predictions[image_id]):
-            instances = _instances(records, size, class_indices, enlarge)
-            labels = len(class_names) > 1
-            drawn.append(_shrink(draw_instances(pixels, instances, class_names, labels=labels), max_side))
+            instances = make_instances(records, size, class_indices, enlarge)
+            several = len(class_names) > 1
+            # With a single class, different colors of neighbours say more.
+            color_by = "class" if several else "instance"
+            drawing = draw_instances(pixels, instances, class_names, color_by=color_by, labels=several)
+            drawn.append(_shrink(drawing, max_side))
         caption = f"{name}: {len(annotations[image_id])} in the ground truth, {len(predictions[image_id])} found"
         pairs.append(ImagePair(caption, drawn[0], drawn[1]))
     return pairs
@@ -161,7 +164,7 @@ def spread_evenly(ground_truth: Mapping[str, Any], count: int) -> list[int | str
     return [ids[(2 * part + 1) * len(ids) // (2 * count)] for part in range(count)]
 
 
-def _instances(records: list[dict], size: dict, class_indices: dict[int, int], enlarge: int) -> Instances:
+def make_instances(records: list[dict], size: dict, class_indices: dict[int, int], enlarge: int) -> Instances:
     """Convert COCO records to the fields that `draw_instances` reads, with masks only if every record has one.
 
     Scores are left out.

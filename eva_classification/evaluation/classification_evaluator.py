@@ -7,16 +7,19 @@ from typing import Any
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.training.distributed.gathering import gather_values
+from eva_engine.report.sections import Section
+from eva_engine.training.distributed.gathering import gather_records, gather_values
 
 from ..data.class_maps import NUM_CLASSES, imagenet_classes
 from ..data.mapper import UNREADABLE
 from .accuracy import AccuracyAccumulator, top_outputs
 from .label_mapping import LabelMapping
+from .scored_sample import score_sample
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class ClassificationEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Discard all results."""
         self._accumulators = {EXACT: AccuracyAccumulator(), PUBLISHED: AccuracyAccumulator()}
+        self._samples: list[dict[str, Any]] = []  # see `score_sample`; after an evaluation, those of all processes
+        self._num_classes = 0
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
         """Score the logits [B, K] of a batch of `EvalLoader`.
@@ -65,6 +70,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             InputError: Logits are not finite, or the model does not have the classes of the images.
         """
         logits, classes = self._restrict_to_subset(finite_outputs(outputs, "logits"))
+        self._num_classes = max(self._num_classes, max(classes) + 1)
         output_of_class = {class_index: output for output, class_index in enumerate(classes)}
         top = top_outputs(logits)
         losses = -logits.log_softmax(dim=1).cpu()
@@ -79,7 +85,11 @@ class ClassificationEvaluator(DatasetEvaluator):
                 if label == UNREADABLE:
                     batch.add_unreadable()
                 else:
-                    batch.add(top[row], _outputs_of(correct, output_of_class, file_name), losses[row])
+                    outputs_of_image = _outputs_of(correct, output_of_class, file_name)
+                    batch.add(top[row], outputs_of_image, losses[row])
+                    if key == EXACT:
+                        sample = score_sample(file_name, outputs_of_image, top[row][0], losses[row], classes)
+                        self._samples.append(sample)
             batch.end_batch()
             self._accumulators[key] += batch
 
@@ -105,6 +115,7 @@ class ClassificationEvaluator(DatasetEvaluator):
             have several correct classes.
         """
         accumulators_of_ranks = gather_values(self._accumulators)
+        self._samples = gather_records(self._samples)
         if not comm.is_main_process():
             return {}
         results = {}
@@ -115,6 +126,15 @@ class ClassificationEvaluator(DatasetEvaluator):
             if total.unreadable and key == EXACT:
                 logger.warning("Images that could not be read and count as wrong: %d", total.unreadable)
         return results
+
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; see `eva_engine.report.explanation.Explains`."""
+        if not self._samples:
+            return []
+        from .explanation import class_names, draw_images, explain_samples  # needs what only a page needs
+
+        names = class_names(cfg, self._num_classes, loader.dataset)
+        return explain_samples(self._samples, names, lambda files: draw_images(loader.dataset, files), "images")
 
 
 def _outputs_of(classes: tuple[int, ...], output_of_class: Mapping[int, int], file_name: str) -> list[int]:

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.processes import run_on_rank_zero
+from eva_engine.report.sections import Section
 from eva_engine.training.distributed.gathering import gather_records
 
 from .recall import best_positive_ranks, recall_at_k
+from .worst_queries import RankedQueries, find_worst
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class RetrievalEvaluator(DatasetEvaluator):
         self._device = torch.device("cpu")
         self._images: list[dict[str, Any]] = []
         self._captions: list[dict[str, Any]] = []
+        self._ranked: RankedQueries | None = None  # of the last evaluation
 
     def process(self, inputs: Mapping[str, Any], outputs: Mapping[str, Tensor]) -> None:
         """Collect the features of a batch of images or of captions.
@@ -99,6 +103,15 @@ class RetrievalEvaluator(DatasetEvaluator):
         image_features, caption_features = self._stack(readable), self._stack(captions)
         caption_ranks = best_positive_ranks(caption_features[query_captions], image_features, image_of_query)
         image_ranks = best_positive_ranks(image_features, caption_features, captions_of_image)
+        self._ranked = RankedQueries(
+            [image["file"] for image in readable],
+            caption_ranks,
+            image_ranks,
+            find_worst(caption_features[query_captions], image_features, caption_ranks, query_captions),
+            find_worst(image_features, caption_features, image_ranks, range(len(readable))),
+            len(captions),
+            len(images),
+        )
         results = {
             TEXT_TO_IMAGE: recall_at_k(caption_ranks, self._cutoffs, len(captions)),
             IMAGE_TO_TEXT: recall_at_k(image_ranks, self._cutoffs, len(images)),
@@ -110,6 +123,15 @@ class RetrievalEvaluator(DatasetEvaluator):
         if len(readable) < len(images):
             logger.warning("Unreadable images, which count as failed: %d", len(images) - len(readable))
         return results
+
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; see `eva_engine.report.explanation.Explains`."""
+        del cfg
+        if self._ranked is None:
+            return []
+        from .retrieval_explanation import explain_retrieval  # needs what only a page needs
+
+        return explain_retrieval(self._ranked, loader.texts.texts, loader.dataset)
 
     def _stack(self, records: Sequence[Mapping[str, Any]]) -> Tensor:
         return torch.from_numpy(np.stack([record["feature"] for record in records])).to(self._device)

@@ -9,14 +9,17 @@ import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation import LabelMapping
 from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
+from eva_classification.evaluation.scored_sample import score_sample
 from eva_engine.finite_outputs import finite_outputs
-from eva_engine.training.distributed.gathering import gather_values
+from eva_engine.report.sections import Section
+from eva_engine.training.distributed.gathering import gather_records, gather_values
 
 from .zero_shot_classifier import ZeroShotWeightAccumulator
 
@@ -76,6 +79,8 @@ class ZeroShotEvaluator(DatasetEvaluator):
         """Discard all features."""
         self._features: list[Tensor] = []
         self._correct: list[tuple[int, ...]] = []
+        self._files: list[str] = []
+        self._samples: list[dict[str, Any]] = []  # see `score_sample`, of all processes
         self._weights = ZeroShotWeightAccumulator()
 
     def process(self, inputs: Mapping[str, Any], outputs: Mapping[str, Tensor]) -> None:
@@ -91,6 +96,7 @@ class ZeroShotEvaluator(DatasetEvaluator):
         for file, label, feature in zip(inputs["file_name"], inputs["label"].tolist(), features, strict=True):
             correct = self._label_mapping.correct_classes(label, file)
             if correct:
+                self._files.append(file)
                 self._features.append(feature)
                 self._correct.append((UNREADABLE,) if label == UNREADABLE else correct)
 
@@ -107,12 +113,14 @@ class ZeroShotEvaluator(DatasetEvaluator):
         """
         weights = self._gather_weights()
         accuracy, recall = AccuracyAccumulator(), ClassRecallAccumulator()
+        samples: list[dict[str, Any]] = []
         for start in range(0, len(self._features), _IMAGES_AT_ONCE):
             part = slice(start, start + _IMAGES_AT_ONCE)
             logits = LOGIT_SCALE * torch.stack(self._features[part]).to(weights) @ weights.T
-            _score(logits, self._correct[part], accuracy, recall)
+            samples += _score(logits, self._files[part], self._correct[part], accuracy, recall)
         has_single_labels = all(len(correct) == 1 for correct in self._correct)
         parts = gather_values((accuracy, recall, has_single_labels))
+        self._samples = gather_records(samples)
         if not comm.is_main_process():
             return {}
         accuracies, recalls, single_labels = zip(*parts, strict=True)
@@ -130,6 +138,17 @@ class ZeroShotEvaluator(DatasetEvaluator):
             logger.warning("Unreadable images, which count as wrong: %d", accuracy.unreadable)
         return {TASK: metrics}
 
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; see `eva_engine.report.explanation.Explains`."""
+        del cfg
+        if not self._samples:
+            return []
+        # Needs what only a page needs.
+        from eva_classification.evaluation.explanation import draw_images, explain_samples
+
+        names = loader.texts.texts.class_names
+        return explain_samples(self._samples, names, lambda files: draw_images(loader.dataset, files), "images")
+
     def _gather_weights(self) -> Tensor:
         """Return the zero-shot weights [K, D] from the prompts of all processes, on the device of the text features."""
         total, local_sums = ZeroShotWeightAccumulator(), self._weights.sums
@@ -143,13 +162,15 @@ class ZeroShotEvaluator(DatasetEvaluator):
 
 def _score(
     logits: Tensor,
+    files: Sequence[str],
     correct_classes: Sequence[tuple[int, ...]],
     accuracy: AccuracyAccumulator,
     recall: ClassRecallAccumulator,
-) -> None:
-    """Add the images with logits [B, K] to the accumulators."""
+) -> list[dict[str, Any]]:
+    """Add the images with logits [B, K] to the accumulators, and return the records of the readable ones."""
     losses = -logits.log_softmax(dim=1).cpu()
-    for top, correct, image_losses in zip(top_outputs(logits), correct_classes, losses, strict=True):
+    samples = []
+    for file, top, correct, image_losses in zip(files, top_outputs(logits), correct_classes, losses, strict=True):
         if correct == (UNREADABLE,):
             accuracy.add_unreadable()
             continue
@@ -159,5 +180,7 @@ def _score(
                 "every class, in the order of the numbers."
             )
         accuracy.add(top, correct, image_losses)
+        samples.append(score_sample(file, correct, top[0], image_losses))
         if len(correct) == 1:
             recall.add(correct[0], top[0] == correct[0])
+    return samples

@@ -8,6 +8,7 @@ that of `python -m tools train` with projects/CLIP/configs/demo/eva_clip_tiny_di
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,13 +96,10 @@ def _accuracy(cfg: "DictConfig", model: "nn.Module", phrasings: Sequence[str]) -
 
     cfg = cfg.copy()
     cfg.dataloader.test.templates = list(phrasings)
-    # The evaluation overwrites results.json of the run, which is restored afterwards.
-    results_file = Path(cfg.train.output_dir, "results.json")
-    run_results = results_file.read_bytes()
-    try:
+    # An evaluation writes its results, which must not replace those of the run.
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.train.output_dir = folder
         return evaluate(cfg, model)["zero_shot"]
-    finally:
-        results_file.write_bytes(run_results)
 
 
 def verdict(results: dict[str, Any]) -> list[str]:

@@ -1,22 +1,24 @@
 """Write the HTML page: one file with all images and styles, for laptops and phones."""
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 from eva_engine.atomic import atomic_path
+from eva_engine.prediction.colors import palette_color
 
 from .curves import TASK_NAMES, is_per_class, read_curves
 from .image_pairs import ImagePair
-from .plots import looks_like_percent, plot_curves
+from .plots import looks_like_percent, plot_chart, plot_curves
+from .sections import Chart, ImageGrid, Matrix, Part, Picture, Section, Table, fit_images, pairs_grid
+
+# Of the images in base64; a page with everything else stays under 10 MB.
+IMAGE_BUDGET = 7_000_000
 
 Results = Mapping[str, Mapping[str, float | None]]  # {"bbox": {"AP": 78.1, ...}, "segm": {...}}
 
@@ -29,12 +31,15 @@ def write_report(
     summary: str = "",
     pairs: Sequence[ImagePair] = (),
     pairs_note: str = "",
+    sections: Sequence[Section] = (),
     facts: Mapping[str, str] | None = None,
     command: str = "",
+    file_name: str = "index.html",
 ) -> Path:
-    """Write ``output_dir``/index.html and return its path.
+    """Write ``output_dir``/``file_name`` and return its path.
 
-    The page has the curves of ``output_dir``/metrics.json, if that file exists. All texts are escaped.
+    The page has the curves of ``output_dir``/metrics.json, if that file exists. All texts are escaped. If the images
+    are too large for a page of 10 MB, all are shrunk.
 
     Args:
         output_dir: Output folder of the run.
@@ -44,12 +49,20 @@ def write_report(
         summary: One or two sentences below the title.
         pairs: Ground truth next to predictions.
         pairs_note: Sentence on how these images were chosen.
+        sections: Further parts of the page, such as the explanation of an evaluation.
         facts: Facts about the run: values by name.
         command: Shell commands that repeat this run.
+        file_name: Name of the page.
     """
     output_dir = Path(output_dir)
+    if pairs:
+        shown = Section("Ground truth and prediction", [pairs_grid("", pairs)], pairs_note)
+        sections = [shown, *sections]
     environment = Environment(
         loader=PackageLoader("eva_engine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(
+        css_color=_css_color, kind_of=_kind_of, draw_chart=_draw_chart, largest_value=_largest_value
     )
     names = _metric_names(results)
     html = environment.get_template("report.html").render(
@@ -59,12 +72,11 @@ def write_report(
         metrics=names,
         rows=_rows(results, names),
         plots=[Markup(plot) for plot in plot_curves(read_curves(output_dir / "metrics.json"))],
-        pairs=[(pair.caption, pair.wide, _data_uri(pair.ground_truth), _data_uri(pair.prediction)) for pair in pairs],
-        pairs_note=pairs_note,
+        sections=_within_budget(sections),
         facts=facts or {},
         command=command,
     )
-    page = output_dir / "index.html"
+    page = output_dir / file_name
     with atomic_path(page) as partial:
         partial.write_text(html, encoding="utf-8")
     return page
@@ -100,7 +112,48 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _data_uri(image: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format="WEBP", quality=88, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+def _css_color(number: int) -> str:
+    return "rgb({},{},{})".format(*palette_color(number))
+
+
+def _kind_of(part: Part) -> str:
+    return type(part).__name__
+
+
+def _draw_chart(chart: Chart) -> Markup:
+    return Markup(plot_chart(chart))
+
+
+def _largest_value(table: Table) -> float:
+    """Return the largest value in the column of a table that is drawn as bars."""
+    if not table.bar:
+        return 0.0
+    column = list(table.columns).index(table.bar)
+    values = [row[column] for row in table.rows]
+    return max((value for value in values if _is_number(value)), default=0.0)
+
+
+def _within_budget(sections: Sequence[Section]) -> list[Section]:
+    """Return the sections with images of at most `IMAGE_BUDGET` characters."""
+    pictures = [picture for section in sections for part in section.parts for picture in _pictures(part)]
+    fitted = iter(fit_images([image for picture in pictures for _, image in picture.images], IMAGE_BUDGET))
+    shrunk = iter(
+        [replace(picture, images=[(label, next(fitted)) for label, _ in picture.images]) for picture in pictures]
+    )
+    result = []
+    for section in sections:
+        parts: list[Part] = []
+        for part in section.parts:
+            if isinstance(part, ImageGrid):
+                part = replace(part, pictures=[next(shrunk) for _ in part.pictures])
+            elif isinstance(part, Matrix):
+                part = replace(part, examples={cell: next(shrunk) for cell in part.examples})
+            parts.append(part)
+        result.append(replace(section, parts=parts))
+    return result
+
+
+def _pictures(part: Part) -> Sequence[Picture]:
+    if isinstance(part, ImageGrid):
+        return part.pictures
+    return list(part.examples.values()) if isinstance(part, Matrix) else ()

@@ -1,11 +1,16 @@
-"""Draw the curves of a run as SVG."""
+"""Draw the curves of a run, and charts of other sections, as SVG."""
 
 import io
+import math
+import warnings
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from eva_engine.prediction.colors import palette_color
+
 from .curves import TASK_NAMES, Series, TrainingCurves, is_per_class
+from .sections import Chart
 
 MAX_POINTS = 300  # per curve
 MAX_LINES = 8  # per plot
@@ -71,6 +76,25 @@ def plot_lr(series: Series) -> str:
     return _svg(figure, axes)
 
 
+def plot_chart(chart: Chart) -> str:
+    """Return an SVG of the lines of a chart, without its title."""
+    figure, axes = _figure("", chart.x_label)
+    axes.set_ylabel(chart.y_label)
+    for line in chart.lines:
+        color = None if line.color is None else [value / 255 for value in palette_color(line.color)]
+        style = {"color": "0.6", "linestyle": "--"} if line.dashed else {"color": color}
+        marker = "." if len(line.x) < 30 and not line.dashed else None
+        axes.plot(line.x, line.y, label=line.name, linewidth=1.6, marker=marker, **style)
+    for limits, values in (
+        (axes.set_xlim, [value for line in chart.lines for value in line.x]),
+        (axes.set_ylim, [value for line in chart.lines for value in line.y]),
+    ):
+        measured = [value for value in values if math.isfinite(value)]
+        if measured and min(measured) >= 0 and max(measured) <= 1:
+            limits(0, 1.02)
+    return _svg(figure, axes)
+
+
 def looks_like_percent(values: list[float]) -> bool:
     """Return whether all values are in 0..100 and some are above 1, which fractions are not."""
     return bool(values) and min(values) >= 0 and 1 < max(values) <= 100
@@ -106,12 +130,12 @@ def _running_mean(values: list[float], half: int) -> list[float]:
     return means
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
+def _figure(title: str, x_label: str = "iteration") -> tuple[Figure, Axes]:
     # Without pyplot, which would keep the figure open and may need a display.
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
-    axes.set_xlabel("iteration")
+    axes.set_xlabel(x_label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -119,8 +143,17 @@ def _figure(title: str) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure, axes: Axes) -> str:
     axes.set_xlim(left=0)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    lines = axes.get_lines()
+    names = [str(line.get_label()) for line in lines]
+    shown = [(line, name) for line, name in zip(lines, names, strict=True) if not name.startswith("_child")]
+    if shown:
+        handles, labels = zip(*shown, strict=True)
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        for entry in legend.get_texts():
+            entry.set_parse_math(False)  # a "$" in the name of a class
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the tables have every name
+        figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     return text[text.index("<svg") :]

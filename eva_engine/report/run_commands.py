@@ -19,17 +19,34 @@ def run_commands(output_dir: Path, evaluated: bool, recipe: str = "") -> str:
         evaluated: Whether the run has an evaluation.
         recipe: File of the recipe; one of the user has to be named, because config.yaml may name its classes.
     """
-    config = shlex.quote(str(output_dir / "config.yaml"))
-    if recipe.endswith(".py") and not recipe.startswith("projects/"):
-        config += f" --trust-recipe {shlex.quote(recipe)}"
+    config = _config(output_dir, recipe)
     lines = [f"{TRAIN} --config-file {config} {override('train.output_dir', f'{output_dir}_again')}"]
     weights = RunFolder(output_dir).best() or RunFolder(output_dir).last()
     if evaluated and weights is not None:
-        lines.append(
-            f"{EVALUATE} --config-file {config} {override('train.init_checkpoint', str(weights))} "
-            f"{override('train.output_dir', f'{output_dir}_evaluation')}"
-        )
+        lines.append(evaluation_command(output_dir, str(weights), f"{output_dir}_evaluation", recipe))
     return "\n".join(lines)
+
+
+def evaluation_command(output_dir: Path, weights: str, target: str, recipe: str = "") -> str:
+    """Return the command that evaluates `weights` with config.yaml of `output_dir` and writes to the folder `target`.
+
+    Args:
+        output_dir: Output folder of a run.
+        weights: File of weights.
+        target: Another folder.
+        recipe: See `run_commands`.
+    """
+    return (
+        f"{EVALUATE} --config-file {_config(output_dir, recipe)} {override('train.init_checkpoint', weights)} "
+        f"{override('train.output_dir', target)}"
+    )
+
+
+def _config(output_dir: Path, recipe: str) -> str:
+    config = shlex.quote(str(output_dir / "config.yaml"))
+    if recipe.endswith(".py") and not recipe.startswith("projects/"):
+        config += f" --trust-recipe {shlex.quote(recipe)}"
+    return config
 
 
 def override(key: str, value: str) -> str:

@@ -13,22 +13,32 @@ from eva_engine.processes import get_world_size
 from .curves import TrainingCurves
 
 
-def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "") -> dict[str, str]:
+def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "", trained: bool = True) -> dict[str, str]:
     """Return the known facts about a run of any task.
 
     Args:
         cfg: Recipe of the run.
         curves: Scalars that the run has logged.
         config_file: File of the recipe.
+        trained: Whether the run was a training, not only an evaluation of weights.
 
     Returns:
         Values by name.
     """
+    if not trained:
+        facts = {
+            "Recipe": config_file,
+            "Model": _target(cfg, "model"),
+            "Weights": str(_get(cfg, "train.init_checkpoint", "")),
+            "Test data": _names(cfg, "dataloader.test.dataset.names"),
+            "Machine": _machine(cfg),
+        }
+        return {name: value for name, value in facts.items() if value}
     facts = {
         "Recipe": config_file,
         "Model": _target(cfg, "model"),
         "Training data": _names(cfg, "dataloader.train.dataset.names"),
-        "Training": _training(cfg),
+        "Training": _training(cfg, curves),
         "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
         "Optimizer": _optimizer(cfg),
         "Precision": str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32",
@@ -53,10 +63,13 @@ def _names(cfg: DictConfig, key: str) -> str:
     return names if isinstance(names, str) else ", ".join(map(str, names))
 
 
-def _training(cfg: DictConfig) -> str:
-    parts = [f"{_get(cfg, 'train.max_iter')} iterations"]
+def _training(cfg: DictConfig, curves: TrainingCurves) -> str:
+    planned = _get(cfg, "train.max_iter")
+    # Those in metrics.json: of all starts of the run, also if it stopped early or was resumed with another schedule.
+    done = max((max(series) + 1 for series in curves.losses.values() if series), default=planned)
+    parts = [f"{planned} iterations" if done == planned else f"{done} iterations of {planned} planned"]
     if batch := _get(cfg, "dataloader.train.total_batch_size"):
-        parts[0] += f" of {batch} images"
+        parts[0] += f" of {batch} images" if done == planned else f", {batch} images each"
     if (steps := _get(cfg, "train.accumulation_steps", 1)) > 1:
         parts.append(f"in {steps} micro-batches each")
     if (seed := _get(cfg, "train.seed", -1)) >= 0:

@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from eva_engine.config import find_task_of_config
 
 from .curves import read_curves
+from .explanation import read_explanation
 from .image_pairs import ImagePair
 from .page import Results, write_report
-from .run_commands import run_commands
+from .run_commands import evaluation_command, run_commands
 from .run_facts import run_facts
+from .sections import Section
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,11 @@ def write_run_report(
     image_pairs: MakeImagePairs | None = None,
     facts: Mapping[str, str] | None = None,
     command: str = "",
+    trained: bool = True,
 ) -> Path | None:
     """Write `train.output_dir`/index.html for a run of any task; called on rank 0 only.
+
+    The page explains the last evaluation, if its evaluator can.
 
     An error in the report must not lose a finished training: every error is logged in one line.
 
@@ -46,13 +51,14 @@ def write_run_report(
         results: Results of the last evaluation, nested as by the evaluator; by default results.json of the output
             folder.
         config_file: File of the recipe, which the page mentions.
-        title: Title of the page; by default the name of `config_file` or of the output folder.
+        title: Title of the page; by default the name of the recipe or, for config.yaml, of the output folder.
         summary: One or two sentences below the title.
         data_name: Name of the test data in the table; by default that of the dataset.
         other_results: Metrics on other data, by its name, which are shown below those on the test data.
         image_pairs: Function that draws the images; by default that of the task, if it has one.
         facts: Facts to add to those of `run_facts`, or to replace those of the same name.
         command: Shell command that repeats the run; by default training and evaluation with config.yaml.
+        trained: Whether the run was a training; otherwise `train.init_checkpoint` was evaluated.
 
     Returns:
         Path of the page, or None if it could not be written.
@@ -64,17 +70,37 @@ def write_run_report(
         pairs, note = _image_pairs(image_pairs or partial(_task_images, cfg))
         return write_report(
             output_dir,
-            title=title or Path(config_file or output_dir.resolve()).stem,
+            title=title or _title(output_dir, config_file),
             summary=summary,
             results=all_results | dict(other_results or {}),
             pairs=pairs,
             pairs_note=note,
-            facts=run_facts(cfg, read_curves(output_dir / "metrics.json"), config_file) | dict(facts or {}),
-            command=command or run_commands(output_dir, cfg.dataloader.get("evaluator") is not None, config_file),
+            sections=_explanation(output_dir),
+            facts=run_facts(cfg, read_curves(output_dir / "metrics.json"), config_file, trained) | dict(facts or {}),
+            command=command or _command(cfg, output_dir, config_file, trained),
         )
     except Exception as error:
         logger.warning("No report was written: %s", _in_one_line(error))
         return None
+
+
+def _title(output_dir: Path, config_file: str) -> str:
+    is_recipe = config_file and Path(config_file).name != "config.yaml"  # which every run has
+    return Path(config_file).stem if is_recipe else output_dir.resolve().name
+
+
+def _command(cfg: DictConfig, output_dir: Path, config_file: str, trained: bool) -> str:
+    if not trained:
+        return evaluation_command(output_dir, str(cfg.train.init_checkpoint), f"{output_dir}_again", config_file)
+    return run_commands(output_dir, cfg.dataloader.get("evaluator") is not None, config_file)
+
+
+def _explanation(output_dir: Path) -> list[Section]:
+    try:
+        return read_explanation(output_dir)
+    except Exception as error:
+        logger.warning("The report does not explain the evaluation: %s", _in_one_line(error))
+        return []
 
 
 def _image_pairs(make: MakeImagePairs) -> tuple[Sequence[ImagePair], str]:

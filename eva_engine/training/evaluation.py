@@ -20,6 +20,7 @@ from eva_engine.compilation import uncompiled
 from eva_engine.config import task_of_config
 from eva_engine.config.instantiation import instantiate
 from eva_engine.data.workers import TIMEOUT
+from eva_engine.report.explanation import write_explanation
 
 from .distributed.parallel import gathered_weights
 from .precision import Precision
@@ -52,7 +53,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
 
     Returns:
         {task: {metric: value}}, such as {"bbox": {"AP": ..., "AP50": ...}, "segm": {...}}, on rank 0, and {} on the
-        other ranks. The units are those of the evaluator. Rank 0 also writes them to `train.output_dir`/results.json.
+        other ranks. The units are those of the evaluator. Rank 0 also writes them to `train.output_dir`/results.json,
+        and what the evaluator has to explain to explanation.json.
     """
     loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
     if isinstance(loader, DataLoader) and loader.num_workers:  # Detectron2's builder has no option for it
@@ -67,6 +69,7 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
     print_csv_format(results)
     with atomic_path(Path(cfg.train.output_dir, "results.json")) as partial:
         partial.write_text(json.dumps(_without_nan(results), indent=2), encoding="utf-8")
+    write_explanation(evaluator, cfg, loader)
     return results
 
 

@@ -151,14 +151,23 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
             if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
                 _save_recipe(recipe)
             evaluate(cfg, _model_to_evaluate(cfg, args.dtype or "float32"))
+            _write_page(cfg, args, trained=False)
         else:
             run = prepare_run(cfg, resume)
             _save_recipe(recipe)  # only now: a resume that fails leaves the recipe of the run unchanged
             run.train()
-            if comm.is_main_process():
-                from eva_engine.report import write_run_report  # slow to import, and only needed now
+            _write_page(cfg, args, trained=True, start_iter=run.start_iter)
 
-                write_run_report(cfg, config_file=args.config_file)
+
+def _write_page(cfg: DictConfig, args: argparse.Namespace, *, trained: bool, start_iter: int = 0) -> None:
+    """Write the page of a training, which was resumed if `start_iter` is not 0, or of an evaluation; on rank 0 only."""
+    if comm.is_main_process():
+        from eva_engine.report import write_run_report  # slow to import, and only needed now
+
+        facts = {"Resumed": f"after {start_iter} iterations"} if start_iter else {}
+        page = write_run_report(cfg, config_file=args.config_file, trained=trained, facts=facts)
+        if page is not None:
+            logger.info("The page %s shows the run and explains its evaluation.", page)
 
 
 def _model_to_evaluate(cfg: DictConfig, dtype: str) -> nn.Module:

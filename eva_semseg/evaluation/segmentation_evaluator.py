@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 from detectron2.evaluation import SemSegEvaluator
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eva_backbone.errors import InputError
+from eva_engine.report.sections import Section
+from eva_engine.training.distributed.gathering import gather_records
 
 from ..data.label_file import read_labels
 from ..data.segmentation_dataset import SegmentationDataset
+from .worst_images import WorstImages
 
 
 class SegmentationEvaluator(SemSegEvaluator):
@@ -47,7 +51,15 @@ class SegmentationEvaluator(SemSegEvaluator):
                 )
             height, width = output["sem_seg"].shape[1:]
             self.sem_seg_loading_fn = partial(_load, self._num_classes, (height, width), image.get("label_values"))
+            before = self._conf_matrix.copy()
             super().process([image], [output])
+            counts = (self._conf_matrix - before)[:, :-1].T  # true class, predicted class; the last one is unlabelled
+            self._worst.add(counts[:, :-1], image, output["sem_seg"])
+
+    def reset(self) -> None:
+        """Discard the counts of all images."""
+        super().reset()
+        self._worst = WorstImages()
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
         """Return the run lengths of each class in COCO's format, or an empty list if no predictions are written."""
@@ -58,11 +70,22 @@ class SegmentationEvaluator(SemSegEvaluator):
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Return {"sem_seg": {"mIoU", "aAcc", "mAcc", "fwIoU", "IoU-<class>", ...}} on rank 0, {} on other ranks."""
         results = super().evaluate()
+        self._worst.images = gather_records(self._worst.images)
         if results is None:
             return {}
         found = {name: float(value) for name, value in results["sem_seg"].items()}
         leading = {"mIoU": found["mIoU"], "aAcc": found["pACC"], "mAcc": found["mACC"]}
         return {"sem_seg": leading | found}
+
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; see `eva_engine.report.explanation.Explains`."""
+        del cfg, loader
+        from .explanation import explain_segmentation  # needs what only a page needs
+
+        counts = self._conf_matrix[:-1, :-1].T
+        if not counts.any():
+            return []
+        return explain_segmentation(counts, self._class_names, self._worst.images, self.input_file_to_gt_file)
 
 
 def _load(

@@ -6,13 +6,16 @@ from typing import Any
 
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.logger import create_small_table
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eva_backbone.errors import InputError
 from eva_classification.data.mapper import UNREADABLE
 from eva_classification.evaluation.accuracy import AccuracyAccumulator, top_outputs
+from eva_classification.evaluation.scored_sample import score_sample
 from eva_engine.finite_outputs import finite_outputs
 from eva_engine.processes import run_on_rank_zero
+from eva_engine.report.sections import Section
 from eva_engine.training.distributed.gathering import gather_records, gather_values
 
 from .view_averager import ViewAverager
@@ -44,6 +47,8 @@ class VideoEvaluator(DatasetEvaluator):
         """Remove all results."""
         self._accuracy = AccuracyAccumulator()
         self._averager = ViewAverager(self._num_views)
+        self._samples: list[dict[str, Any]] = []  # see `score_sample`; after an evaluation, those of all processes
+        self._num_classes = 0
 
     def process(self, inputs: Mapping[str, Any], outputs: Tensor) -> None:
         """Add a batch of views.
@@ -60,18 +65,21 @@ class VideoEvaluator(DatasetEvaluator):
                 f"a video is of class {max(labels)}, the model has classes 0 to {probabilities.shape[1] - 1}: set the "
                 "model's num_classes to that of the data."
             )
+        self._num_classes = probabilities.shape[1]
         repeated = inputs["repeated"].tolist() if "repeated" in inputs else [False] * len(labels)
         for index, label, view, is_repeated in zip(inputs["index"], labels, probabilities, repeated, strict=True):
             if not is_repeated:
-                self._score_if_complete(*self._averager.add(int(index), label, view))
+                self._score_if_complete(int(index), *self._averager.add(int(index), label, view))
 
-    def _score_if_complete(self, label: int, probabilities: Tensor | None) -> None:
+    def _score_if_complete(self, index: int, label: int, probabilities: Tensor | None) -> None:
         if probabilities is None:
             return
         if label == UNREADABLE:
             self._accuracy.add_unreadable()
         else:
-            self._accuracy.add(top_outputs(probabilities[None])[0], [label], -probabilities.log())
+            top, losses = top_outputs(probabilities[None])[0], -probabilities.log()
+            self._accuracy.add(top, [label], losses)
+            self._samples.append({**score_sample("", [label], top[0], losses), "index": index})
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Return the accuracies in percent and the mean loss of the averaged probabilities.
@@ -82,9 +90,10 @@ class VideoEvaluator(DatasetEvaluator):
         # Videos whose views were divided among processes are incomplete in each; rank 0 adds up their sums.
         for record in gather_records(self._averager.pop_incomplete()):
             added = self._averager.add(record["index"], record["label"], record["sum"], record["count"])
-            self._score_if_complete(*added)
+            self._score_if_complete(record["index"], *added)
         incomplete = self._averager.pop_incomplete()
         accuracies = gather_values(self._accuracy)
+        self._samples = gather_records(self._samples)
         return run_on_rank_zero(lambda: self._summarize(sum(accuracies, AccuracyAccumulator()), incomplete)) or {}
 
     def _summarize(
@@ -102,3 +111,11 @@ class VideoEvaluator(DatasetEvaluator):
         if accuracy.unreadable:
             logger.warning("%d videos could not be read and count as wrong.", accuracy.unreadable)
         return {"accuracy": results}
+
+    def explain(self, cfg: DictConfig, loader: Any) -> list[Section]:
+        """Explain the last evaluation; see `eva_engine.report.explanation.Explains`."""
+        if not self._samples:
+            return []
+        from .explanation import explain_videos  # needs what only a page needs
+
+        return explain_videos(self._samples, cfg, loader.dataset, self._num_classes)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from eva_classification.data import EvaluationMapper, ImageDataset
-from eva_clip.data.eval_loaders import build_retrieval_loader, build_zero_shot_loader
+from eva_clip.data.eval_loaders import ImageTextLoader, build_retrieval_loader, build_zero_shot_loader
 from eva_clip.data.retrieval_dataset import RetrievalDataset
 from eva_clip.evaluation.retrieval_evaluator import RetrievalEvaluator
 from eva_clip.evaluation.zero_shot_evaluator import ZeroShotEvaluator
@@ -67,6 +67,11 @@ def data(root: Path, layout: str, **options) -> RetrievalDataset:
 
 
 def measure_retrieval(dataset: RetrievalDataset) -> dict:
+    evaluator, _ = filled_retrieval_evaluator(dataset)
+    return evaluator.evaluate()
+
+
+def filled_retrieval_evaluator(dataset: RetrievalDataset) -> tuple[RetrievalEvaluator, ImageTextLoader]:
     loader = build_retrieval_loader(
         dataset,
         mapper=EvaluationMapper(pixels, on_error="skip"),
@@ -80,7 +85,7 @@ def measure_retrieval(dataset: RetrievalDataset) -> dict:
     assert len(batches) == len(loader)
     for batch in batches:
         evaluator.process(batch, features(batch))
-    return evaluator.evaluate()
+    return evaluator, loader
 
 
 def write_classes(root: Path) -> Path:
@@ -94,6 +99,11 @@ def write_classes(root: Path) -> Path:
 
 
 def measure_zero_shot(root: Path, label_mapping=None) -> dict:
+    evaluator, _ = filled_zero_shot_evaluator(root, label_mapping)
+    return evaluator.evaluate()
+
+
+def filled_zero_shot_evaluator(root: Path, label_mapping=None) -> tuple[ZeroShotEvaluator, ImageTextLoader]:
     loader = build_zero_shot_loader(
         ImageDataset(str(root / "classes"), class_map={str(number): number for number in range(7)}),
         mapper=EvaluationMapper(pixels, on_error="skip"),
@@ -107,4 +117,4 @@ def measure_zero_shot(root: Path, label_mapping=None) -> dict:
     for batch in loader:
         output = {name: torch.nn.functional.normalize(value, dim=-1) for name, value in features(batch).items()}
         evaluator.process(batch, output)
-    return evaluator.evaluate()
+    return evaluator, loader

@@ -23,7 +23,9 @@ def test_two_iterations_give_weights_and_all_accuracies(tmp_path, capsys):
     assert own["zero_shot"] == results[demo.TRAINING]
     for name in (demo.TRAINING, demo.HELDOUT):
         assert f"{results[name]['top1']:.1f}%" in printed
-    assert "held-out phrasings" in (output / "run" / "index.html").read_text(encoding="utf-8")
+    page = (output / "run" / "index.html").read_text(encoding="utf-8")
+    assert "held-out phrasings" in page
+    assert f"{round(1000 - 10 * own['zero_shot']['top1'])} of 1000 images are wrong" in page
     assert (output / "run" / "model_final.pth").is_file()
     assert (output / "notes.txt").read_text() == "the user's own"
     captions = (output / "data" / "training" / "captions.csv").read_text()

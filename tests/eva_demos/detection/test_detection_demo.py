@@ -31,7 +31,8 @@ def test_two_iterations_give_weights_results_and_page(frame, tmp_path, monkeypat
     assert all(0 <= results[task]["AP"] <= 100 for task in ("bbox", "segm"))
     assert (output / "model_final.pth").is_file()
     html = (output / "index.html").read_text(encoding="utf-8")
-    assert html.count("<svg") == 4, "losses, boxes, masks, learning rate"
+    assert html.count("<svg") == 7, "four of the training, thresholds, calibration, precision over recall"
+    assert (output / "inference/score_threshold.json").is_file()
     assert "2 iterations" in html
     assert (output / "notes.txt").read_text() == "the user's own"
 

@@ -99,6 +99,7 @@ def test_evaluate_a_run(run_folder, monkeypatch):
     monkeypatch.chdir(run_folder.parent)
     assert train.main(["--eval-only", "--weights", "run/"]) == 0
     assert Path("run_evaluation/results.json").is_file()
+    assert "evaluate --config-file" in Path("run_evaluation/index.html").read_text()
     assert not Path("run/results.json").exists()
     assert not Path("before_the_move").exists()
 

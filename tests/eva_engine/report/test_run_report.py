@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shlex
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from eva_engine.config.override_keys import apply_overrides
 from eva_engine.report import ImagePair, read_curves, run_report, write_run_report
 from eva_engine.report.run_commands import run_commands
 from eva_engine.report.run_facts import run_facts
+from eva_engine.training.launched_run import _write_page
 
 LINES = [
     {"iteration": 9, "total_loss": 2.0, "loss_ce": 2.0, "time": 0.5, "images": 8, "lr": 0.1, "peak_memory_gib": 1.25},
@@ -219,6 +221,42 @@ def test_the_best_checkpoint_is_the_one_to_evaluate(tmp_path):
     for name in ("last_checkpoint", "model_best.pth"):
         (tmp_path / name).write_text("model_final.pth")
     assert f"train.init_checkpoint={tmp_path}/model_best.pth" in run_commands(tmp_path, evaluated=True)
+
+
+def test_the_iterations_are_those_of_the_run_and_not_of_the_recipe(folder):
+    cfg = recipe(folder, dataloader={"train": {"total_batch_size": 8}})
+    assert run_facts(cfg, read_curves(folder / "metrics.json"))["Training"] == "20 iterations of 8 images, seed 3"
+    cfg.train.max_iter = 50  # stopped early, or resumed from a run with another schedule
+    facts = run_facts(cfg, read_curves(folder / "metrics.json"))
+    assert facts["Training"] == "20 iterations of 50 planned, 8 images each, seed 3"
+
+
+def test_a_resumed_run_says_so(folder):
+    _write_page(recipe(folder), Namespace(config_file="a.py"), trained=True, start_iter=12)
+    assert facts_of((folder / "index.html").read_text())["Resumed"] == "after 12 iterations"
+
+
+def test_an_evaluation_of_weights(folder):
+    cfg = recipe(folder, train={"init_checkpoint": "eva.pth"})
+    html = write_run_report(cfg, {"accuracy": {"top1": 71.5}}, config_file="a/config.yaml").read_text()
+    assert f"<h1>{folder.name}</h1>" in html
+    html = write_run_report(cfg, {"accuracy": {"top1": 71.5}}, config_file="a.py", trained=False).read_text()
+    assert "<h1>a</h1>" in html
+    facts = facts_of(html)
+    assert facts.pop("Machine")
+    assert facts == {"Recipe": "a.py", "Model": "Classifier", "Weights": "eva.pth"}
+    assert f"evaluate --config-file {folder}/config.yaml --trust-recipe a.py train.init_checkpoint=eva.pth" in html
+    assert "tools train" not in html
+
+
+def test_the_last_evaluation_is_explained(folder, warnings):
+    section = {"title": "Classes", "parts": [], "note": "Two are wrong.", "collapsed": False}
+    (folder / "explanation.json").write_text(json.dumps([section]))
+    html = write_run_report(recipe(folder)).read_text(encoding="utf-8")
+    assert "Two are wrong." in html
+    (folder / "explanation.json").write_text('[{"title": "Classes", "parts": [{"kind": "Unknown"}]}]')
+    assert "Two are wrong." not in write_run_report(recipe(folder)).read_text(encoding="utf-8")
+    assert warnings() == ["The report does not explain the evaluation: KeyError: 'Unknown'"]
 
 
 def test_a_resumed_run_counts_its_whole_time(folder):

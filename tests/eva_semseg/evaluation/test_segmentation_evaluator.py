@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import hotcoco.semantic
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from synthetic_labels import write_image, write_labels
 from eva_backbone.errors import InputError
 from eva_semseg.data import SegmentationDataset
 from eva_semseg.evaluation import SegmentationEvaluator
+from eva_semseg.evaluation.worst_images import WorstImages
 
 CLASSES = ["a", "b", "c", "absent"]
 
@@ -94,3 +98,53 @@ def test_only_rank_0_reports(images, monkeypatch) -> None:
     evaluator.reset()
     monkeypatch.setattr(sem_seg_evaluation, "is_main_process", lambda: False)
     assert evaluator.evaluate() == {}
+
+
+def test_the_explanation_has_the_counts_of_hotcoco_and_the_worst_images(images) -> None:
+    evaluator = SegmentationEvaluator(images)
+    evaluator.reset()
+    oracle = hotcoco.semantic.SemanticEval(CLASSES)
+    accuracies = {}
+    for index, record in enumerate(images):
+        found, labels = predict(index), np.array(Image.open(record["sem_seg_file_name"]))
+        evaluator.process([record], [{"sem_seg": found}])
+        oracle.update(labels, found.argmax(0).numpy())
+        right = (found.argmax(0).numpy() == labels)[labels != 255]
+        accuracies[record["file_name"]] = right.mean()
+    evaluator.evaluate()
+    sections = {section.title: section for section in evaluator.explain(None, None)}
+    oracle.summarize()
+    (table,) = sections["Classes"].parts
+    rows = {row[0]: row[1:] for row in table.rows}
+    counts = oracle.confusion()
+    for index, name in enumerate(CLASSES[:3]):
+        union = counts[index].sum() + counts[:, index].sum() - counts[index, index]
+        expected = [
+            counts[index].sum() / counts.sum(),
+            counts[index, index] / union,
+            counts[index, index] / counts[index].sum(),
+            counts[index, index] / counts[:, index].sum(),
+        ]
+        assert rows[name] == pytest.approx([100 * value for value in expected])
+    assert rows["absent"] == [0.0, None, None, 0.0], "predicted, but without labelled pixels"
+    assert f"{counts.trace() / counts.sum():.1%} of the labelled pixels" in sections["Classes"].note
+    matrix, errors = sections["Confusions"].parts
+    assert matrix.counts[0] == np.rint(100 * counts[0] / counts[0].sum()).tolist()
+    off_diagonal = counts - np.diag(np.diag(counts))
+    assert errors.rows[0][2] == off_diagonal.max()
+    (grid,) = sections["Worst images"].parts
+    assert [picture.caption for picture in grid.pictures] == [
+        f"{Path(file).name}: {accuracies[file]:.1%} of the labelled pixels are right"
+        for file in sorted(accuracies, key=accuracies.get)
+    ]
+    assert [label for label, _ in grid.pictures[0].images] == ["Image", "Ground truth", "Prediction", "Errors"]
+
+
+def test_only_the_worst_images_are_kept() -> None:
+    worst = WorstImages()
+    for right in (5, 1, 9, 3, *range(10, 30), 30):
+        counts = np.array([[right, 30 - right], [0, 0]])
+        worst.add(counts, {"file_name": f"{right}.png"}, torch.zeros(2, 5, 6))
+    assert [record["file"] for record in worst.images] == [f"{n}.png" for n in (1, 3, 5, 9, *range(10, 18))]
+    worst.add(np.zeros((2, 2)), {"file_name": "unlabelled.png"}, torch.zeros(2, 5, 6))
+    assert len(worst.images) == 12

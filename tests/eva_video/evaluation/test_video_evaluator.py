@@ -1,12 +1,19 @@
 """Accuracy over the views of videos, in one process and in two."""
 
+import base64
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from detectron2.config import LazyCall as L
+from omegaconf import OmegaConf
+from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_video.evaluation import VideoEvaluator
@@ -125,3 +132,33 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
 def test_non_finite_logits_raise():
     with pytest.raises(InputError, match="non-finite logits"):
         evaluated([(0, 1, torch.tensor([1.0, torch.nan]))], num_views=1)
+
+
+class Frames:
+    """Maps a record to two views of six frames, whose grey value is the number of the frame."""
+
+    def __call__(self, record):
+        frames = np.arange(6, dtype=np.float32)[None, :, None, None] - 2.0
+        return {"video": np.broadcast_to(frames, (2, 3, 6, 8, 10)), "label": record["label"]}
+
+
+def test_videos_are_explained_with_their_frames():
+    views = synthetic_views()
+    evaluator = VideoEvaluator(NUM_VIEWS)
+    for index, label, logits in views:
+        evaluator.process({"index": torch.tensor([index]), "label": torch.tensor([label])}, logits[None])
+    top1 = evaluator.evaluate()["accuracy"]["top1"]
+    dataset = [{"file_name": "same.mp4", "label": label} for _, label, _ in views[::NUM_VIEWS]]
+    cfg = OmegaConf.create(flags={"allow_objects": True})
+    cfg.dataloader = {"class_names": [f"name {k}" for k in range(NUM_CLASSES)], "test": {"mapper": L(Frames)()}}
+    sections = {section.title: section for section in evaluator.explain(cfg, SimpleNamespace(dataset=dataset))}
+    matrix = np.array(sections["Confusions"].parts[0].counts)
+    assert matrix.sum() == NUM_VIDEOS
+    assert 100 * matrix.trace() / NUM_VIDEOS == pytest.approx(top1)
+    (grid,) = sections["Worst videos"].parts
+    assert len(grid.pictures) == NUM_VIDEOS - matrix.trace() > 0
+    assert "same.mp4 (" in grid.pictures[0].caption
+    frames = Image.open(io.BytesIO(base64.b64decode(grid.pictures[0].images[0][1])))
+    assert frames.size == (4 * 10 + 3 * 2, 8), "four frames next to each other"
+    levels = [np.asarray(frames)[4, left + 5].mean() for left in (0, 12, 24, 36)]
+    assert levels == pytest.approx([0, 64, 191, 255], abs=8), "frames 0, 1, 3 and 4"
