@@ -25,7 +25,12 @@ TASK_GROUP = "eva_vision.tasks"
 VERB_GROUP = "eva_vision.verbs"
 
 # Headings in the table of commands, in this order.
-EVERY_TASK, WEIGHT_FILES, DEMOS = "for every task", "for weight files", "demos on real data, without a GPU"
+EVERY_TASK, DATA, WEIGHT_FILES, DEMOS = (
+    "for every task",
+    "for data",
+    "for weight files",
+    "demos on real data, without a GPU",
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,15 @@ SLICE = Option(
 OVERLAP = Option(
     "--overlap",
     "smallest fraction of its side that a window of --slice shares with the next one, default: 0.2",
+    {"type": fraction, "metavar": "F"},
+)
+# Options of `train` and `evaluate` for custom data, which several tasks accept.
+TRAIN_DATA = Option("--train-data", "folder or file of the data to train on, of any known format", {"metavar": "PATH"})
+VAL_DATA = Option("--val-data", "folder or file of the data to evaluate on", {"metavar": "PATH"})
+VAL_SHARE = Option(
+    "--val-share",
+    "evaluate on this fraction of the images or videos of --train-data, the same in every run, with the classes in the "
+    "same proportions",
     {"type": fraction, "metavar": "F"},
 )
 TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})

@@ -19,7 +19,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from eva_engine.tasks import all_tasks
+from eva_engine.tasks import Option, all_tasks
 
 from .cli import add_dtype_option, add_trust_option, command_parser, override_text, parse_with_overrides, run_command
 from .early_checks import check_run
@@ -65,7 +65,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="build everything, try two batches and one test image, print the plan, keep nothing",
     )
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
-    flags: set[str] = set()
+    flags = _add_shared_data_options(parser)
     evaluation = parser.add_argument_group("evaluation", "how the images of an evaluation are predicted")
     for task in all_tasks():
         for option in task.evaluation_options:
@@ -93,3 +93,18 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.weights:
         args.opts.append(override_text("train.init_checkpoint", args.weights))
     return args
+
+
+def _add_shared_data_options(parser: argparse.ArgumentParser) -> set[str]:
+    """Add the options for custom data that several tasks have, and return their flags."""
+    options: dict[str, Option] = {}
+    names: dict[str, list[str]] = {}
+    for task in all_tasks():
+        for option in task.train_options:
+            options[option.flag] = option
+            names.setdefault(option.flag, []).append(task.name)
+    shared = [option for flag, option in options.items() if len(names[flag]) > 1]
+    group = parser.add_argument_group("custom data", "the classes and their number are those of the data")
+    for option in shared:
+        group.add_argument(option.flag, help=f"{option.help} ({', '.join(names[option.flag])})", **option.keywords)
+    return {option.flag for option in shared}
