@@ -78,6 +78,8 @@ class DataFiles:
     def head(self, path: str) -> bytes:
         """Return the first and last bytes of a file; nothing if it cannot be read."""
         try:
+            if not (self.root / path).is_file():  # a pipe could block
+                return b""
             with open(self.root / path, "rb") as file:
                 start = file.read(HEAD_BYTES)
                 size = file.seek(0, os.SEEK_END)

@@ -148,7 +148,7 @@ def _find_entry(files: DataFiles, entry: str, root: str, config_path: str) -> st
     machine.
     """
     entry, near = entry.replace("\\", "/"), posixpath.dirname(config_path)
-    inner = entry.lstrip("./")
+    inner = entry.lstrip("./") or "none"
     for candidate in (
         posixpath.join(near, root, entry),
         posixpath.join(near, entry),

@@ -1,4 +1,4 @@
-"""What other programs and `predict --save-as` write is read back: ids, names, crowds, boxes, and masks within a pixel."""
+"""What other programs and `predict --save-as` write is read back: ids, names, crowds, boxes, masks within a pixel."""
 
 import json
 from contextlib import ExitStack
