@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from eva_backbone.errors import InputError
 from eva_engine.config.class_list import stored_categories
 from eva_engine.processes import on_all_ranks
+from eva_engine.tasks import check_data_options
 
 from .class_questions import parse_renamed
 from .conversion import ConvertedPart, DataRequest, convert_once
@@ -28,8 +29,8 @@ def find_request(args: argparse.Namespace) -> DataRequest | None:
         InputError: Options exclude each other, or there is nothing to train or to evaluate on.
     """
     train, val = args.train_data, args.val_data
-    if train is None and val is None:
-        for flag in ("--val-share", "--rename-class", "--pixels-from", "--data-format"):
+    if not check_data_options(args):
+        for flag in ("--rename-class", "--pixels-from", "--data-format"):
             if getattr(args, flag.lstrip("-").replace("-", "_")) is not None:
                 raise InputError(f"{flag} is for --train-data and --val-data; add one of them, or omit it.")
         return None
@@ -38,14 +39,6 @@ def find_request(args: argparse.Namespace) -> DataRequest | None:
             "--train-json and --val-json cannot be combined with --train-data and --val-data, which take COCO files, "
             "too; give all data in one of these ways."
         )
-    if args.eval_only and val is None:
-        raise InputError("--train-data is not used by evaluate; give --val-data.")
-    if not args.eval_only and train is None:
-        raise InputError("there is no data to train on; give --train-data too.")
-    if args.val_share is not None and val is not None:
-        raise InputError("--val-share and --val-data exclude each other; omit one of them.")
-    if args.val_share is not None and not 0 < args.val_share < 1:
-        raise InputError(f"--val-share is {args.val_share}; give a fraction between 0 and 1, such as 0.1.")
     train_images = None if args.train_images is None else Path(args.train_images).resolve()
     options = ImportOptions(
         images=train_images,
