@@ -9,6 +9,7 @@ from annotated_data import cvat_image, cvat_xml, labelme_json, save_images, shap
 
 from detectron2_ext.importing import read_data
 from eva_backbone.errors import InputError
+from tests.fuzz import imports as fuzz
 
 _LAUGHS = '<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;">]>'
 _EXTERNAL = '<!DOCTYPE a SYSTEM "file:///etc/passwd">'
@@ -102,3 +103,7 @@ def test_pipes_are_not_read(folder):
     (folder / "b.xml").write_text(voc_xml("b.png", BOX))
     with pytest.raises(InputError):
         read_data(folder)
+
+
+def test_mutated_files_are_imported_or_refused():
+    fuzz.run(200, seed=0)
