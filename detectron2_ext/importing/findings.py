@@ -15,6 +15,7 @@ FLAWS = {
     "bad_numbers": "objects whose coordinates cannot be read, left out",
     "no_class": "objects without a class, left out",
     "unknown_class": "objects of a class number without a name, left out",
+    "no_image": "objects of an image that is not listed, left out",
     "not_an_area": "points, lines and other shapes without area, left out",
     "rotated": "rotated boxes, kept as polygons",
     "crowd": "objects marked as difficult or as a crowd, which are not trained on",

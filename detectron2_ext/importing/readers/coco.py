@@ -3,12 +3,14 @@
 import os
 import posixpath
 import re
+import reprlib
+from collections.abc import Container
 from pathlib import Path
 
 from eva_backbone.errors import InputError
 from eva_engine.data.split_names import split_of
 
-from ...data.coco_file import is_id, read_coco_file
+from ...data.coco_file import is_id, parse_categories, read_coco_file, size_problem
 from ...data.image_paths import is_inside
 from ...data.segmentation import is_number
 from ..data_files import DataFiles
@@ -16,7 +18,7 @@ from ..findings import Findings
 from ..imported_data import ImportedData, ImportOptions
 
 NAME = "COCO JSON"
-_KEYS = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:')
+_KEYS = re.compile(rb'"(images|annotations)"\s*:')
 _OTHER_KINDS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # next to COCO's instances
 _SAMPLE = 20
 
@@ -28,7 +30,7 @@ def recognise(files: DataFiles) -> str | None:
 
 
 def read(files: DataFiles, options: ImportOptions) -> ImportedData:
-    """Read the files; objects without area or outside of their image are left out."""
+    """Read the files; records that cannot be used are left out and counted."""
     findings = Findings()
     parts: dict[str, dict] = {}
     json_files: dict[str, Path] = {}
@@ -98,42 +100,66 @@ def _exists(root: Path, name: str) -> bool:
 
 
 def _check_records(content: dict, path: str, root: Path, findings: Findings) -> None:
-    """Remove records that cannot be used from the content, and count them; other flaws stop the training or skip."""
-    if path in findings.bad_files:
+    """Keep only the images and objects that can be used in the content, and count the others."""
+    parse_categories(content, path)
+    if path in findings.bad_files:  # without its images, none of the file can be used
+        content["annotations"], content["images"] = [], []
         return
+    categories = {category["id"] for category in content["categories"]}
     listing = DataFiles(root).image_set
-    images, missing = {}, set()
-    for record in content["images"]:
+    images: dict[int, dict] = {}
+    listed = set()
+    for index, record in enumerate(content["images"]):
         image_id, name = record.get("id"), record.get("file_name")
-        if not isinstance(name, str) or not is_id(image_id):
-            continue  # reported by `load_coco_json`
-        images[image_id] = record
-        if posixpath.normpath(name.replace("\\", "/")) not in listing:
-            missing.add(image_id)
+        if is_id(image_id):
+            listed.add(image_id)
+        problem = _image_problem(record, images)
+        if problem is not None:
+            findings.refuse(name if isinstance(name, str) else f"image number {index}", f"in {path} it {problem}")
+        elif posixpath.normpath(name.replace("\\", "/")) not in listing:
             findings.refuse(name, f"listed in {path}, but not in {root}")
+        else:
+            images[image_id] = record
     kept = []
     for record in content["annotations"]:
-        image = images.get(record.get("image_id")) if is_id(record.get("image_id")) else None
-        flaw = None if image is None else _flaw(record, image)
-        if flaw is not None and image is not None:
-            findings.count(flaw, image["file_name"])
-        elif image is None or image["id"] not in missing:
+        image_id, category_id = record.get("image_id"), record.get("category_id")
+        image = images.get(image_id) if is_id(image_id) else None
+        if image is None and is_id(image_id) and image_id in listed:
+            continue  # its image is reported
+        flaw = "no_image"
+        if image is not None:
+            flaw = "" if is_id(category_id) and category_id in categories else "unknown_class"
+            flaw = flaw or _flaw(record, image)
+        if flaw:
+            findings.count(flaw, path if image is None else image["file_name"])
+        else:
             kept.append(record)
-    content["annotations"] = kept
-    content["images"] = [record for record in content["images"] if record.get("id") not in missing]
+    content["annotations"], content["images"] = kept, list(images.values())
 
 
-def _flaw(record: dict, image: dict) -> str | None:
-    """Return the flaw of an object with a readable box, or None."""
-    box, width, height = record.get("bbox"), image.get("width"), image.get("height")
+def _image_problem(record: dict, earlier: Container[int]) -> str | None:
+    """Return what is wrong with the record of an image, apart from the file itself."""
+    image_id, name = record.get("id"), record.get("file_name")
+    if not is_id(image_id):
+        return f"has id {reprlib.repr(image_id)}"
+    if image_id in earlier:
+        return f"has the id {image_id} of an earlier image"
+    if not isinstance(name, str) or not name:
+        return f"has file_name {reprlib.repr(name)}"
+    return size_problem(record.get("width"), record.get("height"))
+
+
+def _flaw(record: dict, image: dict) -> str:
+    """Return the flaw of the box of an object, or ""; the loader of the data checks masks."""
+    box = record.get("bbox")
+    if box is None and record.get("segmentation") is not None:
+        return ""
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        return None
+        return "bad_numbers"
     x, y, w, h = box
     if w <= 0 or h <= 0:
         return "no_area"
-    if is_number(width) and is_number(height) and (x >= width or y >= height or x + w <= 0 or y + h <= 0):
-        return "outside"
-    return None
+    return "outside" if x >= image["width"] or y >= image["height"] or x + w <= 0 or y + h <= 0 else ""
 
 
 def _rename(content: dict, options: ImportOptions) -> None:

@@ -208,6 +208,7 @@ def test_flaws_of_coco(folder):
 
     images = [{"id": n, "file_name": f"{name}.png", "width": 64, "height": 48} for n, name in ((1, "a"), (2, "z"))]
     boxes = [annotation(1, [1, 1, 5, 5]), annotation(2, [1, 1, 0, 5]), annotation(3, [99, 1, 5, 5])]
+    boxes += [annotation(5, [1, 1, 5, 5], 7), annotation(6, [1, 1, None, 5]), {**boxes[0], "id": 7, "category_id": [3]}]
     content = {"images": images, "annotations": [*boxes, annotation(4, [1, 1, 5, 5], 2)]}
     (folder / "x.json").write_text(json.dumps(content | {"categories": [{"id": 3, "name": "nut"}]}))
     with pytest.raises(InputError, match=r"1 file\(s\) cannot be used: z\.png: listed in x\.json, but not in"):
@@ -217,6 +218,9 @@ def test_flaws_of_coco(folder):
     assert {key: dict(files) for key, files in data.findings.flaws.items()} == {
         "no_area": {"a.png": 1},
         "outside": {"a.png": 1},
+        "no_image": {"x.json": 1},
+        "bad_numbers": {"a.png": 1},
+        "unknown_class": {"a.png": 1},
     }
     assert data.json_files == {}  # the file cannot be used as it is
 
