@@ -40,6 +40,7 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
         if part in parts:
             raise InputError(f"{files.source} has the COCO files {json_files[part].name} and {path}; give one of them.")
         content = read_coco_file(files.root / path)
+        parse_categories(content, str(files.root / path))
         roots[part] = _image_root(content, path, files, findings)
         num_records = len(content["images"]), len(content["annotations"])
         _check_records(content, path, roots[part], findings)
@@ -101,7 +102,6 @@ def _exists(root: Path, name: str) -> bool:
 
 def _check_records(content: dict, path: str, root: Path, findings: Findings) -> None:
     """Keep only the images and objects that can be used in the content, and count the others."""
-    parse_categories(content, path)
     if path in findings.bad_files:  # without its images, none of the file can be used
         content["annotations"], content["images"] = [], []
         return

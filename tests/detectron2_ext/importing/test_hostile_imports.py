@@ -47,7 +47,9 @@ def test_images_outside_of_the_folder_are_not_used(folder, name):
         read_data(folder)
     images = [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}]
     images.append({"id": 2, "file_name": name, "width": 64, "height": 48})
-    (folder / "a.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    (folder / "a.json").write_text(
+        json.dumps({"images": images, "annotations": [], "categories": [{"id": 1, "name": "nut"}]})
+    )
     with pytest.raises(InputError, match=r"listed in a\.json, but not in"):
         read_data(folder)
 
