@@ -113,6 +113,9 @@ def _convert(
     if request.train is not None:
         options = replace(request.options, extracted=partial / "images_train")
         data = read_data(request.train, options, skip_advice=skip_advice, skip_bad=request.skip_bad)
+        if not data.count_objects(training_part(data)).total():
+            logger.info("Read %s", format_report(data))
+            raise InputError(f"{request.train} has no objects to train on; give annotated images.")
         if request.val_share is not None:
             divide(data, request.val_share)
         own = validation_part(data) if request.val is None else None

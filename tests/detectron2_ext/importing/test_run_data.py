@@ -125,6 +125,12 @@ def test_bad_files_stop_the_run_or_are_skipped(tmp_path):
     assert len(json.loads(Path(parts["train"].json_file).read_text())["images"]) == 1
 
 
+def test_there_must_be_objects_to_train_on(tmp_path):
+    folder = _voc(tmp_path / "voc", {"a": []})
+    with pytest.raises(InputError, match="voc has no objects to train on; give annotated images"):
+        _custom_data(tmp_path, train_data=str(folder))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
