@@ -1,4 +1,4 @@
-"""Adapt a recipe to the user's custom data in COCO format, given on the command line."""
+"""Adapt a recipe to the user's custom data, given on the command line."""
 
 import argparse
 import logging
@@ -12,6 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from detectron2_ext.data import CocoJsonSummary, register_coco_json
 from detectron2_ext.evaluation import COCOEvaluator
+from detectron2_ext.importing.conversion import DataRequest
+from detectron2_ext.importing.run_data import convert_for_run, find_request
 from eva_backbone.errors import InputError
 from eva_engine.config.class_list import store_categories, stored_categories
 from eva_engine.config.literal_strings import from_literal, to_literal
@@ -29,6 +31,7 @@ class CustomData:
         val_json: Annotations to evaluate on.
         val_images: Folder that their file names are relative to.
         leave_out: Names of categories without annotations that are not classes; None if not given.
+        request: Data of any format, from which the four above are made when the run begins; None if not given.
     """
 
     train_json: str | None = None
@@ -36,6 +39,7 @@ class CustomData:
     val_json: str | None = None
     val_images: str | None = None
     leave_out: tuple[str, ...] | None = None
+    request: DataRequest | None = None
 
     @classmethod
     def find(cls, args: argparse.Namespace, cfg: DictConfig) -> "CustomData | None":
@@ -45,20 +49,26 @@ class CustomData:
             InputError: An annotation file was given without its image folder or the reverse, or there is no data for
                 the requested training or evaluation.
         """
-        data = cls(args.train_json, args.train_images, args.val_json, args.val_images)
         stored = cls._stored(cfg)
+        request = find_request(args)
+        if request is None:
+            data = cls(args.train_json, args.train_images, args.val_json, args.val_images)
+        else:
+            data = cls(request=request)
         if data == cls():
             data = stored
         if args.leave_out_category or data.leave_out is None:
             data = replace(data, leave_out=tuple(args.leave_out_category or ()) or stored.leave_out)
-        if data == cls():
-            return None
+        if data == cls() or data.request is not None:
+            return data if data.request is not None else None
         data._check_part("train", data.train_json, data.train_images)
         data._check_part("val", data.val_json, data.val_images)
         if args.eval_only and data.val_json is None:
-            raise InputError("there is no custom data to evaluate on; give --val-json and --val-images too")
+            raise InputError("there is no custom data to evaluate on; give --val-json and --val-images, or --val-data")
         if not args.eval_only and data.train_json is None:
-            raise InputError("there is no custom data to train on; give --train-json and --train-images too")
+            raise InputError(
+                "there is no custom data to train on; give --train-json and --train-images, or --train-data"
+            )
         return data
 
     @classmethod
@@ -66,10 +76,10 @@ class CustomData:
         """Return the data in the config of an earlier run, or empty data."""
         node = cfg.dataloader.get("custom_data")
         content: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node or {}
-        if isinstance(content, dict) and content.keys() <= asdict(cls()).keys():
+        if isinstance(content, dict) and content.keys() <= asdict(cls()).keys() - {"request"}:
             leave_out = content.pop("leave_out", None) or []
             if all(isinstance(value, str) for value in [*content.values(), *leave_out]):
-                paths = {key: from_literal(value) for key, value in content.items()}
+                paths: dict[str, Any] = {key: from_literal(value) for key, value in content.items()}
                 return cls(**paths, leave_out=tuple(map(from_literal, leave_out)) or None)
         raise InputError("dataloader.custom_data of the config is not valid; use the config.yaml that training wrote.")
 
@@ -84,7 +94,10 @@ class CustomData:
 
     def apply(self, cfg: DictConfig, training: bool) -> None:
         """Change `cfg` to train, or only to evaluate, on this data; see `use_custom_data`."""
-        use_custom_data(cfg, self, training)
+        data = self
+        if self.request is not None:
+            data = replace(convert_for_run(self.request, cfg, training), leave_out=self.leave_out)
+        use_custom_data(cfg, data, training)
 
     def to_config(self) -> dict[str, str | list[str]]:
         """Return what the config of a run stores: the given parts, with absolute paths."""

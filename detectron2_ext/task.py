@@ -1,7 +1,19 @@
 """Detection and instance segmentation, as the engine knows it."""
 
 from eva_engine.commands.cli import fraction, positive_floats, positive_int
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, Option, Task
+from eva_engine.tasks import (
+    CLASS_NAMES,
+    DATA,
+    NO_IMAGES,
+    OVERLAP,
+    SLICE,
+    TRAIN_DATA,
+    VAL_DATA,
+    VAL_SHARE,
+    Option,
+    Task,
+    Verb,
+)
 
 # Options of `predict` and `evaluate`.
 _INFERENCE_OPTIONS = (
@@ -24,6 +36,26 @@ _INFERENCE_OPTIONS = (
     ),
 )
 
+# Options of `train`, `evaluate` and `import-data`.
+IMPORT_OPTIONS = (
+    Option(
+        "--data-format",
+        "format of the data: coco, yolo, voc, labelme, cvat, csv or hugging-face; by default it is detected",
+        {"choices": ("coco", "yolo", "voc", "labelme", "cvat", "csv", "hugging-face"), "metavar": "FORMAT"},
+    ),
+    Option(
+        "--rename-class",
+        "rename a class of the data, or merge it with the class of that name; OLD=OLD keeps one that is asked about",
+        {"metavar": "OLD=NEW", "action": "append"},
+        is_text=True,
+    ),
+    Option(
+        "--pixels-from",
+        "number of the first pixel in boxes of Pascal VOC (default: 1) and CSV (default: 0)",
+        {"type": int, "choices": (0, 1)},
+    ),
+)
+
 TASK = Task(
     name="detection",
     package="detectron2_ext",
@@ -37,17 +69,30 @@ TASK = Task(
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
     custom_data="detectron2_ext.custom_data:CustomData",
     train_options=(
-        Option("--train-json", "annotations to train on", {"metavar": "FILE"}),
-        Option("--train-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
-        Option("--val-json", "annotations to evaluate on", {"metavar": "FILE"}),
-        Option("--val-images", "folder that the file names in them are relative to", {"metavar": "DIR"}),
+        TRAIN_DATA,
+        VAL_DATA,
+        VAL_SHARE,
+        Option("--train-json", "annotations to train on, in COCO format", {"metavar": "FILE"}),
+        Option(
+            "--train-images",
+            "folder that their file names are relative to; with --train-data only needed if the images are elsewhere",
+            {"metavar": "DIR"},
+        ),
+        Option("--val-json", "annotations to evaluate on, in COCO format", {"metavar": "FILE"}),
+        Option("--val-images", "folder that their file names are relative to", {"metavar": "DIR"}),
+        *IMPORT_OPTIONS,
         Option(
             "--leave-out-category",
             "category without annotations that is not a class, such as the root of a hierarchy",
             {"metavar": "NAME", "action": "append"},
         ),
     ),
-    train_options_help="annotations in COCO format; the number of classes and their names are read from them",
+    train_options_help="the data may be COCO JSON, YOLO, Pascal VOC, LabelMe, CVAT, CSV or Hugging Face",
+    verbs={
+        "import-data": Verb(
+            "convert annotations of detection to COCO JSON, with a report", "detectron2_ext.importing.command", DATA
+        )
+    },
     evaluation_options=_INFERENCE_OPTIONS,
     evaluate_with="detectron2_ext.evaluation.image_inference:evaluate_with",
     inference="detectron2_ext.evaluation.image_inference:ImageInference",

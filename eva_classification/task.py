@@ -1,6 +1,6 @@
 """Image classification and masked image modelling, as the engine knows them."""
 
-from eva_engine.tasks import CLASS_NAMES, TOP, WEIGHT_FILES, Task, Verb
+from eva_engine.tasks import CLASS_NAMES, TOP, TRAIN_DATA, VAL_DATA, VAL_SHARE, WEIGHT_FILES, Task, Verb
 
 TASK = Task(
     name="classification",
@@ -13,6 +13,8 @@ TASK = Task(
     published_weights="eva_classification.published_weights:FILES",
     describe_weights="eva_classification.weight_facts:describe_weights",
     other_uses="eva_classification.weight_facts:find_teacher_uses",
+    custom_data="eva_classification.custom_data:ImageData",
+    train_options=(TRAIN_DATA, VAL_DATA, VAL_SHARE),
     predict_options=(CLASS_NAMES, TOP),
     predict_usage="""\
 classification: the five most likely classes, printed and in classes.jsonl

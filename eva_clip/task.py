@@ -1,6 +1,6 @@
 """EVA-CLIP, as the engine knows it."""
 
-from eva_engine.tasks import NO_IMAGES, TOP, WEIGHT_FILES, Option, Task, Verb
+from eva_engine.tasks import NO_IMAGES, TOP, TRAIN_DATA, VAL_DATA, WEIGHT_FILES, Option, Task, Verb
 
 TASK = Task(
     name="EVA-CLIP",
@@ -12,6 +12,8 @@ TASK = Task(
     published_weights="eva_clip.published_weights:FILES",
     describe_weights="eva_clip.weight_facts:describe_weights",
     other_uses="eva_clip.weight_facts:find_text_tower_uses",
+    custom_data="eva_clip.custom_data:PairData",
+    train_options=(TRAIN_DATA, VAL_DATA),
     predict_options=(
         Option(
             "--labels",

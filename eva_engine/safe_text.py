@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 MAX_CHARACTERS = 2_000
 _MAX_LOG_CHARACTERS = 20_000  # of a message that may be a table
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def printable(text: object, max_characters: int = MAX_CHARACTERS, keep: str = "") -> str:
@@ -37,7 +37,7 @@ def csv_row(values: Sequence[object]) -> str:
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection.
     """
-    cells = [f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value for value in values]
+    cells = [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]
     line = io.StringIO(newline="")
     csv.writer(line).writerow(cells)
     return line.getvalue()

@@ -11,6 +11,8 @@ therefore given as a reference, "module:attribute", and imported when it is used
 """
 
 import inspect
+import os
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +27,12 @@ TASK_GROUP = "eva_vision.tasks"
 VERB_GROUP = "eva_vision.verbs"
 
 # Headings in the table of commands, in this order.
-EVERY_TASK, WEIGHT_FILES, DEMOS = "for every task", "for weight files", "demos on real data, without a GPU"
+EVERY_TASK, DATA, WEIGHT_FILES, DEMOS = (
+    "for every task",
+    "for data",
+    "for weight files",
+    "demos on real data, without a GPU",
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,15 @@ SLICE = Option(
 OVERLAP = Option(
     "--overlap",
     "smallest fraction of its side that a window of --slice shares with the next one, default: 0.2",
+    {"type": fraction, "metavar": "F"},
+)
+# Options of `train` and `evaluate` for custom data, which several tasks accept.
+TRAIN_DATA = Option("--train-data", "folder or file of the data to train on, of any known format", {"metavar": "PATH"})
+VAL_DATA = Option("--val-data", "folder or file of the data to evaluate on", {"metavar": "PATH"})
+VAL_SHARE = Option(
+    "--val-share",
+    "evaluate on this fraction of the images or videos of --train-data, the same in every run, with the classes in the "
+    "same proportions",
     {"type": fraction, "metavar": "F"},
 )
 TOP = Option("--top", "number of classes or labels in a result, default: 5", {"type": positive_int, "metavar": "N"})
@@ -169,6 +185,29 @@ class Task:
             if f"{module}.".startswith(f"{error.name}."):
                 raise wrong from error
             raise  # a package that the module needs is not installed
+
+
+def check_data_options(args: Namespace) -> bool:
+    """Return whether `TRAIN_DATA` or `VAL_DATA` is given, after checking that the options fit each other.
+
+    Raises:
+        InputError: Options exclude each other or have no effect, or a file or folder does not exist.
+    """
+    train, val = args.train_data, args.val_data
+    for path in (train, val):
+        if path is not None and not os.path.exists(path):
+            raise InputError(f"{path}: no such file or folder; give the folder or file of the data.")
+    if args.val_share is not None and train is None:
+        raise InputError("--val-share takes a part of --train-data; add it, or omit --val-share.")
+    if args.val_share is not None and val is not None:
+        raise InputError("--val-share and --val-data exclude each other; omit one of them.")
+    if args.val_share is not None and not 0 < args.val_share < 1:
+        raise InputError(f"--val-share is {args.val_share}; give a fraction between 0 and 1, such as 0.1.")
+    if args.eval_only and train is not None and val is None:
+        raise InputError("evaluate does not use --train-data; give --val-data.")
+    if not args.eval_only and train is None and val is not None:
+        raise InputError("there is no data to train on; give --train-data too.")
+    return train is not None or val is not None
 
 
 _registered: list[Task] = []

@@ -1,6 +1,6 @@
 """Semantic segmentation, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, TRAIN_DATA, VAL_DATA, VAL_SHARE, Option, Task
 
 TASK = Task(
     name="segmentation",
@@ -14,6 +14,28 @@ TASK = Task(
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
     published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
+    custom_data="eva_semseg.custom_data:LabelledData",
+    train_options=(
+        TRAIN_DATA,
+        VAL_DATA,
+        VAL_SHARE,
+        Option(
+            "--class-list",
+            "names of the label values 0, 1, ..., one per line; default: classes.txt of the data",
+            {"metavar": "FILE"},
+        ),
+        Option(
+            "--palette",
+            "colours of the classes, for label maps that are colour images; default: labelmap.txt or "
+            "class_dict.csv of the data",
+            {"metavar": "FILE"},
+        ),
+        Option(
+            "--unlabelled",
+            "value of unlabelled pixels, such as 0; the other values are the classes; default: 255",
+            {"type": int, "metavar": "VALUE"},
+        ),
+    ),
     evaluation_options=(SLICE, OVERLAP),
     evaluate_with="eva_semseg.window_options:set_windows",
     predict_options=(CLASS_NAMES, SLICE, OVERLAP),

@@ -1,6 +1,8 @@
 """Video classification, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, TOP, Task
+from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, TOP, TRAIN_DATA, VAL_DATA, VAL_SHARE, Option, Task
+
+_DIR = {"metavar": "DIR"}
 
 TASK = Task(
     name="video",
@@ -10,6 +12,17 @@ TASK = Task(
     file_task="eva_video.prediction.task:VideoFileTask",
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
     published_weights="eva_video.published_weights:FILES",
+    custom_data="eva_video.custom_data:VideoData",
+    train_options=(
+        TRAIN_DATA,
+        VAL_DATA,
+        VAL_SHARE,
+        Option(
+            "--videos",
+            "folder to which the paths in a list are relative; default: that of the list",
+            {"metavar": "DIR"},
+        ),
+    ),
     predict_options=(CLASS_NAMES, TOP),
     output_options=(NO_IMAGES,),
     predict_usage="""\

@@ -32,7 +32,7 @@ _NAMES = [Path(name).stem for name in _PUBLISHED if name.endswith((".pt", ".pth"
 EXPLAINED = dict.fromkeys([*_PUBLISHED, *_NAMES], "a published weight file") | dict.fromkeys(_USER_DATA, "custom data")
 # Options and keys whose value is a file or folder that is read, and those whose value is written.
 READ = ("--train-json", "--train-images", "--val-json", "--val-images", "--weights", "--input", "--config-file")
-READ += ("--source", "--annotations", "--split")
+READ += ("--source", "--train-data", "--val-data", "--split")
 READ += ("init_checkpoint", "weights", "root", "annotations", "file", "class_map", "image_root", "label_root")
 WRITTEN = ("--output", "output_dir", "folder")
 EXCHANGES = ("export", "export-timm", "export-open-clip", "interpolate-patch", "join-clip-towers")

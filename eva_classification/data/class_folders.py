@@ -2,31 +2,15 @@
 
 import logging
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import has_image, list_folders, natural_key
+from eva_engine.data.split_names import SPLIT_WORDS, split_of
 
 logger = logging.getLogger(__name__)
 
 _MAX_NAMES = 5
-_SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev", "development", "eval", "evaluation"),
-    "test": ("test", "testing"),
-    "trainval": ("trainval",),  # stands for neither of the two
-}
-_SPLIT_OF_WORD = {word: split for split, words in _SPLITS.items() for word in words}
-_FILLER = r"(?:images?|imgs?|photos?|data|dataset|set|split)"
-# "train", "Training", "train_images", "images-train", "train2017", "TestSet".
-_SPLIT_NAME = re.compile(rf"(?:{_FILLER}[\W\d_]+)?({'|'.join(_SPLIT_OF_WORD)})(?:[\W\d_]*{_FILLER})*[\W\d_]*", re.I)
-
-
-def split_of(name: str) -> str | None:
-    """Return the split that a folder name stands for, "train", "val", "test" or "trainval"; None for other names."""
-    match = _SPLIT_NAME.fullmatch(re.sub(r"train[\W_]+val", "trainval", name, flags=re.I))
-    return _SPLIT_OF_WORD[match[1].lower()] if match else None
 
 
 def find_split(
@@ -70,7 +54,7 @@ def find_split(
         if not splits or _are_classes(names, splits, nested, root, has_labels):
             return ""
         found = [name for name in splits if splits[name] == wanted]
-        if split in found and split.lower() not in _SPLIT_OF_WORD:  # "test2" where there is "test1", too
+        if split in found and split.lower() not in SPLIT_WORDS:  # "test2" where there is "test1", too
             found = [split]
     if not found:
         raise InputError(

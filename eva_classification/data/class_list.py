@@ -67,7 +67,7 @@ def _is_stored(dataset: DictConfig) -> bool:
 
 def _folder_names(train: DictConfig) -> list[str]:
     """Return the names of the class folders; a large dataset is not searched for its images."""
-    if os.path.isdir(train.root):
+    if os.path.isdir(train.root) and train.get("listing") is None:
         split = find_split(train.root, train.get("split", "train"))
         names = list_folders(os.path.join(train.root, split))
         if len(names) > 1:

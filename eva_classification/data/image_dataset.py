@@ -15,12 +15,13 @@ from timm.data import create_dataset
 from torch.utils.data import Dataset, IterableDataset
 
 from eva_backbone.errors import InputError
-from eva_engine.data.folder_files import find_files, list_folders, select_files
+from eva_engine.data.folder_files import find_files, list_folders, natural_key, select_files
 from eva_engine.data.image_file import open_regular_file
 
 from .class_folders import check_num_classes, find_classes, find_split, join_names, split_of
 from .class_list import use_class_list
 from .class_maps import load_class_map
+from .image_list import read_image_list
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class ImageDataset(Dataset):
             `InputError`, "skip" leaves them out.
         num_classes: Number of classes of the model; None for any.
         has_labels: Whether the folders are classes; otherwise all images are used, with the class index 0.
+        listing: List of the images to use, with their classes, instead of all that are in folders; see
+            `read_image_list`. Its paths start at `root`.
         options: Further arguments of timm's `create_dataset` for named datasets, such as input_key.
 
     Raises:
@@ -72,6 +75,7 @@ class ImageDataset(Dataset):
         on_unlisted_class: Literal["stop", "skip"] = "stop",
         num_classes: int | None = None,
         has_labels: bool = True,
+        listing: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         if on_unlisted_class not in ("stop", "skip"):
@@ -79,8 +83,17 @@ class ImageDataset(Dataset):
         if not name and not os.path.exists(root):
             raise InputError(f"the image folder {root} does not exist; set the dataset's root to an existing folder.")
         index_of = load_class_map(class_map, root)
+        self.root = root
         self._reader: Any
-        if name:
+        if listing is not None:
+            self.source = listing
+            entries = read_image_list(listing, root)
+            names = [label for _, label in entries]
+            numbers = index_of or {label: index for index, label in enumerate(sorted(set(names), key=natural_key))}
+            files = [(path, 0, 0, 0) for path, _ in entries]
+            files, self.class_numbers = _select_listed(files, names, numbers, on_unlisted_class, listing)
+            self._reader = _ImageFiles(root, files)
+        elif name:
             self._reader = _create_reader(root, name, split, index_of, options or {})
             self.source, self.class_numbers = name, dict(getattr(self._reader, "class_to_idx", {}))
         else:
@@ -89,7 +102,7 @@ class ImageDataset(Dataset):
             if has_labels:
                 files, self.class_numbers = _find_labels(files, index_of, on_unlisted_class, self.source)
             self._reader = _ImageFiles(self.source, files)
-        self.is_numbered_by_folder = index_of is None and not name
+        self.is_numbered_by_folder = index_of is None and not name and listing is None
         check_num_classes(self.class_numbers, num_classes, self.source, self.is_numbered_by_folder)
 
     @staticmethod
@@ -98,6 +111,20 @@ class ImageDataset(Dataset):
     ) -> None:
         """See `eva_engine.config.class_list.settle_class_list`."""
         use_class_list(cfg, train, test, stored)
+
+    def entries(self) -> list[tuple[str, str]]:
+        """Return the path, relative to `root`, and the class name of each image of a folder or list.
+
+        Raises:
+            InputError: The images are in a tar file or a named dataset.
+        """
+        if not isinstance(self._reader, _ImageFiles) or os.path.isfile(self.root):
+            raise InputError(f"{self.source} cannot be divided; give a folder of images, or a list of them.")
+        names = {index: name for name, index in self.class_numbers.items()}
+        return [
+            (os.path.relpath(self._reader.filename(index, absolute=True), self.root), names.get(label, ""))
+            for index, (_, label, _, _) in enumerate(self._reader.samples)
+        ]
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -198,6 +225,12 @@ def _find_labels(
     """Return the images that have a class, with its index, and the class indices by name."""
     folders = list_folders(source) if os.path.isdir(source) else []
     names, class_numbers = find_classes([file[0] for file in files], class_map, source, folders)
+    return _select_listed(files, names, class_numbers, on_unlisted_class, source)
+
+
+def _select_listed(
+    files: list[_File], names: Sequence[str], class_numbers: dict[str, int], on_unlisted_class: str, source: str
+) -> tuple[list[_File], dict[str, int]]:
     unlisted = sorted(set(names) - class_numbers.keys() - {""})
     if unlisted and on_unlisted_class == "stop":
         raise InputError(

@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 
 from eva_backbone.errors import InputError
 from eva_engine.foreign_warnings import silence_foreign_warnings
-from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
+from eva_engine.tasks import DATA, DEMOS, EVERY_TASK, WEIGHT_FILES, Verb, all_verbs
 
 from .cli import report_error
 from .missing_package import how_to_install
@@ -50,7 +50,7 @@ def table(program: str) -> str:
     lines = [f"{program} VERB ...; {program} VERB --help shows the options"]
     verbs = find_verbs()
     width = max(map(len, verbs)) + 2
-    for group in (EVERY_TASK, WEIGHT_FILES, DEMOS):
+    for group in (EVERY_TASK, DATA, WEIGHT_FILES, DEMOS):
         lines += ["", f"{group}:"]
         lines += [f"  {name:{width}}{verb.summary}" for name, verb in verbs.items() if verb.group == group]
     return "\n".join(lines)

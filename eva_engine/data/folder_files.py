@@ -53,7 +53,7 @@ def find_files(folder: str, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[
     """
     names: list[str] = []
     hidden_folders: list[str] = []
-    for path, files in _walk(folder, hidden_folders):
+    for path, files in walk_folders(folder, hidden_folders):
         names += [os.path.join(path, name) for name in files]
     return select_files(names, folder, suffixes, len(hidden_folders))
 
@@ -79,14 +79,14 @@ def select_files(
 
 def has_image(folder: str) -> bool:
     """Return whether :func:`find_files` would find an image, without listing all of them."""
-    for _, files in _walk(folder, []):
+    for _, files in walk_folders(folder, []):
         if any(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name) for name in files):
             return True
     return False
 
 
-def _walk(root: str, hidden: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder as a path relative to `root`, with its files, and add hidden folders to `hidden`."""
+def walk_folders(root: str, hidden: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder as a path relative to `root`, with its files, and collect the hidden folders, not entered."""
     for path, folders, files in os.walk(root, followlinks=True):
         hidden += filter(is_hidden, folders)
         # In place, because os.walk descends into the folders that are left.

@@ -3,15 +3,16 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from eva_backbone.errors import InputError
 
 from ..segmentation_targets import IGNORE_LABEL
-from .label_file import read_labels
+from .label_file import LabelValues, read_labels
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,7 @@ _MAX_PIXELS = 200_000_000
 _MAX_NAMED = 8
 
 
-def check_label_values(
-    files: Sequence[str], class_names: Sequence[str], label_values: Mapping[int, int] | None
-) -> None:
+def check_label_values(files: Sequence[str], class_names: Sequence[str], label_values: LabelValues | None) -> None:
     """Warn about classes without a labelled pixel and values of no class in a random sample of the label files.
 
     Args:
@@ -32,7 +31,9 @@ def check_label_values(
         label_values: Class index of each value; see `read_labels`.
     """
     sample = random.Random(0).sample(list(files), min(len(files), _MAX_FILES))
-    values = None if label_values is None else tuple(label_values.items())
+    if label_values is not None and isinstance(next(iter(label_values)), tuple):
+        return  # a colour that is not listed is an error when it is read
+    values: Any = None if label_values is None else tuple(label_values.items())
     _check(tuple(sample), len(files), tuple(class_names), values)
 
 

@@ -1,5 +1,6 @@
 """Images with label maps as a dataset: a registered one, or two folders and a list of classes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,10 +13,13 @@ from eva_backbone.errors import InputError
 from eva_engine.config.class_list import STORED_LIST, store_class_list
 from eva_engine.config.registered_datasets import check_registered
 from eva_engine.data.dataset_folder import missing_file_hint
+from eva_engine.text_file import read_lines
 
 from ..segmentation_targets import IGNORE_LABEL
 from .label_counts import check_label_values
+from .label_file import LabelValues
 from .label_folders import register_label_folders
+from .palette import read_palette
 
 
 class SegmentationDataset(list):
@@ -30,6 +34,10 @@ class SegmentationDataset(list):
         num_classes: Number of the model's classes, which must be that of the data; None for any number.
         label_values: Class index of each value in the label files, such as {0: 0, 255: 1}, with 255 for unlabelled
             pixels; None if the values are the class indices.
+        palette: File with the colour of each class, for label maps that are colour images; see `read_palette`. It also
+            gives the class names.
+        unlabelled: Value of unlabelled pixels, such as 0; the other values from 0 on are the classes in their order.
+        listing: Text file with the paths of the images to use, relative to `image_root`, one per line; None uses all.
 
     Attributes:
         name: The name under which the dataset is registered.
@@ -47,7 +55,18 @@ class SegmentationDataset(list):
         class_names: str | Sequence[str] | None = None,
         num_classes: int | None = None,
         label_values: Mapping[int, int] | None = None,
+        palette: str | None = None,
+        unlabelled: int | None = None,
+        listing: str | None = None,
     ) -> None:
+        colours = None
+        if palette is not None:
+            if label_values is not None or unlabelled is not None:
+                raise InputError(
+                    "palette excludes label_values and unlabelled; name the colour of unlabelled pixels in it."
+                )
+            own_names, colours = read_palette(palette)
+            class_names = own_names if class_names is None else class_names
         custom = (image_root, label_root, class_names)
         if any(argument is not None for argument in custom):
             if image_root is None or label_root is None or class_names is None:
@@ -64,10 +83,28 @@ class SegmentationDataset(list):
                 f"give model.decode_head.num_classes={len(self.class_names)}."
             )
         super().__init__(DatasetCatalog.get(names))
-        if label_values is not None:
-            label_values = _check_values(label_values, len(self.class_names))
-            self[:] = [{**record, "label_values": label_values} for record in self]
-        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, label_values)
+        if listing is not None and image_root is not None:
+            self._keep(listing, image_root)
+        values: LabelValues | None = colours
+        if unlabelled is not None:
+            values = _values_around(unlabelled, len(self.class_names))
+        elif label_values is not None:
+            values = _check_values(label_values, len(self.class_names))
+        if values is not None:
+            self[:] = [{**record, "label_values": values} for record in self]
+        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, values)
+
+    def _keep(self, listing: str, image_root: str) -> None:
+        """Remove the images that a list does not name."""
+        fix = "give the path of one image per line"
+        listed = {
+            os.path.normpath(os.path.join(image_root, line)) for line in read_lines(listing, "list of images", fix)
+        }
+        self[:] = [record for record in self if os.path.normpath(record["file_name"]) in listed]
+        if len(self) != len(listed):
+            raise InputError(
+                f"{listing} names {len(listed)} images, of which {image_root} has {len(self)}; correct it."
+            )
 
     @staticmethod
     def use_class_list(
@@ -90,6 +127,14 @@ class SegmentationDataset(list):
             store_class_list(cfg, names)
             if dataset.get("class_names") is not None:
                 dataset.class_names = STORED_LIST
+
+
+def _values_around(unlabelled: int, num_classes: int) -> dict[int, int]:
+    """Return the class index of each value if one value, 0 to `num_classes`, is that of unlabelled pixels."""
+    if not 0 <= unlabelled <= IGNORE_LABEL:
+        raise InputError(f"unlabelled is {unlabelled}; give a value of label files, from 0 to {IGNORE_LABEL}.")
+    values = [value for value in range(num_classes + 1) if value != unlabelled][:num_classes]
+    return {value: index for index, value in enumerate(values)} | {unlabelled: IGNORE_LABEL, IGNORE_LABEL: IGNORE_LABEL}
 
 
 def _check_values(label_values: Mapping[int, int], num_classes: int) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """Read annotation files in their published formats: "path label" lines, CSV tables, and the tables of Kinetics."""
 
+import csv
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data.table_file import find_column, read_rows
 from eva_engine.prediction.categories import check_class_map
-from eva_engine.text_file import open_text
+from eva_engine.text_file import open_text, read_json
 from eva_video.kinetics import kinetics_names
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,11 @@ def read_annotations(
     """Read the videos of an annotation file, in its order.
 
     A file whose name ends in .csv is a table with a header. Its columns are path, label and optionally num_frames; or
-    those of Kinetics: label, youtube_id, time_start and time_end, with the videos in one folder per label. Lines of
-    other files are a path, which may contain spaces, the number of frames if `has_frame_counts`, and a label.
+    those of Kinetics: label, youtube_id, time_start and time_end, with the videos in one folder per label. A .csv file
+    without a header has lines "path,label"; or "id;label", as that of Something-Something V1, with a folder of frames
+    for each id. A .json file is the list of Something-Something V2, with the videos id.webm. Lines of other files, and
+    of a .csv file without commas and semicolons, are a path, which may contain spaces, the number of frames if
+    `has_frame_counts`, and a label.
 
     Args:
         path: The annotation file.
@@ -74,8 +78,7 @@ def read_annotations(
         InputError: The file cannot be read, has another format, or lists no video.
     """
     errors = RecordErrors(path, on_error)
-    is_table = path.lower().endswith(".csv")
-    rows = _table_rows(path, errors) if is_table else _line_rows(path, has_frame_counts)
+    rows = _rows(path, has_frame_counts, errors)
     videos = []
     for line, fields in rows:
         if fields is None:
@@ -101,6 +104,64 @@ def read_annotations(
             "%s: %d video(s) are listed several times, and used as often, such as %s.", path, len(repeated), repeated[0]
         )
     return videos
+
+
+def read_label_texts(path: str, has_frame_counts: bool = False) -> list[tuple[str, str, str | None]]:
+    """Return the path, label and number of frames of each line as they are written; see `read_annotations`.
+
+    Raises:
+        InputError: The file cannot be read, or a line is not a path and a label.
+    """
+    errors = RecordErrors(path, "stop")
+    videos = []
+    for line, fields in _rows(path, has_frame_counts, errors):
+        if fields is None:
+            errors.add(line, "is not a path and a label", _FIX_LINE)
+        else:
+            videos.append(fields)
+    if not videos:
+        raise InputError(f"{path} lists no video; check the file.")
+    return videos
+
+
+def _rows(path: str, has_frame_counts: bool, errors: RecordErrors) -> Iterator[tuple[str, _Fields]]:
+    if path.lower().endswith(".json"):
+        return _something_rows(path)
+    if not path.lower().endswith(".csv"):
+        return _line_rows(path, has_frame_counts)
+    with open_text(path, "list of videos", _FIX_LIST) as lines:
+        first = lines.readline().strip()
+    columns = {cell.strip().strip('"').lower() for cell in first.split(",")}
+    if "label" in columns or not first:
+        return _table_rows(path, errors)
+    separator = next((letter for letter in ";," if letter in first), None)
+    return _line_rows(path, has_frame_counts) if separator is None else _separated_rows(path, separator)
+
+
+def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
+    """Yield the lines of a file without a header; the label of Something-Something V1 may contain commas."""
+    with open_text(path, "list of videos", _FIX_LIST) as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                if separator == ",":
+                    video, *rest = next(csv.reader([line.strip()]))
+                    label = ",".join(rest)
+                else:
+                    video, _, label = line.strip().partition(separator)
+                fields = video.strip(), label.strip()
+                yield f"line {number}", (*fields, None) if all(fields) else None
+
+
+def _something_rows(path: str) -> Iterator[tuple[str, _Fields]]:
+    """Yield the videos of Something-Something V2; a template such as "Moving [something] up" is the class."""
+    content = read_json(path, "list of videos", _FIX_LIST)
+    for number, record in enumerate(content if isinstance(content, list) else [None], start=1):
+        fields = [record.get(key) for key in ("id", "template")] if isinstance(record, dict) else [None]
+        if all(isinstance(field, str) and field for field in fields) and len(fields) == 2:
+            label = str(fields[1]).replace("[", "").replace("]", "")
+            yield f"entry {number}", (f"{fields[0]}.webm", label, None)
+        else:
+            yield f"entry {number}", None
 
 
 def _read_class_table(path: str) -> dict[str, int]:

@@ -112,6 +112,7 @@ def _change_json(file: str, change) -> None:
 
 def _arguments(**values: object) -> argparse.Namespace:
     names = ("train_json", "train_images", "val_json", "val_images", "leave_out_category", "eval_only")
+    names += ("train_data", "val_data", "val_share", "data_format", "rename_class", "pixels_from")
     return argparse.Namespace(**dict.fromkeys(names) | values)
 
 
