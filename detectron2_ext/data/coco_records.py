@@ -138,7 +138,7 @@ def check_annotations(
         if not crowd:
             counts.without_mask += mask is None
             counts.with_rle += isinstance(mask, dict)
-            counts.boxes.add(given_box, mask, height, width)
+            counts.boxes.add(given_box, mask, image)
         annotation = {
             "id": annotation_id,
             "bbox": box,

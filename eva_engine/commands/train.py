@@ -73,12 +73,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
                 # Without a default it is known whether the option was given; the default is that of the task.
                 evaluation.add_argument(option.flag, default=argparse.SUPPRESS, help=option.help, **option.keywords)
             flags.add(option.flag)
-        if task.train_options:
-            group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
-            for option in task.train_options:
-                if option.flag not in flags:  # several tasks may have the same one
-                    group.add_argument(option.flag, help=option.help, **option.keywords)
-                flags.add(option.flag)
+    add_data_options(parser)
     distributed = parser.add_argument_group("several processes, unless torchrun starts them")
     distributed.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs per machine, default: 1")
     distributed.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines of the run, default: 1")
@@ -93,3 +88,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.weights:
         args.opts.append(override_text("train.init_checkpoint", args.weights))
     return args
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all tasks that give custom data."""
+    flags: set[str] = set()
+    for task in all_tasks():
+        if task.train_options:
+            group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
+            for option in task.train_options:
+                if option.flag not in flags:  # several tasks may have the same one
+                    group.add_argument(option.flag, help=option.help, **option.keywords)
+                flags.add(option.flag)

@@ -1,6 +1,10 @@
 """Bad records of annotation files and corrupt samples in training: stop at the first one, or skip and log them."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from eva_backbone.errors import InputError
 from eva_engine.safe_text import printable
@@ -22,6 +26,37 @@ def check_on_error(on_error: str) -> str:
 def suggest_skipping(error: InputError, samples: str) -> InputError:
     """Return `error` with the advice to skip such `samples`, a plural noun like "images", added to its message."""
     return InputError(f'{str(error).rstrip(".")}, or skip such {samples} with on_error="skip".')
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A bad record of an annotation file.
+
+    Attributes:
+        source: Name of the file.
+        record: Name of the record, such as "annotation 12".
+        problem: Rest of the sentence, such as "has a box without area".
+        fix: How to fix the file, such as "give it a size".
+    """
+
+    source: str
+    record: str
+    problem: str
+    fix: str
+
+
+_collected: ContextVar[list[BadRecord] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def record_errors_collected() -> Iterator[list[BadRecord]]:
+    """Collect the bad records of all files that are read in the block, whatever their `on_error` is."""
+    records: list[BadRecord] = []
+    token = _collected.set(records)
+    try:
+        yield records
+    finally:
+        _collected.reset(token)
 
 
 class RecordErrors:
@@ -49,8 +84,12 @@ class RecordErrors:
             fix: How to fix the file, such as "give it a size".
 
         Raises:
-            InputError: `on_error` is "stop".
+            InputError: `on_error` is "stop", and the block is not one of `record_errors_collected`.
         """
+        collected = _collected.get()
+        if collected is not None:
+            collected.append(BadRecord(self.source, record, problem, fix))
+            return
         message = f"{self.source}: {printable(record, _MAX_CHARACTERS)} {printable(problem, _MAX_CHARACTERS)}; {fix}"
         if self.on_error == "stop":
             raise InputError(f'{message}, or skip bad records with on_error="skip".')
