@@ -67,7 +67,7 @@ def _check_data(args: argparse.Namespace) -> int:
 
     result = check_data(args)
     print(describe(result))
-    page = write_result(result, args.output, f"Data check: {Path(args.config_file).stem}")
+    page = write_result(result, args.output, f"Data check: {result.task}", f"recipe: {args.config_file}")
     print(f"page: {printable(page)}", file=sys.stderr)
     return result.exit_status
 
@@ -82,7 +82,11 @@ def _recipe_of_options(args: argparse.Namespace) -> str:
     names = ", ".join(task.name for task in tasks)
     if args.task is not None and args.task not in [task.name for task in tasks]:
         raise InputError(f"--task {args.task} does not exist; choose one of {names}")
-    given = {option.name for task in tasks for option in task.train_options if getattr(args, option.name) is not None}
+    given = set()
+    for task in tasks:
+        for option in task.train_options:
+            if getattr(args, option.name) not in (None, False, option.keywords.get("default")):
+                given.add(option.name)
     if not given:
         raise InputError("no data was given; add --config-file RECIPE, or the options of the data as for train")
     fitting = [task for task in tasks if given <= _option_names(task) and args.task in (None, task.name)]

@@ -37,12 +37,14 @@ class BadRecord:
         record: Name of the record, such as "annotation 12".
         problem: Rest of the sentence, such as "has a box without area".
         fix: How to fix the file, such as "give it a size".
+        image: Path of the image that it belongs to; "" if it belongs to none, or none that exists.
     """
 
     source: str
     record: str
     problem: str
     fix: str
+    image: str = ""
 
 
 _collected: ContextVar[list[BadRecord] | None] = ContextVar("collected", default=None)
@@ -75,20 +77,21 @@ class RecordErrors:
         self.on_error = check_on_error(on_error)
         self.messages: list[str] = []
 
-    def add(self, record: str, problem: str, fix: str) -> None:
+    def add(self, record: str, problem: str, fix: str, image: str = "") -> None:
         """Report a bad record.
 
         Args:
             record: Name of the record, such as "annotation 12".
             problem: Rest of the sentence, such as "has a box without area".
             fix: How to fix the file, such as "give it a size".
+            image: Path of the image that the record belongs to, for the data check.
 
         Raises:
             InputError: `on_error` is "stop", and the block is not one of `record_errors_collected`.
         """
         collected = _collected.get()
         if collected is not None:
-            collected.append(BadRecord(self.source, record, problem, fix))
+            collected.append(BadRecord(self.source, record, problem, fix, image))
             return
         message = f"{self.source}: {printable(record, _MAX_CHARACTERS)} {printable(problem, _MAX_CHARACTERS)}; {fix}"
         if self.on_error == "stop":

@@ -14,7 +14,7 @@ from eva_engine.tasks import all_tasks
 
 from .findings import MAX_EXAMPLES, CheckResult, Example, Finding, Severity, log_finding
 from .image_findings import check_images
-from .image_scan import ScannedImage
+from .image_scan import ImageSource, ScannedImage
 
 # Names of the parts of the data, by the loader that reads them.
 PARTS = {"train": "training", "test": "validation"}
@@ -124,8 +124,14 @@ def _group_records(records: Sequence[BadRecord]) -> Iterator[Finding]:
     for (source, kind, fix), group in groups.items():
         first = group[0]
         what = f"{first.record} {first.problem}" if len(group) == 1 else f"{len(group)} records, each of which {kind}"
-        examples = tuple(Example(record.record, record.problem) for record in group[:MAX_EXAMPLES])
+        examples = tuple(map(_record_example, group[:MAX_EXAMPLES]))
         yield Finding(BAD_RECORDS, Severity.ERROR, what, len(group), fix, examples, source)
+
+
+def _record_example(record: BadRecord) -> Example:
+    if not record.image:
+        return Example(record.record, record.problem)
+    return Example(record.image, f"{record.record} {record.problem}", ImageSource(record.image).thumbnail)
 
 
 def _warning_finding(message: str) -> Finding:

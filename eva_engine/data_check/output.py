@@ -25,9 +25,7 @@ _MAX_CLASSES = 400
 
 def describe(result: CheckResult) -> str:
     """Return the result as lines for the terminal."""
-    lines = []
-    for part, facts in result.facts.items():
-        lines.append(f"{part}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    lines = _table(result.facts)
     for finding in result.findings:
         where = f"{finding.source}: " if finding.source else ""
         lines += ["", f"{finding.severity.upper():<8}{where}{printable(finding.what)}"]
@@ -41,7 +39,22 @@ def describe(result: CheckResult) -> str:
     return "\n".join(lines)
 
 
-def write_result(result: CheckResult, folder: Path, title: str) -> Path:
+def _table(facts: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return a table with a row for each fact and a column for each part of the data."""
+    names = _fact_names(facts)
+    rows = [["", *facts]] + [[name, *(values.get(name, "-") for values in facts.values())] for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return lines
+
+
+def _fact_names(facts: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(name for values in facts.values() for name in values))
+
+
+def write_result(result: CheckResult, folder: Path, title: str, subtitle: str = "") -> Path:
     """Write findings.json and index.html to `folder`, and return the path of the page.
 
     The page contains its images, and stays below 10 MB: those of less serious findings are left out.
@@ -55,7 +68,9 @@ def write_result(result: CheckResult, folder: Path, title: str) -> Path:
     findings = [(finding, _examples(finding, budget)) for finding in result.findings]
     html = environment.get_template("data_check.html").render(
         title=title,
+        subtitle=subtitle,
         facts=result.facts,
+        fact_names=_fact_names(result.facts),
         severities=_severities(result),
         findings=findings,
         counted=result.counted,

@@ -48,7 +48,8 @@ def test_data_without_flaw(data, tmp_path_factory, capsys):
     assert (status, result["findings"], result["task"]) == (0, [], "detection")
     assert result["class_counts"] == {"training": {"nut": 10}, "validation": {"nut": 4}}
     printed = capsys.readouterr().out
-    assert printed.startswith("training: images 10, empty 0, objects 10,")
+    rows = [line.split() for line in printed.splitlines()[:4]]
+    assert rows == [["training", "validation"], ["images", "10", "4"], ["empty", "0", "0"], ["objects", "10", "4"]]
     assert printed.endswith("found nothing\n")
     assert {path.name for path in out.iterdir()} == {"index.html", "findings.json"}
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
@@ -81,12 +82,17 @@ def test_bad_records_do_not_stop_the_check(data, tmp_path_factory):
     content["annotations"][1]["bbox"] = [8, 8, 32, -1]
     content["annotations"][2]["category_id"] = 7
     (folder / "train.json").write_text(json.dumps(content))
-    status, result = _run(options, tmp_path_factory.mktemp("out"), "--quick")
+    out = tmp_path_factory.mktemp("out")
+    status, result = _run(options, out, "--quick")
     assert status == 1
     assert [(f["code"], f["count"], f["source"]) for f in result["findings"][:2]] == [
         ("bad-records", 2, str(folder / "train.json")),
         ("bad-records", 1, str(folder / "train.json")),
     ]
+    examples = result["findings"][0]["examples"]
+    assert [example["file"] for example in examples] == [str(folder / "train" / f"{n}.png") for n in range(2)]
+    assert examples[0]["text"] == "annotation 1 (image 0) has a box of zero size, [8, 8, 0, 32]"
+    assert (out / "index.html").read_text().count("data:image") == 3
 
 
 def test_only_the_data_of_an_evaluation(data, tmp_path_factory):
