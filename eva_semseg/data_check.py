@@ -80,9 +80,7 @@ class SegmentationCheck(DataCheck):
 
     def read(self, loader: str) -> SegmentationData:
         """List the images and label files of a loader."""
-        node = self.cfg.dataloader[loader].dataset
-        keywords = {"look_at_labels": False} if node.get("_target_") is SegmentationDataset else {}
-        return SegmentationData(instantiate({**node, **keywords} if keywords else node))
+        return SegmentationData(instantiate(self.cfg.dataloader[loader].dataset))
 
     def facts(self, data: SegmentationData) -> Mapping[str, str]:
         """Return the numbers of images and classes, and the share of unlabelled pixels if labels were read."""
@@ -202,5 +200,5 @@ def _draw(record: dict) -> np.ndarray:
     small = labels[np.ix_(rows, columns)]
     colors = np.zeros((height, width, 3), np.uint8)
     for value in np.unique(small).tolist():
-        colors[small == value] = (255, 255, 255) if value == IGNORE_LABEL else palette_color(value)
+        colors[small == value] = (210, 210, 210) if value == IGNORE_LABEL else palette_color(value)
     return np.concatenate([image, colors], axis=1)

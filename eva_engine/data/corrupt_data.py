@@ -61,6 +61,11 @@ def record_errors_collected() -> Iterator[list[BadRecord]]:
         _collected.reset(token)
 
 
+def is_data_check() -> bool:
+    """Return whether a data check is reading the data, in a block of `record_errors_collected`."""
+    return _collected.get() is not None
+
+
 class RecordErrors:
     """Bad records of one annotation file.
 

@@ -100,7 +100,7 @@ def check_duplicates(
             yield Finding(
                 "leakage" if kind == "equal" else "near-leakage",
                 Severity.ERROR if kind == "equal" else Severity.WARNING,
-                f"{len(across)} {noun}(s) of one part of the data are {kind} to a {noun} of another part",
+                f"{len(across)} {noun}(s) of one part of the data are {kind} to one of another part",
                 len(across),
                 "remove them from one part, otherwise the evaluation measures what the model has seen",
                 tuple(pair(_across_first(group, files)) for group in across[:MAX_EXAMPLES]),
@@ -111,7 +111,7 @@ def check_duplicates(
             yield Finding(
                 "duplicates" if kind == "equal" else "near-duplicates",
                 Severity.WARNING if kind == "equal" else Severity.NOTE,
-                f"{num_more} {noun}(s) are {kind} to another {noun} in the same part of the data",
+                f"{num_more} {noun}(s) are {kind} to another one in the same part of the data",
                 num_more,
                 f"keep one of each, unless they are meant to count several times (frames of one video are {kind}, too)",
                 tuple(pair(group) for group in within[:MAX_EXAMPLES]),

@@ -30,7 +30,6 @@ class SegmentationDataset(list):
         num_classes: Number of the model's classes, which must be that of the data; None for any number.
         label_values: Class index of each value in the label files, such as {0: 0, 255: 1}, with 255 for unlabelled
             pixels; None if the values are the class indices.
-        look_at_labels: Look at the values in a sample of the label files.
 
     Attributes:
         name: The name under which the dataset is registered.
@@ -49,7 +48,6 @@ class SegmentationDataset(list):
         class_names: str | Sequence[str] | None = None,
         num_classes: int | None = None,
         label_values: Mapping[int, int] | None = None,
-        look_at_labels: bool = True,
     ) -> None:
         custom = (image_root, label_root, class_names)
         if any(argument is not None for argument in custom):
@@ -71,8 +69,7 @@ class SegmentationDataset(list):
         if label_values is not None:
             self.label_values = _check_values(label_values, len(self.class_names))
             self[:] = [{**record, "label_values": self.label_values} for record in self]
-        if look_at_labels:
-            check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, self.label_values)
+        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, self.label_values)
 
     @staticmethod
     def use_class_list(
