@@ -37,8 +37,9 @@ def check_data(args: argparse.Namespace) -> CheckResult:
         else:
             settle_class_list(cfg, training=True)
     result = check_class(cfg, _loaders(cfg, training=not args.eval_only)).run(quick=args.quick)
-    # Data that was read here is not read again, but a dataset that is built again reports the same twice.
-    result.extend(finding for finding in findings if finding not in result.findings)
+    # Some data was read for both and has reported the same twice, other data is read once.
+    known = {(finding.code, finding.what) for finding in result.findings}
+    result.extend(finding for finding in findings if (finding.code, finding.what) not in known)
     return result
 
 

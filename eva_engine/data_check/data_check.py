@@ -107,15 +107,18 @@ class DataCheck(ABC):
 
 @contextmanager
 def reader_output_collected() -> Iterator[list[Finding]]:
-    """Turn the bad records that readers report in the block, and their warnings, into findings after it."""
+    """Turn the bad records that readers report in the block, and their warnings, into findings after it.
+
+    What is reported several times, because a file is read several times, is one finding.
+    """
     findings: list[Finding] = []
     with _warnings_collected() as warnings, record_errors_collected() as bad_records:
         yield findings
-    findings += _group_records(bad_records)
-    findings += map(_warning_finding, warnings)
+    findings += _group_records(dict.fromkeys(bad_records))
+    findings += map(_warning_finding, dict.fromkeys(warnings))
 
 
-def _group_records(records: Sequence[BadRecord]) -> Iterator[Finding]:
+def _group_records(records: Iterable[BadRecord]) -> Iterator[Finding]:
     """Yield a finding for each kind of bad record: those whose problems differ in values only."""
     groups: dict[tuple[str, str, str], list[BadRecord]] = {}
     for record in records:

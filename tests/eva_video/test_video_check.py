@@ -1,5 +1,6 @@
 """Flaws of videos are found by the data check; videos without a flaw give no finding."""
 
+import json
 import shutil
 
 import av
@@ -9,6 +10,7 @@ from detectron2.config import LazyCall as L
 from made_images import made_image
 from omegaconf import OmegaConf
 
+from eva_engine.commands.check_data import main
 from eva_video.data import VideoDataset
 from eva_video.data_check import VideoCheck
 
@@ -122,3 +124,17 @@ def test_listed_twice_and_bad_lines(root):
     found = _findings(root, quick=True)
     assert "1 video(s) are listed several times" in found["reader"].what + found["reader"].fix
     assert found["bad-records"].what == "line 22 is not a path and a label"
+
+
+def test_command_reports_what_is_read_twice_once(root, tmp_path_factory):
+    with open(root / "train.txt", "a") as file:
+        file.write("\ntrain/0.mp4 0\nonly-a-path\n")
+    out = tmp_path_factory.mktemp("out")
+    overrides = ["dataloader.class_names=[run,jump]", "model.num_classes=2"]
+    for loader, part in (("train", "train"), ("test", "val")):
+        dataset = f"dataloader.{loader}.dataset"
+        overrides += [f"{dataset}.annotations={root}/{part}.txt", f"{dataset}.root={root}"]
+    recipe = "projects/Video/configs/kinetics400.py"
+    assert main(["--config-file", recipe, "--quick", "--output", str(out), *overrides]) == 1
+    found = json.loads((out / "findings.json").read_text())["findings"]
+    assert [(finding["code"], finding["count"]) for finding in found] == [("bad-records", 1), ("reader", 1)]

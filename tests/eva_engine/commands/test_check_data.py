@@ -9,9 +9,11 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from made_images import HEIGHT, WIDTH, made_image, write_images
 
+from eva_engine.commands import train
 from eva_engine.commands.check_data import main
 from eva_engine.data_check import output
 from eva_engine.data_check.findings import CheckResult, Example, Finding, Severity
+from eva_engine.training import launched_run
 
 
 @pytest.fixture
@@ -92,7 +94,8 @@ def test_bad_records_do_not_stop_the_check(data, tmp_path_factory):
     examples = result["findings"][0]["examples"]
     assert [example["file"] for example in examples] == [str(folder / "train" / f"{n}.png") for n in range(2)]
     assert examples[0]["text"] == "annotation 1 (image 0) has a box of zero size, [8, 8, 0, 32]"
-    assert (out / "index.html").read_text().count("data:image") == 3
+    # Those of the bad records, and of the three images that have no object left.
+    assert (out / "index.html").read_text().count("data:image") == 6
 
 
 def test_only_the_data_of_an_evaluation(data, tmp_path_factory):
@@ -140,3 +143,20 @@ def test_the_page_is_limited(tmp_path, monkeypatch):
     assert "&lt;1&gt;.png" in page
     assert "a &amp; b" in page
     assert "and 2 more" in page
+
+
+def test_train_runs_the_quick_part_before_the_model(data, tmp_path_factory, monkeypatch):
+    class CheckedError(Exception):
+        pass
+
+    def stop(cfg):
+        assert cfg.dataloader.train.dataset.names == "custom_train"
+        raise CheckedError
+
+    monkeypatch.setattr(launched_run, "log_quick_findings", stop)
+    _, options = data
+    recipe = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
+    out = tmp_path_factory.mktemp("out") / "run"
+    args = train.parse_arguments(["--config-file", recipe, *options, f"train.output_dir={out}"])
+    with pytest.raises(CheckedError):
+        launched_run.run_in_process(args, None)
