@@ -238,6 +238,12 @@ def test_objects_that_cannot_be_found_are_counted(case):
     assert len(case.check()["more-than-detected"].examples) == 6
 
 
+def test_boxes_on_top_of_each_other_are_shown(case):
+    _twice(case)
+    (example,) = case.check()["same-object-twice"].examples
+    assert (Path(example.file).name, example.text) == ("0.png", "2 boxes in pairs")
+
+
 def test_bad_records_are_grouped(case):
     annotations = case.train["annotations"]
     annotations[0]["bbox"] = [4, 4, 0, 24]

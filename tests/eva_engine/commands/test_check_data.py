@@ -13,7 +13,7 @@ from eva_engine.commands import train
 from eva_engine.commands.check_data import main
 from eva_engine.data_check import output
 from eva_engine.data_check.findings import CheckResult, Example, Finding, Severity
-from eva_engine.training import launched_run
+from eva_engine.training import launched_run, run
 
 
 @pytest.fixture
@@ -153,7 +153,11 @@ def test_train_runs_the_quick_part_before_the_model(data, tmp_path_factory, monk
         assert cfg.dataloader.train.dataset.names == "custom_train"
         raise CheckedError
 
+    def build(*_: object) -> None:
+        raise AssertionError("the model is built without a check of the data")
+
     monkeypatch.setattr(launched_run, "log_quick_findings", stop)
+    monkeypatch.setattr(run, "prepare_run", build)
     _, options = data
     recipe = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
     out = tmp_path_factory.mktemp("out") / "run"
