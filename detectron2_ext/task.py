@@ -64,6 +64,7 @@ TASK = Task(
     predictor="detectron2_ext.prediction.predictor:DetectionPredictor",
     file_task="detectron2_ext.prediction.task:DetectionFileTask",
     synthetic_batch="detectron2_ext.data.synthetic_batch:DetectionSyntheticBatch",
+    data_check="detectron2_ext.data_check.check:DetectionCheck",
     published_weights="detectron2_ext.published_weights:FILES",
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",

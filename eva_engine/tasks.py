@@ -130,6 +130,7 @@ class Task:
         published_weights: Sequence of `PublishedFile`, the weight files that commands accept by name; optional.
         recipes: Folder of recipes inside of `package`; the config.yaml of a run may name what they use.
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
+        data_check: `DataCheck` that checks the task's data; optional.
         train_options: Options of `train` and `evaluate` that the task adds.
         train_options_help: Text below the heading of those options.
         evaluation_options: Options of `train` and `evaluate` that change how the images of an evaluation are predicted.
@@ -156,6 +157,7 @@ class Task:
     published_weights: str = ""
     recipes: str = ""
     custom_data: str = ""
+    data_check: str = ""
     train_options: tuple[Option, ...] = ()
     train_options_help: str = ""
     evaluation_options: tuple[Option, ...] = ()

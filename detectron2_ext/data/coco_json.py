@@ -11,10 +11,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data_check.findings import Finding, Severity, log_finding
 
-from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file, warn_once
+from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file
 from .coco_records import check_annotations, check_images
-from .conventions import crowd_warnings, root_category_warnings
+from .conventions import crowd_findings, root_category_findings
 from .mapper import MAX_INSTANCES
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class CocoJsonSummary:
         num_clipped_boxes: Boxes that extended beyond their image and were clipped to it.
         left_out: Names of the categories that were left out on request.
         skipped: One sentence per record that `on_error="skip"` left out.
+        findings: What looks like another convention than COCO's; each is logged when the file is read.
     """
 
     name: str
@@ -55,6 +57,7 @@ class CocoJsonSummary:
     num_clipped_boxes: int
     left_out: tuple[str, ...]
     skipped: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -135,24 +138,23 @@ def load_coco_json(
     counts = check_annotations(content["annotations"], images, bad_images, class_indices, errors)
     errors.log_total()
 
-    warnings = counts.boxes.warnings()
-    warnings += crowd_warnings(counts.objects, counts.crowds, list(categories.values()))
+    findings = counts.boxes.findings(source)
+    findings += crowd_findings(counts.objects, counts.crowds, list(categories.values()), source)
     if known_categories is None:
         listed = [category for category in content["categories"] if category["id"] in categories]
-        warnings += root_category_warnings(listed, used)
+        findings += root_category_findings(listed, used, source)
     num_instances = counts.objects.total()
     if 0 < counts.without_mask < num_instances:
-        warnings.append(
-            f"{counts.without_mask} of {num_instances} annotations have no mask, so the data is treated as boxes only"
-        )
+        what = f"{counts.without_mask} of {num_instances} annotations have no mask"
+        fix = "so the data is treated as boxes only: add the missing masks to train masks"
+        findings.append(Finding("missing-masks", Severity.WARNING, what, counts.without_mask, fix, source=source))
     num_large = sum(len(image["annotations"]) > MAX_INSTANCES for image in images.values())
     if num_large:
-        warnings.append(
-            f"{num_large} images have more than {MAX_INSTANCES} objects, of which training draws that many at random; "
-            "another limit is dataloader.train.mapper.max_instances"
-        )
-    for warning in warnings:
-        warn_once(f"{source}: {warning}.")
+        what = f"{num_large} images have more than {MAX_INSTANCES} objects, of which training draws that many at random"
+        fix = "another limit is dataloader.train.mapper.max_instances"
+        findings.append(Finding("more-than-drawn", Severity.WARNING, what, num_large, fix, source=source))
+    for finding in findings:
+        log_finding(finding)
     dicts = list(images.values())
     return dicts, CocoJsonSummary(
         name=name,
@@ -169,6 +171,7 @@ def load_coco_json(
         num_clipped_boxes=counts.clipped_boxes,
         left_out=left_out,
         skipped=tuple(errors.messages),
+        findings=tuple(findings),
     )
 
 
@@ -194,13 +197,13 @@ def register_coco_json(
     Raises:
         InputError: As for `load_coco_json`, or `name` belongs to a dataset that was registered elsewhere.
     """
-    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], _CheckedJson):
+    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], CheckedJson):
         raise InputError(f"The dataset name {name!r} is taken by a built-in dataset; choose another name.")
     dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error, leave_out=leave_out)
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, _CheckedJson(dicts, summary, on_error))
+    DatasetCatalog.register(name, CheckedJson(dicts, summary, on_error))
     MetadataCatalog.get(name).set(
         thing_classes=list(summary.class_names),
         thing_dataset_id_to_contiguous_id={category: index for index, category in enumerate(summary.category_ids)},
@@ -222,7 +225,7 @@ def register_coco_json(
     return summary
 
 
-class _CheckedJson:
+class CheckedJson:
     """Return the checked records once and read the file again afterwards: a second copy would take gigabytes."""
 
     def __init__(self, dicts: list[dict], summary: CocoJsonSummary, on_error: str) -> None:
@@ -230,7 +233,19 @@ class _CheckedJson:
         self._summary = summary
         self._on_error = on_error
 
+    @property
+    def summary(self) -> CocoJsonSummary:
+        """Summary of the file."""
+        return self._summary
+
+    def look(self) -> list[dict]:
+        """Return the records without giving them away; they must not be modified."""
+        if self._dicts is None:
+            self._dicts = self()
+        return self._dicts
+
     def __call__(self) -> list[dict]:
+        """Return the records, which belong to the caller."""
         dicts, self._dicts = self._dicts, None
         if dicts is None:
             summary = self._summary

@@ -113,24 +113,25 @@ def check_annotations(
         image = images[image_id]
         if not is_id(category_id) or category_id not in class_indices:
             found = f"has category_id {reprlib.repr(category_id)}, which no category has"
-            errors.add(name, found, "correct it or add the category")
+            errors.add(name, found, "correct it or add the category", image["file_name"])
             continue
         if not isinstance(record.get("iscrowd"), int | float | None):  # the string "0" would count as true
             errors.add(name, f"has iscrowd {reprlib.repr(record['iscrowd'])}", "give it as 0 or 1")
             continue
         height, width = image["height"], image["width"]
+        record_name = f"{name} (image {image_id})"
         segmentation, mask = record.get("segmentation"), None
         problem = None if segmentation is None else masks.problem(segmentation, height, width)
         if segmentation is not None and problem is None:
             mask, problem = clip_segmentation(segmentation, height, width)
         if problem is not None:
-            errors.add(f"{name} (image {image_id})", problem, "correct the segmentation or leave it out")
+            errors.add(record_name, problem, "correct the segmentation or leave it out", image["file_name"])
             continue
         given_box, problem = box_of(record, mask, height, width)
         if problem is None:
             box, problem = _clip_box(given_box, height, width)
         if problem is not None:
-            errors.add(f"{name} (image {image_id})", problem, "correct the box, [x, y, width, height] in pixels")
+            errors.add(record_name, problem, "correct the box, [x, y, width, height] in pixels", image["file_name"])
             continue
         class_index, crowd = class_indices[category_id], 1 if record.get("iscrowd") else 0
         (counts.crowds if crowd else counts.objects)[class_index] += 1
@@ -138,7 +139,7 @@ def check_annotations(
         if not crowd:
             counts.without_mask += mask is None
             counts.with_rle += isinstance(mask, dict)
-            counts.boxes.add(given_box, mask, height, width)
+            counts.boxes.add(given_box, mask, image)
         annotation = {
             "id": annotation_id,
             "bbox": box,

@@ -3,10 +3,14 @@
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pycocotools import mask as mask_api
+
+from eva_engine.data_check.findings import MAX_EXAMPLES, Finding, Severity
+
+from .drawn_example import box_example
 
 # Rounding moves boxes and polygons by less than a pixel. In 2,000 objects of COCO and LVIS no box is cut or tiny, but
 # 1 % of LVIS's masks lie outside of their box.
@@ -26,6 +30,7 @@ class BoxStatistics:
         tiny: The box is not larger than one pixel.
         like_corners: The box would be valid as [x0, y0, x1, y1].
         outside: Less than half of the mask is in the box.
+        examples: {name of one of these counts: (record of the image, box) of the first objects}.
     """
 
     total: int = 0
@@ -33,36 +38,55 @@ class BoxStatistics:
     tiny: int = 0
     like_corners: int = 0
     outside: int = 0
+    examples: dict[str, list[tuple[dict, Sequence[float]]]] = field(default_factory=dict)
 
-    def add(self, box: Sequence[float], mask: list | dict | None, height: int, width: int) -> None:
+    def add(self, box: Sequence[float], mask: list | dict | None, image: dict) -> None:
         """Count an object with `box` (x, y, width, height in pixels) and a checked mask, if it has one."""
         x, y, w, h = box
+        height, width = image["height"], image["width"]
         self.total += 1
-        self.cut += min(x, y, width - x - w, height - y - h) < -_TOLERANCE
-        self.tiny += w <= 1 and h <= 1
+        if min(x, y, width - x - w, height - y - h) < -_TOLERANCE:
+            self.cut += 1
+            self._add_example("cut", image, box)
+        if w <= 1 and h <= 1:
+            self.tiny += 1
+            self._add_example("tiny", image, box)
         self.like_corners += x >= 0 and y >= 0 and x < w <= width + _TOLERANCE and y < h <= height + _TOLERANCE
         if mask is not None:
             left, top, right, bottom = _bounds(mask)
             both_x = min(right, x + w + _TOLERANCE) - max(left, x - _TOLERANCE)
             both_y = min(bottom, y + h + _TOLERANCE) - max(top, y - _TOLERANCE)
-            self.outside += max(both_x, 0) * max(both_y, 0) < (right - left) * (bottom - top) / 2
+            if max(both_x, 0) * max(both_y, 0) < (right - left) * (bottom - top) / 2:
+                self.outside += 1
+                self._add_example("outside", image, box)
 
-    def warnings(self) -> list[str]:
-        """Return one sentence for each kind of unusual box."""
+    def _add_example(self, kind: str, image: dict, box: Sequence[float]) -> None:
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append((image, box))
+
+    def findings(self, source: str) -> list[Finding]:
+        """Return a finding for each kind of unusual box in the file `source`."""
         found = []
         if self.cut:
-            hint = ""
+            severity, fix = Severity.WARNING, "correct those that are not meant to"
             if self.like_corners > (1 - _RARE) * self.total:
-                hint = "; they look like corners [x0, y0, x1, y1], but COCO's boxes are [x, y, width, height]"
-            found.append(f"{self.cut} of {self.total} boxes extend beyond their image and are cut at the border{hint}")
+                severity = Severity.ERROR
+                fix = "they look like corners [x0, y0, x1, y1], but COCO's boxes are [x, y, width, height]"
+            what = f"{self.cut} of {self.total} boxes extend beyond their image and are cut at the border"
+            found.append(self._finding("cut-boxes", severity, what, "cut", fix, source))
         if self.tiny > _RARE * self.total:
-            found.append(
-                f"{self.tiny} of {self.total} boxes are not larger than one pixel; they look like fractions of the "
-                "image size, but COCO's boxes are in pixels"
-            )
+            what = f"{self.tiny} of {self.total} boxes are not larger than one pixel"
+            fix = "they look like fractions of the image size, but COCO's boxes are in pixels"
+            found.append(self._finding("tiny-boxes", Severity.ERROR, what, "tiny", fix, source))
         if self.outside > _RARE * self.total:
-            found.append(f"{self.outside} of {self.total} masks lie mostly outside of their box; check both")
+            what = f"{self.outside} of {self.total} masks lie mostly outside of their box"
+            found.append(self._finding("masks-outside-boxes", Severity.WARNING, what, "outside", "check both", source))
         return found
+
+    def _finding(self, code: str, severity: Severity, what: str, kind: str, fix: str, source: str) -> Finding:
+        examples = tuple(box_example(image, [box]) for image, box in self.examples[kind])
+        return Finding(code, severity, what, getattr(self, kind), fix, examples, source)
 
 
 def _bounds(mask: list | dict) -> tuple[float, float, float, float]:
@@ -73,13 +97,14 @@ def _bounds(mask: list | dict) -> tuple[float, float, float, float]:
     return points[0::2].min(), points[1::2].min(), points[0::2].max(), points[1::2].max()
 
 
-def crowd_warnings(objects: Counter, crowds: Counter, class_names: Sequence[str]) -> list[str]:
-    """Return a sentence if many annotations, or all of a class, are crowd regions.
+def crowd_findings(objects: Counter, crowds: Counter, class_names: Sequence[str], source: str) -> list[Finding]:
+    """Return a finding if many annotations, or all of a class, are crowd regions.
 
     Args:
         objects: {class index: annotations that are not crowd regions}.
         crowds: {class index: crowd regions}.
         class_names: Names of the classes.
+        source: The annotation file.
     """
     total = objects.total() + crowds.total()
     only_crowds = [index for index in crowds if not objects[index]]
@@ -87,26 +112,31 @@ def crowd_warnings(objects: Counter, crowds: Counter, class_names: Sequence[str]
         return []
     listed = [f"{class_names[i]} {crowds[i]} of {crowds[i] + objects[i]}" for i, _ in crowds.most_common(_MAX_NAMES)]
     more = ", ..." if len(crowds) > _MAX_NAMES else ""
-    return [
+    what = (
         f"{crowds.total()} of {total} annotations are crowd regions (iscrowd 1), which are not trained on and ignored "
-        f"in evaluation ({', '.join(listed)}{more}); set iscrowd to 0 where a region is one object"
-    ]
+        f"in evaluation ({', '.join(listed)}{more})"
+    )
+    fix = "set iscrowd to 0 where a region is one object"
+    return [Finding("crowds", Severity.WARNING, what, crowds.total(), fix, source=source)]
 
 
-def root_category_warnings(categories: Sequence[dict], used: set[int]) -> list[str]:
-    """Return a sentence for each category without annotations that is the supercategory of others.
+def root_category_findings(categories: Sequence[dict], used: set[int], source: str) -> list[Finding]:
+    """Return a finding for each category without annotations that is the supercategory of others.
 
     Args:
         categories: The list `categories` of the file.
         used: Ids of the categories with annotations.
+        source: The annotation file.
     """
     found = []
     for category in categories:
         name = category["name"]
         below = [other for other in categories if other is not category and other.get("supercategory") == name]
         if below and category["id"] not in used:
-            found.append(
+            what = (
                 f"the category {name!r} has no annotations and is the supercategory of {len(below)} others, but "
-                f"becomes a class of the model; leave it out with --leave-out-category {shlex.quote(name)}"
+                "becomes a class of the model"
             )
+            fix = f"leave it out with --leave-out-category {shlex.quote(name)}"
+            found.append(Finding("root-category", Severity.WARNING, what, 1, fix, source=source))
     return found

@@ -17,9 +17,9 @@ def model_zoo(root: Path) -> Iterator[str]:
     yield "# Model zoo"
     yield ""
     yield "All published weight files, with the names that `--weights` takes. Figures are the published ones; they have"
-    yield "not been measured here. Memory in GB, as `plan` predicts it for one image: inference in float32, and training"
-    yield "of all parameters ([more](../howto/which_model.md)). [Published results](../published_results.md) has the"
-    yield "command of every figure."
+    yield "not been measured here. Memory in GB, as `plan` predicts it for one image: inference in float32, and"
+    yield "training of all parameters ([more](../howto/which_model.md)). [Published results](../published_results.md)"
+    yield "has the command of every figure."
     for task in all_tasks():
         files = task.load("published_weights") or ()
         if not files:

@@ -129,6 +129,11 @@ class ImageDataset(Dataset):
     def __len__(self) -> int:
         return len(self._reader)
 
+    @property
+    def labels(self) -> list[int]:
+        """Class index of each image; empty for named datasets, which may have to read the images for it."""
+        return [sample[1] for sample in self._reader.samples] if isinstance(self._reader, _ImageFiles) else []
+
     def __getitem__(self, index: int) -> ImageRecord:
         file_name = self._reader.filename(index, absolute=True)
         return {"file_name": str(file_name or f"image {index}"), "read": partial(self._reader.__getitem__, index)}

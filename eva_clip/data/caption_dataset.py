@@ -59,6 +59,11 @@ class CaptionDataset(Dataset):
     def __len__(self) -> int:
         return len(self._captioned_images)
 
+    @property
+    def captions(self) -> list[list[str]]:
+        """Captions of each image."""
+        return [captions for _, captions in self._captioned_images]
+
     def __getitem__(self, index: int) -> CaptionRecord:
         image, captions = self._captioned_images[index]
         path = self.root / image

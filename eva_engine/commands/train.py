@@ -65,19 +65,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="build everything, try two batches and one test image, print the plan, keep nothing",
     )
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
-    flags = _add_shared_data_options(parser)
     evaluation = parser.add_argument_group("evaluation", "how the images of an evaluation are predicted")
+    flags: set[str] = set()
     for task in all_tasks():
         for option in task.evaluation_options:
             if option.flag not in flags:
                 # Without a default it is known whether the option was given; the default is that of the task.
                 evaluation.add_argument(option.flag, default=argparse.SUPPRESS, help=option.help, **option.keywords)
             flags.add(option.flag)
-        own = [option for option in task.train_options if option.flag not in flags]
-        if own:
-            group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
-            for option in own:
-                group.add_argument(option.flag, help=option.help, **option.keywords)
+    add_data_options(parser)
     distributed = parser.add_argument_group("several processes, unless torchrun starts them")
     distributed.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs per machine, default: 1")
     distributed.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines of the run, default: 1")
@@ -100,16 +96,21 @@ def _default_port() -> int:
     return 49152 + user % 16384
 
 
-def _add_shared_data_options(parser: argparse.ArgumentParser) -> set[str]:
-    """Add the options for custom data that several tasks have, and return their flags."""
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for custom data: those that several tasks have, and those of each task."""
     options: dict[str, Option] = {}
     names: dict[str, list[str]] = {}
     for task in all_tasks():
         for option in task.train_options:
             options[option.flag] = option
             names.setdefault(option.flag, []).append(task.name)
-    shared = [option for flag, option in options.items() if len(names[flag]) > 1]
-    group = parser.add_argument_group("custom data", "the classes and their number are those of the data")
-    for option in shared:
-        group.add_argument(option.flag, help=f"{option.help} ({', '.join(names[option.flag])})", **option.keywords)
-    return {option.flag for option in shared}
+    shared = parser.add_argument_group("custom data", "the classes and their number are those of the data")
+    for flag, option in options.items():
+        if len(names[flag]) > 1:
+            shared.add_argument(flag, help=f"{option.help} ({', '.join(names[flag])})", **option.keywords)
+    for task in all_tasks():
+        own = [option for option in task.train_options if len(names[option.flag]) == 1]
+        if own:
+            group = parser.add_argument_group(f"custom data for {task.name}", task.train_options_help)
+            for option in own:
+                group.add_argument(option.flag, help=option.help, **option.keywords)

@@ -21,6 +21,9 @@ from .thread_waiting import let_idle_threads_sleep
 _SIGPIPE = 13  # Windows has no signal.SIGPIPE
 _TRAIN = "eva_engine.commands.train"
 _ENGINE_VERBS = {
+    "check-data": Verb(
+        "check the data of a recipe, or custom data, before training", "eva_engine.commands.check_data", EVERY_TASK
+    ),
     "train": Verb("train a recipe on its data or on custom data, or resume a run (--resume)", _TRAIN, EVERY_TASK),
     "evaluate": Verb("evaluate weights on the test data of a recipe", _TRAIN, EVERY_TASK, ("--eval-only",)),
     "predict": Verb("run a model on your images and videos", "eva_engine.commands.predict", EVERY_TASK),

@@ -1,6 +1,10 @@
 """Bad records of annotation files and corrupt samples in training: stop at the first one, or skip and log them."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from eva_backbone.errors import InputError
 from eva_engine.safe_text import printable
@@ -24,6 +28,44 @@ def suggest_skipping(error: InputError, samples: str) -> InputError:
     return InputError(f'{str(error).rstrip(".")}, or skip such {samples} with on_error="skip".')
 
 
+@dataclass(frozen=True)
+class BadRecord:
+    """A bad record of an annotation file.
+
+    Attributes:
+        source: Name of the file.
+        record: Name of the record, such as "annotation 12".
+        problem: Rest of the sentence, such as "has a box without area".
+        fix: How to fix the file, such as "give it a size".
+        image: Path of the image that it belongs to; "" if it belongs to none, or none that exists.
+    """
+
+    source: str
+    record: str
+    problem: str
+    fix: str
+    image: str = ""
+
+
+_collected: ContextVar[list[BadRecord] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def record_errors_collected() -> Iterator[list[BadRecord]]:
+    """Collect the bad records of all files that are read in the block, whatever their `on_error` is."""
+    records: list[BadRecord] = []
+    token = _collected.set(records)
+    try:
+        yield records
+    finally:
+        _collected.reset(token)
+
+
+def is_data_check() -> bool:
+    """Return whether a data check is reading the data, in a block of `record_errors_collected`."""
+    return _collected.get() is not None
+
+
 class RecordErrors:
     """Bad records of one annotation file.
 
@@ -40,17 +82,22 @@ class RecordErrors:
         self.on_error = check_on_error(on_error)
         self.messages: list[str] = []
 
-    def add(self, record: str, problem: str, fix: str) -> None:
+    def add(self, record: str, problem: str, fix: str, image: str = "") -> None:
         """Report a bad record.
 
         Args:
             record: Name of the record, such as "annotation 12".
             problem: Rest of the sentence, such as "has a box without area".
             fix: How to fix the file, such as "give it a size".
+            image: Path of the image that the record belongs to, for the data check.
 
         Raises:
-            InputError: `on_error` is "stop".
+            InputError: `on_error` is "stop", and the block is not one of `record_errors_collected`.
         """
+        collected = _collected.get()
+        if collected is not None:
+            collected.append(BadRecord(self.source, record, problem, fix, image))
+            return
         message = f"{self.source}: {printable(record, _MAX_CHARACTERS)} {printable(problem, _MAX_CHARACTERS)}; {fix}"
         if self.on_error == "stop":
             raise InputError(f'{message}, or skip bad records with on_error="skip".')

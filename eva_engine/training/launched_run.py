@@ -27,6 +27,7 @@ from eva_engine.config import check_sections, find_task_of_config, load_config, 
 from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.config.override_grammar import override_value
 from eva_engine.data import worker_failure
+from eva_engine.data_check.command_run import log_quick_findings
 from eva_engine.disk_space import OutputError
 from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
 from eva_engine.output_files import writing_failure
@@ -116,7 +117,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     """
     if cfg is None:
         cfg = load_config(args.config_file, args.opts, args.trust_recipe)
-    custom_data = _find_custom_data(args, cfg)
+    custom_data = find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
     if args.dtype is not None and not args.eval_only:
@@ -137,6 +138,8 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         custom_data.apply(cfg, training=not args.eval_only)
     _apply_evaluation_options(args, cfg)
     settle_class_list(cfg, training=not args.eval_only, resume=resume)
+    if not args.eval_only and not resume and comm.is_main_process():
+        log_quick_findings(cfg)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
     # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.
@@ -191,7 +194,7 @@ def _save_recipe(recipe: DictConfig) -> None:
         save_categories(recipe, recipe.train.output_dir)
 
 
-def _find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
+def find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
     """Return the custom data of the command line or of the config as the task's `custom_data` class, None if none."""
     task = find_task_of_config(cfg)  # a model of no task can be trained too, but not on custom data
     own_options = set() if task is None else {option.name for option in task.train_options}

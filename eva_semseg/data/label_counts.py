@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eva_backbone.errors import InputError
+from eva_engine.data.corrupt_data import is_data_check
 
 from ..segmentation_targets import IGNORE_LABEL
 from .label_file import LabelValues, read_labels
@@ -25,11 +26,15 @@ _MAX_NAMED = 8
 def check_label_values(files: Sequence[str], class_names: Sequence[str], label_values: LabelValues | None) -> None:
     """Warn about classes without a labelled pixel and values of no class in a random sample of the label files.
 
+    In the data check, which has findings of its own, nothing is read.
+
     Args:
         files: All label files. Those that cannot be read are reported when they are used.
         class_names: Names of the classes 0, 1, ...
         label_values: Class index of each value; see `read_labels`.
     """
+    if is_data_check():  # which reads all label files, or none
+        return
     sample = random.Random(0).sample(list(files), min(len(files), _MAX_FILES))
     if label_values is not None and isinstance(next(iter(label_values)), tuple):
         return  # a colour that is not listed is an error when it is read

@@ -42,6 +42,7 @@ class SegmentationDataset(list):
     Attributes:
         name: The name under which the dataset is registered.
         class_names: The names of its classes.
+        label_values: Class index of each value or colour of the label files, or None.
 
     Raises:
         InputError: An argument is missing, files do not exist, or the numbers of classes differ.
@@ -85,14 +86,14 @@ class SegmentationDataset(list):
         super().__init__(DatasetCatalog.get(names))
         if listing is not None and image_root is not None:
             self._keep(listing, image_root)
-        values: LabelValues | None = colours
+        self.label_values: LabelValues | None = colours
         if unlabelled is not None:
-            values = _values_around(unlabelled, len(self.class_names))
+            self.label_values = _values_around(unlabelled, len(self.class_names))
         elif label_values is not None:
-            values = _check_values(label_values, len(self.class_names))
-        if values is not None:
-            self[:] = [{**record, "label_values": values} for record in self]
-        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, values)
+            self.label_values = _check_values(label_values, len(self.class_names))
+        if self.label_values is not None:
+            self[:] = [{**record, "label_values": self.label_values} for record in self]
+        check_label_values([record["sem_seg_file_name"] for record in self], self.class_names, self.label_values)
 
     def _keep(self, listing: str, image_root: str) -> None:
         """Remove the images that a list does not name."""

@@ -4,16 +4,18 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from detectron2.utils.events import EventStorage, EventWriter, get_event_storage
 
 from .scalars import values_since
 
+resource: Any
 try:
     import resource
 except ModuleNotFoundError:  # Windows
-    resource = None  # type: ignore[assignment]
+    resource = None
 
 logger = logging.getLogger(__name__)
 

@@ -84,7 +84,10 @@ def _crowd(annotation: dict) -> None:
             ["6 of 12 boxes extend beyond their image and are cut at the border; they look like corners [x0, y0"],
         ),
         (_fractions, ["12 of 12 boxes are not larger than one pixel; they look like fractions of the image size"]),
-        (_wide, ["4 of 12 boxes extend beyond their image and are cut at the border."]),
+        (
+            _wide,
+            ["4 of 12 boxes extend beyond their image and are cut at the border; correct those"],
+        ),
         (_far_polygon, ["12 of 12 masks lie mostly outside of their box"]),
         (_far_run_lengths, ["12 of 12 masks lie mostly outside of their box"]),
         (_crowd, ["6 of 12 annotations are crowd regions (iscrowd 1), which are not trained on", "(grey 6 of 6)"]),

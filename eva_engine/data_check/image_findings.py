@@ -1,0 +1,141 @@
+"""What can be wrong with the images of any task: unreadable, turned, of another size, or several times in the data."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from .duplicates import exact_groups, near_groups
+from .findings import MAX_EXAMPLES, Example, Finding, Severity
+from .image_scan import ImageSource, ScannedImage, side_by_side
+
+
+def check_images(scans: Mapping[str, Sequence[ScannedImage]]) -> Iterator[Finding]:
+    """Yield the findings of all tasks; `scans` is {part of the data: its scanned images}."""
+    for part, images in scans.items():
+        yield from _check_files(part, images)
+    yield from check_duplicates(scans, "image", side_by_side)
+
+
+def _check_files(part: str, images: Sequence[ScannedImage]) -> Iterator[Finding]:
+    unreadable = [image for image in images if image.problem]
+    if unreadable:
+        yield Finding(
+            "unreadable-images",
+            Severity.ERROR,
+            f"{len(unreadable)} of {len(images)} images cannot be read",
+            len(unreadable),
+            "replace or remove them",
+            tuple(unreadable_example(image) for image in unreadable[:MAX_EXAMPLES]),
+            part,
+        )
+    other_size = [image for image in images if not image.problem and image.source.size not in (None, image.size)]
+    if other_size:
+        turned = sum(image.source.size == image.size[::-1] and image.orientation > 4 for image in other_size)
+        hint = ", or remove the orientation tag: the annotation was made without turning the image" if turned else ""
+        examples = []
+        for image in other_size[:MAX_EXAMPLES]:
+            annotated, found = image.source.size or (0, 0), image.size
+            text = f"{found[0]}x{found[1]} pixels, annotated as {annotated[0]}x{annotated[1]}"
+            examples.append(Example(image.source.name, text, image.source.thumbnail))
+        yield Finding(
+            "other-size",
+            Severity.ERROR,
+            f"{len(other_size)} of {len(images)} images have another size than their annotation says",
+            len(other_size),
+            f"correct the width and height, or use the images that were annotated{hint}",
+            tuple(examples),
+            part,
+        )
+    tagged = [image for image in images if image.orientation not in (0, 1)]
+    if tagged:
+        yield Finding(
+            "orientation-tags",
+            Severity.NOTE,
+            f"{len(tagged)} of {len(images)} images have an orientation tag and are turned when they are read",
+            len(tagged),
+            "check in the images below that annotations were made on the turned image",
+            tuple(_example(image, f"orientation {image.orientation}") for image in tagged[:MAX_EXAMPLES]),
+            part,
+        )
+
+
+def unreadable_example(file: ScannedImage) -> Example:
+    """Return an example with the reason why a file cannot be read."""
+    return Example(file.source.name, file.problem.removeprefix(f"{file.source.name}: "))
+
+
+def _example(image: ScannedImage, text: str) -> Example:
+    return Example(image.source.name, text, image.source.thumbnail)
+
+
+def check_duplicates(
+    scans: Mapping[str, Sequence[ScannedImage]],
+    noun: str,
+    draw_pair: Callable[[ImageSource, ImageSource], Callable] | None = None,
+) -> Iterator[Finding]:
+    """Yield the findings about equal and nearly equal files, within a part and across parts of the data.
+
+    Args:
+        scans: {part of the data: its scanned files}.
+        noun: Noun for a file, such as "image".
+        draw_pair: Returns the function that draws two of them; None if they cannot be drawn.
+    """
+    files = [(part, scan) for part, scanned in scans.items() for scan in scanned if not scan.problem]
+    exact = exact_groups([scan.digest for _, scan in files])
+    known = {index for group in exact for index in group[1:]}
+    near = near_groups([None if index in known else scan.fingerprint for index, (_, scan) in enumerate(files)])
+    pair = partial(_pair_example, files, draw_pair)
+    labels = [group for group in exact if len({files[index][1].source.label for index in group}) > 1]
+    if labels:
+        yield Finding(
+            "contradicting-labels",
+            Severity.ERROR,
+            f"{len(labels)} {noun}(s) occur with several labels",
+            len(labels),
+            "keep the right label of each",
+            tuple(pair(group, label=True) for group in labels[:MAX_EXAMPLES]),
+        )
+    for groups, kind in ((exact, "equal"), (near, "nearly equal")):
+        across = [group for group in groups if len({files[index][0] for index in group}) > 1]
+        if across:
+            yield Finding(
+                "leakage" if kind == "equal" else "near-leakage",
+                Severity.ERROR if kind == "equal" else Severity.WARNING,
+                f"{len(across)} {noun}(s) of one part of the data are {kind} to one of another part",
+                len(across),
+                "remove them from one part, otherwise the evaluation measures what the model has seen",
+                tuple(pair(_across_first(group, files)) for group in across[:MAX_EXAMPLES]),
+            )
+        within = [group for group in groups if group not in across]
+        if within:
+            num_more = sum(len(group) - 1 for group in within)
+            yield Finding(
+                "duplicates" if kind == "equal" else "near-duplicates",
+                Severity.WARNING if kind == "equal" else Severity.NOTE,
+                f"{num_more} {noun}(s) are {kind} to another one in the same part of the data",
+                num_more,
+                f"keep one of each, unless they are meant to count several times (frames of one video are {kind}, too)",
+                tuple(pair(group) for group in within[:MAX_EXAMPLES]),
+            )
+
+
+def _across_first(group: Sequence[int], files: Sequence[tuple[str, ScannedImage]]) -> list[int]:
+    """Return the first file of a group and the first one that is in another part of the data."""
+    first_part, _ = files[group[0]]
+    return [group[0], next(index for index in group if files[index][0] != first_part)]
+
+
+def _pair_example(
+    files: Sequence[tuple[str, ScannedImage]],
+    draw_pair: Callable[[ImageSource, ImageSource], Callable] | None,
+    group: Sequence[int],
+    label: bool = False,
+) -> Example:
+    (part, first), (other_part, second) = files[group[0]], files[group[1]]
+    if label:
+        second = next(files[index][1] for index in group if files[index][1].source.label != first.source.label)
+        text = f"{first.source.label!r} here, {second.source.label!r} as {second.source.name}"
+    else:
+        where = f" ({part} and {other_part})" if part != other_part else ""
+        text = f"like {second.source.name}{where}"
+    draw = None if draw_pair is None else draw_pair(first.source, second.source)
+    return Example(first.source.name, text, draw)
