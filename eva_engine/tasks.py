@@ -114,6 +114,8 @@ class Task:
         published_weights: Sequence of `PublishedFile`, the weight files that commands accept by name; optional.
         recipes: Folder of recipes inside of `package`; the config.yaml of a run may name what they use.
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
+        fit_to_data: Function that changes a recipe as its training data requires, before a run,
+            `fit_to_data(cfg, given)` with the keys that the user has set; optional.
         train_options: Options of `train` and `evaluate` that the task adds.
         train_options_help: Text below the heading of those options.
         evaluation_options: Options of `train` and `evaluate` that change how the images of an evaluation are predicted.
@@ -140,6 +142,7 @@ class Task:
     published_weights: str = ""
     recipes: str = ""
     custom_data: str = ""
+    fit_to_data: str = ""
     train_options: tuple[Option, ...] = ()
     train_options_help: str = ""
     evaluation_options: tuple[Option, ...] = ()

@@ -69,8 +69,12 @@ def resize_factors(cfg: DictConfig, image_sizes: np.ndarray) -> np.ndarray:
         image_sizes: Width and height of each image, [M, 2].
 
     Returns:
-        Factors in x and y, [M, 2]; all 1 for a recipe that does not resize.
+        Factors in x and y, [M, 2]; all 1 for a recipe that does not resize. If it predicts slices, these are resized
+        instead of images.
     """
+    slice_size = OmegaConf.select(cfg, "dataloader.inference.slice_size", default=None)
+    if slice_size is not None:
+        image_sizes = np.minimum(image_sizes, slice_size)
     nodes = OmegaConf.select(cfg, "dataloader.test.mapper.augmentations", default=None) or []
     augmentations = [instantiate(node) for node in nodes]
     distinct, row_of_size = np.unique(image_sizes, axis=0, return_inverse=True)
