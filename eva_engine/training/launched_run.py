@@ -142,7 +142,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
     if not args.eval_only and cfg.train.check_memory:
-        from .memory_check import check_memory  # slow to import
+        from eva_engine.memory.memory_check import check_memory  # slow to import
 
         check_memory(cfg)
     # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.

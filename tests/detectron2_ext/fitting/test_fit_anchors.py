@@ -39,7 +39,7 @@ def test_aspect_ratios_are_height_by_width_at_equal_shares():
 
 def test_a_wide_range_gets_more_sizes_per_level_unless_their_number_is_given():
     sides = 2.0 ** np.linspace(2, 10, 500)
-    sizes, ratios = fit_anchors(squares(*sides), num_levels=3, num_ratios=1)
+    sizes, _ = fit_anchors(squares(*sides), num_levels=3, num_ratios=1)
     assert [len(level) for level in sizes] == [3, 3, 3]
     anchors = np.array([[size, size] for level in sizes for size in level])
     assert (best_overlaps(squares(*sides), anchors) >= 0.5).mean() > 0.95

@@ -11,13 +11,12 @@ import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.poolers import ROIPooler
-from detectron2.solver import WarmupParamScheduler
-from fvcore.common.param_scheduler import CosineParamScheduler
 
 from detectron2_ext.fitting import RecipeFit
 from detectron2_ext.modeling.conv_stem import ConvStemViT
 
 from ..common.coco_loader_lsj_1024 import dataloader
+from ..common.few_images import colour_jitter, use_few_image_schedule
 from ..common.models.cascade_mask_rcnn_vitdet_eva import model
 from ..common.optim import optimizer
 from ..common.train import train
@@ -29,16 +28,11 @@ fit = L(RecipeFit)(pixels_per_image=100_000, object_side=32, least_object_side=1
 
 train.device = "cpu"
 train.max_iter = 1500
-train.eval_period = 0
-train.log_period = 10
-train.checkpointer.update(period=375, max_to_keep=2)
 train.clip_grad_norm = 5.0
 
 dataloader.train.mapper.augmentations = [
     L(T.RandomFlip)(horizontal=True),
-    L(T.RandomBrightness)(intensity_min=0.8, intensity_max=1.2),
-    L(T.RandomContrast)(intensity_min=0.8, intensity_max=1.2),
-    L(T.RandomSaturation)(intensity_min=0.8, intensity_max=1.2),
+    *colour_jitter(),
     L(T.ResizeScale)(min_scale=0.8, max_scale=1.2, target_height=SIDE, target_width=SIDE),
 ]
 dataloader.train.total_batch_size = 4
@@ -94,9 +88,4 @@ _heads.mask_head.update(
 optimizer.lr = 1e-3
 optimizer.weight_decay = 0.05
 optimizer.params.lr_factor_func.update(num_layers=4, lr_decay_rate=1.0)
-lr_multiplier = L(WarmupParamScheduler)(
-    scheduler=L(CosineParamScheduler)(start_value=1.0, end_value=0.01),
-    warmup_length=0.08,
-    warmup_method="linear",
-    warmup_factor=0.01,
-)
+lr_multiplier = use_few_image_schedule(train)

@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
 from eva_engine.config.override_keys import apply_overrides
-from eva_engine.memory import Advice, MemoryPlanner, advise
-from eva_engine.memory.optimizer_state import state_bytes
-from eva_engine.memory.persistent_memory import persistent_memory
-from eva_engine.memory.planned_model import model_on_meta
-from eva_engine.memory.planner import samples_per_forward
-from eva_engine.memory.synthetic_batch import find_synthetic_batch
+
+from .advice import Advice, advise
+from .optimizer_state import state_bytes
+from .persistent_memory import persistent_memory
+from .planned_model import model_on_meta
+from .planner import MemoryPlanner, samples_per_forward
+from .synthetic_batch import find_synthetic_batch
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def _check(cfg: DictConfig, num_ranks: int) -> None:
     try:
         if _is_small(cfg, num_ranks):
             return
+        logger.info("Planning the memory of the run before it is built, which may take a minute")
         planner = MemoryPlanner(num_ranks, report=lambda line: logger.info("Planning memory: %s", line))
         peak = planner.plan(cfg).peak
     except InputError as error:
