@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from detectron2.config import LazyCall as L
 from detectron2.data import transforms as T
+from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_engine.config.instantiation import instantiate
@@ -212,4 +213,7 @@ def _rounded(side: float) -> int:
 
 
 def _resizes(node: DictConfig) -> bool:
-    return node["_target_"] in (T.ResizeShortestEdge, T.ResizeScale, T.FixedSizeCrop, T.Resize, T.RandomCrop)
+    target = node["_target_"]
+    if isinstance(target, str):
+        target = locate(target)
+    return target in (T.ResizeShortestEdge, T.ResizeScale, T.FixedSizeCrop, T.Resize, T.RandomCrop)

@@ -117,4 +117,5 @@ def test_the_saved_config_has_the_values_and_is_not_fitted_again(write_data, fit
     assert saved.model.pixel_mean == cfg.model.pixel_mean
     assert saved.model.proposal_generator.anchor_generator.sizes == [[25.4], [32.0], [40.3]]
     assert saved.measured.image_side == 256
-    assert sides(fitted(data, recipe=str(tmp_path / "config.yaml"))) == (256, 256)
+    again = fitted(data, "dataloader.test.mapper.augmentations.0.max_size=99", recipe=str(tmp_path / "config.yaml"))
+    assert again.dataloader.train.mapper.augmentations[-1].target_width == 256
