@@ -78,15 +78,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(MADE), default=list(MADE))
     parser.add_argument("--iterations", help="iterations of our training, for a quick test")
-    for option in ("--train-json", "--train-images", "--val-json", "--val-images"):
-        parser.add_argument(option, type=Path, help="of your own data, instead of the made ones")
+    own = parser.add_argument_group("your own data in COCO format, instead of the made ones")
+    own.add_argument("--train-json", type=Path)
+    own.add_argument("--train-images", type=Path)
+    own.add_argument("--val-json", type=Path)
+    own.add_argument("--val-images", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(PROCESSES)
     overrides = [f"train.max_iter={args.iterations}"] if args.iterations else []
     with tempfile.TemporaryDirectory() as folder:
         if args.train_json:
-            own = DataSet("own data", args.train_json, args.train_images, args.val_json, args.val_images)
-            compare(own, Path(folder, "run"), overrides)
+            data = DataSet("own data", args.train_json, args.train_images, args.val_json, args.val_images)
+            compare(data, Path(folder, "run"), overrides)
             return
         for name in args.only:
             data = MADE[name](Path(folder, name))

@@ -31,7 +31,8 @@ def write_smears(folder: Path) -> DataSet:
     """Draw 300 photos to train on and 64 to evaluate, always the same."""
     rng = np.random.default_rng(0)
     for part, number in (("train", NUM_TRAIN), ("val", NUM_VAL)):
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         Path(folder, part).mkdir(parents=True)
         for image_id in range(1, number + 1):
             smear = Smear(rng)

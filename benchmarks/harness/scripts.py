@@ -95,7 +95,7 @@ ALL_SCRIPTS = (
         "first_hour",
         "Own photos from random weights in the same processor time: torchvision's smallest Faster R-CNN and tiny_cpu",
         ("--only", "nuclei", "--iterations", "20"),
-        limit=600,
+        limit=1500,
     ),
     Script("gpu", "On a GPU, in bfloat16: stock Detectron2, timm, open_clip and ours", (), needs_gpu=True),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),

@@ -106,11 +106,10 @@ class _Fitting:
 
     def _set(self, key: str, value: Any, reason: str) -> None:
         if self._is_given(key):
-            logger.info("Fit: %s is kept as given (%s)", key, reason)
+            logger.info("Fit: %s is kept as given instead of %s (%s)", key, _shown(key, value), reason)
             return
         OmegaConf.update(self.cfg, key, value, merge=False, force_add=True)
-        text = "[...]" if key.endswith("augmentations") else value
-        logger.info("Fit: %s=%s (%s)", key, text, reason)
+        logger.info("Fit: %s=%s (%s)", key, _shown(key, value), reason)
 
     def _set_pixel_statistics(self) -> None:
         found = pixel_statistics(self.records, self.cfg.model.input_format)
@@ -139,8 +138,8 @@ class _Fitting:
         self._set_augmentations([], side, f"a tenth of the objects have sides below {small * side:.0f} pixels then")
 
     def _use_crops(self, side: int, small: float) -> None:
-        """Train on crops, and predict slices, of the size at which the small objects have their side."""
-        crop = max(round(side * small / self.fit.object_side), side // 2)
+        """Train on crops, and predict slices, in which the small objects have twice their least side."""
+        crop = max(round(side * small / (2 * self.fit.least_object_side)), side // 2)
         crop = min(crop, int(np.median(self.boxes.image_sizes.min(axis=1))))
         width, height = self.measured["image_size"]
         reason = f"a tenth of the objects have sides below {small:.0f} pixels in images of {width}x{height}"
@@ -206,6 +205,11 @@ class _Fitting:
         )
         period = max(self.cfg.train.max_iter // 4, 1)
         self._set("train.checkpointer.period", period, "a quarter of the run")
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Return a value as it is logged; augmentations take many lines, and the reason has their size."""
+    return "[...]" if key.endswith("augmentations") else value
 
 
 def _rounded(side: float) -> int:

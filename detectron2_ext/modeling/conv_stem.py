@@ -69,4 +69,5 @@ class ConvStemViT(ViT):
                 f"stem_widths has {len(stem_widths)} convolutions of stride 2, which do not make patches of "
                 f"{patch_size} pixels; set patch_size={2 ** len(stem_widths)}"
             )
-        self.patch_embed = ConvStem(stem_widths, in_chans, embed_dim)
+        # Another embedding with the same interface.
+        self.patch_embed = ConvStem(stem_widths, in_chans, embed_dim)  # type: ignore[assignment]

@@ -85,14 +85,14 @@ def test_the_area_of_an_image_is_limited_and_its_aspect_kept(write_data, fitted)
 
 
 def test_small_objects_of_large_photos_are_trained_on_in_crops_and_found_in_slices(write_data, fitted):
-    cfg = fitted(write_data((2000, 1500), [[(20, 20)]]))
+    cfg = fitted(write_data((3000, 2000), [[(25, 25)]]))
     crop = cfg.dataloader.train.mapper.augmentations[0]
     assert crop["_target_"] is T.RandomCrop
-    assert crop.crop_size == [200, 200]  # 20 of 200 pixels become 32 of 320
+    assert crop.crop_size == [400, 400]  # 25 of 400 pixels become 20 of 320
     assert sides(cfg) == (320, 320)
-    assert cfg.dataloader.inference.slice_size == 200
+    assert cfg.dataloader.inference.slice_size == 400
     assert cfg.dataloader.test.mapper.resize is False
-    assert cfg.model.proposal_generator.anchor_generator.sizes == [[25.4], [32.0], [40.3]]
+    assert cfg.model.proposal_generator.anchor_generator.sizes == [[15.9], [20.0], [25.2]]
 
 
 def test_many_objects_raise_every_limit_on_their_number(write_data, fitted):

@@ -9,7 +9,8 @@ the activations of the blocks are recomputed.
 
 from .base_24gb import dataloader, fit, lr_multiplier, model, optimizer, train, use_eva02, use_layer_decay
 
-use_eva02("large", image_size=1024, num_global=4, drop_path_rate=0.2, use_act_checkpoint=True)
+use_eva02("large", image_size=1024, num_global=4, drop_path_rate=0.4)
 use_layer_decay(num_layers=24, rate=0.8, lr=1e-4)
 
 train.accumulation_steps = 4
+train.activation_checkpointing = "torch"

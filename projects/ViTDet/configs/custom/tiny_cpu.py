@@ -24,7 +24,7 @@ from ..common.train import train
 # Long side of the images; `fit` chooses another one.
 SIDE, CHANNELS, FEATURES = 384, 64, 256
 
-fit = L(RecipeFit)(pixels_per_image=100_000, object_side=32, least_object_side=10, images_seen=6000, max_epochs=100)
+fit = L(RecipeFit)(pixels_per_image=100_000, object_side=32, least_object_side=10, images_seen=5000, max_epochs=100)
 
 train.device = "cpu"
 train.max_iter = 1500
