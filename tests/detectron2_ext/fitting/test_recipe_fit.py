@@ -56,9 +56,9 @@ def test_values_of_the_user_are_kept(write_data, fitted):
 
 
 def test_a_given_part_of_a_measured_value_keeps_all_of_it(write_data, fitted):
-    cfg = fitted(write_data((640, 480), [[(80, 80)]]), "dataloader.train.mapper.augmentations.4.max_scale=1.5")
-    assert cfg.dataloader.train.mapper.augmentations[4].max_scale == 1.5
-    assert cfg.dataloader.train.mapper.augmentations[4].target_width == 384  # of the recipe
+    cfg = fitted(write_data((640, 480), [[(80, 80)]]), "dataloader.train.mapper.augmentations.5.max_scale=1.5")
+    assert cfg.dataloader.train.mapper.augmentations[5].max_scale == 1.5
+    assert cfg.dataloader.train.mapper.augmentations[5].target_width == 384  # of the recipe
     assert cfg.dataloader.test.mapper.augmentations[0].max_size == 256
 
 
@@ -84,7 +84,7 @@ def test_the_area_of_an_image_is_limited_and_its_aspect_kept(write_data, fitted)
     assert sides(cfg) == (192, 192)
 
 
-def test_small_objects_of_large_photos_are_trained_on_in_crops_and_found_in_slices(write_data, fitted):
+def test_small_objects_of_large_photos_are_trained_on_in_crops_and_found_in_slices(write_data, fitted, tmp_path):
     cfg = fitted(write_data((3000, 2000), [[(25, 25)]]))
     crop = cfg.dataloader.train.mapper.augmentations[0]
     assert crop["_target_"] is T.RandomCrop
@@ -93,6 +93,8 @@ def test_small_objects_of_large_photos_are_trained_on_in_crops_and_found_in_slic
     assert cfg.dataloader.inference.slice_size == 400
     assert cfg.dataloader.test.mapper.resize is False
     assert cfg.model.proposal_generator.anchor_generator.sizes == [[15.9], [20.0], [25.2]]
+    save_config(cfg, tmp_path / "config.yaml")
+    assert load_config(str(tmp_path / "config.yaml")).dataloader.train.mapper.augmentations[0].crop_size == [400, 400]
 
 
 def test_many_objects_raise_every_limit_on_their_number(write_data, fitted):

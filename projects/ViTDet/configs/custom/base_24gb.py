@@ -28,3 +28,4 @@ lr_multiplier = use_few_image_schedule(train)
 train.amp.dtype = "bfloat16"
 train.lora.rank = 16
 dataloader.train.total_batch_size = 8
+train.accumulation_steps = 4  # two images at a time

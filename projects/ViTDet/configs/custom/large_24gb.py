@@ -3,8 +3,7 @@
     python -m tools train --config-file projects/ViTDet/configs/custom/large_24gb.py --weights eva02_L_coco_bsl \
         --train-json train.json --train-images photos --val-json val.json --val-images photos
 
-As base_24gb.py, with more time and a higher accuracy. Two of the eight images of a batch are computed at a time, and
-the activations of the blocks are recomputed.
+As base_24gb.py, but larger: the activations of the blocks are recomputed to fit the card.
 """
 
 from .base_24gb import dataloader, fit, lr_multiplier, model, optimizer, train, use_eva02, use_layer_decay
@@ -12,5 +11,4 @@ from .base_24gb import dataloader, fit, lr_multiplier, model, optimizer, train, 
 use_eva02("large", image_size=1024, num_global=4, drop_path_rate=0.4)
 use_layer_decay(num_layers=24, rate=0.8, lr=1e-4)
 
-train.accumulation_steps = 4
 train.activation_checkpointing = "torch"

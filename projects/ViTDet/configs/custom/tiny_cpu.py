@@ -31,6 +31,8 @@ train.max_iter = 1500
 train.clip_grad_norm = 5.0
 
 dataloader.train.mapper.augmentations = [
+    # The whole image; `fit` takes crops of large photos with small objects.
+    L(T.RandomCrop)(crop_type="relative", crop_size=[1.0, 1.0]),
     L(T.RandomFlip)(horizontal=True),
     *colour_jitter(),
     L(T.ResizeScale)(min_scale=0.8, max_scale=1.2, target_height=SIDE, target_width=SIDE),
