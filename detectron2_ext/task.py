@@ -69,6 +69,7 @@ TASK = Task(
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
     custom_data="detectron2_ext.custom_data:CustomData",
+    fit_to_data="detectron2_ext.fitting:fit_to_data",
     train_options=(
         TRAIN_DATA,
         VAL_DATA,

@@ -131,6 +131,8 @@ class Task:
         recipes: Folder of recipes inside of `package`; the config.yaml of a run may name what they use.
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
         data_check: `DataCheck` that checks the task's data; optional.
+        fit_to_data: Function that changes a recipe as its training data requires, before a run,
+            `fit_to_data(cfg, given)` with the keys that the user has set; optional.
         train_options: Options of `train` and `evaluate` that the task adds.
         train_options_help: Text below the heading of those options.
         evaluation_options: Options of `train` and `evaluate` that change how the images of an evaluation are predicted.
@@ -158,6 +160,7 @@ class Task:
     recipes: str = ""
     custom_data: str = ""
     data_check: str = ""
+    fit_to_data: str = ""
     train_options: tuple[Option, ...] = ()
     train_options_help: str = ""
     evaluation_options: tuple[Option, ...] = ()

@@ -45,6 +45,7 @@ RECIPES_IN_TEXT = (
     "projects/Video/configs/kinetics400.py",
     "projects/SemSeg/configs/ade20k_ss.py",
     "projects/ViTDet/configs/timm/cascade_mask_rcnn_timm_vit.py",
+    "projects/ViTDet/configs/custom/tiny_cpu.py",
     "projects/SemSeg/configs/timm/mask2former_timm_vit.py",
 )
 

@@ -91,6 +91,12 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--steps", "3"),
         limit=600,
     ),
+    Script(
+        "first_hour",
+        "Own photos from random weights in the same processor time: torchvision's smallest Faster R-CNN and tiny_cpu",
+        ("--only", "nuclei", "--iterations", "20"),
+        limit=1500,
+    ),
     Script("gpu", "On a GPU, in bfloat16: stock Detectron2, timm, open_clip and ours", (), needs_gpu=True),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

@@ -1,5 +1,6 @@
 """Synthetic training batches of detectors, with as many objects as the sampled proposals of an image can match."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,14 +34,21 @@ class DetectionSyntheticBatch(SyntheticBatch):
 
     @property
     def side(self) -> int:
-        """Side of the square that training images fill: the padding of the backbone, else the crop."""
+        """Side of the square that training images fill: the padding of the backbone, else the last crop or resize."""
         side = OmegaConf.select(self.cfg, "model.backbone.square_pad") or 0
-        for _, target, augmentation in self._augmentations("train"):
-            if not side and target is T.FixedSizeCrop:
-                side = max(augmentation.crop_size)
+        if not side:
+            for _, target, augmentation in self._augmentations("train"):
+                if target is T.FixedSizeCrop:
+                    side = max(augmentation.crop_size)
+                elif target is T.ResizeScale:
+                    side = max(augmentation.target_height, augmentation.target_width) * augmentation.max_scale
+                elif target is T.ResizeShortestEdge:
+                    side = augmentation.max_size
+            side = math.ceil(side / self.side_multiple) * self.side_multiple
         if not side:
             raise InputError(
-                "the recipe sets neither model.backbone.square_pad nor a crop; add model.backbone.square_pad=1024"
+                "the recipe sets neither model.backbone.square_pad nor a size of images; "
+                "add model.backbone.square_pad=1024"
             )
         return int(side)
 

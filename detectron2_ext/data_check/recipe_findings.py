@@ -8,10 +8,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from detectron2_ext.data.drawn_example import box_example
 from eva_engine.data_check.findings import MAX_EXAMPLES, Finding, Severity
 
-from .anchor_fit import anchor_shapes, best_overlaps, image_scales, sample_objects
+from ..data.box_statistics import COVERED, anchor_shapes, best_overlaps, resize_factors
+from ..fitting import fit_anchors
+from ..fitting.detection_limit import detection_limit, limit_key, needed_limit
 from .object_table import ObjectTable
 
-_MIN_OVERLAP = 0.5
+_MAX_SAMPLE = 200_000
 # Of COCO's objects 10 to 20 % overlap with no anchor of the published recipes that much: small and very long ones.
 _MANY_WITHOUT_ANCHOR = 0.3
 _SMALL_SIDE = 4.0  # pixels of the resized image: one position of the finest feature map of the recipes
@@ -23,9 +25,8 @@ def check_recipe(cfg: DictConfig, table: ObjectTable, part: str) -> Iterator[Fin
     if not len(table.boxes):
         return
     yield from _check_detection_limit(cfg, table, part)
-    sample = sample_objects(table)
-    images = table.image[sample]
-    shapes = table.boxes[sample, 2:] * image_scales(cfg, table.sizes)[images, None]
+    sample = _sample_objects(table)
+    shapes = table.boxes[sample, 2:] * resize_factors(cfg, table.sizes)[table.image[sample]]
     small = shapes.min(axis=1) < _SMALL_SIDE
     if small.mean() > _MANY_SMALL:
         yield Finding(
@@ -37,15 +38,20 @@ def check_recipe(cfg: DictConfig, table: ObjectTable, part: str) -> Iterator[Fin
             _examples(table, sample[small]),
             part,
         )
-    anchors = anchor_shapes(cfg)
-    if len(anchors):
-        yield from _check_anchors(anchors, shapes, table, sample, part)
+    if OmegaConf.select(cfg, "model.proposal_generator.anchor_generator.sizes", default=None) is not None:
+        yield from _check_anchors(cfg, shapes, table, sample, part)
+
+
+def _sample_objects(table: ObjectTable) -> np.ndarray:
+    """Return the indices of all objects, or of a random sample of 200,000 that is the same every time."""
+    total = len(table.boxes)
+    if total <= _MAX_SAMPLE:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(0).choice(total, _MAX_SAMPLE, replace=False))
 
 
 def _check_detection_limit(cfg: DictConfig, table: ObjectTable, part: str) -> Iterator[Finding]:
     limit = detection_limit(cfg)
-    if limit is None:
-        return
     above = np.flatnonzero(table.per_image > limit)
     if len(above):
         most = above[np.argsort(-table.per_image[above], kind="stable")][:MAX_EXAMPLES].tolist()
@@ -60,40 +66,35 @@ def _check_detection_limit(cfg: DictConfig, table: ObjectTable, part: str) -> It
             f"{len(above)} of {len(table.images)} images have more objects than the recipe detects in an image, "
             f"{limit}; {lost} of {len(table.boxes)} objects cannot be found",
             len(above),
-            f"raise test_topk_per_image in model.roi_heads to {int(table.per_image.max())} or more",
+            f"give {limit_key(cfg)}={needed_limit(int(table.per_image.max()))}",
             tuple(examples),
             part,
         )
 
 
-def detection_limit(cfg: DictConfig) -> int | None:
-    """Return the largest number of detections in an image that a recipe allows; None if unknown."""
-    predictors = OmegaConf.select(cfg, "model.roi_heads.box_predictors", default=None)
-    if predictors is None:
-        predictors = [OmegaConf.select(cfg, "model.roi_heads.box_predictor", default=None)]
-    elif not isinstance(predictors, list | ListConfig):
-        predictors = [predictors]
-    limits = [node.test_topk_per_image for node in predictors if node is not None and "test_topk_per_image" in node]
-    return min(limits) if limits else None
-
-
 def _check_anchors(
-    anchors: np.ndarray, shapes: np.ndarray, table: ObjectTable, sample: np.ndarray, part: str
+    cfg: DictConfig, shapes: np.ndarray, table: ObjectTable, sample: np.ndarray, part: str
 ) -> Iterator[Finding]:
-    overlaps = best_overlaps(anchors, shapes)
-    missed = overlaps < _MIN_OVERLAP
+    anchors = anchor_shapes(cfg)
+    missed = best_overlaps(shapes, anchors) < COVERED
     if missed.mean() <= _MANY_WITHOUT_ANCHOR:
         return
-    sides = np.sqrt(shapes[missed].prod(axis=1))
+    low, high = np.quantile(np.sqrt(shapes[missed].prod(axis=1)), (0.05, 0.95)).tolist()
     smallest = float(np.sqrt(anchors.prod(axis=1)).min())
-    low, high = np.quantile(sides, (0.05, 0.95)).tolist()
+    generator = cfg.model.proposal_generator.anchor_generator
+    # Detectron2 accepts one list of sizes for all levels, too.
+    per_level = len(generator.sizes[0]) if isinstance(generator.sizes[0], ListConfig | list) else len(generator.sizes)
+    ratios = generator.aspect_ratios
+    num_ratios = len(ratios[0]) if isinstance(ratios[0], ListConfig | list) else len(ratios)
+    sizes, _ = fit_anchors(shapes, len(generator.strides), num_ratios, per_level)
     yield Finding(
         "anchors",
         Severity.WARNING,
-        f"{missed.mean():.0%} of the boxes overlap with no anchor of the recipe by more than an IoU of {_MIN_OVERLAP}; "
+        f"{missed.mean():.0%} of the boxes overlap with no anchor of the recipe by more than an IoU of {COVERED}; "
         f"at its image size their side is {low:.0f} to {high:.0f} pixels, that of the smallest anchor {smallest:.0f}",
         round(missed.mean() * len(table.boxes)),
-        "change model.proposal_generator.anchor_generator.sizes and aspect_ratios, or the image size",
+        "use images of another size, or give "
+        f"'model.proposal_generator.anchor_generator.sizes={str(sizes).replace(' ', '')}'",
         _examples(table, sample[missed]),
         part,
     )

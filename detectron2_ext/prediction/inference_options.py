@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from omegaconf import DictConfig, OmegaConf
+
 from eva_backbone.errors import InputError
 
 from ..modeling.test_time_augmentation import DEFAULT_SCALES, TestTimeAugmentation
@@ -19,6 +21,12 @@ def make_slices(slice_size: int | None, overlap: float | None = None, full_image
     if overlap is not None or full_image:
         raise InputError("--overlap and --full-image belong to slices; add --slice PIXELS (slice_size in Python).")
     return None
+
+
+def slices_of_recipe(cfg: DictConfig) -> Slices | None:
+    """Return the slices in which the evaluations of a recipe predict images; None if they predict whole images."""
+    options = OmegaConf.select(cfg, "dataloader.inference", default=None)
+    return None if options is None else make_slices(options.slice_size, options.overlap, options.full_image)
 
 
 def make_augmentation(tta: bool, scales: Sequence[float] | None = None) -> TestTimeAugmentation | None:

@@ -21,7 +21,7 @@ from eva_engine.prediction.trained_model import load_trained, pick_device
 from ..mask_windows import encode_masks, rescale_to_image
 from ..modeling.test_time_augmentation import TestTimeAugmentation
 from .detector_categories import find_categories, match_categories
-from .inference_options import make_augmentation, make_slices
+from .inference_options import make_augmentation, make_slices, slices_of_recipe
 from .limits import DetectionLimits
 from .result import DetectionResult
 from .sliced_detection import Found, detect_in_slices
@@ -114,7 +114,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             score_threshold: Detections with a lower final score are dropped.
             max_detections: Largest number of detections of an image; by default that of the recipe.
             class_names: Name and dataset id of each class index; by default those that `find_categories` finds.
-            slice_size: Side in pixels of the slices of large images; None predicts every image as a whole.
+            slice_size: Side in pixels of the slices of large images; None takes the slices of the recipe's
+                `dataloader.inference`, and predicts every image as a whole if it has none.
             overlap: Fraction of its side that a slice shares with the next one, by default 0.2.
             full_image: Add the objects of the image as a whole to those of its slices.
             tta: Use test-time augmentation.
@@ -127,7 +128,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         """
         # Report what cannot be used before the model is built and loaded.
         pick_device(device)
-        slices = make_slices(slice_size, overlap, full_image)
+        slices = make_slices(slice_size, overlap, full_image) or slices_of_recipe(cfg)
         augmentation = make_augmentation(tta, tta_scales)
         resize, image_format = _test_input(cfg)
         model = load_trained(cfg, weights, GeneralizedRCNN, dtype, device)

@@ -18,6 +18,8 @@ TRAIN_SETTINGS: dict[str, Any] = {
     "max_iter": 90000,
     # "cuda" or "cpu"; without a CUDA device, a recipe for "cuda" runs on the CPU.
     "device": "cuda",
+    # Stop before the model is built if the memory plan exceeds the memory of this machine.
+    "check_memory": True,
     # Reduced precision of the forward pass: "float16" with a dynamic loss scale, or "bfloat16".
     "amp": {"enabled": False, "dtype": "float16"},
     # Compile the transformer blocks with torch.compile (docs/howto/compile.md); needs a C++ compiler. Evaluations run

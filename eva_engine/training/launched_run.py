@@ -25,7 +25,7 @@ from eva_engine.checkpoint.run_folder import RunFolder
 from eva_engine.commands.cli import override_text
 from eva_engine.config import check_sections, find_task_of_config, load_config, save_config
 from eva_engine.config.class_list import save_categories, settle_class_list
-from eva_engine.config.override_grammar import override_value
+from eva_engine.config.override_grammar import override_value, parse_override
 from eva_engine.data import worker_failure
 from eva_engine.data_check.command_run import log_quick_findings
 from eva_engine.disk_space import OutputError
@@ -136,12 +136,18 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     _start_log(cfg, args)
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
+    if not args.eval_only:
+        _fit_to_data(args, cfg)
     _apply_evaluation_options(args, cfg)
     settle_class_list(cfg, training=not args.eval_only, resume=resume)
     if not args.eval_only and not resume and comm.is_main_process():
         log_quick_findings(cfg)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
+    if not args.eval_only and cfg.train.check_memory:
+        from eva_engine.memory.memory_check import check_memory  # slow to import
+
+        check_memory(cfg)
     # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.
     from .dry_run import dry_run
     from .evaluation import evaluate
@@ -211,6 +217,14 @@ def find_custom_data(args: argparse.Namespace, cfg: DictConfig) -> Any:
             )
     custom_data_class = None if task is None else task.load("custom_data")
     return None if custom_data_class is None else custom_data_class.find(args, cfg)
+
+
+def _fit_to_data(args: argparse.Namespace, cfg: DictConfig) -> None:
+    """Let the task change `cfg` as its training data requires, except for what the user has set."""
+    task = find_task_of_config(cfg)
+    fit = None if task is None else task.load("fit_to_data")
+    if fit is not None:
+        fit(cfg, [parse_override(text)[0] for text in args.opts])
 
 
 def _apply_evaluation_options(args: argparse.Namespace, cfg: DictConfig) -> None:

@@ -14,7 +14,6 @@ from made_images import made_image, write_images
 from omegaconf import OmegaConf
 
 from detectron2_ext.data import register_coco_json
-from detectron2_ext.data_check.anchor_fit import anchor_shapes, best_overlaps, image_scales
 from detectron2_ext.data_check.check import DetectionCheck
 from eva_engine.data.corrupt_data import record_errors_collected
 from eva_engine.data_check import findings as findings_module
@@ -274,18 +273,11 @@ def test_bad_records_are_grouped(case):
     assert {(finding.source, finding.severity) for finding in bad_records} == {(str(file), "error")}
 
 
-def test_anchor_fit():
-    cfg = OmegaConf.create(
-        {"model": {"proposal_generator": {"anchor_generator": {"sizes": [[8], [32]], "aspect_ratios": [[0.25, 1.0]]}}}}
-    )
-    assert anchor_shapes(cfg).tolist() == [[16, 4], [8, 8], [64, 16], [32, 32]]
-    overlaps = best_overlaps(anchor_shapes(cfg), np.array([[8.0, 8.0], [64.0, 8.0], [16.0, 16.0]]))
-    np.testing.assert_allclose(overlaps, [1.0, 0.5, 0.25])
-
-
-def test_image_scales(case):
-    sizes = np.array([[96, 64], [192, 128], [64, 640]])
-    np.testing.assert_allclose(image_scales(case.cfg, sizes), [1.0, 0.5, 200 / 640])
+def test_findings_about_the_recipe_name_the_override(case):
+    _many_objects(case)
+    assert case.check()["more-than-detected"].fix == "give model.roi_heads.box_predictor.test_topk_per_image=50"
+    _large_anchors(case)
+    assert "'model.proposal_generator.anchor_generator.sizes=[[" in case.check()["anchors"].fix
 
 
 def test_before_training_each_finding_is_logged_once(case, caplog):

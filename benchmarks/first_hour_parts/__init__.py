@@ -1,0 +1,1 @@
+"""The parts of the benchmark `first_hour`: its data sets and the peer."""

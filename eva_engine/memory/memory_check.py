@@ -1,0 +1,114 @@
+"""Compare the memory plan of a run with the memory of this machine before the model is built."""
+
+import copy
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import torch
+from detectron2.utils import comm
+from omegaconf import DictConfig
+
+from eva_backbone.errors import InputError
+from eva_engine.config.override_keys import apply_overrides
+
+from .advice import Advice, advise
+from .optimizer_state import state_bytes
+from .persistent_memory import persistent_memory
+from .planned_model import model_on_meta
+from .planner import MemoryPlanner, samples_per_forward
+from .synthetic_batch import find_synthetic_batch
+
+logger = logging.getLogger(__name__)
+
+CUDA_RESERVE = 10**9  # as in the command `plan`
+_CPU_RESERVE = 10**9  # Python with its packages, and the loader
+# A run with less state, and fewer pixels in a batch, fits any machine that has these packages; no plan is made.
+_SMALL_STATE = 300 * 10**6
+_FEW_PIXELS = 4 * 10**6
+
+
+def check_memory(cfg: DictConfig) -> None:
+    """Stop a run whose training step needs more memory than this machine has. Every process of the run must call this.
+
+    Args:
+        cfg: The recipe, on the device on which it will run.
+
+    Raises:
+        InputError: It needs more; the message says which changes fit.
+    """
+    if comm.get_local_rank() == 0:
+        _check(cfg, comm.get_world_size())
+    comm.synchronize()  # the others build nothing before this process has looked
+
+
+def _check(cfg: DictConfig, num_ranks: int) -> None:
+    try:
+        if _is_small(cfg, num_ranks):
+            return
+        logger.info("Planning the memory of the run before it is built, which may take a minute")
+        planner = MemoryPlanner(num_ranks, report=lambda line: logger.info("Planning memory: %s", line))
+        peak = planner.plan(cfg).peak
+    except InputError as error:
+        logger.info("The memory of this run is not known in advance: %s", error)
+        return
+    available, kind = available_memory(cfg)
+    logger.info("Memory plan: %.1f GB per process; %.1f GB of %s are free for it", peak / 1e9, available / 1e9, kind)
+    if peak <= available:
+        return
+
+    def load(more: Sequence[str]) -> DictConfig:
+        return apply_overrides(copy.deepcopy(cfg), more)
+
+    raise InputError(
+        f"a training step needs {peak / 1e9:.1f} GB, but {available / 1e9:.1f} GB of {kind} are free for it; "
+        f"{_changes(advise(load, planner, available))}. To try it nevertheless: train.check_memory=False"
+    )
+
+
+def _is_small(cfg: DictConfig, num_ranks: int) -> bool:
+    model = model_on_meta(cfg)
+    batch = find_synthetic_batch(cfg, model)
+    state = persistent_memory(cfg, model, state_bytes(cfg, model), num_ranks, batch.extra_modules(model))
+    num_pixels = samples_per_forward(cfg, num_ranks) * batch.side**2
+    return state.total <= _SMALL_STATE and num_pixels <= _FEW_PIXELS
+
+
+def _changes(advice: Advice) -> str:
+    overrides = [override for step in advice.steps for override in step.overrides]
+    if not advice.fits:
+        smallest = f", even {advice.steps[-1].plan.peak / 1e9:.1f} GB with {_joined(overrides)}" if overrides else ""
+        return f"no change makes it fit{smallest}; use a smaller recipe, such as those in docs/howto/which_model.md"
+    text = f"this fits: {_joined(overrides)}"
+    if advice.alternatives:
+        others = (_joined(change.overrides) for change in advice.alternatives)
+        text += f", or instead of the last change {' or '.join(others)}"
+    return text
+
+
+def _joined(overrides: Sequence[str]) -> str:
+    return " ".join(map(shlex.quote, overrides))
+
+
+def available_memory(cfg: DictConfig) -> tuple[int, str]:
+    """Return the bytes that one process of this run can use, and what kind of memory they are in.
+
+    Processes on the CPU share what is free.
+    """
+    device = torch.device(cfg.train.device)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free - CUDA_RESERVE, f"the memory of {torch.cuda.get_device_name(device)}"
+    processes = comm.get_local_size()
+    return free_ram() // processes - _CPU_RESERVE, "the memory (RAM) of this machine"
+
+
+def free_ram() -> int:
+    """Return the bytes that new processes can use: those of the machine, or of its container if that has fewer."""
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (maximum := limit.read_text(encoding="ascii").strip()) != "max":
+        free = min(free, int(maximum) - int(used.read_text(encoding="ascii")))
+    return free
