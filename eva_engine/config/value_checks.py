@@ -20,11 +20,11 @@ _RANGES = {
     (1, 1000): "depth num_layers num_heads encoder_layers decoder_layers deform_heads",
     (1, math.inf): (
         "batch_size text_batch_size patch_size img_size embed_dim num_frames num_clips num_crops context_length "
-        "tubelet_size prefetch_factor max_iter log_period max_to_keep"
+        "tubelet_size prefetch_factor max_iter log_period max_to_keep patience"
     ),
     (0, math.inf): (
         "lr visual_lr text_lr logit_scale_lr weight_decay clip_grad_norm num_workers eval_period period "
-        "max_skipped_steps warmup_iters eps"
+        "max_skipped_steps warmup_iters eps min_delta auto_batch lr_batch_size"
     ),
     (0, 1): (
         "dropout drop_path_rate label_smoothing test_score_thresh iou_threshold nms_thresh positive_fraction prob "

@@ -227,7 +227,9 @@ def test_tracking_without_its_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackers", None)
     with pytest.raises(InputError) as error:
         DetectionFileTask(SquareFinder(), track=True)
-    assert str(error.value) == 'tracking needs the package trackers: pip install "eva-vision[track]".'
+    assert (
+        str(error.value) == "tracking needs the package trackers: pip install '.[track]' in the folder of EVA Vision."
+    )
 
 
 def result_of(boxes: list[list[float]], scores: list[float], **attributes: object) -> DetectionResult:
