@@ -76,7 +76,7 @@ def test_kinds_of_values():
         def suggest_categorical(self, *values):
             drawn["choice"] = values
 
-    for text in ("a.b=interval(1, 5)", "a.c=tag(log, interval(1e-3, 1))", "a.d=choice(a, 'x y', 3)"):
+    for text in ("a.b=int(interval(1, 5))", "a.c=tag(log, interval(1e-3, 1))", "a.d=choice(a, 'x y', 3)"):
         sweep._parse(text)(Trial())
     assert drawn["int"] == ("a.b", 1, 5, {"log": False})
     assert drawn["float"] == ("a.c", 1e-3, 1, {"log": True})
