@@ -117,9 +117,11 @@ def _parse(text: str) -> Draw | None:
         return None
     key, sweep = override.key_or_group, override.value()
     if isinstance(sweep, IntervalSweep):
-        if isinstance(sweep.start, int) and isinstance(sweep.end, int):
-            return lambda trial: trial.suggest_int(key, sweep.start, sweep.end, log="log" in sweep.tags)
-        return lambda trial: trial.suggest_float(key, sweep.start, sweep.end, log="log" in sweep.tags)
+        limits: tuple[Any, Any] = sweep.start, sweep.end  # whole numbers in int(interval(1, 5)), otherwise float
+        is_log = "log" in sweep.tags
+        if isinstance(limits[0], int):
+            return lambda trial: trial.suggest_int(key, *limits, log=is_log)
+        return lambda trial: trial.suggest_float(key, *limits, log=is_log)
     choices = list(override.sweep_string_iterator())
     return lambda trial: trial.suggest_categorical(key, choices)
 

@@ -11,7 +11,6 @@ from .file_run import predict_batch
 from .predictor import ImageSample
 from .prefetch import Prefetch
 from .read_ahead import read_batches
-from .result import Result
 from .video import VideoFrame, VideoReader
 
 
@@ -23,7 +22,7 @@ def frame_results(
     max_frames: int | None = None,
     track: bool = False,
     keep_images: bool = True,
-) -> Generator[tuple[VideoFrame, Result]]:
+) -> Generator[tuple[VideoFrame, Any]]:
     """Yield each frame of a video with its result, in order; the next frames are decoded in the meantime.
 
     At most about three batches of frames are in memory. Of a camera that is faster than the model, frames are left out.

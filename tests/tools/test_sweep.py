@@ -80,7 +80,7 @@ def test_kinds_of_values():
         sweep._parse(text)(Trial())
     assert drawn["int"] == ("a.b", 1, 5, {"log": False})
     assert drawn["float"] == ("a.c", 1e-3, 1, {"log": True})
-    assert drawn["choice"] == ("a.d", ["a", "'x y'", "3"])
+    assert drawn["choice"] == ("a.d", ["a", "x\\ y", "3"])
     assert sweep._parse("a.b=3") is None
     with pytest.raises(InputError, match="cannot be parsed"):
         sweep._parse("a.b=choice(")
