@@ -51,10 +51,7 @@ def test_apply_writes_the_recipe_that_fits(command, capsys, tmp_path):
     peak = plan_of(file)
     limit = f"{(peak - 10**6) / 1e9 + 1:.6f}GB"  # a little less than it needs, with the reserve
     assert command("--objects", "8", "--gpu-memory", limit, "--apply", str(file)) == 0
-    printed = capsys.readouterr().out
-    assert "It does not fit" in printed
-    applied = load_config(str(file))
-    assert applied.train.accumulation_steps == 2
+    assert "It does not fit" in capsys.readouterr().out
     assert plan_of(file) <= peak - 10**6
     file.unlink()
     assert command("--objects", "8", "--gpu-memory", "1.0001GB", "--apply", str(file)) == 1
