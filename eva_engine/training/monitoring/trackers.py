@@ -11,6 +11,8 @@ from typing import Any
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils.events import EventWriter, get_event_storage
 
+from eva_backbone.errors import InputError
+from eva_engine.safe_text import printable
 from eva_engine.text_file import read_text
 
 from .scalars import NewScalars
@@ -30,6 +32,9 @@ class Tracker(EventWriter):
         output_dir: Folder of the run.
         start_iter: First iteration of this process; above 0 if the run is resumed.
         settings: Settings of the recipe, which are shown next to the curves.
+
+    Raises:
+        InputError: The tracker cannot start a run.
     """
 
     def __init__(
@@ -41,7 +46,12 @@ class Tracker(EventWriter):
         if start_iter > 0 and id_file.is_file():
             run_id = read_text(id_file, f"id of a {name} run", "delete it to start a new one", max_bytes=128).strip()
         self._name = name
-        run_id, self._log, self._finish = STARTS[name](project, output_dir, run_id, settings)
+        try:
+            run_id, self._log, self._finish = STARTS[name](project, output_dir, run_id, settings)
+        except Exception as error:  # services and their clients can fail in many ways
+            raise InputError(
+                f"{name} cannot start a run for {project} ({_reason(error)}); correct its settings, or do not use it"
+            ) from error
         id_file.write_text(run_id, encoding="utf-8")
         self._new = NewScalars()
         self._has_failed = False
@@ -60,10 +70,13 @@ class Tracker(EventWriter):
             return
         try:
             call(*args)
-        except Exception as error:  # services and their clients can fail in many ways
+        except Exception as error:
             self._has_failed = True
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            logger.warning("Nothing more is logged to %s (%s); metrics.json continues.", self._name, reason)
+            logger.warning("Nothing more is logged to %s (%s); metrics.json continues.", self._name, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()), 300)
 
 
 # Returns the id of a run, and functions that log its values at an iteration and finish it.

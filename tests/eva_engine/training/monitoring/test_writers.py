@@ -191,6 +191,12 @@ def test_training_continues_if_a_tracker_fails(tmp_path, caplog):
     assert warnings == ["Nothing more is logged to wandb (ConnectionError: no network); metrics.json continues."]
 
 
+def test_a_tracker_that_cannot_start_is_one_sentence(tmp_path, wandb):
+    wandb.init = lambda **_: (_ for _ in ()).throw(PermissionError("no key"))
+    with pytest.raises(InputError, match=r"wandb cannot start a run for eva \(PermissionError: no key\); correct its"):
+        build_writers(recipe(tmp_path, wandb_project="eva"), start_iter=0)
+
+
 @pytest.mark.parametrize(
     ("key", "extra"), [("wandb_project", "wandb"), ("trackio_project", "trackio"), ("mlflow_experiment", "mlflow")]
 )
