@@ -88,7 +88,8 @@ def overlapped() -> Callable[[], None]:
     batch_size = int(os.environ["PREDICT_BATCH"])
 
     def run() -> None:
-        predict_files(task, inputs, output, batch_size=batch_size)
+        task.predictor.batch_size = batch_size
+        predict_files(task, inputs, output)
 
     return run
 

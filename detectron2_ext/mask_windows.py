@@ -1,10 +1,10 @@
-"""Masks of large images, handled in the window around each object: paste, encode, decode, crop.
+"""Masks of large images, handled in the window around each object: encode, decode, crop.
 
 The time for a mask depends on the size of its object and not on that of the image, and every result is exactly that of
 the same operation on the full mask.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +15,10 @@ from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 
 _THRESHOLD = 0.5  # of Detectron2's `detector_postprocess`
-# Pixels whose four neighbours in the predicted mask are all this far from the threshold need no interpolation. It is
-# far above the rounding errors, also of float16.
+# Pixels at which the interpolated mask is this far from the threshold need not be computed as Detectron2 does. The
+# margins are far above the rounding errors: the one for float32, and the one for float16 and bfloat16.
+_MARGINS = {torch.float32: 1e-3}
 _MARGIN = 0.05
-_PIXELS_AT_ONCE = 2_000_000  # bounds the memory for interpolation
 
 
 class MaskWindow(NamedTuple):
@@ -98,37 +98,83 @@ def encode_predicted_masks(boxes: torch.Tensor, masks: torch.Tensor, size: tuple
         masks: Probabilities [N, M, M] in the boxes.
         size: Height and width of the image.
     """
-    return [encode_window(window, size) for window in paste_masks(boxes, masks, size)]
+    return [encode_predicted_mask(box, mask, size) for box, mask in zip(boxes, masks, strict=True)]
 
 
-def paste_masks(boxes: torch.Tensor, masks: torch.Tensor, size: tuple[int, int]) -> Iterator[MaskWindow]:
-    """Yield the window of each predicted mask; see `encode_predicted_masks` for the arguments."""
-    corners = boxes.tolist()
-    for mask, box, (x0, y0, x1, y1) in zip(masks, boxes, corners, strict=True):
-        top, bottom = max(int(np.floor(y0)) - 1, 0), min(int(np.ceil(y1)) + 1, size[0])
-        left, right = max(int(np.floor(x0)) - 1, 0), min(int(np.ceil(x1)) + 1, size[1])
-        # The formulas of Detectron2's `paste_masks_in_image`, in the same order of operations.
-        x = (torch.arange(left, right, device=mask.device, dtype=torch.float32) + 0.5 - box[0]) / (box[2] - box[0])
-        y = (torch.arange(top, bottom, device=mask.device, dtype=torch.float32) + 0.5 - box[1]) / (box[3] - box[1])
-        num_rows = max(1, _PIXELS_AT_ONCE // max(1, len(x)))
-        strips = [_interpolate(mask, x * 2 - 1, rows * 2 - 1) for rows in y.split(num_rows)]
-        yield MaskWindow(top, left, torch.cat(strips).cpu().numpy())
+def encode_predicted_mask(
+    box: torch.Tensor,
+    mask: torch.Tensor,
+    size: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+    image_size: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Return the COCO RLE of one predicted mask; see `encode_predicted_masks`.
+
+    The mask is not pasted. Along a column of the image the interpolation is linear between the centres of the mask's
+    values. Thus only the pixels near the crossings of the threshold have to be computed, exactly as Detectron2 does.
+
+    Args:
+        box: Box [4] in pixels.
+        mask: Probabilities [M, M] in the box.
+        size: Height and width of the image, or of the part of an image, in which the box is.
+        origin: Row and column of that part in the image.
+        image_size: Height and width of the image, if `size` is that of a part.
+    """
+    x0, y0, x1, y1 = box.tolist()
+    top, bottom = max(int(np.floor(y0)) - 1, 0), min(int(np.ceil(y1)) + 1, size[0])
+    left, right = max(int(np.floor(x0)) - 1, 0), min(int(np.ceil(x1)) + 1, size[1])
+    # The formulas of Detectron2's `paste_masks_in_image`, in the same order of operations.
+    x = (torch.arange(left, right, device=mask.device, dtype=torch.float32) + 0.5 - box[0]) / (box[2] - box[0])
+    y = (torch.arange(top, bottom, device=mask.device, dtype=torch.float32) + 0.5 - box[1]) / (box[3] - box[1])
+    x, y = x * 2 - 1, y * 2 - 1
+    height = len(y)
+    # Number of a pixel in the window: column * (height + 1) + row; the row `height` below the window is background.
+    edges_of_columns = np.arange(len(x))[:, None] * (height + 1) + [0, height]
+    pixels = np.sort(np.concatenate([edges_of_columns.ravel(), _pixels_near_threshold(mask, x, y)]))
+    pixels = pixels[np.diff(pixels, prepend=-1) > 0]  # cells next to each other have pixels in common
+    column, row = np.divmod(pixels, height + 1)
+    is_inside = row < height
+    points = torch.stack([x[column[is_inside]], y[row[is_inside]]], dim=1)[None, None].to(mask.dtype)
+    values = F.grid_sample(mask[None, None], points, align_corners=False)[0, 0, 0]
+    foreground = np.zeros(len(pixels), bool)
+    foreground[is_inside] = (values >= _THRESHOLD).cpu().numpy()
+    # Pixels that were not computed are like those before them.
+    edges = np.flatnonzero(np.diff(foreground, prepend=False))
+    image_size = image_size or size
+    column, row = column[edges] + left + origin[1], row[edges] + top + origin[0]
+    return _encode_edges(column * image_size[0] + row, image_size)
 
 
-def _interpolate(mask: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return where the bilinear interpolation of `mask` [M, M] at columns `x` and rows `y`, -1..1, is foreground."""
-    side = len(mask)
-    # Cell (i, j) is the square between four neighbouring values; values outside of the mask are 0.
-    padded = F.pad(mask, (1, 1, 1, 1))[None].float()
-    is_inside = -F.max_pool2d(-padded, 2, 1)[0] >= _THRESHOLD + _MARGIN
-    is_border = ~is_inside & (F.max_pool2d(padded, 2, 1)[0] > _THRESHOLD - _MARGIN)
-    column = (((x + 1) * side - 1) / 2).floor().long().add(1).clamp(0, side)
-    row = (((y + 1) * side - 1) / 2).floor().long().add(1).clamp(0, side)
-    foreground = is_inside.index_select(1, column).index_select(0, row)
-    i, j = is_border.index_select(1, column).index_select(0, row).nonzero(as_tuple=True)
-    points = torch.stack([x[j], y[i]], dim=1)[None, None].to(mask.dtype)
-    foreground[i, j] = F.grid_sample(mask[None, None], points, align_corners=False)[0, 0, 0] >= _THRESHOLD
-    return foreground
+def _pixels_near_threshold(mask: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+    """Return the numbers of all pixels whose foreground can differ from that of the pixel above, and their neighbours.
+
+    Args:
+        mask: Probabilities [M, M].
+        x, y: Coordinates of the columns and rows in the mask, -1..1.
+    """
+    side, height = len(mask), len(y)
+    margin = _MARGINS.get(mask.dtype, _MARGIN)
+    values = np.zeros((side + 2, side + 2))  # outside of the mask they are 0
+    values[1:-1, 1:-1] = mask.double().cpu()
+    columns, rows = (((v.double().cpu().numpy() + 1) * side + 1) / 2 for v in (x, y))  # positions in `values`
+    cells = np.floor(columns).clip(0, side).astype(int)
+    fractions = (columns - cells).clip(0, 1)
+    # The interpolation at each column and each row of `values`; between two of these rows it is linear.
+    knots = values[:, cells] * (1 - fractions) + values[:, cells + 1] * fractions
+    low, high = np.minimum(knots[:-1], knots[1:]), np.maximum(knots[:-1], knots[1:])
+    is_same = (low >= _THRESHOLD + margin) | (high <= _THRESHOLD - margin)
+    cell, column = np.nonzero(~is_same)  # also where a value is not a number
+    first, last = knots[cell, column], knots[cell + 1, column]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = (_THRESHOLD - first + [[-margin], [margin]]) / (last - first)
+    begin = np.nan_to_num(ends.min(axis=0), nan=0.0).clip(0, 1)
+    end = np.nan_to_num(ends.max(axis=0), nan=1.0).clip(0, 1)
+    step = (rows[-1] - rows[0]) / max(1, height - 1) or 1.0
+    start = (np.floor((cell + begin - rows[0]) / step) - 1).clip(0, height).astype(int)
+    stop = (np.ceil((cell + end - rows[0]) / step) + 2).clip(0, height).astype(int)
+    lengths = stop - start
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(column * (height + 1) + start - before, lengths) + np.arange(lengths.sum())
 
 
 def find_window(mask: np.ndarray) -> MaskWindow | None:
@@ -144,16 +190,23 @@ def find_window(mask: np.ndarray) -> MaskWindow | None:
 
 def encode_window(window: MaskWindow | None, size: tuple[int, int]) -> dict[str, Any]:
     """Return the COCO RLE of the full mask of `size` (H, W) that has this window; None stands for an empty mask."""
-    edges = np.zeros(0, np.int64)
-    if window is not None:
-        height, width = window.mask.shape
-        padded = np.zeros((width, height + 2), bool)  # column by column, as RLE counts
-        padded[:, 1:-1] = window.mask.T
-        column, row = np.nonzero(padded[:, 1:] != padded[:, :-1])
-        edges = (window.left + column) * size[0] + window.top + row  # start, end, start, end, ...
-        # A run that ends at the bottom of a column and one that starts at the top of the next are the same run.
+    if window is None:
+        return _encode_edges(np.zeros(0, np.int64), size)
+    height, width = window.mask.shape
+    padded = np.zeros((width, height + 2), bool)  # column by column, as RLE counts
+    padded[:, 1:-1] = window.mask.T
+    column, row = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    return _encode_edges((window.left + column) * size[0] + window.top + row, size)
+
+
+def _encode_edges(edges: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the COCO RLE of a mask of `size` (H, W) with runs of foreground at start, end, start, end, ...
+
+    Pixels are counted column by column. A run that ends at the bottom of a column may continue in the next one.
+    """
+    if edges.size:
         is_continued = edges[1:-1:2] == edges[2::2]
-        edges = edges[~np.concatenate([[False], np.repeat(is_continued, 2), [False]])] if edges.size else edges
+        edges = edges[~np.concatenate([[False], np.repeat(is_continued, 2), [False]])]
     num_pixels = size[0] * size[1]
     counts = np.diff(edges, prepend=0, append=num_pixels)
     if edges.size and edges[-1] == num_pixels:

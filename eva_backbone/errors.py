@@ -7,6 +7,11 @@ class InputError(ValueError):
     """A file, option or value from the user is invalid; the message is one sentence that also says how to fix it."""
 
 
+def install_extra(extra: str) -> str:
+    """Return the command that installs the packages of an extra, for messages."""
+    return f"pip install '.[{extra}]' in the folder of EVA Vision"
+
+
 def check_choice(option: str, value: object, choices: Sequence[str]) -> None:
     """Raise `InputError` unless `value`, the value of `option`, is one of `choices`."""
     if value not in choices:

@@ -90,8 +90,8 @@ CLASS_NAMES = Option(
 NO_IMAGES = Option("--no-images", "draw no images or videos; write only data", {"action": "store_true"})
 SLICE = Option(
     "--slice",
-    "side in pixels of overlapping square windows of an image, which are predicted one by one and merged; default: the "
-    "windows of the recipe, or the image as a whole if it has none",
+    "side of overlapping square windows, which are predicted one by one and merged: in pixels of the image for "
+    "detection, of the resized image for segmentation; default: those of the recipe, or the image as a whole",
     {"type": positive_int, "metavar": "PIXELS", "dest": "slice_size"},
 )
 OVERLAP = Option(

@@ -42,6 +42,11 @@ def load(
         InputError: The weights or their recipe cannot be found or loaded, the device or an option cannot be used, or a
             package that is needed is not installed.
     """
+    if not isinstance(name_or_path, str | os.PathLike) or not os.fspath(name_or_path):
+        raise InputError(
+            f"the weights are {name_or_path!r}; give the name of published weights, the output folder of a run, or a "
+            "weight file"
+        )
     silence_foreign_warnings()  # before the packages that warn are imported
     trusted = [trust_recipe] if isinstance(trust_recipe, str) else list(trust_recipe)
     try:

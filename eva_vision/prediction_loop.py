@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,15 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.data.image_file import image_errors, load_image
 from eva_engine.prediction.file_run import predict_batch
+from eva_engine.prediction.frame_run import frame_results
 from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.predictor import ImageSample, Predictor
-from eva_engine.prediction.prefetch import Prefetch
 from eva_engine.prediction.read_ahead import read_batches
 from eva_engine.prediction.result import Result
 from eva_engine.safe_text import printable
 
-from .sources import Source, frame_sources, logger
+from .sources import Source, log_problem, logger
 
 
 def predict_sources(
@@ -67,11 +66,13 @@ def predict_frames(
         InputError: The video cannot be read, or the model finds no objects that could be tracked.
     """
     with opened_frames(video, frame_stride=frame_stride) as reader:
-        follow = predictor.tracker(float(reader.rate) / frame_stride) if track else None
-        with Prefetch(reader, batch_size, drops_old=not reader.waits, stop=reader.stop) as decoded:
-            sources = frame_sources(reader, islice(decoded, max_frames))
-            for result in predict_sources(predictor, sources, batch_size, keep_images):
-                yield result if follow is None else follow(result)
+        results = frame_results(
+            predictor, reader, batch_size=batch_size, max_frames=max_frames, track=track, keep_images=keep_images
+        )
+        with closing(results):
+            for _, result in results:
+                yield result
+        log_problem(reader)
 
 
 def sample_batches(

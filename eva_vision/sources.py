@@ -15,7 +15,7 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.addresses import find_address
 from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.inputs import Input, list_inputs
-from eva_engine.prediction.video import VideoFrame, VideoReader
+from eva_engine.prediction.video import VideoReader
 from eva_engine.safe_text import printable
 
 logger = logging.getLogger("eva_vision")
@@ -77,6 +77,8 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
         InputError: It is nothing that the model can predict on.
     """
     if isinstance(given, str | os.PathLike):
+        if not os.fspath(given):
+            raise InputError(f"the source is an empty text; give {ACCEPTED}.")
         return _from_path(os.fspath(given), kinds, recursive)
     if isinstance(given, np.ndarray | torch.Tensor) and given.ndim == 4:
         return SourceList([_in_memory(image, kinds) for image in given])
@@ -86,7 +88,7 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
         return _from_list(given, kinds, recursive)
     if isinstance(given, Iterable):
         return SourceList(_from_iterator(given, kinds), is_stream=True)
-    raise InputError(f"a {type(given).__name__} is nothing to predict on; give {ACCEPTED}.")
+    raise InputError(f"the source is of type {type(given).__name__}, which cannot be predicted on; give {ACCEPTED}.")
 
 
 def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
@@ -129,18 +131,13 @@ def _from_iterator(given: Iterable[Any], kinds: Sequence[str]) -> Iterator[Sourc
 
 def _frames(item: Input) -> Iterator[Source]:
     with opened_frames(item) as reader:
-        yield from frame_sources(reader)
+        for frame in reader:
+            yield Source(reader.name, frame.image, frame=frame.index, time=frame.time)
+        log_problem(reader)
 
 
-def frame_sources(reader: VideoReader, frames: Iterable[VideoFrame] | None = None) -> Iterator[Source]:
-    """Yield the frames of a video as sources, and log what was wrong with it.
-
-    Args:
-        reader: The video.
-        frames: Its frames, if they are not taken from the reader itself.
-    """
-    for frame in reader if frames is None else frames:
-        yield Source(reader.name, frame.image, frame=frame.index, time=frame.time)
+def log_problem(reader: VideoReader) -> None:
+    """Log what was wrong with a video that has been read."""
     if reader.problem:
         logger.warning("%s: %s", printable(reader.name), printable(reader.problem))
 

@@ -34,7 +34,7 @@ EXPLAINED = dict.fromkeys([*_PUBLISHED, *_NAMES], "a published weight file") | d
 READ = ("--train-json", "--train-images", "--val-json", "--val-images", "--weights", "--input", "--config-file")
 READ += ("--source", "--train-data", "--val-data", "--split")
 READ += ("init_checkpoint", "weights", "root", "annotations", "file", "class_map", "image_root", "label_root")
-WRITTEN = ("--output", "output_dir", "folder")
+WRITTEN = ("--output", "--apply", "output_dir", "folder")
 EXCHANGES = ("export", "export-timm", "export-open-clip", "interpolate-patch", "join-clip-towers")
 
 
@@ -64,7 +64,8 @@ class Command:
 
     @property
     def overrides(self) -> list[str]:
-        return [word for word in self.arguments if re.match(r"[\w.]+=", word)]
+        """Changes to the config, without those that a sweep chooses."""
+        return [word for word in self.arguments if re.match(r"[\w.]+=(?!(choice|interval|range|tag)\()", word)]
 
     def option(self, name: str) -> str | None:
         return self.arguments[self.arguments.index(name) + 1] if name in self.arguments else None

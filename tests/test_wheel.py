@@ -17,7 +17,8 @@ PACKAGES = (
     *("eva_demos", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTRIBUTIONS = packages_distributions()
+# Modules that another distribution contains than its name says, and that are not always installed.
+DISTRIBUTIONS = {"mlflow": ["mlflow-skinny"]} | packages_distributions()
 NOT_ON_THE_REGISTRY = {"detectron2"}
 
 

@@ -82,11 +82,12 @@ def _check_anchors(
     low, high = np.quantile(np.sqrt(shapes[missed].prod(axis=1)), (0.05, 0.95)).tolist()
     smallest = float(np.sqrt(anchors.prod(axis=1)).min())
     generator = cfg.model.proposal_generator.anchor_generator
-    # Detectron2 accepts one list of sizes for all levels, too.
-    per_level = len(generator.sizes[0]) if isinstance(generator.sizes[0], ListConfig | list) else len(generator.sizes)
-    ratios = generator.aspect_ratios
-    num_ratios = len(ratios[0]) if isinstance(ratios[0], ListConfig | list) else len(ratios)
-    sizes, _ = fit_anchors(shapes, len(generator.strides), num_ratios, per_level)
+    # Detectron2 also accepts a single list for all levels.
+    levels, ratios = (
+        values if isinstance(values[0], ListConfig | list) else [values]
+        for values in (generator.sizes, generator.aspect_ratios)
+    )
+    sizes, _ = fit_anchors(shapes, len(levels), len(ratios[0]), len(levels[0]))
     yield Finding(
         "anchors",
         Severity.WARNING,

@@ -2,6 +2,7 @@
 
 from .box_selection import BoxSelection
 from .cascade_roi_heads import CascadeROIHeads, rescore_by_maskness
+from .chunked_rpn import ChunkedRPN
 from .fast_rcnn import FastRCNNOutputLayers, lvis_v1_federated_weights
 from .rcnn import GeneralizedRCNN
 from .simple_feature_pyramid import ChannelLayerNorm, SimpleFeaturePyramid
@@ -12,6 +13,7 @@ __all__ = [
     "BoxSelection",
     "CascadeROIHeads",
     "ChannelLayerNorm",
+    "ChunkedRPN",
     "FastRCNNOutputLayers",
     "GeneralizedRCNN",
     "SimpleFeaturePyramid",

@@ -12,7 +12,7 @@ from detectron2.structures import Boxes, Instances
 from eva_backbone.errors import InputError
 from eva_engine.prediction.read_ahead import read_batches
 
-from ..mask_windows import encode_window, paste_masks
+from ..mask_windows import encode_predicted_mask
 from .slices import MergedObject, Window, merge_slices
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def _union_mask(parts: Instances, members: Sequence[int], windows: Sequence[Wind
     rles = []
     for member in members:
         window = windows[member]
-        boxes, probabilities = parts.slice_boxes.tensor[member : member + 1], parts.probabilities[member : member + 1]
-        # Pasted in pixels of the slice, the mask is exactly that of the prediction for the slice.
-        (pasted,) = paste_masks(boxes, probabilities, (window.height, window.width))
-        moved = pasted._replace(top=pasted.top + window.top, left=pasted.left + window.left)
-        rles.append(encode_window(moved, parts.image_size))
+        box, probabilities = parts.slice_boxes.tensor[member], parts.probabilities[member]
+        # Interpolated in pixels of the slice, the mask is exactly that of the prediction for the slice.
+        size, origin = (window.height, window.width), (window.top, window.left)
+        rles.append(encode_predicted_mask(box, probabilities, size, origin, parts.image_size))
     return rles[0] if len(rles) == 1 else mask_util.merge(rles)

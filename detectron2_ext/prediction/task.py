@@ -10,6 +10,7 @@ from tqdm import tqdm
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.prediction.file_task import FileTask, with_suffix
+from eva_engine.prediction.frame_run import frame_results
 from eva_engine.prediction.frame_source import opened_frames
 from eva_engine.prediction.in_order import InOrder
 from eva_engine.prediction.inputs import Input
@@ -22,7 +23,6 @@ from .predictor import DetectionPredictor
 from .records import open_video_record
 from .result import DetectionResult
 from .tracking import check_tracking
-from .video_run import frame_results
 
 
 class DetectionFileTask(FileTask):
@@ -113,9 +113,7 @@ class DetectionFileTask(FileTask):
             InputError: The video is damaged; the frames that could be read are written.
         """
         with opened_frames(item, frame_stride=self.frame_stride) as reader:
-            results = frame_results(
-                self.predictor, reader, batch_size=self.batch_size, max_frames=self.max_frames, track=self.track
-            )
+            results = frame_results(self.predictor, reader, max_frames=self.max_frames, track=self.track)
             with closing(results):
                 num_frames = self._write_video(item, reader, results)
             self.num_dropped += reader.num_dropped

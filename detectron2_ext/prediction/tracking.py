@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, install_extra
 
 from .result import DetectionResult
 
@@ -17,7 +17,7 @@ def check_tracking() -> None:
     try:
         import trackers  # noqa: F401
     except ImportError as error:
-        raise InputError('tracking needs the package trackers: pip install "eva-vision[track]".') from error
+        raise InputError(f"tracking needs the package trackers: {install_extra('track')}.") from error
 
 
 class ObjectTracker:

@@ -96,6 +96,12 @@ class ImageDataset(Dataset):
         elif name:
             self._reader = _create_reader(root, name, split, index_of, options or {})
             self.source, self.class_numbers = name, dict(getattr(self._reader, "class_to_idx", {}))
+            if has_labels and not self.class_numbers:
+                raise InputError(
+                    f"{name} has no names of classes: the column of its labels is missing or not a ClassLabel; convert "
+                    "it with class_encode_column of the package datasets, or name another one with "
+                    "options={target_key: COLUMN}."
+                )
         else:
             self.source, files = _list_images(root, split, index_of or {}, has_labels)
             self.class_numbers = {}

@@ -93,14 +93,15 @@ def index_shard(shard: Path, errors: RecordErrors, unused: Counter[str]) -> Inde
         raise InputError(f"{shard}: no such shard; check the path.")
     path = shard.with_name(shard.name + ".index.npy")
     size_and_time = (shard.stat().st_size, shard.stat().st_mtime_ns)
-    index = _open_index(path, size_and_time)
+    is_usable = path.is_file() or not path.exists()  # reading a pipe would block
+    index = _open_index(path, size_and_time) if is_usable else None
     if index is None:
         num_errors = len(errors.messages)
         others: list[str] = []
         samples = _scan(shard, errors, others)
         rows = _as_rows(samples, shard.name, errors, others)
         # Bad samples are to be reported by every run, so a shard that has some is scanned by every run.
-        if len(errors.messages) == num_errors:
+        if len(errors.messages) == num_errors and is_usable:
             _save_index(path, rows, size_and_time, others)
             index = _open_index(path, size_and_time)
         if index is None:

@@ -30,11 +30,18 @@ def check_config(path: str, overrides: Sequence[str] = ()) -> None:
 
 
 def check_run(args: Namespace) -> None:
-    """Check the arguments of `train` and `evaluate`: config, weights and output folder.
+    """Check the arguments of `train` and `evaluate`: options that exclude each other, config, weights, output folder.
 
     Raises:
         InputError: One of them cannot be used.
     """
+    if args.dtype is not None and not args.eval_only:
+        raise InputError("--dtype is for evaluate; set train.amp.enabled=True and train.amp.dtype to train")
+    for flag, is_given in (("--dry-run", args.dry_run), ("--lr-range-test", args.lr_range_test)):
+        if is_given and (args.eval_only or (args.resume and flag == "--lr-range-test")):
+            raise InputError(f"{flag} tries a new training run; omit {'--eval-only' if args.eval_only else '--resume'}")
+    if args.dry_run and args.lr_range_test:
+        raise InputError("--dry-run and --lr-range-test exclude each other; give one of them")
     if args.config_file or not args.eval_only:  # else the weights determine the config
         check_config(args.config_file, args.opts)
     weights = _given_text(args.opts, "train.init_checkpoint")

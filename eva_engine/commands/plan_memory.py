@@ -4,21 +4,30 @@ r"""Predict the peak memory of a training step per GPU, and advise what to chang
         --gpu-memory 24GB dataloader.train.total_batch_size=16
     python -m tools plan --config-file ... --table
     python -m tools plan --config-file ... --summary
+    python -m tools plan --config-file ... --gpu-memory 24GB --apply mine.yaml
+    python -m tools plan --config-file ... --gpu-memory 24GB train.auto_batch=64
 
 Recipes of every task can be planned. No GPU, data or weight file is needed, and the step needs no memory: it runs on
 fake tensors. Only the proposal network and the heads of a detector are run once on the CPU, for one image of full size.
 If train.device is cuda, fused attention and CUDA's autocast are assumed.
 
-Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), 1 when it does not, 2 for an unusable
-option or config.
+--apply writes the recipe with the changes that make it fit, and with the changes of the command line, as a file for
+--config-file of train. train.auto_batch=N plans the largest batch of at most N samples that fits.
+
+Exit status: 0 when the recipe fits as it is (or no --gpu-memory was given), or with the changes that --apply has
+written; 1 when it does not, 2 for an unusable option or config.
 """
 
 import argparse
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from eva_backbone.errors import InputError
+from eva_engine.safe_text import printable
 
 from .cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
 from .early_checks import check_config
@@ -27,8 +36,6 @@ from .import_time import defer_slow_imports
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Bytes that PyTorch's allocator cannot give to tensors: CUDA context, workspaces, fragmentation. An estimate.
-CUDA_RESERVE = 10**9
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -43,10 +50,13 @@ def _plan(args: argparse.Namespace) -> int:
     check_config(args.config_file, args.opts)
     defer_slow_imports()
     # Imported late, so that --help and the mistakes that were checked are answered at once.
-    from eva_engine.config import check_batch_size, check_sections, load_config
+    from eva_engine.config import check_batch_size, check_sections, load_config, save_config
     from eva_engine.memory import DEFAULT_RANKS, MemoryPlanner, advise, overrides_for_side, rank_table
+    from eva_engine.memory.auto_batch import BATCH, largest_batch
+    from eva_engine.memory.device_memory import reserve as reserve_of
     from eva_engine.memory.format_plan import (
         describe_advice,
+        describe_lr,
         describe_plan,
         describe_ranks,
         describe_resolutions,
@@ -58,12 +68,12 @@ def _plan(args: argparse.Namespace) -> int:
         return load_config(args.config_file, [*args.opts, *more], args.trust_recipe)
 
     def report(line: str) -> None:
-        print(f"... {line}", file=sys.stderr)
+        print(f"... {printable(line)}", file=sys.stderr)
 
     planner = MemoryPlanner(args.num_gpus, args.objects, report)
     cfg = load([])
     check_sections(cfg, "model", "dataloader", "optimizer")
-    reserve = CUDA_RESERVE if str(cfg.train.device).startswith("cuda") else 0
+    reserve = reserve_of(str(cfg.train.device))
     if args.summary:
         summary = summarize(load, report)
         print(f"GB on one GPU, 1 {summary.sample} at a time; inference in float32\n")
@@ -73,6 +83,12 @@ def _plan(args: argparse.Namespace) -> int:
         print("GB per GPU, one sample at a time on each; state stays from step to step\n")
         print(describe_ranks(list(rank_table(load, planner, args.ranks or DEFAULT_RANKS))))
         return 0
+    if cfg.train.auto_batch:
+        if args.gpu_memory is None:
+            raise InputError("train.auto_batch is planned for --gpu-memory, which is missing; add it, as in 24GB")
+        args.opts.append(f"{BATCH}={largest_batch(cfg, planner, args.gpu_memory - reserve)}")
+        print(f"train.auto_batch={cfg.train.auto_batch}: {args.opts[-1]}\n")
+        cfg = load([])
     check_batch_size(cfg, args.num_gpus)
     plan = planner.plan(cfg)
     print(describe_plan(plan, reserve), end="\n\n")
@@ -80,14 +96,23 @@ def _plan(args: argparse.Namespace) -> int:
         others = [planner.plan(load(overrides_for_side(cfg, side))) for side in args.resolutions]
         memory = args.gpu_memory or sys.maxsize
         print(describe_resolutions(others, reserve, memory), end="\n\n")
+    print(describe_lr(cfg, load_config(args.config_file, (), args.trust_recipe)))
     if args.gpu_memory is None:
         return 0
+    changes: list[str] = []
     if plan.peak + reserve <= args.gpu_memory:
         print(f"It fits {args.gpu_memory / 1e9:.1f} GB.")
-        return 0
-    print(f"It does not fit {args.gpu_memory / 1e9:.1f} GB.")
-    print("\n".join(describe_advice(advise(load, planner, args.gpu_memory - reserve), reserve)))
-    return 1
+    else:
+        print(f"It does not fit {args.gpu_memory / 1e9:.1f} GB.")
+        advice = advise(load, planner, args.gpu_memory - reserve)
+        print("\n".join(describe_advice(advice, reserve)))
+        if not advice.fits or not args.apply:
+            return 1
+        changes = [override for step in advice.steps for override in step.overrides]
+    if args.apply:
+        save_config(load(changes), args.apply)
+        print(f"The recipe that fits: --config-file {printable(shlex.quote(args.apply))}")
+    return 0
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -98,6 +123,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         if not all(text.isdecimal() and int(text) > 0 for text in numbers):
             parser.error(f"--{name} takes positive numbers, not {' '.join(numbers)}")
         setattr(args, name, list(map(int, numbers)))
+    if args.apply and (not args.apply.endswith(".yaml") or args.gpu_memory is None):
+        parser.error("--apply takes the name of a .yaml file to write, and needs --gpu-memory")
     others = (args.gpu_memory, args.resolutions, args.objects, args.table, args.ranks)
     if args.summary and (any(others) or args.num_gpus > 1):
         parser.error("--summary is for one sample on one GPU, and takes no other options than changes to the config")
@@ -109,6 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config-file", required=True, metavar="PY", help="recipe of the run")
     add_trust_option(parser)
     parser.add_argument("--gpu-memory", type=_memory, metavar="24GB", help="memory of one GPU; GB = 10^9, GiB = 2^30")
+    parser.add_argument(
+        "--apply", metavar="YAML", help="write the recipe with the changes that make it fit --gpu-memory to this file"
+    )
     parser.add_argument(
         "--num-gpus", type=positive_int, default=1, metavar="N", help="total number of GPUs of the run, default: 1"
     )

@@ -71,7 +71,7 @@ def _predict(args: argparse.Namespace) -> int:
             cast("ImagePredictor[Any]", predictor).value_range = value_range
         predictor.batch_size = args.batch_size or predictor.batch_size
         file_task = file_task_class(predictor, **output_options)
-        done = predict_files(file_task, found.inputs, args.output, batch_size=args.batch_size)
+        done = predict_files(file_task, found.inputs, args.output)
         if get_rank() > 0:
             return 0
     failures = [*found.unusable, *done.failures]

@@ -4,6 +4,7 @@ r"""Train a recipe of any task on its data or on custom data, or evaluate weight
         --train-json train.json --train-images photos --val-json val.json --val-images photos \
         train.init_checkpoint=eva_o365.pth train.output_dir=output/mine train.max_iter=2000
     python -m tools train --resume --config-file output/mine/config.yaml
+    python -m tools train --lr-range-test 100 --config-file projects/Classification/configs/in1k_336.py
     python -m tools evaluate --config-file projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_eva_1536.py \
         train.init_checkpoint=eva_coco_det.pth train.output_dir=output/evaluation
     python -m tools evaluate --weights output/mine
@@ -21,7 +22,15 @@ from collections.abc import Sequence
 
 from eva_engine.tasks import Option, all_tasks
 
-from .cli import add_dtype_option, add_trust_option, command_parser, override_text, parse_with_overrides, run_command
+from .cli import (
+    add_dtype_option,
+    add_trust_option,
+    command_parser,
+    override_text,
+    parse_with_overrides,
+    positive_int,
+    run_command,
+)
 from .early_checks import check_run
 from .import_time import defer_slow_imports
 
@@ -63,6 +72,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--dry-run",
         action="store_true",
         help="build everything, try two batches and one test image, print the plan, keep nothing",
+    )
+    parser.add_argument(
+        "--lr-range-test",
+        type=positive_int,
+        metavar="ITERATIONS",
+        help="train so many iterations with growing learning rates, suggest one, write lr_range_test.svg to "
+        "train.output_dir, keep nothing else; 100 is a good number",
     )
     parser.add_argument("opts", nargs="*", metavar="key=value", help="changes to the config")
     evaluation = parser.add_argument_group("evaluation", "how the images of an evaluation are predicted")

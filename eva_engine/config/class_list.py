@@ -13,7 +13,7 @@ from eva_engine.atomic import atomic_path
 from eva_engine.prediction.categories import Categories, coco_categories, match_names, read_categories
 from eva_engine.published_weights.weight_path import weight_path
 
-from .data_checks import check_datasets
+from .data_checks import check_datasets, uses_test_data
 from .literal_strings import from_literal, to_literal
 
 STORED_LIST = "${dataloader.categories}"
@@ -43,7 +43,7 @@ def settle_class_list(cfg: DictConfig, training: bool, resume: bool = False) -> 
         stored, _ = stored_categories(cfg, weights)
     configs: list[DictConfig | None] = []
     hook = None
-    for loader, is_used in (("test", cfg.dataloader.get("evaluator") is not None), ("train", training)):
+    for loader, is_used in (("test", uses_test_data(cfg)), ("train", training)):
         dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset") if is_used else None
         target = None if dataset is None else OmegaConf.select(dataset, "_target_", default=None)
         own_hook = getattr(locate(target) if isinstance(target, str) else target, "use_class_list", None)

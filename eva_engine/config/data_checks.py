@@ -25,19 +25,25 @@ def check_datasets(cfg: DictConfig, training: bool) -> None:
     """Check that the datasets in `cfg` are registered, and that their annotation files and image folders exist.
 
     Args:
-        cfg: The recipe; its test data is checked if there is an evaluator.
+        cfg: The recipe; its test data is checked if it is used.
         training: Check the training data too.
 
     Raises:
         InputError: A dataset, file or folder is missing, or there is neither training nor an evaluator.
     """
-    has_evaluator = cfg.dataloader.get("evaluator") is not None
-    if not training and not has_evaluator:
+    if not training and cfg.dataloader.get("evaluator") is None:
         raise InputError("this config has no dataloader.evaluator, it can only be trained; give one that evaluates")
     if training:
         _check_loader(cfg, "train")
-    if has_evaluator:
+    if uses_test_data(cfg):
         _check_loader(cfg, "test")
+
+
+def uses_test_data(cfg: DictConfig) -> bool:
+    """Return whether the dataset of `dataloader.test` is read: by an evaluator, or for validation losses."""
+    has_own_data = OmegaConf.select(cfg, "dataloader.validation", default=None) is not None
+    needs_loss = OmegaConf.select(cfg, "train.validation_loss", default=False) and not has_own_data
+    return cfg.dataloader.get("evaluator") is not None or needs_loss
 
 
 def _check_loader(cfg: DictConfig, loader: str) -> None:

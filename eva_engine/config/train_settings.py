@@ -27,6 +27,12 @@ TRAIN_SETTINGS: dict[str, Any] = {
     "compile": False,
     # Number of micro-batches that the images of an iteration are split into; their gradients are averaged.
     "accumulation_steps": 1,
+    # Largest `dataloader.train.total_batch_size` that may be chosen: a new run takes the largest batch up to it that
+    # fits the free memory of the device by the memory plan, and saves it. 0: the batch of the recipe.
+    "auto_batch": 0,
+    # Batch size that the learning rates of the recipe are for: they are multiplied by total_batch_size / lr_batch_size.
+    # 0: they are not scaled.
+    "lr_batch_size": 0,
     # Largest total norm of the gradients; larger ones are scaled down to it. 0: no limit.
     "clip_grad_norm": 0.0,
     # Number of iterations in a row with a non-finite loss or gradient that are logged and skipped; one more stops the
@@ -57,27 +63,40 @@ TRAIN_SETTINGS: dict[str, Any] = {
     "ema": {"enabled": False, "decay": 0.9999, "evaluate": False},
     # Iterations between checkpoints (0: only at the end), how many of them are kept, and whether they are written while
     # training continues. The best one by a metric such as "bbox/AP" is saved as model_best; `best_mode` is "max" if
-    # higher values are better, "min" if lower ones are.
+    # higher values are better, "min" if lower ones are, "auto": "min" for metrics with "loss" in their last part.
     "checkpointer": {
         "period": 5000,
         "max_to_keep": 100,
         "asynchronous": True,
         "best_metric": "",
-        "best_mode": "max",
+        "best_mode": "auto",
     },
     # Iterations between evaluations; 0: only at the end.
     "eval_period": 5000,
     # Iterations between progress lines in the log.
     "log_period": 20,
-    # Project to log to at Weights & Biases; needs the package wandb. Empty: none.
+    # Compute the training losses at each evaluation, as "validation/total_loss", "validation/loss_...": with the mapper
+    # of dataloader.train and the dataset of dataloader.test, or dataloader.validation where the recipe has it.
+    "validation_loss": False,
+    # Stop after `patience` evaluations in a row in which `metric` was not better than before by more than `min_delta`.
+    # model_best is then the best checkpoint by this metric, in place of checkpointer.best_metric. Empty: do not stop.
+    "early_stopping": {"metric": "", "patience": 5, "min_delta": 0.0},
+    # Your own hooks, [L(MyHook)(...)]: detectron2.engine.HookBase with before_train, before_step, after_step,
+    # after_train, and state_dict and load_state_dict for what a resumed run needs (docs/howto/extend.md).
+    "hooks": [],
+    # Project at Weights & Biases, project of trackio, and experiment of MLflow to log to; each needs the extra of that
+    # name: wandb, trackio, mlflow. Empty: none.
     "wandb_project": "",
+    "trackio_project": "",
+    "mlflow_experiment": "",
 }
 
 
 def fill_train_settings(cfg: DictConfig) -> DictConfig:
     """Add the defaults of missing keys to `cfg.train`, in place; recipes of Detectron2 list only some of them."""
     try:
-        cfg.train = OmegaConf.merge(OmegaConf.create(TRAIN_SETTINGS), cfg.get("train") or {})
+        defaults = OmegaConf.create(TRAIN_SETTINGS, flags={"allow_objects": True})  # the classes of hooks
+        cfg.train = OmegaConf.merge(defaults, cfg.get("train") or {})
     except (TypeError, ValueError, OmegaConfBaseException) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"train is not a group of settings ({reason}); give it keys such as max_iter") from error

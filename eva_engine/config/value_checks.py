@@ -20,11 +20,11 @@ _RANGES = {
     (1, 1000): "depth num_layers num_heads encoder_layers decoder_layers deform_heads",
     (1, math.inf): (
         "batch_size text_batch_size patch_size img_size embed_dim num_frames num_clips num_crops context_length "
-        "tubelet_size prefetch_factor max_iter log_period max_to_keep"
+        "tubelet_size prefetch_factor max_iter log_period max_to_keep patience"
     ),
     (0, math.inf): (
         "lr visual_lr text_lr logit_scale_lr weight_decay clip_grad_norm num_workers eval_period period "
-        "max_skipped_steps warmup_iters eps"
+        "max_skipped_steps warmup_iters eps min_delta auto_batch lr_batch_size"
     ),
     (0, 1): (
         "dropout drop_path_rate label_smoothing test_score_thresh iou_threshold nms_thresh positive_fraction prob "
@@ -60,8 +60,8 @@ def check_values(cfg: DictConfig) -> None:
             if types is not None and name in types:
                 _check_type(key, value, types[name])
             _check_range(key, value)
-            if isinstance(value, ListConfig) and len(value) > _MAX_PARTS and key.startswith("model."):
-                raise InputError(f"{key} has {len(value):,} values, more than any model; give at most {_MAX_PARTS:,}")
+            if isinstance(value, ListConfig) and key.startswith("model."):
+                _check_number_of_parts(key, value)
             if name in ("pixel_mean", "pixel_std") and isinstance(value, ListConfig) and len(value) != num_channels:
                 raise InputError(
                     f"{key} has {len(value)} numbers, but images have {num_channels} channels; give one for each"
@@ -102,6 +102,22 @@ def _keywords(node: DictConfig, path: str) -> dict[str, type | None] | None:
             f"{', '.join(sorted(keywords or ()))}: give a recipe with these"
         )
     return keywords
+
+
+def _check_number_of_parts(key: str, value: ListConfig) -> None:
+    """Check how many values a list has, with those of the lists that its values are, contain or refer to."""
+    try:
+        number = _num_parts(OmegaConf.to_container(value, resolve=True))
+    except OmegaConfBaseException:  # a reference to nothing, which matters only if it is used
+        number = len(value)
+    if number > _MAX_PARTS:
+        raise InputError(f"{key} has {number:,} values, more than any model; give at most {_MAX_PARTS:,}")
+
+
+def _num_parts(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(max(1, _num_parts(part)) for part in value)
+    return sum(map(_num_parts, value.values())) if isinstance(value, dict) else 0
 
 
 def _check_train_types(settings: Any, defaults: dict[str, Any], path: str) -> None:

@@ -1,6 +1,6 @@
 """Read HEIC photos, which recent phones take, with the optional package pillow-heif."""
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, install_extra
 
 # The file type box of a HEIF file begins it, with one of these brands; "mif1" and "msf1" are also those of AVIF files,
 # which Pillow reads itself, and which name "avif" or "avis" as well.
@@ -28,5 +28,5 @@ def register_heif(name: str) -> None:
     try:
         import pillow_heif
     except ImportError as error:
-        raise InputError(f'{name}: HEIC images need pillow-heif: pip install "eva-vision[heif]".') from error
+        raise InputError(f"{name}: HEIC images need pillow-heif: {install_extra('heif')}.") from error
     pillow_heif.register_heif_opener()

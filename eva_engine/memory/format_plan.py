@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from omegaconf import DictConfig, OmegaConf
 from tabulate import tabulate
 
 from .advice import Advice, Change
@@ -39,6 +40,20 @@ def describe_plan(plan: MemoryPlan, reserve: int) -> str:
     table = tabulate(rows, ("per GPU", "GB"), stralign="right")
     peaks = ", ".join(f"{phase} {num_bytes / GB:.1f}" for phase, num_bytes in plan.phase_peaks.items())
     return f"{plan.num_samples} {plan.sample} at a time\n\n{table}\n\npeak of each phase of a step, GB: {peaks}"
+
+
+def describe_lr(cfg: DictConfig, recipe: DictConfig) -> str:
+    """Return a sentence on whether learning rates follow the batch of `cfg`; `recipe` is the file without changes."""
+    batch, own = (OmegaConf.select(c, "dataloader.train.total_batch_size") for c in (cfg, recipe))
+    base = cfg.train.lr_batch_size
+    if base:
+        return f"learning rates: x {batch / base:.3g}, for a batch of {batch} instead of {base} (train.lr_batch_size)"
+    if batch == own:
+        return f"learning rates: those of the recipe, which has this batch ({batch})"
+    return (
+        f"learning rates: not scaled, although the batch is {batch} instead of {own}; train.lr_batch_size={own} "
+        f"multiplies them by {batch / own:.3g}"
+    )
 
 
 def describe_resolutions(plans: Sequence[MemoryPlan], reserve: int, memory: int) -> str:

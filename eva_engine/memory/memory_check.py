@@ -4,9 +4,7 @@ import copy
 import logging
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
-import psutil
 import torch
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -14,6 +12,7 @@ from omegaconf import DictConfig
 from eva_backbone.errors import InputError
 from eva_engine.config.override_keys import apply_overrides
 
+from . import device_memory
 from .advice import Advice, advise
 from .optimizer_state import state_bytes
 from .persistent_memory import persistent_memory
@@ -23,8 +22,6 @@ from .synthetic_batch import find_synthetic_batch
 
 logger = logging.getLogger(__name__)
 
-CUDA_RESERVE = 10**9  # as in the command `plan`
-_CPU_RESERVE = 10**9  # Python with its packages, and the loader
 # A run with less state, and fewer pixels in a batch, fits any machine that has these packages; no plan is made.
 _SMALL_STATE = 300 * 10**6
 _FEW_PIXELS = 4 * 10**6
@@ -93,22 +90,9 @@ def _joined(overrides: Sequence[str]) -> str:
 
 
 def available_memory(cfg: DictConfig) -> tuple[int, str]:
-    """Return the bytes that one process of this run can use, and what kind of memory they are in.
-
-    Processes on the CPU share what is free.
-    """
-    device = torch.device(cfg.train.device)
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free - CUDA_RESERVE, f"the memory of {torch.cuda.get_device_name(device)}"
-    processes = comm.get_local_size()
-    return free_ram() // processes - _CPU_RESERVE, "the memory (RAM) of this machine"
-
-
-def free_ram() -> int:
-    """Return the bytes that new processes can use: those of the machine, or of its container if that has fewer."""
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (maximum := limit.read_text(encoding="ascii").strip()) != "max":
-        free = min(free, int(maximum) - int(used.read_text(encoding="ascii")))
-    return free
+    """Return the bytes that one process of this run can use, and what kind of memory they are in."""
+    device = str(cfg.train.device)
+    kind = "the memory (RAM) of this machine"
+    if device.startswith("cuda"):
+        kind = f"the memory of {torch.cuda.get_device_name(device)}"
+    return device_memory.free_memory(device, comm.get_local_size()), kind

@@ -31,11 +31,16 @@ class Summary:
 
     Attributes:
         counts: Numbers of finished inputs and of results, by name.
-        failures: One message for each file that failed, or of which only a part could be read.
+        failed: Message for each input that failed, or of which only a part could be read, in the order of the inputs.
     """
 
     counts: Counter[str]
-    failures: list[str] = field(default_factory=list)
+    failed: dict[Input, str] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[str]:
+        """The messages of `failed`."""
+        return list(self.failed.values())
 
 
 def _print_error(message: str) -> None:
@@ -47,7 +52,6 @@ def predict_files(
     inputs: Sequence[Input],
     output: str | Path,
     report: Callable[[str], None] = _print_error,
-    batch_size: int | None = None,
 ) -> Summary:
     """Predict on every input, in order, and write the results of the task to a folder.
 
@@ -59,7 +63,6 @@ def predict_files(
         inputs: Inputs from :func:`list_inputs`, of the kinds that the task accepts; the same in all processes.
         output: Folder for the results. It is created if missing; existing results of the same names are overwritten.
         report: Function that is called with a message for each failure, when it happens.
-        batch_size: Number of images per forward pass; by default that of the predictor.
 
     Returns:
         The summary; on rank 0 that of all processes.
@@ -72,15 +75,15 @@ def predict_files(
     has_started = False
     try:
         with ExitStack() as stack:
-            task.inputs, task.folder, task.batch_size = inputs, Path(output), batch_size
+            task.inputs, task.folder = inputs, Path(output)
             task.folder.mkdir(parents=True, exist_ok=True)
             if get_rank() == 0:
                 task.open(stack)
             has_started = True
             if get_world_size() > 1:
-                _predict_own_share(task, inputs, summary, report, batch_size)
+                _predict_own_share(task, inputs, summary, report)
             else:
-                _predict_inputs(task, inputs, task.collect, summary, report, batch_size)
+                _predict_inputs(task, inputs, task.collect, summary, report)
                 task.all_remarks = task.remarks()
     except OSError as error:  # from writing: OSErrors from reading an input have become InputErrors
         kind = OutputError if has_started else InputError
@@ -88,6 +91,7 @@ def predict_files(
             f"{output}: the results cannot be written ({error.strerror or error}); give another --output."
         ) from error
     summary.counts.update(task.counts)
+    summary.failed = {item: summary.failed[item] for item in inputs if item in summary.failed}
     return summary
 
 
@@ -97,13 +101,12 @@ def _predict_inputs(
     collect: Callable[[Input, Any], None],
     summary: Summary,
     report: Callable[[str], None],
-    batch_size: int | None,
 ) -> None:
     """Predict on inputs in this process, write their files, and pass their results to `collect`."""
 
     def fail(item: Input, error: InputError) -> None:
         message = str(error) if item.name in str(error) else f"{item.name}: {error}"
-        summary.failures.append(message)
+        summary.failed[item] = message
         report(f"failed: {message}")
         progress.update()
 
@@ -124,8 +127,7 @@ def _predict_inputs(
         # Consecutive files of a kind, because videos that are predicted frame by frame cannot be in a batch.
         for is_batched, group in groupby(inputs, lambda item: item.kind in task.predictor.kinds):
             if is_batched:
-                size = batch_size or task.predictor.batch_size
-                with closing(read_batches(task.read, group, size, fail)) as batches:
+                with closing(read_batches(task.read, group, task.predictor.batch_size, fail)) as batches:
                     for batch in batches:
                         progress.set_postfix_str(printable(batch[0][0].path.name, 60))
                         for item, result in predict_batch(task.predictor, batch, fail):
@@ -142,7 +144,6 @@ def _predict_own_share(
     inputs: Sequence[Input],
     summary: Summary,
     report: Callable[[str], None],
-    batch_size: int | None,
 ) -> None:
     """Predict on this process's share of the inputs; rank 0 collects the results of all processes in the end."""
     share = own_share(inputs)
@@ -154,11 +155,9 @@ def _predict_own_share(
                 def collect(item: Input, result: Any) -> None:
                     store(number_of[item], item, result)
 
-                _predict_inputs(task, list(number_of), collect, summary, report, batch_size)
+                _predict_inputs(task, list(number_of), collect, summary, report)
             counters = [summary.counts, task.counts, task.remarks()]
-            (summary.counts, task.counts, task.all_remarks), summary.failures = gather(
-                folder, counters, summary.failures
-            )
+            (summary.counts, task.counts, task.all_remarks), summary.failed = gather(folder, counters, summary.failed)
         finally:  # also after an interruption, so that nothing finished is lost
             end_share(folder)
             if get_rank() == 0:

@@ -31,14 +31,12 @@ class FileTask:
         all_remarks: The `remarks` of all processes; set at the end of the run.
         inputs: All inputs of the run; set before `open` is called.
         folder: Existing folder for the results; set before `open` is called.
-        batch_size: Number of images per forward pass, or None for that of the predictor; set before `open` is called.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     collects_images: bool = False
     inputs: Sequence[Input]
     folder: Path
-    batch_size: int | None = None
 
     def __init__(self, predictor: Predictor[Any, Any]) -> None:
         self.predictor = predictor

@@ -96,25 +96,27 @@ def _wait_for(files: Sequence[Path], seconds: float = math.inf) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def gather(folder: Path, counters: list[Counter[str]], failures: list[str]) -> tuple[list[Counter[str]], list[str]]:
-    """Return, on rank 0, the sums of each counter and the failures of all processes, when all have finished.
+def gather(
+    folder: Path, counters: list[Counter[str]], failed: dict[Input, str]
+) -> tuple[list[Counter[str]], dict[Input, str]]:
+    """Return, on rank 0, the sums of each counter and the failed inputs of all processes, when all have finished.
 
     Rank 0 waits for files rather than in a collective operation, during which Python could not handle a stop signal.
     """
     with atomic_path(folder / f"{get_rank()}{_FINISHED}") as partial:
-        partial.write_bytes(pickle.dumps((counters, failures)))
+        partial.write_bytes(pickle.dumps((counters, failed)))
     if get_rank() > 0:
-        return counters, failures
+        return counters, failed
     files = _files_of_all_ranks(folder, _FINISHED)
     _wait_for(files)
     sums: list[Counter[str]] = [Counter() for _ in counters]
-    all_failures = []
+    all_failed: dict[Input, str] = {}
     for file in files:
-        others, other_failures = pickle.loads(file.read_bytes())
+        others, failed_there = pickle.loads(file.read_bytes())
         for total, other in zip(sums, others, strict=True):
             total.update(other)
-        all_failures.extend(other_failures)
-    return sums, all_failures
+        all_failed |= failed_there
+    return sums, all_failed
 
 
 @contextmanager

@@ -95,6 +95,20 @@ def plot_chart(chart: Chart) -> str:
     return _svg(figure, axes)
 
 
+def plot_lr_range(
+    rates: list[float], losses: list[float], smooth: list[float], found: tuple[float, float] | None
+) -> str:
+    """Return an SVG of the losses of a learning-rate range test, with the suggested rate and the best one."""
+    figure, axes = _figure("Learning-rate range test")
+    axes.plot(rates, losses, linewidth=0.8, alpha=0.3, label="loss", zorder=1)
+    axes.plot(rates, smooth, linewidth=2.2, label="running mean")
+    for rate, style, name in zip(found or (), ("-", ":"), ("steepest fall", "lowest"), strict=False):
+        axes.axvline(rate, linestyle=style, color="gray", label=f"{name}: {rate:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    return _svg(figure, axes)
+
+
 def looks_like_percent(values: list[float]) -> bool:
     """Return whether all values are in 0..100 and some are above 1, which fractions are not."""
     return bool(values) and min(values) >= 0 and 1 < max(values) <= 100
@@ -142,7 +156,8 @@ def _figure(title: str, x_label: str = "iteration") -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, axes: Axes) -> str:
-    axes.set_xlim(left=0)
+    if axes.get_xscale() == "linear":
+        axes.set_xlim(left=0)
     lines = axes.get_lines()
     names = [str(line.get_label()) for line in lines]
     shown = [(line, name) for line, name in zip(lines, names, strict=True) if not name.startswith("_child")]

@@ -18,6 +18,7 @@ from eva_engine.config.instantiation import instantiate
 from .evaluation import evaluation_context
 from .micro_batches import count_images, first_image
 from .monitoring.progress import peak_memory_gib
+from .optimization.parameter_groups import lr_factor
 from .run import Run, build_run, check_run
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,8 @@ def _describe_training(run: Run, metrics: dict[str, float], seconds: float) -> I
     yield "training", training
     rates = [group["lr"] for group in trainer.optimizer.param_groups]
     optimizer = f"{type(trainer.optimizer).__name__}, {len(rates)} groups"
-    yield "optimizer", f"{optimizer}, learning rate {min(rates):.3g} to {max(rates):.3g}"
+    scaled = f", x {lr_factor(run.cfg):.3g} for the batch (train.lr_batch_size)" if train.lr_batch_size else ""
+    yield "optimizer", f"{optimizer}, learning rate {min(rates):.3g} to {max(rates):.3g}{scaled}"
     losses = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if "loss" in name)
     yield "losses", f"{losses}, gradient norm {metrics['grad_norm']:.4g}"
     total = _format_duration(seconds * train.max_iter)

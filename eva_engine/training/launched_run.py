@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from detectron2.utils import comm
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
@@ -120,18 +120,15 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     custom_data = find_custom_data(args, cfg)
     if args.eval_only and not cfg.train.init_checkpoint:
         raise InputError("--eval-only was given without weights; add train.init_checkpoint=FILE")
-    if args.dtype is not None and not args.eval_only:
-        raise InputError("--dtype is for evaluate; set train.amp.enabled=True and train.amp.dtype to train")
-    if args.eval_only and args.dry_run:
-        raise InputError("--dry-run tries a training run; omit --eval-only")
     resume = args.resume or restarted_by_torchrun()
     output_dir = cfg.train.output_dir
-    if not args.eval_only and not resume:
+    keeps_nothing = args.dry_run or args.lr_range_test
+    if not args.eval_only and not resume and not args.lr_range_test:
         RunFolder(Path(output_dir)).check_new()  # before anything of an earlier run is overwritten
     check_sections(cfg, "model", "dataloader")
     if not args.eval_only:
         check_sections(cfg, "optimizer", "lr_multiplier")
-    if args.dry_run:
+    if keeps_nothing:
         cfg.train.output_dir = _temporary_folder()
     _start_log(cfg, args)
     if custom_data is not None:
@@ -144,18 +141,26 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
         log_quick_findings(cfg)
     recipe = copy.deepcopy(cfg)  # to be saved without the limits of this machine, which are applied next
     resolve_device(cfg)
-    if not args.eval_only and cfg.train.check_memory:
+    if cfg.train.auto_batch and not args.eval_only:
+        from eva_engine.memory.auto_batch import BATCH, settle_batch  # slow to import, and rarely needed
+
+        settle_batch(cfg, resume)
+        OmegaConf.update(recipe, BATCH, OmegaConf.select(cfg, BATCH))
+    if cfg.train.check_memory and not args.eval_only:
         from eva_engine.memory.memory_check import check_memory  # slow to import
 
         check_memory(cfg)
     # Imported late: FSDP takes seconds to import, and most mistakes of users are found by now.
     from .dry_run import dry_run
     from .evaluation import evaluate
+    from .lr_range_test import lr_range_test
     from .run import prepare_run
 
     with _errors_logged(Path(cfg.train.output_dir)):
         if args.dry_run:
             dry_run(cfg, output_dir)
+        elif args.lr_range_test:
+            lr_range_test(cfg, args.lr_range_test, output_dir)
         elif args.eval_only:
             if not RunFolder(Path(output_dir)).checkpoints():  # do not replace the recipe of a training run
                 _save_recipe(recipe)

@@ -1,6 +1,7 @@
 """A training run: check the recipe, build its parts, and train."""
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,13 @@ from eva_engine.config.instantiation import instantiate
 from .build import build_training_model, rebuild_training_model
 from .distributed import parallelize
 from .evaluation import evaluate
-from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, StopSignalHook
+from .hooks import CheckpointHook, EvaluationHook, MetricsHook, ScheduleHook, StopSignalHook, UserHooks
 from .monitoring import BestMetric, build_writers, check_best_metric, check_writers, read_evaluations
 from .optimization import build_ema, build_optimizer
 from .precision import Precision
 from .run_state import RunState, check_entry, check_state, read_state
 from .trainer import Trainer
+from .validation_loss import ValidationLoss, validation_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Run:
         state: The state that checkpoints contain.
         checkpoints: The checkpoints in `train.output_dir`.
         start_iter: First iteration, above 0 if the run is resumed.
+        user_hooks: Hooks of the recipe.
+        best: Comparison of its evaluations, None if no metric is followed.
     """
 
     cfg: DictConfig
@@ -53,6 +57,8 @@ class Run:
     state: RunState
     checkpoints: RunCheckpoints
     start_iter: int
+    user_hooks: UserHooks
+    best: BestMetric | None
 
     def train(self) -> None:
         """Train up to `train.max_iter` iterations, with evaluations and checkpoints."""
@@ -99,6 +105,8 @@ def check_run(cfg: DictConfig) -> RunCheckpoints:
     check_datasets(cfg, training=True)
     check_best_metric(cfg)
     check_writers(cfg)
+    if cfg.train.validation_loss:
+        validation_dataset(cfg)
     check_compilation(cfg.train)
     instantiate(cfg.lr_multiplier)
     instantiate(cfg.get("weight_decay_multiplier"))
@@ -115,6 +123,8 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
     if last is not None and not reads_shards:
         content = read_state(last)
     seed = _seed(cfg, content, last)
+    user_hooks, best = UserHooks(cfg.train.hooks), BestMetric.of_run(cfg.train)
+    parts = {"hooks": user_hooks} | ({} if best is None else {"best": best})
     # All processes start from the same weights, and then draw different augmentations and dropped paths.
     seed_all_rng(seed)
     model = build_training_model(cfg) if last is None else rebuild_training_model(cfg, content, last)
@@ -134,7 +144,7 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
         max_skipped_steps=cfg.train.max_skipped_steps,
         ema=ema,
     )
-    state = RunState(model, trainer, seed, cfg.train.lora if cfg.train.lora.rank > 0 else None)
+    state = RunState(model, trainer, seed, cfg.train.lora if cfg.train.lora.rank > 0 else None, parts)
     start_iter = 0
     if last is None:
         logger.info("Random seed of this run: %d", seed)
@@ -150,7 +160,7 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
         _skip_batches(trainer.loader, start_iter)
         state.load_state_dict(content)
         logger.info("Resuming from %s at iteration %d of %d", last, start_iter, cfg.train.max_iter)
-    return Run(cfg, model, trainer, state, checkpoints, start_iter)
+    return Run(cfg, model, trainer, state, checkpoints, start_iter, user_hooks, best)
 
 
 def _seed(cfg: DictConfig, content: dict[str, Any] | None, last: Path | None) -> int:
@@ -175,30 +185,48 @@ def _skip_batches(loader: Any, num_batches: int) -> None:
 def _hooks(run: Run) -> list[HookBase]:
     """Return the hooks of a run, in the order in which they act after an iteration."""
     cfg, train = run.cfg, run.cfg.train
-    has_evaluator = cfg.dataloader.get("evaluator") is not None
+    evaluations = _evaluations(run)
     writers, earlier_results = [], []
     if comm.is_main_process():
         earlier_results = read_evaluations(Path(train.output_dir, "metrics.json"), run.start_iter)
         writers = build_writers(cfg, run.start_iter)
-    metrics_hook = MetricsHook(writers, train.log_period, train.eval_period if has_evaluator else 0)
+    metrics_hook = MetricsHook(writers, train.log_period, train.eval_period if evaluations else 0)
     checkpoint_hook = CheckpointHook(run.state, run.checkpoints, train.checkpointer.period)
     hooks = [StopSignalHook(), IterationTimer(), ScheduleHook("lr", instantiate(cfg.lr_multiplier))]
     if cfg.get("weight_decay_multiplier") is not None:
         hooks.append(ScheduleHook("weight_decay", instantiate(cfg.weight_decay_multiplier)))
+    if run.user_hooks.hooks:
+        hooks.append(run.user_hooks)
     # Metrics are written before the checkpoint, so that no checkpoint contains an iteration without its metrics.
     hooks += [metrics_hook, checkpoint_hook]
-    if has_evaluator:
-        ema = run.trainer.ema
-        evaluated_model = ema.module if ema is not None and train.ema.evaluate else run.model
-        metric, mode = train.checkpointer.best_metric, train.checkpointer.best_mode
+    if evaluations:
         hooks.append(
             EvaluationHook(
-                partial(evaluate, cfg, evaluated_model),
+                partial(_evaluate_all, evaluations),
                 train.eval_period,
                 metrics_hook,
                 checkpoint_hook,
-                best=BestMetric(metric, mode) if metric else None,
+                best=run.best,
                 earlier_results=earlier_results,
             )
         )
     return hooks
+
+
+def _evaluations(run: Run) -> list[Callable[[], dict[str, Any]]]:
+    """Return functions that evaluate the weights, or their moving average; all processes call them."""
+    cfg, ema = run.cfg, run.trainer.ema
+    model = ema.module if ema is not None and cfg.train.ema.evaluate else run.model
+    evaluations: list[Callable[[], dict[str, Any]]] = []
+    if cfg.train.validation_loss:
+        evaluations.append(ValidationLoss(cfg, model, run.trainer.precision))
+    if cfg.dataloader.get("evaluator") is not None:
+        evaluations.append(partial(evaluate, cfg, model))
+    return evaluations
+
+
+def _evaluate_all(evaluations: Sequence[Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for evaluation in evaluations:
+        results |= evaluation()
+    return results

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from detectron2.utils import comm
@@ -41,8 +41,19 @@ _ENTRIES: dict[str, tuple[int, int] | None] = {
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")  # of the shape of their parameter
 
 
+class HasState(Protocol):
+    """A part of a run with a state of plain values and tensors."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Restore a state."""
+
+
 class RunState:
-    """Save and restore weights, moving average, optimizer, loss scale, random state and iteration of a run.
+    """Save and restore weights, moving average, optimizer, loss scale, random state, iteration and `parts` of a run.
 
     The state consists of plain values. Tensors are keyed by parameter name, so it does not depend on the number of
     processes. The position in the training data and the learning rate are functions of the iteration.
@@ -52,12 +63,21 @@ class RunState:
         trainer: Trainer of the model.
         seed: Seed of the run.
         lora: Settings of the low-rank adapters in the model, which readers of the weights need; empty for none.
+        parts: Further objects with a state, by the name of their entry; checkpoints may lack it.
     """
 
-    def __init__(self, model: nn.Module, trainer: Trainer, seed: int, lora: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        trainer: Trainer,
+        seed: int,
+        lora: Mapping[str, Any] | None = None,
+        parts: Mapping[str, HasState] | None = None,
+    ) -> None:
         self.model = model
         self.trainer = trainer
         self.seed = seed
+        self.parts = parts or {}
         self.lora = OmegaConf.to_container(lora) if OmegaConf.is_config(lora) else dict(lora or {})
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,6 +97,7 @@ class RunState:
             state["ema"] = self.trainer.ema.module.state_dict()
         if self.lora:
             state["lora"] = self.lora
+        state |= {name: part.state_dict() for name, part in self.parts.items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,6 +140,9 @@ class RunState:
         if trainer.precision.scaler.is_enabled():
             trainer.precision.scaler.load_state_dict(state["scaler"])
         trainer.non_finite.load_state_dict(state["non_finite"])
+        for name, part in self.parts.items():
+            if name in state:
+                part.load_state_dict(state[name])
         self._restore_random_state(state["random"])
 
     def _restore_optimizer(self, state: Mapping[str, Any], options: StateDictOptions) -> None:

@@ -60,6 +60,7 @@ class Trainer(TrainerBase):
         self.device = next(model.parameters()).device
         # A hook may set `stop_requested` in any process; after the iteration `stopping` is the same in all of them.
         self.stop_requested = self.stopping = False
+        self.stopped_by_metric = False  # whether `stopping` is due to early stopping
         self.num_finished = 0  # iterations whose update is complete
         self.random_state: dict[str, Any] = {}  # after the last finished iteration
         self.updating = False  # whether an update has begun and is not complete
@@ -74,13 +75,13 @@ class Trainer(TrainerBase):
             try:
                 self.before_train()
                 for self.iter in range(start_iter, max_iter):
+                    if self.stopping:
+                        break
                     self.before_step()
                     self.run_step()
                     self.num_finished = self.iter + 1
                     self.random_state = get_random_state()
                     self.after_step()
-                    if self.stopping:
-                        break
             finally:
                 # This ends the workers of the loader. If the garbage collector did it later, it could delete their
                 # queues first and then wait for the workers.

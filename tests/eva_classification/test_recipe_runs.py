@@ -47,11 +47,13 @@ def losses(folder: Path) -> list[float]:
 def test_training_evaluates_and_resumes_exactly(data):
     mixup = "dataloader.train.collate.mixup"
     options = [*SMALL, *THREE_CLASSES, f"{mixup}._target_=timm.data.Mixup", f"{mixup}.num_classes=3"]
+    options += ["train.validation_loss=True", "train.early_stopping.metric=validation/total_loss"]
     assert run("in1k_336", *options, f"train.output_dir={data / 'whole'}") == 0
     assert run("in1k_336", *options, f"train.output_dir={data / 'parts'}") == 0
     results = json.loads((data / "whole" / "results.json").read_text())
     assert results.keys() == {"accuracy", "accuracy_published"}
     assert results["accuracy"].keys() == {"top1", "top5", "loss"}
+    assert (data / "whole" / "metrics.json").read_text().count("validation/total_loss") == 2
     whole = losses(data / "whole")
     assert len(whole) == 4
 

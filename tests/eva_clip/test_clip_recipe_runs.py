@@ -66,8 +66,10 @@ def test_training_on_a_caption_file_with_text_too_long(caption_file, tmp_path):
         file.writelines(f"\n{number}.png,{'red ' * 20}" for number in range(6))
     options = [*SMALL, f"dataloader.train.dataset.file={caption_file}"]
     options += ["train.amp.enabled=True", "train.amp.dtype=bfloat16", "train.accumulation_steps=2"]
+    options += ["train.validation_loss=True", f"dataloader.validation.file={caption_file}"]
     assert run(*options, f"train.output_dir={tmp_path / 'run'}", recipe="eva_clip_g14_captions") == 0
     assert len(losses(tmp_path / "run")) == 4
+    assert "validation/loss_contrastive" in (tmp_path / "run" / "metrics.json").read_text()
     assert "had more than 8 tokens, start and end included, and were cut" in (tmp_path / "run" / "log.txt").read_text()
 
 

@@ -16,6 +16,7 @@ HEADS = ["model.decode_head.channels=16", "model.auxiliary_head.channels=8"]
 SHORT = [
     *("dataloader.train.total_batch_size=2", "dataloader.train.num_workers=0", "dataloader.test.num_workers=0"),
     *("train.device=cpu", "train.log_period=1", "train.max_iter=3", "train.eval_period=0"),
+    "train.validation_loss=True",
     *("train.checkpointer.period=1", "lr_multiplier.warmup_iters=1"),
 ]
 DEMO = str(CONFIGS / "demo/upernet_eva02_tiny_microscope.py")
@@ -52,6 +53,7 @@ def read_losses(folder: Path) -> list[dict[str, float]]:
 
 def test_training_resumes_exactly(data, finished, tmp_path):
     assert len(read_losses(finished)) == 3
+    assert "validation/aux.loss_ce" in (finished / "metrics.json").read_text()
     assert {"mIoU", "aAcc", "IoU-nucleus"} <= json.loads((finished / "results.json").read_text())["sem_seg"].keys()
     assert main(arguments("train", data, tmp_path)) == 0
     (tmp_path / "model_final.pth").unlink()

@@ -38,7 +38,9 @@ def test_training_starts_from_an_image_model_and_resumes_exactly(kinetics):
     """Mixed clips, recomputed blocks, then one view of each video."""
     torch.save({"module": VisionTransformer(**SIZE).state_dict()}, kinetics / "image.pt")
     start = f"train.init_checkpoint={kinetics / 'image.pt'}"
-    assert run("kinetics722", kinetics / "uninterrupted", start, "model.num_frames=4") == 0
+    validation = "train.validation_loss=True"
+    assert run("kinetics722", kinetics / "uninterrupted", start, "model.num_frames=4", validation) == 0
+    assert "validation/total_loss" in (kinetics / "uninterrupted/metrics.json").read_text()
     log = (kinetics / "uninterrupted/log.txt").read_text()
     assert "accuracy over 4 videos" in log
     assert losses(kinetics / "uninterrupted")[0] == pytest.approx(6.58, abs=0.01)  # ln 722

@@ -187,3 +187,9 @@ def test_known_warnings_of_other_packages_are_not_shown(detector, photos):
     assert ended.stdout == ""
     shown = [line for line in ended.stderr.splitlines() if "pkg_resources" not in line and "limit reached" not in line]
     assert shown == []
+
+
+@pytest.mark.parametrize("weights", [None, "", 7])
+def test_weights_that_are_nothing_are_one_sentence(weights):
+    with pytest.raises(InputError, match="give the name of published weights, the output folder of a run, or a weight"):
+        eva_vision.load(weights)

@@ -102,7 +102,9 @@ def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, cap
     ("source", "message"),
     [
         ("missing.jpg", "missing.jpg: there is no such file"),
-        (7, "a int is nothing to predict on; give a path"),
+        (7, "the source is of type int, which cannot be predicted on; give a path"),
+        ("", "the source is an empty text; give a path"),
+        (None, "the source is of type NoneType, which cannot be predicted on; give a path"),
         (np.zeros((4, 4, 3)), r"an array \[4, 4, 3\] of float64 is not an image; give uint8"),
         (np.zeros((4, 4), np.uint8), r"an array \[4, 4\] of uint8 is not an image"),
         (torch.zeros(4, 4, 3), r"a tensor \[4, 4, 3\] is not an image; give RGB values as \[3, H, W\]"),

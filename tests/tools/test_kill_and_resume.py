@@ -25,6 +25,7 @@ RECIPE = [
     "train.checkpointer.max_to_keep=3",
     "train.checkpointer.best_metric=bbox/AP",
     "train.eval_period=4",
+    "train.validation_loss=True",
     "train.accumulation_steps=2",
     "optimizer.lr=1e-3",
     "train.ema.enabled=True",

@@ -104,7 +104,12 @@ def _compile_targets(targets: str) -> re.Pattern[str]:
             f"train.lora.targets={targets[:200]!r} is not a regular expression ({error}); "
             r"write one such as .*\.attn\.qkv"
         ) from error
-    without_escapes = re.sub(r"\\.", "x", targets).replace("(?", "(")
+    without_escapes = re.sub(r"\\.", "x", targets)
+    if re.search(r"\(\?[aiLmsu]*x", without_escapes):
+        raise InputError(
+            f"train.lora.targets={targets[:200]!r} has the flag x, with which spaces count for nothing; leave both out"
+        )
+    without_escapes = without_escapes.replace("(?", "(")
     repeated = re.findall(r"(.?)([*+{?])", without_escapes)
     if len(repeated) > _MAX_REPETITIONS or any(before == ")" and sign != "?" for before, sign in repeated):
         raise InputError(

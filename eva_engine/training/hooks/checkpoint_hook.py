@@ -52,13 +52,18 @@ class CheckpointHook(HookBase):
                 self._save(self._name())
         finally:
             self.checkpoints.wait()
-        if self.trainer.num_finished < self.trainer.max_iter:
+        if self.trainer.num_finished < self.trainer.max_iter and not self.trainer.stopped_by_metric:
             logger.info("Stopped early; %d iterations are saved, --resume continues from there", self._num_saved)
 
     def save_best(self) -> None:
         """Save the current state as model_best; it is on disk when this returns."""
         self.checkpoints.save("model_best", self.state.state_dict(), counted=False)
         self.checkpoints.wait()
+
+    def save_unsaved(self) -> None:
+        """Save the last finished iteration unless it is saved; collective."""
+        if self.trainer.num_finished > self._num_saved:
+            self._save(self._name())
 
     def _name(self) -> str:
         return f"model_{self.trainer.num_finished - 1:07d}"

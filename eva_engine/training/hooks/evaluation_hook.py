@@ -1,5 +1,6 @@
-"""Evaluate between iterations, and save the best checkpoint."""
+"""Evaluate between iterations, save the best checkpoint, and stop a run that makes no progress."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from ..monitoring import BestMetric
 from ..random_state import preserved_random_state
 from .checkpoint_hook import CheckpointHook
 from .metrics_hook import MetricsHook, is_due
+
+logger = logging.getLogger(__name__)
 
 
 class EvaluationHook(HookBase):
@@ -24,7 +27,7 @@ class EvaluationHook(HookBase):
         period: Number of iterations between evaluations; 0 evaluates only after the last.
         metrics_hook: Hook that writes the results.
         checkpoint_hook: Hook that saves the best checkpoint.
-        best: Comparison of an evaluation with all earlier ones; None saves no best checkpoint.
+        best: Comparison of an evaluation with all earlier ones, which may ask to stop; None saves no best checkpoint.
         earlier_results: Results that the run has written before it was resumed, {"iteration": ..., "bbox/AP": ...,
             ...}; used on rank 0 only.
     """
@@ -48,31 +51,49 @@ class EvaluationHook(HookBase):
 
     def before_train(self) -> None:
         """Compare the earlier results, and evaluate the checkpoint if the stopped run had not done so."""
-        if self.best is not None:
-            for results in self.earlier_results:
+        earlier = comm.all_gather(self.earlier_results)[0]
+        for results in earlier:
+            # The checkpoint contains the comparison of the evaluations before it, but not of the one at its iteration.
+            if self.best is not None and self.best.name in results and results["iteration"] > self.best.iteration:
                 self.best.update(results, int(results["iteration"]))
         start = self.trainer.start_iter
-        was_evaluated = any(results["iteration"] == start - 1 for results in self.earlier_results)
-        # Only rank 0 has read the earlier results, so its answer counts in all processes.
-        if start > 0 and is_due(start, self.period, self.trainer.max_iter) and not comm.all_gather(was_evaluated)[0]:
+        was_evaluated = any(results["iteration"] == start - 1 for results in earlier)
+        if start > 0 and is_due(start, self.period, self.trainer.max_iter) and not was_evaluated:
             self.trainer.storage.iter = start - 1
             self._evaluate(start - 1)
             self.trainer.storage.iter = start
+        self._stop_without_progress()
 
     def after_step(self) -> None:
-        """Evaluate if it is due."""
+        """Evaluate if it is due, and stop if there is no progress."""
         trainer = self.trainer
         if is_due(trainer.num_finished, self.period, trainer.max_iter) and not trainer.stopping:
             self._evaluate(trainer.iter)
+            self._stop_without_progress()
 
     def _evaluate(self, iteration: int) -> None:
         with preserved_random_state():
             results = self.evaluate()
         numbers = {name: float(value) for name, value in flatten_results_dict(results).items()}
-        is_best = False
-        if numbers and self.best is not None:
-            is_best = self.best.update(numbers, iteration)
-        if comm.all_gather(is_best)[0]:
+        # Only rank 0 has the results of an evaluator; with the same numbers, all processes decide the same.
+        numbers = comm.all_gather(numbers)[0]
+        if self.best is not None and self.best.update(numbers, iteration):
             self.checkpoint_hook.save_best()
         self.trainer.storage.put_scalars(**numbers, smoothing_hint=False)
         self.metrics_hook.write()
+
+    def _stop_without_progress(self) -> None:
+        trainer, best = self.trainer, self.best
+        if best is None or not best.should_stop or trainer.num_finished == trainer.max_iter:
+            return
+        trainer.stopping = trainer.stopped_by_metric = True
+        self.checkpoint_hook.save_unsaved()
+        logger.info(
+            "Early stopping after %d iterations: no progress of %s in %d evaluations; the best value is %s, after %d "
+            "iterations",
+            trainer.num_finished,
+            best.name,
+            best.num_without_progress,
+            "none" if best.value is None else f"{best.value:.6g}",
+            best.best_iteration + 1,
+        )

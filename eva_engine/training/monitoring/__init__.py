@@ -1,4 +1,4 @@
-"""Monitoring of a run: progress lines, metrics.json, TensorBoard, Weights & Biases, and the best evaluation."""
+"""Monitoring of a run: progress lines, metrics.json, TensorBoard, trackers, and the best evaluation."""
 
 from .best_metric import BestMetric, check_best_metric
 from .metrics_file import MetricsFile, read_evaluations

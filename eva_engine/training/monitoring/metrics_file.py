@@ -7,6 +7,7 @@ from pathlib import Path
 
 from detectron2.utils.events import EventWriter, get_event_storage
 
+from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_write
 from eva_engine.metrics_records import parse_record, read_lines
 
@@ -24,10 +25,15 @@ class MetricsFile(EventWriter):
     Args:
         path: The file. Its lines for `start_iter` and later iterations are dropped, as are damaged lines.
         start_iter: First iteration of this process, counted from 0.
+
+    Raises:
+        InputError: `path` is not a regular file.
     """
 
     def __init__(self, path: str | Path, start_iter: int = 0) -> None:
         path = Path(path)
+        if path.exists() and not path.is_file():  # opening a pipe would block
+            raise InputError(f"{path}: not a regular file; delete it, or give another train.output_dir.")
         if path.is_file():
             _drop_lines(path, start_iter)
         path.parent.mkdir(parents=True, exist_ok=True)

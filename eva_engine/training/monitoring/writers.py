@@ -5,34 +5,41 @@ import logging
 import math
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 from omegaconf import DictConfig, OmegaConf
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, install_extra
 
 from .metrics_file import MetricsFile
 from .progress import ProgressLine
 from .scalars import NewScalars
+from .trackers import Tracker
 
 logger = logging.getLogger(__name__)
 
 
+# Keys of `train` that name a project at a tracker, and the package and extra that they need.
+_TRACKERS = {"wandb_project": "wandb", "trackio_project": "trackio", "mlflow_experiment": "mlflow"}
+
+
 def check_writers(cfg: DictConfig) -> None:
-    """Check, before a model is built, that the packages for all requested writers are installed.
+    """Check, before a model is built, that the packages for all requested trackers are installed.
 
     Raises:
-        InputError: `train.wandb_project` without the package wandb.
+        InputError: One is not.
     """
-    if cfg.train.wandb_project and importlib.util.find_spec("wandb") is None:
-        raise InputError(
-            f"train.wandb_project is {cfg.train.wandb_project!r}, but the package wandb is not installed; "
-            "run `pip install wandb`, or leave train.wandb_project empty"
-        )
+    for key, package in _TRACKERS.items():
+        if cfg.train.get(key) and importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"train.{key} is {cfg.train[key]!r}, but the package {package} is not installed; run "
+                f"{install_extra(package)}, or leave train.{key} empty"
+            )
 
 
 def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
-    """Build the writers of progress lines, of metrics.json and TensorBoard events in `train.output_dir`, and of W&B.
+    """Build the writers of progress lines, of metrics.json and TensorBoard events in `train.output_dir`, and trackers.
 
     Call it on rank 0 only. Entries of `start_iter` and later iterations in existing files are dropped.
 
@@ -41,16 +48,16 @@ def build_writers(cfg: DictConfig, start_iter: int) -> list[EventWriter]:
     """
     check_writers(cfg)
     output_dir = Path(cfg.train.output_dir)
-    writers = [
+    writers: list[EventWriter] = [
         ProgressLine(cfg.train.max_iter, str(cfg.train.device)),  # first, because it puts scalars that the others write
         MetricsFile(output_dir / "metrics.json", start_iter),
         TensorBoardEvents(str(output_dir), start_iter),
     ]
-    if cfg.train.wandb_project:
-        from .wandb_writer import WandbWriter
-
-        settings = {"train": OmegaConf.to_container(cfg.train)}
-        writers.append(WandbWriter(cfg.train.wandb_project, output_dir, start_iter, settings))
+    for key, name in _TRACKERS.items():
+        if cfg.train.get(key):
+            settings: Any = OmegaConf.to_container(cfg.train)
+            settings["hooks"] = str(settings.get("hooks"))  # they can contain classes
+            writers.append(Tracker(name, cfg.train[key], output_dir, start_iter, {"train": settings}))
     return writers
 
 

@@ -143,6 +143,8 @@ def layer_decay(num_layers: int, lr_decay_rate: float) -> Callable[[str], float]
 def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Build the optimizer of `cfg.optimizer` over the trainable parameters of `model`.
 
+    With `train.lr_batch_size`, learning rates are scaled linearly with the batch size.
+
     Raises:
         InputError: A layer decay that does not fit the blocks of the model.
     """
@@ -150,12 +152,20 @@ def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
     del cfg.optimizer.params.model
+    factor = lr_factor(cfg)
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
     # Config lists would be pickled into checkpoints, which could then not be read as plain weights.
     for settings in (optimizer.defaults, *optimizer.param_groups):
         for name, value in settings.items():
             if isinstance(value, ListConfig):
                 settings[name] = tuple(value)
     return optimizer
+
+
+def lr_factor(cfg: DictConfig) -> float:
+    """Return the factor of all learning rates: the batch size divided by `train.lr_batch_size`, 1 if that is 0."""
+    return cfg.dataloader.train.total_batch_size / cfg.train.lr_batch_size if cfg.train.lr_batch_size else 1.0
 
 
 def _check_layer_decay(cfg: DictConfig, model: nn.Module) -> None:

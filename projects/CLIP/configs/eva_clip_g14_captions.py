@@ -18,6 +18,10 @@ dataloader.train.dataset = L(CaptionDataset)(
     caption_key="caption",
     on_error="stop",
 )
+# Pairs for train.validation_loss, in the same form.
+dataloader.validation = L(CaptionDataset)(
+    file="validation.csv", root=None, image_key="image", caption_key="caption", on_error="stop"
+)
 dataloader.train.mapper.on_error = "stop"
 dataloader.train.total_batch_size = 256
 train.max_iter = 2000

@@ -17,11 +17,11 @@ import pytest
 from detectron2_ext.prediction import DetectionFileTask, DetectionResult
 from detectron2_ext.prediction.predictor import DetectionPredictor
 from detectron2_ext.prediction.tracking import ObjectTracker
-from detectron2_ext.prediction.video_run import frame_results
 from eva_backbone.errors import InputError
 from eva_engine.commands.cli import run_command
 from eva_engine.prediction import Categories, live_video
 from eva_engine.prediction.file_run import predict_files
+from eva_engine.prediction.frame_run import frame_results
 from eva_engine.prediction.inputs import list_inputs
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.video import VideoReader
@@ -112,7 +112,8 @@ def run(source: str, predictor: SquareFinder | None = None, batch_size: int | No
     """Predict on a video and return its document."""
     inputs = list_inputs([source], "out").inputs
     task = DetectionFileTask(predictor or SquareFinder(), **options)
-    summary = predict_files(task, inputs, "out", batch_size=batch_size)
+    task.predictor.batch_size = batch_size or 1
+    summary = predict_files(task, inputs, "out")
     assert not summary.failures
     return json.loads(Path("out", f"{inputs[0].stem}.json").read_text())
 
@@ -227,7 +228,9 @@ def test_tracking_without_its_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackers", None)
     with pytest.raises(InputError) as error:
         DetectionFileTask(SquareFinder(), track=True)
-    assert str(error.value) == 'tracking needs the package trackers: pip install "eva-vision[track]".'
+    assert (
+        str(error.value) == "tracking needs the package trackers: pip install '.[track]' in the folder of EVA Vision."
+    )
 
 
 def result_of(boxes: list[list[float]], scores: list[float], **attributes: object) -> DetectionResult:

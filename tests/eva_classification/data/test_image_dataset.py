@@ -4,6 +4,7 @@ import os
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,3 +201,12 @@ def test_streams_are_refused(monkeypatch):
     monkeypatch.setattr("eva_classification.data.image_dataset.create_dataset", lambda *_args, **_options: stream)
     with pytest.raises(InputError, match="wds/photos gives its images as a stream"):
         ImageDataset("", name="wds/photos")
+
+
+def test_labels_without_names_are_refused(monkeypatch):
+    reader = SimpleNamespace(class_to_idx={}, filename=lambda *_args, **_options: "", __len__=lambda: 1)
+    dataset = SimpleNamespace(reader=reader)
+    monkeypatch.setattr("eva_classification.data.image_dataset.create_dataset", lambda *_args, **_options: dataset)
+    with pytest.raises(InputError, match=r"hfds/photos has no names of classes: .* not a ClassLabel; convert it"):
+        ImageDataset("", name="hfds/photos")
+    assert ImageDataset("", name="hfds/photos", has_labels=False).class_numbers == {}

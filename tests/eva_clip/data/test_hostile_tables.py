@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import tarfile
 import time
 
@@ -110,6 +111,13 @@ def test_an_index_that_was_made_under_other_rules_is_not_used(tmp_path, monkeypa
     before = (tmp_path / "s.tar.index.npy").read_bytes()
     ShardDataset(shard)
     assert (tmp_path / "s.tar.index.npy").read_bytes() != before
+
+
+def test_a_pipe_in_place_of_an_index_does_not_block(tmp_path):
+    shard = write_members(tmp_path / "s.tar", [("1.png", b"x"), ("1.txt", b"x")])
+    os.mkfifo(tmp_path / "s.tar.index.npy")
+    assert len(ShardDataset(shard)) == 1
+    assert (tmp_path / "s.tar.index.npy").is_fifo()
 
 
 def header(name: str, kind: bytes, size: int) -> bytes:

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.plan_memory import CONFIG, SMALL
 from eva_engine.commands import plan_memory
+from eva_engine.config import load_config
+from eva_engine.memory import MemoryPlanner
 
 SETTINGS = [
     *SMALL,
@@ -39,6 +41,59 @@ def test_a_recipe_that_does_not_fit(command, capsys):
 def test_table_of_ranks(command, capsys):
     assert command("--objects", "8", "--ranks", "1", "4") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == ["1", "4"]
+
+
+def test_apply_writes_the_recipe_that_fits(command, capsys, tmp_path):
+    file = tmp_path / "it fits.yaml"
+    assert command("--objects", "8", "--gpu-memory", "24GB", "--apply", str(file)) == 0
+    assert f"The recipe that fits: --config-file '{file}'" in capsys.readouterr().out
+    assert load_config(str(file)).dataloader.train.total_batch_size == 2
+    peak = plan_of(file)
+    limit = f"{(peak - 10**6) / 1e9 + 1:.6f}GB"  # a little less than it needs, with the reserve
+    assert command("--objects", "8", "--gpu-memory", limit, "--apply", str(file)) == 0
+    assert "It does not fit" in capsys.readouterr().out
+    assert plan_of(file) <= peak - 10**6
+    file.unlink()
+    assert command("--objects", "8", "--gpu-memory", "1.0001GB", "--apply", str(file)) == 1
+    assert not file.exists()
+
+
+def plan_of(file):
+    return MemoryPlanner(num_objects=8).plan(load_config(str(file))).peak
+
+
+def test_apply_needs_a_memory_and_a_yaml_file(command, capsys):
+    for options in (["--apply", "a.yaml"], ["--apply", "a.py", "--gpu-memory", "24GB"]):
+        with pytest.raises(SystemExit):
+            command(*options)
+        assert "--apply takes the name of a .yaml file to write, and needs --gpu-memory" in capsys.readouterr().err
+
+
+def test_learning_rates_are_mentioned(command, capsys):
+    assert command("--objects", "8") == 0
+    assert (
+        "not scaled, although the batch is 2 instead of 64; train.lr_batch_size=64 multiplies"
+        in capsys.readouterr().out
+    )
+    EXTRA.append("train.lr_batch_size=8")
+    try:
+        assert command("--objects", "8") == 0
+    finally:
+        EXTRA.pop()
+    assert "learning rates: x 0.25, for a batch of 2 instead of 8 (train.lr_batch_size)" in capsys.readouterr().out
+
+
+def test_largest_batch_that_fits(command, capsys):
+    EXTRA.append("train.auto_batch=4")
+    try:
+        assert command("--objects", "8") == 2
+        assert "train.auto_batch is planned for --gpu-memory, which is missing" in capsys.readouterr().err
+        assert command("--objects", "8", "--gpu-memory", "24GB") == 0
+    finally:
+        EXTRA.pop()
+    printed = capsys.readouterr().out
+    assert "train.auto_batch=4: dataloader.train.total_batch_size=4\n" in printed
+    assert "4 image(s) of 128 x 128 pixels" in printed
 
 
 def test_a_misspelt_key_is_reported_in_one_sentence(command, capsys):

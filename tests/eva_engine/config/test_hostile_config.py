@@ -190,6 +190,14 @@ def test_values_are_checked_before_anything_is_built(tmp_path, overrides, senten
     assert sentence.partition(" ")[0] in str(error.value)
 
 
+def test_references_to_a_list_multiply_its_values():
+    head, sizes = "model.proposal_generator.head.conv_dims", "model.proposal_generator.anchor_generator.sizes"
+    reference = "'${model.proposal_generator.head.conv_dims}'"
+    assert load_config(COCO, [f"{head}={[4] * 100}", f"{sizes}=[{reference}]"])
+    with pytest.raises(InputError, match=f"{sizes} has 3,000 values, more than any model"):
+        load_config(COCO, [f"{head}={[4] * 100}", f"{sizes}=[{','.join([reference] * 30)}]"])
+
+
 def test_unfit_call_is_one_sentence():
     with pytest.raises(InputError, match=r"cannot be built .*missing 1 required positional argument: 'params'"):
         instantiate(OmegaConf.create({"_target_": "torch.optim.AdamW"}))

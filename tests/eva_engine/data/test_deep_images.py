@@ -155,7 +155,9 @@ def test_heic_without_its_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(InputError) as error:
         read_image(io.BytesIO(HEIC_START), "IMG_1.HEIC")
-    assert str(error.value) == 'IMG_1.HEIC: HEIC images need pillow-heif: pip install "eva-vision[heif]".'
+    assert str(error.value) == (
+        "IMG_1.HEIC: HEIC images need pillow-heif: pip install '.[heif]' in the folder of EVA Vision."
+    )
 
 
 def test_avif_does_not_need_the_package_of_heic(monkeypatch):

@@ -9,7 +9,7 @@ from small_recipe import small_recipe
 from eva_backbone.errors import InputError
 from eva_engine.config import load_config
 from eva_engine.config.override_keys import apply_overrides
-from eva_engine.memory import Advice, memory_check
+from eva_engine.memory import Advice, device_memory, memory_check
 
 TINY = "projects/ViTDet/configs/custom/tiny_cpu.py"
 
@@ -19,7 +19,7 @@ def machine(monkeypatch):
     """Let the machine have so many free bytes, and plan small runs as well."""
 
     def set_free(num_bytes):
-        monkeypatch.setattr(memory_check, "free_ram", lambda: num_bytes)
+        monkeypatch.setattr(device_memory, "free_ram", lambda: num_bytes)
         monkeypatch.setattr(memory_check, "_SMALL_STATE", 0)
 
     return set_free

@@ -38,8 +38,9 @@ class Texts(Predictor[str, str]):
 class Echo(FileTask):
     """Collects the texts of files in lines.jsonl; some cannot be written."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_size: int = 1) -> None:
         super().__init__(Texts())
+        self.predictor.batch_size = batch_size
 
     def open(self, stack: ExitStack) -> None:
         self.write_line = stack.enter_context(json_lines(self.folder / "lines.jsonl"))
@@ -72,9 +73,9 @@ def written(folder: Path) -> list[str]:
 )
 def test_order_batches_and_counts(tmp_path, batch_size, batches):
     reported: list[str] = []
-    task = Echo()
+    task = Echo(batch_size)
     inputs = make(tmp_path, "a", "unreadable", "bc", "d")
-    done = predict_files(task, inputs, tmp_path / "out", reported.append, batch_size)
+    done = predict_files(task, inputs, tmp_path / "out", reported.append)
     assert task.predictor.batches == batches
     assert written(tmp_path) == ["a", "bc", "d"]
     assert list(done.counts.items()) == [("images", 3), ("letters", 4)]
@@ -90,8 +91,8 @@ def test_order_batches_and_counts(tmp_path, batch_size, batches):
     ],
 )
 def test_of_a_batch_that_fails_only_the_bad_image_is_lost(tmp_path, text, reason):
-    task = Echo()
-    done = predict_files(task, make(tmp_path, "a", "b", "c", text, "e"), tmp_path / "out", lambda _: None, 2)
+    task = Echo(2)
+    done = predict_files(task, make(tmp_path, "a", "b", "c", text, "e"), tmp_path / "out", lambda _: None)
     assert written(tmp_path) == ["a", "b", "c", "e"]
     assert task.predictor.batches == [["a", "b"], ["c", text], ["c"], [text], ["e"]]
     assert done.counts["images"] == 4
@@ -101,13 +102,13 @@ def test_of_a_batch_that_fails_only_the_bad_image_is_lost(tmp_path, text, reason
 def test_a_stopped_run_keeps_what_is_finished(tmp_path):
     inputs = make(tmp_path, "slow", "b", "c", "KeyboardInterrupt", "e")
     with pytest.raises(KeyboardInterrupt):
-        predict_files(Echo(), inputs, tmp_path / "out", batch_size=2)
+        predict_files(Echo(2), inputs, tmp_path / "out")
     assert written(tmp_path) == ["slow", "b"]
 
 
 def test_results_that_cannot_be_written_are_named_and_the_others_are_kept(tmp_path):
     inputs = make(tmp_path, "a", "b", "c", "OSError", "e")
-    done = predict_files(Echo(), inputs, tmp_path / "out", lambda _: None, batch_size=2)
+    done = predict_files(Echo(2), inputs, tmp_path / "out", lambda _: None)
     assert written(tmp_path) == ["a", "b", "c", "e"]
     reason = "the results cannot be written (No space left on device)."
     assert done.failures == [f"{tmp_path / 'in'}/3.png: {reason}"]
@@ -115,7 +116,7 @@ def test_results_that_cannot_be_written_are_named_and_the_others_are_kept(tmp_pa
 
 def test_reading_the_model_and_writing_overlap_in_bounded_memory(tmp_path):
     """While the first result is written, later ones are computed, and only as many files are read as will be needed."""
-    task, events = Echo(), []
+    task, events = Echo(1), []
     for owner, name in ((task.predictor, "read"), (task.predictor, "predict"), (task, "write")):
         original = getattr(owner, name)
 
@@ -126,7 +127,7 @@ def test_reading_the_model_and_writing_overlap_in_bounded_memory(tmp_path):
             return result
 
         setattr(owner, name, logged)
-    predict_files(task, make(tmp_path, "slow", *"abcdefghijklmnop"), tmp_path / "out", batch_size=1)
+    predict_files(task, make(tmp_path, "slow", *"abcdefghijklmnop"), tmp_path / "out")
     during_write = events[events.index("write begins") : events.index("write ends")]
     assert "predict ends" in during_write
     assert events[: events.index("write ends")].count("read begins") <= 10

@@ -87,7 +87,8 @@ def test_a_long_run_keeps_a_few_photos_and_results_only(tmp_path, batch_size):
     for number in range(1000):
         (tmp_path / f"{number}.jpg").touch()
     task = CountSheets(weakref.WeakSet())
-    predict_files(task, list_inputs([tmp_path], tmp_path / "out").inputs, tmp_path / "out", batch_size=batch_size)
+    task.predictor.batch_size = batch_size
+    predict_files(task, list_inputs([tmp_path], tmp_path / "out").inputs, tmp_path / "out")
     assert len(task.num_alive) == 1000
     # The batch of the model with its results, the one that is read, and results that wait to be written.
     assert max(task.num_alive) <= 4 * batch_size + 8

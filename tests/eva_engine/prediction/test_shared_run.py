@@ -75,9 +75,10 @@ def main():
     source, output = sys.argv[1:3]
     with shared_by_torchrun("cpu"):
         task = Task(Means())
-        done = predict_files(task, list_inputs([source], output).inputs, output, batch_size=2)
+        task.predictor.batch_size = 2
+        done = predict_files(task, list_inputs([source], output).inputs, output)
         if get_rank() == 0:
-            print(dict(done.counts), sorted(done.failures), task.notes())
+            print(dict(done.counts), done.failures, task.notes())
 
 sys.exit(run_command(main))
 """

@@ -206,6 +206,8 @@ def test_the_published_detector_with_the_settings_of_the_recipe():
         ({"targets": "(qkv"}, "is not a regular expression"),
         ({"targets": "(" * 10_000}, "is not a regular expression"),
         ({"targets": "(.*)*x"}, "repeats too much"),
+        ({"targets": "(?x)(.*) *x"}, "has the flag x, with which spaces"),
+        ({"targets": "(?ix:(.*) *x)"}, "has the flag x, with which spaces"),
         ({"targets": ".*" * 20 + "x"}, "repeats too much"),
         ({"rank": -1}, "the rank is 0 or more"),
         ({"dropout": 1.0}, "the dropout from 0 to below 1"),

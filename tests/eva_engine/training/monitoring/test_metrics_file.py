@@ -1,12 +1,14 @@
 """metrics.json and the TensorBoard events of runs that are cut short and resumed."""
 
 import json
+import os
 
 import pytest
 import torch
 from detectron2.utils.events import EventStorage, JSONWriter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from eva_backbone.errors import InputError
 from eva_engine.report import read_curves
 from eva_engine.training.monitoring import MetricsFile, NewScalars, TensorBoardEvents
 
@@ -60,6 +62,12 @@ def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path, resume_
     run(MetricsFile(path, first), range(first, 12))
     assert path.read_text() == (tmp_path / "uninterrupted").read_text()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.json", "uninterrupted"]
+
+
+def test_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "metrics.json")
+    with pytest.raises(InputError, match=r"metrics\.json: not a regular file; delete it"):
+        MetricsFile(tmp_path / "metrics.json")
 
 
 def test_a_complete_last_line_without_newline_gets_one(tmp_path):

@@ -5,10 +5,10 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.poolers import ROIPooler
-from detectron2.modeling.proposal_generator import RPN, StandardRPNHead
+from detectron2.modeling.proposal_generator import StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNConvFCHead, MaskRCNNConvUpsampleHead, StandardROIHeads
 
-from detectron2_ext.modeling import FastRCNNOutputLayers, GeneralizedRCNN, SimpleFeaturePyramid, ViT
+from detectron2_ext.modeling import ChunkedRPN, FastRCNNOutputLayers, GeneralizedRCNN, SimpleFeaturePyramid, ViT
 
 model = L(GeneralizedRCNN)(
     backbone=L(SimpleFeaturePyramid)(
@@ -39,7 +39,7 @@ model = L(GeneralizedRCNN)(
         # Every image is padded at the bottom and right to a square of this side in pixels.
         square_pad=1024,
     ),
-    proposal_generator=L(RPN)(
+    proposal_generator=L(ChunkedRPN)(
         in_features=["p2", "p3", "p4", "p5", "p6"],
         head=L(StandardRPNHead)(in_channels=256, num_anchors=3, conv_dims=[-1, -1]),
         anchor_generator=L(DefaultAnchorGenerator)(
