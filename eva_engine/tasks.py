@@ -120,6 +120,7 @@ class Task:
         evaluate_with: Function that changes a recipe as those options say, `evaluate_with(cfg, **given_options)`.
         inference: Function that returns the module that the evaluations of a recipe with a `dataloader.inference` run
             instead of the model, `inference(cfg, model)`; optional.
+        export: Class that exports the task's models, a `TaskExport` of `eva_deploy`; optional.
         predict_usage: Examples for the help of `predict`.
         predict_options: Options of `predict` for the task's predictor.
         output_options: Options of `predict` for the files that the task writes.
@@ -145,6 +146,7 @@ class Task:
     evaluation_options: tuple[Option, ...] = ()
     evaluate_with: str = ""
     inference: str = ""
+    export: str = ""
     predict_usage: str = ""
     predict_options: tuple[Option, ...] = ()
     output_options: tuple[Option, ...] = ()
