@@ -1,6 +1,6 @@
 """An exported model that is opened: its metadata, and its graphs as functions of tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,8 @@ from torch import Tensor
 
 from eva_backbone.errors import InputError
 
+from .formats.table import Run
 from .metadata import Metadata
-
-# Arrays in the order of the graph's inputs -> arrays by the names of its outputs.
-Run = Callable[[list[np.ndarray]], dict[str, np.ndarray]]
 
 
 class GraphFunction:

@@ -1,4 +1,4 @@
-"""The interface between exports and a task: its graphs, its model in terms of their outputs, and how results compare."""
+"""The interface between exports and a task: its graphs, a model in terms of their outputs, how results compare."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
+from eva_engine.config.class_list import store_class_list
 from eva_engine.prediction.predictor import Predictor
 
 from .graph import ExportGraph
@@ -102,6 +103,10 @@ class TaskExport(ABC):
         Raises:
             InputError: A setting of the file or of the recipe cannot be used.
         """
+
+    def store_names(self, cfg: Any, predictor: Predictor[Any, Any]) -> None:
+        """Store the names of the predictor's classes in the recipe of the file, if the user or a run gave them."""
+        store_class_list(cfg, predictor.class_names)
 
     @abstractmethod
     def compare(

@@ -198,10 +198,15 @@ def all_tasks() -> list[Task]:
 
 @cache
 def _installed_tasks() -> tuple[Task, ...]:
-    return tuple(_load_entry_points(TASK_GROUP, Task))
+    return tuple(load_entry_points(TASK_GROUP, Task))
 
 
-def _load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
+def load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
+    """Load what installed packages register under an entry point group, in the order of the names.
+
+    Raises:
+        InputError: An entry cannot be loaded or is of another type.
+    """
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         origin = f"the entry point {entry.name} = {entry.value} of {entry.dist.name if entry.dist else 'a package'}"
         try:
@@ -250,7 +255,7 @@ def all_verbs() -> dict[str, Verb]:
     verbs: dict[str, Verb] = {}
     for task in all_tasks():
         verbs.update(task.verbs)
-    for more_verbs in _load_entry_points(VERB_GROUP, Mapping):
+    for more_verbs in load_entry_points(VERB_GROUP, Mapping):
         verbs.update(more_verbs)
     return verbs
 
