@@ -8,14 +8,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eva_backbone.errors import InputError
+from eva_backbone.errors import InputError, check_choice
 from eva_engine.atomic import atomic_path
 from eva_engine.config.class_list import stored_categories
 from eva_engine.exported_models import is_exported
+from eva_engine.inference_precision import DTYPES
 from eva_engine.output_files import unwritable_reason
 from eva_engine.prediction.load_predictor import LoadedRecipe, build_predictor, load_recipe
 
-from .formats.table import check_packages
+from .formats.table import FORMATS, check_packages
 from .opening import task_export
 from .parity import Parity, check_parity
 from .sample_images import find_images
@@ -73,6 +74,8 @@ def check_request(request: ExportRequest, weights: str) -> None:
         raise InputError(f"--aot compiles programs of PyTorch, not {request.format}; give --format torch.")
     if request.with_example and request.format != "onnx":
         raise InputError(f"--with-example is for ONNX, not for {request.format}; give --format onnx.")
+    check_choice("format", request.format, tuple(FORMATS))
+    check_choice("dtype", request.options.dtype, tuple(DTYPES))
     check_packages(request.format)
     reason = unwritable_reason(request.folder)
     if reason:
