@@ -19,6 +19,7 @@ from eva_engine.prediction.load_predictor import LoadedRecipe, build_predictor, 
 from .formats.table import FORMATS, check_packages
 from .opening import task_export
 from .parity import Parity, check_parity
+from .quantization import INT8, MAX_INPUTS, quantize_files
 from .sample_images import find_images
 from .task_export import ExportOptions, TaskExport
 from .writing import Source, write_model
@@ -38,6 +39,8 @@ class ExportRequest:
         with_example: For "onnx": write a module next to the file that runs it without PyTorch.
         images: Images, videos and folders of them to compare on; () for those in installed packages.
         num_images: Largest number of them.
+        calibration: For "openvino": images, videos and folders of them, with which the model is quantised to 8 bits;
+            () does not quantise it.
     """
 
     format: str
@@ -47,6 +50,7 @@ class ExportRequest:
     with_example: bool = False
     images: tuple[str, ...] = ()
     num_images: int = 8
+    calibration: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,11 @@ def check_request(request: ExportRequest, weights: str) -> None:
         raise InputError(f"--aot compiles programs of PyTorch, not {request.format}; give --format torch.")
     if request.with_example and request.format != "onnx":
         raise InputError(f"--with-example is for ONNX, not for {request.format}; give --format onnx.")
+    if request.calibration and (request.format != "openvino" or request.options.dtype != "float32"):
+        raise InputError("8 bits are offered for OpenVINO only; give --format openvino, and leave --dtype out.")
     check_choice("format", request.format, tuple(FORMATS))
     check_choice("dtype", request.options.dtype, tuple(DTYPES))
-    check_packages(request.format)
+    check_packages(request.format, *(["nncf"] if request.calibration else []))
     reason = unwritable_reason(request.folder)
     if reason:
         raise InputError(f"{request.folder}: the files cannot be written ({reason}); give another --output.")
@@ -105,12 +111,16 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
         export.store_names(cfg, original)
     source = Source(original, cfg, recipe.task)
     files = write_model(source, request.format, request.folder, request.options, compiled=request.compiled)
+    if request.calibration:
+        calibration = find_images(list(request.calibration), predictor_class.kinds, MAX_INPUTS)
+        quantize_files(files, export, original, cfg, calibration)
     if request.with_example:
         files.append(_write_example(export, recipe.task.name, request.folder))
     # By the same path as a user: the file has everything that its predictions need.
     trusted = [str(files[0])]
     exported = build_predictor(load_recipe(str(files[0]), trusted_recipes=trusted), str(files[0]), "cpu", {})
-    return Exported(files, check_parity(export, original, exported, inputs, request.options.dtype))
+    dtype = INT8 if request.calibration else request.options.dtype
+    return Exported(files, check_parity(export, original, exported, inputs, dtype))
 
 
 def _write_example(export: TaskExport, task: str, folder: Path) -> Path:

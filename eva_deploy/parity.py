@@ -1,5 +1,6 @@
 """Compare an exported model with the original on real images."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,9 @@ class Parity:
         """What exceeds the tolerance, in words; nothing if the exported model agrees with the original."""
         found = []
         for name, value in self.agreement.differences.items():
-            if not value <= self.tolerances[name]:
-                found.append(f"{name} differs by {value:.2g}, more than {self.tolerances[name]:g}")
+            tolerance = self.tolerances.get(name, math.inf)
+            if not value <= tolerance:
+                found.append(f"{name} differs by {value:.2g}, more than {tolerance:g}")
         if self.agreement.matched < self.least_matched:
             found.append(f"{self.agreement.matched:.1%} of the findings match, less than {self.least_matched:.0%}")
         return found
@@ -41,7 +43,8 @@ class Parity:
         """Yield a table of the differences."""
         yield f"compared with the original on {self.num_inputs} inputs:"
         for name, value in self.agreement.differences.items():
-            yield f"  largest difference of {name}: {value:.3g} (tolerance {self.tolerances[name]:g})"
+            tolerance = f" (tolerance {self.tolerances[name]:g})" if name in self.tolerances else ""
+            yield f"  largest difference of {name}: {value:.3g}{tolerance}"
         agreement = self.agreement
         if agreement.num_findings:
             yield (
@@ -72,4 +75,4 @@ def check_parity(
     agreement = Agreement()
     for item in inputs:
         agreement += export.compare(original, exported, [original.read(item)])
-    return Parity(agreement, len(inputs), dict(export.tolerances[dtype]), export.least_matched[dtype])
+    return Parity(agreement, len(inputs), dict(export.tolerances.get(dtype, {})), export.least_matched[dtype])

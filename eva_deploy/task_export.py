@@ -66,7 +66,8 @@ class TaskExport(ABC):
 
     Attributes:
         formats: Formats that the task has, "onnx", "openvino" or "torch".
-        tolerances: By dtype, the largest difference that is accepted for each quantity of `Agreement.differences`.
+        tolerances: By dtype, the largest difference that is accepted for each quantity of `Agreement.differences`. In 8
+            bits any difference is accepted as long as the findings match.
         least_matched: By dtype, the smallest fraction of findings that must be the same.
         example: Module that predicts with the file, with NumPy, Pillow and ONNX Runtime only; its source code is
             written next to the file on request. "" if there is none.
@@ -74,7 +75,7 @@ class TaskExport(ABC):
 
     formats: ClassVar[tuple[str, ...]] = ("onnx", "openvino", "torch")
     tolerances: ClassVar[Mapping[str, Mapping[str, float]]]
-    least_matched: ClassVar[Mapping[str, float]] = {"float32": 0.99, "float16": 0.95, "bfloat16": 0.9}
+    least_matched: ClassVar[Mapping[str, float]] = {"float32": 0.99, "float16": 0.95, "bfloat16": 0.9, "int8": 0.9}
     example: ClassVar[str] = ""
 
     @abstractmethod

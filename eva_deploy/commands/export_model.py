@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from eva_backbone.errors import InputError
 from eva_engine.commands.cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
 from eva_engine.commands.early_checks import check_config
 from eva_engine.commands.import_time import defer_slow_imports
@@ -27,7 +28,7 @@ from ..formats.table import FORMATS, check_packages
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
-    args = parse_with_overrides(_parser(), argv, "images")
+    args = parse_with_overrides(_parser(), argv, "images", "calibration")
     return run_command(_export, args)
 
 
@@ -35,6 +36,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.config_file:
         check_config(args.config_file, args.opts)
     check_weights(args.weights)
+    if args.int8 != bool(args.calibration):
+        raise InputError("--int8 and --calibration PATH, images for the ranges of the values, need each other.")
     check_packages(args.format)
     defer_slow_imports()
     # Imported late, so that --help and the mistakes that were checked are answered at once.
@@ -50,6 +53,7 @@ def _export(args: argparse.Namespace) -> int:
         with_example=args.with_example,
         images=tuple(args.images),
         num_images=args.num_images,
+        calibration=tuple(args.calibration),
     )
     check_request(request, args.weights)
     recipe = load_recipe(args.weights, args.config_file, args.opts, args.trust_recipe)
@@ -108,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--aot", action="store_true", help="with --format torch: compile to machine code for this kind of processor"
+    )
+    parser.add_argument("--int8", action="store_true", help="with --format openvino: weights and activations in 8 bits")
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="with --int8: images like those that the model will get, at most 64 of which are used",
     )
     parser.add_argument(
         "--with-example",

@@ -98,14 +98,14 @@ def load_graph(path: Path, metadata: Metadata, device: str) -> Run:
     return _resolve(entry.load)(path, metadata, device)
 
 
-def check_packages(format_name: str) -> None:
-    """Check that the packages which write and run a format are installed.
+def check_packages(format_name: str, *further: str) -> None:
+    """Check that the packages which write and run a format are installed, and further packages of the same extra.
 
     Raises:
         InputError: They are not.
     """
     entry = FORMATS[format_name]
-    _require_packages(f"the format {format_name}", entry.packages, entry.extra)
+    _require_packages(f"the format {format_name}", (*entry.packages, *further), entry.extra)
 
 
 def _require_packages(purpose: str, packages: tuple[str, ...], extra: str) -> None:
