@@ -58,10 +58,9 @@ def open_graphs(
     """
     graphs = {}
     for name, description in metadata.graphs.items():
-        file = path
-        own = metadata
+        file, own = path, metadata
         if name != metadata.graph:
-            file = path.with_name(f"{name}{path.suffix}")
+            file = path.parent / f"{Path(name).name}{path.suffix}"  # in the same folder, whatever the metadata say
             own = _read_other(file, metadata, name)
         run = load_graph(file, own, device)
         if wrap is not None:
@@ -71,9 +70,9 @@ def open_graphs(
 
 
 def _read_other(file: Path, metadata: Metadata, name: str) -> Metadata:
-    if Path(name).name != name or not file.is_file():
+    if not file.is_file():
         raise InputError(
-            f"the file {name}{file.suffix} is missing next to {metadata.graph}{file.suffix}; keep the files of a model "
+            f"the file {file.name} is missing next to {metadata.graph}{file.suffix}; keep the files of a model "
             "in one folder, under their names."
         )
     other = read_metadata(file)
