@@ -103,6 +103,6 @@ def describe_transform(transform: Any) -> dict[str, Any] | None:
             found["crop"] = [int(side) for side in step.size]
         elif isinstance(step, T.Normalize):
             found.update(mean=[float(value) for value in step.mean], std=[float(value) for value in step.std])
-        elif not type(step).__name__.endswith("ToTensor"):
+        elif not getattr(step, "__name__", type(step).__name__).endswith(("ToTensor", "convert_to_rgb")):
             return None
     return found if {"resize", "crop", "mean"} <= found.keys() else None

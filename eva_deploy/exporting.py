@@ -16,7 +16,7 @@ from eva_engine.inference_precision import DTYPES
 from eva_engine.output_files import unwritable_reason
 from eva_engine.prediction.load_predictor import LoadedRecipe, build_predictor, load_recipe
 
-from .formats.table import FORMATS, check_packages
+from .formats.table import FORMATS, check_packages, read_metadata
 from .opening import task_export
 from .parity import Parity, check_parity
 from .quantization import INT8, MAX_INPUTS, quantize_files
@@ -115,7 +115,7 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
         calibration = find_images(list(request.calibration), predictor_class.kinds, MAX_INPUTS)
         quantize_files(files, export, original, cfg, calibration)
     if request.with_example:
-        files.append(_write_example(export, recipe.task.name, request.folder))
+        files.append(_write_example(export, recipe.task.name, files[0]))
     # By the same path as a user: the file has everything that its predictions need.
     trusted = [str(files[0])]
     exported = build_predictor(load_recipe(str(files[0]), trusted_recipes=trusted), str(files[0]), "cpu", {})
@@ -123,10 +123,12 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
     return Exported(files, check_parity(export, original, exported, inputs, dtype))
 
 
-def _write_example(export: TaskExport, task: str, folder: Path) -> Path:
+def _write_example(export: TaskExport, task: str, file: Path) -> Path:
     if not export.example:
         raise InputError(f"there is no example without PyTorch for {task}; leave --with-example out.")
-    path = folder / EXAMPLE
+    if read_metadata(file).settings.get("transform", "") is None:
+        raise InputError("the recipe's transform has steps that the example does not know; leave --with-example out.")
+    path = file.with_name(EXAMPLE)
     with atomic_path(path) as partial:
         partial.write_text(inspect.getsource(import_module(export.example)), encoding="utf-8")
     return path
