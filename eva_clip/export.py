@@ -69,6 +69,12 @@ class ClipExport(TaskExport):
         """Return a module with the interface of `Clip`."""
         return ExportedClip(exported)
 
+    def run(self, predictor: Predictor[Any, Any], samples: Sequence[Any]) -> None:
+        """Embed images and a few texts."""
+        embedder: Any = predictor
+        embedder.embed_images(samples)
+        embedder.embed_texts(_TEXTS)
+
     def store_names(self, cfg: Any, predictor: Predictor[Any, Any]) -> None:
         """Store nothing: labels are given for each prediction."""
 
@@ -101,7 +107,7 @@ class _Normalised(nn.Module):
 
 
 class ExportedClip(nn.Module):
-    """Both exported towers in place of a `Clip`; embeddings always have length 1."""
+    """Both exported towers in place of a `Clip`, on the CPU; embeddings always have length 1."""
 
     def __init__(self, exported: ExportedModel) -> None:
         super().__init__()
@@ -111,6 +117,10 @@ class ExportedClip(nn.Module):
         self.text = SimpleNamespace(context_length=length)
         # What `LabelPredictor` computes the size of its images from if the recipe has no transform.
         self.visual = SimpleNamespace(pos_grid=(size, size), patch_size=1)
+
+    def _apply(self, *_arguments: Any, **_keywords: Any) -> "ExportedClip":
+        """Stay on the CPU, where the features are, whatever device the runtime uses."""
+        return self
 
     def encode_image(self, pixels: Tensor, normalize: bool = True) -> Tensor:  # noqa: ARG002
         """Embed normalised pixels [B, 3, H, W] as [B, D], of length 1."""

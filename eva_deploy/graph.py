@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# Types that all runtimes and NumPy have. A module of lower precision converts its inputs and outputs itself.
-DTYPES = ("float32", "int64", "uint8", "bool")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -20,7 +18,8 @@ class GraphInput:
         name: Name of the tensor in the file.
         shape: Size along each axis; a text for a size that may vary, such as "batch" or "height". Axes with the same
             text have the same size.
-        dtype: One of `DTYPES`.
+        dtype: One of `metadata.DTYPES`. A module of lower precision converts its inputs itself; its outputs are
+            converted to float32.
         multiple_of: For an axis of varying size, the number of which its size must be a multiple, by text.
         largest: For an axis of varying size, its largest size, by text.
     """

@@ -10,6 +10,8 @@ from eva_backbone.errors import InputError
 # Name of the entry in the file. Its value is a JSON document.
 ENTRY = "eva_vision"
 VERSION = 1
+# Types of inputs and outputs: those that all runtimes and NumPy have.
+DTYPES = ("float32", "int64", "uint8", "bool")
 MAX_BYTES = 2**23  # a recipe has at most 2 MB, and the names of 20,000 classes about 1 MB
 _FIX = "export the model again"
 
@@ -71,10 +73,28 @@ class Metadata:
             if not isinstance(value, _TYPES[item.name]):
                 raise InputError(f"{item.name} is missing or wrong in the metadata of {path}; {_FIX}.")
         names = content["class_names"]
-        if not all(isinstance(name, str) for name in names) or content["graph"] not in content["graphs"]:
+        are_graphs = content["graph"] in content["graphs"] and all(map(_is_graph, content["graphs"].values()))
+        if not are_graphs or not _are_texts(names):
             raise InputError(f"the metadata of {path} contradicts itself, the file is damaged; {_FIX}.")
         known = {item.name: content[item.name] for item in fields(cls)}
         return cls(**{**known, "class_names": tuple(names)})
+
+
+def _is_graph(description: Any) -> bool:
+    """Return whether this is a description that `ExportGraph` makes."""
+    if not isinstance(description, dict) or not isinstance(description.get("inputs"), list):
+        return False
+    for item in description["inputs"]:
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str) or item.get("dtype") not in DTYPES:
+            return False
+        shape = item.get("shape")
+        if not isinstance(shape, list) or not shape or not all(isinstance(size, int | str) for size in shape):
+            return False
+    return bool(description["inputs"]) and _are_texts(description.get("outputs"))
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 _TYPES: dict[str, type] = {

@@ -39,7 +39,12 @@ def open_model(path: Path, cfg: Any, device: str = "auto") -> nn.Module:
             f"{path} is an exported model for {metadata.task}, but the config is for {task.name}; leave --config-file "
             f"out, or give a model for {task.name}."
         )
-    return task_export(task).stand_in(open_graphs(path, metadata, device), cfg).eval()
+    exported = open_graphs(path, metadata, device)
+    try:
+        return task_export(task).stand_in(exported, cfg).eval()
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise InputError(f"the settings of {path} cannot be used ({reason}); export the model again.") from error
 
 
 def open_graphs(

@@ -75,6 +75,5 @@ def _record(
     predictor = copy.copy(original)
     predictor.model = export.stand_in(exported, cfg).eval()
     for item in inputs[:MAX_INPUTS]:
-        # Comparing runs all graphs, and that is all it is for here.
-        export.compare(predictor, predictor, [original.read(item)])
+        export.run(predictor, [original.read(item)])
     return recorded

@@ -105,6 +105,10 @@ class TaskExport(ABC):
             InputError: A setting of the file or of the recipe cannot be used.
         """
 
+    def run(self, predictor: Predictor[Any, Any], samples: Sequence[Any]) -> None:
+        """Run all graphs on samples, for example to record their inputs."""
+        predictor.predict(samples)
+
     def store_names(self, cfg: Any, predictor: Predictor[Any, Any]) -> None:
         """Store the names of the predictor's classes in the recipe of the file, if the user or a run gave them."""
         store_class_list(cfg, predictor.class_names)

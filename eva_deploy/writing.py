@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eva_backbone.errors import InputError
 from eva_engine.config.config_file import config_text
+from eva_engine.disk_space import require_disk_space
 from eva_engine.inference_precision import DTYPES, convert_for_inference
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.tasks import Task
@@ -83,6 +84,8 @@ def write_model(
     settings = export.settings(predictor, options)
     recipe = config_text(_portable(source.cfg))
     folder.mkdir(parents=True, exist_ok=True)
+    num_bytes = sum(parameter.nbytes for graph in graphs for parameter in graph.module.parameters())
+    require_disk_space(folder / "model", num_bytes, "give another --output")
     written: list[Path] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
         for graph in graphs:

@@ -37,8 +37,10 @@ def write_onnx(program: "ExportedProgram", graph: ExportGraph, metadata: Metadat
     assert exported is not None
     if metadata is not None:
         exported.model.metadata_props[ENTRY] = metadata.to_json()
-    sizes = [value.const_value.nbytes for value in exported.model.graph.initializers.values() if value.const_value]
-    is_large = sum(sizes) > MAX_INLINE_BYTES
+    num_bytes = 0
+    for value in exported.model.graph.initializers.values():
+        num_bytes += 0 if value.const_value is None else value.const_value.nbytes
+    is_large = num_bytes > MAX_INLINE_BYTES
     exported.save(path, external_data=is_large)
     return [path, path.with_name(path.name + ".data")] if is_large else [path]
 

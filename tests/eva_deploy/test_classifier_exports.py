@@ -77,6 +77,18 @@ def test_lower_precisions_are_close(tiny, photos, format_name, dtype, tmp_path):
     assert 0 <= difference < {"float16": 0.005, "bfloat16": 0.05}[dtype]
 
 
+def test_large_weights_are_in_a_second_file(tiny, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("eva_deploy.formats.onnx_format.MAX_INLINE_BYTES", 10_000)
+    exported = export(tiny, tmp_path / "a", "onnx", photos)
+    assert not exported.parity.excesses
+    assert [file.name for file in exported.files] == ["model.onnx", "model.onnx.data"]
+    (tmp_path / "a").rename(tmp_path / "b")
+    eva_vision.load(tmp_path / "b/model.onnx")
+    (tmp_path / "b/model.onnx.data").unlink()
+    with pytest.raises(InputError, match="cannot be loaded by ONNX Runtime"):
+        eva_vision.load(tmp_path / "b/model.onnx")
+
+
 def test_a_fixed_batch_size_is_filled_up(tiny, photos, tmp_path):
     exported = export(tiny, tmp_path, "torch", photos, batch_size=2)
     model = eva_vision.load(exported.files[0], trust_recipe=str(exported.files[0]), device="cpu")
@@ -99,6 +111,18 @@ def test_verbs_take_the_file(tiny, photos, onnx_file, tmp_path, capsys):
     assert len(rows[0]) == 3
     for found, expected in zip(*rows, strict=True):
         assert [entry["class"] for entry in found["classes"]] == [entry["class"] for entry in expected["classes"]]
+
+
+def test_evaluate_gives_the_results_of_the_original(tiny, onnx_file, tmp_path):
+    for name in ("n01440764", "n02123045"):
+        write_photos(tmp_path / "val" / name, 4)
+    data = [f"dataloader.test.dataset.root={tmp_path}/val", "dataloader.test.num_workers=0", "train.device=cpu"]
+    results = []
+    for folder, arguments in (("a", tiny.arguments), ("b", ["--weights", str(onnx_file)])):
+        assert main(["evaluate", *arguments, *data, f"train.output_dir={tmp_path / folder}"]) == 0
+        results.append(json.loads((tmp_path / folder / "results.json").read_text())["accuracy"])
+    assert results[0]["loss"] > 0
+    assert results[1] == pytest.approx(results[0], abs=1e-4)
 
 
 def test_the_runner_needs_no_torch(photos, onnx_file):

@@ -16,38 +16,22 @@ from eva_deploy.metadata import ENTRY, Metadata
 from eva_deploy.opening import open_graphs, open_model
 from eva_engine.commands.verbs import main
 from eva_engine.exported_models import check_exported, is_exported
+from tests.fuzz import exported as fuzz
 
-GRAPH = {"inputs": [{"name": "pixels", "shape": ["batch", 3, 8, 8], "dtype": "float32"}], "outputs": ["logits"]}
-METADATA = Metadata(
-    task="classification",
-    format="onnx",
-    dtype="float32",
-    graph="model",
-    graphs={"model": GRAPH},
-    class_names=("cat", "dog"),
-    settings={"num_classes": 2},
-    recipe="model: {num_classes: 2}\n",
-    project="0.2.0",
-    details={"opset": 20},
-)
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
-
-
-def field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
+GRAPH = fuzz.GRAPH
+METADATA = Metadata.from_json(fuzz.metadata("onnx"), "model.onnx")
 
 
 def onnx_bytes(text: str | None) -> bytes:
     """Return a message `ModelProto`: version 10, a graph of 5,000 bytes, and metadata."""
-    content = varint(1 << 3) + varint(10) + field(7, b"\x0a" * 5000) + field(14, field(1, b"other") + field(2, b"1"))
+    content = (
+        fuzz.varint(8)
+        + fuzz.varint(10)
+        + fuzz.field(7, b"\x0a" * 5000)
+        + fuzz.field(14, fuzz.field(1, b"other") + fuzz.field(2, b"1"))
+    )
     if text is not None:
-        content += field(14, field(1, ENTRY.encode()) + field(2, text.encode()))
+        content += fuzz.field(14, fuzz.field(1, ENTRY.encode()) + fuzz.field(2, text.encode()))
     return content
 
 
@@ -80,9 +64,10 @@ def test_a_truncated_onnx_file(tmp_path):
         (json.dumps({"version": 9, "project": "7.0"}), "by EVA Vision 7.0 with version 9 of the metadata"),
         (json.dumps({**json.loads(METADATA.to_json()), "recipe": 3}), "recipe is missing or wrong"),
         (json.dumps({**json.loads(METADATA.to_json()), "graph": "other"}), "contradicts itself"),
+        (json.dumps({**json.loads(METADATA.to_json()), "graphs": {"model": {"inputs": [3]}}}), "contradicts itself"),
         (json.dumps({**json.loads(METADATA.to_json()), "format": "torch"}), "of the format torch"),
     ],
-    ids=["foreign", "damaged", "nested", "list", "version", "type", "graph", "format"],
+    ids=["foreign", "damaged", "nested", "list", "version", "type", "graph", "inputs", "format"],
 )
 def test_wrong_metadata(text, message, tmp_path):
     with pytest.raises(InputError, match=message):
@@ -110,6 +95,10 @@ def test_a_compressed_record_of_a_program_is_not_read(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match="is truncated"):
         read_metadata(path)
+
+
+def test_mutated_files_are_read_or_refused():
+    fuzz.run(rounds=200, seed=1)
 
 
 def test_a_program_must_be_trusted(tmp_path):

@@ -20,9 +20,16 @@ SIZES = (
     *("model.inference.windows.size=[64,64]", "model.inference.windows.stride=[48,48]"),
     *(f"{VIEWS}.long_side=110", f"{VIEWS}.short_side=90"),
 )
-UPERNET = (*SIZES, "model.decode_head.channels=16", "model.auxiliary_head.channels=8")
+# Blocks of half the depth; the maps are taken after each of them.
+UPERNET = (
+    *SIZES,
+    "model.backbone.depth=4",
+    "model.backbone.out_indices=[0,1,2,3]",
+    "model.decode_head.channels=16",
+    "model.auxiliary_head.channels=8",
+)
 MASK2FORMER = (
-    *(*SIZES, "model.decode_head.num_queries=4", "model.decode_head.dim=32"),
+    *(*SIZES, "model.backbone.depth=4", "model.decode_head.num_queries=4", "model.decode_head.dim=32"),
     *("model.decode_head.decoder_layers=1", "model.decode_head.encoder_layers=1"),
 )
 
