@@ -121,14 +121,14 @@ class ExportedSegmenter(Segmenter):
     def _window_scores(self, pixels: Tensor) -> Tensor:
         """Return the scores of windows that are padded to the size of the graph, as the model pads them."""
         height, width = pixels.shape[2:]
-        expected = self._graph.shapes[0][2:]
-        if all(isinstance(side, int) for side in expected):
-            if height > expected[0] or width > expected[1]:
+        rows, columns = self._graph.shapes[0][2:]
+        if isinstance(rows, int) and isinstance(columns, int):
+            if height > rows or width > columns:
                 raise InputError(
-                    f"the exported model takes windows of {expected[1]}x{expected[0]} pixels, this one has "
-                    f"{width}x{height}; give --slice {min(expected)}, or export the model with --dynamic-size."
+                    f"the exported model takes windows of {columns}x{rows} pixels, this one has {width}x{height}; give "
+                    f"--slice {min(rows, columns)}, or export the model with --dynamic-size."
                 )
-            padded = nn.functional.pad(pixels, (0, expected[1] - width, 0, expected[0] - height))
+            padded = nn.functional.pad(pixels, (0, columns - width, 0, rows - height))
         else:
             padded = pad_sides(pixels, COARSEST)
         scores = self._graph(padded)[SCORES]
@@ -140,12 +140,15 @@ class ExportedSegmenter(Segmenter):
 def _window_size(model: Segmenter, image_size: int | None) -> tuple[int, int]:
     """Return (height, width) of the graph's windows."""
     windows = model.inference.windows.size
-    if image_size is None and windows is None:
+    if image_size is not None:
+        height, width = image_size, image_size
+    elif windows is not None:
+        height, width = windows
+    else:
         raise InputError(
             "the recipe predicts images of any size as a whole; give --image-size PIXELS, the largest side of an "
             "image after its resize, or --dynamic-size."
         )
-    height, width = windows if image_size is None else (image_size, image_size)
     if height % COARSEST or width % COARSEST:
         raise InputError(f"windows of {width}x{height} pixels are not multiples of {COARSEST}; give another size.")
     if windows is not None and (windows[0] > height or windows[1] > width):
@@ -153,4 +156,4 @@ def _window_size(model: Segmenter, image_size: int | None) -> tuple[int, int]:
             f"--image-size {image_size} is smaller than the windows of the recipe, {windows[1]}x{windows[0]}; set "
             "model.inference.windows.size too."
         )
-    return int(height), int(width)
+    return height, width

@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eva_backbone.errors import InputError
 
@@ -23,7 +23,7 @@ def write_torch(program: "ExportedProgram", metadata: Metadata, path: Path, *, c
     if not compiled:
         torch.export.save(program, path, extra_files=extra)
         return [path]
-    files = torch._inductor.aot_compile(  # type: ignore[attr-defined]
+    files: Any = torch._inductor.aot_compile(
         program.module(), program.example_inputs[0], options={"aot_inductor.package": True}
     )
     package_pt2(str(path), aoti_files=files, extra_files=extra)

@@ -61,4 +61,4 @@ def _load_program(path: Path, device: torch.device) -> Callable[..., Any]:
 
 
 def _load_compiled(path: Path) -> Callable[..., Any]:
-    return torch._inductor.aoti_load_package(str(path))  # type: ignore[attr-defined]
+    return torch._inductor.aoti_load_package(str(path))
