@@ -1,6 +1,8 @@
 """An exported model that is opened: its metadata, and its graphs as functions of tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,19 @@ from eva_backbone.errors import InputError
 
 from .formats.table import Run
 from .metadata import Metadata
+
+Record = Callable[[Path, list[np.ndarray]], None]
+_record: ContextVar[Record | None] = ContextVar("record", default=None)
+
+
+@contextmanager
+def recording(record: Record) -> Iterator[None]:
+    """Call `record(path, inputs)` before each run of an exported graph in this context."""
+    token = _record.set(record)
+    try:
+        yield
+    finally:
+        _record.reset(token)
 
 
 class GraphFunction:
@@ -46,14 +61,21 @@ class GraphFunction:
             arrays.append(np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=dtype))
         size = self._batch_size
         if size is None or len(arrays[0]) == size:
-            return _to_tensors(self._run(arrays))
+            return self._run_batch(arrays)
         # A file with a fixed batch size: several runs, of which the last one is filled up with its last sample.
         total = len(arrays[0])
         parts = []
         for start in range(0, total, size):
             index = np.minimum(np.arange(start, start + size), total - 1)
-            parts.append(_to_tensors(self._run([array[index] for array in arrays])))
+            parts.append(self._run_batch([array[index] for array in arrays]))
         return {name: torch.cat([part[name] for part in parts])[:total] for name in parts[0]}
+
+    def _run_batch(self, arrays: list[np.ndarray]) -> dict[str, Tensor]:
+        record = _record.get()
+        if record is not None:
+            record(self._path, arrays)
+        outputs = self._run(arrays)
+        return {name: torch.from_numpy(np.ascontiguousarray(output)) for name, output in outputs.items()}
 
     def _check(self, given: tuple[int, ...], shape: tuple[int | str, ...]) -> None:
         fits = len(given) == len(shape)
@@ -84,10 +106,6 @@ class ExportedModel:
     def settings(self) -> Mapping[str, Any]:
         """Values of the task, see `TaskExport.settings`."""
         return self.metadata.settings
-
-
-def _to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 def _text(shape: tuple[int | str, ...]) -> str:

@@ -15,11 +15,12 @@ from eva_engine.exported_models import is_exported
 from eva_engine.inference_precision import DTYPES
 from eva_engine.output_files import unwritable_reason
 from eva_engine.prediction.load_predictor import LoadedRecipe, build_predictor, load_recipe
+from eva_engine.prediction.predictor import Predictor
 
 from .formats.table import FORMATS, check_packages, read_metadata
 from .opening import task_export
 from .parity import Parity, check_parity
-from .quantization import INT8, MAX_INPUTS, quantize_files
+from .quantization import INT8, MAX_INPUTS, quantize
 from .sample_images import find_images
 from .task_export import ExportOptions, TaskExport
 from .writing import Source, write_model
@@ -111,16 +112,18 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
         export.store_names(cfg, original)
     source = Source(original, cfg, recipe.task)
     files = write_model(source, request.format, request.folder, request.options, compiled=request.compiled)
-    if request.calibration:
-        calibration = find_images(list(request.calibration), predictor_class.kinds, MAX_INPUTS)
-        quantize_files(files, export, original, cfg, calibration)
     if request.with_example:
         files.append(_write_example(export, recipe.task.name, files[0]))
-    # By the same path as a user: the file has everything that its predictions need.
-    trusted = [str(files[0])]
-    exported = build_predictor(load_recipe(str(files[0]), trusted_recipes=trusted), str(files[0]), "cpu", {})
-    dtype = INT8 if request.calibration else request.options.dtype
+    exported, dtype = _open(files[0]), request.options.dtype
+    if request.calibration:
+        quantize(export, exported, find_images(list(request.calibration), predictor_class.kinds, MAX_INPUTS))
+        exported, dtype = _open(files[0]), INT8
     return Exported(files, check_parity(export, original, exported, inputs, dtype))
+
+
+def _open(file: Path) -> Predictor[Any, Any]:
+    """Load an exported file by the same path as a user: it has everything that its predictions need."""
+    return build_predictor(load_recipe(str(file), trusted_recipes=[str(file)]), str(file), "cpu", {})
 
 
 def _write_example(export: TaskExport, task: str, file: Path) -> Path:

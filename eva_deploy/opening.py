@@ -1,6 +1,6 @@
 """Open an exported file: its recipe, its description, and its model as a module of PyTorch that runs the file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from eva_engine.config import task_of_config
 from eva_engine.tasks import Task, all_tasks
 
 from .exported_model import ExportedModel, GraphFunction
-from .formats.table import Run, load_graph, read_metadata
+from .formats.table import load_graph, read_metadata
 from .metadata import Metadata
 from .task_export import TaskExport
 
@@ -47,16 +47,8 @@ def open_model(path: Path, cfg: Any, device: str = "auto") -> nn.Module:
         raise InputError(f"the settings of {path} cannot be used ({reason}); export the model again.") from error
 
 
-def open_graphs(
-    path: Path, metadata: Metadata, device: str = "auto", wrap: Callable[[str, Run], Run] | None = None
-) -> ExportedModel:
+def open_graphs(path: Path, metadata: Metadata, device: str = "auto") -> ExportedModel:
     """Return the graphs of an exported file, and of those next to it that belong to the same model, as functions.
-
-    Args:
-        path: The file.
-        metadata: Its metadata.
-        device: See `open_model`.
-        wrap: Function that replaces the function of a graph, `wrap(name, run)`, for example to record its inputs.
 
     Raises:
         InputError: A file is missing, cannot be opened, or is from another export.
@@ -67,10 +59,7 @@ def open_graphs(
         if name != metadata.graph:
             file = path.parent / f"{Path(name).name}{path.suffix}"  # in the same folder, whatever the metadata say
             own = _read_other(file, metadata, name)
-        run = load_graph(file, own, device)
-        if wrap is not None:
-            run = wrap(name, run)
-        graphs[name] = GraphFunction(run, description["inputs"], file)
+        graphs[name] = GraphFunction(load_graph(file, own, device), description["inputs"], file)
     return ExportedModel(path, metadata, graphs)
 
 

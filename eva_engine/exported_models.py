@@ -73,7 +73,7 @@ def open_exported(path: str | os.PathLike[str], cfg: Any, dtype: str = "float32"
     """Return a module that runs an exported model, and that its task's predictor and evaluation can use as the model.
 
     Args:
-        path: The file.
+        path: The file. That it is trusted, if opening it can run code, was checked by `check_exported`.
         cfg: Its recipe with the changes of the user.
         dtype: What the user gave; the type of an exported model is that of its export, so "float32" and "auto" stand
             for any.

@@ -12,6 +12,7 @@ from tiny_exports import TinyModel, export, tiny_classifier, write_photos
 
 import eva_vision
 from eva_backbone.errors import InputError
+from eva_deploy.formats.table import read_metadata
 from eva_engine.commands.verbs import main
 from eva_engine.prediction import trained_model
 
@@ -75,6 +76,17 @@ def test_lower_precisions_are_close(tiny, photos, format_name, dtype, tmp_path):
     assert not exported.parity.excesses
     difference = exported.parity.agreement.differences["probability"]
     assert 0 <= difference < {"float16": 0.005, "bfloat16": 0.05}[dtype]
+
+
+def test_8_bits(tiny, photos, tmp_path):
+    exported = export(tiny, tmp_path, "openvino", photos, calibration=(str(photos),))
+    assert read_metadata(exported.files[0]).dtype == "int8"
+    assert exported.parity.num_inputs == 3
+    assert exported.parity.agreement.differences["probability"] < 0.2
+    num_parameters = read_metadata(exported.files[0]).details["parameters"]
+    assert exported.files[1].stat().st_size < 2 * num_parameters
+    with pytest.raises(InputError, match="8 bits are offered for OpenVINO only"):
+        export(tiny, tmp_path, "onnx", photos, calibration=(str(photos),))
 
 
 def test_large_weights_are_in_a_second_file(tiny, photos, tmp_path, monkeypatch):
