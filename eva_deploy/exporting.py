@@ -8,8 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from eva_backbone.errors import InputError, check_choice
 from eva_engine.atomic import atomic_path
+from eva_engine.compilation import check_compiler
 from eva_engine.config.class_list import stored_categories
 from eva_engine.exported_models import is_exported
 from eva_engine.inference_precision import DTYPES
@@ -77,6 +80,8 @@ def check_request(request: ExportRequest, weights: str) -> None:
         raise InputError(f"{weights} is an exported model already; give the weights that it was exported from.")
     if request.compiled and request.format != "torch":
         raise InputError(f"--aot compiles programs of PyTorch, not {request.format}; give --format torch.")
+    if request.compiled:
+        check_compiler(torch.device("cpu"), "--aot")
     if request.with_example and request.format != "onnx":
         raise InputError(f"--with-example is for ONNX, not for {request.format}; give --format onnx.")
     if request.calibration and (request.format != "openvino" or request.options.dtype != "float32"):

@@ -78,6 +78,13 @@ def test_lower_precisions_are_close(tiny, photos, format_name, dtype, tmp_path):
     assert 0 <= difference < {"float16": 0.005, "bfloat16": 0.05}[dtype]
 
 
+def test_a_compiled_program(tiny, photos, tmp_path):
+    exported = export(tiny, tmp_path, "torch", photos, compiled=True)
+    assert not exported.parity.excesses
+    model = eva_vision.load(exported.files[0], trust_recipe=str(exported.files[0]), device="cpu")
+    np.testing.assert_allclose(probabilities(model, photos), original_probabilities(tiny, photos), atol=1e-5)
+
+
 def test_8_bits(tiny, photos, tmp_path):
     exported = export(tiny, tmp_path, "openvino", photos, calibration=(str(photos),))
     assert read_metadata(exported.files[0]).dtype == "int8"
