@@ -17,13 +17,14 @@ from eva_engine.prediction.predictor import Predictor
 from .feature_maps import COARSEST, pad_sides
 from .inference import ViewInference
 from .segmenter import Segmenter, resize_to_pixels
+from .upernet import UperNet
 
 GRAPH, PIXELS, SCORES = "model", "pixels", "scores"
 _LARGEST_SIDE = 4096
 
 
 class SegmentationExport(TaskExport):
-    """Export UperNet and Mask2Former for windows of one size, or of any size that is a multiple of 32."""
+    """Export UperNet and Mask2Former for windows of one size; UperNet for all sizes that are multiples of 32, too."""
 
     tolerances: ClassVar = {
         "float32": {"probability": 1e-2},
@@ -37,6 +38,11 @@ class SegmentationExport(TaskExport):
         model: Any = predictor.model
         batch: int | str = options.batch_size or "batch"
         size = options.batch_size or 2
+        if options.dynamic_size and not isinstance(model, UperNet):
+            raise InputError(
+                f"a {type(model).__name__} is exported for windows of one size, which --image-size sets; leave "
+                "--dynamic-size out."
+            )
         if options.dynamic_size:
             sides = {"height": COARSEST, "width": COARSEST}
             largest = dict.fromkeys(sides, _LARGEST_SIDE)

@@ -85,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "--image-size",
         type=positive_int,
         metavar="PIXELS",
-        help="side of the images that the model gets, for detectors and segmentation; default: that of the recipe",
+        help="side of the windows of a segmentation model; default: that of the recipe",
     )
     parser.add_argument(
-        "--dynamic-size", action="store_true", help="height and width of the images may vary, where the model allows it"
+        "--dynamic-size", action="store_true", help="height and width of the images may vary, for UperNet"
     )
     parser.add_argument(
         "--batch-size", type=positive_int, metavar="N", help="fixed number of images per run; default: any number"

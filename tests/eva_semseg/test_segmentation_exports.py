@@ -12,6 +12,7 @@ from tiny_exports import TinyModel, export, tiny_model, write_photos
 
 import eva_vision
 from eva_backbone.errors import InputError
+from eva_semseg.uper_head import averaging_matrix
 
 DEMOS = "projects/SemSeg/configs/demo"
 VIEWS = "dataloader.test.mapper.views"
@@ -41,7 +42,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def upernet(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    return tiny_model(tmp_path_factory.mktemp("upernet"), f"{DEMOS}/upernet_eva02_tiny_microscope.py", UPERNET)
+    tiny = tiny_model(tmp_path_factory.mktemp("upernet"), f"{DEMOS}/upernet_eva02_tiny_microscope.py", UPERNET)
+    content = torch.load(tiny.weights)
+    content["model"]["decode_head.conv_seg.bias"].zero_()  # with other biases, one class would be best everywhere
+    torch.save(content, tiny.weights)
+    return tiny
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +111,17 @@ def test_any_size(upernet, photos, tmp_path):
         assert (found.labels == expected.labels).mean() > 0.999
 
 
-def test_wrong_sizes(upernet, photos, tmp_path):
+@pytest.mark.parametrize("length", [1, 3, 4, 6, 7, 13])
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 6])
+def test_pooling_as_a_matrix(length, num_parts):
+    x = torch.randn(2, 3, length, 4)
+    matrix = averaging_matrix(length, num_parts, x)
+    torch.testing.assert_close(matrix @ x, torch.nn.functional.adaptive_avg_pool2d(x, (num_parts, 4)))
+
+
+def test_wrong_sizes(upernet, mask2former, photos, tmp_path):
+    with pytest.raises(InputError, match="a Mask2Former is exported for windows of one size"):
+        export(mask2former, tmp_path, "torch", photos, dynamic_size=True)
     with pytest.raises(InputError, match="--image-size 32 is smaller than the windows of the recipe, 64x64"):
         export(upernet, tmp_path, "torch", photos, image_size=32)
     with pytest.raises(InputError, match="windows of 70x70 pixels are not multiples of 32"):
@@ -126,7 +141,7 @@ def test_the_runner_needs_no_torch(upernet, photos, onnx_file, tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", program, *arguments, str(out)], capture_output=True, text=True, check=True
     )
-    assert [line.partition(":")[0] for line in run.stdout.splitlines()] == ["background", "nucleus", "bacterium"]
+    assert [line.partition(":")[0] for line in run.stdout.splitlines()] == ["class 0", "class 1", "class 2"]
     (expected,) = load(upernet).predict(str(photos / "0.png"))
     # Pillow, which the runner resizes with, rounds differently from OpenCV.
     assert (np.asarray(Image.open(out)) == expected.labels).mean() > 0.9
