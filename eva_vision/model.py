@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from eva_backbone.errors import InputError
+from eva_engine.exported_models import is_exported
 from eva_engine.prediction.load_predictor import LoadedRecipe, check_options
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.result import Result
@@ -139,8 +140,11 @@ class Model:
             it at the bottom and right.
 
         Raises:
-            InputError: An image cannot be read, or the backbone has no such block.
+            InputError: An image cannot be read, the backbone has no such block, or the model is an exported one.
         """
+        weights = self._loaded[1]
+        if is_exported(weights):
+            raise InputError(f"{weights} is an exported model, which gives no features of blocks; load its weights.")
         found = find_sources(images, self.predictor.kinds)
         listed = [int(blocks)] if isinstance(blocks, SupportsIndex) else list(blocks)
         return block_features(self.predictor, found.all_required(), listed)

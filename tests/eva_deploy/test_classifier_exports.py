@@ -188,7 +188,7 @@ def test_wrong_requests_are_one_sentence(tiny, photos, onnx_file, tmp_path):
         eva_vision.load(onnx_file, dtype="bfloat16")
     with pytest.raises(InputError, match="whose blocks cannot be compiled"):
         eva_vision.load(onnx_file, compile=True)
-    with pytest.raises(InputError, match="no part of ExportedClassifier lists them"):
+    with pytest.raises(InputError, match="an exported model, which gives no features of blocks"):
         eva_vision.load(onnx_file, device="cpu").features(photos)
 
 
