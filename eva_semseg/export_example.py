@@ -34,7 +34,7 @@ def starts(length: int, window: int, stride: int) -> list[int]:
 
 def resize(scores: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize maps [K, h, w] bilinearly to [K, height, width]."""
-    maps = [Image.fromarray(np.float32(one)).resize((width, height), Image.Resampling.BILINEAR) for one in scores]
+    maps = [Image.fromarray(one.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR) for one in scores]
     return np.stack([np.asarray(one) for one in maps])
 
 

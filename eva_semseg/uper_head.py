@@ -120,7 +120,7 @@ class AdaptiveAveragePool(nn.AdaptiveAvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, C, output_size, output_size]."""
-        if not torch.compiler.is_exporting() or isinstance(x.shape[2], int):
+        if not torch.compiler.is_exporting() or type(x.shape[2]) is int:  # unknown ones are `SymInt`
             return super().forward(x)
         rows, columns = (averaging_matrix(size, cast(int, self.output_size), x) for size in x.shape[2:])
         return rows @ x @ columns.T
