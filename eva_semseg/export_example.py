@@ -34,8 +34,10 @@ def starts(length: int, window: int, stride: int) -> list[int]:
 
 def resize(scores: np.ndarray, width: int, height: int) -> np.ndarray:
     """Resize maps [K, h, w] bilinearly to [K, height, width]."""
-    maps = [Image.fromarray(one.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR) for one in scores]
-    return np.stack([np.asarray(one) for one in maps])
+    resized = []
+    for one in scores.astype(np.float32):
+        resized.append(np.asarray(Image.fromarray(one).resize((width, height), Image.Resampling.BILINEAR)))
+    return np.stack(resized)
 
 
 def segment(session: onnxruntime.InferenceSession, metadata: dict, image: Image.Image) -> np.ndarray:
