@@ -11,6 +11,7 @@ TASK = Task(
     file_task="eva_classification.prediction.task:ClassificationFileTask",
     synthetic_batch="eva_classification.data.synthetic_batch:ImageSyntheticBatch",
     data_check="eva_classification.data_check:ClassificationCheck",
+    export="eva_classification.export:ClassifierExport",
     published_weights="eva_classification.published_weights:FILES",
     describe_weights="eva_classification.weight_facts:describe_weights",
     other_uses="eva_classification.weight_facts:find_teacher_uses",

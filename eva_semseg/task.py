@@ -13,6 +13,7 @@ TASK = Task(
     file_task="eva_semseg.prediction.task:SegmentationFileTask",
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
     data_check="eva_semseg.data_check:SegmentationCheck",
+    export="eva_semseg.export:SegmentationExport",
     published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
     custom_data="eva_semseg.custom_data:LabelledData",

@@ -87,7 +87,7 @@ class UPerHead(PixelClassifier):
         super().__init__(num_classes, channels, dropout_ratio)
         self.psp_modules = nn.ModuleList()
         for scale in pool_scales:
-            pool = nn.AdaptiveAvgPool2d(scale)
+            pool = AdaptiveAveragePool(scale)
             self.psp_modules.append(nn.Sequential(pool, ConvNormRelu(in_channels, channels, 1)))
         self.bottleneck = ConvNormRelu(in_channels + len(pool_scales) * channels, channels, 3)
         self.lateral_convs = nn.ModuleList()
@@ -110,6 +110,33 @@ class UPerHead(PixelClassifier):
             outputs.insert(0, fpn_conv(level))
         outputs = [_resize(output, outputs[0]) for output in outputs]
         return self.classify(self.fpn_bottleneck(torch.cat(outputs, dim=1)))
+
+
+class AdaptiveAveragePool(nn.AdaptiveAvgPool2d):
+    """PyTorch's layer, which exported programs for maps of any size compute as two matrix products.
+
+    ONNX has no such operator, and the exporter replaces it correctly only if it knows the size of the map.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, C, H, W] to [B, C, output_size, output_size]."""
+        if not torch.compiler.is_exporting() or type(x.shape[2]) is int:  # unknown ones are `SymInt`
+            return super().forward(x)
+        rows, columns = (averaging_matrix(size, cast(int, self.output_size), x) for size in x.shape[2:])
+        return rows @ x @ columns.T
+
+
+def averaging_matrix(length: int, num_parts: int, like: Tensor) -> Tensor:
+    """Return the matrix [num_parts, length] of adaptive average pooling along an axis, in the type of `like`.
+
+    Part i is the mean from floor(i * length / num_parts) to ceil((i + 1) * length / num_parts), exclusive.
+    """
+    part = torch.arange(num_parts, device=like.device)[:, None]
+    start = part * length // num_parts
+    stop = ((part + 1) * length + num_parts - 1) // num_parts
+    position = torch.arange(length, device=like.device)
+    inside = (position >= start) & (position < stop)
+    return (inside / (stop - start)).to(like.dtype)
 
 
 class FCNHead(PixelClassifier):

@@ -12,6 +12,7 @@ TASK = Task(
     file_task="eva_video.prediction.task:VideoFileTask",
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
     data_check="eva_video.data_check:VideoCheck",
+    export="eva_video.export:VideoExport",
     published_weights="eva_video.published_weights:FILES",
     custom_data="eva_video.custom_data:VideoData",
     train_options=(

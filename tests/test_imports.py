@@ -7,7 +7,7 @@ import pytest
 
 PACKAGES = (
     *("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip"),
-    *("eva_demos", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
+    *("eva_demos", "eva_deploy", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
 )
 
 

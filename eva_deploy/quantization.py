@@ -1,0 +1,51 @@
+"""8 bits: quantise the weights and activations of a model of OpenVINO with NNCF, with ranges from real images."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eva_engine.prediction.inputs import Input
+from eva_engine.prediction.predictor import Predictor
+
+from .exported_model import recording
+from .formats.openvino_format import write_openvino
+from .formats.table import read_metadata
+from .task_export import TaskExport
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INT8 = "int8"
+MAX_INPUTS = 64  # of which all arrays are in memory
+
+
+def quantize(export: TaskExport, exported: Predictor[Any, Any], inputs: Sequence[Input]) -> None:
+    """Replace the files of an exported model of OpenVINO with those of the same model in 8 bits.
+
+    Args:
+        export: Exports of the task.
+        exported: Predictor with the files, in float32.
+        inputs: Images or videos, from which the ranges of the activations are taken.
+
+    Raises:
+        InputError: An image cannot be read.
+    """
+    import nncf
+    import openvino
+
+    recorded: dict[Path, list[list[np.ndarray]]] = {}
+    with recording(lambda path, arrays: recorded.setdefault(path, []).append(arrays)):
+        for item in inputs[:MAX_INPUTS]:
+            export.run(exported, [exported.read(item)])
+    for file, samples in recorded.items():
+        metadata = read_metadata(file)
+        model = nncf.quantize(
+            openvino.Core().read_model(file),
+            nncf.Dataset(samples),
+            subset_size=len(samples),
+            model_type=nncf.ModelType.TRANSFORMER,
+        )
+        partial = file.with_name(f"partial_{file.name}")
+        for path in write_openvino(model, replace(metadata, dtype=INT8), partial, compress_to_fp16=False):
+            path.replace(path.with_name(path.name.removeprefix("partial_")))
