@@ -17,8 +17,11 @@ class ImageUpload(gr.Image):
     def preprocess(self, payload: Any) -> str | None:  # type: ignore[override]
         """Return the name of the file."""
         return _stored_file(self, payload)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -31,8 +34,11 @@ class VideoUpload(gr.Video):
     def preprocess(self, payload: Any) -> str | None:
         """Return the name of the file."""
         return _stored_file(self, payload)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,25 +28,30 @@ def prediction_route(service: PredictionService) -> Route:
     A request that cannot be answered has a status of 400 or more and the JSON document {"error": sentence}.
     """
 
-    async def predict(request: Request) -> Response:
-        try:
-            content_type = request.headers.get("content-type", "")
-            if content_type.startswith("multipart/"):
-                raise RefusedError(
-                    "the body is a form; send the file itself as the body, as curl --data-binary does.",
-                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                )
-            options = _options(service, request)
-            content = await request.body()
-            name = request.query_params.get("name", "")
-            answer = await run_in_threadpool(service.predict, content, name, content_type, options=options)
-        except RefusedError as error:
-            return _json_response(to_json({"error": str(error)}), error.status)
-        except InputError as error:
-            return _json_response(to_json({"error": str(error)}), HTTPStatus.UNPROCESSABLE_ENTITY)
-        return _json_response(answer.document, HTTPStatus.OK)
+    class Prediction(HTTPEndpoint):  # which also answers requests with other methods
+        async def post(self, request: Request) -> Response:
+            return await _answer(service, request)
 
-    return Route(PATH, predict, methods=["POST"])
+    return Route(PATH, Prediction)
+
+
+async def _answer(service: PredictionService, request: Request) -> Response:
+    try:
+        content_type = request.headers.get("content-type", "")
+        if content_type.startswith("multipart/"):
+            raise RefusedError(
+                "the body is a form; send the file itself as the body, as curl --data-binary does.",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
+        options = _options(service, request)
+        content = await request.body()
+        name = request.query_params.get("name", "")
+        answer = await run_in_threadpool(service.predict, content, name, content_type, options=options)
+    except RefusedError as error:
+        return _json_response(to_json({"error": str(error)}), error.status)
+    except InputError as error:
+        return _json_response(to_json({"error": str(error)}), HTTPStatus.UNPROCESSABLE_ENTITY)
+    return _json_response(answer.document, HTTPStatus.OK)
 
 
 def _json_response(text: str, status: HTTPStatus) -> Response:

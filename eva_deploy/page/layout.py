@@ -78,7 +78,9 @@ class Page:
                         buttons=["download", "fullscreen"],
                         elem_id=f"findings-{kind}",
                     )
-                    table = gr.Dataframe(label="Table", interactive=False, elem_id=f"table-{kind}", wrap=True)
+                    table = gr.Dataframe(
+                        label="Table", interactive=False, visible=False, wrap=True, elem_id=f"table-{kind}"
+                    )
                 download = gr.DownloadButton("Download JSON", interactive=False, elem_id=f"json-{kind}")
         key = gr.State("")
         outputs = [message, drawn, download, *([] if table is None else [table, key])]
@@ -159,7 +161,7 @@ class Page:
         drawn = result.save(self._new_file("findings.jpg"))
         written = result.save(with_suffix(drawn.parent / Path(result.path).stem, ".json"))
         headers, rows = findings_table(result)
-        table = {"headers": headers, "data": rows}
+        table = gr.Dataframe({"headers": headers, "data": rows}, visible=bool(rows))
         return [result.summary(), str(drawn), gr.DownloadButton(value=written, interactive=True), table]
 
     def _or_message(self, path: str | None, predict: Callable[[Path], list[Any]], num_outputs: int) -> list[Any]:
@@ -169,7 +171,8 @@ class Page:
                 raise InputError("there is no file yet; choose one.")
             return predict(Path(path))
         except InputError as error:
-            nothing = [str(error), None, gr.DownloadButton(value=None, interactive=False), None, ""]
+            no_file, no_table = gr.DownloadButton(value=None, interactive=False), gr.Dataframe(visible=False)
+            nothing = [str(error), None, no_file, no_table, ""]
             return nothing[:num_outputs]
 
     def _new_file(self, name: str) -> Path:

@@ -9,8 +9,12 @@ from .application import Application
 _SHUTDOWN_SECONDS = 2  # for connections that are open after Ctrl-C
 
 
-class _Server(uvicorn.Server):
-    """A server at whose end no request waits for the model, which may take minutes."""
+class Server(uvicorn.Server):
+    """A server at whose end no request waits for the model, which may take minutes.
+
+    Args:
+        application: The application from `build_application`.
+    """
 
     def __init__(self, application: Application) -> None:
         config = uvicorn.Config(
@@ -36,4 +40,4 @@ def serve(application: Application, listening: socket.socket) -> None:
         application: The application from `build_application`.
         listening: Socket from `open_port`.
     """
-    _Server(application).run(sockets=[listening])
+    Server(application).run(sockets=[listening])
