@@ -1,4 +1,4 @@
-"""Measure variants in turn, each in a process of its own, so that their ratios hold although a machine's speed varies."""
+"""Measure variants in turn, each in a process of its own, so that ratios hold although a machine's speed varies."""
 
 import json
 import subprocess

@@ -13,7 +13,8 @@ ratios hold although other programs slow the machine down. The table has
     speed      how many times as fast as the first format: median of the rounds
     accuracy   with --evaluate: what `evaluate` measures on the test data of the recipe
 
-Exit status: 0, or 1 if nothing could be measured, 2 for an unusable option, config or weight file, 130 when interrupted.
+Exit status: 0, or 1 if nothing could be measured, 2 for an unusable option, config or weight file, 130 when
+interrupted.
 """
 
 import argparse
@@ -185,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         type=positive_int,
         default=5,
         metavar="N",
-        help="predict on all images N times, default: %(default)s",
+        help="number of rounds, default: %(default)s",
     )
     parser.add_argument("--evaluate", action="store_true", help="also evaluate each format on the recipe's test data")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")

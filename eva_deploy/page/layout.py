@@ -11,7 +11,6 @@ from eva_backbone.errors import InputError
 from eva_engine.prediction.file_task import with_suffix
 from eva_engine.prediction.result import Result
 
-from .components import ImageUpload, VideoUpload
 from .endpoint import PATH
 from .kept_results import KeptResults
 from .service import Answer, PredictionService
@@ -20,7 +19,6 @@ from .table import findings_table
 # The page runs a detector with this threshold, so that the slider can show less likely objects.
 LOWEST_THRESHOLD = 0.05
 _CLEAN_EVERY, _KEEP_FILES = 300, 1800  # seconds
-_EVENT = {"api_visibility": "private"}
 
 
 class Page:
@@ -37,6 +35,9 @@ class Page:
         self._service, self._folder = service, folder
         self._kept = KeptResults()
         self._has_threshold = "score_threshold" in service.options
+        # Of the command line.
+        self._given_threshold = float(getattr(service.predictor, "score_threshold", 0))
+        self._lowest_threshold = min(self._given_threshold, LOWEST_THRESHOLD)
         self._has_labels = "labels" in service.options
         with gr.Blocks(analytics_enabled=False, title=title, delete_cache=(_CLEAN_EVERY, _KEEP_FILES)) as self.blocks:
             gr.Markdown(f"# {title}")
@@ -86,8 +87,16 @@ class Page:
         outputs = [message, drawn, download, *([] if table is None else [table, key])]
         inputs = [upload, *(item for item in (labels, threshold) if item is not None)]
         predict = self._predict_frames if is_by_frames else self._predict
-        gr.on([button.click], predict, inputs, outputs, concurrency_id="model", show_progress_on=drawn, **_EVENT)
-        if threshold is not None and not is_by_frames:
+        button.click(
+            predict,
+            inputs,
+            outputs,
+            preprocess=False,  # gradio would open images with all formats of Pillow, and convert videos with FFmpeg
+            concurrency_id="model",
+            show_progress_on=drawn,
+            api_visibility="private",
+        )
+        if threshold is not None and table is not None:
             threshold.change(
                 self._show_again,
                 [key, threshold],
@@ -95,7 +104,7 @@ class Page:
                 concurrency_limit=4,
                 trigger_mode="always_last",
                 show_progress="hidden",
-                **_EVENT,
+                api_visibility="private",
             )
 
     def _labels_box(self) -> gr.Textbox | None:
@@ -107,10 +116,9 @@ class Page:
     def _threshold_slider(self, is_by_frames: bool) -> gr.Slider | None:
         if not self._has_threshold:
             return None
-        given = self._service.predictor.score_threshold
         info = "of the next prediction" if is_by_frames else None
         name = "threshold-video" if is_by_frames else "threshold"
-        lowest = min(given, LOWEST_THRESHOLD)
+        lowest, given = self._lowest_threshold, self._given_threshold
         return gr.Slider(lowest, 1, given, step=0.01, label="Score threshold", info=info, elem_id=name)
 
     def _options(self, values: Sequence[Any]) -> tuple[dict[str, Any], float | None]:
@@ -122,18 +130,18 @@ class Page:
             options["labels"] = [line for line in lines if line.strip()]
         return options, float(given.pop(0)) if self._has_threshold else None
 
-    def _predict(self, path: str | None, *values: Any) -> list[Any]:
+    def _predict(self, upload: Any, *values: Any) -> list[Any]:
         def predict(path: Path) -> list[Any]:
             options, threshold = self._options(values)
             if threshold is not None:
-                options["score_threshold"] = min(threshold, LOWEST_THRESHOLD)
+                options["score_threshold"] = self._lowest_threshold
             answer = self._service.predict(path, path.name, options=options)
             assert answer.result is not None
             return [*self._show(answer.result, threshold), self._kept.add(answer.result)]
 
-        return self._or_message(path, predict, 5)
+        return self._or_message(upload, predict, 5)
 
-    def _predict_frames(self, path: str | None, *values: Any) -> list[Any]:
+    def _predict_frames(self, upload: Any, *values: Any) -> list[Any]:
         def predict(path: Path) -> list[Any]:
             options, threshold = self._options(values)
             drawn = self._new_file("findings.mp4")
@@ -143,7 +151,7 @@ class Page:
             written.write_text(answer.document + "\n", encoding="utf-8")
             return [answer.note or "done", str(drawn), gr.DownloadButton(value=written, interactive=True)]
 
-        return self._or_message(path, predict, 3)
+        return self._or_message(upload, predict, 3)
 
     def _show_again(self, key: str, threshold: float) -> list[Any]:
         """Show the last result with another threshold, without the model."""
@@ -164,16 +172,24 @@ class Page:
         table = gr.Dataframe({"headers": headers, "data": rows}, visible=bool(rows))
         return [result.summary(), str(drawn), gr.DownloadButton(value=written, interactive=True), table]
 
-    def _or_message(self, path: str | None, predict: Callable[[Path], list[Any]], num_outputs: int) -> list[Any]:
+    def _or_message(self, upload: Any, predict: Callable[[Path], list[Any]], num_outputs: int) -> list[Any]:
         """Return what `predict` returns, or the reason why it cannot, and no findings."""
         try:
-            if path is None:
-                raise InputError("there is no file yet; choose one.")
-            return predict(Path(path))
+            return predict(self._uploaded_file(upload))
         except InputError as error:
             no_file, no_table = gr.DownloadButton(value=None, interactive=False), gr.Dataframe(visible=False)
             nothing = [str(error), None, no_file, no_table, ""]
             return nothing[:num_outputs]
+
+    def _uploaded_file(self, upload: Any) -> Path:
+        """Return the file of an upload, whose description is from the client."""
+        if upload is None:
+            raise InputError("there is no file yet; choose one.")
+        path = Path(str(upload["path"])).resolve()
+        # Gradio itself checks only descriptions in the form that its page sends.
+        if not path.is_relative_to(self._folder.resolve()):
+            raise InputError("files are uploaded, not named.")
+        return path
 
     def _new_file(self, name: str) -> Path:
         folder = self._folder / "results" / secrets.token_urlsafe(12)
@@ -181,8 +197,9 @@ class Page:
         return folder / name
 
 
-def _upload_component(kind: str) -> gr.components.Component:
+def _upload_component(kind: str) -> gr.Image | gr.Video:
     if kind == "image":
-        sources = ["upload", "webcam", "clipboard"]
-        return ImageUpload(label="Image", type="filepath", sources=sources, elem_id="upload-image")
-    return VideoUpload(label="Video", sources=["upload", "webcam"], elem_id="upload-video")
+        return gr.Image(
+            label="Image", type="filepath", sources=["upload", "webcam", "clipboard"], elem_id="upload-image"
+        )
+    return gr.Video(label="Video", sources=["upload", "webcam"], elem_id="upload-video")
