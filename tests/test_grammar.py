@@ -6,7 +6,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SIBLINGS = ("eva_classification", "eva_clip", "eva_video", "eva_semseg")
-PACKAGES = ("eva_backbone", "eva_engine", "eva_vision", "eva_demos", "detectron2_ext", *SIBLINGS)
+PACKAGES = ("eva_backbone", "eva_engine", "eva_deploy", "eva_vision", "eva_demos", "detectron2_ext", *SIBLINGS)
 
 # Files that every task has under the same name.
 ROLES = ("task.py", "data/mapper.py", "data/synthetic_batch.py", "prediction/predictor.py", "prediction/task.py")

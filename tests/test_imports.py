@@ -8,7 +8,7 @@ import pytest
 OPTIONAL = {"wandb"}  # packages that a run needs only if its config asks for them
 PACKAGES = (
     *("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip"),
-    *("eva_demos", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
+    *("eva_demos", "eva_deploy", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
 )
 
 

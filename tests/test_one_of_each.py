@@ -20,7 +20,7 @@ from eva_semseg.interaction import ConvFFN
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     *("eva_backbone", "eva_engine", "detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"),
-    *("eva_vision", "eva_demos", "projects", "tools", "datasets"),
+    *("eva_deploy", "eva_vision", "eva_demos", "projects", "tools", "datasets"),
 )
 KERNELS = {"eva_backbone/attention_kernels.py", "eva_backbone/chunked_attention.py"}
 

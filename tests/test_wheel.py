@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     *("detectron2_ext", "eva_backbone", "eva_classification", "eva_clip"),
-    *("eva_demos", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
+    *("eva_demos", "eva_deploy", "eva_engine", "eva_semseg", "eva_video", "eva_vision"),
 )
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = packages_distributions()
