@@ -26,17 +26,15 @@ ARGUMENTS = (
 
 
 class Served:
-    """A served model: its address, and how often the model has run."""
+    """A served model: its address, and how often its backbone has run."""
 
     def __init__(self, service, url: str) -> None:
         self.url, self.num_runs = url, 0
-        predict = service.predictor.predict
+        backbone = getattr(service.predictor.model, "backbone", service.predictor.model)
+        backbone.register_forward_hook(self._count)
 
-        def counted(samples):
-            self.num_runs += 1
-            return predict(samples)
-
-        service.predictor.predict = counted
+    def _count(self, *_) -> None:
+        self.num_runs += 1
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +138,7 @@ def test_upload_result_slider_and_download(detector, open_page, photo_file):
     after = downloaded(page)
     assert after["score_threshold"] == threshold
     assert after["detections"] == [found for found in before["detections"] if found["score"] >= threshold]
-    assert detector.num_runs == num_runs
+    assert detector.num_runs == num_runs > 0
 
 
 def test_a_bad_file_is_one_sentence_and_the_next_file_works(detector, open_page, photo_file, tmp_path):
