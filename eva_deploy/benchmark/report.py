@@ -14,7 +14,7 @@ _PACKAGES = ("torch", "onnxruntime", "openvino")
 
 def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
     """Return the lines of a table with a row per variant; its ratios are those to the first variant."""
-    header = ["format", "latency (quartiles)", "photos/s", "first", "memory", "speed", "accuracy"]
+    header = ["format", "latency (quartiles)", "photos/s", "processor", "first", "memory", "speed", "accuracy"]
     rows = [header]
     problems = []
     first = next(iter(figures.values()))
@@ -23,12 +23,13 @@ def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
             problems.append(f"{variant}: not measured: {of_variant.problem}")
             continue
         low, median, high = (1000 * seconds for seconds in quartiles(of_variant.latencies))
-        speed = "" if first.problem else f"{of_variant.faster_than(first):.2f}x"
+        speed = "" if first.problem else f"{of_variant.faster_than(first):.2f}x, {of_variant.cheaper_than(first):.2f}x"
         rows.append(
             [
                 str(variant),
                 f"{median:.1f} ms ({low:.1f} to {high:.1f})",
                 f"{of_variant.photos_per_second:.2f}",
+                f"{1000 * of_variant.processor_seconds:.1f} ms",
                 f"{of_variant.first_seconds:.1f} s",
                 f"{of_variant.peak_bytes / 2**20:.0f} MiB",
                 speed,
@@ -42,7 +43,13 @@ def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
 
 def figures_document(figures: Mapping[Variant, Figures], **about: Any) -> dict[str, Any]:
     """Return the figures for JSON, with the machine and the versions."""
-    variants = [{"format": v.format, "dtype": v.dtype, **found.to_dict()} for v, found in figures.items()]
+    first = next(iter(figures.values()))
+    variants = []
+    for variant, found in figures.items():
+        document = {"format": variant.format, "dtype": variant.dtype, **found.to_dict()}
+        if not found.problem and not first.problem:
+            document["speed"] = {"time": found.faster_than(first), "processor_time": found.cheaper_than(first)}
+        variants.append(document)
     return {**about, "machine": _machine(), "variants": variants}
 
 

@@ -76,10 +76,20 @@ class Figures:
         """Files per second, one after the other, read and prepared included: the median of the rounds."""
         return statistics.median(len(one.seconds) / one.total_seconds for one in self.rounds)
 
+    @property
+    def processor_seconds(self) -> float:
+        """Processor time of an image: the median of the rounds."""
+        return statistics.median(one.processor_seconds / len(one.seconds) for one in self.rounds)
+
     def faster_than(self, other: "Figures") -> float:
         """Return how many times as fast as another variant this is: the median of the rounds, each with its own."""
         pairs = zip(other.rounds, self.rounds, strict=True)
         return statistics.median(sum(theirs.seconds) / sum(ours.seconds) for theirs, ours in pairs)
+
+    def cheaper_than(self, other: "Figures") -> float:
+        """Return the same ratio of processor times, on which other programs have less influence."""
+        pairs = zip(other.rounds, self.rounds, strict=True)
+        return statistics.median(theirs.processor_seconds / ours.processor_seconds for theirs, ours in pairs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures for JSON."""
@@ -88,7 +98,7 @@ class Figures:
         low, median, high = quartiles(self.latencies)
         return {
             "latency_seconds": {"median": median, "quartiles": [low, high]},
-            "processor_seconds": statistics.median(one.processor_seconds / len(one.seconds) for one in self.rounds),
+            "processor_seconds": self.processor_seconds,
             "photos_per_second": self.photos_per_second,
             "load_seconds": self.load_seconds,
             "first_seconds": self.first_seconds,

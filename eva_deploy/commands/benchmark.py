@@ -8,9 +8,10 @@ ratios hold although other programs slow the machine down. The table has
 
     latency    time of one image from prepared pixels to the result: median and quartiles
     photos/s   files per second, one after the other, with reading and preparing them
+    processor  processor time of one image, which other programs influence less
     first      time of the first prediction, which may compile
     memory     peak resident memory of the process, Python and its packages included
-    speed      how many times as fast as the first format: median of the rounds
+    speed      how many times as fast as the first format, in time and in processor time: medians of the rounds
     accuracy   with --evaluate: what `evaluate` measures on the test data of the recipe
 
 Exit status: 0, or 1 if nothing could be measured, 2 for an unusable option, config or weight file, 130 when

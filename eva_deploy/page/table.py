@@ -16,7 +16,8 @@ def findings_table(result: Result) -> tuple[list[str], list[list[Any]]]:
     headers: list[str] = []
     for record in records:
         headers += [key for key, value in record.items() if key not in headers and not isinstance(value, dict)]
-    return headers, [[_cell(record.get(header)) for header in headers] for record in records]
+    titles = [header.replace("_", " ") for header in headers]
+    return titles, [[_cell(record.get(header)) for header in headers] for record in records]
 
 
 def _cell(value: Any) -> Any:
