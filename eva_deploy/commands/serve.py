@@ -73,9 +73,9 @@ def _serve(args: argparse.Namespace) -> None:
         predictor = build_predictor(recipe, args.weights, args.device, options, args.compile)
         limits = Limits(args.max_bytes, args.max_pixels, args.max_video_frames)
         service = PredictionService(predictor, task, limits)
-        examples = [item.path for item in found.inputs if item.kind in service.kinds]
         title = f"{task.name.capitalize() if task.name.islower() else task.name} with EVA"
-        application = build_application(service, folder, examples, args.allow_host, title)
+        application = build_application(service, folder, found.inputs, args.allow_host, title)
+        listening.listen()  # whoever reads the address can connect at once
         print(
             f"{task.name} with the recipe {printable(recipe.path)}: {shown_url(listening)} (Ctrl-C ends it)", flush=True
         )

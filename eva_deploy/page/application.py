@@ -8,6 +8,8 @@ import gradio as gr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from eva_engine.prediction.inputs import Input
+
 from .endpoint import prediction_route
 from .guard import Guard
 from .layout import Page
@@ -27,7 +29,7 @@ class Application(NamedTuple):
 
 
 def build_application(
-    service: PredictionService, folder: Path, examples: Sequence[Path], hosts: Collection[str], title: str
+    service: PredictionService, folder: Path, examples: Sequence[Input], hosts: Collection[str], title: str
 ) -> Application:
     """Return the application.
 

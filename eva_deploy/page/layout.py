@@ -9,6 +9,7 @@ import gradio as gr
 
 from eva_backbone.errors import InputError
 from eva_engine.prediction.file_task import with_suffix
+from eva_engine.prediction.inputs import Input
 from eva_engine.prediction.result import Result
 
 from .endpoint import PATH
@@ -18,6 +19,7 @@ from .table import findings_table
 
 # The page runs a detector with this threshold, so that the slider can show less likely objects.
 LOWEST_THRESHOLD = 0.05
+_TABLE_HEIGHT = 300  # pixels
 _CLEAN_EVERY, _KEEP_FILES = 300, 1800  # seconds
 
 
@@ -31,7 +33,7 @@ class Page:
         title: Heading.
     """
 
-    def __init__(self, service: PredictionService, folder: Path, examples: Sequence[Path], title: str) -> None:
+    def __init__(self, service: PredictionService, folder: Path, examples: Sequence[Input], title: str) -> None:
         self._service, self._folder = service, folder
         self._kept = KeptResults()
         self._has_threshold = "score_threshold" in service.options
@@ -53,7 +55,7 @@ class Page:
         # One request at a time; those of the slider do not wait for the model.
         self.blocks.queue(max_size=service.limits.max_waiting, default_concurrency_limit=1)
 
-    def _add(self, kind: str, examples: Sequence[Path]) -> None:
+    def _add(self, kind: str, examples: Sequence[Input]) -> None:
         """Add the inputs and outputs of a kind of files, and connect them."""
         is_by_frames = kind not in self._service.predictor.kinds
         with gr.Row():
@@ -62,8 +64,9 @@ class Page:
                 labels = self._labels_box()
                 threshold = self._threshold_slider(is_by_frames)
                 button = gr.Button("Predict", variant="primary", elem_id=f"predict-{kind}")
-                if examples:
-                    gr.Examples([str(path) for path in examples], upload, cache_examples=False)
+                of_kind = [str(item.path) for item in examples if item.kind == kind]
+                if of_kind:
+                    gr.Examples(of_kind, upload, cache_examples=False)
             with gr.Column():
                 message = gr.Textbox(label="Result", interactive=False, elem_id=f"message-{kind}")
                 if is_by_frames:
@@ -80,7 +83,11 @@ class Page:
                         elem_id=f"findings-{kind}",
                     )
                     table = gr.Dataframe(
-                        label="Table", interactive=False, visible=False, wrap=True, elem_id=f"table-{kind}"
+                        label="Table",
+                        interactive=False,
+                        visible=False,
+                        max_height=_TABLE_HEIGHT,
+                        elem_id=f"table-{kind}",
                     )
                 download = gr.DownloadButton("Download JSON", interactive=False, elem_id=f"json-{kind}")
         key = gr.State("")
@@ -137,7 +144,8 @@ class Page:
                 options["score_threshold"] = self._lowest_threshold
             answer = self._service.predict(path, path.name, options=options)
             assert answer.result is not None
-            return [*self._show(answer.result, threshold), self._kept.add(answer.result)]
+            key = "" if threshold is None else self._kept.add(answer.result)
+            return [*self._show(answer.result, threshold), key]
 
         return self._or_message(upload, predict, 5)
 

@@ -22,5 +22,5 @@ def findings_table(result: Result) -> tuple[list[str], list[list[Any]]]:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
-        return ", ".join(f"{number:.1f}" for number in value)
+        return ", ".join(f"{number:.0f}" for number in value)
     return round(value, 4) if isinstance(value, float) else value

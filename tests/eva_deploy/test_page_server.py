@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 from served_models import TinyModel
@@ -11,6 +12,12 @@ from eva_deploy.page.limits import Limits
 from eva_deploy.page.startup import prepared_gradio
 
 META = {"_type": "gradio.FileData"}
+CONNECTIONS: list[object] = []
+
+
+def refuse_connection(_: socket.socket, address: object) -> None:
+    CONNECTIONS.append(address)
+    raise OSError("no network")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +25,8 @@ def client(model_of):
     from eva_deploy.page.application import build_application
 
     model: TinyModel = model_of("detection")
-    with prepared_gradio() as folder:
+    with pytest.MonkeyPatch.context() as patch, prepared_gradio() as folder:
+        patch.setattr(socket.socket, "connect", refuse_connection)
         service = model.service(Limits(max_bytes=100_000), score_threshold=0.0)
         application = build_application(service, folder, [], ["eva.example"], "A detector")
         with TestClient(application.handler, "http://127.0.0.1:7860") as client:
@@ -142,3 +150,8 @@ def test_what_the_page_says_about_itself_shows_no_folders(client, model_of):
     config = client.get("/config").text
     assert str(model_of("detection").weights.parent) not in config
     assert json.loads(config)["analytics_enabled"] is False
+
+
+def test_the_server_connects_to_no_other(client):
+    assert client.get("/").status_code == 200
+    assert CONNECTIONS == []

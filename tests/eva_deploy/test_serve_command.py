@@ -1,13 +1,12 @@
 """The command `serve`: mistakes are one sentence, and Ctrl-C and SIGTERM end it at once, also during a prediction."""
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -72,19 +71,20 @@ def test_a_signal_ends_the_server_during_a_prediction(number, status, model_of, 
         "--port",
         "0",
     ]
-    with subprocess.Popen(
+    server = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as server:
+    )
+    try:
         line = server.stdout.readline()
-        assert "(Ctrl-C ends it)" in line, server.stderr.read()
-        url = next(word for word in line.split() if word.startswith("http"))
+        assert "(Ctrl-C ends it)" in line
+        address = line.partition("http://")[2].split()[0]
         answers = []
 
         def post() -> None:
-            try:
-                urllib.request.urlopen(urllib.request.Request(f"{url}/api/predict", photo, method="POST"))
-            except urllib.error.HTTPError as error:
-                answers.append((error.code, error.read().decode()))
+            connection = http.client.HTTPConnection(address, timeout=200)  # unlike urllib, it uses no proxy
+            connection.request("POST", "/api/predict", photo)
+            answer = connection.getresponse()
+            answers.append((answer.status, answer.read().decode()))
 
         client = threading.Thread(target=post)
         client.start()
@@ -92,6 +92,9 @@ def test_a_signal_ends_the_server_during_a_prediction(number, status, model_of, 
         server.send_signal(number)
         _, errors = server.communicate(timeout=200)
         client.join()
+    finally:
+        server.kill()
+        server.wait()
     assert server.returncode == status
     assert errors.splitlines() == (["interrupted"] if number == signal.SIGINT else [])
     assert answers == [(503, '{"error": "the server ends."}\n')]
