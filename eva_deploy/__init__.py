@@ -1,1 +1,1 @@
-"""Exported models: write them, prove that they compute the same, and use them in place of a model of PyTorch."""
+"""Models outside of training: exported files with proven parity, a page for the browser, benchmarks of formats."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +106,19 @@ class DetectionResult(Result):
         height, width = self.size
         document = {"image": self.path, "width": width, "height": height, "box_format": BOX_FORMAT}
         return {**document, "score_threshold": self.score_threshold, "detections": self.records()}
+
+    def with_score_threshold(self, threshold: float) -> "DetectionResult":
+        """Return a copy without the objects whose score is below `threshold`."""
+        kept = np.flatnonzero(self.scores >= threshold)
+        return replace(
+            self,
+            class_ids=self.class_ids[kept],
+            scores=self.scores[kept],
+            boxes=self.boxes[kept],
+            rles=None if self.rles is None else [self.rles[index] for index in kept],
+            track_ids=None if self.track_ids is None else self.track_ids[kept],
+            score_threshold=threshold,
+        )
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
         """Return the objects in COCO's format of results, which `COCO.loadRes` of pycocotools reads.

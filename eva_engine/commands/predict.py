@@ -26,6 +26,7 @@ from .cli import (
 )
 from .early_checks import check_prediction, find_inputs
 from .import_time import defer_slow_imports
+from .task_options import add_task_options, check_task_options, given_options, options_of_all_tasks
 
 if TYPE_CHECKING:
     from eva_engine.prediction.predictor import ImagePredictor
@@ -36,7 +37,7 @@ _LOAD_REPORT = "eva_engine.checkpoint.loading"  # logger of the lists of used we
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
-    texts = [option.name for option in _all_options() if option.is_text]
+    texts = [option.name for option in options_of_all_tasks(_options) if option.is_text]
     args = parse_with_overrides(_parser(), argv, "input", texts=texts)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(PrintableFormatter())
@@ -108,28 +109,17 @@ def _value_range(given: list[float] | None, kinds: Sequence[str]) -> tuple[float
     return low, high
 
 
-def _given_options(task: Task, options: tuple[Option, ...], args: argparse.Namespace) -> dict[str, Any]:
+def _given_options(task: Task, options: Sequence[Option], args: argparse.Namespace) -> dict[str, Any]:
     """Return those of `options` that the user has given, as keywords."""
-    accepted = (*task.predict_options, *task.output_options)
-    wrong = [option.flag for option in _all_options() if option.name in args and option not in accepted]
-    if wrong:
-        flags = ", ".join(option.flag for option in accepted)
-        raise InputError(
-            f"{', '.join(wrong)} is not an option for the recipe's task, {task.name}; this task accepts {flags}."
-        )
+    check_task_options(task, args, _options)
     missing = [option.flag for option in options if option.is_required and option.name not in args]
     if missing:
         raise InputError(f"the recipe's task, {task.name}, requires {', '.join(missing)}; see --help.")
-    return {option.name: getattr(args, option.name) for option in options if option.name in args}
+    return given_options(options, args)
 
 
-def _all_options() -> list[Option]:
-    """Return the options of all tasks, each once."""
-    options: dict[str, Option] = {}
-    for task in all_tasks():
-        for option in (*task.predict_options, *task.output_options):
-            options.setdefault(option.flag, option)
-    return list(options.values())
+def _options(task: Task) -> Sequence[Option]:
+    return (*task.predict_options, *task.output_options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,12 +171,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "opts", nargs="*", metavar="key=value", help="changes to the config, before or after the options"
     )
-    groups = {}
-    for option in _all_options():
-        users = [task.name for task in all_tasks() if option in (*task.predict_options, *task.output_options)]
-        title = ", ".join(users)
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        # Without a default it is known whether the option was given; the default is that of the task.
-        groups[title].add_argument(option.flag, default=argparse.SUPPRESS, help=option.help, **option.keywords)
+    add_task_options(parser, _options)
     return parser

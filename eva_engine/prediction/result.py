@@ -139,6 +139,17 @@ class Result(ABC):
         """
         raise InputError("COCO has no format for classes of an image; use to_dict or to_pandas.")
 
+    def with_score_threshold(self, threshold: float) -> Self:  # noqa: ARG002
+        """Return a copy without the findings whose score is below `threshold`, as if the model had been asked for it.
+
+        Args:
+            threshold: Lowest score, 0 to 1; at least that with which the model was run.
+
+        Raises:
+            InputError: The findings are classes or texts, which have no threshold.
+        """
+        raise InputError("the results of this model have no score threshold; leave it out.")
+
     def to_supervision(self) -> "supervision.Classifications | supervision.Detections":
         """Return the findings as an object of supervision.
 

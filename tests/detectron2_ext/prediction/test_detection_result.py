@@ -29,6 +29,17 @@ def test_pickle_keeps_everything():
     assert copy.reached_limits == result.reached_limits
 
 
+def test_a_higher_threshold_leaves_out_objects():
+    result = make_result()
+    result.track_ids = np.array([3, 0, 4])
+    copy = result.with_score_threshold(0.75)
+    assert copy.score_threshold == 0.75
+    assert copy.to_dict()["detections"] == result.to_dict()["detections"][:2]
+    np.testing.assert_array_equal(copy.masks, shapes()[:2])
+    assert len(result) == 3
+    assert make_result(masks=False).with_score_threshold(1.0).records() == []
+
+
 def test_json_file(tmp_path):
     path = make_result().save(tmp_path / "sub" / "a.json")
     assert json.loads(path.read_text()) == make_result().to_dict()

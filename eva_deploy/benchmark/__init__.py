@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy of a trained model in several formats on this machine."""
