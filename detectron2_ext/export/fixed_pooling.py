@@ -43,11 +43,14 @@ class FixedPooler(nn.Module):
         level = torch.zeros_like(areas, dtype=torch.int64)
         for smallest in self.smallest_areas:
             level = level + (areas >= smallest)
-        # Without area there is nothing to pool: torchvision returns zeros, OpenVINO would divide by zero.
-        has_area = ((boxes[..., 2:] - boxes[..., :2]) > 0).all(dim=2).flatten()
+        # With a sampling ratio of 0, the number of samples grows with the sides of the box. Without any, torchvision
+        # returns zeros, and OpenVINO divides by zero.
+        has_samples = ((boxes[..., 2:] - boxes[..., :2]) > 0).all(dim=2).flatten()
         pooled: Any = 0
         for number, (level_map, pooler) in enumerate(zip(maps, self.level_poolers, strict=True)):
-            is_here = (has_area & (level == number))[:, None]
+            is_here = (level == number)[:, None]
+            if pooler.sampling_ratio == 0:
+                is_here = is_here & has_samples[:, None]
             # The index of the image stays.
             of_level = torch.cat([regions[:, :1], torch.where(is_here, regions[:, 1:], 0.0)], dim=1)
             pooled = pooled + torch.where(is_here[..., None, None], pooler(level_map, of_level), 0.0)
