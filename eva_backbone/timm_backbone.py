@@ -109,7 +109,7 @@ class TimmBackbone(BackboneDelegate, nn.Module):
             )
         patches = vit.patch_embed(pixels)
         if isinstance(vit, Beit):
-            tokens = torch.cat([vit.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+            tokens = torch.cat([vit.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
             if vit.pos_embed is not None:
                 tokens = tokens + vit.pos_embed
             tokens = vit.pos_drop(tokens)
@@ -158,9 +158,9 @@ class TimmBackbone(BackboneDelegate, nn.Module):
         return (index + 1) * self.num_global_blocks // self.depth > index * self.num_global_blocks // self.depth
 
     def _run_in_windows(self, index: int, x: Tensor, grid: tuple[int, int], arguments: list[Tensor]) -> Tensor:
-        batch, size, prefix = len(x), self.window_size, self.num_prefix_tokens
+        batch, size, prefix = x.shape[0], self.window_size, self.num_prefix_tokens
         windows, padded = partition_windows(x[:, prefix:].unflatten(1, grid), size)
-        num_windows = len(windows) // batch
+        num_windows = windows.shape[0] // batch
         copies = x[:, :prefix].repeat_interleave(num_windows, dim=0)
         arguments = [self._rope_of_windows(rope, grid).repeat(batch, 1, 1, 1) for rope in arguments]
         out = run_layer(

@@ -10,6 +10,7 @@ TASK = Task(
     predictor="eva_classification.prediction.predictor:ClassPredictor",
     file_task="eva_classification.prediction.task:ClassificationFileTask",
     synthetic_batch="eva_classification.data.synthetic_batch:ImageSyntheticBatch",
+    export="eva_classification.export:ClassifierExport",
     published_weights="eva_classification.published_weights:FILES",
     describe_weights="eva_classification.weight_facts:describe_weights",
     other_uses="eva_classification.weight_facts:find_teacher_uses",

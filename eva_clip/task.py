@@ -9,6 +9,7 @@ TASK = Task(
     predictor="eva_clip.prediction.predictor:LabelPredictor",
     file_task="eva_clip.prediction.task:ClipFileTask",
     synthetic_batch="eva_clip.data.synthetic_batch:PairSyntheticBatch",
+    export="eva_clip.export:ClipExport",
     published_weights="eva_clip.published_weights:FILES",
     describe_weights="eva_clip.weight_facts:describe_weights",
     other_uses="eva_clip.weight_facts:find_text_tower_uses",

@@ -125,7 +125,7 @@ class TextTransformer(nn.Module):
             x = run_layer(block, x, causal_mask, use_checkpoint=self.checkpoint_blocks)
         # Under causal attention only the end token has seen the full text. Its row is selected before the layer norm,
         # which works on each row separately.
-        x = x[torch.arange(len(x), device=x.device), end.to(x.device)]
+        x = x[torch.arange(x.shape[0], device=x.device), end.to(x.device)]
         return self.ln_final(x).to(self.text_projection.dtype) @ self.text_projection
 
 

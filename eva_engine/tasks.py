@@ -120,6 +120,7 @@ class Task:
         evaluate_with: Function that changes a recipe as those options say, `evaluate_with(cfg, **given_options)`.
         inference: Function that returns the module that the evaluations of a recipe with a `dataloader.inference` run
             instead of the model, `inference(cfg, model)`; optional.
+        export: Class that exports the task's models, a `TaskExport` of `eva_deploy`; optional.
         predict_usage: Examples for the help of `predict`.
         predict_options: Options of `predict` for the task's predictor.
         output_options: Options of `predict` for the files that the task writes.
@@ -145,6 +146,7 @@ class Task:
     evaluation_options: tuple[Option, ...] = ()
     evaluate_with: str = ""
     inference: str = ""
+    export: str = ""
     predict_usage: str = ""
     predict_options: tuple[Option, ...] = ()
     output_options: tuple[Option, ...] = ()
@@ -196,10 +198,15 @@ def all_tasks() -> list[Task]:
 
 @cache
 def _installed_tasks() -> tuple[Task, ...]:
-    return tuple(_load_entry_points(TASK_GROUP, Task))
+    return tuple(load_entry_points(TASK_GROUP, Task))
 
 
-def _load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
+def load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
+    """Load what installed packages register under an entry point group, in the order of the names.
+
+    Raises:
+        InputError: An entry cannot be loaded or is of another type.
+    """
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         origin = f"the entry point {entry.name} = {entry.value} of {entry.dist.name if entry.dist else 'a package'}"
         try:
@@ -248,7 +255,7 @@ def all_verbs() -> dict[str, Verb]:
     verbs: dict[str, Verb] = {}
     for task in all_tasks():
         verbs.update(task.verbs)
-    for more_verbs in _load_entry_points(VERB_GROUP, Mapping):
+    for more_verbs in load_entry_points(VERB_GROUP, Mapping):
         verbs.update(more_verbs)
     return verbs
 

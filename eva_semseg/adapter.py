@@ -206,7 +206,7 @@ class AdapterBackbone(ViTAdapter, VisionTransformer):
             patches = (patches + table[:, self.pos_prefix_tokens :]).to(self.patch_embed.proj.weight.dtype)
         if self.cls_token is None:
             return patches
-        return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+        return torch.cat([self.cls_token.expand(patches.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
 
 
 def _check_groups(groups: Sequence[tuple[int, int]] | None, depth: int) -> tuple[tuple[int, int], ...]:

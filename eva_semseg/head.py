@@ -131,7 +131,7 @@ class Mask2FormerHead(nn.Module):
             grid = tuple(memory.shape[2:])
             value = memory.flatten(2).transpose(1, 2) + embed
             levels.append(_Level(grid, value + sine_positions(grid, value.shape[-1], embed), value))
-        queries = self.query_feat.weight.expand(len(mask_features), -1, -1)
+        queries = self.query_feat.weight.expand(mask_features.shape[0], -1, -1)
         return mask_features, levels, queries
 
     def _normalise(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ TASK = Task(
     predictor="eva_semseg.prediction.predictor:SegmentationPredictor",
     file_task="eva_semseg.prediction.task:SegmentationFileTask",
     synthetic_batch="eva_semseg.data.synthetic_batch:SegmentationSyntheticBatch",
+    export="eva_semseg.export:SegmentationExport",
     published_weights="eva_semseg.published_weights:FILES",
     describe_weights="eva_semseg.weight_facts:describe_weights",
     evaluation_options=(SLICE, OVERLAP),

@@ -9,6 +9,7 @@ TASK = Task(
     predictor="eva_video.prediction.predictor:VideoPredictor",
     file_task="eva_video.prediction.task:VideoFileTask",
     synthetic_batch="eva_video.data.synthetic_batch:VideoSyntheticBatch",
+    export="eva_video.export:VideoExport",
     published_weights="eva_video.published_weights:FILES",
     predict_options=(CLASS_NAMES, TOP),
     output_options=(NO_IMAGES,),

@@ -27,13 +27,13 @@ def load(
 
     Args:
         name_or_path: Name of published weights, such as "eva02_L_coco_det_sys_o365", which are downloaded once; output
-            folder of a run; or weight file.
+            folder of a run; weight file; or exported model, which needs no model of PyTorch.
         config_file: Recipe of the model, or a run's config.yaml; by default found from the weights.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device.
         dtype: Type of the weights: "float32", "bfloat16", "float16" or "auto", the fastest on this device.
         compile: Compile the transformer blocks, which pays off after many images of one size.
-        trust_recipe: Your own recipe, or several, whose classes and functions a config.yaml may then name; they are
-            executed.
+        trust_recipe: Your own recipe, or several, whose classes and functions a config.yaml may then name, or exported
+            program (.pt2); they are executed.
         overrides: Change to the recipe, or several, such as ["model.roi_heads.maskness_thresh=0.5"].
         options: Options of `predict` for the model's task, such as `score_threshold`, `max_detections`, `class_names`
             (a file, or a list of names), `slice_size` for --slice, `top`, `labels` or `templates`.
@@ -79,4 +79,4 @@ def _load(
     recipe = load_recipe(weights, config_file, overrides, trusted_recipes)
     checked = check_options(recipe.task.predict_options, options, f"a model for {recipe.task.name}")
     predictor = build_predictor(recipe, weights, device, {**checked, "dtype": dtype}, is_compiled)
-    return Model(predictor, recipe.task, recipe.path)
+    return Model(predictor, recipe, weights, checked.get("class_names"))

@@ -1,14 +1,15 @@
 """A trained model of any task, ready to use."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from eva_backbone.errors import InputError
-from eva_engine.prediction.load_predictor import check_options
+from eva_engine.prediction.load_predictor import LoadedRecipe, check_options
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.result import Result
 from eva_engine.safe_text import printable
-from eva_engine.tasks import Task
 
 from .features import block_features
 from .prediction_loop import predict_frames, predict_sources
@@ -16,6 +17,8 @@ from .sources import find_sources, logger
 
 if TYPE_CHECKING:
     import torch
+
+    from eva_deploy.exporting import Exported
 
     from .embedding import Embeddings
 
@@ -25,8 +28,9 @@ class Model:
 
     Args:
         predictor: Predictor of the task.
-        task: The task.
-        recipe: Path of the recipe.
+        recipe: The recipe with its task.
+        weights: What the weights were loaded from.
+        class_names: Class names that the user gave, or a file with them; None for those of the recipe.
 
     Attributes:
         predictor: The predictor; `predictor.model` is the module of PyTorch.
@@ -34,11 +38,15 @@ class Model:
         recipe: Path of the recipe that the model was built from.
     """
 
-    def __init__(self, predictor: Predictor[Any, Any], task: Task, recipe: str) -> None:
+    def __init__(
+        self, predictor: Predictor[Any, Any], recipe: LoadedRecipe, weights: str, class_names: Any = None
+    ) -> None:
         self.predictor = predictor
-        self.task = task.name
-        self.recipe = recipe
-        self._call_options = [option for option in task.predict_options if option.name in predictor.call_options]
+        self.task = recipe.task.name
+        self.recipe = recipe.path
+        self._loaded = recipe, weights, class_names
+        options = recipe.task.predict_options
+        self._call_options = [option for option in options if option.name in predictor.call_options]
         self._last: tuple[Mapping[str, Any], Predictor[Any, Any]] = ({}, predictor)
         self._reported_limits: set[str] = set()
 
@@ -142,6 +150,60 @@ class Model:
         from .embedding import embed
 
         return embed(self, images, texts)
+
+    def export(
+        self,
+        format: str,
+        output: str | os.PathLike[str],
+        *,
+        image_size: int | None = None,
+        dynamic_size: bool = False,
+        batch_size: int | None = None,
+        dtype: str = "float32",
+        compiled: bool = False,
+        with_example: bool = False,
+        images: str | Sequence[str] = (),
+        num_images: int = 8,
+    ) -> "Exported":
+        """Write the model for another runtime, and compare the file with the original on real images.
+
+        The weights are loaded once more, in float32 on the CPU. `python -m tools export-model` does the same, and its
+        options have the same names.
+
+        Args:
+            format: "onnx", "openvino" or "torch".
+            output: Folder for the files.
+            image_size: Side in pixels of the images that a detector or segmentation model gets; None for that of the
+                recipe.
+            dynamic_size: Whether height and width may vary.
+            batch_size: Fixed number of images per run; None for any number.
+            dtype: Type of the weights: "float32", "float16" or "bfloat16".
+            compiled: For "torch": compile the program to machine code, the option --aot.
+            with_example: For "onnx": write a module next to the file that runs it without PyTorch.
+            images: Image, video or folder to compare on, or several; by default photos in installed packages.
+            num_images: Largest number of images to compare on.
+
+        Returns:
+            The files, and how well they agree with the original: `parity.excesses` is empty unless the largest
+            differences exceed the tolerance.
+
+        Raises:
+            InputError: The model cannot be exported in this way, or a package that is needed is not installed.
+        """
+        from eva_deploy.exporting import ExportRequest, export_model
+        from eva_deploy.task_export import ExportOptions
+
+        recipe, weights, class_names = self._loaded
+        request = ExportRequest(
+            format=format,
+            folder=Path(output),
+            options=ExportOptions(image_size, dynamic_size, batch_size, dtype),
+            compiled=compiled,
+            with_example=with_example,
+            images=(images,) if isinstance(images, str) else tuple(map(str, images)),
+            num_images=num_images,
+        )
+        return export_model(recipe, weights, request, class_names)
 
     def _with_options(self, options: Mapping[str, Any]) -> Predictor[Any, Any]:
         """Return the predictor for the options of a call; the last one is kept, because labels take time to encode."""

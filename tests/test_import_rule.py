@@ -1,7 +1,7 @@
-"""Imports point one way: the backbone, the engine, the tasks, and what uses the tasks.
+"""Imports point one way: the backbone, the engine, exported models, the tasks, and what uses the tasks.
 
-    eva_backbone <- eva_engine <- detectron2_ext, eva_classification, eva_clip, eva_video, eva_semseg
-                               <- projects, eva_vision, eva_demos, tools
+    eva_backbone <- eva_engine <- eva_deploy <- detectron2_ext, eva_classification, eva_clip, eva_video, eva_semseg
+                                             <- projects, eva_vision, eva_demos, tools
 
 A package imports only itself and packages to its left, anywhere in a file: at the top, in functions, and under
 `if TYPE_CHECKING`.
@@ -17,13 +17,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TASKS = {"detectron2_ext", "eva_classification", "eva_clip", "eva_video", "eva_semseg"}
-SHARED = {"eva_backbone", "eva_engine"}
+SHARED = {"eva_backbone", "eva_engine", "eva_deploy"}
 PACKAGES = SHARED | TASKS | {"projects", "eva_vision", "eva_demos", "tools"}
 
 # What each package may import in addition to itself.
 ALLOWED: dict[str, set[str]] = {
     "eva_backbone": set(),
     "eva_engine": {"eva_backbone"},
+    "eva_deploy": {"eva_backbone", "eva_engine"},
     **dict.fromkeys(TASKS, SHARED),
     # Classifiers of images and of videos share losses, metrics and class names; CLIP's image tower is a classifier's.
     "eva_clip": SHARED | {"eva_classification"},

@@ -35,7 +35,8 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PY",
-        help="your own recipe, whose classes and functions a config.yaml may then name; it is executed; repeatable",
+        help="your own recipe, whose classes and functions a config.yaml may then name, or exported program (.pt2); it "
+        "is executed; repeatable",
     )
 
 

@@ -6,7 +6,7 @@
 
 FILE is a weight file of any published kind, the name of a published file, or a checkpoint of a run: a file, the folder
 of a sharded one, or the run's output folder for its best or last one; the config.yaml next to it is tried as its
-recipe. Nothing in the file is executed, and only shapes are read.
+recipe. Nothing in the file is executed, and only shapes are read. Of an exported model, its metadata are printed.
 
 Exit status: 0 when every file is identified, 1 when one fits no recipe, 2 for an unusable file, config or option.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eva_engine.exported_models import describe_exported, is_exported
 from eva_engine.published_weights.weight_path import check_weights
 from eva_engine.safe_text import printable
 
@@ -54,6 +55,9 @@ def _inspect_files(args: argparse.Namespace) -> int:
 
 
 def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> int:
+    if is_exported(path):
+        _print(describe_exported(path))
+        return 0
     from eva_engine.inspection import read_summary
     from eva_engine.inspection.format import describe, describe_names
 
@@ -77,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="weight file, name of a published one, checkpoint of a run, or the run's output folder",
+        help="weight file, name of a published one, checkpoint of a run, the run's output folder, or exported model",
     )
     parser.add_argument("--config-file", metavar="CONFIG", help="compare with this recipe only")
     add_trust_option(parser)

@@ -2,6 +2,14 @@
 
 from eva_engine.tasks import registered_packages
 
+# Packages of optional extras.
+_EXTRAS = {
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "openvino": "export,openvino",
+    "nncf": "export,openvino",
+}
 _NEEDED_BY_RECIPES = ("detectron2", "fvcore", "hydra", "iopath", "omegaconf")
 _DETECTRON2 = (
     "in the folder of EVA Vision run pip install '.[detection]' and then uv pip install --python-version 3.10 "
@@ -17,6 +25,9 @@ def how_to_install(error: ModuleNotFoundError) -> str | None:
         return None
     if name in _NEEDED_BY_RECIPES:
         return f"Detectron2 and its dependencies, and {name} is not installed: {_DETECTRON2}"
+    extra = _EXTRAS.get(name)
+    if extra is not None:
+        return f"the package {name}, which is not installed: run pip install '.[{extra}]' in the folder of EVA Vision."
     return (
         f"the package {name}, which is not installed: the extras detection, video and clip contain all packages that "
         "the tasks need, so run pip install '.[detection,video,clip]' in the folder of EVA Vision."

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, SCMode
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
+from eva_engine.exported_models import exported_recipe, is_exported
 
 from .config_path import find_config_file
 from .override_grammar import target_values
@@ -24,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def load_config(path: str, overrides: Sequence[str] = (), trusted_recipes: Sequence[str] = ()) -> DictConfig:
-    """Load the recipe `path` and apply `overrides`. A .py file is code, which is executed; a .yaml file is data.
+    """Load the recipe `path` and apply `overrides`. A .py file is code, which is executed; all others are data.
 
     `train.*` keys that the recipe does not list get the defaults of `train_settings.py`.
 
     Args:
-        path: A .py file, or the .yaml file that a run has saved. If it starts with projects/ and does not exist in the
-            working folder, the recipe of this package is used.
+        path: A .py file, the .yaml file that a run has saved, or an exported model, which contains its recipe. If it
+            starts with projects/ and does not exist in the working folder, the recipe of this package is used.
         overrides: Changes `key=value`, see :func:`apply_overrides`.
         trusted_recipes: Recipes whose classes and functions a .yaml file may name, in addition to those of installed
             packages and the `_target_` of an override.
@@ -52,9 +53,10 @@ def load_config(path: str, overrides: Sequence[str] = (), trusted_recipes: Seque
 
 
 def _read_saved(file: Path, overrides: Sequence[str], trusted_recipes: Sequence[str]) -> dict[Any, Any]:
-    """Read the .yaml file of a run; what it names is imported after the names were checked."""
-    content = read_yaml(file)
-    check_names(content, str(file), trusted_recipes, target_values(overrides))
+    """Read a recipe that is data; what it names is imported after the names were checked."""
+    content = parse_yaml(exported_recipe(file), file) if is_exported(file) else read_yaml(file)
+    recipes = [recipe for recipe in trusted_recipes if not is_exported(recipe)]
+    check_names(content, str(file), recipes, target_values(overrides))
     return _with_objects(content, "")
 
 
@@ -79,19 +81,10 @@ class _Dumper(yaml.Dumper):
 def save_config(cfg: DictConfig, path: str | Path) -> None:
     """Write `cfg` to the .yaml file `path`, from which :func:`load_config` loads the same recipe.
 
-    Unlike in Detectron2's own file, keys keep their order: it is the order in which modules are built and draw their
-    initial weights. If the recipe contains functions that it defines itself, the file cannot be loaded; it is then
-    written for people to read, with a warning.
+    If the recipe contains functions that it defines itself, the file cannot be loaded; it is then written for people to
+    read, with a warning.
     """
-    content = OmegaConf.to_container(cfg, resolve=False, structured_config_mode=SCMode.INSTANTIATE)
-    dumped = yaml.dump(
-        _with_named_targets(content),
-        Dumper=_Dumper,
-        default_flow_style=None,
-        allow_unicode=True,
-        width=9999,
-        sort_keys=False,
-    )
+    dumped = config_text(cfg)
     try:
         for name, key in named(parse_yaml(dumped, path)):
             import_name(name, key)
@@ -99,6 +92,23 @@ def save_config(cfg: DictConfig, path: str | Path) -> None:
         logger.warning("%s can be read by people but not be loaded again: %s", path, error)
     with atomic_path(path) as partial:
         partial.write_text(dumped, encoding="utf-8")
+
+
+def config_text(cfg: DictConfig) -> str:
+    """Return `cfg` as YAML.
+
+    Unlike in Detectron2's own file, keys keep their order: it is the order in which modules are built and draw their
+    initial weights.
+    """
+    content = OmegaConf.to_container(cfg, resolve=False, structured_config_mode=SCMode.INSTANTIATE)
+    return yaml.dump(
+        _with_named_targets(content),
+        Dumper=_Dumper,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=9999,
+        sort_keys=False,
+    )
 
 
 def _with_named_targets(content: Any) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.exported_models import is_exported
 from eva_engine.recipe_files import RECIPE_ROOTS
 
 
@@ -15,7 +16,7 @@ def find_config_file(path: str) -> Path:
     if not path:
         raise InputError("no config file was given; name one with --config-file projects/ViTDet/configs/...")
     file = Path(path)
-    if file.suffix not in (".py", ".yaml", ".yml"):
+    if file.suffix not in (".py", ".yaml", ".yml") and not is_exported(file):
         raise InputError(f"{path} is not a config file; its name must end in .py or .yaml")
     if not file.is_file() and file.parts[0] == "projects":
         file = _find_in_package(file)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.exported_models import is_exported
 from eva_engine.published_weights.table import PublishedFile
 from eva_engine.published_weights.weight_path import published_name, weight_path
 from eva_engine.recipe_files import RecipeFile
@@ -19,7 +20,7 @@ _HOW = "give one with --config-file"
 
 
 def choose_recipe(weights: str, trusted_recipes: Sequence[str] = ()) -> RecipeFile:
-    """Return the recipe for weights: that of a run, that of a published name, or the one that inspection finds.
+    """Return the recipe for weights: that of a run, of an exported model or of a published name, or the one that fits.
 
     Nothing is downloaded for a published name.
 
@@ -36,6 +37,8 @@ def choose_recipe(weights: str, trusted_recipes: Sequence[str] = ()) -> RecipeFi
         if not config.is_file():
             raise InputError(f"{folder} has no config.yaml, in which a run stores its recipe; {_HOW}")
         return RecipeFile(str(config), config, "")
+    if is_exported(weights):  # it contains its recipe, see `load_config`
+        return RecipeFile(weights, Path(weights), "")
     published = published_name(weights)
     if published is not None:
         return _recipe_of_published(published)

@@ -8,6 +8,7 @@ from typing import Any
 from eva_backbone.errors import InputError
 from eva_engine.compilation import check_compiler, compile_blocks
 from eva_engine.config import load_config, task_of_config
+from eva_engine.exported_models import check_exported, is_exported
 from eva_engine.inspection.recipe_choice import choose_recipe
 from eva_engine.published_weights.weight_path import weight_path
 from eva_engine.tasks import Option, Task
@@ -42,11 +43,13 @@ def load_recipe(
         config_file: Recipe of the model, or a run's config.yaml; "" for the one that the weights show, see
             `choose_recipe`.
         overrides: Changes to the recipe, such as "model.img_size=336".
-        trusted_recipes: Recipes whose classes and functions a config.yaml may name too.
+        trusted_recipes: Recipes whose classes and functions a config.yaml may name too, and exported programs that may
+            be opened.
 
     Raises:
         InputError: The recipe cannot be found or loaded, or its model belongs to no task.
     """
+    check_exported(weights, trusted_recipes)
     path = config_file
     if not config_file:
         recipe = choose_recipe(weights, trusted_recipes)
@@ -74,6 +77,8 @@ def build_predictor(
     keywords = dict(options)
     if "class_names" in keywords:
         keywords["class_names"] = _categories(keywords["class_names"])
+    if is_compiled and is_exported(weights):
+        raise InputError(f"{weights} is an exported model, whose blocks cannot be compiled; leave --compile out.")
     if is_compiled:
         check_compiler(pick_device(device), "--compile")  # before a large model is loaded
     predictor = recipe.task.load("predictor").from_config(recipe.cfg, weight_path(weights), device, **keywords)

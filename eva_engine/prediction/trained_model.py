@@ -1,7 +1,7 @@
 """Load a trained model for prediction, in which no parameter may be random."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from omegaconf import OmegaConf
@@ -10,6 +10,7 @@ from torch import nn
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load
 from eva_engine.config.instantiation import instantiate
+from eva_engine.exported_models import is_exported, open_exported
 from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -22,7 +23,7 @@ def load_trained(
 
     Args:
         cfg: The recipe.
-        weights: Weight file of the model.
+        weights: Weight file of the model, or an exported model, for which no model of PyTorch is built.
         kind: Class that the model must be an instance of.
         dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see
             `eva_engine.inference_precision.inference_dtype`.
@@ -32,6 +33,8 @@ def load_trained(
         InputError: The model is of another class, the file cannot be read or does not hold all its parameters, or the
             device cannot be used or does not support the type.
     """
+    if is_exported(weights):  # a module that has what the predictor of its task uses of a `kind`
+        return cast(Model, open_exported(weights, cfg, dtype, device))
     target = pick_device(device)
     parameter_dtype = inference_dtype(dtype, target)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint.file_kind import INDEX_NAME, detect_kind
 from eva_engine.checkpoint.run_folder import RunFolder
+from eva_engine.exported_models import check_readable, is_exported
 
 from .hub import cached_file, download
 from .model_check import check_model
@@ -22,8 +23,8 @@ def weight_path(weights: str | os.PathLike) -> Path:
     Args:
         weights: One of
 
-            * the path of a weight file, or of the folder of a sharded checkpoint; it is returned as it is, even if it
-              does not exist;
+            * the path of a weight file, of an exported model, or of the folder of a sharded checkpoint; it is returned
+              as it is, even if it does not exist;
             * the output folder of a run, which stands for its best checkpoint, or else its last one;
             * the name of a published file, such as "eva_coco_seg", if no file has this name.
 
@@ -45,10 +46,15 @@ def check_weights(weights: str | os.PathLike) -> None:
         weights: What the user gave, see :func:`weight_path`.
 
     Raises:
-        InputError: A file that does not exist or is not a weight file, or a name that is not published.
+        InputError: A file that does not exist, or is neither a weight file nor an exported model; or a name that is
+            not published.
     """
     found = _find(weights)
-    if not isinstance(found, PublishedFile):
+    if isinstance(found, PublishedFile):
+        return
+    if is_exported(found):
+        check_readable(found)
+    else:
         detect_kind(found)
 
 

@@ -28,6 +28,7 @@ from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.config.override_grammar import override_value
 from eva_engine.data import worker_failure
 from eva_engine.disk_space import OutputError
+from eva_engine.exported_models import check_exported, is_exported, open_exported
 from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
 from eva_engine.output_files import writing_failure
 from eva_engine.published_weights.weight_path import weight_path
@@ -51,6 +52,7 @@ def launch_run(args: argparse.Namespace) -> None:
     if args.eval_only and not args.config_file:
         _choose_recipe(args)
     cfg = load_config(args.config_file, args.opts, args.trust_recipe)
+    check_exported(cfg.train.init_checkpoint, args.trust_recipe)
     if cfg.train.init_checkpoint and not args.resume:
         weight_path(cfg.train.init_checkpoint)
     device = str(cfg.train.device)
@@ -80,8 +82,8 @@ def launch_run(args: argparse.Namespace) -> None:
 def _choose_recipe(args: argparse.Namespace) -> None:
     """Set `args.config_file` to the recipe of the weights that are evaluated, and print it.
 
-    Results of a run with its own config are written to another folder than those of its training, unless the user gives
-    one: the run may have been moved, and its results stay as they are.
+    Results of a run with its own config, or of an exported model, are written to another folder than those of its
+    training, unless the user gives one: the run may have been moved, and its results stay as they are.
     """
     weights = override_value(args.opts, "train.init_checkpoint")
     if not weights:
@@ -91,7 +93,7 @@ def _choose_recipe(args: argparse.Namespace) -> None:
     recipe = choose_recipe(str(weights), args.trust_recipe)
     args.config_file = str(recipe.file)
     print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
-    if recipe.file.suffix == ".yaml" and override_value(args.opts, "train.output_dir") is None:
+    if recipe.file.suffix != ".py" and override_value(args.opts, "train.output_dir") is None:
         args.opts.append(override_text("train.output_dir", f"{os.path.abspath(recipe.file.parent)}_evaluation"))
 
 
@@ -164,12 +166,13 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
 def _model_to_evaluate(cfg: DictConfig, dtype: str) -> nn.Module:
     from .build import build_model  # slow to import
 
+    weights = cfg.train.init_checkpoint
+    if is_exported(weights):
+        return open_exported(weights, cfg, dtype, str(cfg.train.device))
     device = torch.device(cfg.train.device)
     parameter_dtype = inference_dtype(dtype, device)
     logger.info("Evaluating with weights in %s", str(parameter_dtype).removeprefix("torch."))
-    model = build_model(
-        cfg, cfg.train.init_checkpoint, averaged=cfg.train.ema.evaluate, complete=True, dtype=parameter_dtype
-    )
+    model = build_model(cfg, weights, averaged=cfg.train.ema.evaluate, complete=True, dtype=parameter_dtype)
     if parameter_dtype == torch.float32:
         log_what_bfloat16_saves(model, device)
     return model

@@ -55,6 +55,7 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
     Attributes:
         model: The model.
         class_names: Name of each output of the model.
+        mapper: Frame sampler, transform and reader of the views.
 
     Raises:
         InputError: The number of names differs from that of the model's classes, or the device cannot be used.
@@ -76,7 +77,7 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
         self.class_names = match_names(class_names, model.num_classes, "class_names")
         self.model = model.to(pick_device(device)).eval()
         self.top = top
-        self._mapper = mapper
+        self.mapper = mapper
 
     @classmethod
     def from_config(
@@ -126,9 +127,9 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
         Raises:
             InputError: The file cannot be read.
         """
-        sampler, transform = self._mapper.frame_sampler, self._mapper.transform
+        sampler, transform = self.mapper.frame_sampler, self.mapper.transform
         with local_file(item) as path:
-            clip = self._mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
+            clip = self.mapper.reader.read({"file_name": str(path), "label": 0}, sampler, transform.prepare)
         pixels, _ = transform(clip.frames, sampler.num_clips)
         return VideoViews(item.name, torch.from_numpy(pixels), clip.frames[: sampler.num_frames], clip.problem)
 

@@ -1,0 +1,1 @@
+"""The runtimes that execute exported files: arrays in, arrays by name out."""
