@@ -35,6 +35,7 @@ TASK = Task(
     published_weights="detectron2_ext.published_weights:FILES",
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
+    export="detectron2_ext.export.task_export:DetectionExport",
     custom_data="detectron2_ext.custom_data:CustomData",
     train_options=(
         Option("--train-json", "annotations to train on", {"metavar": "FILE"}),
