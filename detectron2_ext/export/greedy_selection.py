@@ -74,7 +74,7 @@ class GreedySelection:
             if not self.selection.use_soft_nms:
                 pairs = boxes.expand(-1, -1, num_classes, -1).flatten(1, 2)
                 offset = group_offset(pairs, is_candidate.flatten(1))
-            by_class = candidates.transpose(1, 2).contiguous()
+            by_class = candidates.transpose(1, 2)
             numbers, found, is_found = self._run(boxes.transpose(1, 2).contiguous(), by_class, offset)
         regions, classes = numbers // num_classes, numbers % num_classes
         # Of the boxes of a region, the one of the class or the only one.
@@ -142,7 +142,8 @@ class GreedySelection:
         state = (
             torch.zeros((), dtype=torch.int64, device=device),
             *_best(scores, region_numbers),
-            scores,
+            # A loop must keep the strides, which `contiguous` leaves as they are if there is only one class.
+            scores.clone(memory_format=torch.contiguous_format),
             torch.zeros(batch, num_detections, dtype=torch.int64, device=device),
             torch.full((batch, num_detections), _NO_CANDIDATE, device=device),
         )
