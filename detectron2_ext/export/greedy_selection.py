@@ -53,6 +53,10 @@ class GreedySelection:
         self.score_threshold = score_threshold if override is None else override
         self.max_iou = largest_kept_iou(nms_threshold)
         self.num_detections = num_detections
+        # Numbers of float32, in which soft-NMS computes.
+        self.soft_iou, self.sigma = float(np.float32(selection.iou_threshold)), float(np.float32(selection.sigma))
+        # Candidates with a lower score are dropped.
+        self.min_score = float(np.float32(max(selection.min_score, 0.0))) if selection.use_soft_nms else 0.0
 
     def select(self, boxes: Tensor, scores: Tensor, is_valid: Tensor) -> Selected:
         """Return the detections.
@@ -70,7 +74,7 @@ class GreedySelection:
             shared = boxes.expand(-1, -1, num_classes, -1).flatten(1, 2)[:, None]
             numbers, found, is_found = self._run(shared, candidates.flatten(1)[:, None])
         else:
-            offset = torch.zeros_like(candidates[:, 0, 0])
+            offset = None
             if not self.selection.use_soft_nms:
                 pairs = boxes.expand(-1, -1, num_classes, -1).flatten(1, 2)
                 offset = group_offset(pairs, is_candidate.flatten(1))
@@ -99,17 +103,19 @@ class GreedySelection:
         """
         batch, num_classes, num_regions = scores.shape
         device = scores.device
-        num_detections, min_score = self.num_detections, self._min_score()
+        num_detections, min_score = self.num_detections, self.min_score
         region_numbers = torch.arange(num_regions, device=device)
         class_numbers = torch.arange(num_classes, device=device)
         positions = torch.arange(num_detections, device=device)
-        largest = num_regions * num_classes
+        after_last = num_regions * num_classes
         shared = boxes.shape[1] == 1
 
+        def is_live(score: Tensor, count: Tensor) -> Tensor:
+            # Candidates below the smallest score are dropped, except for the first detection of an image.
+            return (score >= min_score) | ((count == 0) & (score >= 0))
+
         def condition(count: Tensor, best: Tensor, *_state: Tensor) -> Tensor:
-            # What is left has fallen below the smallest score. The first detection of an image may be below it.
-            least = torch.where(count == 0, 0.0, min_score)
-            return (count < num_detections) & (best.amax(dim=(0, 1)) >= least)
+            return (count < num_detections) & is_live(best.amax(dim=(0, 1)), count)
 
         def step(
             count: Tensor, best: Tensor, best_region: Tensor, left: Tensor, numbers: Tensor, found: Tensor
@@ -118,10 +124,9 @@ class GreedySelection:
             # scores the lowest number comes first.
             score = best.amax(dim=1)
             own_numbers = best_region * num_classes + class_numbers
-            number = torch.where(best == score[:, None], own_numbers, largest).amin(dim=1)
+            number = torch.where(best == score[:, None], own_numbers, after_last).amin(dim=1)
             region, class_id = number // num_classes, number % num_classes
-            least = torch.where(count == 0, 0.0, min_score)
-            is_here = (positions == count) & (score >= least)[:, None]
+            is_here = (positions == count) & is_live(score, count)[:, None]
             numbers = torch.where(is_here, number[:, None], numbers)
             found = torch.where(is_here, score[:, None], found)
             of_class = class_id[:, None, None].expand(-1, 1, num_regions)
@@ -130,8 +135,8 @@ class GreedySelection:
             if offset is not None:
                 class_boxes = class_boxes + (class_id * offset)[:, None, None]
             emitted = class_boxes.gather(1, region[:, None, None].expand(-1, 1, 4))
-            lowered = self._lower(class_scores, box_iou(emitted, class_boxes))
-            lowered = torch.where(region_numbers == region[:, None], _NO_CANDIDATE, lowered)
+            is_gone = (class_scores < 0) | (region_numbers == region[:, None])
+            lowered = torch.where(is_gone, _NO_CANDIDATE, self._lower(class_scores, box_iou(emitted, class_boxes)))
             left = left.scatter(1, of_class, lowered[:, None])
             class_best, class_region = _best(lowered, region_numbers)
             is_class = class_numbers == class_id[:, None]
@@ -150,25 +155,18 @@ class GreedySelection:
         *_, numbers, found = repeat_while(condition, step, state)
         return numbers, found, found > _NO_CANDIDATE
 
-    def _min_score(self) -> float:
-        """Return the score below which candidates are dropped."""
-        return max(self.selection.min_score, 0.0) if self.selection.use_soft_nms else 0.0
-
     def _lower(self, scores: Tensor, iou: Tensor) -> Tensor:
-        """Return scores [B, R] after a box with IoU [B, R] was emitted; those that are not candidates stay negative."""
+        """Return the scores [B, R] of candidates after a box was emitted with which they have IoU [B, R]."""
         selection = self.selection
         if not selection.use_soft_nms:
             return torch.where(iou > self.max_iou, _NO_CANDIDATE, scores)
         if selection.method == "gaussian":
-            lowered = scores * torch.exp(-(iou * iou) / float(np.float32(selection.sigma)))
-        else:
-            threshold = float(np.float32(selection.iou_threshold))
-            factor = torch.zeros_like(iou) if selection.method == "naive" else 1 - iou
-            lowered = torch.where(iou >= threshold, scores * factor, scores)
-        return torch.where(scores < 0, _NO_CANDIDATE, lowered)
+            return scores * torch.exp(-(iou * iou) / self.sigma)
+        factor = torch.zeros_like(iou) if selection.method == "naive" else 1 - iou
+        return torch.where(iou >= self.soft_iou, scores * factor, scores)
 
 
 def _best(scores: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the best of the scores [..., R], [...], and the first region that has it, int64 [...]."""
+    """Return the best of the scores [..., R], [...], and the first of the `numbers` [R] that has it, int64 [...]."""
     best = scores.amax(dim=-1)
-    return best, torch.where(scores == best[..., None], numbers, len(numbers)).amin(dim=-1)
+    return best, torch.where(scores == best[..., None], numbers, scores.shape[-1]).amin(dim=-1)

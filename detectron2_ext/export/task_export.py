@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-import yaml
 from torch import nn
 
 from eva_backbone.errors import InputError
@@ -13,6 +12,7 @@ from eva_deploy.graph import ExportGraph, GraphInput
 from eva_deploy.task_export import Agreement, ExportOptions, TaskExport
 from eva_engine.config.class_list import store_categories
 from eva_engine.config.config_file import config_text
+from eva_engine.config.yaml_data import parse_yaml
 from eva_engine.prediction.predictor import Predictor
 
 from ..prediction.limits import detection_limit
@@ -136,7 +136,8 @@ def _describe_resize(resize: Any, square_size: int) -> dict[str, Any]:
 
 def _check_unchanged(exported: ExportedModel, cfg: Any) -> None:
     """Raise InputError if the model of the recipe is not that of the file, whose settings cannot change any more."""
-    own, given = (_flat(yaml.safe_load(text)["model"]) for text in (exported.metadata.recipe, config_text(cfg)))
+    recipes = exported.metadata.recipe, config_text(cfg)
+    own, given = (_flat(parse_yaml(text, exported.path)["model"]) for text in recipes)
     for key in sorted(own.keys() | given.keys()):
         if own.get(key) != given.get(key) and key != "large_images":
             raise InputError(
