@@ -89,8 +89,10 @@ def tiny_detector(net: str = "eva01", kind: str = "hard", heads: str = "cascade"
     options = {"eva01": EVA01, "eva02": EVA02, "timm": EVA01}[net]
     model = build_detector(SPEC | KINDS[kind] | {"net_constructor": options})
     if net == "timm":
-        # Without tables of relative positions; three register tokens take part in the attention.
-        vit = TimmViT("vit_tiny_patch16_224", SIDE, window_size=2, num_global_blocks=1, depth=2, embed_dim=24, num_heads=2)
+        # The class token takes part in the attention of every window.
+        vit = TimmViT(
+            "vit_tiny_patch16_224", SIDE, window_size=2, num_global_blocks=1, depth=2, embed_dim=24, num_heads=2
+        )
         channels = SPEC["detector"]["out_channels"]
         old = model.backbone
         model.backbone = SimpleFeaturePyramid(

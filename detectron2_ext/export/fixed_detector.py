@@ -112,21 +112,19 @@ class FixedDetector(nn.Module):
         """Return the boxes [B, P, 4] or [B, P, K * 4] and the scores [B, P, K + 1] of the proposals."""
         maps = [features[name] for name in self.box_features]
         shape = proposals.logits.shape
-        regions = proposals.boxes
+        boxes = regions = proposals.boxes
         total: Any = 0
         for stage, (head, predictor) in enumerate(self._stages()):
             if stage > 0:
-                regions = clip_boxes(boxes, limits)  # noqa: F821 - of the stage before
+                regions = clip_boxes(boxes, limits)
             logits, deltas = predictor(head(self.box_pooler(maps, regions)))
             flat = predictor.box2box_transform.apply_deltas(deltas, regions.flatten(0, 1))
             boxes = flat.unflatten(0, shape)
             logits = logits.float()
             scores = logits.sigmoid() if predictor.use_sigmoid_ce else F.softmax(logits, dim=-1)
             total = total + scores
-        num_stages = len(self.box_heads)
         # As in Detectron2 the sum is multiplied by the reciprocal.
-        mean = total * (1.0 / num_stages) if num_stages > 1 else total
-        return boxes, mean.unflatten(0, shape)
+        return boxes, (total * (1.0 / len(self.box_heads))).unflatten(0, shape)
 
     def _stages(self) -> Sequence[tuple[Any, Any]]:
         return list(zip(self.box_heads, self.box_predictors, strict=True))

@@ -58,7 +58,7 @@ class FixedPooler(nn.Module):
 
 
 def smallest_areas(pooler: ROIPooler) -> list[float]:
-    """Return for each level but the first the smallest area, in float32, of a box that is pooled from it or a later one.
+    """Return for each level but the first the smallest float32 area of a box that is pooled from it or a later one.
 
     Detectron2 computes the level by a logarithm, which runtimes round differently. A comparison has no such rounding.
     The areas are found with Detectron2's function, by bisection of the bits of float32, which are in its order.

@@ -1,4 +1,4 @@
-"""Exported detectors of every backbone compute in every runtime what the detector computes, for any number of images."""
+"""Exported detectors of every backbone compute in every runtime what the detector computes, also in batches."""
 
 from pathlib import Path
 
@@ -48,7 +48,9 @@ def write_all(graph, folder: Path) -> dict[str, Path]:
     import openvino
 
     program = trace(graph)
-    files = {name: folder / f"model{suffix}" for name, suffix in (("torch", ".pt2"), ("onnx", ".onnx"), ("openvino", ".xml"))}
+    files = {
+        name: folder / f"model{suffix}" for name, suffix in (("torch", ".pt2"), ("onnx", ".onnx"), ("openvino", ".xml"))
+    }
     write_torch(program, metadata_of(graph, "torch"), files["torch"])
     write_onnx(program, graph, metadata_of(graph, "onnx"), files["onnx"])
     converted = openvino.convert_model(files["onnx"])
@@ -72,7 +74,8 @@ def assert_computes_the_same(graph, path: Path, metadata: Metadata, images, tole
 
 
 @pytest.mark.parametrize(
-    ("net", "kind", "heads"), [("eva01", "soft", "cascade"), ("eva02", "sigmoid", "cascade"), ("timm", "hard", "standard")]
+    ("net", "kind", "heads"),
+    [("eva01", "soft", "cascade"), ("eva02", "sigmoid", "cascade"), ("timm", "hard", "standard")],
 )
 def test_every_runtime_computes_the_same(net, kind, heads, images, tmp_path):
     graph = graph_of(tiny_detector(net, kind, heads))

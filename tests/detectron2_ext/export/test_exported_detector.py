@@ -1,4 +1,4 @@
-"""An exported detector in place of the model: the same results in the predictor; limits and wrong use. No file is written."""
+"""An exported detector in place of the model: results, limits and wrong use; PyTorch stands in for the runtime."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,7 +86,9 @@ def test_the_predictor_gives_the_results_of_the_model(model, exported, photos):
 
 def test_slices_give_the_results_of_the_model(model, exported, photos):
     slices = Slices(32, 0.2)
-    assert_close(predictions(predictor(exported, slices=slices), photos), predictions(predictor(model, slices=slices), photos))
+    assert_close(
+        predictions(predictor(exported, slices=slices), photos), predictions(predictor(model, slices=slices), photos)
+    )
 
 
 def test_fewer_detections_are_those_of_the_model_with_this_limit(model, exported, photos):
@@ -124,7 +126,7 @@ def test_evaluation_gets_detections_in_pixels_of_the_record(model, exported, ima
 
 def test_large_images_are_refused_or_shrunk_as_the_recipe_says(model, exported):
     record = {"image": 255 * torch.rand(3, 50, 100), "file_name": "large.png"}
-    with pytest.raises(InputError, match="large.png has 100x50 pixels, but the model accepts at most 64x64"):
+    with pytest.raises(InputError, match=r"large\.png has 100x50 pixels, but the model accepts at most 64x64"):
         exported([record])
     model.large_images = "resize"
     (expected,), (found,) = model([record]), stand_in(model, "resize")([record])
@@ -143,7 +145,7 @@ def test_what_needs_the_model_is_refused(exported, photos):
 
 @pytest.mark.parametrize("options", [{"image_size": 96}, {"dynamic_size": True}])
 def test_other_sizes_are_refused_with_the_keys_that_set_them(model, options):
-    with pytest.raises(InputError, match="pads images to, of 64 pixels; .* model.backbone.square_pad="):
+    with pytest.raises(InputError, match=r"pads images to, of 64 pixels; .* model.backbone.square_pad="):
         DetectionExport().graphs(predictor(model), ExportOptions(**options))
 
 
@@ -159,5 +161,7 @@ def test_a_change_of_the_model_in_the_recipe_of_a_file_is_refused(exported):
     allowed = load_config(RECIPE, ["model.large_images=resize", "train.seed=7"])
     assert DetectionExport().stand_in(file, allowed).large_images == "resize"
     changed = load_config(RECIPE, ["model.roi_heads.maskness_thresh=0.5"])
-    with pytest.raises(InputError, match="model.roi_heads.maskness_thresh is 0.5, but model.onnx was exported with None"):
+    with pytest.raises(
+        InputError, match=r"model.roi_heads.maskness_thresh is 0.5, but model.onnx was exported with None"
+    ):
         DetectionExport().stand_in(file, changed)

@@ -29,7 +29,8 @@ def assert_same(expected: Instances, outputs: dict) -> None:
     assert outputs["classes"][:count].tolist() == expected.pred_classes.tolist()
     torch.testing.assert_close(outputs["boxes"][:count], expected.pred_boxes.tensor, rtol=0, atol=1e-4)
     torch.testing.assert_close(outputs["scores"][:count], expected.scores, rtol=0, atol=1e-6)
-    assert not outputs["boxes"][count:].any() and not outputs["scores"][count:].any()
+    assert not outputs["boxes"][count:].any()
+    assert not outputs["scores"][count:].any()
     assert expected.has("pred_masks") == ("masks" in outputs)
     if "masks" in outputs:
         torch.testing.assert_close(outputs["masks"][:count], expected.pred_masks[:, 0], rtol=0, atol=1e-5)
