@@ -1,8 +1,11 @@
 """Tiny detectors of every kind that can be exported, with random weights that find something."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from detectron2.data import transforms as T
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.matcher import Matcher
@@ -11,6 +14,9 @@ from golden.detector import LEVELS, build_detector, build_mask_keywords, build_p
 
 from detectron2_ext.modeling import FastRCNNOutputLayers, GeneralizedRCNN, SimpleFeaturePyramid
 from detectron2_ext.modeling.timm_vit import TimmViT
+from detectron2_ext.prediction import DetectionPredictor
+from eva_deploy.graph import ExportGraph
+from eva_engine.prediction.categories import Categories
 
 SIDE = 64
 SPEC: dict[str, Any] = {
@@ -133,6 +139,26 @@ def _standard_heads() -> StandardROIHeads:
         box_predictor=predictor,
         **build_mask_keywords(d),
     )
+
+
+def tiny_predictor(model: Any, **options: Any) -> DetectionPredictor:
+    """Return the predictor of a tiny detector, or of what stands in for one."""
+    number_of = range(SPEC["detector"]["num_classes"])
+    categories = Categories(tuple(f"class {number}" for number in number_of), tuple(number_of))
+    resize = T.ResizeShortestEdge(SIDE, max_size=SIDE)
+    return DetectionPredictor(model, resize, categories, "cpu", score_threshold=0.1, **options)
+
+
+def run_by_torch(graph: ExportGraph) -> Callable[[list[np.ndarray]], dict[str, np.ndarray]]:
+    """Return a function like that of a runtime, which runs the module of a graph."""
+    module = graph.module.eval()
+
+    def run(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            found = module(*map(torch.from_numpy, arrays))
+        return dict(zip(graph.outputs, (value.numpy() for value in found), strict=True))
+
+    return run
 
 
 def pad(images: list[torch.Tensor], value: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import transforms as T
-from tiny_detectors import SIDE, pad, tiny_detector
+from tiny_detectors import pad, tiny_detector, tiny_predictor
 
 from detectron2_ext.export.task_export import DetectionExport
-from detectron2_ext.prediction import DetectionPredictor
 from eva_deploy.formats.onnx_format import write_onnx
 from eva_deploy.formats.openvino_format import write_openvino
 from eva_deploy.formats.table import load_graph
@@ -18,13 +16,10 @@ from eva_deploy.metadata import Metadata
 from eva_deploy.task_export import ExportOptions
 from eva_deploy.tracing import trace
 from eva_engine.inference_precision import convert_for_inference
-from eva_engine.prediction.categories import Categories
 
 
 def graph_of(model):
-    categories = Categories(tuple("abcd"), (0, 1, 2, 3))
-    predictor = DetectionPredictor(model, T.ResizeShortestEdge(SIDE, max_size=SIDE), categories, "cpu")
-    (graph,) = DetectionExport().graphs(predictor, ExportOptions())
+    (graph,) = DetectionExport().graphs(tiny_predictor(model), ExportOptions())
     return graph
 
 

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from detectron2.data import transforms as T
-from tiny_detectors import SIDE, SPEC, tiny_detector
+from tiny_detectors import run_by_torch, tiny_detector, tiny_predictor
 
 from detectron2_ext.export.exported_detector import ExportedDetector
 from detectron2_ext.export.task_export import DetectionExport
@@ -19,32 +18,16 @@ from eva_deploy.exported_model import ExportedModel, GraphFunction
 from eva_deploy.task_export import ExportOptions
 from eva_engine.config import load_config
 from eva_engine.config.config_file import config_text
-from eva_engine.prediction.categories import Categories
 
 RECIPE = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
-NUM_CLASSES = SPEC["detector"]["num_classes"]
-
-
-def predictor(model, **options) -> DetectionPredictor:
-    names = tuple(f"class {number}" for number in range(NUM_CLASSES))
-    resize = T.ResizeShortestEdge(SIDE, max_size=SIDE)
-    return DetectionPredictor(
-        model, resize, Categories(names, tuple(range(NUM_CLASSES))), "cpu", score_threshold=0.1, **options
-    )
 
 
 def stand_in(model, large_images: str = "refuse") -> ExportedDetector:
     """Return the exported detector of a model, with a graph that is run by PyTorch."""
-    original = predictor(model)
+    original = tiny_predictor(model)
     export, options = DetectionExport(), ExportOptions(batch_size=2)
     (graph,) = export.graphs(original, options)
-
-    def run(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
-        with torch.inference_mode():
-            found = graph.module.eval()(*map(torch.from_numpy, arrays))
-        return dict(zip(graph.outputs, (value.numpy() for value in found), strict=True))
-
-    function = GraphFunction(run, graph.description["inputs"], Path("model.onnx"))
+    function = GraphFunction(run_by_torch(graph), graph.description["inputs"], Path("model.onnx"))
     return ExportedDetector(function, export.settings(original, options), large_images)
 
 
@@ -81,38 +64,39 @@ def assert_close(found: list[dict], expected: list[dict]) -> None:
 def test_the_predictor_gives_the_results_of_the_model(model, exported, photos):
     # An odd number of images for a graph with a batch size of two.
     photos = [*photos, photos[0][:, ::-1].copy()]
-    assert_close(predictions(predictor(exported), photos), predictions(predictor(model), photos))
+    assert_close(predictions(tiny_predictor(exported), photos), predictions(tiny_predictor(model), photos))
 
 
 def test_slices_give_the_results_of_the_model(model, exported, photos):
     slices = Slices(32, 0.2)
     assert_close(
-        predictions(predictor(exported, slices=slices), photos), predictions(predictor(model, slices=slices), photos)
+        predictions(tiny_predictor(exported, slices=slices), photos),
+        predictions(tiny_predictor(model, slices=slices), photos),
     )
 
 
 def test_fewer_detections_are_those_of_the_model_with_this_limit(model, exported, photos):
-    expected = predictions(predictor(model, max_detections=5), photos)
-    assert_close(predictions(predictor(exported, max_detections=5), photos), expected)
-    again = predictor(exported)
+    expected = predictions(tiny_predictor(model, max_detections=5), photos)
+    assert_close(predictions(tiny_predictor(exported, max_detections=5), photos), expected)
+    again = tiny_predictor(exported)
     predictions(again, photos)
     assert all("--max-detections" not in limit for limit in again.reached_limits)
 
 
 def test_more_detections_than_the_file_has_are_refused(exported, photos):
     with pytest.raises(InputError, match="gives at most 300 detections, not 301; export the model again"):
-        predictions(predictor(exported, max_detections=301), photos)
+        predictions(tiny_predictor(exported, max_detections=301), photos)
 
 
 def test_limits_are_reported_with_what_to_do(photos):
     kind = tiny_detector("eva01", "loose")
     torch.nn.init.constant_(kind.proposal_generator.rpn_head.objectness_logits.bias, 50.0)
-    of = predictor(stand_in(kind))
+    of = tiny_predictor(stand_in(kind))
     of.score_threshold = 0.0
     predictions(of, photos)
     text = "; export the model again with a larger number in its recipe"
     assert of.reached_limits == {f"20 detections{text}": 2, f"40 proposals{text}": 2}
-    of = predictor(of.model, max_detections=3)
+    of = tiny_predictor(of.model, max_detections=3)
     predictions(of, photos)
     assert of.reached_limits["3 detections; raise --max-detections"] == 2
 
@@ -135,8 +119,8 @@ def test_large_images_are_refused_or_shrunk_as_the_recipe_says(model, exported):
 
 def test_what_needs_the_model_is_refused(exported, photos):
     with pytest.raises(InputError, match="predicts one view of an image; leave --tta"):
-        predictor(exported, augmentation=TestTimeAugmentation())
-    of = predictor(exported)
+        tiny_predictor(exported, augmentation=TestTimeAugmentation())
+    of = tiny_predictor(exported)
     with pytest.raises(InputError, match="gives no features"):
         of.backbone_input(of.prepare(photos[0]))
     with pytest.raises(InputError, match="makes its own proposals"):
@@ -146,7 +130,7 @@ def test_what_needs_the_model_is_refused(exported, photos):
 @pytest.mark.parametrize("options", [{"image_size": 96}, {"dynamic_size": True}])
 def test_other_sizes_are_refused_with_the_keys_that_set_them(model, options):
     with pytest.raises(InputError, match=r"pads images to, of 64 pixels; .* model.backbone.square_pad="):
-        DetectionExport().graphs(predictor(model), ExportOptions(**options))
+        DetectionExport().graphs(tiny_predictor(model), ExportOptions(**options))
 
 
 def test_a_change_of_the_model_in_the_recipe_of_a_file_is_refused(exported):
