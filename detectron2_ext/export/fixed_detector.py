@@ -33,6 +33,9 @@ class FixedDetector(nn.Module):
         InputError: A part of the detector cannot be exported.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, model: GeneralizedRCNN, num_detections: int) -> None:
         super().__init__()
         roi_heads: Any = model.roi_heads
@@ -57,7 +60,7 @@ class FixedDetector(nn.Module):
         )
         self.masks = FixedMasks(roi_heads) if roi_heads.mask_on else None
         self.maskness_threshold = getattr(roi_heads, "maskness_thresh", None)
-        self.outputs = ("boxes", "scores", "classes", "is_valid", "proposals_are_full")
+        self.outputs: tuple[str, ...] = ("boxes", "scores", "classes", "is_valid", "proposals_are_full")
         if self.masks is not None:
             self.outputs += ("masks",)
         if self.maskness_threshold is not None:

@@ -58,11 +58,10 @@ class FixedProposals(nn.Module):
         maps = [features[name] for name in self.in_features]
         anchors = self.rpn.anchor_generator(maps)
         logit_maps, delta_maps = self.rpn.rpn_head(maps)
-        boxes, logits, valid = [], [], []
+        levels = []
         for level_anchors, logit_map, delta_map in zip(anchors, logit_maps, delta_maps, strict=True):
-            level = self._best_of_level(level_anchors.tensor, logit_map, delta_map, limits)
-            for parts, part in zip((boxes, logits, valid), level, strict=True):
-                parts.append(part)
+            levels.append(self._best_of_level(level_anchors.tensor, logit_map, delta_map, limits))
+        boxes, logits, valid = (list(parts) for parts in zip(*levels, strict=True))
         kept = self._suppress(boxes, valid)
         all_logits = torch.where(torch.cat(kept, dim=1), torch.cat(logits, dim=1), -torch.inf)
         best, index = all_logits.topk(min(self.num_proposals, all_logits.shape[1]), dim=1)
