@@ -74,7 +74,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
     ) -> None:
         self.categories = match_categories(categories, model.roi_heads.num_classes, "the list given")
         self.device = pick_device(device)
-        self.model = model.to(self.device).eval()  # type: ignore[assignment]
+        self.model = model.to(self.device).eval()
         self.resize = resize
         self.image_format = image_format
         self.score_threshold = score_threshold
