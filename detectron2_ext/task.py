@@ -68,6 +68,7 @@ TASK = Task(
     published_weights="detectron2_ext.published_weights:FILES",
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
+    export="detectron2_ext.export.task_export:DetectionExport",
     custom_data="detectron2_ext.custom_data:CustomData",
     fit_to_data="detectron2_ext.fitting:fit_to_data",
     train_options=(

@@ -91,11 +91,11 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
         The masks of an image are a tensor, bool [N, H, W], or the sequence `EncodedMasks` if that has 2^30 values.
         """
         if self.large_images == "resize" and detected_instances is None:
-            batched_inputs = [self._shrink(x) for x in batched_inputs]
+            batched_inputs = [shrink_to_square(x, self.square_size) for x in batched_inputs]
         detections = super().inference(batched_inputs, detected_instances, do_postprocess=False)
         if not do_postprocess:
             return detections
-        return [{"instances": _postprocess(*pair)} for pair in zip(detections, batched_inputs, strict=True)]
+        return [{"instances": to_image_pixels(*pair)} for pair in zip(detections, batched_inputs, strict=True)]
 
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """Normalise images [3, H, W] and pad them at the bottom and right, to the backbone's square if it has one.
@@ -103,29 +103,35 @@ class GeneralizedRCNN(BackboneDelegate, meta_arch.GeneralizedRCNN):
         Raises:
             InputError: An image is larger than that square.
         """
-        for record in batched_inputs:
-            height, width = record["image"].shape[-2:]
-            if max(height, width) > self.square_size > 0:
-                raise InputError(
-                    f"{record.get('file_name', 'an image')} has {width}x{height} pixels, but the model accepts at most "
-                    f"{self.square_size}x{self.square_size}; shrink it first, or in inference set "
-                    'model.large_images="resize"'
-                )
+        check_images_fit(batched_inputs, self.square_size)
         return super().preprocess_image(batched_inputs)
 
-    def _shrink(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the record with an image that fits in the backbone's square."""
+
+def check_images_fit(batched_inputs: list[dict[str, Any]], square_size: int) -> None:
+    """Raise InputError if an image is larger than the square of side `square_size`; 0 stands for any size."""
+    for record in batched_inputs:
         height, width = record["image"].shape[-2:]
-        fits = self.square_size == 0 or max(height, width) <= self.square_size
-        if fits or "proposals" in record:  # given proposals are in pixels of the image, which must stay as it is
-            return record
-        scale = self.square_size / max(height, width)
-        size = (max(round(height * scale), 1), max(round(width * scale), 1))
-        image = F.interpolate(record["image"][None].float(), size, mode="bilinear", antialias=True)[0]
-        return {"height": height, "width": width, **record, "image": image}
+        if max(height, width) > square_size > 0:
+            raise InputError(
+                f"{record.get('file_name', 'an image')} has {width}x{height} pixels, but the model accepts at most "
+                f"{square_size}x{square_size}; shrink it first, or in inference set "
+                'model.large_images="resize"'
+            )
 
 
-def _postprocess(detections: Instances, record: dict[str, Any]) -> Instances:
+def shrink_to_square(record: dict[str, Any], square_size: int) -> dict[str, Any]:
+    """Return the record with an image that fits in the square of side `square_size`; 0 stands for any size."""
+    height, width = record["image"].shape[-2:]
+    fits = square_size == 0 or max(height, width) <= square_size
+    if fits or "proposals" in record:  # given proposals are in pixels of the image, which must stay as it is
+        return record
+    scale = square_size / max(height, width)
+    size = (max(round(height * scale), 1), max(round(width * scale), 1))
+    image = F.interpolate(record["image"][None].float(), size, mode="bilinear", antialias=True)[0]
+    return {"height": height, "width": width, **record, "image": image}
+
+
+def to_image_pixels(detections: Instances, record: dict[str, Any]) -> Instances:
     """Convert detections to the pixels of the image that the record describes."""
     height = record.get("height", detections.image_size[0])
     width = record.get("width", detections.image_size[1])

@@ -23,7 +23,7 @@ class DetectionLimits:
 
     def __init__(self, model: GeneralizedRCNN) -> None:
         self._roi_heads = model.roi_heads
-        self._num_detections, self._option = _detection_limit(model.roi_heads)
+        self._num_detections, self._option = detection_limit(model.roi_heads)
         self._default = self._num_detections
         self._num_proposals = model.proposal_generator.post_nms_topk[False]  # the entry of evaluation
         self._proposals: list[Instances] = []
@@ -69,7 +69,7 @@ def _keep_proposals(
     kept[:] = outputs[0]
 
 
-def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
+def detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
     """Return the largest number of detections, -1 if there is no limit, and the option for it."""
     owner, predictor, option = _selecting_modules(roi_heads)
     selection = getattr(owner, "box_selection", BoxSelection())
@@ -80,7 +80,7 @@ def _detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
 
 
 def _set_detection_limit(roi_heads: nn.Module, count: int) -> None:
-    """Change the limit that `_detection_limit` returns; -1 for none."""
+    """Change the limit that `detection_limit` returns; -1 for none."""
     owner, predictor, _ = _selecting_modules(roi_heads)
     selection = getattr(owner, "box_selection", BoxSelection())
     if selection.use_soft_nms:

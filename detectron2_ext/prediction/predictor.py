@@ -18,6 +18,7 @@ from eva_engine.prediction.categories import Categories
 from eva_engine.prediction.predictor import ImagePredictor, ImageSample
 from eva_engine.prediction.trained_model import load_trained, pick_device
 
+from ..export.exported_detector import ExportedDetector, ExportedLimits
 from ..mask_windows import encode_masks, rescale_to_image
 from ..modeling.test_time_augmentation import TestTimeAugmentation
 from .detector_categories import find_categories, match_categories
@@ -35,7 +36,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
     Use `from_config` to build the model from a recipe and a weight file.
 
     Args:
-        model: A detector with its weights; it is moved to `device` and put in evaluation mode.
+        model: A detector with its weights, or an exported one; it is moved to `device` and put in evaluation mode.
         resize: Test-time resize, applied to every image.
         categories: Name and dataset id of each class index.
         device: "auto" (CUDA or Apple's GPU if available, else the CPU) or a torch device name.
@@ -56,11 +57,11 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
     """
 
     call_options = ("score_threshold", "max_detections")
-    model: GeneralizedRCNN
+    model: GeneralizedRCNN | ExportedDetector
 
     def __init__(
         self,
-        model: GeneralizedRCNN,
+        model: GeneralizedRCNN | ExportedDetector,
         resize: T.Augmentation,
         categories: Categories,
         device: str = "auto",
@@ -81,7 +82,16 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         self.slices = slices
         self.augmentation = augmentation
         self.reached_limits: Counter[str] = Counter()
-        self._limits = DetectionLimits(self.model)
+        self._limits: DetectionLimits | ExportedLimits
+        if not isinstance(model, ExportedDetector):
+            self._limits = DetectionLimits(model)
+        elif augmentation is None:
+            self._limits = ExportedLimits(model)
+        else:
+            raise InputError(
+                "an exported detector predicts one view of an image; leave --tta and --tta-scales out, or give the "
+                "weights that it was exported from."
+            )
 
     @property
     def class_names(self) -> Sequence[str]:  # type: ignore[override]
@@ -196,7 +206,7 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
         Raises:
             InputError: An image is after the resize larger than the model accepts.
         """
-        self._limits.set_max_detections(self.max_detections)
+        self.apply_limits()
         if self.slices is None:
             return self._predict_whole(samples)
         results = []
@@ -204,6 +214,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             is_sliced = isinstance(sample.inputs, np.ndarray)
             results += [self._predict_slices(sample)] if is_sliced else self._predict_whole([sample])
         return results
+
+    def apply_limits(self) -> None:
+        """Make `max_detections` the limit of the model, which other predictors may share."""
+        self._limits.set_max_detections(self.max_detections)
 
     def _predict_whole(self, samples: Sequence[ImageSample]) -> list[DetectionResult]:
         results = []
@@ -262,6 +276,8 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
 
     def backbone_input(self, sample: ImageSample) -> torch.Tensor:
         """Return the normalised and padded image, [1, 3, H, W]."""
+        if isinstance(self.model, ExportedDetector):
+            raise InputError("an exported detector gives no features; give the weights that it was exported from.")
         return self.model.preprocess_image([{"image": sample.inputs}]).tensor
 
     def tracker(self, rate: float) -> Callable[[DetectionResult], DetectionResult]:

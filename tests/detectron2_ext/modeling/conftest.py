@@ -3,37 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+import tiny_detectors
 import torch
 from detectron2.structures import Boxes, Instances, PolygonMasks
 from golden.detector import build_detector
 
-SPEC = {
-    "detector": {
-        "num_classes": 4,
-        "out_channels": 16,
-        "square_pad": 64,
-        "pixel_mean": [120.0, 115.0, 100.0],
-        "pixel_std": [58.0, 57.0, 57.0],
-        "anchor_sizes": [[8], [16], [24], [32], [48]],
-        "anchor_strides": [4, 8, 16, 32, 64],
-        "anchor_aspect_ratios": [0.5, 1.0, 2.0],
-        "rpn_anchor_thresholds": [0.3, 0.7],
-        "rpn_batch_size_per_image": 32,
-        "rpn_positive_fraction": 0.5,
-        "rpn_nms_thresh": 0.7,
-        "rpn_pre_nms_topk": [200, 100],
-        "rpn_post_nms_topk": [60, 40],
-        "roi_batch_size_per_image": 32,
-        "roi_positive_fraction": 0.25,
-        "box_conv_dims": [16],
-        "box_fc_dims": [32],
-        "cascade_ious": [0.5, 0.6, 0.7],
-        "cascade_box_weights": [[10, 10, 5, 5], [20, 20, 10, 10], [30, 30, 15, 15]],
-        "mask_conv_dims": [16, 16],
-        "test_score_thresh": 0.05,
-        "test_nms_thresh": 0.5,
-        "test_topk_per_image": 20,
-    },
+SPEC = tiny_detectors.SPEC | {
     "net_constructor": {
         "img_size": 64,
         "embed_dim": 24,
@@ -46,7 +21,6 @@ SPEC = {
         "beit_like_qkv_bias": True,
         "out_feature": "last_feat",
     },
-    "state_dict_shapes": {"roi_heads.mask_head.deconv.weight": []},
 }
 
 
