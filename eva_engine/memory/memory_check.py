@@ -18,7 +18,8 @@ from .optimizer_state import state_bytes
 from .persistent_memory import persistent_memory
 from .planned_model import model_on_meta
 from .planner import MemoryPlanner, samples_per_forward
-from .synthetic_batch import find_synthetic_batch
+from .synthetic_batch import SyntheticBatch, find_synthetic_batch
+from .tracker import Phase
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def _check(cfg: DictConfig, num_ranks: int) -> None:
         if _is_small(cfg, num_ranks):
             return
         logger.info("Planning the memory of the run before it is built, which may take a minute")
-        planner = MemoryPlanner(num_ranks, report=lambda line: logger.info("Planning memory: %s", line))
+        planner = _QuickPlanner(num_ranks, report=lambda line: logger.info("Planning memory: %s", line))
         peak = planner.plan(cfg).peak
     except InputError as error:
         logger.info("The memory of this run is not known in advance: %s", error)
@@ -63,6 +64,33 @@ def _check(cfg: DictConfig, num_ranks: int) -> None:
         f"a training step needs {peak / 1e9:.1f} GB, but {available / 1e9:.1f} GB of {kind} are free for it; "
         f"{_changes(advise(load, planner, available))}. To try it nevertheless: train.check_memory=False"
     )
+
+
+class _QuickPlanner(MemoryPlanner):
+    """Measures steps with one and two samples only, and extrapolates: activations grow by the same for each sample.
+
+    Attention on the CPU is computed in parts of bounded size, whose number grows with the batch, and with it the time
+    that a plan takes.
+    """
+
+    def _measure(self, batch: SyntheticBatch, num_samples: int, ranks: int) -> list[Phase]:
+        if num_samples <= 2:
+            return super()._measure(batch, num_samples, ranks)
+        phases = []
+        for one, two in zip(super()._measure(batch, 1, ranks), super()._measure(batch, 2, ranks), strict=True):
+            phases.append(
+                Phase(
+                    one.name,
+                    one.is_backward,
+                    _extrapolate(one.peak, two.peak, num_samples),
+                    _extrapolate(one.peak_with_gradients, two.peak_with_gradients, num_samples),
+                )
+            )
+        return phases
+
+
+def _extrapolate(one: int, two: int, num_samples: int) -> int:
+    return one + (two - one) * (num_samples - 1)
 
 
 def _is_small(cfg: DictConfig, num_ranks: int) -> bool:

@@ -9,7 +9,7 @@ from small_recipe import small_recipe
 from eva_backbone.errors import InputError
 from eva_engine.config import load_config
 from eva_engine.config.override_keys import apply_overrides
-from eva_engine.memory import Advice, device_memory, memory_check
+from eva_engine.memory import Advice, MemoryPlanner, device_memory, memory_check
 
 TINY = "projects/ViTDet/configs/custom/tiny_cpu.py"
 
@@ -59,7 +59,7 @@ def test_no_change_is_enough_for_a_tiny_machine(machine, monkeypatch):
 
 
 def test_a_small_run_is_not_planned(monkeypatch):
-    monkeypatch.setattr(memory_check, "MemoryPlanner", None)  # calling it would be an error
+    monkeypatch.setattr(memory_check, "_QuickPlanner", None)  # calling it would be an error
     memory_check.check_memory(load_config(TINY))
 
 
@@ -70,3 +70,11 @@ def test_a_model_that_cannot_be_planned_is_not_stopped(machine, caplog):
     with caplog.at_level(logging.INFO, logger=memory_check.__name__):
         memory_check.check_memory(cfg)
     assert "not known in advance" in caplog.text
+
+
+def test_many_samples_are_extrapolated_from_two(machine, caplog):
+    machine(10**12)
+    cfg = small_recipe("train.device=cpu", "dataloader.train.total_batch_size=6")
+    measured = MemoryPlanner().plan(cfg).peak / 1e9
+    assert planned(cfg, caplog) == pytest.approx(measured, rel=0.05, abs=0.06)  # logged with one decimal
+    assert "6 image(s)" not in caplog.text
