@@ -18,7 +18,7 @@ from sphinx.application import Sphinx
 
 from eva_engine.commands.verbs import find_verbs
 from eva_engine.config.train_settings import TRAIN_SETTINGS
-from eva_engine.tasks import DEMOS, EVERY_TASK, WEIGHT_FILES
+from eva_engine.tasks import DATA, DEMOS, EVERY_TASK, WEIGHT_FILES
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -69,7 +69,7 @@ def commands() -> Iterator[str]:
     yield "`python -m tools VERB`, or `eva-vision VERB` if the package is installed. See also [exit status, stopped"
     yield "runs and limits](../howto/commands.md)."
     verbs = find_verbs()
-    for group in (EVERY_TASK, WEIGHT_FILES, DEMOS):
+    for group in (EVERY_TASK, DATA, WEIGHT_FILES, DEMOS):
         yield from ["", f"## {group[0].upper()}{group[1:]}"]
         for name, verb in verbs.items():
             if verb.group == group:

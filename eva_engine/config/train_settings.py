@@ -84,10 +84,11 @@ TRAIN_SETTINGS: dict[str, Any] = {
     # Your own hooks, [L(MyHook)(...)]: detectron2.engine.HookBase with before_train, before_step, after_step,
     # after_train, and state_dict and load_state_dict for what a resumed run needs (docs/howto/extend.md).
     "hooks": [],
-    # Project at Weights & Biases, project of trackio, and experiment of MLflow to log to; each needs the extra of that
-    # name: wandb, trackio, mlflow. Empty: none.
+    # Project to log to at Weights & Biases; needs the extra wandb. Empty: none.
     "wandb_project": "",
+    # Project of trackio to log to; needs the extra trackio. Empty: none.
     "trackio_project": "",
+    # Experiment of MLflow to log to; needs the extra mlflow. Empty: none.
     "mlflow_experiment": "",
 }
 
