@@ -94,7 +94,7 @@ TASK = Task(
     train_options_help="the data may be COCO JSON, YOLO, Pascal VOC, LabelMe, CVAT, CSV or Hugging Face",
     verbs={
         "import-data": Verb(
-            "convert annotations of detection to COCO JSON, with a report", "detectron2_ext.importing.command", DATA
+            "convert annotations of detection to COCO JSON, with a report", "detectron2_ext.commands.import_data", DATA
         )
     },
     evaluation_options=_INFERENCE_OPTIONS,
@@ -104,7 +104,7 @@ TASK = Task(
         CLASS_NAMES,
         Option(
             "--score-threshold",
-            "lowest score of a detection, 0 to 1, default: 0.5; an evaluation suggests one in score_threshold.json",
+            "lowest score of a detection, 0 to 1; an evaluation suggests one in score_threshold.json; default: 0.5",
             {"type": fraction, "metavar": "S"},
         ),
         Option(

@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # others may start programs
+
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     """Return a session of the model and its metadata."""
@@ -42,5 +44,7 @@ def predict(session: onnxruntime.InferenceSession, metadata: dict, image: Image.
 if __name__ == "__main__":
     model, info = load(sys.argv[1])
     for name in sys.argv[2:]:
-        best = ", ".join(f"{label} {score:.1%}" for label, score in predict(model, info, Image.open(name))[:5])
+        best = ", ".join(
+            f"{label} {score:.1%}" for label, score in predict(model, info, Image.open(name, formats=FORMATS))[:5]
+        )
         print(f"{name}: {best}")

@@ -13,6 +13,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # others may start programs
+
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     """Return a session of one tower and its metadata."""
@@ -47,7 +49,7 @@ def text_features(session: onnxruntime.InferenceSession, token_ids: list[list[in
 if __name__ == "__main__":
     (image_tower, info), (text_tower, _) = load(sys.argv[1]), load(sys.argv[2])
     texts = info["settings"]["texts"]
-    cosines = image_features(image_tower, info, [Image.open(name) for name in sys.argv[3:]])
+    cosines = image_features(image_tower, info, [Image.open(name, formats=FORMATS) for name in sys.argv[3:]])
     cosines = cosines @ text_features(text_tower, [entry["ids"] for entry in texts]).T
     logits = np.exp(info["settings"]["logit_scale"]) * cosines
     probabilities = np.exp(logits - logits.max(1, keepdims=True))

@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # others may start programs
+
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     """Return a session of the model and its metadata."""
@@ -71,7 +73,7 @@ def segment(session: onnxruntime.InferenceSession, metadata: dict, image: Image.
 
 if __name__ == "__main__":
     model, info = load(sys.argv[1])
-    labels = segment(model, info, Image.open(sys.argv[2]))
+    labels = segment(model, info, Image.open(sys.argv[2], formats=FORMATS))
     for index, name in enumerate(info["class_names"]):
         print(f"{name}: {(labels == index).mean():.1%}")
     if len(sys.argv) > 3:

@@ -13,6 +13,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # others may start programs
+
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     """Return a session of the model and its metadata."""
@@ -26,7 +28,7 @@ def prepare(frames: list[Path], settings: dict) -> np.ndarray:
     chosen = [frames[int((index + 0.5) * len(frames) / count)] for index in range(count)]
     pixels = []
     for file in chosen:
-        image = Image.open(file).convert("RGB")
+        image = Image.open(file, formats=FORMATS).convert("RGB")
         short, resized_side = min(image.size), int(256 / 224 * size)
         resized = [resized_side if side == short else int(side * resized_side / short) for side in image.size]
         image = image.resize(resized, Image.Resampling.BILINEAR)

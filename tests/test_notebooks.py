@@ -58,7 +58,7 @@ def test_notebooks_run(path, tmp_path, monkeypatch):
         parameters = 'WEIGHTS = "run"\nPHOTO = "photo.jpg"\nLABELS = ["one", "two"]'
     else:
         write_coco(tmp_path / "photos")
-        options = "train.max_iter=2 lr_multiplier.warmup_iters=1 train.eval_period=0"
+        options = "train.max_iter=2 train.eval_period=0"
         parameters = f'DATA = "photos"\nRUN = "output/mine"\nOPTIONS = "{options}"'
     notebook = nbformat.read(path, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]

@@ -66,8 +66,6 @@ def encode(image_format: str, mode: str, orientation: int, **options: object) ->
     exif[274] = orientation
     stream = io.BytesIO()
     options |= LOSSLESS.get(image_format, {})
-    if (image_format, mode) == ("TIFF", "YCbCr"):
-        options["compression"] = "tiff_lzw"  # Pillow 12 cannot read the uncompressed file that it writes
     image.convert(mode).save(stream, image_format, **options, **({"exif": exif} if orientation > 1 else {}))
     return stream.getvalue()
 

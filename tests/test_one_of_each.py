@@ -84,6 +84,7 @@ RESIZES = {
     "eva_backbone/relative_position.py": "relative position tables, along each axis",
     "eva_backbone/patch_embed.py": "the patch kernel",
     "detectron2_ext/modeling/rcnn.py": "an image too large for the model",
+    "detectron2_ext/export/example.py": "an image for an exported detector, without PyTorch",
     "eva_semseg/adapter.py": "patch tokens, to the strides of the prior",
     "eva_semseg/head.py": "mask features, to the levels",
     "eva_semseg/pixel_decoder.py": "encoder output, to stride 4",

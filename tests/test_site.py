@@ -58,4 +58,4 @@ def test_commands_and_their_options_are_listed():
     text = "\n".join(reference_pages.commands())
     for verb in find_verbs():
         assert f"\n### {verb}\n" in text
-    assert "| `--score-threshold S` | lowest score of a detection, 0 to 1, default: 0.5 |" in text
+    assert "| `--score-threshold S` | lowest score of a detection, 0 to 1; an evaluation suggests" in text

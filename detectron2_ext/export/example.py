@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageDraw, ImageOps
 
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # others may start programs
+
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     """Return a session of the model and its metadata."""
@@ -82,7 +84,7 @@ def interpolate(values: np.ndarray, positions: np.ndarray, axis: int) -> np.ndar
 
 if __name__ == "__main__":
     model, info = load(sys.argv[1])
-    photo = ImageOps.exif_transpose(Image.open(sys.argv[2])).convert("RGB")
+    photo = ImageOps.exif_transpose(Image.open(sys.argv[2], formats=FORMATS)).convert("RGB")
     objects = detect(model, info, photo, threshold=0.5)
     pen = ImageDraw.Draw(photo)
     for item in objects:

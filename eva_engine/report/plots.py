@@ -3,14 +3,16 @@
 import io
 import math
 import warnings
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from eva_engine.prediction.colors import palette_color
 
 from .curves import TASK_NAMES, Series, TrainingCurves, is_per_class
 from .sections import Chart
+
+if TYPE_CHECKING:  # slow to import, and needed only when something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_POINTS = 300  # per curve
 MAX_LINES = 8  # per plot
@@ -144,8 +146,10 @@ def _running_mean(values: list[float], half: int) -> list[float]:
     return means
 
 
-def _figure(title: str, x_label: str = "iteration") -> tuple[Figure, Axes]:
+def _figure(title: str, x_label: str = "iteration") -> "tuple[Figure, Axes]":
     # Without pyplot, which would keep the figure open and may need a display.
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=11)
@@ -155,7 +159,7 @@ def _figure(title: str, x_label: str = "iteration") -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, axes: Axes) -> str:
+def _svg(figure: "Figure", axes: "Axes") -> str:
     if axes.get_xscale() == "linear":
         axes.set_xlim(left=0)
     lines = axes.get_lines()

@@ -158,7 +158,7 @@ def fit_images(images: Sequence[str], budget: int) -> list[str]:
     while (size := sum(map(len, fitted))) > budget:
         factor = 0.95 * math.sqrt(budget / size)
         for index, text in enumerate(fitted):
-            opened = Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
+            opened = Image.open(io.BytesIO(base64.b64decode(text)), formats=("JPEG", "PNG", "WEBP")).convert("RGB")
             width, height = (max(1, round(side * factor)) for side in opened.size)
             fitted[index] = _encode(opened.resize((width, height), Image.Resampling.LANCZOS), quality=75)
     return fitted

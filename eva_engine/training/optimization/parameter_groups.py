@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from eva_backbone.errors import InputError
@@ -165,7 +165,8 @@ def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
 
 def lr_factor(cfg: DictConfig) -> float:
     """Return the factor of all learning rates: the batch size divided by `train.lr_batch_size`, 1 if that is 0."""
-    return cfg.dataloader.train.total_batch_size / cfg.train.lr_batch_size if cfg.train.lr_batch_size else 1.0
+    batch_size = OmegaConf.select(cfg, "train.lr_batch_size", default=None)
+    return cfg.dataloader.train.total_batch_size / batch_size if batch_size else 1.0
 
 
 def _check_layer_decay(cfg: DictConfig, model: nn.Module) -> None:

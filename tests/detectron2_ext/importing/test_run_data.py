@@ -10,10 +10,10 @@ from annotated_data import save_images, voc_xml
 from detectron2.data import MetadataCatalog
 from omegaconf import OmegaConf
 
+from detectron2_ext.commands.import_data import main
 from detectron2_ext.custom_data import CustomData
 from detectron2_ext.data import get_dataset_dicts
 from detectron2_ext.importing import read_data
-from detectron2_ext.importing.command import main
 from detectron2_ext.importing.conversion import DataRequest, convert_once
 from detectron2_ext.importing.parts import align_categories, divide
 from eva_backbone.errors import InputError

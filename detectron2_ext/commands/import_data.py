@@ -51,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import(args: argparse.Namespace) -> None:
     # Imported late, so that --help is answered at once.
-    from .class_questions import parse_renamed
-    from .conversion import write_parts
-    from .imported_data import ImportOptions
-    from .parts import divide
-    from .reading import read_data
-    from .report import format_report
+    from ..importing.class_questions import parse_renamed
+    from ..importing.conversion import write_parts
+    from ..importing.imported_data import ImportOptions
+    from ..importing.parts import divide
+    from ..importing.reading import read_data
+    from ..importing.report import format_report
 
     source = Path(args.input).resolve()
     output = args.output.resolve()
