@@ -13,6 +13,7 @@ import sys
 from types import SimpleNamespace
 
 import detectron2.engine  # noqa: F401
+import psutil  # noqa: F401
 import torch
 import torch.distributed.checkpoint
 import torch.utils.tensorboard  # noqa: F401

@@ -96,4 +96,4 @@ def _detect(model: torch.nn.Module, data: DataSet, category_ids: list[int]) -> l
 
 
 def _read(path: Path) -> torch.Tensor:
-    return pil_to_tensor(Image.open(path).convert("RGB")).float() / 255
+    return pil_to_tensor(Image.open(path, formats=("JPEG", "PNG")).convert("RGB")).float() / 255
