@@ -1,7 +1,9 @@
 """The notebooks run, with tiny models of random weights in place of the published ones, and have no outputs in git."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -50,6 +52,7 @@ def write_coco(folder: Path) -> None:
 def test_notebooks_run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # as in an active environment
     for name in ("projects", "tools"):  # commands are run in a checkout
         (tmp_path / name).symlink_to(ROOT / name)
     write_photo(tmp_path / "photo.jpg")

@@ -71,8 +71,12 @@ def test_garbage_of_the_parent_is_not_collected_in_a_worker(loader):
 def test_nor_in_any_other_forked_process():
     child = os.fork()
     if child == 0:
-        gc.collect()
-        os._exit(0)
+        status = 1
+        try:
+            gc.collect()
+            status = 0
+        finally:
+            os._exit(status)  # whatever happens, the child must not go on as a second test process
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
