@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from torch import nn
 
 from eva_engine.config.class_list import store_class_list
@@ -56,8 +57,7 @@ class Agreement:
     def __add__(self, other: "Agreement") -> "Agreement":
         differences = dict(self.differences)
         for name, value in other.differences.items():
-            # A NaN must not be lost: max() returns its first argument if it compares with one.
-            differences[name] = max(value, differences.get(name, 0.0)) if value == value else value
+            differences[name] = float(np.maximum(differences.get(name, 0.0), value))  # unlike max(), keeps every NaN
         return Agreement(differences, self.num_matched + other.num_matched, self.num_findings + other.num_findings)
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
-from eva_engine.commands.cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+from eva_engine.commands.cli import add_model_options, command_parser, parse_with_overrides, positive_int, run_command
 from eva_engine.commands.early_checks import check_config
 from eva_engine.commands.import_time import defer_slow_imports
 from eva_engine.commands.task_options import add_task_options, check_task_options, given_options, options_of_all_tasks
@@ -148,16 +148,7 @@ def _names(accepted: Sequence[str]) -> Any:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--config-file",
-        default="",
-        metavar="PY",
-        help="recipe of the model, or a run's config.yaml; by default found from the weights",
-    )
-    add_trust_option(parser)
-    parser.add_argument(
-        "--weights", required=True, metavar="FILE", help="weight file, published name, or output folder of a run"
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--formats",
         type=_names(FORMATS),

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eva_backbone.errors import InputError
-from eva_engine.commands.cli import add_trust_option, command_parser, parse_with_overrides, positive_int, run_command
+from eva_engine.commands.cli import add_model_options, command_parser, parse_with_overrides, positive_int, run_command
 from eva_engine.commands.early_checks import check_config
 from eva_engine.commands.import_time import defer_slow_imports
 from eva_engine.published_weights.weight_path import check_weights
@@ -69,16 +69,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--weights", required=True, metavar="FILE", help="weight file, published name, or output folder of a run"
-    )
-    parser.add_argument(
-        "--config-file",
-        default="",
-        metavar="PY",
-        help="recipe of the model, or a run's config.yaml; by default found from the weights",
-    )
-    add_trust_option(parser)
+    add_model_options(parser)
     parser.add_argument("--format", required=True, choices=tuple(FORMATS), help="format of the file")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
     parser.add_argument(

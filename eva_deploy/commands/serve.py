@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from eva_backbone.errors import InputError
 from eva_engine.commands.cli import (
     add_dtype_option,
-    add_trust_option,
+    add_model_options,
     command_parser,
     parse_with_overrides,
     positive_int,
@@ -90,19 +90,7 @@ def _options(task: Task) -> Sequence[Option]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(__doc__)
-    parser.add_argument(
-        "--config-file",
-        default="",
-        metavar="PY",
-        help="recipe of the model, or a run's config.yaml; by default found from the weights",
-    )
-    add_trust_option(parser)
-    parser.add_argument(
-        "--weights",
-        required=True,
-        metavar="FILE",
-        help="weight file of the model, name of a published one, or output folder of a run",
-    )
+    add_model_options(parser)
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s; 0 takes any free port")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on, default: %(default)s; 0.0.0.0 for the whole network"

@@ -40,6 +40,23 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a trained model and its recipe: `--config-file`, `--trust-recipe`, `--weights`."""
+    parser.add_argument(
+        "--config-file",
+        default="",
+        metavar="PY",
+        help="recipe of the model, or a run's config.yaml; by default found from the weights",
+    )
+    add_trust_option(parser)
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="FILE",
+        help="weight file of the model, name of a published one, or output folder of a run",
+    )
+
+
 def add_dtype_option(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     """Add the option `--dtype`, which is None unless given; see `eva_engine.inference_precision`."""
     parser.add_argument(

@@ -18,7 +18,7 @@ from eva_engine.tasks import Option, Task, all_tasks
 
 from .cli import (
     add_dtype_option,
-    add_trust_option,
+    add_model_options,
     command_parser,
     parse_with_overrides,
     positive_int,
@@ -125,19 +125,7 @@ def _options(task: Task) -> Sequence[Option]:
 def _parser() -> argparse.ArgumentParser:
     usages = [task.predict_usage for task in all_tasks() if task.predict_usage]
     parser = command_parser("\n".join([__doc__ or "", *usages]))
-    parser.add_argument(
-        "--config-file",
-        default="",
-        metavar="PY",
-        help="recipe of the model, or a run's config.yaml; by default found from the weights",
-    )
-    add_trust_option(parser)
-    parser.add_argument(
-        "--weights",
-        required=True,
-        metavar="FILE",
-        help="weight file of the model, name of a published one, or output folder of a run",
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--input",
         required=True,

@@ -148,7 +148,7 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
 
         settle_batch(cfg, resume)
         OmegaConf.update(recipe, BATCH, OmegaConf.select(cfg, BATCH))
-    if cfg.train.check_memory and not args.eval_only:
+    if cfg.train.check_memory and not args.eval_only and not resume:  # a run that is resumed has fitted before
         from eva_engine.memory.memory_check import check_memory  # slow to import
 
         check_memory(cfg)

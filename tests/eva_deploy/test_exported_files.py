@@ -1,6 +1,7 @@
 """Exported files that are damaged, foreign, of another version or of another task are refused with one sentence."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from eva_deploy.formats.openvino_format import read_openvino_metadata
 from eva_deploy.formats.table import read_metadata
 from eva_deploy.metadata import ENTRY, Metadata
 from eva_deploy.opening import open_graphs, open_model
+from eva_deploy.parity import Parity
+from eva_deploy.task_export import Agreement
 from eva_engine.commands.verbs import main
 from eva_engine.exported_models import check_exported, is_exported
 from tests.fuzz import exported as fuzz
@@ -157,3 +160,11 @@ def test_an_input_of_another_shape():
     graph = GraphFunction(lambda _: {}, GRAPH["inputs"], Path("model.onnx"))
     with pytest.raises(InputError, match=r"takes inputs of shape \[batch, 3, 8, 8\], this one is \[2, 3, 8, 9\]"):
         graph(torch.zeros(2, 3, 8, 9))
+
+
+def test_a_difference_that_is_not_a_number_is_never_lost():
+    nan, small = Agreement({"score": math.nan}, 1, 1), Agreement({"score": 0.1}, 1, 1)
+    for total in (nan + small, small + nan):
+        assert math.isnan(total.differences["score"])
+        assert Parity(total, 2, {"score": 1.0}, 0.9).excesses
+    assert (small + Agreement({"score": 0.3, "mask": 0.2}, 0, 1)).differences == {"score": 0.3, "mask": 0.2}
