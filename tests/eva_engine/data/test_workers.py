@@ -1,7 +1,7 @@
 """The tests in worker_tests.py, in a process of their own.
 
-They fork, and collect garbage at chosen moments. In a process that has exported models before, a run of them ended with
-a signal, because the runtimes' native objects are part of that garbage.
+They fork, and collect garbage at chosen moments. After the export tests in the same process, the signal of a child that
+ends (SIGCHLD) cannot be delivered any more, and the process ends with SIGSEGV. Which library causes this is not known.
 """
 
 import subprocess
