@@ -31,8 +31,9 @@ demo: setup
 	$(BIN)/python -m tools demo-detection --output output/demo
 
 # TESTS selects a part of the suite. One thread per process: with small tensors, more threads mostly wait for each other.
+# A process of pytest-xdist that crashes ends the run: after a replacement, the scheduler can wait for ever (pytest-xdist 3.8).
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0 $(TESTS)
 
 # Mutated files of every family; `make fuzz ROUNDS=10000 SEED=7 FAMILIES="images videos"` runs less, other ones, or some families.
 ROUNDS ?= 2000
