@@ -1,5 +1,6 @@
 """The data check of EVA-CLIP: images with their captions, and the labelled images of its evaluations."""
 
+import copy
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +56,10 @@ class PairCheck(DataCheck):
 
     def read(self, loader: str) -> PairData:
         """Read the captions of a loader, of tar shards those of a random sample."""
-        dataset = instantiate(self.cfg.dataloader[loader].dataset)
+        node = copy.deepcopy(self.cfg.dataloader[loader].dataset)
+        if "shards" in node:
+            node.save_indices = False  # a check writes nothing next to the user's data
+        dataset = instantiate(node)
         if isinstance(dataset, ImageDataset):
             return PairData(len(dataset), ClassificationData.of(dataset).images, [])
         if isinstance(dataset, CaptionDataset):

@@ -38,17 +38,18 @@ class ShardDataset(Dataset):
         shards: Path or paths, in which {0000..0099} expands to numbers with that many digits.
         on_error: "stop" raises an error at a sample without image or text; "skip" leaves such samples out. Unreadable
             images are found later.
+        save_indices: Whether the indices may be saved next to the shards, where later runs find them.
 
     Raises:
         InputError: A shard does not exist or is compressed, or no shard has a pair.
     """
 
-    def __init__(self, shards: str | Sequence[str], *, on_error: str = "stop") -> None:
+    def __init__(self, shards: str | Sequence[str], *, on_error: str = "stop", save_indices: bool = True) -> None:
         patterns = [shards] if isinstance(shards, str) else list(shards)
         self.shards = [Path(shard) for pattern in patterns for shard in expand_numbers(str(pattern))]
         errors = RecordErrors("tar shards", on_error)
         unused: Counter[str] = Counter()
-        self._indices = [index_shard(shard, errors, unused) for shard in self.shards]
+        self._indices = [index_shard(shard, errors, unused, save=save_indices) for shard in self.shards]
         errors.log_total()
         if unused:
             logger.warning(

@@ -66,7 +66,9 @@ class IndexFile:
         return rows[1:][number]  # row 0 identifies the shard
 
 
-def index_shard(shard: Path, errors: RecordErrors, unused: Counter[str]) -> IndexFile | np.ndarray:
+def index_shard(
+    shard: Path, errors: RecordErrors, unused: Counter[str], *, save: bool = True
+) -> IndexFile | np.ndarray:
     """Index the samples of a shard.
 
     Members belong to the same sample if their paths are the same up to the last dot. In the WebDataset layout names end
@@ -74,13 +76,14 @@ def index_shard(shard: Path, errors: RecordErrors, unused: Counter[str]) -> Inde
     and 1.txt already form a sample. If a sample has an image (or text of the same kind) already, a further one starts
     another sample.
 
-    The index is saved next to the shard as SHARD.index.npy if the folder is writable, and reused while the shard's size
-    and modification time are unchanged.
+    The index is saved next to the shard as SHARD.index.npy if `save` is set and the folder is writable, and reused
+    while the shard's size and modification time are unchanged.
 
     Args:
         shard: An uncompressed tar file.
         errors: Collects samples that have no image or no text, are too large, or are truncated.
         unused: Counts the members that are not used; the keys are examples.
+        save: Whether a new index may be saved next to the shard.
 
     Returns:
         One row for each sample: key, offset and length in bytes of the image and of the text, and whether the text is
@@ -101,7 +104,7 @@ def index_shard(shard: Path, errors: RecordErrors, unused: Counter[str]) -> Inde
         samples = _scan(shard, errors, others)
         rows = _as_rows(samples, shard.name, errors, others)
         # Bad samples are to be reported by every run, so a shard that has some is scanned by every run.
-        if len(errors.messages) == num_errors and is_usable:
+        if save and len(errors.messages) == num_errors and is_usable:
             _save_index(path, rows, size_and_time, others)
             index = _open_index(path, size_and_time)
         if index is None:

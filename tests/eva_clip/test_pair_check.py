@@ -77,6 +77,7 @@ def test_text_of_a_shard_that_is_empty(tmp_path):
     assert (finding.code, finding.severity, finding.count) == ("empty-texts", "error", 1)
     assert finding.examples[0].draw().shape == (64, 96, 3)
     assert result.facts["training"]["captions"] == "3"
+    assert {path.name for path in tmp_path.iterdir()} == {"0.tar", "images"}  # no index next to the user's shard
 
 
 def test_shards_are_not_read_before_training():
