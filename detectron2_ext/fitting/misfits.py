@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+from eva_engine.config.instantiation import instantiate
 
 from .pixel_statistics import pixel_statistics
 
@@ -20,18 +22,21 @@ def pixel_misfits(cfg: DictConfig, records: Sequence[dict]) -> list[str]:
         cfg: Recipe of a detector.
         records: Its training data as Detectron2 dataset dicts.
     """
-    if cfg.train.init_checkpoint:
+    if cfg.train.init_checkpoint or OmegaConf.select(cfg, "model.backbone.net.pretrained"):
         return []
     measured = pixel_statistics(records, cfg.model.input_format)
-    mean, std = np.array(cfg.model.pixel_mean, dtype=float), np.array(cfg.model.pixel_std, dtype=float)
+    # A recipe with a ViT of timm calls a function for them.
+    mean, std = (np.array(instantiate(cfg.model[key]), dtype=float) for key in ("pixel_mean", "pixel_std"))
     if len(mean) != len(measured.mean):
         return []
     spread = np.maximum(std / measured.std, np.array(measured.std) / std)
     if (np.abs(mean - measured.mean) <= _FAR * std).all() and (spread <= _OTHER_SPREAD).all():
         return []
     new_mean, new_std = (str(list(values)).replace(" ", "") for values in (measured.mean, measured.std))
+    # A call cannot be replaced on the command line.
+    advice = "give" if OmegaConf.is_list(cfg.model.pixel_mean) else "set in a recipe of your own"
     return [
         f"{measured.num_images} images have the mean {new_mean} and the standard deviation {new_std}, the recipe has "
-        f"{mean.tolist()} and {std.tolist()}, and no weights that need these; give model.pixel_mean={new_mean} "
-        f"model.pixel_std={new_std}"
+        f"{mean.tolist()} and {std.tolist()}, and no weights that need these; {advice} "
+        f"model.pixel_mean={new_mean} model.pixel_std={new_std}"
     ]

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 HELA = "projects/ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py"
+TIMM = "projects/ViTDet/configs/timm/cascade_mask_rcnn_timm_vit.py"
 COCO = "projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_100ep.py"
 
 
@@ -29,3 +30,11 @@ def test_other_pixel_statistics_matter_without_weights_only(warnings_of):
 def test_a_fitted_recipe_has_no_misfits(warnings_of):
     boxes = [[(30, 30)] * 210, [(3, 3), (90, 9)]]
     assert not warnings_of(boxes, recipe="projects/ViTDet/configs/custom/tiny_cpu.py")
+
+
+def test_statistics_that_timm_describes(warnings_of):
+    colours = ((20, 20, 20), (40, 40, 40))
+    (warning,) = warnings_of([[(60, 60)]] * 2, recipe=TIMM, colours=colours)
+    assert "the recipe has [123.675, 116.28, 103.53]" in warning
+    assert "set in a recipe of your own model.pixel_mean=[30.0,30.0,30.0]" in warning
+    assert not warnings_of([[(60, 60)]] * 2, "model.backbone.net.pretrained=True", recipe=TIMM, colours=colours)
