@@ -11,6 +11,7 @@ from eva_engine.prediction.predictor import Predictor
 from .exported_model import recording
 from .formats.openvino_format import write_openvino
 from .formats.table import read_metadata
+from .runtimes.openvino_runtime import openvino_core
 from .task_export import TaskExport
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ def quantize(export: TaskExport, exported: Predictor[Any, Any], inputs: Sequence
         InputError: An image cannot be read.
     """
     import nncf
-    import openvino
 
     recorded: dict[Path, list[list[np.ndarray]]] = {}
     with recording(lambda path, arrays: recorded.setdefault(path, []).append(arrays)):
@@ -41,7 +41,7 @@ def quantize(export: TaskExport, exported: Predictor[Any, Any], inputs: Sequence
     for file, samples in recorded.items():
         metadata = read_metadata(file)
         model = nncf.quantize(
-            openvino.Core().read_model(file),
+            openvino_core().read_model(file),
             nncf.Dataset(samples),
             subset_size=len(samples),
             model_type=nncf.ModelType.TRANSFORMER,

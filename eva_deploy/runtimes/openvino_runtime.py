@@ -1,6 +1,8 @@
 """Run files of OpenVINO."""
 
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,8 +12,25 @@ from eva_backbone.errors import InputError
 from ..formats.table import Run
 from ..metadata import Metadata
 
+if TYPE_CHECKING:
+    import openvino
+
 # What the processor computes in. By default OpenVINO would compute in bfloat16 wherever the processor can.
 _PRECISIONS = {"float32": "f32", "float16": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+@functools.cache
+def openvino_core() -> "openvino.Core":
+    """Return the only Core of this process, which lives until the process ends.
+
+    A Core that loads the CPU plugin gives the thread an alternative signal stack, and when it is deleted, it frees that
+    stack and restores the previous one. If two are deleted in the order of their creation, the restored stack is freed
+    memory: the next signal, such as Ctrl-C or the end of a loader's worker process, kills the process or overwrites
+    what is mapped there now.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def load_openvino(path: Path, metadata: Metadata, device: str) -> Run:
@@ -25,8 +44,6 @@ def load_openvino(path: Path, metadata: Metadata, device: str) -> Run:
     Raises:
         InputError: The file cannot be loaded, or the device not be used.
     """
-    import openvino
-
     if device not in ("auto", "cpu"):
         raise InputError(f"device {device!r} is not used with OpenVINO here; give auto or cpu.")
     options = {
@@ -35,7 +52,7 @@ def load_openvino(path: Path, metadata: Metadata, device: str) -> Run:
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
-        core = openvino.Core()
+        core = openvino_core()
         compiled = core.compile_model(core.read_model(path), "CPU", options)
     except Exception as error:  # those of the runtime have no common class
         reason = " ".join(str(error).split())[:200]
