@@ -82,6 +82,8 @@ class _FairscaleForward:
         self.block, self.wrapper = block, wrapper
 
     def run(self, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        if not torch.is_grad_enabled():
+            return type(self.block).forward(self.block, x, *args)
         device = x.device.type
         autocast = partial(
             torch.autocast,
@@ -98,12 +100,18 @@ class _FairscaleForward:
 
 
 class _WithAutocast(nn.Module):
-    """Runs a block under a given autocast state."""
+    """Runs a block under a given autocast state, and in both passes with the kernels for gradients.
+
+    fairscale's first pass disables gradients, and without gradients attention in bfloat16 or float16 takes another
+    kernel on the CPU, whose rounding the recomputation would not repeat. The graph of a first pass is dropped at once.
+    """
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, autocast: partial, x: torch.Tensor, *args: Any) -> torch.Tensor:
-        with autocast():
-            return type(self.block).forward(self.block, x, *args)
+        is_first_pass = not torch.is_grad_enabled()
+        with autocast(), torch.enable_grad():
+            output = type(self.block).forward(self.block, x, *args)
+        return output.detach() if is_first_pass else output
