@@ -4,6 +4,8 @@ from eva_engine.commands.cli import fraction, positive_floats, positive_int
 from eva_engine.tasks import (
     CLASS_NAMES,
     DATA,
+    FRAME_STRIDE,
+    MAX_FRAMES,
     NO_IMAGES,
     OVERLAP,
     SLICE,
@@ -115,15 +117,14 @@ TASK = Task(
         *_INFERENCE_OPTIONS,
     ),
     output_options=(
-        Option("--max-frames", "stop after N processed frames of a video", {"type": positive_int, "metavar": "N"}),
-        Option(
-            "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
-        ),
+        MAX_FRAMES,
+        FRAME_STRIDE,
         Option("--track", "give each object an identity across frames", {"action": "store_true"}),
         Option(
             "--save-as",
-            "also write the detections in images for other tools: coco, one file with masks as run lengths; "
-            "coco-polygons; csv; yolo; labelme; crops, an image of each object; repeatable",
+            "also write the detections for other tools: coco, one file with masks as run lengths; coco-polygons; csv; "
+            "yolo; labelme, not for videos; crops, an image of each object; those of a video's frames in a folder "
+            "VIDEO_frames; repeatable",
             {
                 "action": "append",
                 "choices": ("coco", "coco-polygons", "csv", "yolo", "labelme", "crops"),

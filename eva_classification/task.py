@@ -1,6 +1,17 @@
 """Image classification and masked image modelling, as the engine knows them."""
 
-from eva_engine.tasks import CLASS_NAMES, TOP, TRAIN_DATA, VAL_DATA, VAL_SHARE, WEIGHT_FILES, Task, Verb
+from eva_engine.tasks import (
+    CLASS_NAMES,
+    FRAME_STRIDE,
+    MAX_FRAMES,
+    TOP,
+    TRAIN_DATA,
+    VAL_DATA,
+    VAL_SHARE,
+    WEIGHT_FILES,
+    Task,
+    Verb,
+)
 
 TASK = Task(
     name="classification",
@@ -18,8 +29,9 @@ TASK = Task(
     custom_data="eva_classification.custom_data:ImageData",
     train_options=(TRAIN_DATA, VAL_DATA, VAL_SHARE),
     predict_options=(CLASS_NAMES, TOP),
+    output_options=(MAX_FRAMES, FRAME_STRIDE),
     predict_usage="""\
-classification: the five most likely classes, printed and in classes.jsonl
+classification: the five most likely classes, printed and in classes.jsonl; those of a video's frames in a JSON file
     python -m tools predict --config-file projects/Classification/configs/in1k_336.py \\
         --weights eva_21k_1k_336px_psz14_ema_89p6.pt --input photos/ --output out/
 """,

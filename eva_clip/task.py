@@ -1,6 +1,17 @@
 """EVA-CLIP, as the engine knows it."""
 
-from eva_engine.tasks import NO_IMAGES, TOP, TRAIN_DATA, VAL_DATA, WEIGHT_FILES, Option, Task, Verb
+from eva_engine.tasks import (
+    FRAME_STRIDE,
+    MAX_FRAMES,
+    NO_IMAGES,
+    TOP,
+    TRAIN_DATA,
+    VAL_DATA,
+    WEIGHT_FILES,
+    Option,
+    Task,
+    Verb,
+)
 
 TASK = Task(
     name="EVA-CLIP",
@@ -34,9 +45,10 @@ TASK = Task(
         ),
         TOP,
     ),
-    output_options=(NO_IMAGES,),
+    output_options=(MAX_FRAMES, FRAME_STRIDE, NO_IMAGES),
     predict_usage="""\
-EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv
+EVA-CLIP: how well each of your labels fits: a table, contact sheets, scores.jsonl and scores.csv; for the frames of a
+       video a JSON file
     python -m tools predict --config-file projects/CLIP/configs/zero_shot_in1k.py \\
         --weights eva_clip_psz14.pt --input photos/ --labels "a cat" "a dog" --output out/
 """,

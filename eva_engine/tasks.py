@@ -88,6 +88,10 @@ CLASS_NAMES = Option(
     {"metavar": "FILE"},
 )
 NO_IMAGES = Option("--no-images", "draw no images or videos; write only data", {"action": "store_true"})
+MAX_FRAMES = Option("--max-frames", "stop after N processed frames of a video", {"type": positive_int, "metavar": "N"})
+FRAME_STRIDE = Option(
+    "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
+)
 SLICE = Option(
     "--slice",
     "side of overlapping square windows, which are predicted one by one and merged: in pixels of the image for "

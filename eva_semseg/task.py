@@ -1,6 +1,18 @@
 """Semantic segmentation, as the engine knows it."""
 
-from eva_engine.tasks import CLASS_NAMES, NO_IMAGES, OVERLAP, SLICE, TRAIN_DATA, VAL_DATA, VAL_SHARE, Option, Task
+from eva_engine.tasks import (
+    CLASS_NAMES,
+    FRAME_STRIDE,
+    MAX_FRAMES,
+    NO_IMAGES,
+    OVERLAP,
+    SLICE,
+    TRAIN_DATA,
+    VAL_DATA,
+    VAL_SHARE,
+    Option,
+    Task,
+)
 
 TASK = Task(
     name="segmentation",
@@ -41,9 +53,10 @@ TASK = Task(
     evaluation_options=(SLICE, OVERLAP),
     evaluate_with="eva_semseg.window_options:set_windows",
     predict_options=(CLASS_NAMES, SLICE, OVERLAP),
-    output_options=(NO_IMAGES,),
+    output_options=(MAX_FRAMES, FRAME_STRIDE, NO_IMAGES),
     predict_usage="""\
-segmentation: the image with its classes in colour and a legend, class numbers, and a JSON file, for each input
+segmentation: the image with its classes in colour and a legend, class numbers, and a JSON file, for each input; of a
+       video, classes in colour and a JSON file
     python -m tools predict --config-file projects/SemSeg/configs/ade20k_ss.py \\
         --weights eva_sem_seg_mask2former_ade_ss61p5_ms62p3.pth --input photos/ --output out/
     --slice is in pixels of the resized image; the windows of most recipes are as large as the crops of the training.

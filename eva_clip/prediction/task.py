@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eva_engine.prediction import FileTask, Input
+from eva_engine.prediction import FrameFileTask, Input
 from eva_engine.prediction.file_task import print_result
 from eva_engine.prediction.json_text import json_lines, whole_records
 from eva_engine.prediction.predictor import ImageSample
@@ -20,33 +20,46 @@ from .result import TextScoreResult
 LABEL_WIDTH, PATH_WIDTH = 40, 60  # characters in the printed table
 
 
-class ClipFileTask(FileTask):
+class ClipFileTask(FrameFileTask):
     """Print the best labels of each image as a table, write the scores and draw contact sheets.
 
     ``scores.jsonl`` has a line {"image": path, "labels": [{"label", "probability", "similarity"}, ...]} for each image,
     best label first; ``scores.csv`` has a row for each image and a column with the probability of each label;
-    ``contact_sheet*.png`` show the images with their best labels.
+    ``contact_sheet*.png`` show the images with their best labels. For every video, `<stem>.json` has a line with
+    "labels" for each frame.
 
     Args:
         predictor: The predictor, with labels.
+        max_frames: Number of frames to process from the beginning of each video; None for all.
+        frame_stride: Only the first of every `frame_stride` frames of a video is processed and written.
         no_images: Draw no contact sheets.
     """
 
+    frame_key = "labels"
     collects_images = True  # thumbnails
     predictor: LabelPredictor
     sheets: ContactSheets | None = None
 
-    def __init__(self, predictor: LabelPredictor, *, no_images: bool = False) -> None:
-        super().__init__(predictor)
+    def __init__(
+        self,
+        predictor: LabelPredictor,
+        *,
+        max_frames: int | None = None,
+        frame_stride: int = 1,
+        no_images: bool = False,
+    ) -> None:
+        super().__init__(predictor, max_frames=max_frames, frame_stride=frame_stride)
         self.no_images = no_images
 
     def open(self, stack: ExitStack) -> None:
         """Create the score files and remove old contact sheets; closing `stack` writes the last sheet."""
+        super().open(stack)
         _report_cut_labels(self.predictor)
         self.path_width = min(PATH_WIDTH, max((len(item.name) for item in self.inputs), default=0))
         self.write_scores = stack.enter_context(_score_files(self.folder, self.predictor.labels))
         if not self.no_images:
-            self.sheets = stack.enter_context(ContactSheets(self.folder, len(self.inputs), self.predictor.top))
+            num_images = sum(item.kind == "image" for item in self.inputs)
+            self.sheets = stack.enter_context(ContactSheets(self.folder, num_images, self.predictor.top))
 
     def read(self, item: Input) -> ImageSample:
         """Read an image, and keep the model's input and a thumbnail for the contact sheet."""

@@ -153,11 +153,13 @@ class Page:
         def predict(path: Path) -> list[Any]:
             options, threshold = self._options(values)
             drawn = self._new_file("findings.mp4")
-            options["score_threshold"] = threshold
+            if threshold is not None:
+                options["score_threshold"] = threshold
             answer: Answer = self._service.predict(path, path.name, "video/", drawn, options)
             written = with_suffix(drawn.parent / Path(answer.name).stem, ".json")
             written.write_text(answer.document + "\n", encoding="utf-8")
-            return [answer.note or "done", str(drawn), gr.DownloadButton(value=written, interactive=True)]
+            shown = str(drawn) if drawn.is_file() else None
+            return [answer.note or "done", shown, gr.DownloadButton(value=written, interactive=True)]
 
         return self._or_message(upload, predict, 3)
 

@@ -83,7 +83,7 @@ class PredictionService:
             content: The bytes, or the file in which they are.
             name: File name of the client.
             content_type: Media type of the upload, or "".
-            drawn: File for a video with its findings drawn in, if the model predicts frame by frame; None for none.
+            drawn: File for a video with its findings drawn in, if the task draws videos; None for none.
             options: Values of some of `options`.
 
         Raises:
@@ -141,7 +141,7 @@ class PredictionService:
         written = output / f"{upload.item.stem}.json"
         if not written.is_file():
             raise InputError(note)
-        if drawn is not None:
+        if drawn is not None and file_task.draws_videos:
             shutil.move(output / f"{upload.item.stem}.mp4", drawn)
         return Answer(upload.name, upload.public(written.read_text(encoding="utf-8")).rstrip("\n"), None, note)
 

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from .categories import Categories, read_categories
     from .file_run import Summary, predict_files
     from .file_task import FileTask
+    from .frame_file_task import FrameFileTask
     from .inputs import Input, InputList, list_inputs
 
 __all__ = [
     "Categories",
     "FileTask",
+    "FrameFileTask",
     "Input",
     "InputList",
     "Summary",
@@ -30,6 +32,7 @@ __getattr__ = lazy_exports(
     {
         "Categories": "categories",
         "FileTask": "file_task",
+        "FrameFileTask": "frame_file_task",
         "Input": "inputs",
         "InputList": "inputs",
         "Summary": "file_run",
