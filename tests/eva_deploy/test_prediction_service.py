@@ -133,9 +133,16 @@ def test_a_truncated_video_is_predicted_on_as_far_as_it_can_be_read(model_of, tm
     assert answer.note.endswith(f"the {document['num_frames']} frames that could be read are written.")
 
 
-def test_videos_are_refused_by_a_model_for_images(model_of, clip):
-    with pytest.raises(RefusedError, match="takes images, not videos"):
-        model_of("classification").service().predict(clip.read_bytes(), "clip.mp4")
+def test_frames_of_a_task_that_draws_no_videos(model_of, clip, tmp_path):
+    drawn = tmp_path / "drawn.mp4"
+    document = json.loads(model_of("classification").service().predict(clip, "clip.mp4", "", drawn).document)
+    assert [len(frame["classes"]) for frame in document["frames"]] == [5] * 5
+    assert not drawn.exists()
+
+
+def test_images_are_refused_by_a_model_for_videos(model_of, photo):
+    with pytest.raises(RefusedError, match="takes videos, not images"):
+        model_of("video").service().predict(photo, "photo.png", "image/png")
 
 
 def test_a_bug_does_not_show_itself_to_clients(model_of, photo, monkeypatch):

@@ -131,7 +131,7 @@ def test_formats_of_the_frames_of_a_video(tiny_detector, clip, tmp_path):
 def test_labelme_has_no_files_for_frames(tiny_detector, clip, tmp_path):
     predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
     inputs = list_inputs([clip], tmp_path / "out").inputs
-    with pytest.raises(InputError, match="clip.mp4: files of LabelMe belong to image files"):
+    with pytest.raises(InputError, match=r"clip\.mp4: files of LabelMe belong to image files"):
         predict_files(DetectionFileTask(predictor, save_as=["labelme"]), inputs, tmp_path / "out")
     assert files_of(tmp_path / "out") == set()
 
@@ -140,5 +140,5 @@ def test_images_that_would_overwrite_a_format_of_frames(tiny_detector, tmp_path)
     predictor = DetectionPredictor.from_config(tiny_detector.cfg, tiny_detector.weights, "cpu")
     stem = "Clip_frames/coco"
     inputs = [Input(tmp_path / "clip.mp4", "video", "clip"), Input(tmp_path / f"{stem}.jpg", "image", stem)]
-    with pytest.raises(InputError, match="Clip_frames/coco.jpg: its results .* --save-as coco"):
+    with pytest.raises(InputError, match=r"Clip_frames/coco\.jpg: its results .* --save-as coco"):
         predict_files(DetectionFileTask(predictor, save_as=["coco"]), inputs, tmp_path / "out")

@@ -74,7 +74,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, capsys, batch_size):
     arguments = ["--batch-size", batch_size, "--output", "out", "--input", "photos", "missing.jpg", *TINY]
     assert predict.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[-1] == ("images: 4, failed: 4, other files skipped: 1; results in out")
+    assert printed.out.splitlines()[-1] == ("images: 4, videos: 0, frames: 0, failed: 4, other files skipped: 1; results in out")
     for name in ("cut.jpg", "empty.png", "clip.mp4", "missing.jpg"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name
     found = records("out/classes.jsonl")

@@ -77,7 +77,7 @@ def test_good_files_are_done_and_broken_ones_named(weights, capsys, batch_size):
     arguments = ["--batch-size", batch_size, "--input", "photos", "missing.jpg", "--labels", *labels]
     assert predict.main(command(weights, *arguments)) == 1
     printed = capsys.readouterr()
-    assert "images: 2, failed: 3, other files skipped: 1; results in out\n" in printed.out
+    assert "images: 2, videos: 0, frames: 0, failed: 3, other files skipped: 1; results in out\n" in printed.out
     assert "contact sheets: out/contact_sheet.png\n" in printed.out
     for name in ("cut.jpg", "clip.mp4", "missing.jpg"):
         assert sum(line.startswith("failed: ") and name in line for line in printed.err.splitlines()) == 1, name

@@ -33,7 +33,7 @@ def test_two_iterations_give_weights_and_both_accuracies(tmp_path, capsys):
     arguments = ["--config-file", str(output / "scratch/config.yaml")]
     arguments += ["--weights", str(output / "scratch/model_final.pth"), "--input", str(output / "data/7")]
     assert predict.main([*arguments, "--output", str(tmp_path / "classes")]) == 0
-    assert "images: 100, failed: 0" in capsys.readouterr().out
+    assert "images: 100, videos: 0, frames: 0, failed: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_unreadable_files_are_reported_and_the_others_are_segmented(run_folder, 
     assert (tmp_path / "out/good_labels.png").is_file()
     printed = capsys.readouterr()
     assert "bad.png" in printed.err
-    assert "images: 1, failed: 1" in printed.out
+    assert "images: 1, videos: 0, frames: 0, failed: 1" in printed.out
 
 
 def test_an_image_that_needs_too_much_memory_is_reported_and_the_others_are_segmented(
@@ -79,7 +79,7 @@ def test_an_image_that_needs_too_much_memory_is_reported_and_the_others_are_segm
     assert (tmp_path / "out/30_labels.png").is_file()
     printed = capsys.readouterr()
     assert "50.png: there is not enough memory" in printed.err
-    assert "images: 1, failed: 1" in printed.out
+    assert "images: 1, videos: 0, frames: 0, failed: 1" in printed.out
 
 
 def test_a_diverged_model_draws_no_maps(run_folder, tmp_path, capsys) -> None:
@@ -101,12 +101,11 @@ def test_class_names_are_checked_before_weights_are_read(run_folder) -> None:
         )
 
 
-def test_videos_are_reported_as_failures(run_folder, tmp_path, capsys) -> None:
+def test_a_damaged_video_is_reported_as_a_failure(run_folder, tmp_path, capsys) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"any")
-    assert predict.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 2
-    printed = capsys.readouterr().err
-    assert "clip.mp4: a video; give images" in printed
-    assert "no image in" in printed
+    assert predict.main(arguments(run_folder, tmp_path / "clip.mp4", output=tmp_path / "out")) == 1
+    assert "clip.mp4: not a readable video" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_weights_in_bfloat16(run_folder, tmp_path) -> None:
