@@ -179,6 +179,14 @@ def test_frames_of_a_video(detector, open_page, clip):
     assert downloaded(page, "video")["num_frames"] == 3
 
 
+def test_frames_of_a_task_that_draws_no_videos(serve, open_page, clip):
+    page = open_page(serve("classification"))
+    page.get_by_role("tab", name="Video").click()
+    predict(page, clip, "video")
+    expect(message(page, "video")).to_have_value("done")
+    assert [len(frame["classes"]) for frame in downloaded(page, "video")["frames"]] == [5] * 3
+
+
 def test_texts(serve, open_page, photo_file):
     page = open_page(serve("clip"))
     predict(page, photo_file)
