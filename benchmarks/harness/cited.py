@@ -32,6 +32,17 @@ FULL_SIZE_EVA02 = [
     )
 ]
 
+# Rows of README that the page with the whole comparison has, too.
+SPEED: Citations = {
+    "| four giant blocks, 1280 px, forward | {}x | {}x |": _ratios("backbone", "four blocks, forward, 1280 px"),
+    "| four giant blocks, 1280 px, training step with activation checkpointing | {}x | {}x |": _ratios(
+        "backbone", "four blocks, training step with activation checkpointing, 1280 px"
+    ),
+    "| COCO evaluation of 70,000 boxes (pycocotools / default) | {}x |": [
+        Cited("coco_evaluation", "boxes, 70,000 detections", "time", "ratio")
+    ],
+}
+
 CITED: dict[str, Citations] = {
     "README.md": {
         "{} box AP and {} mask AP on tiles": _demo("detection, held-out tiles", "box AP", "mask AP"),
@@ -39,18 +50,15 @@ CITED: dict[str, Citations] = {
         "{} and {} on nuclei of another laboratory": _demo(
             "detection, nuclei of another laboratory", "box AP", "mask AP"
         ),
+        **SPEED,
+    },
+    "docs/differences.md": {
         "| EVA's global attention, 80x80 tokens | {}x | {}x |": _ratios("backbone", "global attention, 1280 px"),
-        "| four giant blocks, 1280 px, forward | {}x | {}x |": _ratios("backbone", "four blocks, forward, 1280 px"),
-        "| four giant blocks, 1280 px, training step with activation checkpointing | {}x | {}x |": _ratios(
-            "backbone", "four blocks, training step with activation checkpointing, 1280 px"
-        ),
         "| pyramid, inference | {}x | {}x |": _ratios("pyramid", "pyramid, inference"),
         "| build and load the 1.07-billion-parameter detector | {}x | {}x |": _ratios(
             "build_and_load", "build and load"
         ),
-        "| COCO evaluation of 70,000 boxes (pycocotools / default) | {}x |": [
-            Cited("coco_evaluation", "boxes, 70,000 detections", "time", "ratio")
-        ],
+        **SPEED,
         "takes {} s and {} GB with the billion-parameter detector": FULL_SIZE,
         "takes {} s of processor time and {} GB at 1024 pixels, and {} s and {} GB at 1536": FULL_SIZE_EVA02,
     },

@@ -29,12 +29,19 @@ def test_documents_hold_no_other_measured_figure(name):
     assert uncited((ROOT / name).read_text(encoding="utf-8"), CITED.get(name, {})) == []
 
 
-@pytest.mark.parametrize("row", re.findall(r"^\|.*\dx \|.*\n", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
-def test_a_number_of_another_row_is_no_result(row):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def rows_of_ratios() -> list[tuple[str, str]]:
+    """Return the rows of tables that end with a ratio, each with its page."""
+    pages = ("README.md", "docs/differences.md")
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in pages}
+    return [(page, row) for page, text in texts.items() for row in re.findall(r"^\|.*\dx \|.*\n", text, re.M)]
+
+
+@pytest.mark.parametrize(("page", "row"), rows_of_ratios())
+def test_a_number_of_another_row_is_no_result(page, row):
+    text = (ROOT / page).read_text(encoding="utf-8")
     wrong = text.replace(row, re.sub(r"\d+(\.\d+)?x \|", "1.11x |", row))
     assert wrong != text
-    assert with_results(wrong, CITED["README.md"], REAL) != wrong
+    assert with_results(wrong, CITED[page], REAL) != wrong
 
 
 def test_stale_documents_are_rewritten_and_what_is_missing_is_told(tmp_path, capsys):
