@@ -68,7 +68,10 @@ TASK = Task(
     synthetic_batch="detectron2_ext.data.synthetic_batch:DetectionSyntheticBatch",
     data_check="detectron2_ext.data_check.check:DetectionCheck",
     published_weights="detectron2_ext.published_weights:FILES",
-    former_names=("detectron2.modeling.proposal_generator.RPN", "detectron2.modeling.proposal_generator.rpn.RPN"),
+    former_names={
+        "detectron2.modeling.proposal_generator.RPN": "detectron2_ext.modeling.ChunkedRPN",
+        "detectron2.modeling.proposal_generator.rpn.RPN": "detectron2_ext.modeling.ChunkedRPN",
+    },
     describe_weights="detectron2_ext.weight_facts:describe_weights",
     image_pairs="detectron2_ext.report.detection_images:run_image_pairs",
     export="detectron2_ext.export.task_export:DetectionExport",

@@ -133,8 +133,8 @@ class Task:
         image_pairs: Function that draws images for the report of a run; optional.
         published_weights: Sequence of `PublishedFile`, the weight files that commands accept by name; optional.
         recipes: Folder of recipes inside of `package`; the config.yaml of a run may name what they use.
-        former_names: Classes and functions that recipes of earlier versions used, which the config.yaml of a run may
-            name, too.
+        former_names: Classes and functions that the config.yaml of an earlier version may name, each with the one that
+            is used in its place, which takes the same arguments.
         custom_data: Class that makes a recipe use the data of `train_options`; optional.
         data_check: `DataCheck` that checks the task's data; optional.
         fit_to_data: Function that changes a recipe as its training data requires, before a run,
@@ -165,7 +165,7 @@ class Task:
     image_pairs: str = ""
     published_weights: str = ""
     recipes: str = ""
-    former_names: tuple[str, ...] = ()
+    former_names: Mapping[str, str] = field(default_factory=dict)
     custom_data: str = ""
     data_check: str = ""
     fit_to_data: str = ""

@@ -27,6 +27,7 @@ TASK = Task(
     data_check="eva_semseg.data_check:SegmentationCheck",
     export="eva_semseg.export:SegmentationExport",
     published_weights="eva_semseg.published_weights:FILES",
+    former_names={"eva_semseg.segmenter.Segmenter": "eva_semseg.Mask2Former"},  # until 0.2
     describe_weights="eva_semseg.weight_facts:describe_weights",
     custom_data="eva_semseg.custom_data:LabelledData",
     train_options=(

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from eva_backbone.deprecation import Deprecated
 from eva_backbone.lazy_exports import lazy_exports
 
 # Not lazy: the name of the function would otherwise be hidden by its module.
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["EvalLoader", "TrainLoader", "build_train_loader", "dataset_root", "read_rgb_image", "worker_failure"]
 
 
+DEPRECATED = {
+    "read_dataset_image": Deprecated(
+        "image_file",
+        "read_rgb_image, or eva_engine.data.image_file.read_image and Detectron2's convert_PIL_to_numpy for another "
+        "order of channels",
+        removed_in="0.4",
+    )
+}
+
 __getattr__ = lazy_exports(
     __name__,
     {
@@ -26,4 +36,5 @@ __getattr__ = lazy_exports(
         "read_rgb_image": "image_file",
         "worker_failure": "workers",
     },
+    DEPRECATED,
 )

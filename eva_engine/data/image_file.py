@@ -193,3 +193,25 @@ def image_errors(name: str, kind: str = "image") -> Iterator[None]:
         is_unknown = isinstance(error, Image.UnidentifiedImageError)
         reason = "its format is unknown" if is_unknown else f"{type(error).__name__}: {error}"
         raise InputError(f"{name}: not a readable {kind} file ({reason}); replace or remove the file.") from error
+
+
+def read_dataset_image(file_name: str, image_format: str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image of a dataset, rotated according to its EXIF tag; deprecated, see `eva_engine.data`.
+
+    Args:
+        file_name: Image file.
+        image_format: Order of the channels: "RGB", "BGR", or another of Detectron2's image formats.
+        size: Expected (width, height) in pixels of the rotated image.
+
+    Returns:
+        [H, W, C] uint8.
+
+    Raises:
+        InputError: The file cannot be read, see `read_image`, or the image has another size.
+    """
+    from detectron2.data.detection_utils import convert_PIL_to_numpy  # the other functions do not need Detectron2
+
+    image = read_image(file_name)
+    if size is not None and image.size != tuple(size):
+        raise InputError(f"{file_name}: the image is {image.width} x {image.height}, expected {size[0]} x {size[1]}")
+    return convert_PIL_to_numpy(image, image_format)

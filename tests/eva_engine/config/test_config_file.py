@@ -7,7 +7,12 @@ from detectron2.config import instantiate
 from torch import nn
 
 from eva_backbone.errors import InputError
+from eva_engine import tasks
 from eva_engine.config import load_config, save_config
+from eva_engine.config.config_file import config_text
+from eva_engine.config.former_names import with_current_names
+from eva_engine.config.yaml_data import Name
+from eva_engine.tasks import Task
 
 LOADABLE = """
 from detectron2.config import LazyCall as L
@@ -94,3 +99,35 @@ def test_keys_of_other_types_are_refused(tmp_path, key):
     (tmp_path / "config.yaml").write_text(f"model: {{a: 1, {key}: 2}}\n")
     with pytest.raises(InputError, match=r"the key (None|2020-01-01) is neither text nor a number"):
         load_config(str(tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "current", "former"),
+    [
+        (
+            "SemSeg/configs/demo/mask2former_eva_tiny_microscope.py",
+            "eva_semseg.Mask2Former",
+            "eva_semseg.segmenter.Segmenter",
+        ),
+        (
+            "ViTDet/configs/demo/cascade_mask_rcnn_vitdet_eva_tiny_hela.py",
+            "detectron2_ext.modeling.ChunkedRPN",
+            "detectron2.modeling.proposal_generator.RPN",
+        ),
+    ],
+)
+def test_config_of_an_earlier_version_uses_the_classes_of_this_one(tmp_path, recipe, current, former):
+    cfg = load_config(f"projects/{recipe}")
+    save_config(cfg, tmp_path / "config.yaml")
+    text = (tmp_path / "config.yaml").read_text()
+    assert text.count(current) == 1
+    (tmp_path / "config.yaml").write_text(text.replace(current, former))
+    assert config_text(load_config(str(tmp_path / "config.yaml"))) == config_text(cfg)
+
+
+def test_former_names_are_replaced_where_a_class_or_function_is_named(monkeypatch):
+    monkeypatch.setattr(tasks, "_registered", [Task("t", "t", {}, "", "", "", former_names={"old.f": "new.f"})])
+    content = {"act": Name("old.f"), "list": [{"_target_": "old.f", "title": "old.f"}], "other": Name("old.g")}
+    changed = with_current_names(content)
+    assert changed == {"act": "new.f", "list": [{"_target_": "new.f", "title": "old.f"}], "other": "old.g"}
+    assert isinstance(changed["act"], Name)
