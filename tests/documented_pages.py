@@ -162,6 +162,12 @@ def links(page: str) -> list[tuple[Path, str]]:
     return found
 
 
+def web_addresses(page: str) -> list[str]:
+    """Return the addresses that the text of a page links to, without the examples in its code."""
+    text = re.sub(r"`[^`\n]+`", "", remove_blocks((ROOT / page).read_text(encoding="utf-8")))
+    return re.findall(r"\]\(([a-z]+:[^)\s]*)\)", text) + re.findall(r"<([a-z]+:[^>\s]*)>", text)
+
+
 def anchors(path: Path) -> set[str]:
     """Return the names of a page's headings as links write them."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.M)

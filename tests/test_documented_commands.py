@@ -9,6 +9,7 @@ from collections import Counter
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from documented_pages import (
     commands,
     links,
     python_blocks,
+    web_addresses,
 )
 
 from eva_backbone.errors import InputError
@@ -220,8 +222,21 @@ def test_python_files_in_the_text_exist(page):
     assert not [name for name in named if not any(file.endswith(f"/{name}") for file in files)]
 
 
-@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+OTHER_PAGES = ("CHANGELOG.md", "SECURITY.md", "THIRD_PARTY.md", "benchmarks/NOTES.md", "benchmarks/RESULTS.md")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES])
 def test_links_lead_somewhere(page):
     for path, anchor in links(page):
         assert path.exists(), path
         assert not anchor or anchor in anchors(path), f"{path.name}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES])
+def test_web_addresses_are_well_formed(page):
+    for address in web_addresses(page):
+        parts = urlsplit(address)
+        assert parts.scheme in ("http", "https"), address
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), address
+        assert re.fullmatch(r"[\w./~%+@-]*", parts.path), address
+        assert not address.endswith((".", ",")), address
