@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,5 +36,6 @@ def test_each_row_says_why_which_release_with_its_date_and_what_would_replace_it
     for package, _, (why, release, replacement) in rows():
         assert why, package
         assert replacement, package
-        (date,) = re.findall(r", (?:\*\*)?(20\d\d-\d\d-\d\d)(?:\*\*)?", release)
-        assert ("**" in release) == (date < "2024-12-01"), f"{package}: bold if there was no release for two years"
+        (month,) = re.findall(r", (?:\*\*)?([A-Z][a-z]{2} 20\d\d)(?:\*\*)?", release)
+        is_old = datetime.strptime(month, "%b %Y") < datetime(2024, 12, 1)
+        assert ("**" in release) == is_old, f"{package}: bold if there was no release for two years"

@@ -17,6 +17,8 @@ include_patterns = ["*.md", "docs/*.md", "docs/**/*.md", "datasets/README.md", "
 
 html_theme = "furo"
 html_title = f"EVA Vision {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_extra_path = ["index.html"]  # leads from the address of the site to its first page
 html_show_sphinx = False
 html_show_copyright = False
