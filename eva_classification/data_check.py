@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
 
-from detectron2.config import instantiate
-
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
 from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
@@ -70,7 +68,7 @@ class ClassificationCheck(DataCheck):
 
     def read(self, loader: str) -> ClassificationData:
         """List the images of a loader."""
-        return ClassificationData.of(instantiate(self.cfg.dataloader[loader].dataset))
+        return ClassificationData.of(self.build_dataset(loader, ImageDataset))
 
     def facts(self, data: ClassificationData) -> Mapping[str, str]:
         """Return the numbers of images and classes."""

@@ -1,6 +1,5 @@
 """The data check of EVA-CLIP: images with their captions, and the labelled images of its evaluations."""
 
-import copy
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Sever
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, scan_images
 
 from .data.caption_dataset import CaptionDataset, CaptionRecord
+from .data.retrieval_dataset import RetrievalDataset
 from .data.shard_dataset import ShardDataset
 from .tokenizer import Tokenizer
 
@@ -56,10 +56,10 @@ class PairCheck(DataCheck):
 
     def read(self, loader: str) -> PairData:
         """Read the captions of a loader, of tar shards those of a random sample."""
-        node = copy.deepcopy(self.cfg.dataloader[loader].dataset)
-        if "shards" in node:
-            node.save_indices = False  # a check writes nothing next to the user's data
-        dataset = instantiate(node)
+        # A check writes nothing next to the user's data.
+        options = {"save_indices": False} if "shards" in self.cfg.dataloader[loader].dataset else {}
+        known = (CaptionDataset, ShardDataset, RetrievalDataset, ImageDataset)
+        dataset = self.build_dataset(loader, *known, **options)
         if isinstance(dataset, ImageDataset):
             return PairData(len(dataset), ClassificationData.of(dataset).images, [])
         if isinstance(dataset, CaptionDataset):
@@ -69,7 +69,7 @@ class PairCheck(DataCheck):
             numbers = random.Random(0).sample(range(len(dataset)), min(len(dataset), _MAX_SHARD_PAIRS))
             records = [dataset[number] for number in sorted(numbers)]
             captions = [_captions(record) for record in records]
-        else:  # retrieval
+        else:
             records = [dataset[number] for number in range(len(dataset))]
             by_file: dict[str, list[str]] = {}
             for caption, file in dataset.captions:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from detectron2.config import instantiate
 from tqdm import tqdm
 
 from eva_backbone.errors import InputError
@@ -80,7 +79,7 @@ class SegmentationCheck(DataCheck):
 
     def read(self, loader: str) -> SegmentationData:
         """List the images and label files of a loader."""
-        return SegmentationData(instantiate(self.cfg.dataloader[loader].dataset))
+        return SegmentationData(self.build_dataset(loader, SegmentationDataset))
 
     def facts(self, data: SegmentationData) -> Mapping[str, str]:
         """Return the numbers of images and classes, and the share of unlabelled pixels if labels were read."""

@@ -72,7 +72,7 @@ class VideoCheck(DataCheck):
 
     def read(self, loader: str) -> VideoData:
         """Read the annotation file of a loader."""
-        dataset: VideoDataset = instantiate(self.cfg.dataloader[loader].dataset)
+        dataset = self.build_dataset(loader, VideoDataset)
         records = [dataset[index] for index in range(len(dataset))]
         names = OmegaConf.select(self.cfg, "dataloader.categories", default=None)
         num_classes = max(record["label"] for record in records) + 1

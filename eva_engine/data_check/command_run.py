@@ -9,7 +9,7 @@ from eva_backbone.errors import InputError
 from eva_engine.config import check_datasets, find_task_of_config, load_config, task_of_config
 from eva_engine.config.class_list import settle_class_list
 
-from .data_check import BAD_RECORDS, PARTS, READER, reader_output_collected
+from .data_check import BAD_RECORDS, PARTS, READER, UnknownDatasetError, reader_output_collected
 from .findings import CheckResult, Severity, log_finding
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,9 @@ def log_quick_findings(cfg: DictConfig) -> None:
     try:
         check = check_class(cfg, _loaders(cfg, training=True))
         findings = check.run(quick=True).findings if check.is_quick_before_training else []
+    except UnknownDatasetError as error:
+        logger.info("The data is not checked: %s", error)
+        return
     except Exception as error:
         logger.warning("The data was not checked: %s", " ".join(f"{type(error).__name__}: {error}".split()))
         return

@@ -1,5 +1,6 @@
 """The check of a task's data: what every task does in the same way, and what it leaves to the tasks."""
 
+import copy
 import logging
 import re
 from abc import ABC, abstractmethod
@@ -9,6 +10,8 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig
 
+from eva_backbone.errors import InputError
+from eva_engine.config.instantiation import instantiate
 from eva_engine.data.corrupt_data import BadRecord, record_errors_collected
 from eva_engine.tasks import all_tasks
 
@@ -21,6 +24,10 @@ PARTS = {"train": "training", "test": "validation"}
 # Codes of what readers report themselves.
 BAD_RECORDS, READER = "bad-records", "reader"
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\b\d+(?:x\d+)?(?:[.,]\d+)*\b|/\S+")
+
+
+class UnknownDatasetError(InputError):
+    """A recipe has a dataset of its own, which the data check cannot read."""
 
 
 class DataCheck(ABC):
@@ -58,6 +65,23 @@ class DataCheck(ABC):
         Raises:
             InputError: The data as a whole cannot be used.
         """
+
+    def build_dataset(self, loader: str, *known: type, **options: Any) -> Any:
+        """Build the dataset of a loader; `options` are added to the recipe's.
+
+        Raises:
+            UnknownDatasetError: It is not one of the classes `known`, which the check can read.
+        """
+        node = copy.deepcopy(self.cfg.dataloader[loader].dataset)
+        node.update(options)
+        dataset = instantiate(node)
+        if not isinstance(dataset, known):
+            names = " or ".join(each.__name__ for each in known)
+            raise UnknownDatasetError(
+                f"dataloader.{loader}.dataset is a {type(dataset).__name__}, which the data check cannot read; it "
+                f"takes {names}."
+            )
+        return dataset
 
     @abstractmethod
     def facts(self, data: Any) -> Mapping[str, str]:
