@@ -57,26 +57,27 @@ class DetectionCheck(DataCheck):
 
     def read(self, loader: str) -> DetectionData:
         """Read the annotation files of a loader's datasets."""
-        dicts: list[dict] = []
+        parts: list[Sequence[dict]] = []
         findings: list[Finding] = []
         roots: list[str] = []
         class_names: tuple[str, ...] = ()
         for name in self._names(loader):
             metadata = MetadataCatalog.get(name)
             dataset = DatasetCatalog[name]
+            records: Sequence[dict]
             if isinstance(dataset, CheckedJson):
-                records, found = dataset.look(), dataset.summary.findings
+                records, found = dataset(), dataset.summary.findings
             elif metadata.get("evaluator_type") == "coco" and name.startswith("coco_"):
                 # Detectron2's own loader checks less.
                 records, summary = load_coco_json(metadata.json_file, metadata.image_root, name, on_error="skip")
                 found = summary.findings
             else:
                 records, found = DatasetCatalog.get(name), ()
-            dicts += records
+            parts.append(records)
             findings += found
             class_names = tuple(metadata.get("thing_classes", ()))
             roots += [metadata.image_root] if metadata.get("image_root") else []
-        return DetectionData(ObjectTable.from_dicts(dicts, class_names), tuple(findings), tuple(roots))
+        return DetectionData(ObjectTable.from_parts(parts, class_names), tuple(findings), tuple(roots))
 
     def facts(self, data: DetectionData) -> Mapping[str, str]:
         """Return counts and sizes, which `hotcoco` computes."""
