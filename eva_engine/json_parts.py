@@ -147,6 +147,7 @@ class _Reader:
             return
         has_ended = False
         while not has_ended:
+            self.peek_value()  # white space may have followed the last window
             self._fill(_WINDOW)
             part = self._objects(is_first)
             if part is None:

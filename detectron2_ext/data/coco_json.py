@@ -125,9 +125,9 @@ def load_coco_json(
     key = {"images": str(image_root), "known": list((known or {}).items()), "left_out": sorted(leave_out)}
     stored = open_or_build(path, name, key, build)
     if stored.was_opened:
+        report_negative_areas(source, *stored.facts["negative_areas"])
         for record in stored.facts["bad_records"]:
             errors.add(*record)
-        report_negative_areas(source, *stored.facts["negative_areas"])
     errors.log_total()
     table = RecordTable(stored.columns, str(image_root), stored.folder)
     return table, _summary(table, stored.facts, name, source, tuple(errors.messages))

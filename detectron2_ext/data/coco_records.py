@@ -204,10 +204,9 @@ class AnnotationCheck:
         good = np.flatnonzero(is_good)
         image, category, is_crowd = image[good], category[good], columns.is_crowd[good]
         self._builder.add_boxes(image, ids[good], category, is_crowd, clipped[good])
-        counts, num_classes = self.counts, len(self._class_indices)
-        for counter, chosen in ((counts.objects, is_crowd == 0), (counts.crowds, is_crowd == 1)):
-            per_class = np.bincount(category[chosen], minlength=num_classes)
-            counter.update({index: int(per_class[index]) for index in np.flatnonzero(per_class).tolist()})
+        counts = self.counts
+        _count(counts.objects, category[is_crowd == 0])
+        _count(counts.crowds, category[is_crowd == 1])
         counts.clipped_boxes += int(is_clipped[good].sum())
         objects = good[is_crowd == 0]
         counts.without_mask += len(objects)
@@ -265,6 +264,16 @@ class AnnotationCheck:
             counts.with_rle += isinstance(mask, dict)
             counts.boxes.add(given_box, mask, row, width, height)
         self._builder.add(row, record["id"], class_index, crowd, box, mask)
+
+
+def _count(counter: Counter, classes: np.ndarray) -> None:
+    """Count class indices; a counter has them in the order in which they first occur."""
+    per_class = np.bincount(classes)
+    found = np.flatnonzero(per_class).tolist()
+    if any(index not in counter for index in found):
+        found = list(dict.fromkeys(classes.tolist()))
+    for index in found:
+        counter[index] += int(per_class[index])
 
 
 def _repeated(ids: np.ndarray, has_id: np.ndarray) -> np.ndarray:
