@@ -25,7 +25,9 @@ NUM_RANKS, NUM_WORKERS, BATCH_SIZE, NUM_BATCHES = 2, 2, 16, 8
 REPOSITORY = Path(__file__).resolve().parents[1]
 ANNOTATIONS = "Objects365/annotations/zhiyuan_objv2_train.json"
 RANK = "LARGE_ANNOTATIONS_RANK"  # environment variable of a measured process
+OPENING = "LARGE_ANNOTATIONS_OPENING"  # and its opening, "first" or "second"
 MIB = 2**20
+PAUSE = 1.0  # seconds between two looks at the memory, which stop the process for a moment
 
 
 def make_data(root: Path, num_images: int, num_boxes: int) -> None:
@@ -59,13 +61,9 @@ def open_as_rank(folder: Path) -> None:
     from eva_engine.data.run_cache import caching_in
 
     rank = int(os.environ[RANK])
-    # A new store for each opening: the name has the number of the process that started the ranks.
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store{os.getppid()}_{os.environ['OPENING']}",
-        rank=rank,
-        world_size=NUM_RANKS,
-    )
+    # A new file for each opening: its name has the number of the process that started the ranks.
+    meeting_point = f"file://{folder}/ranks_{os.getppid()}_{os.environ[OPENING]}"
+    dist.init_process_group("gloo", init_method=meeting_point, rank=rank, world_size=NUM_RANKS)
     start, cpu_start = time.perf_counter(), time.process_time()
     with caching_in(folder / "run"):
         records = get_dataset_dicts("objects365_train")
@@ -81,14 +79,14 @@ def open_as_rank(folder: Path) -> None:
 def measure(folder: Path, opening: str) -> tuple[float, float, float, list]:
     """Return wall seconds until the last rank has its batches, processor seconds and peak bytes of all, and ids."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.large_annotations", "--folder", str(folder)]
-    environment = {**os.environ, "DETECTRON2_DATASETS": str(folder / "data"), "OPENING": opening}
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(folder / "data"), OPENING: opening}
     ranks = []
     for rank in range(NUM_RANKS):
         ranks.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**environment, RANK: str(rank)}))
     peak = 0
     while any(process.poll() is None for process in ranks):
         peak = max(peak, sum(proportional_bytes(process.pid) for process in ranks))
-        time.sleep(0.3)
+        time.sleep(PAUSE)
     outputs = []
     for process in ranks:
         if process.returncode:

@@ -171,7 +171,6 @@ def _read(
     builder = TableBuilder(folder)
     class_indices = {category_id: index for index, category_id in enumerate(categories)}
     counts = AnnotationCheck(parts, images, class_indices, errors, builder).run()
-    parts.parts.clear()
     columns = builder.finish(image_columns(images.ids, images.widths, images.heights, images.names))
     roots = []
     if known is None:

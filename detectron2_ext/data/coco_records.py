@@ -171,7 +171,10 @@ class AnnotationCheck:
     def run(self) -> RecordCounts:
         """Check all annotations in the order of the file, and return their counts."""
         first = 0
-        for part in self._parts.parts:
+        remaining = self._parts.parts
+        remaining.reverse()
+        while remaining:
+            part = remaining.pop()  # so that its columns are not in memory next to those of the table
             rows = slice(first, first + part.size)
             first += part.size
             if part.columns is None:

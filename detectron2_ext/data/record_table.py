@@ -68,9 +68,9 @@ class TableBuilder:
 
     def _pack(self) -> None:
         if self._single:
-            *columns, offsets, lengths = zip(*self._single, strict=True)
+            image, ids, category, crowd, box, offsets, lengths = zip(*self._single, strict=True)
             self._single = []
-            self._append(*columns, np.array([offsets, lengths], dtype=np.int64).T)
+            self._append(image, ids, category, crowd, box, np.array([offsets, lengths], dtype=np.int64).T)
 
     def finish(self, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all columns: those of `images`, and the annotations, sorted by their image and then as added.

@@ -20,6 +20,7 @@ from .object_table import ObjectTable
 from .recipe_findings import check_recipe
 
 _MANY_EMPTY = 0.5
+_QUICKLY_CHECKED = 2_000_000  # objects; more take gigabytes, as Python objects of hotcoco
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class DetectionCheck(DataCheck):
 
     @property
     def is_quick_before_training(self) -> bool:
-        """Whether all files were read and checked already, so that nothing is read again."""
-        return all(
-            isinstance(DatasetCatalog[name], CheckedJson) for loader in self.loaders for name in self._names(loader)
-        )
+        """Whether all files were read and checked already, and a check of their objects takes seconds."""
+        num_objects = 0
+        for loader in self.loaders:
+            for name in self._names(loader):
+                dataset = DatasetCatalog[name]
+                if not isinstance(dataset, CheckedJson):
+                    return False
+                num_objects += dataset.summary.num_annotations
+        return num_objects <= _QUICKLY_CHECKED
 
     def _names(self, loader: str) -> list[str]:
         names = OmegaConf.select(self.cfg, f"dataloader.{loader}.dataset.names", default=None) or []
