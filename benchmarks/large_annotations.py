@@ -27,7 +27,7 @@ ANNOTATIONS = "Objects365/annotations/zhiyuan_objv2_train.json"
 RANK = "LARGE_ANNOTATIONS_RANK"  # environment variable of a measured process
 OPENING = "LARGE_ANNOTATIONS_OPENING"  # and its opening, "first" or "second"
 MIB = 2**20
-PAUSE = 1.0  # seconds between two looks at the memory, which stop the process for a moment
+PAUSE = 2.0  # seconds between two looks at the memory, which stop the process for a moment
 
 
 def make_data(root: Path, num_images: int, num_boxes: int) -> None:

@@ -16,6 +16,7 @@ from .mask_bytes import decode_mask, encode_mask
 _MASKS = "masks"
 _IMAGE_COLUMNS = ("image_id", "width", "height", "names", "name_offsets", "offsets")
 _COLUMNS = (*_IMAGE_COLUMNS, "id", "category", "crowd", "box", "mask_spans")
+_UNSORTED = {"image": np.int32, "id": np.int64, "category": np.int32, "crowd": np.uint8, "box": np.float64}
 _IMAGES_AT_A_TIME = 100_000
 
 
@@ -29,7 +30,11 @@ class TableBuilder:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._masks: Any = io.BytesIO() if folder is None else open(folder / f"{_MASKS}.bin", "wb")  # noqa: SIM115
-        self._parts: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "id", "category", "crowd", "box")}
+        # In files if there is a folder: in memory, the arrays of all parts would stay next to the sorted columns.
+        self._parts: dict[str, list[np.ndarray]] = {name: [] for name in _UNSORTED}
+        self._files: dict[str, Any] = {}
+        if folder is not None:
+            self._files = {name: open(folder / f"{name}.raw", "wb") for name in _UNSORTED}  # noqa: SIM115
         self._spans: list[np.ndarray] = []  # offset and length of masks
         self._has_masks = False
         self._single: list[tuple] = []
@@ -59,12 +64,14 @@ class TableBuilder:
         self._append(image, ids, category, crowd, box, np.zeros((len(ids), 2), dtype=np.int64))
 
     def _append(self, image: Any, ids: Any, category: Any, crowd: Any, box: Any, spans: np.ndarray) -> None:
-        self._parts["image"].append(np.asarray(image, dtype=np.int32))
-        self._parts["id"].append(np.asarray(ids, dtype=np.int64))
-        self._parts["category"].append(np.asarray(category, dtype=np.int32))
-        self._parts["crowd"].append(np.asarray(crowd, dtype=np.uint8))
-        self._parts["box"].append(np.asarray(box, dtype=np.float64).reshape(-1, 4))
-        self._spans.append(spans if spans.any() else spans[:, :0])
+        values = {"image": image, "id": ids, "category": category, "crowd": crowd, "box": box}
+        for name, kind in _UNSORTED.items():
+            column = np.ascontiguousarray(values[name], dtype=kind)
+            if self._files:
+                self._files[name].write(column.tobytes())
+            else:
+                self._parts[name].append(column.reshape(-1))
+        self._spans.append(spans if spans.any() else np.zeros((len(spans), 0), dtype=np.int64))
 
     def _pack(self) -> None:
         if self._single:
@@ -78,14 +85,15 @@ class TableBuilder:
         Columns in a folder are written there; they are returned memory-mapped.
         """
         self._pack()
-        image = self._take("image", np.int32)
+        image = self._take("image")
         order = np.argsort(image, kind="stable")
         counts = np.bincount(image, minlength=len(images["image_id"]))
         del image
         columns = images | {"offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)}
         result = {name: self._stored(name, column) for name, column in columns.items()}
-        for name, kind in (("id", np.int64), ("category", np.int32), ("crowd", np.uint8), ("box", np.float64)):
-            result[name] = self._stored(name, self._take(name, kind)[order])
+        for name in ("id", "category", "crowd"):
+            result[name] = self._stored(name, self._take(name)[order])
+        result["box"] = self._stored("box", self._take("box").reshape(-1, 4)[order])
         spans = np.zeros((0, 2), dtype=np.int64)
         if self._has_masks:
             full = [part if part.shape[1] else np.zeros((len(part), 2), dtype=np.int64) for part in self._spans]
@@ -98,9 +106,15 @@ class TableBuilder:
             result[_MASKS] = _open_masks(self._folder)
         return result
 
-    def _take(self, name: str, kind: Any) -> np.ndarray:
+    def _take(self, name: str) -> np.ndarray:
+        if self._folder is not None:
+            self._files[name].close()
+            path = self._folder / f"{name}.raw"
+            column = np.fromfile(path, _UNSORTED[name])
+            path.unlink()
+            return column
         parts, self._parts[name] = self._parts[name], []
-        return np.concatenate(parts) if parts else np.zeros((0, 4) if name == "box" else 0, dtype=kind)
+        return np.concatenate([np.zeros(0, dtype=_UNSORTED[name]), *parts])
 
     def _stored(self, name: str, column: np.ndarray) -> np.ndarray:
         if self._folder is None:
