@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from synthetic_coco import coco_content
 
-from detectron2_ext.data import get_dataset_dicts, register_coco_json
+from detectron2_ext.data import get_dataset_dicts, load_coco_json, register_coco_json
 from detectron2_ext.data.box_statistics import box_statistics
 from detectron2_ext.data.mask_bytes import decode_mask, encode_mask
 from detectron2_ext.data.record_table import RecordTable, SelectedRecords
@@ -75,3 +75,25 @@ def test_a_record_belongs_to_its_reader(names):
 )
 def test_masks_as_bytes(mask):
     assert str(decode_mask(encode_mask(mask), 4, 6)) == str(mask)
+
+
+def test_boxes_are_checked_together_as_one_by_one(write_coco):
+    """An empty polygon is no mask, but makes an annotation one that is checked alone."""
+    content = coco_content()
+    boxes = [[-3, 2.5, 10, 4], [60, 40, 10, 20.5], [1, 1, 0.5, 1], [3, 4, 20, 30], [0, 0, 64, 48], [-9, 0, 9, 4]]
+    content["annotations"] = [
+        {"id": number, "image_id": 10, "category_id": 7, "bbox": box, "iscrowd": int(number % 3 == 2)}
+        for number, box in enumerate(boxes * 2)
+    ]
+    together = load_coco_json(*write_coco(content), "set", on_error="skip")
+    for record in content["annotations"]:
+        record["segmentation"] = [[]]
+    alone = load_coco_json(*write_coco(content), "set", on_error="skip")
+    assert list(together[0]) == list(alone[0])
+    assert together[0][0]["annotations"][0]["bbox"] == [0, 2.5, 7, 4]
+    for one, other in zip(together[1].findings, alone[1].findings, strict=True):
+        assert one.sentence == other.sentence
+        assert [str(example) for example in one.examples] == [str(example) for example in other.examples]
+    assert together[1].skipped == alone[1].skipped
+    assert together[1].num_clipped_boxes == alone[1].num_clipped_boxes == 4
+    assert len(together[1].skipped) == 2
