@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from eva_backbone.errors import InputError
 
@@ -41,6 +41,13 @@ def read_lines(path: str | Path, kind: str, fix: str) -> list[str]:
 def open_text(path: str | Path, kind: str, fix: str, newline: str | None = None) -> Iterator[TextIO]:
     """Open a text file to read it in parts; see `read_text` for the arguments and errors, `open` for `newline`."""
     with _one_sentence(path, kind, fix), open(path, encoding="utf-8-sig", newline=newline) as file:
+        yield file
+
+
+@contextmanager
+def open_binary(path: str | Path, kind: str, fix: str) -> Iterator[BinaryIO]:
+    """Open a UTF-8 text file to read and decode its bytes in parts; see `read_text` for the arguments and errors."""
+    with _one_sentence(path, kind, fix), open(path, "rb") as file:
         yield file
 
 

@@ -51,6 +51,12 @@ ALL_SCRIPTS = (
         ("--rounds", "1", "--batches", "10"),
         ("--rounds", "3"),
     ),
+    Script(
+        "large_annotations",
+        "An annotation file of the size of Objects365: the first and the second opening",
+        ("--images", "34000", "--boxes", "500000"),
+        limit=600,
+    ),
     Script("coco_evaluation", "COCO evaluation: pycocotools and hotcoco, the default"),
     Script("soft_nms", "Soft-NMS of 1,000 boxes x 80 classes: torchvision's hard NMS and ours", ("--rounds", "3")),
     Script("classifier", "The classifier: timm's and ours", ("--rounds", "1", "--size", "224")),

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from eva_engine.config.instantiation import instantiate
 
+from .record_table import SelectedRecords
+
 # A box without any anchor of this overlap is found badly: its features and its regression start from too far away.
 COVERED = 0.5
 
@@ -40,6 +42,8 @@ class BoxStatistics:
 
 def box_statistics(records: Iterable[dict]) -> BoxStatistics:
     """Return the sizes in Detectron2 dataset dicts."""
+    if isinstance(records, SelectedRecords):
+        return _table_statistics(records)
     image_sizes: list[tuple[int, int]] = []
     box_sizes: list[tuple[float, float]] = []
     image_of_box: list[int] = []
@@ -57,6 +61,14 @@ def box_statistics(records: Iterable[dict]) -> BoxStatistics:
         np.array(box_sizes, dtype=float).reshape(-1, 2),
         np.array(image_of_box, dtype=int),
     )
+
+
+def _table_statistics(records: SelectedRecords) -> BoxStatistics:
+    box_sizes, image_of_box = [np.zeros((0, 2))], [np.zeros(0, dtype=int)]
+    for part in records.annotations():
+        box_sizes.append(part.box[~part.is_crowd, 2:])
+        image_of_box.append(part.image[~part.is_crowd])
+    return BoxStatistics(records.image_sizes.astype(float), np.concatenate(box_sizes), np.concatenate(image_of_box))
 
 
 def resize_factors(cfg: DictConfig, image_sizes: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_jso
 from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
 
-from .coco_json import load_coco_json
+from .coco_json import TableDataset, load_coco_json
 from .objects365_classes import OBJECTS365_CLASSES
+from .record_table import RecordTable
 
 _LVIS = {
     "lvis_v1_val_5k": "lvis/lvis_v1_val_5k.json",
@@ -64,13 +65,13 @@ class _LvisLoader:
         return load_lvis_json(self.json_file, self.image_root, self.name)
 
 
-class _Objects365Loader:
+class _Objects365Loader(TableDataset):
     """Load Objects365 records and skip bad ones: the published files list a few images that are in no archive."""
 
     def __init__(self, name: str, json_file: str, image_root: str) -> None:
         self.name, self.json_file, self.image_root = name, json_file, image_root
 
-    def __call__(self) -> list[dict]:
+    def __call__(self) -> RecordTable:
         known = dict(enumerate(OBJECTS365_CLASSES, start=1))
         hint = missing_file_hint(self.name, self.json_file)
         return load_coco_json(

@@ -2,7 +2,7 @@
 
 import logging
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -14,6 +14,7 @@ from eva_engine.text_file import read_json
 
 logger = logging.getLogger(__name__)
 
+FIX = "give a COCO-format annotation file"
 _REQUIRED = ("images", "annotations", "categories")
 _MAX_ASPECT_RATIO = 10_000  # the shorter side would shrink to nothing, but only after minutes of decoding
 _INTEGERS = {
@@ -39,48 +40,80 @@ def read_coco_file(json_file: str | Path, hint: str = "check the path", *, test_
         InputError: The file does not exist or is not JSON, or one of the three lists is missing.
     """
     path = Path(json_file)
-    if not path.is_file() and not path.exists():
-        raise InputError(f"{path}: no such annotation file; {hint}.")
-    content = read_json(path, "annotation file", "give a COCO-format annotation file")
+    check_exists(path, hint)
+    content = read_json(path, "annotation file", FIX)
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_quoted(_REQUIRED)}.")
+        raise not_an_object(path, content)
     for key in _REQUIRED:
         if key not in content and test_set and key == "annotations":
             continue
         if key not in content:
-            raise InputError(
-                f"{path} has no {key!r}, expected {_quoted(_REQUIRED)}; give a COCO-format file of object instances."
-            )
+            raise missing_list(path, key)
         if not isinstance(content[key], list) or not all(isinstance(record, dict) for record in content[key]):
-            raise InputError(f"{path}: {key!r} is not a list of objects; give a COCO-format file of object instances.")
-    _unify(content, str(path))
+            raise not_a_list(path, key)
+    num_negative = 0
+    for kind in _INTEGERS:
+        for record in content.get(kind, ()):
+            num_negative += unify_record(kind, record)
+    report_negative_areas(str(path), num_negative, len(content.get("annotations", ())))
     return content
 
 
-def _unify(content: dict, source: str) -> None:
-    """Replace other spellings of the same values in place, and report negative areas."""
-    for kind, keys in _INTEGERS.items():
-        for record in content.get(kind, ()):
-            for key in keys:
-                value = record.get(key)
-                if isinstance(value, float) and value.is_integer():
-                    record[key] = int(value)
-    num_negative = 0
-    for record in content.get("annotations", ()):
-        mask = record.get("segmentation")
-        if isinstance(mask, list):
-            if mask and all(isinstance(value, int | float) for value in mask):
-                mask = [mask]
-            record["segmentation"] = mask = [polygon for polygon in mask if polygon != []]
-        if mask in (None, [], {}):
-            record.pop("segmentation", None)
-        area = record.get("area")
-        if isinstance(area, int | float) and area < 0:
-            num_negative += 1
-            del record["area"]
+def check_exists(path: Path, hint: str) -> None:
+    """Raise InputError, with a hint how to fix it, if there is no annotation file at `path`."""
+    if not path.is_file() and not path.exists():
+        raise InputError(f"{path}: no such annotation file; {hint}.")
+
+
+def not_an_object(path: Path, content: object) -> InputError:
+    """Return the error of a file that holds another JSON value than an object."""
+    return InputError(f"{path} holds a JSON {type(content).__name__}, expected an object with {_quoted(_REQUIRED)}.")
+
+
+def missing_list(path: Path, key: str) -> InputError:
+    """Return the error of a file without the list `key`."""
+    return InputError(
+        f"{path} has no {key!r}, expected {_quoted(_REQUIRED)}; give a COCO-format file of object instances."
+    )
+
+
+def not_a_list(path: Path, key: str) -> InputError:
+    """Return the error of a file whose value `key` is not a list of objects."""
+    return InputError(f"{path}: {key!r} is not a list of objects; give a COCO-format file of object instances.")
+
+
+def unify_record(kind: str, record: dict) -> bool:
+    """Replace other spellings of the same values in place, and return whether the record had a negative area.
+
+    Args:
+        kind: The list that the record is from: "images", "annotations" or "categories".
+        record: A record of this list.
+    """
+    for key in _INTEGERS[kind]:
+        value = record.get(key)
+        if isinstance(value, float) and value.is_integer():
+            record[key] = int(value)
+    if kind != "annotations":
+        return False
+    mask = record.get("segmentation")
+    if isinstance(mask, list):
+        if mask and all(isinstance(value, int | float) for value in mask):
+            mask = [mask]
+        record["segmentation"] = mask = [polygon for polygon in mask if polygon != []]
+    if mask in (None, [], {}):
+        record.pop("segmentation", None)
+    area = record.get("area")
+    if isinstance(area, int | float) and area < 0:
+        del record["area"]
+        return True
+    return False
+
+
+def report_negative_areas(source: str, num_negative: int, total: int) -> None:
+    """Log that annotations have a negative area, once for each file."""
     if num_negative:
         warn_once(
-            f"{source}: {num_negative} of {len(content['annotations'])} annotations have a negative area; "
+            f"{source}: {num_negative} of {total} annotations have a negative area; "
             "it is computed from the mask, or from the box if there is no mask."
         )
 
@@ -91,22 +124,22 @@ def warn_once(message: str) -> None:
     logger.warning(message)
 
 
-def parse_categories(content: dict, source: str) -> dict[int, str]:
+def parse_categories(categories: Sequence[dict], source: str) -> dict[int, str]:
     """Return {category id: class name} in ascending order of the ids.
 
     A name that occurs twice gets its id appended, so that all names are distinct.
 
     Args:
-        content: Content of a COCO-format file.
+        categories: The list `categories` of a COCO-format file.
         source: The file, for messages.
 
     Raises:
         InputError: There are no categories, an id is not an integer or is given twice, or a category has no name.
     """
-    if not content["categories"]:
+    if not categories:
         raise InputError(f"{source}: 'categories' is empty; list every class with its id and name.")
     names: dict[int, str] = {}
-    for index, category in enumerate(content["categories"]):
+    for index, category in enumerate(categories):
         category_id, name = category.get("id"), category.get("name")
         if not is_id(category_id):
             raise InputError(
@@ -156,12 +189,12 @@ def check_known_categories(found: Mapping[int, str], expected: Mapping[int, str]
 
 
 def with_ids(
-    records: Sequence[dict], kind: str, is_valid: Callable[[Any], bool], errors: RecordErrors
+    records: Iterable[dict], kind: str, is_valid: Callable[[Any], bool], errors: RecordErrors
 ) -> Iterator[tuple[Any, dict]]:
     """Yield the id of each record and the record, without those whose id is not valid or occurs earlier.
 
     Args:
-        records: A list of the file.
+        records: The records of a list of the file.
         kind: Noun for a record in messages, such as "annotation".
         is_valid: Whether a value can be an id.
         errors: Collects or raises the errors of bad records.

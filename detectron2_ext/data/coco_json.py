@@ -7,16 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data_check.findings import Finding, Severity, log_finding
 
-from .coco_file import check_known_categories, is_id, parse_categories, read_coco_file
-from .coco_records import check_annotations, check_images
+from .coco_file import check_exists, check_known_categories, parse_categories, report_negative_areas
+from .coco_parts import read_coco_parts
+from .coco_records import AnnotationCheck, DirectoryListing, RecordCounts, check_images
 from .conventions import crowd_findings, root_category_findings
 from .mapper import MAX_INSTANCES
+from .record_table import RecordTable, TableBuilder, image_columns
+from .table_cache import open_or_build
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +82,6 @@ def _garbage_collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-@_garbage_collection_paused()
 def load_coco_json(
     json_file: str | Path,
     image_root: str | Path,
@@ -88,8 +91,11 @@ def load_coco_json(
     known_categories: Mapping[int, str] | None = None,
     leave_out: Collection[str] = (),
     hint: str = "check the path",
-) -> tuple[list[dict], CocoJsonSummary]:
+) -> tuple[RecordTable, CocoJsonSummary]:
     """Read and check a COCO-format file, with a warning for everything that looks like another convention than COCO's.
+
+    Within a run, the result is stored in its folder and opened from there the next time, as long as the file and the
+    folders of the images are unchanged.
 
     Args:
         json_file: The annotation file.
@@ -108,69 +114,117 @@ def load_coco_json(
     Raises:
         InputError: The file is not usable, or with `on_error="stop"` one of its records is not.
     """
-    source = str(json_file)
+    path, source = Path(json_file), str(json_file)
+    check_exists(path, hint)
+    known = None if known_categories is None else dict(sorted(known_categories.items()))
     errors = RecordErrors(source, on_error)
-    content = read_coco_file(json_file, hint)
-    categories = parse_categories(content, source)
-    if known_categories is not None:
-        check_known_categories(categories, known_categories, source, name)
-        categories = dict(sorted(known_categories.items()))
-    used = {record.get("category_id") for record in content["annotations"] if is_id(record.get("category_id"))}
+
+    def build(folder: Path | None) -> tuple[dict[str, np.ndarray], dict, dict[str, int | None]]:
+        return _read(path, str(image_root), name, errors, known, leave_out, folder)
+
+    key = {"images": str(image_root), "known": list((known or {}).items()), "left_out": sorted(leave_out)}
+    stored = open_or_build(path, name, key, build)
+    if stored.was_opened:
+        report_negative_areas(source, *stored.facts["negative_areas"])
+        for record in stored.facts["bad_records"]:
+            errors.add(*record)
+    errors.log_total()
+    table = RecordTable(stored.columns, str(image_root), stored.folder)
+    return table, _summary(table, stored.facts, name, source, tuple(errors.messages))
+
+
+@_garbage_collection_paused()
+def _read(
+    path: Path,
+    image_root: str,
+    name: str,
+    errors: RecordErrors,
+    known: dict[int, str] | None,
+    leave_out: Collection[str],
+    folder: Path | None,
+) -> tuple[dict[str, np.ndarray], dict, dict[str, int | None]]:
+    """Return the columns of the table, the facts for `_summary`, and when the folders of the images were changed."""
+    source = str(path)
+    parts = read_coco_parts(path)
+    categories = parse_categories(parts.categories, source)
+    if known is not None:
+        check_known_categories(categories, known, source, name)
+        categories = known
     for category_id, category_name in categories.items():
         if any("\ud800" <= letter <= "\udfff" for letter in category_name):
             raise InputError(
                 f"{source}: category {category_id} is named {category_name!a}, which is not valid Unicode; correct it."
             )
-        if category_name in leave_out and category_id in used:
+        if category_name in leave_out and category_id in parts.used_categories:
             raise InputError(
                 f"{source}: the category {category_name!r} has annotations, so it cannot be left out; remove them."
             )
-    left_out = tuple(category_name for category_name in categories.values() if category_name in leave_out)
+    left_out = [category_name for category_name in categories.values() if category_name in leave_out]
     categories = {i: category_name for i, category_name in categories.items() if category_name not in left_out}
-    class_indices = {category_id: index for index, category_id in enumerate(categories)}
 
-    images = check_images(content["images"], str(image_root), errors)
-    if not images:
+    listing = DirectoryListing()
+    images = check_images(parts.images, image_root, errors, listing)
+    if not len(images.ids):
         first = f" ({errors.messages[0]})" if errors.messages else ""
         raise InputError(f"{source} holds no usable image{first}; give a file that lists images.")
-    listed_images = {record.get("id") for record in content["images"] if is_id(record.get("id"))}
-    bad_images = listed_images - images.keys()
-    counts = check_annotations(content["annotations"], images, bad_images, class_indices, errors)
-    errors.log_total()
+    parts.images.clear()
+    builder = TableBuilder(folder)
+    class_indices = {category_id: index for index, category_id in enumerate(categories)}
+    counts = AnnotationCheck(parts, images, class_indices, errors, builder).run()
+    columns = builder.finish(image_columns(images.ids, images.widths, images.heights, images.names))
+    roots = []
+    if known is None:
+        listed = [category for category in parts.categories if category["id"] in categories]
+        roots = root_category_findings(listed, parts.used_categories, "")
+    facts = {
+        "categories": list(categories.items()),
+        "left_out": left_out,
+        "bad_records": errors.added,
+        "negative_areas": [parts.num_negative, len(parts.ids)],
+        "counts": counts.to_json(),
+        "root_categories": [(finding.what, finding.fix) for finding in roots],
+    }
+    return columns, facts, listing.times
 
-    findings = counts.boxes.findings(source)
+
+def _summary(table: RecordTable, facts: dict, name: str, source: str, skipped: tuple[str, ...]) -> CocoJsonSummary:
+    """Summarise a checked file, and log its findings."""
+    categories = dict(facts["categories"])
+    counts = RecordCounts.from_json(facts["counts"])
+    findings = counts.boxes.findings(source, table)
     findings += crowd_findings(counts.objects, counts.crowds, list(categories.values()), source)
-    if known_categories is None:
-        listed = [category for category in content["categories"] if category["id"] in categories]
-        findings += root_category_findings(listed, used, source)
+    findings += [
+        Finding("root-category", Severity.WARNING, what, 1, fix, source=source)
+        for what, fix in facts["root_categories"]
+    ]
     num_instances = counts.objects.total()
     if 0 < counts.without_mask < num_instances:
         what = f"{counts.without_mask} of {num_instances} annotations have no mask"
         fix = "so the data is treated as boxes only: add the missing masks to train masks"
         findings.append(Finding("missing-masks", Severity.WARNING, what, counts.without_mask, fix, source=source))
-    num_large = sum(len(image["annotations"]) > MAX_INSTANCES for image in images.values())
+    per_image = np.diff(table.columns["offsets"])
+    num_large = int((per_image > MAX_INSTANCES).sum())
     if num_large:
         what = f"{num_large} images have more than {MAX_INSTANCES} objects, of which training draws that many at random"
         fix = "another limit is dataloader.train.mapper.max_instances"
         findings.append(Finding("more-than-drawn", Severity.WARNING, what, num_large, fix, source=source))
     for finding in findings:
         log_finding(finding)
-    dicts = list(images.values())
-    return dicts, CocoJsonSummary(
+    return CocoJsonSummary(
         name=name,
         json_file=source,
-        image_root=str(image_root),
+        image_root=table.image_root,
         class_names=tuple(categories.values()),
         category_ids=tuple(categories),
         has_masks=num_instances > 0 and counts.without_mask == 0,
         mask_format="bitmask" if counts.with_rle else "polygon",
-        num_images=len(dicts),
-        num_empty_images=sum(not image["annotations"] for image in dicts),
+        num_images=len(table),
+        num_empty_images=int((per_image == 0).sum()),
         num_annotations=num_instances + counts.crowds.total(),
         num_crowd=counts.crowds.total(),
         num_clipped_boxes=counts.clipped_boxes,
-        left_out=left_out,
-        skipped=tuple(errors.messages),
+        left_out=tuple(facts["left_out"]),
+        skipped=skipped,
         findings=tuple(findings),
     )
 
@@ -199,11 +253,11 @@ def register_coco_json(
     """
     if name in DatasetCatalog and not isinstance(DatasetCatalog[name], CheckedJson):
         raise InputError(f"The dataset name {name!r} is taken by a built-in dataset; choose another name.")
-    dicts, summary = load_coco_json(json_file, image_root, name, on_error=on_error, leave_out=leave_out)
+    table, summary = load_coco_json(json_file, image_root, name, on_error=on_error, leave_out=leave_out)
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, CheckedJson(dicts, summary, on_error))
+    DatasetCatalog.register(name, CheckedJson(table, summary))
     MetadataCatalog.get(name).set(
         thing_classes=list(summary.class_names),
         thing_dataset_id_to_contiguous_id={category: index for index, category in enumerate(summary.category_ids)},
@@ -225,35 +279,26 @@ def register_coco_json(
     return summary
 
 
-class CheckedJson:
-    """Return the checked records once and read the file again afterwards: a second copy would take gigabytes."""
+class TableDataset:
+    """Base of the functions in Detectron2's catalog that return a `RecordTable`."""
 
-    def __init__(self, dicts: list[dict], summary: CocoJsonSummary, on_error: str) -> None:
-        self._dicts: list[dict] | None = dicts
+    def __call__(self) -> RecordTable:
+        """Return the table."""
+        raise NotImplementedError
+
+
+class CheckedJson(TableDataset):
+    """Return the table of a checked file."""
+
+    def __init__(self, table: RecordTable, summary: CocoJsonSummary) -> None:
+        self._table = table
         self._summary = summary
-        self._on_error = on_error
 
     @property
     def summary(self) -> CocoJsonSummary:
         """Summary of the file."""
         return self._summary
 
-    def look(self) -> list[dict]:
-        """Return the records without giving them away; they must not be modified."""
-        if self._dicts is None:
-            self._dicts = self()
-        return self._dicts
-
-    def __call__(self) -> list[dict]:
-        """Return the records, which belong to the caller."""
-        dicts, self._dicts = self._dicts, None
-        if dicts is None:
-            summary = self._summary
-            dicts, _ = load_coco_json(
-                summary.json_file,
-                summary.image_root,
-                summary.name,
-                on_error=self._on_error,
-                leave_out=summary.left_out,
-            )
-        return dicts
+    def __call__(self) -> RecordTable:
+        """Return the table."""
+        return self._table

@@ -1,18 +1,21 @@
-"""Check the image and annotation records of a COCO-format file and convert them to Detectron2's."""
+"""Check the image and annotation records of a COCO-format file, and collect the usable ones."""
 
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from detectron2.structures import BoxMode
+import numpy as np
 
 from eva_engine.data.corrupt_data import RecordErrors
 
 from .coco_file import is_id, size_problem, with_ids
+from .coco_parts import AnnotationPart, BoxColumns, CocoParts
 from .conventions import BoxStatistics
 from .image_paths import is_inside
+from .record_table import TableBuilder
 from .segmentation import MaskChecker, box_of, clip_segmentation
 
 
@@ -36,24 +39,74 @@ class RecordCounts:
     clipped_boxes: int = 0
     boxes: BoxStatistics = field(default_factory=BoxStatistics)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as values of JSON."""
+        return asdict(self) | {"objects": list(self.objects.items()), "crowds": list(self.crowds.items())}
 
-def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> dict[int, dict]:
-    """Return {image id: Detectron2 dataset dict without annotations} in ascending order of the ids.
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "RecordCounts":
+        """Return the counts that `to_json` was given."""
+        counters = {name: Counter(dict(content[name])) for name in ("objects", "crowds")}
+        return cls(**content | counters | {"boxes": BoxStatistics(**content["boxes"])})
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """Usable images in ascending order of their ids.
+
+    Attributes:
+        root: Folder that the names are relative to.
+        ids: [M] int64.
+        widths: In pixels, [M] int64.
+        heights: In pixels, [M] int64.
+        names: File names, joined with `root` by `path`.
+        bad_ids: Ids of the listed images that are not usable, ascending, int64.
+    """
+
+    root: str
+    ids: np.ndarray
+    widths: np.ndarray
+    heights: np.ndarray
+    names: list[str]
+    bad_ids: np.ndarray
+
+    def path(self, row: int) -> str:
+        """Return the path of an image."""
+        return os.path.join(self.root, self.names[row])
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Return the index of the image of each id; -1 for those that are not usable."""
+        rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[rows] == ids, rows, -1)
+
+    def are_bad(self, ids: np.ndarray) -> np.ndarray:
+        """Return for each id whether it is that of a listed image that is not usable."""
+        if not len(self.bad_ids):
+            return np.zeros(len(ids), dtype=bool)
+        rows = np.minimum(np.searchsorted(self.bad_ids, ids), len(self.bad_ids) - 1)
+        return self.bad_ids[rows] == ids
+
+
+def check_images(
+    rows: Sequence[tuple], image_root: str, errors: RecordErrors, listing: "DirectoryListing"
+) -> CheckedImages:
+    """Return the usable images.
 
     A record is bad if its id is not an integer or is given twice, if its file name is missing, an address or outside
     of the image folder, if its size is not valid (see `size_problem`), or if the file does not exist. Backslashes in a
     file name separate folders if the file exists that way.
 
     Args:
-        records: The list `images` of the file.
+        rows: `id`, `file_name`, `width` and `height` of each record of the list `images` of the file.
         image_root: Folder that the file names are relative to.
         errors: Collects or raises the errors of bad records.
+        listing: Looks up which files exist.
     """
-    images: dict[int, dict] = {}
-    listing = _DirectoryListing()
+    found: list[tuple[int, str, int, int]] = []
+    records = ({"id": image_id, "row": (name, width, height)} for image_id, name, width, height in rows)
     for image_id, record in with_ids(records, "image", is_id, errors):
         name = f"image {image_id}"
-        file_name, width, height = record.get("file_name"), record.get("width"), record.get("height")
+        file_name, width, height = record["row"]
         if not isinstance(file_name, str) or not file_name:
             errors.add(name, f"has file_name {reprlib.repr(file_name)}", "give the name of its file")
             continue
@@ -69,88 +122,185 @@ def check_images(records: list[dict], image_root: str, errors: RecordErrors) -> 
                 "put the image into the folder and give its path from there",
             )
             continue
+        used_name = file_name
         if not listing.has(path):
-            path = os.path.join(image_root, file_name.replace("\\", "/"))
-        if not listing.has(path):
-            errors.add(name, f"is missing: no file {os.path.join(image_root, file_name)}", "check the image folder")
+            used_name = file_name.replace("\\", "/")
+        if not listing.has(os.path.join(image_root, used_name)):
+            errors.add(name, f"is missing: no file {path}", "check the image folder")
             continue
-        images[image_id] = {
-            "file_name": path,
-            "height": height,
-            "width": width,
-            "image_id": image_id,
-            "annotations": [],
-        }
-    return dict(sorted(images.items()))
+        found.append((image_id, used_name, width, height))
+    found.sort()
+    ids = np.array([row[0] for row in found], dtype=np.int64)
+    listed = np.array([row[0] for row in rows if is_id(row[0])], dtype=np.int64)
+    return CheckedImages(
+        image_root,
+        ids,
+        np.array([row[2] for row in found], dtype=np.int64),
+        np.array([row[3] for row in found], dtype=np.int64),
+        [row[1] for row in found],
+        np.setdiff1d(listed, ids),
+    )
 
 
-def check_annotations(
-    records: list[dict],
-    images: dict[int, dict],
-    bad_images: set[int],
-    class_indices: Mapping[int, int],
-    errors: RecordErrors,
-) -> RecordCounts:
-    """Append every usable annotation to its image.
+class AnnotationCheck:
+    """Checks the annotations of a file and adds those that are usable to a table.
 
     Args:
-        records: The list `annotations` of the file.
-        images: Result of `check_images`; modified in place.
-        bad_images: Ids of listed images that are not usable; their annotations are dropped without a further message.
-        class_indices: {category id: contiguous class index}.
+        parts: The file.
+        images: Its usable images.
+        class_indices: {category id: contiguous class index}, by ascending id.
         errors: Collects or raises the errors of bad records.
+        builder: Collects the usable annotations.
     """
-    counts = RecordCounts()
-    masks = MaskChecker()
-    for annotation_id, record in with_ids(records, "annotation", is_id, errors):
+
+    def __init__(
+        self,
+        parts: CocoParts,
+        images: CheckedImages,
+        class_indices: Mapping[int, int],
+        errors: RecordErrors,
+        builder: TableBuilder,
+    ) -> None:
+        self.counts = RecordCounts()
+        self._parts, self._images, self._errors, self._builder = parts, images, errors, builder
+        self._class_indices = class_indices
+        self._category_ids = np.array(list(class_indices), dtype=np.int64)
+        self._masks = MaskChecker()
+        self._is_repeated = _repeated(parts.ids, parts.has_id)
+
+    def run(self) -> RecordCounts:
+        """Check all annotations in the order of the file, and return their counts."""
+        first = 0
+        remaining = self._parts.parts
+        remaining.reverse()
+        while remaining:
+            part = remaining.pop()  # so that its columns are not in memory next to those of the table
+            rows = slice(first, first + part.size)
+            first += part.size
+            if part.columns is None:
+                for number, record in enumerate(self._parts.records(part), start=rows.start):
+                    self._check(number, record)
+            else:
+                self._check_columns(rows, part, part.columns)
+        return self.counts
+
+    def _check_columns(self, rows: slice, part: AnnotationPart, columns: BoxColumns) -> None:
+        """Check ordinary boxes together; those that have a problem are then checked one by one, for its message."""
+        images, ids = self._images, self._parts.ids[rows]
+        image, is_bad = images.rows(columns.image_id), images.are_bad(columns.image_id)
+        is_good = ~self._is_repeated[rows] & (image >= 0)
+        category = np.zeros(len(ids), dtype=np.int64)
+        if len(self._category_ids):
+            category = np.searchsorted(self._category_ids, columns.category_id)
+            category = np.minimum(category, len(self._category_ids) - 1)
+            is_good &= self._category_ids[category] == columns.category_id
+        else:
+            is_good[:] = False
+        widths, heights = images.widths[image], images.heights[image]
+        clipped, is_valid, is_clipped = _clip_boxes(columns.box, widths, heights)
+        is_good &= is_valid
+        problems = np.flatnonzero(~is_good & ~is_bad | self._is_repeated[rows])
+        if len(problems):
+            records = self._parts.records(part)
+            for number in problems.tolist():
+                self._check(rows.start + number, records[number])
+        good = np.flatnonzero(is_good)
+        image, category, is_crowd = image[good], category[good], columns.is_crowd[good]
+        self._builder.add_boxes(image, ids[good], category, is_crowd, clipped[good])
+        counts = self.counts
+        _count(counts.objects, category[is_crowd == 0])
+        _count(counts.crowds, category[is_crowd == 1])
+        counts.clipped_boxes += int(is_clipped[good].sum())
+        objects = good[is_crowd == 0]
+        counts.without_mask += len(objects)
+        counts.boxes.add_boxes(columns.box[objects], image[is_crowd == 0], widths[objects], heights[objects])
+
+    def _check(self, number: int, record: dict) -> None:
+        """Check the annotation with this number in the file."""
+        errors, images = self._errors, self._images
+        annotation_id = record.get("id")
+        if not self._parts.has_id[number]:
+            errors.add(f"annotation number {number}", f"has id {reprlib.repr(annotation_id)}", "give it an integer id")
+            return
         name = f"annotation {annotation_id}"
+        if self._is_repeated[number]:
+            errors.add(name, "is listed twice", "give every annotation its own id")
+            return
         image_id, category_id = record.get("image_id"), record.get("category_id")
-        if is_id(image_id) and image_id in bad_images:
-            continue
-        if not is_id(image_id) or image_id not in images:
+        row = -1
+        if is_id(image_id):
+            if images.are_bad(np.array([image_id]))[0]:
+                return
+            row = int(images.rows(np.array([image_id]))[0])
+        if row < 0:
             errors.add(name, f"has image_id {reprlib.repr(image_id)}, which no image has", "correct it")
-            continue
-        image = images[image_id]
-        if not is_id(category_id) or category_id not in class_indices:
+            return
+        path = images.path(row)
+        if not is_id(category_id) or category_id not in self._class_indices:
             found = f"has category_id {reprlib.repr(category_id)}, which no category has"
-            errors.add(name, found, "correct it or add the category", image["file_name"])
-            continue
+            errors.add(name, found, "correct it or add the category", path)
+            return
         if not isinstance(record.get("iscrowd"), int | float | None):  # the string "0" would count as true
             errors.add(name, f"has iscrowd {reprlib.repr(record['iscrowd'])}", "give it as 0 or 1")
-            continue
-        height, width = image["height"], image["width"]
+            return
+        height, width = int(images.heights[row]), int(images.widths[row])
         record_name = f"{name} (image {image_id})"
         segmentation, mask = record.get("segmentation"), None
-        problem = None if segmentation is None else masks.problem(segmentation, height, width)
+        problem = None if segmentation is None else self._masks.problem(segmentation, height, width)
         if segmentation is not None and problem is None:
             mask, problem = clip_segmentation(segmentation, height, width)
         if problem is not None:
-            errors.add(record_name, problem, "correct the segmentation or leave it out", image["file_name"])
-            continue
+            errors.add(record_name, problem, "correct the segmentation or leave it out", path)
+            return
         given_box, problem = box_of(record, mask, height, width)
         if problem is None:
             box, problem = _clip_box(given_box, height, width)
         if problem is not None:
-            errors.add(record_name, problem, "correct the box, [x, y, width, height] in pixels", image["file_name"])
-            continue
-        class_index, crowd = class_indices[category_id], 1 if record.get("iscrowd") else 0
+            errors.add(record_name, problem, "correct the box, [x, y, width, height] in pixels", path)
+            return
+        class_index, crowd = self._class_indices[category_id], 1 if record.get("iscrowd") else 0
+        counts = self.counts
         (counts.crowds if crowd else counts.objects)[class_index] += 1
         counts.clipped_boxes += box is not given_box
         if not crowd:
             counts.without_mask += mask is None
             counts.with_rle += isinstance(mask, dict)
-            counts.boxes.add(given_box, mask, image)
-        annotation = {
-            "id": annotation_id,
-            "bbox": box,
-            "bbox_mode": BoxMode.XYWH_ABS,
-            "category_id": class_index,
-            "iscrowd": crowd,
-        }
-        if mask is not None:
-            annotation["segmentation"] = mask
-        image["annotations"].append(annotation)
-    return counts
+            counts.boxes.add(given_box, mask, row, width, height)
+        self._builder.add(row, record["id"], class_index, crowd, box, mask)
+
+
+def _count(counter: Counter, classes: np.ndarray) -> None:
+    """Count class indices; a counter has them in the order in which they first occur."""
+    per_class = np.bincount(classes)
+    found = np.flatnonzero(per_class).tolist()
+    if any(index not in counter for index in found):
+        found = list(dict.fromkeys(classes.tolist()))
+    for index in found:
+        counter[index] += int(per_class[index])
+
+
+def _repeated(ids: np.ndarray, has_id: np.ndarray) -> np.ndarray:
+    """Return for each id whether it occurs earlier; those that are not valid are not compared."""
+    is_repeated = np.zeros(len(ids), dtype=bool)
+    if has_id.all() and (ids[1:] > ids[:-1]).all():  # the usual file, without sorting
+        return is_repeated
+    rows = np.flatnonzero(has_id)
+    order = rows[np.argsort(ids[rows], kind="stable")]
+    is_repeated[order[1:][ids[order[1:]] == ids[order[:-1]]]] = True
+    return is_repeated
+
+
+def _clip_boxes(
+    boxes: np.ndarray, widths: np.ndarray, heights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clip boxes [N, 4] like `_clip_box`; return the result, whether each is valid, and whether each was clipped."""
+    x, y, w, h = boxes.T
+    is_inside = (x >= 0) & (y >= 0) & (x + w <= widths) & (y + h <= heights)
+    left, top = np.maximum(x, 0), np.maximum(y, 0)
+    right, bottom = np.minimum(x + w, widths), np.minimum(y + h, heights)
+    is_valid = (w > 0) & (h > 0) & (is_inside | (right > left) & (bottom > top))
+    clipped = np.stack([left, top, right - left, bottom - top], axis=1)
+    return np.where(is_inside[:, None], boxes, clipped), is_valid, ~is_inside
 
 
 def _clip_box(box: list, height: int, width: int) -> tuple[list, str | None]:
@@ -166,19 +316,34 @@ def _clip_box(box: list, height: int, width: int) -> tuple[list, str | None]:
     return [left, top, right - left, bottom - top], None
 
 
-class _DirectoryListing:
-    """Look up whether files exist by listing each directory once: one call per file is slow on network drives."""
+class DirectoryListing:
+    """Look up whether files exist by listing each directory once: one call per file is slow on network drives.
+
+    Attributes:
+        times: When each directory was changed before it was listed, in nanoseconds; None if it does not exist.
+    """
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {}
+        self.times: dict[str, int | None] = {}
 
     def has(self, path: str) -> bool:
+        """Return whether a file exists."""
         if "://" in path:  # a URL, which is not checked
             return True
         directory, name = os.path.split(path)
         if directory not in self._names:
+            self.times[directory] = changed_at(directory)
             try:
                 self._names[directory] = set(os.listdir(directory or "."))
             except (OSError, ValueError):  # the folder does not exist, or no folder can have this name
                 self._names[directory] = set()
         return name in self._names[directory]
+
+
+def changed_at(directory: str) -> int | None:
+    """Return when files were last added to a directory or removed, in nanoseconds; None if it does not exist."""
+    try:
+        return os.stat(directory or ".").st_mtime_ns
+    except (OSError, ValueError):  # ValueError: no folder can have this name
+        return None

@@ -30,7 +30,7 @@ class BoxStatistics:
         tiny: The box is not larger than one pixel.
         like_corners: The box would be valid as [x0, y0, x1, y1].
         outside: Less than half of the mask is in the box.
-        examples: {name of one of these counts: (record of the image, box) of the first objects}.
+        examples: {name of one of these counts: (row of the image, box) of the first objects}.
     """
 
     total: int = 0
@@ -38,12 +38,39 @@ class BoxStatistics:
     tiny: int = 0
     like_corners: int = 0
     outside: int = 0
-    examples: dict[str, list[tuple[dict, Sequence[float]]]] = field(default_factory=dict)
+    examples: dict[str, list[tuple[int, Sequence[float]]]] = field(default_factory=dict)
 
-    def add(self, box: Sequence[float], mask: list | dict | None, image: dict) -> None:
-        """Count an object with `box` (x, y, width, height in pixels) and a checked mask, if it has one."""
+    def add_boxes(self, boxes: np.ndarray, images: np.ndarray, widths: np.ndarray, heights: np.ndarray) -> None:
+        """Count objects without masks.
+
+        Args:
+            boxes: x, y, width and height in pixels, [N, 4].
+            images: Row of the image of each object, [N].
+            widths: Width of this image in pixels, [N].
+            heights: Height of this image in pixels, [N].
+        """
+        x, y, w, h = boxes.T
+        self.total += len(boxes)
+        beyond = np.minimum(np.minimum(x, y), np.minimum(widths - x - w, heights - y - h))
+        for kind, chosen in (("cut", beyond < -_TOLERANCE), ("tiny", (w <= 1) & (h <= 1))):
+            objects = np.flatnonzero(chosen)
+            setattr(self, kind, getattr(self, kind) + len(objects))
+            for index in objects[:MAX_EXAMPLES].tolist():
+                self._add_example(kind, int(images[index]), boxes[index].tolist())
+        is_like_corners = (x >= 0) & (y >= 0) & (x < w) & (w <= widths + _TOLERANCE)
+        self.like_corners += int((is_like_corners & (y < h) & (h <= heights + _TOLERANCE)).sum())
+
+    def add(self, box: Sequence[float], mask: list | dict | None, image: int, width: int, height: int) -> None:
+        """Count an object.
+
+        Args:
+            box: x, y, width and height in pixels.
+            mask: Its checked mask, if it has one.
+            image: Row of its image.
+            width: Width of the image in pixels.
+            height: Height of the image in pixels.
+        """
         x, y, w, h = box
-        height, width = image["height"], image["width"]
         self.total += 1
         if min(x, y, width - x - w, height - y - h) < -_TOLERANCE:
             self.cut += 1
@@ -60,13 +87,13 @@ class BoxStatistics:
                 self.outside += 1
                 self._add_example("outside", image, box)
 
-    def _add_example(self, kind: str, image: dict, box: Sequence[float]) -> None:
+    def _add_example(self, kind: str, image: int, box: Sequence[float]) -> None:
         examples = self.examples.setdefault(kind, [])
         if len(examples) < MAX_EXAMPLES:
             examples.append((image, box))
 
-    def findings(self, source: str) -> list[Finding]:
-        """Return a finding for each kind of unusual box in the file `source`."""
+    def findings(self, source: str, records: Sequence[dict]) -> list[Finding]:
+        """Return a finding for each kind of unusual box in the file `source`, whose images are `records`."""
         found = []
         if self.cut:
             severity, fix = Severity.WARNING, "correct those that are not meant to"
@@ -74,18 +101,21 @@ class BoxStatistics:
                 severity = Severity.ERROR
                 fix = "they look like corners [x0, y0, x1, y1], but COCO's boxes are [x, y, width, height]"
             what = f"{self.cut} of {self.total} boxes extend beyond their image and are cut at the border"
-            found.append(self._finding("cut-boxes", severity, what, "cut", fix, source))
+            found.append(self._finding("cut-boxes", severity, what, "cut", fix, source, records))
         if self.tiny > _RARE * self.total:
             what = f"{self.tiny} of {self.total} boxes are not larger than one pixel"
             fix = "they look like fractions of the image size, but COCO's boxes are in pixels"
-            found.append(self._finding("tiny-boxes", Severity.ERROR, what, "tiny", fix, source))
+            found.append(self._finding("tiny-boxes", Severity.ERROR, what, "tiny", fix, source, records))
         if self.outside > _RARE * self.total:
             what = f"{self.outside} of {self.total} masks lie mostly outside of their box"
-            found.append(self._finding("masks-outside-boxes", Severity.WARNING, what, "outside", "check both", source))
+            kind = Severity.WARNING, what, "outside", "check both", source, records
+            found.append(self._finding("masks-outside-boxes", *kind))
         return found
 
-    def _finding(self, code: str, severity: Severity, what: str, kind: str, fix: str, source: str) -> Finding:
-        examples = tuple(box_example(image, [box]) for image, box in self.examples[kind])
+    def _finding(
+        self, code: str, severity: Severity, what: str, kind: str, fix: str, source: str, records: Sequence[dict]
+    ) -> Finding:
+        examples = tuple(box_example(records[image], [box]) for image, box in self.examples[kind])
         return Finding(code, severity, what, getattr(self, kind), fix, examples, source)
 
 

@@ -20,6 +20,7 @@ from .object_table import ObjectTable
 from .recipe_findings import check_recipe
 
 _MANY_EMPTY = 0.5
+_QUICKLY_CHECKED = 2_000_000  # objects; more take gigabytes, as Python objects of hotcoco
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class DetectionCheck(DataCheck):
 
     @property
     def is_quick_before_training(self) -> bool:
-        """Whether all files were read and checked already, so that nothing is read again."""
-        return all(
-            isinstance(DatasetCatalog[name], CheckedJson) for loader in self.loaders for name in self._names(loader)
-        )
+        """Whether all files were read and checked already, and a check of their objects takes seconds."""
+        num_objects = 0
+        for loader in self.loaders:
+            for name in self._names(loader):
+                dataset = DatasetCatalog[name]
+                if not isinstance(dataset, CheckedJson):
+                    return False
+                num_objects += dataset.summary.num_annotations
+        return num_objects <= _QUICKLY_CHECKED
 
     def _names(self, loader: str) -> list[str]:
         names = OmegaConf.select(self.cfg, f"dataloader.{loader}.dataset.names", default=None) or []
@@ -57,26 +63,27 @@ class DetectionCheck(DataCheck):
 
     def read(self, loader: str) -> DetectionData:
         """Read the annotation files of a loader's datasets."""
-        dicts: list[dict] = []
+        parts: list[Sequence[dict]] = []
         findings: list[Finding] = []
         roots: list[str] = []
         class_names: tuple[str, ...] = ()
         for name in self._names(loader):
             metadata = MetadataCatalog.get(name)
             dataset = DatasetCatalog[name]
+            records: Sequence[dict]
             if isinstance(dataset, CheckedJson):
-                records, found = dataset.look(), dataset.summary.findings
+                records, found = dataset(), dataset.summary.findings
             elif metadata.get("evaluator_type") == "coco" and name.startswith("coco_"):
                 # Detectron2's own loader checks less.
                 records, summary = load_coco_json(metadata.json_file, metadata.image_root, name, on_error="skip")
                 found = summary.findings
             else:
                 records, found = DatasetCatalog.get(name), ()
-            dicts += records
+            parts.append(records)
             findings += found
             class_names = tuple(metadata.get("thing_classes", ()))
             roots += [metadata.image_root] if metadata.get("image_root") else []
-        return DetectionData(ObjectTable.from_dicts(dicts, class_names), tuple(findings), tuple(roots))
+        return DetectionData(ObjectTable.from_parts(parts, class_names), tuple(findings), tuple(roots))
 
     def facts(self, data: DetectionData) -> Mapping[str, str]:
         """Return counts and sizes, which `hotcoco` computes."""

@@ -1,11 +1,15 @@
 """The objects of a dataset as arrays, for everything that is counted over all of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import hotcoco
 import numpy as np
+
+from detectron2_ext.data.record_table import RecordTable, SelectedRecords
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class ObjectTable:
     """Objects of dataset dicts; crowd regions are left out.
 
     Attributes:
-        images: The dataset dicts.
+        images: The dataset dicts, which may lack their annotations.
         class_names: Names of the classes.
         image: Index of the image of each object, [N] int64.
         category: Class index of each object, [N] int64.
@@ -21,12 +25,39 @@ class ObjectTable:
         num_crowd: Number of crowd regions.
     """
 
-    images: list[dict]
+    images: Sequence[dict]
     class_names: tuple[str, ...]
     image: np.ndarray
     category: np.ndarray
     boxes: np.ndarray
     num_crowd: int
+
+    @classmethod
+    def from_parts(cls, parts: Sequence[Sequence[dict]], class_names: tuple[str, ...]) -> "ObjectTable":
+        """Collect the objects of several lists or tables of Detectron2's dataset dicts, with boxes of COCO's form."""
+        tables = [part for part in parts if isinstance(part, RecordTable)]
+        if len(tables) == len(parts):
+            return cls.from_records(SelectedRecords(tables, [np.arange(len(table)) for table in tables]), class_names)
+        return cls.from_dicts(list(chain.from_iterable(parts)), class_names)
+
+    @classmethod
+    def from_records(cls, records: SelectedRecords, class_names: tuple[str, ...]) -> "ObjectTable":
+        """Collect the objects of records that are in tables."""
+        parts = list(records.annotations())
+        objects = [~part.is_crowd for part in parts]
+        columns = zip(parts, objects, strict=True)
+        image, category, boxes = zip(
+            *((part.image[is_object], part.category[is_object], part.box[is_object]) for part, is_object in columns),
+            strict=True,
+        )
+        return cls(
+            records.without_annotations(),
+            class_names,
+            np.concatenate(image),
+            np.concatenate(category).astype(np.int64),
+            np.concatenate(boxes),
+            sum(int(part.is_crowd.sum()) for part in parts),
+        )
 
     @classmethod
     def from_dicts(cls, dicts: list[dict], class_names: tuple[str, ...]) -> "ObjectTable":
@@ -58,6 +89,8 @@ class ObjectTable:
     @cached_property
     def sizes(self) -> np.ndarray:
         """Width and height of each image in pixels, [number of images, 2]."""
+        if isinstance(self.images, SelectedRecords):
+            return self.images.image_sizes.astype(np.int64)
         sizes = [(record["width"], record["height"]) for record in self.images]
         return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 

@@ -93,7 +93,7 @@ def read_ground_truth(json_file: str | Path, hint: str = "check the path", *, on
     """
     source = str(json_file)
     content = read_coco_file(json_file, hint, test_set=True)
-    names = parse_categories(content, source)
+    names = parse_categories(content["categories"], source)
     category_numbers = {category_id: number for number, category_id in enumerate(names, start=1)}
     frequencies = {category["id"]: category.get("frequency") for category in content["categories"]}
     categories = [

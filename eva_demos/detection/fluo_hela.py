@@ -17,7 +17,7 @@ The registered datasets create and write their tiles when they are first used.
 Source: B. Neumann et al., Nature 464 (2010); http://celltrackingchallenge.net/2d-datasets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -83,7 +83,7 @@ class _Split:
     def __init__(self, root: Path, split: str) -> None:
         self.root, self.split = root, split
 
-    def __call__(self) -> list[dict]:
+    def __call__(self) -> Sequence[dict]:
         json_file, images = self.root / f"{self.split}.json", self.root / self.split
         if not json_file.is_file():
             write_split(self.root, self.split)

@@ -4,20 +4,30 @@ from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from eva_backbone.errors import InputError
 
 # Number of a sample in the sequence of all processes, and its index in the dataset.
 SampleIndex = tuple[int, int]
 
 
-def aspect_groups(records: Iterable[dict]) -> bytes:
+def aspect_groups(records: "MapStyleDataset[dict]") -> bytes:
     """Return the aspect ratio group of each record, as in Detectron2: 0 if it is wider than high, else 1.
+
+    Args:
+        records: The records. If they have an attribute `image_sizes`, with width and height of each, [N, 2], they are
+            not read one by one.
 
     Raises:
         InputError: A record has no "width" or "height".
     """
+    sizes = getattr(records, "image_sizes", None)
+    if sizes is not None:
+        return np.less_equal(sizes[:, 0], sizes[:, 1]).astype(np.uint8).tobytes()
     try:
-        return bytes(0 if record["width"] > record["height"] else 1 for record in records)
+        sides = ((records[number]["width"], records[number]["height"]) for number in range(len(records)))
+        return bytes(0 if width > height else 1 for width, height in sides)
     except KeyError as error:
         raise InputError(
             f"A record of the training data has no {error}, which grouping by aspect ratio needs; "

@@ -75,12 +75,14 @@ class RecordErrors:
 
     Attributes:
         messages: One message for each bad record so far.
+        added: Arguments of each call of `add`, to report the same records again.
     """
 
     def __init__(self, source: str, on_error: str) -> None:
         self.source = source
         self.on_error = check_on_error(on_error)
         self.messages: list[str] = []
+        self.added: list[tuple[str, str, str, str]] = []
 
     def add(self, record: str, problem: str, fix: str, image: str = "") -> None:
         """Report a bad record.
@@ -94,6 +96,7 @@ class RecordErrors:
         Raises:
             InputError: `on_error` is "stop", and the block is not one of `record_errors_collected`.
         """
+        self.added.append((record, problem, fix, image))
         collected = _collected.get()
         if collected is not None:
             collected.append(BadRecord(self.source, record, problem, fix, image))

@@ -39,7 +39,8 @@ def build_train_loader(
     """Build the training loader, which replaces Detectron2's; every process of the run must call this function.
 
     Args:
-        dataset: Dataset dicts. A list is stored in one block of memory, which the workers share.
+        dataset: Dataset dicts. A list is stored in one block of memory, which the workers share; other sequences read
+            or make a record when it is asked for.
         mapper: Function from a record to the model's input. Its random numbers must come from `random`, `numpy.random`
             or torch. If it returns None, another record is drawn; after 20 in a row, the run stops.
         sampler: Infinite indices, of which every process yields its own part, like Detectron2's training samplers; by
@@ -68,7 +69,7 @@ def build_train_loader(
     seed = shared_random_seed() if seed is None else seed
     if seed < 0:
         raise InputError(f"The training loader got seed={seed}; use 0 or more, or None for a random one.")
-    groups = aspect_groups(dataset[number] for number in range(len(dataset))) if aspect_ratio_grouping else None
+    groups = aspect_groups(dataset) if aspect_ratio_grouping else None
     records = dataset
     if isinstance(dataset, list):
         from detectron2.data import DatasetFromList  # only lists of Detectron2's dataset dicts need it

@@ -27,6 +27,7 @@ from eva_engine.config import check_sections, find_task_of_config, load_config, 
 from eva_engine.config.class_list import save_categories, settle_class_list
 from eva_engine.config.override_grammar import override_value, parse_override
 from eva_engine.data import worker_failure
+from eva_engine.data.run_cache import caching_in
 from eva_engine.data_check.command_run import log_quick_findings
 from eva_engine.disk_space import OutputError
 from eva_engine.exported_models import check_exported, is_exported, open_exported
@@ -133,6 +134,20 @@ def run_in_process(args: argparse.Namespace, cfg: DictConfig | None) -> None:
     if keeps_nothing:
         cfg.train.output_dir = _temporary_folder()
     _start_log(cfg, args)
+    with caching_in(cfg.train.output_dir):
+        _run_with_data(args, cfg, custom_data, resume, output_dir)
+
+
+def _run_with_data(args: argparse.Namespace, cfg: DictConfig, custom_data: Any, resume: bool, output_dir: str) -> None:
+    """Do the work of `run_in_process` after its log was started.
+
+    Args:
+        args: Options of the command `train`.
+        cfg: The config.
+        custom_data: The user's data; None for that of the config.
+        resume: Whether an earlier run is continued.
+        output_dir: Folder of the run; that in `cfg` is a temporary one if the run keeps nothing.
+    """
     if custom_data is not None:
         custom_data.apply(cfg, training=not args.eval_only)
     if not args.eval_only:

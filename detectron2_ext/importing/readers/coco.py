@@ -40,7 +40,7 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
         if part in parts:
             raise InputError(f"{files.source} has the COCO files {json_files[part].name} and {path}; give one of them.")
         content = read_coco_file(files.root / path)
-        parse_categories(content, str(files.root / path))
+        parse_categories(content["categories"], str(files.root / path))
         roots[part] = _image_root(content, path, files, findings)
         num_records = len(content["images"]), len(content["annotations"])
         _check_records(content, path, roots[part], findings)

@@ -128,7 +128,7 @@ def test_root_category(write_coco, caplog, dataset_name):
 
 
 def _equal_records(one: list[dict], other: list[dict]) -> bool:
-    texts = [json.dumps(records, default=np.ndarray.tolist) for records in (one, other)]
+    texts = [json.dumps(list(records), default=np.ndarray.tolist) for records in (one, other)]
     return json.loads(texts[0], parse_int=float) == json.loads(texts[1], parse_int=float)
 
 
