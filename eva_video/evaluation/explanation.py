@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
 from eva_classification.evaluation.explanation import explain_samples
@@ -29,12 +29,10 @@ def explain_videos(
         dataset: Records of the videos.
         num_classes: Number of outputs of the model.
     """
-    names = OmegaConf.select(cfg, "dataloader.class_names", default=None)
-    if names is None:
-        try:
-            names = find_class_names(cfg, num_classes)
-        except InputError:
-            names = match_names(None, num_classes, "the recipe")
+    try:
+        names = find_class_names(cfg, num_classes)
+    except InputError:
+        names = match_names(None, num_classes, "the recipe")
     # Videos are told apart by their index: several samples can be from one file.
     named, index_of = [], {}
     for sample in samples:
