@@ -41,7 +41,8 @@ class ExportRequest:
         options: Sizes and type.
         compiled: For "torch": compile the program to machine code.
         with_example: For "onnx": write a module next to the file that runs it without PyTorch.
-        images: Images, videos and folders of them to compare on; () for those in installed packages.
+        images: Images, videos and folders of them to compare on; () for those of the calibration, or without one for
+            those in installed packages.
         num_images: Largest number of them.
         calibration: For "openvino": images, videos and folders of them, with which the model is quantised to 8 bits;
             () does not quantise it.
@@ -109,7 +110,9 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
     check_request(request, weights)
     export = task_export(recipe.task)
     predictor_class = recipe.task.load("predictor")
-    inputs = find_images(list(request.images), predictor_class.kinds, request.num_images)
+    # In 8 bits values outside of the calibrated ranges are cut off, so that images of another kind say nothing.
+    compared = request.images or request.calibration
+    inputs = find_images(list(compared), predictor_class.kinds, request.num_images)
     names = {} if class_names is None else {"class_names": class_names}
     original = build_predictor(recipe, weights, "cpu", names)
     cfg = copy.deepcopy(recipe.cfg)

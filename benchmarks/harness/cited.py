@@ -18,6 +18,11 @@ def _beside_guessing(figure: str) -> list[Cited]:
     return [Cited("demos", figure, "top-1"), Cited("demos", figure, "top-1", "theirs")]
 
 
+def _runtime(name: str) -> list[Cited]:
+    figure = f"EVA-02-B's backbone, 1024 px, 3 of 12 blocks, {name}"
+    return [Cited("runtimes", figure, "processor time", "ratio")]
+
+
 FULL_SIZE = [
     Cited("full_size_inference", "one photo, 100 detections", "time"),
     Cited("full_size_inference", "the process, weights included", "peak memory"),
@@ -51,6 +56,11 @@ CITED: dict[str, Citations] = {
             "detection, nuclei of another laboratory", "box AP", "mask AP"
         ),
         **SPEED,
+        "| compiled blocks, float32 | {}x |": _runtime("compile float32"),
+        "| ONNX Runtime, float32 | {}x |": _runtime("onnx float32"),
+        "| OpenVINO, float32 | {}x |": _runtime("openvino float32"),
+        "| OpenVINO, bfloat16 | {}x |": _runtime("openvino bfloat16"),
+        "| OpenVINO, 8 bits | {}x |": _runtime("openvino int8"),
     },
     "docs/differences.md": {
         "| EVA's global attention, 80x80 tokens | {}x | {}x |": _ratios("backbone", "global attention, 1280 px"),

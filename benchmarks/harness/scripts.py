@@ -103,6 +103,12 @@ ALL_SCRIPTS = (
         ("--only", "nuclei", "--iterations", "20"),
         limit=1500,
     ),
+    Script(
+        "runtimes",
+        "Exported models on the CPU: PyTorch and ONNX Runtime, OpenVINO in float32, bfloat16 and 8 bits",
+        ("--rounds", "1", "--depth", "3", "--only", "backbone"),
+        limit=2400,
+    ),
     Script("gpu", "On a GPU, in bfloat16: stock Detectron2, timm, open_clip and ours", (), needs_gpu=True),
     Script("demos", "The demos' results: trained on the CPU from random weights", (), limit=2400),
 )

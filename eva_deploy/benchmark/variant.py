@@ -16,7 +16,7 @@ class Variant:
 
     Attributes:
         format: One of `FORMATS`.
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16" or "int8".
     """
 
     format: str

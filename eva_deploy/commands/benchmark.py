@@ -3,8 +3,9 @@
     python -m tools benchmark --weights output/mine --formats torch,compile,onnx,openvino --evaluate
 
 The formats are weights in PyTorch ("torch"), the same with compiled blocks ("compile"), and files that are exported
-first ("onnx", "openvino"). Each format runs in a process of its own; the processes predict in turn, so that their
-ratios hold although other programs slow the machine down. The table has
+first ("onnx", "openvino"). The type int8 is a file of OpenVINO that is quantised with the images of --calibration. Each
+format runs in a process of its own; the processes predict in turn, so that their ratios hold although other programs
+slow the machine down. The table has
 
     latency    time of one image from prepared pixels to the result: median and quartiles
     photos/s   files per second, one after the other, with reading and preparing them
@@ -42,19 +43,22 @@ from ..benchmark.report import figures_document, figures_table
 from ..benchmark.rounds import measure, run_verb
 from ..benchmark.variant import FORMATS, PYTORCH_FORMATS, Figures, Variant
 
-_DTYPES = ("float32", "bfloat16", "float16")
+INT8 = "int8"  # as in `quantization`, which imports PyTorch
+_DTYPES = ("float32", "bfloat16", "float16", INT8)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module's docstring for the exit status."""
     texts = [option.name for option in options_of_all_tasks(_options) if option.is_text]
-    return run_command(_benchmark, parse_with_overrides(_parser(), argv, "images", texts=texts))
+    return run_command(_benchmark, parse_with_overrides(_parser(), argv, "images", "calibration", texts=texts))
 
 
 def _benchmark(args: argparse.Namespace) -> int:
     if args.config_file:
         check_config(args.config_file, args.opts)
     check_weights(args.weights)
+    if (INT8 in args.dtype) != bool(args.calibration):
+        raise InputError("--dtype int8 and --calibration PATH, images for the ranges of the values, need each other.")
     if args.json and unwritable_reason(args.json.parent):
         raise InputError(f"{args.json} cannot be written ({unwritable_reason(args.json.parent)}); give another --json.")
     defer_slow_imports()
@@ -96,14 +100,23 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def _model(variant: Variant, args: argparse.Namespace, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what the process of a variant loads; export the model if it is a file."""
+    """Return what the process of a variant loads; export the model if it is a file.
+
+    Raises:
+        InputError: The variant cannot be had.
+    """
+    if variant.dtype == INT8 and variant.format != "openvino":
+        raise InputError("8 bits are offered for OpenVINO only.")
     if not variant.is_exported:
         is_compiled = variant.format == "compile"
         model: dict[str, Any] = {"weights": args.weights, "config_file": args.config_file, "overrides": args.opts}
         return {**model, "options": {**options, "dtype": variant.dtype}, "is_compiled": is_compiled}
     print(f"exporting as {variant}", file=sys.stderr)
     output = folder / str(variant).replace(" ", "-")
-    arguments = ["--format", variant.format, "--dtype", variant.dtype, "--output", str(output), "--num-images", "1"]
+    precision = ["--dtype", variant.dtype]
+    if variant.dtype == INT8:
+        precision = ["--int8", "--calibration", *args.calibration]
+    arguments = ["--format", variant.format, *precision, "--output", str(output), "--num-images", "1"]
     printed = run_verb(["export-model", "--weights", args.weights, *arguments, *_recipe_options(args)], "the export")
     # The file to name as weights is listed first, as "path: size".
     file = printed.partition(": ")[0]
@@ -162,6 +175,13 @@ def _parser() -> argparse.ArgumentParser:
         default=("float32",),
         metavar="T,T,...",
         help=f"types of the weights, some of {','.join(_DTYPES)}; default: float32",
+    )
+    parser.add_argument(
+        "--calibration",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="with --dtype int8: images like those that the model will get, at most 64 of which are used",
     )
     parser.add_argument(
         "--images",

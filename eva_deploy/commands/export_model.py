@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="images or videos to compare on; default: photos in installed packages",
+        help="images or videos to compare on; default: those of --calibration, else photos in installed packages",
     )
     parser.add_argument(
         "--num-images", type=positive_int, default=8, metavar="N", help="compare on at most N, default: %(default)s"

@@ -96,6 +96,13 @@ def test_8_bits(tiny, photos, tmp_path):
         export(tiny, tmp_path, "onnx", photos, calibration=(str(photos),))
 
 
+def test_8_bits_are_compared_on_the_images_of_the_calibration(tiny, photos, tmp_path, capsys):
+    arguments = ["--format", "openvino", "--int8", "--calibration", str(photos), "--output", str(tmp_path)]
+    main(["export-model", *tiny.arguments, *arguments])
+    # Of the photos in installed packages there are four.
+    assert "compared with the original on 3 inputs:" in capsys.readouterr().out
+
+
 def test_large_weights_are_in_a_second_file(tiny, photos, tmp_path, monkeypatch):
     monkeypatch.setattr("eva_deploy.formats.onnx_format.MAX_INLINE_BYTES", 10_000)
     exported = export(tiny, tmp_path / "a", "onnx", photos)

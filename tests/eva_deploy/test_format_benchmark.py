@@ -34,13 +34,27 @@ def test_the_table_and_its_document(tmp_path, capsys):
     ("options", "message"),
     [
         (["--formats", "torch,tensorrt"], "invalid list of torch, compile, onnx, openvino value"),
-        (["--dtype", "int8"], "invalid list of float32, bfloat16, float16 value"),
+        (["--dtype", "int4"], "invalid list of float32, bfloat16, float16, int8 value"),
     ],
 )
 def test_unknown_formats_and_types(options, message, capsys):
     with pytest.raises(SystemExit):
         main(["benchmark", "--weights", "x", *options])
     assert message in capsys.readouterr().err
+
+
+def test_8_bits_are_those_of_openvino_with_images(tmp_path, capsys):
+    tiny, photos = tiny_classifier(tmp_path), write_photos(tmp_path / "photos", 2)
+    file = tmp_path / "figures.json"
+    options = ["--formats", "torch,openvino", "--rounds", "1", "--json", str(file), "--images", str(photos)]
+    assert main(["benchmark", *tiny.arguments, *options, "--dtype", "int8"]) == 2
+    assert "--dtype int8 and --calibration PATH" in capsys.readouterr().err
+    given = ["--dtype", "float32,int8", "--calibration", str(photos)]
+    assert main(["benchmark", *tiny.arguments, *options, *given]) == 0
+    _, refused, exact, quantized = json.loads(file.read_text())["variants"]
+    assert refused == {"format": "torch", "dtype": "int8", "problem": "8 bits are offered for OpenVINO only."}
+    assert (exact["dtype"], quantized["dtype"]) == ("float32", "int8")
+    assert quantized["processor_seconds"] > 0
 
 
 def test_missing_weights_and_folders(tmp_path, capsys):
