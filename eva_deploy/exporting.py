@@ -109,6 +109,8 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
     """
     check_request(request, weights)
     export = task_export(recipe.task)
+    if request.with_example and not export.example:
+        raise InputError(f"there is no example without PyTorch for {recipe.task.name}; leave --with-example out.")
     predictor_class = recipe.task.load("predictor")
     # In 8 bits values outside of the calibrated ranges are cut off, so that images of another kind say nothing.
     compared = request.images or request.calibration
@@ -121,7 +123,7 @@ def export_model(recipe: LoadedRecipe, weights: str, request: ExportRequest, cla
     source = Source(original, cfg, recipe.task)
     files = write_model(source, request.format, request.folder, request.options, compiled=request.compiled)
     if request.with_example:
-        files.append(_write_example(export, recipe.task.name, files[0]))
+        files.append(_write_example(export, files[0]))
     exported, dtype = _open(files[0]), request.options.dtype
     if request.calibration:
         quantize(export, exported, find_images(list(request.calibration), predictor_class.kinds, MAX_INPUTS))
@@ -134,9 +136,7 @@ def _open(file: Path) -> Predictor[Any, Any]:
     return build_predictor(load_recipe(str(file), trusted_recipes=[str(file)]), str(file), "cpu", {})
 
 
-def _write_example(export: TaskExport, task: str, file: Path) -> Path:
-    if not export.example:
-        raise InputError(f"there is no example without PyTorch for {task}; leave --with-example out.")
+def _write_example(export: TaskExport, file: Path) -> Path:
     if read_metadata(file).settings.get("transform", "") is None:
         raise InputError("the recipe's transform has steps that the example does not know; leave --with-example out.")
     path = file.with_name(EXAMPLE)

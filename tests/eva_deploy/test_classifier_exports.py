@@ -12,6 +12,7 @@ from tiny_exports import TinyModel, export, tiny_classifier, write_photos
 
 import eva_vision
 from eva_backbone.errors import InputError
+from eva_classification.export import ClassifierExport
 from eva_deploy.formats.table import read_metadata
 from eva_engine.commands.verbs import main
 from eva_engine.prediction import trained_model
@@ -54,6 +55,13 @@ def test_a_file_computes_what_the_model_computes(tiny, photos, format_name, tmp_
     assert exported.parity.agreement.differences["probability"] < 1e-4
     model = eva_vision.load(exported.files[0], trust_recipe=[str(exported.files[0])], device="cpu")
     np.testing.assert_allclose(probabilities(model, photos), original_probabilities(tiny, photos), atol=1e-5)
+
+
+def test_a_task_without_an_example_is_refused_before_anything_is_written(tiny, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(ClassifierExport, "example", "")
+    with pytest.raises(InputError, match="no example without PyTorch for classification"):
+        export(tiny, tmp_path, "onnx", photos, with_example=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_onnx_file_takes_any_batch_and_builds_no_model(tiny, photos, onnx_file, monkeypatch):
