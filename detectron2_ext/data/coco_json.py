@@ -17,7 +17,7 @@ from eva_engine.data_check.findings import Finding, Severity, log_finding
 from .coco_file import check_exists, check_known_categories, parse_categories, report_negative_areas
 from .coco_parts import read_coco_parts
 from .coco_records import AnnotationCheck, DirectoryListing, RecordCounts, check_images
-from .conventions import crowd_findings, root_category_findings
+from .conventions import crowd_findings, repeated_name_findings, root_category_findings
 from .mapper import MAX_INSTANCES
 from .record_table import RecordTable, TableBuilder, image_columns
 from .table_cache import open_or_build
@@ -172,17 +172,17 @@ def _read(
     class_indices = {category_id: index for index, category_id in enumerate(categories)}
     counts = AnnotationCheck(parts, images, class_indices, errors, builder).run()
     columns = builder.finish(image_columns(images.ids, images.widths, images.heights, images.names))
-    roots = []
+    listed = [category for category in parts.categories if category["id"] in categories]
+    found = repeated_name_findings(listed, "")
     if known is None:
-        listed = [category for category in parts.categories if category["id"] in categories]
-        roots = root_category_findings(listed, parts.used_categories, "")
+        found += root_category_findings(listed, parts.used_categories, "")
     facts = {
         "categories": list(categories.items()),
         "left_out": left_out,
         "bad_records": errors.added,
         "negative_areas": [parts.num_negative, len(parts.ids)],
         "counts": counts.to_json(),
-        "root_categories": [(finding.what, finding.fix) for finding in roots],
+        "findings": [(finding.code, finding.what, finding.count, finding.fix) for finding in found],
     }
     return columns, facts, listing.times
 
@@ -193,10 +193,12 @@ def _summary(table: RecordTable, facts: dict, name: str, source: str, skipped: t
     counts = RecordCounts.from_json(facts["counts"])
     findings = counts.boxes.findings(source, table)
     findings += crowd_findings(counts.objects, counts.crowds, list(categories.values()), source)
-    findings += [
-        Finding("root-category", Severity.WARNING, what, 1, fix, source=source)
-        for what, fix in facts["root_categories"]
-    ]
+    for code, what, count, fix in facts["findings"]:
+        findings.append(Finding(code, Severity.WARNING, what, count, fix, source=source))
+    if counts.short_polygons:
+        what = f"{counts.short_polygons} polygons have fewer than three points and are left out of their masks"
+        fix = "remove them, or complete them"
+        findings.append(Finding("short-polygons", Severity.WARNING, what, counts.short_polygons, fix, source=source))
     num_instances = counts.objects.total()
     if 0 < counts.without_mask < num_instances:
         what = f"{counts.without_mask} of {num_instances} annotations have no mask"

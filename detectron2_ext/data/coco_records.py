@@ -16,7 +16,7 @@ from .coco_parts import AnnotationPart, BoxColumns, CocoParts
 from .conventions import BoxStatistics
 from .image_paths import is_inside
 from .record_table import TableBuilder
-from .segmentation import MaskChecker, box_of, clip_segmentation
+from .segmentation import MIN_POLYGON, MaskChecker, box_of, clip_segmentation
 
 
 @dataclass
@@ -29,6 +29,7 @@ class RecordCounts:
         without_mask: Annotations without a mask, crowd regions excluded.
         with_rle: Annotations with an RLE mask, crowd regions excluded.
         clipped_boxes: Boxes that were clipped to their image.
+        short_polygons: Polygons of fewer than three points that were left out of a mask with others.
         boxes: Statistics that show how the boxes are written.
     """
 
@@ -37,6 +38,7 @@ class RecordCounts:
     without_mask: int = 0
     with_rle: int = 0
     clipped_boxes: int = 0
+    short_polygons: int = 0
     boxes: BoxStatistics = field(default_factory=BoxStatistics)
 
     def to_json(self) -> dict[str, Any]:
@@ -262,6 +264,8 @@ class AnnotationCheck:
         counts = self.counts
         (counts.crowds if crowd else counts.objects)[class_index] += 1
         counts.clipped_boxes += box is not given_box
+        if isinstance(segmentation, list):
+            counts.short_polygons += sum(len(polygon) < MIN_POLYGON for polygon in segmentation)
         if not crowd:
             counts.without_mask += mask is None
             counts.with_rle += isinstance(mask, dict)

@@ -170,3 +170,20 @@ def root_category_findings(categories: Sequence[dict], used: set[int], source: s
             fix = f"leave it out with --leave-out-category {shlex.quote(name)}"
             found.append(Finding("root-category", Severity.WARNING, what, 1, fix, source=source))
     return found
+
+
+def repeated_name_findings(categories: Sequence[dict], source: str) -> list[Finding]:
+    """Return a finding if several categories have the same name.
+
+    Args:
+        categories: The list `categories` of the file.
+        source: The annotation file.
+    """
+    names = Counter(category["name"].strip() for category in categories)
+    repeated = [name for name, count in names.items() if count > 1]
+    if not repeated:
+        return []
+    listed = ", ".join(map(repr, repeated[:_MAX_NAMES])) + (", ..." if len(repeated) > _MAX_NAMES else "")
+    what = f"{len(repeated)} names belong to more than one category ({listed}), which stay separate classes"
+    fix = "rename one of them, or join them if they mean the same"
+    return [Finding("repeated-names", Severity.WARNING, what, len(repeated), fix, source=source)]

@@ -12,6 +12,7 @@ from .polygon_clipping import clip_polygons
 # photo of 24 megapixels, or every second pixel of a VGA image as an island of its own.
 MAX_OUTLINE = 1_000_000
 _USUAL_OUTLINE = 10_000
+MIN_POLYGON = 6  # coordinates of three points
 # A run length takes at most 7 characters of 5 bits, since no image has 2**35 pixels.
 _MAX_CHARACTERS = 7
 _NOT_FLAT = "has a polygon that is not a flat list of numbers [x0, y0, x1, y1, ...]"
@@ -69,7 +70,7 @@ def clip_segmentation(
     """
     if isinstance(segmentation, dict):
         return to_rle(segmentation, height, width), None
-    polygons = [np.array(polygon, dtype=np.float64) for polygon in segmentation if len(polygon) >= 6]
+    polygons = [np.array(polygon, dtype=np.float64) for polygon in segmentation if len(polygon) >= MIN_POLYGON]
     if not polygons:
         return None, "has no polygon of three or more points"
     if any(len(points) % 2 for points in polygons):

@@ -127,6 +127,25 @@ def test_root_category(write_coco, caplog, dataset_name):
         load_coco_json(json_file, folder, "test", leave_out=["grey"])
 
 
+def test_polygons_that_are_left_out_are_counted(write_coco, caplog):
+    content = _content()
+    content["annotations"][0]["segmentation"].append([1, 2])
+    content["annotations"][5]["segmentation"].append([1, 2, 3, 4])
+    table, _ = load_coco_json(*write_coco(content), "test")
+    (record,) = caplog.records
+    assert "2 polygons have fewer than three points and are left out of their masks" in record.getMessage()
+    assert [len(annotation["segmentation"]) for annotation in table[0]["annotations"]] == [1, 1]
+
+
+def test_names_of_more_than_one_category(write_coco, caplog):
+    content = _content()
+    content["categories"].append({"id": 3, "name": "grey "})
+    _, summary = load_coco_json(*write_coco(content), "test")
+    (record,) = caplog.records
+    assert "1 names belong to more than one category ('grey'), which stay separate classes" in record.getMessage()
+    assert summary.class_names == ("bright", "grey", "grey (id 3)")
+
+
 def _equal_records(one: list[dict], other: list[dict]) -> bool:
     texts = [json.dumps(list(records), default=np.ndarray.tolist) for records in (one, other)]
     return json.loads(texts[0], parse_int=float) == json.loads(texts[1], parse_int=float)
