@@ -192,6 +192,7 @@ def test_working_pythons_are_found(tmp_path):
     for folder in folders.values():
         folder.mkdir(parents=True)
     script = shutil.copy(CI / "pythons", folders[".ci"])
+    shutil.copy(CI / "python", folders[".ci"])
     commands = {
         ".venv/bin/python": "echo 3.11",
         "bin/python3.12": "exit 127",  # pyenv's shim for a version that is not selected
