@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 
 from detectron2_ext.prediction import draw_instances
 from eva_engine.data import read_rgb_image
-from eva_engine.report.sections import Picture, encode_image
+from eva_engine.report.sections import ImageFigure, encode_image
 
 from .detection_images import make_instances
 from .explained import Explained
@@ -41,7 +41,7 @@ class Example:
 
 def draw_worst_images(
     explained: Explained, order: Sequence[int], counts: Mapping[int, tuple[int, int, int]], threshold: float
-) -> list[Picture]:
+) -> list[ImageFigure]:
     """Draw ground truth and detections of the first images.
 
     Args:
@@ -53,7 +53,7 @@ def draw_worst_images(
     chosen = [number for number in order if number in explained.files][:NUM_IMAGES]
     detections = explained.detections(set(chosen))
     class_indices = {number: number - 1 for number in explained.diagnosis.truth.category_numbers.values()}
-    pictures = []
+    figures = []
     for number in chosen:
         pixels = read_rgb_image(explained.files[number])
         size = {"height": pixels.shape[0], "width": pixels.shape[1]}
@@ -66,13 +66,13 @@ def draw_worst_images(
             images.append((label, encode_image(_draw(pixels, instances, explained.names), MAX_SIDE)))
         right, wrong, missed = counts[number]
         name = Path(explained.files[number]).name
-        pictures.append(Picture(f"{name}: {right} right, {wrong} wrong, {missed} missed", images))
-    return pictures
+        figures.append(ImageFigure(f"{name}: {right} right, {wrong} wrong, {missed} missed", images))
+    return figures
 
 
 def draw_examples(
     explained: Explained, examples: Mapping[tuple[int, int], Sequence[Example]], matrix: np.ndarray
-) -> dict[tuple[int, int], Picture]:
+) -> dict[tuple[int, int], ImageFigure]:
     """Draw the examples of each cell of a confusion matrix next to each other; every image is read once."""
     by_image = defaultdict(list)
     for cell, cell_examples in examples.items():
@@ -87,7 +87,7 @@ def draw_examples(
                 label = f"{example.detection['score']:.0%} {label}"
             drawn[cell].append((label, encode_image(_draw_crop(pixels, example, explained.names), _CROP_SIDE)))
     num_classes = len(explained.names)
-    pictures = {}
+    figures = {}
     for (row, column), images in drawn.items():
         if row == num_classes:
             caption = f"{explained.names[column]} where nothing is: {matrix[row, column]}"
@@ -95,8 +95,8 @@ def draw_examples(
             caption = f"{explained.names[row]} not found: {matrix[row, column]}"
         else:
             caption = f"{explained.names[row]} taken for {explained.names[column]}: {matrix[row, column]}"
-        pictures[row, column] = Picture(caption, images)
-    return pictures
+        figures[row, column] = ImageFigure(caption, images)
+    return figures
 
 
 def _draw_crop(pixels: np.ndarray, example: Example, names: Sequence[str]) -> np.ndarray:

@@ -217,5 +217,5 @@ def _image_section(explained: Explained, threshold: float) -> Section:
         f"The lowest F1 of detections with a score of at least {threshold:.2f} at IoU 0.5; of equal ones, the most "
         "errors."
     )
-    pictures = draw_worst_images(explained, order, counts, threshold)
-    return Section("Worst images", [ImageGrid("", pictures), Table(title, columns, rows)], note)
+    figures = draw_worst_images(explained, order, counts, threshold)
+    return Section("Worst images", [ImageGrid("", figures), Table(title, columns, rows)], note)

@@ -15,7 +15,7 @@ from eva_engine.data.image_file import read_image
 from eva_engine.prediction.categories import match_names
 from eva_engine.report.calibration import reliability_chart
 from eva_engine.report.confusion import confusion_parts
-from eva_engine.report.sections import ImageGrid, Picture, Section, Table, encode_image
+from eva_engine.report.sections import ImageFigure, ImageGrid, Section, Table, encode_image
 
 from ..prediction.class_names import find_class_names
 
@@ -80,14 +80,14 @@ def explain_samples(samples: Sequence[Mapping[str, Any]], names: Sequence[str], 
     cells = _examples(wrong, counts)
     worst = wrong[:NUM_IMAGES]
     drawn = draw({sample["file"] for sample in [*worst, *(one for cell in cells.values() for one in cell)]})
-    examples = {cell: _cell_picture(cell, cells[cell], counts, names, drawn) for cell in cells}
+    examples = {cell: _cell_figure(cell, cells[cell], counts, names, drawn) for cell in cells}
     note = f"{len(wrong)} of {len(samples)} {unit} are wrong."
     return [
         Section("Classes", [_class_table(counts, names, unit), _calibration(samples, unit)], note),
         Section("Confusions", confusion_parts(counts, names, unit=unit, examples=examples)),
         Section(
             f"Worst {unit}",
-            [ImageGrid("", [_worst_picture(sample, names, drawn[sample["file"]]) for sample in worst])],
+            [ImageGrid("", [_worst_figure(sample, names, drawn[sample["file"]]) for sample in worst])],
             f"Wrong {unit} with the highest scores." if wrong else f"No {unit} are wrong.",
         ),
     ]
@@ -126,23 +126,23 @@ def _examples(wrong: Sequence[Mapping[str, Any]], counts: np.ndarray) -> dict[tu
     return {cell: by_cell[cell][:IMAGES_PER_CELL] for cell in order[:MAX_CELLS]}
 
 
-def _cell_picture(
+def _cell_figure(
     cell: tuple[int, int],
     samples: Sequence[Mapping[str, Any]],
     counts: np.ndarray,
     names: Sequence[str],
     drawn: Mapping[str, np.ndarray],
-) -> Picture:
+) -> ImageFigure:
     images = []
     for sample in samples:
         label = f"{sample['score']:.0%} {Path(sample['file']).name}"
         images.append((label, encode_image(drawn[sample["file"]], CELL_SIDE)))
-    return Picture(f"{names[cell[0]]} taken for {names[cell[1]]}: {counts[cell]}", images)
+    return ImageFigure(f"{names[cell[0]]} taken for {names[cell[1]]}: {counts[cell]}", images)
 
 
-def _worst_picture(sample: Mapping[str, Any], names: Sequence[str], image: np.ndarray) -> Picture:
+def _worst_figure(sample: Mapping[str, Any], names: Sequence[str], image: np.ndarray) -> ImageFigure:
     caption = (
         f"{names[sample['true']]}, predicted {names[sample['predicted']]} with {sample['score']:.0%} "
         f"({names[sample['true']]} {sample['true_score']:.0%}): {Path(sample['file']).name}"
     )
-    return Picture(caption, [("", encode_image(image, MAX_SIDE))])
+    return ImageFigure(caption, [("", encode_image(image, MAX_SIDE))])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from eva_classification.evaluation.explanation import draw_images
-from eva_engine.report.sections import Chart, ImageGrid, Line, Picture, Section, encode_image
+from eva_engine.report.sections import Chart, ImageFigure, ImageGrid, Line, Section, encode_image
 
 from .recall import recall_at_k
 from .worst_queries import RankedQueries
@@ -37,17 +37,19 @@ def explain_retrieval(
     for worst in ranked.worst_captions:
         shown |= {captions[worst.query][1], ranked.files[worst.first]}
     images = {file: encode_image(image, MAX_SIDE) for file, image in draw_images(dataset, shown).items()}
-    texts, pictures = [], []
+    texts, figures = [], []
     for worst in ranked.worst_captions:
         text, own = captions[worst.query]
         caption = f"“{text}” has its image at rank {worst.rank + 1}: {Path(own).name}"
-        texts.append(Picture(caption, [("its image", images[own]), ("found first", images[ranked.files[worst.first]])]))
+        texts.append(
+            ImageFigure(caption, [("its image", images[own]), ("found first", images[ranked.files[worst.first]])])
+        )
     for worst in ranked.worst_images:
         file = ranked.files[worst.query]
         caption = f"The best of its texts is at rank {worst.rank + 1}; found first: “{captions[worst.first][0]}”"
-        pictures.append(Picture(caption, [(Path(file).name, images[file])]))
+        figures.append(ImageFigure(caption, [(Path(file).name, images[file])]))
     return [
         Section("Ranks", [chart]),
         Section("Worst texts", [ImageGrid("", texts)], "Texts whose image has the worst rank."),
-        Section("Worst images", [ImageGrid("", pictures)], "Images whose texts have the worst ranks."),
+        Section("Worst images", [ImageGrid("", figures)], "Images whose texts have the worst ranks."),
     ]

@@ -19,7 +19,7 @@ from .in_order import InOrder
 from .inputs import Input
 from .predictor import Predictor
 from .video import VideoFrame, VideoReader, VideoWriter
-from .video_record import open_video_record
+from .video_document import open_video_document
 
 
 class FrameFileTask(FileTask):
@@ -104,7 +104,7 @@ class FrameFileTask(FileTask):
         with (
             tqdm(total=self._num_frames(reader), desc=item.path.name, unit="frame", leave=False) as progress,
             self._video_writer(item, reader, width, height) as writer,
-            open_video_record(with_suffix(self.folder / item.stem, ".json"), header) as record,
+            open_video_document(with_suffix(self.folder / item.stem, ".json"), header) as record,
             self.frame_files(item) as write_files,
             InOrder() as behind,
         ):

@@ -4,16 +4,16 @@ from .curves import TASK_NAMES, TrainingCurves, read_curves
 from .image_pairs import ImagePair, image_grid
 from .page import write_report
 from .run_report import write_run_report
-from .sections import Chart, ImageGrid, Line, Matrix, Picture, Section, Table, encode_image, pairs_grid
+from .sections import Chart, ImageFigure, ImageGrid, Line, Matrix, Section, Table, encode_image, pairs_grid
 
 __all__ = [
     "TASK_NAMES",
     "Chart",
+    "ImageFigure",
     "ImageGrid",
     "ImagePair",
     "Line",
     "Matrix",
-    "Picture",
     "Section",
     "Table",
     "TrainingCurves",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .sections import Matrix, Picture, Table
+from .sections import ImageFigure, Matrix, Table
 
 MAX_CLASSES = 20  # rows of a matrix that fits on a page
 MAX_CONFUSIONS = 30
@@ -17,7 +17,7 @@ def confusion_parts(
     unit: str,
     none_row: str = "",
     none_column: str = "",
-    examples: Mapping[tuple[int, int], Picture] | None = None,
+    examples: Mapping[tuple[int, int], ImageFigure] | None = None,
     note: str = "",
     as_percent: bool = False,
 ) -> list[Matrix | Table]:
@@ -56,9 +56,9 @@ def confusion_parts(
         column_names.append(none_column)
         column_colors.append(-1)
     cells = {}
-    for (row, column), picture in examples.items():
+    for (row, column), figure in examples.items():
         if row in rows and column in columns:
-            cells[f"{rows.index(row)},{columns.index(column)}"] = picture
+            cells[f"{rows.index(row)},{columns.index(column)}"] = figure
     values, what = counts, unit.capitalize()
     if as_percent:
         values = np.rint(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)).astype(np.int64)

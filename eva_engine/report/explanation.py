@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from eva_engine.atomic import atomic_path
 
-from .sections import Chart, ImageGrid, Line, Matrix, Part, Picture, Section, Table
+from .sections import Chart, ImageFigure, ImageGrid, Line, Matrix, Part, Section, Table
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ def _to_section(record: dict[str, Any]) -> Section:
         if kind is Chart:
             values["lines"] = [Line(**line) for line in values["lines"]]
         elif kind is ImageGrid:
-            values["pictures"] = [Picture(**picture) for picture in values["pictures"]]
+            values["figures"] = [ImageFigure(**figure) for figure in values["figures"]]
         elif kind is Matrix:
-            values["examples"] = {cell: Picture(**picture) for cell, picture in values["examples"].items()}
+            values["examples"] = {cell: ImageFigure(**figure) for cell, figure in values["examples"].items()}
         parts.append(kind(**values))
     return Section(**{**record, "parts": parts})

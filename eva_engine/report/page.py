@@ -15,7 +15,7 @@ from eva_engine.prediction.colors import palette_color
 from .curves import TASK_NAMES, is_per_class, read_curves
 from .image_pairs import ImagePair
 from .plots import looks_like_percent, plot_chart, plot_curves
-from .sections import Chart, ImageGrid, Matrix, Part, Picture, Section, Table, fit_images, pairs_grid
+from .sections import Chart, ImageFigure, ImageGrid, Matrix, Part, Section, Table, fit_images, pairs_grid
 
 # Of the images in base64; a page with everything else stays under 10 MB.
 IMAGE_BUDGET = 7_000_000
@@ -135,17 +135,15 @@ def _largest_value(table: Table) -> float:
 
 def _within_budget(sections: Sequence[Section]) -> list[Section]:
     """Return the sections with images of at most `IMAGE_BUDGET` characters."""
-    pictures = [picture for section in sections for part in section.parts for picture in _pictures(part)]
-    fitted = iter(fit_images([image for picture in pictures for _, image in picture.images], IMAGE_BUDGET))
-    shrunk = iter(
-        [replace(picture, images=[(label, next(fitted)) for label, _ in picture.images]) for picture in pictures]
-    )
+    figures = [figure for section in sections for part in section.parts for figure in _figures(part)]
+    fitted = iter(fit_images([image for figure in figures for _, image in figure.images], IMAGE_BUDGET))
+    shrunk = iter([replace(figure, images=[(label, next(fitted)) for label, _ in figure.images]) for figure in figures])
     result = []
     for section in sections:
         parts: list[Part] = []
         for part in section.parts:
             if isinstance(part, ImageGrid):
-                part = replace(part, pictures=[next(shrunk) for _ in part.pictures])
+                part = replace(part, figures=[next(shrunk) for _ in part.figures])
             elif isinstance(part, Matrix):
                 part = replace(part, examples={cell: next(shrunk) for cell in part.examples})
             parts.append(part)
@@ -153,7 +151,7 @@ def _within_budget(sections: Sequence[Section]) -> list[Section]:
     return result
 
 
-def _pictures(part: Part) -> Sequence[Picture]:
+def _figures(part: Part) -> Sequence[ImageFigure]:
     if isinstance(part, ImageGrid):
-        return part.pictures
+        return part.figures
     return list(part.examples.values()) if isinstance(part, Matrix) else ()

@@ -66,7 +66,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFigure:
     """One or more images with a common caption.
 
     Attributes:
@@ -85,7 +85,7 @@ class ImageGrid:
     """Images that the reader can enlarge."""
 
     title: str
-    pictures: Sequence[Picture]
+    figures: Sequence[ImageFigure]
     note: str = ""
 
 
@@ -109,7 +109,7 @@ class Matrix:
     note: str = ""
     row_colors: Sequence[int] = ()
     column_colors: Sequence[int] = ()
-    examples: Mapping[str, Picture] = field(default_factory=dict)
+    examples: Mapping[str, ImageFigure] = field(default_factory=dict)
 
 
 Part = Table | Chart | ImageGrid | Matrix
@@ -141,15 +141,15 @@ def encode_image(image: np.ndarray, max_side: int = 800, quality: int = 80) -> s
 
 def pairs_grid(title: str, pairs: Sequence[ImagePair], note: str = "", max_side: int = 1024) -> ImageGrid:
     """Return ground truth next to prediction as an image grid."""
-    pictures = []
+    figures = []
     for pair in pairs:
         side = 4 * max_side if pair.wide else max_side
         images = [
             ("Ground truth", encode_image(pair.ground_truth, side)),
             ("Prediction", encode_image(pair.prediction, side)),
         ]
-        pictures.append(Picture(pair.caption, images, pair.wide))
-    return ImageGrid(title, pictures, note)
+        figures.append(ImageFigure(pair.caption, images, pair.wide))
+    return ImageGrid(title, figures, note)
 
 
 def fit_images(images: Sequence[str], budget: int) -> list[str]:

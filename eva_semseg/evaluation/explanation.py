@@ -9,7 +9,7 @@ from hotcoco import metrics
 
 from eva_engine.data.image_file import read_rgb_image
 from eva_engine.report.confusion import confusion_parts
-from eva_engine.report.sections import ImageGrid, Picture, Section, Table, encode_image
+from eva_engine.report.sections import ImageFigure, ImageGrid, Section, Table, encode_image
 
 from ..data.label_file import read_labels
 from ..prediction.drawing import draw_labels
@@ -36,13 +36,13 @@ def explain_segmentation(
     """
     accuracy = counts.trace() / counts.sum()
     ordered = sorted(worst, key=lambda record: record["accuracy"])[:NUM_WORST]
-    pictures = [_draw(record, label_files[record["file"]], len(names)) for record in ordered]
+    figures = [_draw(record, label_files[record["file"]], len(names)) for record in ordered]
     return [
         Section("Classes", [_class_table(counts, names)], f"{accuracy:.1%} of the labelled pixels are right."),
         Section("Confusions", confusion_parts(counts, names, unit="pixels", as_percent=True)),
         Section(
             "Worst images",
-            [ImageGrid("", pictures)],
+            [ImageGrid("", figures)],
             "The lowest fraction of right pixels. In the error map, wrong pixels are red and unlabelled ones black.",
         ),
     ]
@@ -66,7 +66,7 @@ def _class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
     return Table("", columns, [rows[row] for row in order], note, [colors[row] for row in order], bar="IoU")
 
 
-def _draw(record: Mapping[str, Any], label_file: str, num_classes: int) -> Picture:
+def _draw(record: Mapping[str, Any], label_file: str, num_classes: int) -> ImageFigure:
     image = read_rgb_image(record["file"])
     prediction = record["prediction"].astype(np.int64)
     labels = read_labels(label_file, num_classes, image.shape[:2], record["label_values"])
@@ -80,4 +80,4 @@ def _draw(record: Mapping[str, Any], label_file: str, num_classes: int) -> Pictu
         "Errors": errors,
     }
     caption = f"{Path(record['file']).name}: {record['accuracy']:.1%} of the labelled pixels are right"
-    return Picture(caption, [(label, encode_image(pixels, MAX_SIDE)) for label, pixels in drawn.items()], wide=True)
+    return ImageFigure(caption, [(label, encode_image(pixels, MAX_SIDE)) for label, pixels in drawn.items()], wide=True)

@@ -22,7 +22,7 @@ from ..segmenter import Segmenter
 from ..window_options import set_windows
 from .result import LabelMapResult
 
-Views = Callable[[np.ndarray], Sequence[dict[str, Any]]]
+ViewBuilder = Callable[[np.ndarray], Sequence[dict[str, Any]]]
 
 
 class SegmentationPredictor(ImagePredictor[LabelMapResult]):
@@ -43,7 +43,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
 
     model: Segmenter
 
-    def __init__(self, model: Segmenter, views: Views, class_names: Sequence[str], device: str = "auto") -> None:
+    def __init__(self, model: Segmenter, views: ViewBuilder, class_names: Sequence[str], device: str = "auto") -> None:
         self.class_names = match_names(class_names, model.num_classes, "the list given")
         self.views = views
         self.model = model.to(pick_device(device)).eval()

@@ -160,23 +160,23 @@ def test_images_and_cells_are_drawn(explained) -> None:
     _, sections, _ = explained(make_case(3, OPTIONS))
     (grid,) = [one for one in sections["Worst images"].parts if isinstance(one, ImageGrid)]
     rows = part(sections["Worst images"], "Images with errors").rows
-    assert 1 <= len(grid.pictures) <= 12
+    assert 1 <= len(grid.figures) <= 12
     name, right, wrong, missed = rows[0][:4]
-    assert grid.pictures[0].caption == f"{Path(name).name}: {right} right, {wrong} wrong, {missed} missed"
-    assert [label for label, _ in grid.pictures[0].images] == ["Ground truth", "Prediction"]
+    assert grid.figures[0].caption == f"{Path(name).name}: {right} right, {wrong} wrong, {missed} missed"
+    assert [label for label, _ in grid.figures[0].images] == ["Ground truth", "Prediction"]
     matrix = part(sections["Confusions"], "Confusion matrix")
     assert {key.split(",")[0] for key in matrix.examples} >= {"4"}, "detections where nothing is"
     assert {key.split(",")[1] for key in matrix.examples} >= {"4"}, "objects that were not found"
-    for cell, picture in matrix.examples.items():
+    for cell, figure in matrix.examples.items():
         row, column = map(int, cell.split(","))
         assert row != column
-        assert picture.caption.endswith(f": {matrix.counts[row][column]}")
-        assert 1 <= len(picture.images) <= min(3, matrix.counts[row][column])
+        assert figure.caption.endswith(f": {matrix.counts[row][column]}")
+        assert 1 <= len(figure.images) <= min(3, matrix.counts[row][column])
 
 
 def test_without_files_of_images_nothing_is_drawn(explained) -> None:
     _, sections, _ = explained(make_case(3, OPTIONS), with_images=False)
-    assert not part(sections["Worst images"], "").pictures
+    assert not part(sections["Worst images"], "").figures
     assert not part(sections["Confusions"], "Confusion matrix").examples
 
 

@@ -69,17 +69,17 @@ def test_the_wrong_images_with_the_highest_scores_are_drawn(dataset):
     sections = explained(dataset)
     (grid,) = sections["Worst images"].parts
     assert isinstance(grid, ImageGrid)
-    assert [picture.caption for picture in grid.pictures] == [
+    assert [figure.caption for figure in grid.figures] == [
         "cat, predicted ant with 95% (cat 2%): 2.png",
         "ant, predicted bee with 85% (ant 10%): 2.png",
         "ant, predicted bee with 52% (ant 28%): 3.png",
     ]
-    drawn = Image.open(io.BytesIO(base64.b64decode(grid.pictures[0].images[0][1])))
+    drawn = Image.open(io.BytesIO(base64.b64decode(grid.figures[0].images[0][1])))
     with Image.open(dataset[10]["file_name"]) as expected:
         assert drawn.size == expected.size
         assert abs(np.asarray(drawn).mean() - np.asarray(expected).mean()) < 4
     examples = sections["Confusions"].parts[0].examples
-    assert {cell: len(picture.images) for cell, picture in examples.items()} == {"0,1": 2, "2,0": 1}
+    assert {cell: len(figure.images) for cell, figure in examples.items()} == {"0,1": 2, "2,0": 1}
     assert examples["0,1"].caption == "ant taken for bee: 2"
 
 

@@ -32,7 +32,7 @@ def test_zero_shot_confusions_are_those_of_the_accuracy(tmp_path):
     assert 100 * counts.trace() / 17 == pytest.approx(found["top1"])
     assert set(sections["Confusions"].parts[0].row_names) <= set(CLASS_NAMES)
     (grid,) = sections["Worst images"].parts
-    assert len(grid.pictures) == 17 - counts.trace()
+    assert len(grid.figures) == 17 - counts.trace()
 
 
 def test_retrieval_shows_the_worst_ranks(tmp_path):
@@ -55,12 +55,12 @@ def test_retrieval_shows_the_worst_ranks(tmp_path):
     worst = int(ranks.argmax())
     text, file = dataset.captions[worst]
     (grid,) = sections["Worst texts"].parts
-    assert grid.pictures[0].caption == f"“{text}” has its image at rank {int(ranks.max()) + 1}: {Path(file).name}"
-    assert [label for label, _ in grid.pictures[0].images] == ["its image", "found first"]
-    assert len(grid.pictures) == min(12, int((ranks > 0).sum()))
+    assert grid.figures[0].caption == f"“{text}” has its image at rank {int(ranks.max()) + 1}: {Path(file).name}"
+    assert [label for label, _ in grid.figures[0].images] == ["its image", "found first"]
+    assert len(grid.figures) == min(12, int((ranks > 0).sum()))
     (grid,) = sections["Worst images"].parts
     image_ranks = [
         min(int((scores[:, image] > scores[caption, image]).sum()) for caption in (own == image).nonzero()[:, 0])
         for image in range(len(files))
     ]
-    assert f"at rank {max(image_ranks) + 1};" in grid.pictures[0].caption
+    assert f"at rank {max(image_ranks) + 1};" in grid.figures[0].caption

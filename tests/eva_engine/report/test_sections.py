@@ -14,11 +14,11 @@ from PIL import Image
 
 from eva_engine.report import (
     Chart,
+    ImageFigure,
     ImageGrid,
     ImagePair,
     Line,
     Matrix,
-    Picture,
     Section,
     Table,
     encode_image,
@@ -36,7 +36,7 @@ def noise(side, seed=0):
 
 
 def sections(name="cat"):
-    picture = Picture(name, [("Ground truth", encode_image(noise(8))), ("Prediction", encode_image(noise(8)))])
+    figure = ImageFigure(name, [("Ground truth", encode_image(noise(8))), ("Prediction", encode_image(noise(8)))])
     table = Table(
         name,
         {"class": "", "AP": ".1f", "objects": ""},
@@ -46,10 +46,10 @@ def sections(name="cat"):
         bar="AP",
     )
     chart = Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.5, 0], color=1), Line("_all", [0], [1])])
-    matrix = Matrix(name, [name, "dog"], [name, "none"], [[3, 1], [0, 0]], examples={"0,1": picture})
+    matrix = Matrix(name, [name, "dog"], [name, "none"], [[3, 1], [0, 0]], examples={"0,1": figure})
     return [
         Section(name, [table, chart], note=name),
-        Section("folded", [matrix, ImageGrid(name, [picture], name)], collapsed=True),
+        Section("folded", [matrix, ImageGrid(name, [figure], name)], collapsed=True),
     ]
 
 

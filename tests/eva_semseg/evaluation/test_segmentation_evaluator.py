@@ -133,11 +133,11 @@ def test_the_explanation_has_the_counts_of_hotcoco_and_the_worst_images(images) 
     off_diagonal = counts - np.diag(np.diag(counts))
     assert errors.rows[0][2] == off_diagonal.max()
     (grid,) = sections["Worst images"].parts
-    assert [picture.caption for picture in grid.pictures] == [
+    assert [figure.caption for figure in grid.figures] == [
         f"{Path(file).name}: {accuracies[file]:.1%} of the labelled pixels are right"
         for file in sorted(accuracies, key=accuracies.get)
     ]
-    assert [label for label, _ in grid.pictures[0].images] == ["Image", "Ground truth", "Prediction", "Errors"]
+    assert [label for label, _ in grid.figures[0].images] == ["Image", "Ground truth", "Prediction", "Errors"]
 
 
 def test_only_the_worst_images_are_kept() -> None:

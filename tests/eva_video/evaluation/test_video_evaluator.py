@@ -156,9 +156,9 @@ def test_videos_are_explained_with_their_frames():
     assert matrix.sum() == NUM_VIDEOS
     assert 100 * matrix.trace() / NUM_VIDEOS == pytest.approx(top1)
     (grid,) = sections["Worst videos"].parts
-    assert len(grid.pictures) == NUM_VIDEOS - matrix.trace() > 0
-    assert "same.mp4 (" in grid.pictures[0].caption
-    frames = Image.open(io.BytesIO(base64.b64decode(grid.pictures[0].images[0][1])))
+    assert len(grid.figures) == NUM_VIDEOS - matrix.trace() > 0
+    assert "same.mp4 (" in grid.figures[0].caption
+    frames = Image.open(io.BytesIO(base64.b64decode(grid.figures[0].images[0][1])))
     assert frames.size == (4 * 10 + 3 * 2, 8), "four frames next to each other"
     levels = [np.asarray(frames)[4, left + 5].mean() for left in (0, 12, 24, 36)]
     assert levels == pytest.approx([0, 64, 191, 255], abs=8), "frames 0, 1, 3 and 4"

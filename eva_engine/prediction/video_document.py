@@ -10,7 +10,7 @@ from eva_engine.atomic import atomic_path
 from .json_text import to_json
 
 
-class VideoRecord:
+class VideoDocument:
     """Write the JSON document of a video frame by frame, so that its length does not affect memory use.
 
     Every frame is one line, hence the file can also be read line by line.
@@ -42,7 +42,7 @@ class VideoRecord:
 
 
 @contextmanager
-def open_video_record(path: Path, header: Mapping[str, Any]) -> Iterator[VideoRecord]:
-    """Open a `VideoRecord` for the file `path`, which appears when the block ends."""
+def open_video_document(path: Path, header: Mapping[str, Any]) -> Iterator[VideoDocument]:
+    """Open a `VideoDocument` for the file `path`, which appears when the block ends."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as stream:
-        yield VideoRecord(stream, header)
+        yield VideoDocument(stream, header)
