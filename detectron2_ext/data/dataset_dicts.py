@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
@@ -49,11 +49,12 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> Sequ
     for name in names:
         check_registered(name)
     # The id of the loader distinguishes a dataset from an earlier one of the same name.
-    key = (tuple((name, id(DatasetCatalog[name])) for name in names), filter_empty)
+    loaders = [DatasetCatalog[name] for name in names]
+    key = (tuple(zip(names, map(id, loaders), strict=True)), filter_empty)
     dicts = _loaded.get(key)
     if dicts is None:
         try:
-            if all(isinstance(DatasetCatalog[name], TableDataset) for name in names):
+            if all(isinstance(loader, TableDataset) for loader in loaders):
                 dicts = _selected_records(names, filter_empty)
             else:
                 dicts = DatasetDicts(get_detection_dataset_dicts(names, filter_empty=filter_empty))
@@ -67,6 +68,9 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> Sequ
             for record in dicts:
                 check_inside(record["file_name"], folders, " + ".join(names))
         _loaded[key] = dicts
+        # The loaders live as long as their records: otherwise a new loader could get the id of an earlier one, whose
+        # records, if they are still in use, would be returned for it.
+        finalize(dicts, list.clear, loaders)
     return dicts
 
 

@@ -1,5 +1,8 @@
 """Tables of records: what is computed from their columns equals what Detectron2 computes from dicts."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
@@ -97,3 +100,18 @@ def test_boxes_are_checked_together_as_one_by_one(write_coco):
     assert together[1].skipped == alone[1].skipped
     assert together[1].num_clipped_boxes == alone[1].num_clipped_boxes == 4
     assert len(together[1].skipped) == 2
+
+
+def test_records_in_use_are_not_those_of_a_later_dataset_of_the_same_name(write_coco, dataset_name):
+    json_file, folder = write_coco(coco_content())
+    register_coco_json(dataset_name, json_file, folder)
+    records = get_dataset_dicts(dataset_name)
+    loader = weakref.ref(DatasetCatalog[dataset_name])
+    register_coco_json(dataset_name, json_file, folder)
+    gc.collect()
+    # Otherwise the next loader could get its id, by which records in use are found.
+    assert loader() is not None
+    assert get_dataset_dicts(dataset_name) is not records
+    del records
+    gc.collect()
+    assert loader() is None
