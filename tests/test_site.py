@@ -38,9 +38,32 @@ def test_zoo_gives_each_file_of_a_shared_row_its_own_figures(zoo):
     assert "COCO val, 1024 px: box AP 59.2, mask AP 50.8" in zoo["eva02_L_coco_bsl"]
 
 
+def test_zoo_has_the_rounded_ap_of_the_tables_with_all_figures(zoo):
+    tables = model_zoo.markdown_tables((ROOT / "docs/published_results.md").read_text(encoding="utf-8"))
+    rows = [row for row in tables if "AP50" in row]
+    assert len(rows) == 22
+    for row in rows:
+        name, kind = row["weights"].strip("`"), row["of"]
+        metric = {"boxes": "box AP", "masks": "mask AP"}[kind]
+        assert re.search(rf"{metric} {float(row['AP']):.1f}[,; ]", zoo[name]), f"{name}, {kind}"
+        assert row["AP"] not in zoo[name]
+        assert row["AP50"] not in zoo[name]
+
+
+def test_zoo_says_which_figures_are_of_timm(zoo):
+    found = zoo["eva02_B_pt_in21k_ft_in1k_p14"]
+    assert "448 px: top-1 88.28, top-5 98.53; IN-1K by timm 88.250, ReaL by timm 90.800" in found
+
+
 def test_zoo_completes_names_that_a_heading_shortens(zoo):
     assert "top-1 85.78" in zoo["eva02_S_pt_in21k_ft_in1k_p14"]
     assert "mIoU 61.47" in zoo["eva_sem_seg_mask2former_ade_ss61p5_ms62p3"]
+
+
+def test_zoo_has_each_evaluation_of_a_file(zoo):
+    found = zoo["eva02_L_ade_seg_upernet_sz512"]
+    assert "ADE20K, 512 px: aAcc 86.67, mIoU 59.77, mAcc 72.05" in found
+    assert "ADE20K, 512 px, several scales and flips: aAcc 86.98, mIoU 60.42, mAcc 72.54" in found
 
 
 def test_zoo_has_the_memory_of_the_recipe(zoo):
