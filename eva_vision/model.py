@@ -132,12 +132,12 @@ class Model:
 
         Args:
             images: See `source` of `predict`; all features are in memory at once.
-            blocks: Index of a block of the backbone, from 0, or several; -1 is the last one.
+            blocks: Index of a block of the backbone, from 0, or several in any order; -1 is the last one.
 
         Returns:
-            For each image, and for each of the blocks, the features of its patches [C, h, w], for videos [C, t, h, w],
-            in float32 on the CPU, without the final norm. The image is transformed as for a prediction; a detector pads
-            it at the bottom and right.
+            For each image, and for each of the blocks in the order given, the features of its patches [C, h, w], for
+            videos [C, t, h, w], in float32 on the CPU, without the final norm. The image is transformed as for a
+            prediction; a detector pads it at the bottom and right.
 
         Raises:
             InputError: An image cannot be read, the backbone has no such block, or the model is an exported one.
@@ -146,8 +146,7 @@ class Model:
         if is_exported(weights):
             raise InputError(f"{weights} is an exported model, which gives no features of blocks; load its weights.")
         found = find_sources(images, self.predictor.kinds)
-        listed = [int(blocks)] if isinstance(blocks, SupportsIndex) else list(blocks)
-        return block_features(self.predictor, found.all_required(), listed)
+        return block_features(self.predictor, found.all_required(), blocks)
 
     def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
         """Return the features of images and texts of an EVA-CLIP model; see `eva_vision.embed`."""
