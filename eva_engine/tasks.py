@@ -87,6 +87,11 @@ CLASS_NAMES = Option(
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
     {"metavar": "FILE"},
 )
+BATCH_SIZE = Option(
+    "--batch-size",
+    "images or frames per forward pass; default: that of the task, 1 or 16",
+    {"type": positive_int, "metavar": "N"},
+)
 NO_IMAGES = Option("--no-images", "draw no images or videos; write only data", {"action": "store_true"})
 MAX_FRAMES = Option("--max-frames", "stop after N processed frames of a video", {"type": positive_int, "metavar": "N"})
 FRAME_STRIDE = Option(

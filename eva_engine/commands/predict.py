@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
-from eva_engine.tasks import Option, Task, all_tasks
+from eva_engine.tasks import BATCH_SIZE, Option, Task, all_tasks
 
 from .cli import (
     add_dtype_option,
     add_model_options,
     command_parser,
     parse_with_overrides,
-    positive_int,
     run_command,
 )
 from .early_checks import check_prediction, find_inputs
@@ -139,12 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto (CUDA or mps if available, else cpu), cpu, cuda, cuda:1, mps, ..."
     )
     add_dtype_option(parser)
-    parser.add_argument(
-        "--batch-size",
-        type=positive_int,
-        metavar="N",
-        help="images or frames per forward pass; default: that of the task, 1 or 16",
-    )
+    parser.add_argument(BATCH_SIZE.flag, help=BATCH_SIZE.help, **BATCH_SIZE.keywords)
     parser.add_argument(
         "--value-range",
         type=float,
