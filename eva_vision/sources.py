@@ -19,7 +19,9 @@ from eva_engine.prediction.video import VideoReader
 from eva_engine.safe_text import printable
 
 logger = logging.getLogger("eva_vision")
-ACCEPTED = "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or several of them"
+ACCEPTED = (
+    "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or a list or generator of them"
+)
 
 
 class Source(NamedTuple):
@@ -86,7 +88,9 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
         return SourceList([_in_memory(given, kinds)])
     if isinstance(given, list | tuple):
         return _from_list(given, kinds, recursive)
-    if isinstance(given, Iterable):
+    # Bytes and open files can be iterated over as well, but their parts are no images.
+    is_content = isinstance(given, bytes | bytearray | memoryview) or hasattr(given, "read")
+    if isinstance(given, Iterable) and not is_content:
         return SourceList(_from_iterator(given, kinds), is_stream=True)
     raise InputError(f"the source is of type {type(given).__name__}, which cannot be predicted on; give {ACCEPTED}.")
 

@@ -1,5 +1,6 @@
 """Every kind of source gives the same result; streams need memory for a few results only."""
 
+import io
 import logging
 import weakref
 
@@ -104,6 +105,13 @@ def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, cap
         ("missing.jpg", "missing.jpg: there is no such file"),
         (7, "the source is of type int, which cannot be predicted on; give a path"),
         ("", "the source is an empty text; give a path"),
+        (
+            b"GIF89a",
+            "the source is of type bytes, which cannot be predicted on; give a path, .* or a list or generator of",
+        ),
+        (bytearray(3), "the source is of type bytearray"),
+        (io.BytesIO(b"GIF89a"), "the source is of type BytesIO, which cannot be predicted on; give a path"),
+        ([io.BytesIO(b"GIF89a")], "the source is of type BytesIO"),
         (None, "the source is of type NoneType, which cannot be predicted on; give a path"),
         (np.zeros((4, 4, 3)), r"an array \[4, 4, 3\] of float64 is not an image; give uint8"),
         (np.zeros((4, 4), np.uint8), r"an array \[4, 4\] of uint8 is not an image"),
