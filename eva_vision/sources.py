@@ -29,7 +29,8 @@ class Source(NamedTuple):
 
     Attributes:
         name: Its file, or "" for an image in memory.
-        content: A file, an image of Pillow that is not decoded yet, or [H, W, 3] uint8 RGB.
+        content: A file, an image of Pillow that is not decoded yet, or [H, W, 3] uint8 RGB, or [H, W, 3] RGB or
+            [H, W] grey values uint16.
         is_from_folder: Whether it was found in a folder, rather than named by the user.
         frame: Number of the frame of a video, from 0.
         time: Time of the frame in seconds.
@@ -152,7 +153,8 @@ def _in_memory(image: Any, kinds: Sequence[str]) -> Source:
         return Source(getattr(image, "filename", ""), image)
     if isinstance(image, torch.Tensor):
         return Source("", _tensor_to_array(image))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    is_deep = image.dtype == np.uint16 and (image.ndim == 2 or image.shape[2:] == (3,)) and image.size > 0
+    if not is_deep and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape):
         raise InputError(
             f"an array {list(image.shape)} of {image.dtype} is not an image; give uint8 RGB values as [H, W, 3]."
         )
