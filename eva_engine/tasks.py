@@ -97,10 +97,12 @@ MAX_FRAMES = Option("--max-frames", "stop after N processed frames of a video", 
 FRAME_STRIDE = Option(
     "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
 )
+MIN_SLICE = 32  # pixels; smaller ones show no object, and a photo has so many that the prediction never ends
 SLICE = Option(
     "--slice",
     "side of overlapping square windows, which are predicted one by one and merged: in pixels of the image for "
-    "detection, of the resized image for segmentation; default: those of the recipe, or the image as a whole",
+    "detection, of the resized image for segmentation, at least 32; default: those of the recipe, or the image as a "
+    "whole",
     {"type": positive_int, "metavar": "PIXELS", "dest": "slice_size"},
 )
 OVERLAP = Option(

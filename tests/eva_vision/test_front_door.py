@@ -165,6 +165,16 @@ def test_scales_that_cannot_be_used(detector, scales):
         )
 
 
+def test_slices_that_would_be_too_many(detector, segmenter, photos, capsys):
+    for tiny in (detector, segmenter):
+        with pytest.raises(InputError, match="of 1 pixels are too small; give a side of at least 32 pixels"):
+            eva_vision.load(tiny.weights, config_file=tiny.recipe, overrides=tiny.overrides, slice_size=1)
+        assert predict.main([*tiny.arguments, "--input", str(photos / "a.png"), "--slice", "1"]) == 2
+        assert "of 1 pixels are too small; give a side of at least 32 pixels" in capsys.readouterr().err
+    smallest = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu", "slice_size": 32}
+    assert eva_vision.load(detector.weights, **smallest).predictor.slices.size == 32
+
+
 def test_one_change_to_the_recipe_can_be_a_text(classifier):
     with pytest.raises(InputError, match="depht"):
         eva_vision.load(classifier.weights, config_file=classifier.recipe, overrides="model.depht=3")
