@@ -26,6 +26,11 @@ class BackboneDelegate:
         """Token width of the backbone."""
         return self._timm_backbone().num_features
 
+    @property
+    def depth(self) -> int:
+        """Number of blocks of the backbone."""
+        return self._timm_backbone().depth
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Turn activation checkpointing of the backbone's blocks on or off."""
         self._timm_backbone().set_grad_checkpointing(enable)

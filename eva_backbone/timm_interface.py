@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import torch
 from torch import nn
@@ -75,8 +75,8 @@ class TimmInterface(nn.Module):
 
         Args:
             x: Normalised images [B, in_chans, H, W] or clips [B, in_chans, T, H, W].
-            indices: Indices of blocks, where negative ones count from the end; or a number of last blocks; None for all
-                blocks.
+            indices: Indices of blocks in any order, where negative ones count from the end; or a number of last blocks;
+                None for all blocks.
             return_prefix_tokens: Return each feature map as a pair with its prefix tokens [B, prefix, C].
             return_attention: Also return the attention maps of the selected blocks, [B, heads, N, N] including prefix
                 tokens; those of windowed blocks are [B * num_windows, heads, window ** 2, window ** 2].
@@ -88,7 +88,8 @@ class TimmInterface(nn.Module):
 
         Returns:
             The final tokens [B, prefix + N, C] after the norm, a list of features and, with `return_attention`, a list
-            of attention maps. `intermediates_only` omits the first; a single item is not wrapped in a tuple.
+            of attention maps. Both lists have an item for each of the selected blocks, in the order of the model, as
+            timm's have. `intermediates_only` omits the first; a single item is not wrapped in a tuple.
 
         Raises:
             InputError: If a block does not exist, or if `output_fmt` is unknown.
@@ -157,7 +158,7 @@ def _block_indices(indices: int | Sequence[int] | None, depth: int) -> list[int]
         if not 1 <= indices <= depth:
             raise InputError(f"indices={indices} is not a number of blocks of this model; give 1 to {depth}")
         return list(range(depth - indices, depth))
-    outside = [index for index in indices if not -depth <= index < depth]
+    outside = [index for index in indices if not isinstance(index, SupportsIndex) or not -depth <= int(index) < depth]
     if outside or not len(indices):
         raise InputError(f"indices={list(indices)} does not name blocks of this model; choose from 0 to {depth - 1}")
-    return [index % depth for index in indices]
+    return [int(index) % depth for index in indices]

@@ -87,15 +87,22 @@ CLASS_NAMES = Option(
     "file with class names: one per line, or JSON with a list or with COCO's categories; default: those of the recipe",
     {"metavar": "FILE"},
 )
+BATCH_SIZE = Option(
+    "--batch-size",
+    "images or frames per forward pass; default: that of the task, 1 or 16",
+    {"type": positive_int, "metavar": "N"},
+)
 NO_IMAGES = Option("--no-images", "draw no images or videos; write only data", {"action": "store_true"})
 MAX_FRAMES = Option("--max-frames", "stop after N processed frames of a video", {"type": positive_int, "metavar": "N"})
 FRAME_STRIDE = Option(
     "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
 )
+MIN_SLICE = 32  # pixels; smaller ones show no object, and a photo has so many that the prediction never ends
 SLICE = Option(
     "--slice",
     "side of overlapping square windows, which are predicted one by one and merged: in pixels of the image for "
-    "detection, of the resized image for segmentation; default: those of the recipe, or the image as a whole",
+    "detection, of the resized image for segmentation, at least 32; default: those of the recipe, or the image as a "
+    "whole",
     {"type": positive_int, "metavar": "PIXELS", "dest": "slice_size"},
 )
 OVERLAP = Option(

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
+from eva_engine.tasks import MIN_SLICE
 
 DEFAULT_OVERLAP = 0.2
 
@@ -16,7 +17,8 @@ def set_windows(cfg: DictConfig, *, slice_size: int | None = None, overlap: floa
         overlap: Fraction of its side that a window shares with the next one, by default 0.2.
 
     Raises:
-        InputError: An overlap without a size, an overlap of the whole window, or a recipe without sliding windows.
+        InputError: A size below `MIN_SLICE`, an overlap without a size, an overlap of the whole window, or a recipe
+            without sliding windows.
     """
     if slice_size is None:
         if overlap is not None:
@@ -27,6 +29,10 @@ def set_windows(cfg: DictConfig, *, slice_size: int | None = None, overlap: floa
         raise InputError(
             "the config has no model.inference.windows, which --slice sets; give a config for semantic segmentation, "
             "such as projects/SemSeg/configs/ade20k_ss.py."
+        )
+    if slice_size < MIN_SLICE:
+        raise InputError(
+            f"windows of {slice_size} pixels are too small; give a side of at least {MIN_SLICE} pixels, such as 512."
         )
     overlap = DEFAULT_OVERLAP if overlap is None else overlap
     stride = slice_size - round(overlap * slice_size)

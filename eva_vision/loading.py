@@ -19,6 +19,7 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     compile: bool = False,
+    value_range: Sequence[float] | None = None,
     trust_recipe: str | Sequence[str] = (),
     overrides: str | Sequence[str] = (),
     **options: Any,
@@ -32,6 +33,8 @@ def load(
         device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
         dtype: Type of the weights: "float32", "bfloat16", "float16" or "auto", the fastest on this device.
         compile: Compile the transformer blocks, which pays off after many images of one size.
+        value_range: Values of black and of white in images with more than 8 bits per channel, files, images of Pillow
+            or uint16 arrays [H, W] or [H, W, 3], which are refused without it.
         trust_recipe: Your own recipe, or several, whose classes and functions a config.yaml may then name, or exported
             program (.pt2); they are executed.
         overrides: Change to the recipe, or several, such as ["model.roi_heads.maskness_thresh=0.5"].
@@ -58,6 +61,7 @@ def load(
             device,
             dtype,
             compile,
+            value_range,
             options,
         )
     except ModuleNotFoundError as error:
@@ -75,13 +79,19 @@ def _load(
     device: str,
     dtype: str,
     is_compiled: bool,
+    value_range: Sequence[float] | None,
     options: Mapping[str, Any],
 ) -> "Model":
+    from eva_engine.data.deep_image import check_value_range
     from eva_engine.prediction.load_predictor import build_predictor, check_options, load_recipe
 
     from .model import Model
 
     recipe = load_recipe(weights, config_file, overrides, trusted_recipes)
     checked = check_options(recipe.task.predict_options, options, f"a model for {recipe.task.name}")
-    predictor = build_predictor(recipe, weights, device, {**checked, "dtype": dtype}, is_compiled)
+    kinds = recipe.task.load("predictor").kinds
+    levels = check_value_range(value_range, kinds, "value_range", f"value_range={value_range!r}")
+    predictor: Any = build_predictor(recipe, weights, device, {**checked, "dtype": dtype}, is_compiled)
+    if levels is not None:
+        predictor.value_range = levels
     return Model(predictor, recipe, weights, checked.get("class_names"))

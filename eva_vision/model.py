@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from eva_backbone.errors import InputError
 from eva_engine.exported_models import is_exported
@@ -11,6 +11,7 @@ from eva_engine.prediction.load_predictor import LoadedRecipe, check_options
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.prediction.result import Result
 from eva_engine.safe_text import printable
+from eva_engine.tasks import BATCH_SIZE, FRAME_STRIDE, MAX_FRAMES
 
 from .features import block_features
 from .prediction_loop import predict_frames, predict_sources
@@ -98,6 +99,11 @@ class Model:
             InputError: The source or an option cannot be used. A file found in a folder that cannot be read is logged
                 as a warning and left out.
         """
+        numbers = check_options(
+            (BATCH_SIZE, FRAME_STRIDE, MAX_FRAMES),
+            {"batch_size": batch_size, "frame_stride": frame_stride, "max_frames": max_frames},
+            "predict",
+        )
         predictor = self._with_options(options)
         predictor.check_ready()  # what no image can be predicted without is no fault of the files of a folder
         found = find_sources(source, predictor.kinds, recursive)
@@ -106,20 +112,11 @@ class Model:
         is_stream = stream or found.is_stream
         if keep_images is None:
             keep_images = is_stream or not found.has_folder
-        size = predictor.batch_size if batch_size is None else _check_positive("batch_size", batch_size)
+        size = numbers.pop("batch_size", predictor.batch_size)
         if found.video is not None:
-            _check_positive("frame_stride", frame_stride)
-            _check_positive("max_frames", 1 if max_frames is None else max_frames)
-            frames = predict_frames(
-                predictor,
-                found.video,
-                size,
-                keep_images,
-                frame_stride=frame_stride,
-                max_frames=max_frames,
-                track=track,
+            return self._reporting_limits(
+                predict_frames(predictor, found.video, size, keep_images, **numbers, track=track)
             )
-            return self._reporting_limits(frames)
         if frame_stride != 1 or max_frames is not None or track:
             raise InputError("frame_stride, max_frames and track are for the frames of one video; leave them out.")
         results = self._reporting_limits(predict_sources(predictor, found.sources, size, keep_images))
@@ -132,12 +129,12 @@ class Model:
 
         Args:
             images: See `source` of `predict`; all features are in memory at once.
-            blocks: Index of a block of the backbone, from 0, or several; -1 is the last one.
+            blocks: Index of a block of the backbone, from 0, or several in any order; -1 is the last one.
 
         Returns:
-            For each image, and for each of the blocks, the features of its patches [C, h, w], for videos [C, t, h, w],
-            in float32 on the CPU, without the final norm. The image is transformed as for a prediction; a detector pads
-            it at the bottom and right.
+            For each image, and for each of the blocks in the order given, the features of its patches [C, h, w], for
+            videos [C, t, h, w], in float32 on the CPU, without the final norm. The image is transformed as for a
+            prediction; a detector pads it at the bottom and right.
 
         Raises:
             InputError: An image cannot be read, the backbone has no such block, or the model is an exported one.
@@ -146,8 +143,7 @@ class Model:
         if is_exported(weights):
             raise InputError(f"{weights} is an exported model, which gives no features of blocks; load its weights.")
         found = find_sources(images, self.predictor.kinds)
-        listed = [int(blocks)] if isinstance(blocks, SupportsIndex) else list(blocks)
-        return block_features(self.predictor, found.all_required(), listed)
+        return block_features(self.predictor, found.all_required(), blocks)
 
     def embed(self, images: Any = None, texts: str | Sequence[str] | None = None) -> "Embeddings":
         """Return the features of images and texts of an EVA-CLIP model; see `eva_vision.embed`."""
@@ -227,9 +223,3 @@ class Model:
                     name = printable(result.path) or "an image"
                     logger.warning("%s: limit reached, there may be more objects: %s", name, limit)
             yield result
-
-
-def _check_positive(name: str, number: int) -> int:
-    if not isinstance(number, SupportsIndex) or int(number) < 1:
-        raise InputError(f"{name}={number!r} is not a positive number; give one.")
-    return int(number)

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from eva_backbone.errors import InputError
+from eva_engine.data.deep_image import ValueRange, scale_to_8_bits
 from eva_engine.data.image_file import image_errors, load_image
 from eva_engine.prediction.file_run import predict_batch
 from eva_engine.prediction.frame_run import frame_results
@@ -93,18 +94,29 @@ def _read(predictor: Any, source: Source) -> Any:
         return predictor.read(source.content)
     image = source.content
     if isinstance(image, Image.Image):
-        image = _decode(image, source.name, predictor.apply_exif_orientation)
+        image = _decode(image, source.name, predictor)
+    elif image.dtype == np.uint16:
+        image = _reduce(image, source.name, predictor.value_range)
     return predictor.prepare(image, source.name)
 
 
-def _decode(image: Image.Image, name: str, apply_exif_orientation: bool) -> np.ndarray:
-    if image.mode.startswith(("I", "F")):
-        raise InputError(
-            f"{name or 'an image'}: more than 8 bits per channel ({image.mode}), so black and white levels are "
-            "unknown; convert the image to 8 bits first."
-        )
+def _decode(image: Image.Image, name: str, predictor: Any) -> np.ndarray:
     with image_errors(name or "an image"):
-        return np.array(load_image(image, apply_exif_orientation).convert("RGB"))
+        loaded = load_image(image, predictor.apply_exif_orientation)
+        if image.mode.startswith(("I", "F")):
+            return _reduce(np.asarray(loaded), name, predictor.value_range)
+        return np.array(loaded.convert("RGB"))
+
+
+def _reduce(values: np.ndarray, name: str, value_range: ValueRange | None) -> np.ndarray:
+    """Return values [H, W] or [H, W, 3] of more than 8 bits as [H, W, 3] uint8."""
+    if value_range is None:
+        raise InputError(
+            f"{name or 'an image'}: more than 8 bits per channel ({values.dtype}), so black and white levels are "
+            "unknown; convert the image to 8 bits first, or load the model with value_range=(LOW, HIGH)."
+        )
+    scaled = scale_to_8_bits(values, value_range)
+    return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
 
 
 def _fail(source: Source, error: InputError) -> None:

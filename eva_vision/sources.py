@@ -19,7 +19,9 @@ from eva_engine.prediction.video import VideoReader
 from eva_engine.safe_text import printable
 
 logger = logging.getLogger("eva_vision")
-ACCEPTED = "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or several of them"
+ACCEPTED = (
+    "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or a list or generator of them"
+)
 
 
 class Source(NamedTuple):
@@ -27,7 +29,8 @@ class Source(NamedTuple):
 
     Attributes:
         name: Its file, or "" for an image in memory.
-        content: A file, an image of Pillow that is not decoded yet, or [H, W, 3] uint8 RGB.
+        content: A file, an image of Pillow that is not decoded yet, or [H, W, 3] uint8 RGB, or [H, W, 3] RGB or
+            [H, W] grey values uint16.
         is_from_folder: Whether it was found in a folder, rather than named by the user.
         frame: Number of the frame of a video, from 0.
         time: Time of the frame in seconds.
@@ -86,7 +89,9 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
         return SourceList([_in_memory(given, kinds)])
     if isinstance(given, list | tuple):
         return _from_list(given, kinds, recursive)
-    if isinstance(given, Iterable):
+    # Bytes and open files can be iterated over as well, but their parts are no images.
+    is_content = isinstance(given, bytes | bytearray | memoryview) or hasattr(given, "read")
+    if isinstance(given, Iterable) and not is_content:
         return SourceList(_from_iterator(given, kinds), is_stream=True)
     raise InputError(f"the source is of type {type(given).__name__}, which cannot be predicted on; give {ACCEPTED}.")
 
@@ -148,7 +153,8 @@ def _in_memory(image: Any, kinds: Sequence[str]) -> Source:
         return Source(getattr(image, "filename", ""), image)
     if isinstance(image, torch.Tensor):
         return Source("", _tensor_to_array(image))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    is_deep = image.dtype == np.uint16 and (image.ndim == 2 or image.shape[2:] == (3,)) and image.size > 0
+    if not is_deep and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape):
         raise InputError(
             f"an array {list(image.shape)} of {image.dtype} is not an image; give uint8 RGB values as [H, W, 3]."
         )

@@ -13,6 +13,7 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, OmegaConf
 
 from eva_engine.config.instantiation import instantiate
+from eva_engine.tasks import MIN_SLICE
 
 from ..data.box_statistics import BoxStatistics, anchor_coverage, box_statistics, resize_factors
 from ..evaluation.image_inference import evaluate_with
@@ -141,12 +142,13 @@ class _Fitting:
         """Train on crops, and predict slices, in which the small objects have twice their least side."""
         crop = max(round(side * small / (2 * self.fit.least_object_side)), side // 2)
         crop = min(crop, int(np.median(self.boxes.image_sizes.min(axis=1))))
+        slice_size = max(crop, MIN_SLICE)
         width, height = self.measured["image_size"]
         reason = f"a tenth of the objects have sides below {small:.0f} pixels in images of {width}x{height}"
         self._set_augmentations([L(T.RandomCrop)(crop_type="absolute", crop_size=[crop, crop])], side, reason)
         if not self._is_given(_TEST_AUGMENTATIONS):
-            evaluate_with(self.cfg, slice_size=crop, overlap=_OVERLAP)
-            logger.info("Fit: images are predicted in slices of %d pixels, which are resized to %d", crop, side)
+            evaluate_with(self.cfg, slice_size=slice_size, overlap=_OVERLAP)
+            logger.info("Fit: images are predicted in slices of %d pixels, which are resized to %d", slice_size, side)
 
     def _set_augmentations(self, first: list[DictConfig], side: int, reason: str) -> None:
         """Resize images to the long side `side`, in training to a random one around it."""

@@ -15,6 +15,7 @@ from eva_engine.prediction.result import Result, import_supervision
 from .drawing import draw_instances
 
 if TYPE_CHECKING:
+    import pandas
     import supervision
 
 BOX_FORMAT = "[x, y, width, height] in pixels of the displayed image, from its top left corner"
@@ -106,6 +107,25 @@ class DetectionResult(Result):
         height, width = self.size
         document = {"image": self.path, "width": width, "height": height, "box_format": BOX_FORMAT}
         return {**document, "score_threshold": self.score_threshold, "detections": self.records()}
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a table with a row per object and the columns of `records`, which an image without objects has, too.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        if len(self):
+            return super().to_pandas()
+        # The types of columns without values are unknown; they are those of an object, which is then left out.
+        placeholder = replace(
+            self,
+            class_ids=np.zeros(1, np.int64),
+            scores=np.zeros(1, np.float32),
+            boxes=np.zeros((1, 4), np.float32),
+            rles=None if self.rles is None else [{"size": self.size, "counts": b""}],
+            track_ids=None if self.track_ids is None else np.ones(1, np.int64),
+        )
+        return placeholder.to_pandas().iloc[:0]
 
     def with_score_threshold(self, threshold: float) -> "DetectionResult":
         """Return a copy without the objects whose score is below `threshold`."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eva_backbone.errors import InputError
+from eva_engine.tasks import MIN_SLICE
 
 MAX_OVERLAP = 0.9
 _MIN_AGREEMENT = 0.5
@@ -39,7 +40,8 @@ class Slices:
     """Cut images into overlapping squares.
 
     Args:
-        size: Side of a slice in pixels of the image; slices of a narrower image are as narrow as the image.
+        size: Side of a slice in pixels of the image, at least `MIN_SLICE`; slices of a narrower image are as narrow as
+            the image.
         overlap: Fraction of its side that a slice at least shares with the next one, 0 to 0.9. Objects that are smaller
             than the overlap are always seen by a slice as a whole.
         full_image: Predict the image as a whole too, for objects that are larger than a slice.
@@ -54,8 +56,10 @@ class Slices:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.size < 1:
-            raise InputError(f"slices of {self.size} pixels are too small; give their side in pixels, such as 1024.")
+        if self.size < MIN_SLICE:
+            raise InputError(
+                f"slices of {self.size} pixels are too small; give a side of at least {MIN_SLICE} pixels, such as 1024."
+            )
         if not 0 <= self.overlap <= MAX_OVERLAP:
             raise InputError(f"the overlap of slices is {self.overlap}; give a fraction from 0 to {MAX_OVERLAP}.")
 

@@ -56,6 +56,10 @@ class RunFolder:
         with atomic_write(self.path / _LAST_NAME) as file:
             file.write(name.encode())
 
+    def has_last(self) -> bool:
+        """Return whether there is a `last_checkpoint`, whatever is in it."""
+        return (self.path / _LAST_NAME).exists()
+
     def last(self) -> Path | None:
         """Return the checkpoint that `last_checkpoint` names, which may not exist; None if it names none."""
         try:

@@ -7,21 +7,19 @@ or weight file, 130 when interrupted.
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from eva_backbone.errors import InputError
 from eva_engine.safe_text import PrintableFormatter, printable
-from eva_engine.tasks import Option, Task, all_tasks
+from eva_engine.tasks import BATCH_SIZE, Option, Task, all_tasks
 
 from .cli import (
     add_dtype_option,
     add_model_options,
     command_parser,
     parse_with_overrides,
-    positive_int,
     run_command,
 )
 from .early_checks import check_prediction, find_inputs
@@ -50,6 +48,7 @@ def _predict(args: argparse.Namespace) -> int:
     check_prediction(args)
     defer_slow_imports()
     # Imported late, so that --help and the mistakes that were checked are answered at once.
+    from eva_engine.data.deep_image import check_value_range
     from eva_engine.prediction import predict_files
     from eva_engine.prediction.load_predictor import build_predictor, load_recipe
     from eva_engine.prediction.shared_run import shared_by_torchrun
@@ -64,7 +63,8 @@ def _predict(args: argparse.Namespace) -> int:
     if args.dtype is not None:
         predictor_options["dtype"] = args.dtype
     output_options = _given_options(task, task.output_options, args)
-    value_range = _value_range(args.value_range, file_task_class.kinds)
+    shown = " ".join(f"{level:g}" for level in args.value_range or ())
+    value_range = check_value_range(args.value_range, file_task_class.kinds, "--value-range", f"--value-range {shown}")
     with shared_by_torchrun(args.device):
         found = on_all_ranks(lambda: find_inputs(args, file_task_class.kinds))
         predictor = build_predictor(recipe, args.weights, args.device, predictor_options, args.compile)
@@ -97,18 +97,6 @@ def _print_failures(failures: Sequence[str]) -> None:
         print(f"  and {len(failures) - _MAX_LISTED_FAILURES} more, see the messages above", file=sys.stderr)
 
 
-def _value_range(given: list[float] | None, kinds: Sequence[str]) -> tuple[float, float] | None:
-    """Return the levels of black and white of images with more than 8 bits, or None if they are not given."""
-    if given is None:
-        return None
-    if "image" not in kinds:
-        raise InputError("--value-range is an option for images, and this model takes videos; leave it out.")
-    low, high = given
-    if not -math.inf < low < high < math.inf:
-        raise InputError(f"--value-range {low:g} {high:g} is not a range; give the values of black and of white.")
-    return low, high
-
-
 def _given_options(task: Task, options: Sequence[Option], args: argparse.Namespace) -> dict[str, Any]:
     """Return those of `options` that the user has given, as keywords."""
     check_task_options(task, args, _options)
@@ -139,12 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto (CUDA or mps if available, else cpu), cpu, cuda, cuda:1, mps, ..."
     )
     add_dtype_option(parser)
-    parser.add_argument(
-        "--batch-size",
-        type=positive_int,
-        metavar="N",
-        help="images or frames per forward pass; default: that of the task, 1 or 16",
-    )
+    parser.add_argument(BATCH_SIZE.flag, help=BATCH_SIZE.help, **BATCH_SIZE.keywords)
     parser.add_argument(
         "--value-range",
         type=float,

@@ -1,5 +1,9 @@
 """Reduce images with more than 8 bits per channel to 8 bits, with given levels of black and white."""
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from PIL import Image, ImageFile
 
@@ -33,7 +37,7 @@ def reduce_to_8_bits(name: str, image: ImageFile.ImageFile, content: bytes, valu
         values = np.asarray(image)
     else:
         values = _decode(name, content)
-    scaled = _scale(values, *value_range)
+    scaled = scale_to_8_bits(values, value_range)
     if scaled.ndim == 2:
         return Image.fromarray(scaled).convert("RGB")
     return Image.fromarray(np.ascontiguousarray(scaled[:, :, 2::-1]))  # from BGR or BGRA
@@ -72,10 +76,36 @@ def _chunks_are_complete(content: bytes) -> bool:
     return False
 
 
-def _scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return the values as uint8, 0 at `low` and 255 at `high`; what is not a number becomes 0."""
+def check_value_range(given: Any, kinds: Sequence[str], name: str, text: str) -> ValueRange | None:
+    """Return the levels of black and white that the user has given, or None.
+
+    Args:
+        given: The levels, two numbers.
+        kinds: Kinds of inputs that the model accepts, "image" or "video".
+        name: Name of the option, for messages.
+        text: The option with its values, for messages.
+
+    Raises:
+        InputError: They are not two increasing numbers, or the model takes no images.
+    """
+    if given is None:
+        return None
+    if "image" not in kinds:
+        raise InputError(f"{name} is an option for images, and this model takes videos; leave it out.")
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if isinstance(given, str) or not -math.inf < low < high < math.inf:
+        raise InputError(f"{text} is not a range; give the values of black and of white.")
+    return low, high
+
+
+def scale_to_8_bits(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
+    """Return values of any shape as uint8, 0 at black and 255 at white; what is not a number becomes 0."""
+    low, high = value_range
     if values.dtype == np.uint16:  # a table takes much less memory than arithmetic
-        return _scale(np.arange(_MAX_16_BITS + 1, dtype=np.float32), low, high)[values]
+        return scale_to_8_bits(np.arange(_MAX_16_BITS + 1, dtype=np.float32), value_range)[values]
     scaled = np.nan_to_num(values.astype(np.float32), nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     scaled -= low
     scaled *= 255 / (high - low)

@@ -83,7 +83,8 @@ def check_depth(name: str, image: ImageFile.ImageFile, content: bytes) -> None:
     if is_deep(image, content):
         raise InputError(
             f"{name}: more than 8 bits per channel ({image.mode}), so black and white levels are unknown; "
-            "convert the image to 8 bits first, or give the levels to predict: --value-range LOW HIGH."
+            "convert the image to 8 bits first, or give the levels to predict: --value-range LOW HIGH (value_range of "
+            "eva_vision.load)."
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 _ADDRESS = re.compile(r"(?:https?|rtsps?)://", re.IGNORECASE)
+_OTHER_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CAMERA = re.compile(r"/dev/video\d+")
 _MAX_STEM = 80
 
@@ -22,6 +23,20 @@ def find_address(text: str | Path) -> str:
     if text.isascii() and text.isdigit() and not os.path.exists(text):
         return f"/dev/video{int(text)}"
     return text if _ADDRESS.match(text) or _CAMERA.fullmatch(text) else ""
+
+
+def unsupported_address(text: str | Path) -> str:
+    """Return why an input is an address that cannot be read, or "" if it is another input or an existing file."""
+    if isinstance(text, Path) or find_address(text) or not _OTHER_ADDRESS.match(text) or os.path.exists(text):
+        return ""
+    try:
+        shown = shown_address(text)
+    except ValueError:  # of a host that is none
+        shown = text
+    return (
+        f"{shown}: addresses of this kind are not supported; give the path of a file, or an address with http, https, "
+        "rtsp or rtsps"
+    )
 
 
 def is_http(address: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import IMAGE_SUFFIXES, is_hidden_name
 
-from .addresses import address_file_name, find_address, is_http, shown_address
+from .addresses import address_file_name, find_address, is_http, shown_address, unsupported_address
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".wmv", ".flv"),
@@ -94,6 +94,10 @@ def list_inputs(
             if address not in seen:
                 seen.add(address)
                 _add_address(address, found, kinds, stems)
+            continue
+        unsupported = unsupported_address(text)
+        if unsupported:
+            found.unusable.append(unsupported)
             continue
         path = Path(text)
         if not path.is_dir():

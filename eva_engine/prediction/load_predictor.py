@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from eva_backbone.errors import InputError
 from eva_engine.compilation import check_compiler, compile_blocks
 from eva_engine.config import load_config, task_of_config
@@ -104,7 +106,7 @@ def check_options(options: Sequence[Option], given: Mapping[str, Any], owner: st
         owner: What accepts the options, for messages.
 
     Returns:
-        The values that are not None.
+        The values that are not None, numbers in the type of the command.
 
     Raises:
         InputError: An option is unknown, or its value is not one that the command accepts.
@@ -126,11 +128,13 @@ def _checked(option: Option, value: Any) -> Any:
         is_list = isinstance(value, list | tuple)
         text, expected = (",".join(map(str, value)), tuple(value)) if is_list else (value, value)
         try:
-            is_valid = bool(parse(text) == expected)
+            parsed = parse(text)
+            is_valid = bool(parsed == expected) and not isinstance(value, bool | np.bool_)  # which would be 0 or 1
         except (AttributeError, TypeError, ValueError):
             is_valid = False
         if not is_valid:
             raise InputError(f"{option.name}={value!r} is not a {parse.__name__}; give one.")
+        return parsed
     if option.keywords.get("nargs") == "+" and isinstance(value, str):
         return [value]  # a single text, which would otherwise be a sequence of letters
     return value

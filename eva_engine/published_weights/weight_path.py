@@ -63,9 +63,24 @@ def _find(weights: str | os.PathLike) -> Path | PublishedFile:
         raise InputError("the name of the weights is empty; give a file, the folder of a run or a published name")
     path = Path(weights)
     if os.path.isdir(path):  # unlike the method of Path, this allows for names that are too long
-        checkpoint = None if (path / INDEX_NAME).is_file() else RunFolder(path).best_or_last()
-        return checkpoint or path
+        return path if (path / INDEX_NAME).is_file() else _checkpoint_of_run(path)
     return published_name(weights) or path
+
+
+def _checkpoint_of_run(folder: Path) -> Path:
+    """Return the checkpoint that the output folder of a run stands for; the folder itself if it is not one of a run."""
+    run = RunFolder(folder)
+    checkpoint = run.best_or_last()
+    if checkpoint is not None:
+        return checkpoint
+    if not run.has_last():
+        return folder
+    last = run.last()
+    fault = "does not name one" if last is None else f"names {last.name}, which is not in it"
+    raise InputError(
+        f"no checkpoint can be found in {folder}: its last_checkpoint {fault}; name a weight file, or the folder of "
+        "another run."
+    )
 
 
 def published_name(weights: str | os.PathLike) -> PublishedFile | None:

@@ -36,6 +36,7 @@ def both() -> tuple[VisionTransformer, torch.nn.Module]:
         {},
         {"indices": 2},
         {"indices": [0, -1]},
+        {"indices": [-1, 0, 0]},
         {"indices": [1], "stop_early": True, "intermediates_only": True},
         {"indices": [0, 2], "norm": True, "output_fmt": "NLC"},
         {"indices": [3], "return_prefix_tokens": True},
@@ -158,6 +159,7 @@ def test_bad_number_of_classes_changes_nothing(name, num_classes):
         ([], r"indices=\[\] does not name blocks"),
         ([0, 4], r"indices=\[0, 4\] does not name blocks of this model; choose from 0 to 3"),
         ([-5], r"indices=\[-5\] does not"),
+        ([1.5], r"indices=\[1.5\] does not"),
     ],
 )
 def test_blocks_that_do_not_exist(backbone, indices, message):

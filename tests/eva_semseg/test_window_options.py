@@ -39,6 +39,7 @@ def test_unusable_windows(cfg):
     for options, message in (
         ({"overlap": 0.5}, "add --slice"),
         ({"slice_size": 64, "overlap": 1.0}, "do not move"),
+        ({"slice_size": 31}, "windows of 31 pixels are too small; give a side of at least 32 pixels, such as 512"),
     ):
         with pytest.raises(InputError, match=message):
             set_windows(copy.deepcopy(cfg), **options)

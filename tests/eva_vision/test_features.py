@@ -43,9 +43,24 @@ def test_a_number_of_numpy_is_one_block(classifier, photos):
     torch.testing.assert_close(block, classifier.model.features(photos / "a.png", blocks=0)[0][0])
 
 
-def test_a_block_that_does_not_exist(classifier, photos):
-    with pytest.raises(InputError, match="7"):
-        classifier.model.features(photos / "a.png", blocks=7)
+def test_features_come_in_the_order_of_the_blocks_that_are_given(classifier, detector, photos):
+    for model in (classifier.model, detector.model):
+        ((first, last),) = model.features(photos / "a.png", blocks=[0, -1])
+        assert not torch.equal(first, last)
+        for blocks, expected in (([-1, 0], [last, first]), ((0, 0, -1), [first, first, last])):
+            (found,) = model.features(photos / "a.png", blocks=blocks)
+            assert len(found) == len(expected)
+            assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("block", [7, -3, 1.5, "1", True])
+def test_a_block_that_does_not_exist(classifier, photos, block):
+    message = f"there is no block {block!r}; give the indices of blocks, whole numbers from 0 to 1"
+    for blocks in (block, [0, block]):
+        with pytest.raises(InputError, match=message):
+            classifier.model.features(photos / "a.png", blocks=blocks)
+    with pytest.raises(InputError, match="blocks is an empty list"):
+        classifier.model.features(photos / "a.png", blocks=[])
 
 
 def test_embeddings_have_length_one_and_give_the_scores_of_labels(clip, photos):

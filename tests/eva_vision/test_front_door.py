@@ -114,6 +114,12 @@ def test_a_limit_is_in_the_result_and_logged_once(detector, photos, caplog):
         ({"max_detections": 2.5}, "max_detections=2.5 is not a positive number"),
         ({"labels": ["a", "b"]}, "labels is not an option of predict of a model for detection, which accepts score_th"),
         ({"batch_size": 0}, "batch_size=0 is not a positive number"),
+        ({"batch_size": 1.5}, "batch_size=1.5 is not a positive number"),
+        ({"batch_size": True}, "batch_size=True is not a positive number"),
+        ({"frame_stride": True}, "frame_stride=True is not a positive number"),
+        ({"max_frames": np.True_}, r"max_frames=.*True.* is not a positive number"),
+        ({"max_detections": True}, "max_detections=True is not a positive number"),
+        ({"score_threshold": False}, "score_threshold=False is not a number from 0 to 1"),
     ],
 )
 def test_options_that_cannot_be_used(detector, photos, options, message):
@@ -126,6 +132,7 @@ def test_options_that_cannot_be_used(detector, photos, options, message):
     [
         ({"lables": ["a"]}, "lables is not an option of a model for classification, which accepts class_names"),
         ({"top": 0}, "top=0 is not a positive number"),
+        ({"top": True}, "top=True is not a positive number"),
         ({"device": "fridge"}, "device 'fridge' cannot be used"),
         ({"class_names": ["cat", "dog"]}, "2"),
         ({"overrides": ["model.depht=3"]}, "depht"),
@@ -137,6 +144,12 @@ def test_models_that_cannot_be_loaded(classifier, options, message):
         eva_vision.load(classifier.weights, **keywords)
 
 
+@pytest.mark.parametrize("number", [3.0, np.int64(3)])
+def test_whole_numbers_of_another_type_are_those_of_the_command(detector, photos, number):
+    (result,) = detector.model.predict(photos / "a.png", max_detections=number, batch_size=number)
+    assert len(result) == 3
+
+
 @pytest.mark.parametrize("scales", [[1, 1.5], (1.0, 1.5), np.array([1, 1.5]).tolist()])
 def test_scales_of_views(detector, scales):
     keywords = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu"}
@@ -144,12 +157,22 @@ def test_scales_of_views(detector, scales):
     assert model.predictor.augmentation.scales == (1, 1.5)
 
 
-@pytest.mark.parametrize("scales", [1.5, "1,1.5", [], [0], ["1", "1.5"], [[1, 1.5]]])
+@pytest.mark.parametrize("scales", [1.5, "1,1.5", [], [0], ["1", "1.5"], [[1, 1.5]], [True, 1.5]])
 def test_scales_that_cannot_be_used(detector, scales):
     with pytest.raises(InputError, match="is not a list of positive numbers"):
         eva_vision.load(
             detector.weights, tta_scales=scales, config_file=detector.recipe, overrides=detector.overrides, device="cpu"
         )
+
+
+def test_slices_that_would_be_too_many(detector, segmenter, photos, capsys):
+    for tiny in (detector, segmenter):
+        with pytest.raises(InputError, match="of 1 pixels are too small; give a side of at least 32 pixels"):
+            eva_vision.load(tiny.weights, config_file=tiny.recipe, overrides=tiny.overrides, slice_size=1)
+        assert predict.main([*tiny.arguments, "--input", str(photos / "a.png"), "--slice", "1"]) == 2
+        assert "of 1 pixels are too small; give a side of at least 32 pixels" in capsys.readouterr().err
+    smallest = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu", "slice_size": 32}
+    assert eva_vision.load(detector.weights, **smallest).predictor.slices.size == 32
 
 
 def test_one_change_to_the_recipe_can_be_a_text(classifier):

@@ -1,14 +1,20 @@
 """Every kind of source gives the same result; streams need memory for a few results only."""
 
+import io
+import json
 import logging
+import re
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import eva_vision
 from eva_backbone.errors import InputError
+from eva_engine.commands import predict
 from tests.eva_engine.prediction.loopback_files import body, served_files
 
 
@@ -104,8 +110,17 @@ def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, cap
         ("missing.jpg", "missing.jpg: there is no such file"),
         (7, "the source is of type int, which cannot be predicted on; give a path"),
         ("", "the source is an empty text; give a path"),
+        (
+            b"GIF89a",
+            "the source is of type bytes, which cannot be predicted on; give a path, .* or a list or generator of",
+        ),
+        (bytearray(3), "the source is of type bytearray"),
+        (io.BytesIO(b"GIF89a"), "the source is of type BytesIO, which cannot be predicted on; give a path"),
+        ([io.BytesIO(b"GIF89a")], "the source is of type BytesIO"),
         (None, "the source is of type NoneType, which cannot be predicted on; give a path"),
         (np.zeros((4, 4, 3)), r"an array \[4, 4, 3\] of float64 is not an image; give uint8"),
+        (np.zeros((4, 4, 4), np.uint16), r"an array \[4, 4, 4\] of uint16 is not an image"),
+        (np.zeros((4, 4), np.uint16), r"more than 8 bits per channel \(uint16\), .* with value_range=\(LOW, HIGH\)"),
         (np.zeros((4, 4), np.uint8), r"an array \[4, 4\] of uint8 is not an image"),
         (torch.zeros(4, 4, 3), r"a tensor \[4, 4, 3\] is not an image; give RGB values as \[3, H, W\]"),
         (torch.full((3, 4, 4), 255.0), "must have RGB values from 0 to 1"),
@@ -208,3 +223,44 @@ def test_models_of_segmentation_take_images_of_any_size(segmenter, size):
     assert result.plot().size[1] >= size[0]  # with a legend
     ((features,),) = segmenter.model.features(image)
     assert features.ndim == 3
+
+
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_images_of_16_bits_are_those_of_the_command(classifier, photos, tmp_path, is_grey):
+    values = np.asarray(Image.open(photos / "a.png"))
+    values = values[:, :, 0] if is_grey else values
+    deep = values.astype(np.uint16) * 16
+    path = photos / "deep.png"
+    cv2.imwrite(str(path), deep if is_grey else deep[:, :, ::-1])
+    (flat,) = classifier.model.predict(Image.fromarray(values))
+    keywords = {"config_file": classifier.recipe, "overrides": classifier.overrides, "device": "cpu"}
+    model = eva_vision.load(classifier.weights, value_range=(0, 4080), **keywords)
+    # Pillow itself reduces files with 16 bits and several channels.
+    for source in (path, deep, *([Image.open(path)] if is_grey else [])):
+        (result,) = model.predict(source)
+        np.testing.assert_array_equal(result.image, flat.image)
+        np.testing.assert_array_equal(result.probabilities, flat.probabilities)
+    command = [*classifier.arguments, "--input", str(path), "--output", str(tmp_path / "out")]
+    assert predict.main([*command, "--value-range", "0", "4080"]) == 0
+    assert json.loads((tmp_path / "out/classes.jsonl").read_text()) == model.predict(path)[0].to_dict()
+    torch.testing.assert_close(model.features(deep), classifier.model.features(result.image))
+
+
+@pytest.mark.parametrize("levels", [(9, 9), (0, float("nan")), (1,), "09", 5, ("a", "b")])
+def test_levels_that_are_no_range(classifier, levels):
+    with pytest.raises(
+        InputError, match=f"value_range={re.escape(repr(levels))} is not a range; give the values of black"
+    ):
+        eva_vision.load(
+            classifier.weights, config_file=classifier.recipe, overrides=classifier.overrides, value_range=levels
+        )
+
+
+def test_models_of_videos_have_no_levels(video_classifier):
+    with pytest.raises(InputError, match="value_range is an option for images, and this model takes videos"):
+        eva_vision.load(
+            video_classifier.weights,
+            config_file=video_classifier.recipe,
+            overrides=video_classifier.overrides,
+            value_range=(0, 1),
+        )

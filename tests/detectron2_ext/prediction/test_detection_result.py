@@ -54,6 +54,17 @@ def test_pandas():
 
 
 @pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("is_tracked", [True, False])
+def test_a_table_without_objects_has_the_same_columns(masks, is_tracked):
+    pytest.importorskip("pandas")
+    result = make_result(masks=masks)
+    result.track_ids = np.array([3, 1, 4]) if is_tracked else None
+    table = result.with_score_threshold(1.0).to_pandas()
+    assert len(table) == 0
+    assert table.dtypes.to_dict() == result.to_pandas().dtypes.to_dict()
+
+
+@pytest.mark.parametrize("masks", [True, False])
 def test_supervision(masks):
     pytest.importorskip("supervision")
     detections = make_result(masks=masks).to_supervision()

@@ -116,7 +116,9 @@ def test_channel_order(tiny_detector, image):
 
 def test_unusable_options(tiny_detector, capsys):
     with pytest.raises(InputError, match="overlap of slices"):
-        recipe(tiny_detector, slice_size=9, overlap=0.95)
+        recipe(tiny_detector, slice_size=90, overlap=0.95)
+    with pytest.raises(InputError, match="slices of 31 pixels are too small; give a side of at least 32 pixels"):
+        recipe(tiny_detector, slice_size=31)
     with pytest.raises(InputError, match="add --slice"):
         recipe(tiny_detector, overlap=0.5)
     cfg = copy.deepcopy(tiny_detector.cfg)

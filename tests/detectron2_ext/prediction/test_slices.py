@@ -50,7 +50,7 @@ def test_full_image_comes_first():
     assert windows == [Window(0, 0, 100, 180), LEFT, RIGHT]
 
 
-@pytest.mark.parametrize("values", [{"size": 0}, {"size": 9, "overlap": 0.95}, {"size": 9, "overlap": -0.1}])
+@pytest.mark.parametrize("values", [{"size": 31}, {"size": 32, "overlap": 0.95}, {"size": 32, "overlap": -0.1}])
 def test_unusable_slices(values):
     with pytest.raises(InputError):
         Slices(**values)

@@ -84,7 +84,7 @@ def test_images_of_8_bits_are_not_affected_by_the_range():
 
 
 def test_without_a_range_the_error_names_the_option():
-    with pytest.raises(InputError, match=r"give the levels to predict: --value-range LOW HIGH\.$"):
+    with pytest.raises(InputError, match=r"give the levels to predict: --value-range LOW HIGH \(value_range of"):
         read_rgb_image(io.BytesIO(COLOURS["PNG"]), "deep")
 
 

@@ -46,7 +46,6 @@ def test_files_and_their_result_names(paths, recursive, stems, num_skipped):
         ("missing.jpg", "no such file"),
         ("in/notes.txt", "not a known image or video suffix"),
         ("/dev/zero", "not a regular file"),
-        ("ftp://example.org/a.mp4", "no such file"),
     ],
 )
 def test_named_but_unusable(path, reason):
@@ -55,6 +54,27 @@ def test_named_but_unusable(path, reason):
     assert len(found.unusable) == 1
     assert found.unusable[0].startswith(f"{Path(path)}: ")
     assert reason in found.unusable[0]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("file:///tmp/x.jpg", "file:///tmp/x.jpg"),
+        ("ftp://name:secret@example.org/a.mp4", "ftp://example.org/a.mp4"),
+        ("s3://bucket/a=1", "s3://bucket/a=1"),
+        ("ftp://[", "ftp://["),
+    ],
+)
+def test_an_address_of_another_kind(address, shown):
+    reason = "addresses of this kind are not supported; give the path of a file, or an address with http, https, rtsp"
+    assert list_inputs([address], None).unusable == [f"{shown}: {reason} or rtsps"]
+
+
+def test_a_file_with_the_name_of_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("ftp:").mkdir()
+    Path("ftp:/a.png").touch()
+    assert [str(item.path) for item in list_inputs(["ftp://a.png"], None).inputs] == ["ftp:/a.png"]
 
 
 @pytest.mark.parametrize(("path", "output"), [("in", "in"), ("in/a.jpg", "in"), ("in/sub/a.tif", "in"), ("x.jpg", ".")])

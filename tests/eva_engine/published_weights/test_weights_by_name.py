@@ -150,6 +150,23 @@ def test_run_without_config_or_checkpoints(run_folder, tmp_path):
         choose_recipe(str(tmp_path / "empty"))
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"\xff\xfe", "its last_checkpoint does not name one"),
+        (b"../../../../etc/passwd", "its last_checkpoint names passwd, which is not in it"),
+        (b"model_0000019.pth\n", "its last_checkpoint names model_0000019.pth, which is not in it"),
+    ],
+)
+def test_a_run_whose_checkpoint_cannot_be_found(run_folder, photo, capsys, content, fault):
+    for file in run_folder.glob("model_*"):
+        file.unlink()
+    (run_folder / "last_checkpoint").write_bytes(content)
+    assert predict.main(["--weights", str(run_folder), "--input", photo]) == 2
+    advice = "name a weight file, or the folder of another run."
+    assert capsys.readouterr().err == f"error: no checkpoint can be found in {run_folder}: {fault}; {advice}\n"
+
+
 def test_config_of_a_run_is_data(run_folder, photo, capsys):
     """What it names is not imported unless a recipe uses it."""
     file = run_folder / "config.yaml"
