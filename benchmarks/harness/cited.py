@@ -19,7 +19,7 @@ def _beside_guessing(figure: str) -> list[Cited]:
 
 
 def _runtime(name: str) -> list[Cited]:
-    figure = f"EVA-02-B's backbone, 1024 px, 3 of 12 blocks, {name}"
+    figure = f"EVA-02-B's backbone, 1024 px, {name}"
     return [Cited("runtimes", figure, "processor time", "ratio")]
 
 
