@@ -90,6 +90,7 @@ ALL_SCRIPTS = (
         "A folder of photos through predict: one after another and overlapped",
         ("--rounds", "1", "--photos", "8", "--megapixels", "12", "--batch-size", "1"),
     ),
+    Script("large_inputs", "predict on much input: many photos, a folder of 200,000, many objects", (), limit=1200),
     Script("startup", "Start-up of the commands: importing their packages, and ours", limit=600),
     Script(
         "busy_machine",
