@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data_check.findings import Finding, Severity, log_finding
 
 from .coco_file import check_exists, check_known_categories, parse_categories, report_negative_areas
+from .coco_images import DirectoryListing, check_images
 from .coco_parts import read_coco_parts
-from .coco_records import AnnotationCheck, DirectoryListing, RecordCounts, check_images
+from .coco_records import AnnotationCheck, RecordCounts
 from .conventions import crowd_findings, repeated_name_findings, root_category_findings
 from .mapper import MAX_INSTANCES
 from .record_table import RecordTable, TableBuilder, image_columns
@@ -281,12 +283,12 @@ def register_coco_json(
     return summary
 
 
-class TableDataset:
+class TableDataset(ABC):
     """Base of the functions in Detectron2's catalog that return a `RecordTable`."""
 
+    @abstractmethod
     def __call__(self) -> RecordTable:
         """Return the table."""
-        raise NotImplementedError
 
 
 class CheckedJson(TableDataset):

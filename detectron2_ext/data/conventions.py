@@ -184,6 +184,6 @@ def repeated_name_findings(categories: Sequence[dict], source: str) -> list[Find
     if not repeated:
         return []
     listed = ", ".join(map(repr, repeated[:_MAX_NAMES])) + (", ..." if len(repeated) > _MAX_NAMES else "")
-    what = f"{len(repeated)} names belong to more than one category ({listed}), which stay separate classes"
-    fix = "rename one of them, or join them if they mean the same"
+    what = f"more than one category has the name {listed}; they stay separate classes, with their ids added to the name"
+    fix = "rename them, or join them if they mean the same"
     return [Finding("repeated-names", Severity.WARNING, what, len(repeated), fix, source=source)]

@@ -19,7 +19,7 @@ from filelock import FileLock
 from eva_backbone.errors import InputError
 from eva_engine.data.run_cache import cache_folder
 
-from .coco_records import changed_at
+from .coco_images import changed_at
 from .record_table import open_columns
 
 logger = logging.getLogger(__name__)

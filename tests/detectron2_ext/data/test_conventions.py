@@ -142,7 +142,7 @@ def test_names_of_more_than_one_category(write_coco, caplog):
     content["categories"].append({"id": 3, "name": "grey "})
     _, summary = load_coco_json(*write_coco(content), "test")
     (record,) = caplog.records
-    assert "1 names belong to more than one category ('grey'), which stay separate classes" in record.getMessage()
+    assert "more than one category has the name 'grey'; they stay separate classes" in record.getMessage()
     assert summary.class_names == ("bright", "grey", "grey (id 3)")
 
 
