@@ -2,6 +2,7 @@
 
 import io
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -163,7 +164,27 @@ def _open_table(folder: Path, image_root: str) -> "RecordTable":
     return RecordTable(open_columns(folder), image_root, folder)
 
 
-class RecordTable(Sequence[dict]):
+class LazyRecords(Sequence[dict]):
+    """A sequence whose records are made when they are read."""
+
+    @overload
+    def __getitem__(self, index: int) -> dict: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict]: ...
+
+    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+        """Return a record, or a list of records."""
+        if isinstance(index, slice):
+            return [self.record(row) for row in range(len(self))[index]]
+        return self.record(range(len(self))[index])
+
+    @abstractmethod
+    def record(self, index: int) -> dict:
+        """Return the record with this index, which is not negative."""
+
+
+class RecordTable(LazyRecords):
     """Detectron2 dataset dicts by ascending image id; each is made when it is read and belongs to the reader.
 
     Args:
@@ -183,19 +204,10 @@ class RecordTable(Sequence[dict]):
     def __len__(self) -> int:
         return len(self.columns["image_id"])
 
-    @overload
-    def __getitem__(self, index: int) -> dict: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[dict]: ...
-
-    def __getitem__(self, index: int | slice) -> dict | list[dict]:
-        """Return the record of an image, or a list of records."""
-        if isinstance(index, slice):
-            return [self[row] for row in range(len(self))[index]]
-        row = range(len(self))[index]
-        record = self.image(row)
-        return record | {"annotations": self._annotations(row, record["height"], record["width"])}
+    def record(self, index: int) -> dict:
+        """Return the record of an image."""
+        record = self.image(index)
+        return record | {"annotations": self._annotations(index, record["height"], record["width"])}
 
     def image(self, row: int) -> dict:
         """Return the record of an image without its annotations."""
@@ -251,7 +263,7 @@ class Annotations:
     box: np.ndarray
 
 
-class SelectedRecords(Sequence[dict]):
+class SelectedRecords(LazyRecords):
     """Records of one or several tables, one after the other.
 
     Args:
@@ -270,22 +282,13 @@ class SelectedRecords(Sequence[dict]):
     def __len__(self) -> int:
         return self._starts[-1]
 
-    @overload
-    def __getitem__(self, index: int) -> dict: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[dict]: ...
-
-    def __getitem__(self, index: int | slice) -> dict | list[dict]:
-        """Return a record, or a list of records."""
-        if isinstance(index, slice):
-            return [self[row] for row in range(len(self))[index]]
-        index = range(len(self))[index]
+    def record(self, index: int) -> dict:
+        """Return a record."""
         number = 0
         while index >= self._starts[number + 1]:
             number += 1
         table, row = self.tables[number], int(self.rows[number][index - self._starts[number]])
-        return table[row] if self._with_annotations else table.image(row)
+        return table.record(row) if self._with_annotations else table.image(row)
 
     def without_annotations(self) -> "SelectedRecords":
         """Return the same records without their annotations, which take most of the time."""
