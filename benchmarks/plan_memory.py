@@ -223,10 +223,10 @@ def train_steps(config: str, overrides: list[str]) -> None:
 
 
 def _measure_here(config: str, overrides: list[str]) -> int:
-    from benchmarks.harness.side_by_side import measure_once
+    from benchmarks.harness.resident_peak import peak_growth
 
     train_steps(config, [*overrides, *WARM_UP, *WARM_UP_OF.get(config, ())])
-    return measure_once(lambda: train_steps(config, overrides))[2]
+    return peak_growth(lambda: train_steps(config, overrides))
 
 
 def _write_clip(path: Path) -> None:

@@ -115,8 +115,7 @@ class TextTransformer(nn.Module):
         # The end token has the largest id of the vocabulary; argmax returns the first of several.
         end = token_ids.argmax(1)
         token_ids = token_ids[:, : _used_length(end, token_ids.shape[1])]
-        table = self.token_embedding.weight
-        x = self.token_embedding(token_ids.to(table.device, non_blocking=True))
+        x = self.token_embedding(token_ids.to(self.positional_embedding.device, non_blocking=True))
         x = (x + self.positional_embedding[: x.shape[1]]).to(x.dtype)
         length = x.shape[1]
         # Added to the attention scores: -inf above the diagonal, so that a token attends to itself and earlier ones.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eva_backbone.errors import InputError
 from eva_engine.config.config_file import config_text
 from eva_engine.disk_space import require_disk_space
-from eva_engine.inference_precision import DTYPES, convert_for_inference
+from eva_engine.inference_precision import DTYPES, InferencePrecision, convert_for_inference
 from eva_engine.prediction.predictor import Predictor
 from eva_engine.tasks import Task
 
@@ -134,7 +134,7 @@ def _in_precision(predictor: Predictor[Any, Any], dtype: str) -> Predictor[Any, 
         return predictor
     converted = copy.copy(predictor)
     converted.model = copy.deepcopy(predictor.model)
-    convert_for_inference(converted.model, DTYPES[dtype])
+    convert_for_inference(converted.model, InferencePrecision(DTYPES[dtype], DTYPES[dtype]))
     return converted
 
 

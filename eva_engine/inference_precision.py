@@ -1,7 +1,8 @@
 """Precision at inference: hold the weights of a model in float32, bfloat16 or float16.
 
-Parameters are converted, buffers are not: running statistics, statistics of pixels and anchors keep their type. So do
-parameters of batch norms, which PyTorch applies in float32 to inputs of any type, and the parts that a model names:
+On a device that computes in the type of the weights, parameters are converted, buffers are not: running statistics,
+statistics of pixels and anchors keep their type. So do parameters of batch norms, which PyTorch applies in float32 to
+inputs of any type, and the parts that a model names:
 
     class Classifier(VisionTransformer):
         float32_parts = ("head",)
@@ -9,10 +10,14 @@ parameters of batch norms, which PyTorch applies in float32 to inputs of any typ
 `float32_parts` of any module in the model are names of parameters or submodules, relative to that module and with dots,
 of which some may be missing; those of base classes count, too. Linear and convolutional layers of a converted model
 cast their input to the type of their weight, which is all that the borders between the types need.
+
+On a processor without instructions for the type, products in it would take 8 to 250 times as long as in float32. There
+the type is that of the weights alone, and all is computed in float32; see `weight_only`.
 """
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from eva_backbone.errors import InputError, check_choice
+from eva_backbone.errors import check_choice
+
+from .weight_only import hold_weights
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +40,28 @@ _FLOAT16_FLAGS = frozenset({"amx_fp16", "avx512_fp16", "asimdhp"})
 _MANY_PARAMETERS = 200_000_000
 
 
-def inference_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type called `name`, or for "auto" the one that suits the device.
+@dataclass(frozen=True)
+class InferencePrecision:
+    """The types of a model at inference.
+
+    Attributes:
+        weights: Type in which parameters are held.
+        arithmetic: Type in which layers multiply: that of the weights, or float32.
+    """
+
+    weights: torch.dtype
+    arithmetic: torch.dtype
+
+    def __str__(self) -> str:
+        weights, arithmetic = (str(dtype).removeprefix("torch.") for dtype in (self.weights, self.arithmetic))
+        return f"weights in {weights}" + (f", computing in {arithmetic}" if arithmetic != weights else "")
+
+
+FLOAT32 = InferencePrecision(torch.float32, torch.float32)
+
+
+def choose_precision(name: str, device: torch.device) -> InferencePrecision:
+    """Return the precision called `name` on a device, or for "auto" the one that suits the device.
 
     "auto" is bfloat16 on devices with instructions for it (GPUs since NVIDIA's Ampere, processors with AMX or
     AVX512_BF16), float16 on older CUDA GPUs, and float32 elsewhere.
@@ -44,24 +71,24 @@ def inference_dtype(name: str, device: torch.device) -> torch.dtype:
         device: Device of the model.
 
     Raises:
-        InputError: The name is unknown, or it is float16 on a processor without instructions for it.
+        InputError: The name is unknown.
     """
     check_choice("dtype", name, (*DTYPES, "auto"))
     if name == "auto":
         if _has_units(device, torch.bfloat16):
-            return torch.bfloat16
-        return torch.float16 if device.type == "cuda" else torch.float32
+            name = "bfloat16"
+        else:
+            name = "float16" if device.type == "cuda" else "float32"
     dtype = DTYPES[name]
-    if dtype == torch.float16 and device.type == "cpu" and not _has_units(device, dtype):
-        raise InputError(
-            "this processor has no instructions for float16, which would be many times slower than float32; give "
-            "bfloat16, float32 or auto."
-        )
-    return dtype
+    if device.type == "cpu" and not _has_units(device, dtype):
+        return InferencePrecision(dtype, torch.float32)
+    return InferencePrecision(dtype, dtype)
 
 
 def _has_units(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether a CPU or CUDA device multiplies matrices of the type faster than in float32."""
+    """Return whether a CPU or CUDA device has instructions that multiply matrices of the type."""
+    if dtype == torch.float32:
+        return True
     if device.type == "cuda":
         return dtype == torch.float16 or torch.cuda.get_device_capability(device) >= (8, 0)
     flags = _BFLOAT16_FLAGS if dtype == torch.bfloat16 else _FLOAT16_FLAGS
@@ -79,18 +106,21 @@ def _cpu_flags() -> set[str]:
     return flags
 
 
-def convert_for_inference(model: nn.Module, dtype: torch.dtype) -> None:
-    """Convert the parameters of a model to a type in place, one at a time, except for those that it keeps in float32.
+def convert_for_inference(model: nn.Module, precision: InferencePrecision) -> None:
+    """Convert the parameters of a model in place, one at a time, except for those that it keeps in float32.
 
-    The parameter objects stay the same. With float32, nothing is changed. To be called once; the model can no longer be
-    trained.
+    The parameter objects and their names stay the same. With float32, nothing is changed. To be called once; the model
+    can no longer be trained.
     """
-    if dtype == torch.float32:
+    if precision.weights == torch.float32:
         return
     kept = {id(parameter) for parameter in _float32_parameters(model)}
+    if precision.arithmetic != precision.weights:
+        hold_weights(model, precision.weights, kept)
+        return
     for parameter in model.parameters():
         if parameter.is_floating_point() and id(parameter) not in kept:
-            parameter.data = parameter.data.to(dtype)
+            parameter.data = parameter.data.to(precision.weights)
     for module in model.modules():
         if isinstance(module, nn.Linear | _ConvNd):
             module.register_forward_pre_hook(_cast_input)

@@ -8,8 +8,11 @@ import torch
 from one_backbone_models import MODELS, detector, segmentation
 from torch import Tensor, nn
 
-from eva_engine.inference_precision import convert_for_inference
+from eva_engine.inference_precision import FLOAT32, InferencePrecision, convert_for_inference
 
+BFLOAT16 = InferencePrecision(torch.bfloat16, torch.bfloat16)
+# What bfloat16 means on a processor without instructions for it.
+WEIGHTS_ONLY = InferencePrecision(torch.bfloat16, torch.float32)
 SMALL = {"embed_dim": 32, "depth": 4, "num_heads": 2}
 # Parameters that stay in float32; batch norms do in all models.
 KEPT = {
@@ -55,7 +58,7 @@ def test_bfloat16_is_close_to_float32(name):
     model = build(name)
     expected = outputs(name, model)
     converted = copy.deepcopy(model)
-    convert_for_inference(converted, torch.bfloat16)
+    convert_for_inference(converted, BFLOAT16)
     kept = {part for part, parameter in converted.named_parameters() if parameter.dtype == torch.float32}
     norms = {
         f"{part}.{parameter}"
@@ -74,12 +77,31 @@ def test_bfloat16_is_close_to_float32(name):
         assert buffer.dtype == buffers[part].dtype, part
 
 
-def test_detections_in_bfloat16():
+@pytest.mark.parametrize("name", MODELS)
+def test_only_weights_of_layers_are_in_bfloat16(name):
+    model = build(name)
+    rounded, converted = copy.deepcopy(model), copy.deepcopy(model)
+    convert_for_inference(converted, WEIGHTS_ONLY)
+    low = {part for part, parameter in converted.named_parameters() if parameter.dtype == torch.bfloat16}
+    in_low = sum(model.get_parameter(part).numel() for part in low)
+    assert in_low > 0.75 * sum(parameter.numel() for parameter in model.parameters())
+    assert not any(re.fullmatch(KEPT[name], part) for part in low)
+    with torch.no_grad():
+        for part in low:
+            rounded.get_parameter(part).copy_(model.get_parameter(part).bfloat16())
+    # The rounding of the weights is all that differs.
+    for found, expected in zip(outputs(name, converted), outputs(name, rounded), strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", [BFLOAT16, WEIGHTS_ONLY], ids=str)
+def test_detections_in_bfloat16(precision):
     model = build("detector")
     image = {"image": 255 * torch.rand(3, 200, 256)}
     with torch.inference_mode():
         exact = model.inference([image], do_postprocess=False)[0]
-        convert_for_inference(model, torch.bfloat16)
+        convert_for_inference(model, precision)
         found = model.inference([image], do_postprocess=False)[0]
     assert len(found) == len(exact) == 100
     for field in (found.pred_boxes.tensor, found.scores, found.pred_masks):
@@ -92,14 +114,17 @@ def test_detections_in_bfloat16():
 def test_float32_changes_nothing():
     model = build("classifier")
     expected = outputs("classifier", model)[0]
-    convert_for_inference(model, torch.float32)
+    convert_for_inference(model, FLOAT32)
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert torch.equal(outputs("classifier", model)[0], expected)
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_parameters_stay_the_same_objects():
+@pytest.mark.parametrize("precision", [BFLOAT16, WEIGHTS_ONLY], ids=str)
+def test_parameters_stay_the_same_objects(precision):
     model = build("video")
-    before = list(model.parameters())
-    convert_for_inference(model, torch.bfloat16)
-    assert all(one is other for one, other in zip(before, model.parameters(), strict=True))
+    before = dict(model.named_parameters())
+    convert_for_inference(model, precision)
+    after = dict(model.named_parameters())
+    assert list(after) == list(before)
+    assert all(after[name] is parameter for name, parameter in before.items())

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.harness.figure import Figure
+from benchmarks.harness.resident_peak import peak_growth
 from benchmarks.harness.side_by_side import MIB
-from benchmarks.harness.side_by_side import measure_once as measure_process
 from benchmarks.plan_memory import CASES, CONFIG, IN1K, predict, train_steps
 from eva_engine.atomic import atomic_path
 
@@ -71,4 +71,4 @@ def _peak(bench: Bench, config: str, overrides: Sequence[str]) -> int:
     """Return the peak of two training steps in bytes, weights and optimizer state included."""
     if bench.device == "cuda":
         return measure_once("cuda", lambda: train_steps(config, list(overrides))).peak_bytes or 0
-    return measure_process(lambda: train_steps(config, list(overrides)))[2]
+    return peak_growth(lambda: train_steps(config, list(overrides)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eva_backbone.deferred_init import PendingInit, deferred_init
 from eva_backbone.errors import InputError
-from eva_engine.inference_precision import convert_for_inference
+from eva_engine.inference_precision import FLOAT32, InferencePrecision, convert_for_inference
 
 from .files import read_weights
 from .load_report import LoadReport
@@ -50,7 +50,7 @@ def build_and_load(
     *,
     averaged: bool = False,
     complete: bool = False,
-    dtype: torch.dtype = torch.float32,
+    precision: InferencePrecision = FLOAT32,
 ) -> tuple[Model, LoadReport]:
     """Build a model and load its weights, without running initialisers of parameters that the file has.
 
@@ -59,8 +59,8 @@ def build_and_load(
         path: Weight file, or folder of a sharded checkpoint.
         averaged: Load the moving average of the weights if the file has one; see `read_weights`.
         complete: Raise InputError if parameters keep random values, as for evaluation and prediction.
-        dtype: Type to convert the model to for inference, see `convert_for_inference`. Values of other types are
-            converted one at a time, so that memory never holds all of them twice.
+        precision: Precision to convert the model to for inference, see `convert_for_inference`. Values of other types
+            are converted one at a time, so that memory never holds all of them twice.
 
     Returns:
         The model, on the device that `build` chose, and a report; see `load_checkpoint`.
@@ -71,7 +71,7 @@ def build_and_load(
     weights = read_weights(path, averaged=averaged)  # before building, so that a wrong path fails immediately
     with deferred_init() as pending:
         model = build()
-    report = assign_weights(model, weights, Path(path), pending, dtype=dtype)
+    report = assign_weights(model, weights, Path(path), pending, precision=precision)
     if complete:
         _require_all_parameters(model, report)
     return model, report
@@ -95,7 +95,7 @@ def assign_weights(
     pending: PendingInit | None = None,
     *,
     strict: bool = False,
-    dtype: torch.dtype = torch.float32,
+    precision: InferencePrecision = FLOAT32,
 ) -> LoadReport:
     """Load weights into a model that have already been read from `path`; see `load_checkpoint`.
 
@@ -105,7 +105,7 @@ def assign_weights(
         path: File of the weights, for messages.
         pending: Postponed initialisation; see `load_checkpoint`.
         strict: Raise InputError unless every entry of the model and of the file is used as stored, as for resuming.
-        dtype: Type to convert the model to for inference; see `build_and_load`.
+        precision: Precision to convert the model to for inference; see `build_and_load`.
 
     Raises:
         InputError: The weights belong to another model, or violate `strict`. The model is then unchanged.
@@ -121,11 +121,11 @@ def assign_weights(
         supplied = {id(state[name]) for name in values}
         parameters = model.named_parameters(remove_duplicate=False)
         pending.materialize(model, {name for name, parameter in parameters if id(parameter) not in supplied})
-    convert_for_inference(model, dtype)
+    convert_for_inference(model, precision)
     mapped: set[int] = set()
     file = MappedFile(path)
     for name, value in values.items():
-        if not _assign(state[name], value, mapped) and dtype != torch.float32:
+        if not _assign(state[name], value, mapped) and precision != FLOAT32:
             file.forget(value)
     report.log(logger)
     return report

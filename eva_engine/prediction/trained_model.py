@@ -11,7 +11,7 @@ from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load
 from eva_engine.config.instantiation import instantiate
 from eva_engine.exported_models import is_exported, open_exported
-from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
+from eva_engine.inference_precision import FLOAT32, choose_precision, log_what_bfloat16_saves
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -26,17 +26,17 @@ def load_trained(
         weights: Weight file of the model, or an exported model, for which no model of PyTorch is built.
         kind: Class that the model must be an instance of.
         dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see
-            `eva_engine.inference_precision.inference_dtype`.
+            `eva_engine.inference_precision.choose_precision`.
         device: Device that the model is meant for, "auto" or the name of a torch device.
 
     Raises:
         InputError: The model is of another class, the file cannot be read or does not hold all its parameters, or the
-            device cannot be used or does not support the type.
+            device cannot be used.
     """
     if is_exported(weights):  # a module that has what the predictor of its task uses of a `kind`
         return cast(Model, open_exported(weights, cfg, dtype, device))
     target = pick_device(device)
-    parameter_dtype = inference_dtype(dtype, target)
+    precision = choose_precision(dtype, target)
 
     def build() -> Model:
         model = instantiate(cfg.model)
@@ -48,8 +48,8 @@ def load_trained(
 
     # The weights that the evaluations of the run measured.
     averaged = bool(OmegaConf.select(cfg, "train.ema.evaluate", default=False))
-    model, _ = build_and_load(build, weights, averaged=averaged, complete=True, dtype=parameter_dtype)
-    if parameter_dtype == torch.float32:
+    model, _ = build_and_load(build, weights, averaged=averaged, complete=True, precision=precision)
+    if precision == FLOAT32:
         log_what_bfloat16_saves(model, target)
     return model.eval()
 

@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 
-import torch
 from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 from torch import nn
@@ -12,6 +11,7 @@ from eva_backbone.deferred_init import deferred_init
 from eva_engine.checkpoint import build_and_load
 from eva_engine.checkpoint.loading import assign_weights
 from eva_engine.config.instantiation import instantiate
+from eva_engine.inference_precision import FLOAT32, InferencePrecision
 
 from .adaptation import adapt_model
 
@@ -24,7 +24,7 @@ def build_model(
     *,
     averaged: bool = False,
     complete: bool = False,
-    dtype: torch.dtype = torch.float32,
+    precision: InferencePrecision = FLOAT32,
 ) -> nn.Module:
     """Build the model of `cfg.model` on `train.device`, in training mode and without adaptations.
 
@@ -33,7 +33,7 @@ def build_model(
         weights: Weight file to load; parameters that it contains are not initialised first. Empty: random weights.
         averaged: Load the moving average of the weights if the file has one.
         complete: Require a value for every parameter.
-        dtype: Type to convert the loaded model to for inference; see `build_and_load`.
+        precision: Precision to convert the loaded model to for inference; see `build_and_load`.
 
     Raises:
         InputError: A weight file that cannot be read, that belongs to another model, or that is not `complete`.
@@ -42,7 +42,7 @@ def build_model(
         # Stock configs append "?matching_heuristics=True" to URLs; it selects how Detectron2 would match names.
         local = PathManager.get_local_path(weights.partition("?")[0]) if "://" in weights else weights
         model, _ = build_and_load(
-            lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete, dtype=dtype
+            lambda: instantiate(cfg.model), local, averaged=averaged, complete=complete, precision=precision
         )
     else:
         logger.info("train.init_checkpoint is empty: no weight file is read")

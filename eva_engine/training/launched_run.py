@@ -31,7 +31,7 @@ from eva_engine.data.run_cache import caching_in
 from eva_engine.data_check.command_run import log_quick_findings
 from eva_engine.disk_space import OutputError
 from eva_engine.exported_models import check_exported, is_exported, open_exported
-from eva_engine.inference_precision import inference_dtype, log_what_bfloat16_saves
+from eva_engine.inference_precision import FLOAT32, choose_precision, log_what_bfloat16_saves
 from eva_engine.output_files import writing_failure
 from eva_engine.published_weights.weight_path import weight_path
 from eva_engine.safe_text import printable
@@ -208,10 +208,10 @@ def _model_to_evaluate(cfg: DictConfig, dtype: str) -> nn.Module:
     if is_exported(weights):
         return open_exported(weights, cfg, dtype, str(cfg.train.device))
     device = torch.device(cfg.train.device)
-    parameter_dtype = inference_dtype(dtype, device)
-    logger.info("Evaluating with weights in %s", str(parameter_dtype).removeprefix("torch."))
-    model = build_model(cfg, weights, averaged=cfg.train.ema.evaluate, complete=True, dtype=parameter_dtype)
-    if parameter_dtype == torch.float32:
+    precision = choose_precision(dtype, device)
+    logger.info("Evaluating with %s", precision)
+    model = build_model(cfg, weights, averaged=cfg.train.ema.evaluate, complete=True, precision=precision)
+    if precision == FLOAT32:
         log_what_bfloat16_saves(model, device)
     return model
 

@@ -6,9 +6,17 @@ from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_engine import inference_precision
-from eva_engine.inference_precision import convert_for_inference, inference_dtype, log_what_bfloat16_saves
+from eva_engine.inference_precision import (
+    FLOAT32,
+    InferencePrecision,
+    choose_precision,
+    convert_for_inference,
+    log_what_bfloat16_saves,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+BFLOAT16 = InferencePrecision(torch.bfloat16, torch.bfloat16)
+FLOAT16 = InferencePrecision(torch.float16, torch.float16)
 OLD, COOPER_LAKE, SAPPHIRE_RAPIDS = "avx2 avx512f", "avx512f avx512_bf16", "amx_bf16 avx512_bf16 avx512_fp16"
 
 
@@ -26,44 +34,44 @@ def processor(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "name", "expected"),
     [
-        (OLD, "auto", torch.float32),
-        (COOPER_LAKE, "auto", torch.bfloat16),
-        (SAPPHIRE_RAPIDS, "auto", torch.bfloat16),
-        (OLD, "bfloat16", torch.bfloat16),
-        (SAPPHIRE_RAPIDS, "float16", torch.float16),
-        (SAPPHIRE_RAPIDS, "float32", torch.float32),
+        (OLD, "auto", FLOAT32),
+        (COOPER_LAKE, "auto", BFLOAT16),
+        (SAPPHIRE_RAPIDS, "auto", BFLOAT16),
+        (OLD, "bfloat16", InferencePrecision(torch.bfloat16, torch.float32)),
+        (COOPER_LAKE, "float16", InferencePrecision(torch.float16, torch.float32)),
+        (SAPPHIRE_RAPIDS, "float16", FLOAT16),
+        (SAPPHIRE_RAPIDS, "float32", FLOAT32),
     ],
 )
 def test_types_on_processors(flags, name, expected, processor):
     processor(flags)
-    assert inference_dtype(name, CPU) == expected
+    assert choose_precision(name, CPU) == expected
 
 
 def test_processors_of_arm(processor):
     processor("fp asimd bf16", key="Features\t")
-    assert inference_dtype("auto", CPU) == torch.bfloat16
+    assert choose_precision("auto", CPU) == BFLOAT16
 
 
 def test_a_system_without_a_list_of_flags(monkeypatch, tmp_path):
     monkeypatch.setattr(inference_precision, "_CPU_FLAGS", tmp_path / "missing")
-    assert inference_dtype("auto", CPU) == torch.float32
+    assert choose_precision("auto", CPU) == FLOAT32
 
 
-@pytest.mark.parametrize(("capability", "expected"), [((9, 0), torch.bfloat16), ((7, 5), torch.float16)])
+@pytest.mark.parametrize(("capability", "expected"), [((9, 0), BFLOAT16), ((7, 5), FLOAT16)])
 def test_types_on_cuda(capability, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert inference_dtype("auto", CUDA) == expected
+    assert choose_precision("auto", CUDA) == expected
 
 
-def test_float16_without_instructions_for_it(processor):
-    processor(COOPER_LAKE)
-    with pytest.raises(InputError, match="this processor has no instructions for float16, which"):
-        inference_dtype("float16", CPU)
+def test_the_log_names_both_types():
+    assert str(BFLOAT16) == "weights in bfloat16"
+    assert str(InferencePrecision(torch.float16, torch.float32)) == "weights in float16, computing in float32"
 
 
 def test_unknown_type():
     with pytest.raises(InputError, match="dtype='half' is not known; choose one of float32, bfloat16, float16, auto"):
-        inference_dtype("half", CPU)
+        choose_precision("half", CPU)
 
 
 class Scorer(nn.Module):
@@ -89,7 +97,7 @@ class ScorerWithHead(Scorer):
 
 def test_parts_of_a_model_and_of_its_base_classes():
     model = ScorerWithHead().eval()
-    convert_for_inference(model, torch.bfloat16)
+    convert_for_inference(model, BFLOAT16)
     low = {name for name, parameter in model.named_parameters() if parameter.dtype == torch.bfloat16}
     assert low == {"encoder.0.weight", "encoder.0.bias", "encoder.3.weight", "encoder.3.bias"}
     assert model(torch.randn(5, 3, 2, 2)).dtype == torch.float32

@@ -15,7 +15,7 @@ from eva_deploy.formats.torch_format import write_torch
 from eva_deploy.metadata import Metadata
 from eva_deploy.task_export import ExportOptions
 from eva_deploy.tracing import trace
-from eva_engine.inference_precision import convert_for_inference
+from eva_engine.inference_precision import InferencePrecision, convert_for_inference
 
 
 def graph_of(model):
@@ -80,7 +80,7 @@ def test_every_runtime_computes_the_same(net, kind, heads, images, tmp_path):
 
 def test_weights_in_lower_precision_decide_about_boxes_in_float32(images):
     model = tiny_detector("eva02", "boxes")
-    convert_for_inference(model, torch.bfloat16)
+    convert_for_inference(model, InferencePrecision(torch.bfloat16, torch.bfloat16))
     graph = graph_of(model)
     program = trace(graph).module()
     inputs = pad(images)
