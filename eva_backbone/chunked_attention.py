@@ -7,6 +7,9 @@ Shapes: G = batch * heads, N queries, M keys, d the width of a head.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +18,22 @@ from .relative_position import DecomposedBias
 
 # Size of the logits of one tile: large enough for full matrix-product speed, small enough for the last-level cache.
 CHUNK_BYTES = 16 * 2**20
+
+_num_computed: ContextVar[int | None] = ContextVar("num_computed", default=None)
+
+
+@contextmanager
+def only_memory_counts() -> Iterator[None]:
+    """Leave out most of the computation in the block, whose results are meaningless but take the same memory.
+
+    Tiles are computed one after the other, each in as much memory as the first. On tensors without values, thousands
+    of tiles take minutes.
+    """
+    token = _num_computed.set(2)  # while the second is computed, the first may not be freed yet
+    try:
+        yield
+    finally:
+        _num_computed.reset(token)
 
 
 class _Tile(NamedTuple):
@@ -25,6 +44,11 @@ class _Tile(NamedTuple):
 
 
 def _tiles(query: torch.Tensor, key: torch.Tensor, heads_per_image: int) -> Iterator[_Tile]:
+    """Yield the tiles to compute: all of them, except in `only_memory_counts`."""
+    return islice(_all_tiles(query, key, heads_per_image), _num_computed.get())
+
+
+def _all_tiles(query: torch.Tensor, key: torch.Tensor, heads_per_image: int) -> Iterator[_Tile]:
     """Cut the query [G, N, d] into tiles whose logits against the key [G, M, d] take about CHUNK_BYTES.
 
     A tile stays within one image, because a dense bias that images share is indexed by the heads of one image.

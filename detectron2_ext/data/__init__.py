@@ -7,6 +7,7 @@ from .coco_json import CocoJsonSummary, load_coco_json, register_coco_json
 from .dataset_dicts import get_dataset_dicts
 from .mapper import EvaluationMapper, TrainingMapper
 from .objects365_classes import OBJECTS365_CLASSES
+from .repeat_factors import repeat_factors
 
 register_builtin_datasets(dataset_root())
 
@@ -19,4 +20,5 @@ __all__ = [
     "load_coco_json",
     "register_builtin_datasets",
     "register_coco_json",
+    "repeat_factors",
 ]

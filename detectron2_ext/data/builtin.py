@@ -3,13 +3,13 @@
 import os
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets.lvis import get_lvis_instances_meta, load_lvis_json
+from detectron2.data.datasets.lvis import get_lvis_instances_meta
 
-from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
 
 from .coco_json import TableDataset, load_coco_json
 from .objects365_classes import OBJECTS365_CLASSES
+from .published_records import PublishedDataset
 from .record_table import RecordTable
 
 _LVIS = {
@@ -34,7 +34,7 @@ def register_builtin_datasets(root: str) -> None:
         if name not in DatasetCatalog:
             json_file = os.path.join(root, json_file)
             image_root = os.path.join(root, "coco/")
-            DatasetCatalog.register(name, _LvisLoader(name, json_file, image_root))
+            DatasetCatalog.register(name, PublishedDataset(name, json_file, image_root, is_lvis=True))
             MetadataCatalog.get(name).set(
                 json_file=json_file, image_root=image_root, evaluator_type="lvis", **get_lvis_instances_meta(name)
             )
@@ -50,19 +50,6 @@ def register_builtin_datasets(root: str) -> None:
                 thing_classes=list(OBJECTS365_CLASSES),
                 thing_dataset_id_to_contiguous_id={index + 1: index for index in range(len(OBJECTS365_CLASSES))},
             )
-
-
-class _LvisLoader:
-    """Load LVIS records with Detectron2's loader, after a check that the file exists."""
-
-    def __init__(self, name: str, json_file: str, image_root: str) -> None:
-        self.name, self.json_file, self.image_root = name, json_file, image_root
-
-    def __call__(self) -> list[dict]:
-        if not os.path.isfile(self.json_file):
-            hint = missing_file_hint(self.name, self.json_file)
-            raise InputError(f"{self.json_file}: no such annotation file; {hint}.")
-        return load_lvis_json(self.json_file, self.image_root, self.name)
 
 
 class _Objects365Loader(TableDataset):

@@ -12,9 +12,9 @@ from tabulate import tabulate
 from eva_backbone.errors import InputError
 from eva_engine.config.registered_datasets import check_registered
 
-from .coco_json import TableDataset
 from .image_paths import check_inside
-from .record_table import SelectedRecords
+from .published_records import table_dataset
+from .record_table import RecordTable, SelectedRecords
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,9 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> Sequ
     dicts = _loaded.get(key)
     if dicts is None:
         try:
-            if all(isinstance(loader, TableDataset) for loader in loaders):
-                dicts = _selected_records(names, filter_empty)
+            tables = [table_dataset(name) for name in names]
+            if None not in tables:
+                dicts = _selected_records([table() for table in tables if table], names, filter_empty)
             else:
                 dicts = DatasetDicts(get_detection_dataset_dicts(names, filter_empty=filter_empty))
         except AssertionError as error:  # Detectron2's error for an empty list or an unknown class
@@ -74,9 +75,8 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> Sequ
     return dicts
 
 
-def _selected_records(names: list[str], filter_empty: bool) -> SelectedRecords:
+def _selected_records(tables: list[RecordTable], names: list[str], filter_empty: bool) -> SelectedRecords:
     """Return what Detectron2's function returns for the same datasets, from columns."""
-    tables = [DatasetCatalog.get(name) for name in names]
     if filter_empty:
         rows = [np.flatnonzero(table.has_object) for table in tables]
     else:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import orjson
 from detectron2.structures import BoxMode
 
 from .mask_bytes import decode_mask, encode_mask
 
 _MASKS = "masks"
-_IMAGE_COLUMNS = ("image_id", "width", "height", "names", "name_offsets", "offsets")
+_IMAGE_COLUMNS = ("image_id", "width", "height", "names", "name_offsets", "extra", "extra_offsets", "offsets")
 _COLUMNS = (*_IMAGE_COLUMNS, "id", "category", "crowd", "box", "mask_spans")
 _UNSORTED = {"image": np.int32, "id": np.int64, "category": np.int32, "crowd": np.uint8, "box": np.float64}
 _IMAGES_AT_A_TIME = 100_000
@@ -135,17 +136,35 @@ def _open_masks(folder: Path) -> np.ndarray:
     return np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.zeros(0, np.uint8)
 
 
-def image_columns(ids: np.ndarray, widths: np.ndarray, heights: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of images, in the order of the table."""
-    encoded = [name.encode("utf-8", "surrogatepass") for name in names]  # file names of other encodings
-    lengths = np.array([len(name) for name in encoded], dtype=np.int64)
+def image_columns(
+    ids: np.ndarray, widths: np.ndarray, heights: np.ndarray, names: Sequence[str], extra: Sequence[dict] = ()
+) -> dict[str, np.ndarray]:
+    """Return the columns of images, in the order of the table.
+
+    Args:
+        ids: Image ids, [M].
+        widths: In pixels, [M].
+        heights: In pixels, [M].
+        names: File names.
+        extra: What else the record of each image has, as values of JSON; empty if none has more.
+    """
+    text, offsets = _joined([name.encode("utf-8", "surrogatepass") for name in names])  # names of other encodings
+    extra_text, extra_offsets = _joined([orjson.dumps(values) for values in extra])
     return {
         "image_id": ids,
         "width": widths.astype(np.int32),
         "height": heights.astype(np.int32),
-        "names": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-        "name_offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        "names": text,
+        "name_offsets": offsets,
+        "extra": extra_text,
+        "extra_offsets": extra_offsets,
     }
+
+
+def _joined(parts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes of all parts, and where each begins, followed by the end of the last."""
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    return np.frombuffer(b"".join(parts), dtype=np.uint8), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def open_columns(folder: Path) -> dict[str, np.ndarray]:
@@ -160,8 +179,8 @@ def open_columns(folder: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _open_table(folder: Path, image_root: str) -> "RecordTable":
-    return RecordTable(open_columns(folder), image_root, folder)
+def _open_table(kind: type["RecordTable"], folder: Path, image_root: str) -> "RecordTable":
+    return kind(open_columns(folder), image_root, folder)
 
 
 class LazyRecords(Sequence[dict]):
@@ -198,8 +217,8 @@ class RecordTable(LazyRecords):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is not None:
-            return _open_table, (self.folder, self.image_root)
-        return RecordTable, (self.columns, self.image_root)
+            return _open_table, (type(self), self.folder, self.image_root)
+        return type(self), (self.columns, self.image_root)
 
     def __len__(self) -> int:
         return len(self.columns["image_id"])
@@ -214,12 +233,16 @@ class RecordTable(LazyRecords):
         columns = self.columns
         start, end = columns["name_offsets"][row : row + 2].tolist()
         name = columns["names"][start:end].tobytes().decode("utf-8", "surrogatepass")
-        return {
+        record = {
             "file_name": os.path.join(self.image_root, name),
             "height": int(columns["height"][row]),
             "width": int(columns["width"][row]),
             "image_id": int(columns["image_id"][row]),
         }
+        if len(columns["extra"]):
+            start, end = columns["extra_offsets"][row : row + 2].tolist()
+            record |= orjson.loads(columns["extra"][start:end].tobytes())
+        return record
 
     def _annotations(self, row: int, height: int, width: int) -> list[dict]:
         columns = self.columns
@@ -289,6 +312,16 @@ class SelectedRecords(LazyRecords):
             number += 1
         table, row = self.tables[number], int(self.rows[number][index - self._starts[number]])
         return table.record(row) if self._with_annotations else table.image(row)
+
+    def classes_of_images(self) -> list[np.ndarray]:
+        """Return the class indices of the annotations of each record, crowd regions included."""
+        images = [np.zeros(0, dtype=np.int64)]
+        classes = [np.zeros(0, dtype=np.int32)]
+        for part in self.annotations():
+            images.append(part.image)
+            classes.append(part.category)
+        sizes = np.bincount(np.concatenate(images), minlength=len(self))
+        return np.split(np.concatenate(classes), np.cumsum(sizes)[:-1])
 
     def without_annotations(self) -> "SelectedRecords":
         """Return the same records without their annotations, which take most of the time."""

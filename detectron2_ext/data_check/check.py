@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import OmegaConf
 
 from detectron2_ext.data.coco_json import CheckedJson, load_coco_json
+from detectron2_ext.data.published_records import table_dataset
 from eva_engine.data.folder_files import find_files
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
@@ -69,7 +70,7 @@ class DetectionCheck(DataCheck):
         class_names: tuple[str, ...] = ()
         for name in self._names(loader):
             metadata = MetadataCatalog.get(name)
-            dataset = DatasetCatalog[name]
+            dataset = table_dataset(name)
             records: Sequence[dict]
             if isinstance(dataset, CheckedJson):
                 records, found = dataset(), dataset.summary.findings
@@ -78,7 +79,7 @@ class DetectionCheck(DataCheck):
                 records, summary = load_coco_json(metadata.json_file, metadata.image_root, name, on_error="skip")
                 found = summary.findings
             else:
-                records, found = DatasetCatalog.get(name), ()
+                records, found = DatasetCatalog.get(name) if dataset is None else dataset(), ()
             parts.append(records)
             findings += found
             class_names = tuple(metadata.get("thing_classes", ()))

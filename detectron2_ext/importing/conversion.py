@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 REPORT_FILE = "import_report.json"
 _MANIFEST = "parts.json"
-_VERSION = 1  # of the conversion; another one converts again
+_VERSION = 2  # of the conversion; another one converts again
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,15 @@ def convert_once(
     if not target.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_folder(target) as partial:
-            _convert(request, partial, target, skip_advice, categories)
+            _convert(request, partial, skip_advice, categories)
     else:
         logger.info("The data was converted before: %s", target)
     manifest = read_json(target / _MANIFEST, "list of converted files", "delete its folder, and start again")
-    return {part: ConvertedPart(**paths) for part, paths in manifest.items()}
+    # Paths in the folder of the result are relative, because the run may be moved.
+    return {
+        part: ConvertedPart(*(str(target / paths[name]) for name in ("json_file", "images")))
+        for part, paths in manifest.items()
+    }
 
 
 def write_parts(data: ImportedData, folder: Path) -> dict[str, Path]:
@@ -93,9 +97,7 @@ def write_parts(data: ImportedData, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _convert(
-    request: DataRequest, partial: Path, target: Path, skip_advice: str, categories: Mapping[int, str] | None
-) -> None:
+def _convert(request: DataRequest, partial: Path, skip_advice: str, categories: Mapping[int, str] | None) -> None:
     manifest: dict[str, ConvertedPart] = {}
     reports = []
 
@@ -103,10 +105,10 @@ def _convert(
         json_file = data.json_files.get(part)
         if json_file is None:
             (partial / f"{name}.json").write_text(json.dumps(data.parts[part]), encoding="utf-8")
-            json_file = target / f"{name}.json"
+            json_file = Path(f"{name}.json")
         images = data.images_of(part)
         if images.is_relative_to(partial):  # the embedded images
-            images = target / images.relative_to(partial)
+            images = images.relative_to(partial)
         manifest[name] = ConvertedPart(str(json_file), str(images))
 
     source: str | Path = "the training data of the config"

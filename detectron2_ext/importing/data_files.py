@@ -102,13 +102,11 @@ class DataFiles:
         """
         name = name.strip().replace("\\", "/")
         base = posixpath.basename(name)
-        stem, suffix = posixpath.splitext(base)
         candidates = [posixpath.normpath(posixpath.join(near, name)), posixpath.normpath(name)]
         for path in candidates:
             if path in self.image_set:
                 return path
-        stem = stem if suffix.lower() in IMAGE_SUFFIXES else base
-        for named in (self._images_by_name.get(base, []), self._images_by_stem.get(stem, [])):
+        for named in self.images_named(base):
             close = [path for path in named if posixpath.dirname(path) == near] or named
             if len(close) == 1:
                 findings.count("other_path", annotation)
@@ -118,6 +116,12 @@ class DataFiles:
                 return None
         findings.refuse(annotation, f"names the image {name!r}, which is not in {self.image_root}")
         return None
+
+    def images_named(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the paths of the images with this name, without a folder, and of those with the same stem."""
+        stem, suffix = posixpath.splitext(name)
+        stem = stem if suffix.lower() in IMAGE_SUFFIXES else name
+        return self._images_by_name.get(name, []), self._images_by_stem.get(stem, [])
 
     def parts_by_folder(self, paths: list[str]) -> dict[str, str]:
         """Return "train", "val" or "test" for each path by the names of its folders, or "all" for all of them."""

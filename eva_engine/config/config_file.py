@@ -15,6 +15,7 @@ from eva_engine.exported_models import exported_recipe, is_exported
 
 from .config_path import find_config_file
 from .former_names import with_current_names
+from .moved_run import with_present_paths
 from .override_grammar import target_values
 from .override_keys import apply_overrides
 from .train_settings import fill_train_settings
@@ -56,7 +57,7 @@ def load_config(path: str, overrides: Sequence[str] = (), trusted_recipes: Seque
 def _read_saved(file: Path, overrides: Sequence[str], trusted_recipes: Sequence[str]) -> dict[Any, Any]:
     """Read a recipe that is data; what it names is imported after the names were checked."""
     content = parse_yaml(exported_recipe(file), file) if is_exported(file) else read_yaml(file)
-    content = with_current_names(content)
+    content = with_present_paths(with_current_names(content), file)
     recipes = [recipe for recipe in trusted_recipes if not is_exported(recipe)]
     check_names(content, str(file), recipes, target_values(overrides))
     return _with_objects(content, "")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
+from eva_backbone.chunked_attention import only_memory_counts
 from eva_backbone.errors import InputError
 
 from .fake_model import fake_run, gather_blocks, make_fake
@@ -64,6 +65,7 @@ def run_fake_step(
         stack.enter_context(ZerosOutside())
         stack.enter_context(gradients_taken(model.parameters(), tracker))
         stack.enter_context(tracker)
+        stack.enter_context(only_memory_counts())
         batch = tree_map_only(Tensor, _without_values, batch)
         try:
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
@@ -97,7 +99,7 @@ def run_fake_inference(model: nn.Module, batch: Any, device_type: str, extra_mod
     for module in (model, *extra_modules):
         make_fake(module, mode)
     tracker = LiveBytes([x for module in (model, *extra_modules) for x in (*module.parameters(), *module.buffers())])
-    with torch.no_grad(), fake_run(mode, device_type), KnownData(mode), ZerosOutside(), tracker:
+    with torch.no_grad(), fake_run(mode, device_type), KnownData(mode), ZerosOutside(), tracker, only_memory_counts():
         model.eval()(tree_map_only(Tensor, _without_values, batch))
     return tracker.peak
 

@@ -53,6 +53,8 @@ def launch_run(args: argparse.Namespace) -> None:
     # Here, so that an error in it is reported once, not by each process; and so is a download made.
     if args.eval_only and not args.config_file:
         _choose_recipe(args)
+    if args.resume:
+        _stay_in_run_folder(args)
     cfg = load_config(args.config_file, args.opts, args.trust_recipe)
     check_exported(cfg.train.init_checkpoint, args.trust_recipe)
     if cfg.train.init_checkpoint and not args.resume:
@@ -97,6 +99,14 @@ def _choose_recipe(args: argparse.Namespace) -> None:
     print(f"recipe: {printable(recipe.path)}", file=sys.stderr)
     if recipe.file.suffix != ".py" and override_value(args.opts, "train.output_dir") is None:
         args.opts.append(override_text("train.output_dir", f"{os.path.abspath(recipe.file.parent)}_evaluation"))
+
+
+def _stay_in_run_folder(args: argparse.Namespace) -> None:
+    """Continue the run whose config is given in its folder, which may have been moved since."""
+    file = Path(args.config_file)
+    is_of_run = file.name == "config.yaml" and RunFolder(file.parent).checkpoints()
+    if is_of_run and override_value(args.opts, "train.output_dir") is None:
+        args.opts.append(override_text("train.output_dir", os.path.abspath(file.parent)))
 
 
 def _error_of_process(error: ProcessRaisedException, dist_url: str) -> Exception:
@@ -219,6 +229,10 @@ def _model_to_evaluate(cfg: DictConfig, dtype: str) -> nn.Module:
 def _save_recipe(recipe: DictConfig) -> None:
     """Save the recipe, and the class list if there is one, in `train.output_dir`; on rank 0 only."""
     if comm.is_main_process():
+        # Absolute and without links, like the paths of files that the run has written into it; see `moved_run.py`.
+        folder = str(Path(recipe.train.output_dir).resolve())
+        if "${" not in folder:  # which would be an interpolation
+            recipe.train.output_dir = folder
         save_config(recipe, Path(recipe.train.output_dir, "config.yaml"))
         save_categories(recipe, recipe.train.output_dir)
 

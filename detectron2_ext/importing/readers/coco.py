@@ -15,6 +15,7 @@ from ...data.image_paths import is_inside
 from ...data.segmentation import is_number
 from ..data_files import DataFiles
 from ..findings import Findings
+from ..image_sizes import read_sizes
 from ..imported_data import ImportedData, ImportOptions
 
 NAME = "COCO JSON"
@@ -43,10 +44,11 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
         parse_categories(content["categories"], str(files.root / path))
         roots[part] = _image_root(content, path, files, findings)
         num_records = len(content["images"]), len(content["annotations"])
+        is_changed = _complete_images(content, roots[part], findings)
         _check_records(content, path, roots[part], findings)
         _rename(content, options)
         parts[part], json_files[part] = content, files.root / path
-        if (len(content["images"]), len(content["annotations"])) != num_records or options.renamed:
+        if (len(content["images"]), len(content["annotations"])) != num_records or options.renamed or is_changed:
             json_files[part] = Path()
     if len(parts) == 1:
         (only,) = parts
@@ -91,13 +93,48 @@ def _image_root(content: dict, path: str, files: DataFiles, findings: Findings) 
     for candidate in candidates:
         if any(isinstance(name, str) and _exists(candidate, name) for name in names):
             return candidate
+    if any(isinstance(name, str) and files.images_named(_base(name))[0] for name in names):
+        return files.image_root  # under other paths, see `_complete_images`
     findings.refuse(path, "its images are not in its folder or in images; give their folder with --train-images")
     return folder
 
 
 def _exists(root: Path, name: str) -> bool:
-    path = os.path.join(root, name)
+    path = os.path.join(root, name.replace("\\", "/"))
     return is_inside(path, str(root)) and os.path.exists(path)
+
+
+def _base(name: str) -> str:
+    return posixpath.basename(name.replace("\\", "/"))
+
+
+def _complete_images(content: dict, root: Path, findings: Findings) -> bool:
+    """Complete the records of images in the way that exports of Label Studio need, and return whether any changed.
+
+    Their file names can be paths in its own storage, ../../media/upload/4/0a1b2c3d-a.png, and sizes can be missing. An
+    image of the same name in the image folder is taken if there is exactly one, but only for a path that leads out of
+    this folder: any other path to a missing image is a flaw.
+    """
+    files = DataFiles(root)
+    without_size: dict[str, dict] = {}
+    is_changed = False
+    for record in content["images"]:
+        name = record.get("file_name")
+        if not isinstance(name, str) or not name:
+            continue
+        if not is_inside(os.path.join(root, name.replace("\\", "/")), str(root)):
+            named, _ = files.images_named(_base(name))
+            if len(named) == 1:
+                record["file_name"] = name = named[0]
+                findings.count("other_path", name)
+                is_changed = True
+        if record.get("width") is None and record.get("height") is None:
+            without_size[posixpath.normpath(name.replace("\\", "/"))] = record
+    present = [name for name in without_size if name in files.image_set]
+    for name, (width, height) in read_sizes(root, present, findings).items():
+        without_size[name].update(width=width, height=height)
+        is_changed = True
+    return is_changed
 
 
 def _check_records(content: dict, path: str, root: Path, findings: Findings) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotated_data import boxes_of, cvat_image, cvat_xml, labelme_json, save_images, shape, voc_xml
+from annotated_data import HEIGHT, WIDTH, boxes_of, cvat_image, cvat_xml, labelme_json, save_images, shape, voc_xml
 
+from detectron2_ext.data import load_coco_json
 from detectron2_ext.importing import ImportOptions, read_data
 from detectron2_ext.importing.class_questions import check_class_names, parse_renamed
+from detectron2_ext.importing.conversion import DataRequest, convert_once
 from detectron2_ext.importing.report import format_report, report_json
 from eva_backbone.errors import InputError
 
@@ -236,3 +238,44 @@ def test_table_of_classes(folder):
         ["dog", "3", "2"],
         ["all", "4", "2"],
     ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["images/{}", "images\\{}", "../../label-studio/media/upload/4/{}", "/data/upload/4/{}", "http://ls:8080/data/{}"],
+)
+def test_coco_of_label_studio(folder, path):
+    """Paths in its storage, names with a hash, ids from 0, an image without a size, empty masks."""
+    (folder / "images").mkdir()
+    for name in "abc":
+        (folder / f"{name}.png").rename(folder / f"images/0a1b2c3d-{name}.png")
+    sizes: list[dict] = [{"width": WIDTH, "height": HEIGHT}, {"width": None, "height": None}, {}]
+    images = [
+        {"id": number, "file_name": path.format(f"0a1b2c3d-{name}.png")} | sizes[number]
+        for number, name in enumerate("abc")
+    ]
+    box = {"category_id": 0, "bbox": [1.5, 2, 10, 10], "segmentation": [], "ignore": 0, "iscrowd": 0, "area": 100}
+    annotations = [box | {"id": number, "image_id": number} for number in range(3)]
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 0, "name": "nut"}], "info": {}}
+    (folder / "result.json").write_text(json.dumps(content))
+    data = read_data(folder)
+    part = data.parts["all"]
+    assert [(image["width"], image["height"]) for image in part["images"]] == [(WIDTH, HEIGHT)] * 3
+    assert len(part["annotations"]) == 3
+    (tmp := folder.parent / "converted").mkdir()
+    converted = convert_once(DataRequest(train=str(folder)), tmp, "")["train"]
+    records, summary = load_coco_json(converted.json_file, converted.images, "set")
+    assert [Path(record["file_name"]).name for record in records] == [f"0a1b2c3d-{name}.png" for name in "abc"]
+    assert (summary.class_names, summary.num_annotations) == (("nut",), 3)
+
+
+def test_a_missing_image_of_coco_is_not_another_one_of_its_name(folder):
+    (folder / "other").mkdir()
+    (folder / "a.png").rename(folder / "other/a.png")
+    images = [
+        {"id": number, "file_name": f"{name}.png", "width": WIDTH, "height": HEIGHT} for number, name in enumerate("ab")
+    ]
+    content = {"images": images, "annotations": [], "categories": [{"id": 0, "name": "nut"}]}
+    (folder / "all.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"a\.png: listed in all\.json, but not in"):
+        read_data(folder)

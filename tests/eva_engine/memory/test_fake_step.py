@@ -1,5 +1,6 @@
 """Steps on fake tensors against the same steps on real ones."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ from task_recipes import TASKS, small_task
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
+from eva_backbone import chunked_attention
 from eva_backbone.errors import InputError
+from eva_backbone.relative_position import DecomposedBias
 from eva_engine.memory.fake_step import StepSettings, run_fake_step
 from eva_engine.memory.planned_model import model_on_meta
 from eva_engine.memory.synthetic_batch import find_synthetic_batch
@@ -54,6 +57,29 @@ def test_blocks_that_run_again_are_computed_as_in_the_forward_pass(task):
     on_cuda = StepSettings("cuda", torch.bfloat16, low_precision_blocks=True, num_ranks=1)
     forward, backward = run_fake_step(model, made.make(3), on_cuda, made.extra_modules(model))
     assert backward.peak > 0 < forward.peak
+
+
+def test_two_tiles_of_an_attention_take_the_memory_of_all(monkeypatch):
+    """One tile as large as the whole step would hide a wrong count."""
+    query = torch.randn(2, 3, 64, 8, requires_grad=True)
+    bias = DecomposedBias(torch.randn(2, 3, 64, 8, requires_grad=True), torch.randn(2, 3, 64, 8, requires_grad=True))
+    monkeypatch.setattr(chunked_attention, "CHUNK_BYTES", 2**12)
+    num_tiles, peaks = [], []
+    compute = chunked_attention._probabilities
+    monkeypatch.setattr(chunked_attention, "_probabilities", lambda *args: num_tiles.append(1) or compute(*args))
+    for context in (nullcontext, chunked_attention.only_memory_counts):
+        num_tiles.clear()
+        tracker = LiveBytes([query, *bias])
+        with tracker, context():
+            output = chunked_attention.chunked_attention(query, query, query, 0.5, bias)
+            forward = tracker.peak
+            tracker.start_peak()
+            output.sum().backward()
+            peaks.append((forward, tracker.peak, len(num_tiles)))
+        del output
+        query.grad = bias[0].grad = bias[1].grad = None
+    assert peaks[0][:2] == peaks[1][:2]
+    assert [number for *_, number in peaks] == [2 * 24, 2 * 2]
 
 
 def test_the_contrastive_loss_holds_features_of_all_processes():

@@ -1,6 +1,7 @@
 from detectron2.config import LazyCall as L
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 
+from detectron2_ext.data import repeat_factors
 from detectron2_ext.evaluation import LVISEvaluator
 
 from .coco_loader_lsj_1280 import dataloader
@@ -9,9 +10,7 @@ dataloader.train.dataset.names = "lvis_v1_train"
 # Images of rare classes are sampled more often, by the factor max(1, sqrt(repeat_thresh / f)), where f is the fraction
 # of images that contain the class.
 dataloader.train.sampler = L(RepeatFactorTrainingSampler)(
-    repeat_factors=L(RepeatFactorTrainingSampler.repeat_factors_from_category_frequency)(
-        dataset_dicts="${dataloader.train.dataset}", repeat_thresh=0.001
-    )
+    repeat_factors=L(repeat_factors)(dataset_dicts="${dataloader.train.dataset}", repeat_thresh=0.001)
 )
 dataloader.test.dataset.names = "lvis_v1_val"
 dataloader.evaluator = L(LVISEvaluator)(
