@@ -24,7 +24,7 @@ from .record_table import open_columns
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1  # of the format; another one is built again
+_VERSION = 2  # of the format; another one is built again
 _MANIFEST = "manifest.json"
 _CHUNK_BYTES = 16 * 2**20
 
