@@ -35,14 +35,17 @@ class RecipeFile:
                 return ast.literal_eval(node.value)
         return {}
 
+    @cached_property
+    def _bases(self) -> set[str | None]:
+        """Names of the recipes of the same folder that this recipe imports."""
+        nodes = ast.walk(ast.parse(self.text))
+        return {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 1}
+
     def is_base_of(self, other: "RecipeFile") -> bool:
         """Return whether `other`, in the same folder, imports this recipe and changes it."""
         if Path(other.path).parent != Path(self.path).parent:
             return False
-        for node in ast.walk(ast.parse(other.text)):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == Path(self.path).stem:
-                return True
-        return False
+        return Path(self.path).stem in other._bases
 
 
 def recipe_folders() -> list[Path]:

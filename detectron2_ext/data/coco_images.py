@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
+from eva_engine.data.image_size import read_size
 
 from .coco_file import is_id, size_problem, with_ids
 from .image_paths import is_inside
+
+_SAMPLE = 20  # images whose headers are read
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,26 @@ class CheckedImages:
     def path(self, row: int) -> str:
         """Return the path of an image."""
         return os.path.join(self.root, self.names[row])
+
+    def swapped_sides(self) -> tuple[int, int, int]:
+        """Look for width and height that are swapped in the headers of a few images of all parts of the file.
+
+        Returns:
+            The number of images whose size is the swapped one, that of the images that could show it, and the index of
+            one of the former.
+        """
+        rows = np.flatnonzero(self.widths != self.heights)
+        sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).round().astype(int))] if len(rows) else rows
+        swapped, num_read = [], 0
+        for row in sample.tolist():
+            try:
+                size = read_size(self.path(row))
+            except InputError:  # reported when its pixels are read
+                continue
+            num_read += 1
+            if size == (self.heights[row], self.widths[row]):
+                swapped.append(row)
+        return len(swapped), num_read, swapped[0] if swapped else -1
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """Return the index of the image of each id; -1 for those that are not usable."""

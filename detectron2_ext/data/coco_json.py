@@ -1,10 +1,8 @@
 """Check, summarise and register custom COCO-format data."""
 
-import gc
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +12,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data_check.findings import Finding, Severity, log_finding
+from eva_engine.garbage import garbage_collection_paused
 
 from .coco_file import check_exists, check_known_categories, parse_categories, report_negative_areas
 from .coco_images import DirectoryListing, check_images
 from .coco_parts import read_coco_parts
 from .coco_records import AnnotationCheck, RecordCounts
-from .conventions import crowd_findings, repeated_name_findings, root_category_findings
+from .conventions import crowd_findings, image_findings, repeated_name_findings, root_category_findings
 from .mapper import MAX_INSTANCES
 from .record_table import RecordTable, TableBuilder, image_columns
 from .table_cache import open_or_build
@@ -69,19 +68,6 @@ class CocoJsonSummary:
     def num_classes(self) -> int:
         """Number of categories of the file, with or without annotations."""
         return len(self.class_names)
-
-
-@contextmanager
-def _garbage_collection_paused() -> Iterator[None]:
-    # Parsing creates millions of lists and dicts that all stay alive; scanning them for garbage would take a third of
-    # the time.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def load_coco_json(
@@ -135,7 +121,7 @@ def load_coco_json(
     return table, _summary(table, stored.facts, name, source, tuple(errors.messages))
 
 
-@_garbage_collection_paused()
+@garbage_collection_paused()
 def _read(
     path: Path,
     image_root: str,
@@ -175,16 +161,16 @@ def _read(
     counts = AnnotationCheck(parts, images, class_indices, errors, builder).run()
     columns = builder.finish(image_columns(images.ids, images.widths, images.heights, images.names))
     listed = [category for category in parts.categories if category["id"] in categories]
-    found = repeated_name_findings(listed, "")
+    findings = image_findings(images) + repeated_name_findings(listed, "")
     if known is None:
-        found += root_category_findings(listed, parts.used_categories, "")
+        findings += root_category_findings(listed, parts.used_categories, "")
     facts = {
         "categories": list(categories.items()),
         "left_out": left_out,
         "bad_records": errors.added,
         "negative_areas": [parts.num_negative, len(parts.ids)],
         "counts": counts.to_json(),
-        "findings": [(finding.code, finding.what, finding.count, finding.fix) for finding in found],
+        "findings": [(found.code, found.severity, found.what, found.count, found.fix) for found in findings],
     }
     return columns, facts, listing.times
 
@@ -195,8 +181,8 @@ def _summary(table: RecordTable, facts: dict, name: str, source: str, skipped: t
     counts = RecordCounts.from_json(facts["counts"])
     findings = counts.boxes.findings(source, table)
     findings += crowd_findings(counts.objects, counts.crowds, list(categories.values()), source)
-    for code, what, count, fix in facts["findings"]:
-        findings.append(Finding(code, Severity.WARNING, what, count, fix, source=source))
+    for code, severity, what, count, fix in facts["findings"]:
+        findings.append(Finding(code, Severity(severity), what, count, fix, source=source))
     if counts.short_polygons:
         what = f"{counts.short_polygons} polygons have fewer than three points and are left out of their masks"
         fix = "remove them, or complete them"

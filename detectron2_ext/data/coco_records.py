@@ -218,7 +218,7 @@ def _clip_box(box: list, height: int, width: int) -> tuple[list, str | None]:
     """Return the part of a box inside the image, `box` itself if that is all of it, and a problem or None."""
     x, y, w, h = box
     if w <= 0 or h <= 0:
-        return box, f"has a box of zero size, {box}"
+        return box, f"has a box of {'negative' if w < 0 or h < 0 else 'zero'} size, {box}"
     if x >= 0 and y >= 0 and x + w <= width and y + h <= height:
         return box, None
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)

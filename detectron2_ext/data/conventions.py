@@ -1,5 +1,6 @@
 """Notice annotation files that follow another convention than COCO's, although every single record could be valid."""
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pycocotools import mask as mask_api
 
 from eva_engine.data_check.findings import MAX_EXAMPLES, Finding, Severity
 
+from .coco_images import CheckedImages
 from .drawn_example import box_example
 
 # Rounding moves boxes and polygons by less than a pixel. In 2,000 objects of COCO and LVIS no box is cut or tiny, but
@@ -125,6 +127,40 @@ def _bounds(mask: list | dict) -> tuple[float, float, float, float]:
         return x, y, x + w, y + h
     points = np.concatenate(mask)
     return points[0::2].min(), points[1::2].min(), points[0::2].max(), points[1::2].max()
+
+
+def listed_twice_findings(names: Sequence[str], ids: Sequence, source: str = "") -> list[Finding]:
+    """Return a finding if image files are listed under several ids.
+
+    Args:
+        names: File name of each image.
+        ids: Id of each image.
+        source: The annotation file.
+    """
+    ids_of: dict[str, list] = {}
+    for name, image_id in zip(names, ids, strict=True):
+        ids_of.setdefault(os.path.normpath(name), []).append(image_id)
+    repeated = {name: found for name, found in ids_of.items() if len(found) > 1}
+    if not repeated:
+        return []
+    name, (one, other, *_) = next(iter(repeated.items()))
+    what = f"{len(repeated)} image files are listed several times, such as {name} with the ids {one} and {other}"
+    fix = "join their annotations under one image id"
+    return [Finding("listed-twice", Severity.WARNING, what, len(repeated), fix, source=source)]
+
+
+def image_findings(images: CheckedImages) -> list[Finding]:
+    """Return findings if image files are listed several times, or with width and height swapped."""
+    found = listed_twice_findings(images.names, images.ids.tolist())
+    num_swapped, num_read, row = images.swapped_sides()
+    if num_swapped:
+        what = (
+            f"{num_swapped} of {num_read} images whose headers were read have width and height swapped, such as "
+            f"{images.names[row]}, listed as {images.widths[row]}x{images.heights[row]}"
+        )
+        fix = "exchange 'width' and 'height', or remove the orientation tags if the images were annotated without them"
+        found.append(Finding("swapped-sides", Severity.ERROR, what, num_swapped, fix))
+    return found
 
 
 def crowd_findings(objects: Counter, crowds: Counter, class_names: Sequence[str], source: str) -> list[Finding]:

@@ -11,7 +11,9 @@ from tabulate import tabulate
 
 from eva_backbone.errors import InputError
 from eva_engine.config.registered_datasets import check_registered
+from eva_engine.data_check.findings import log_finding
 
+from .conventions import listed_twice_findings
 from .image_paths import check_inside
 from .published_records import table_dataset
 from .record_table import RecordTable, SelectedRecords
@@ -68,6 +70,9 @@ def get_dataset_dicts(names: str | list[str], filter_empty: bool = True) -> Sequ
             folders = [item.get("image_root") or "" for item in metadata]
             for record in dicts:
                 check_inside(record["file_name"], folders, " + ".join(names))
+            ids = [record.get("image_id") for record in dicts]
+            for finding in listed_twice_findings([record["file_name"] for record in dicts], ids, " + ".join(names)):
+                log_finding(finding)
         _loaded[key] = dicts
         # The loaders live as long as their records: otherwise a new loader could get the id of an earlier one, whose
         # records, if they are still in use, would be returned for it.

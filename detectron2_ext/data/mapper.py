@@ -155,9 +155,10 @@ def _check_size(dataset_dict: dict, found: tuple[int, int]) -> None:
     """Raise InputError if an image has another (width, height) than its annotation says."""
     annotated = (dataset_dict.get("width", found[0]), dataset_dict.get("height", found[1]))
     if found != annotated:
+        problem = "the two are swapped; exchange" if found == annotated[::-1] else "correct"
         raise InputError(
             f"{dataset_dict['file_name']}: the image has {found[0]}x{found[1]} pixels, but its annotation says "
-            f"{annotated[0]}x{annotated[1]}; correct 'width' and 'height', or use the image that was annotated."
+            f"{annotated[0]}x{annotated[1]}; {problem} 'width' and 'height', or use the image that was annotated."
         )
 
 

@@ -15,10 +15,12 @@ from detectron2.data.datasets.lvis import get_lvis_instances_meta
 
 from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
+from eva_engine.data_check.findings import log_finding
 from eva_engine.json_parts import ListPart, read_elements, read_members
 
 from .coco_file import FIX, check_exists, is_id, missing_list, not_a_list, not_an_object, parse_categories, size_problem
 from .coco_json import TableDataset
+from .conventions import listed_twice_findings
 from .image_paths import check_inside
 from .record_table import RecordTable, TableBuilder, image_columns
 from .segmentation import MIN_POLYGON
@@ -195,6 +197,8 @@ class _Reading:
                     names.append("/".join(image["coco_url"].split("/")[-2:]))
                     extra.append({key: image.get(key, []) for key in _LVIS_LISTS})
                 check_inside(os.path.join(root, names[-1]), [root], str(self._path))
+        for finding in listed_twice_findings(names, ids, str(self._path)):
+            log_finding(finding)
         widths, heights = (np.array([image[side] for image in images], dtype=np.int64) for side in ("width", "height"))
         return image_columns(np.array(ids, dtype=np.int64), widths, heights, names, extra)
 

@@ -1,7 +1,7 @@
 """The data check of detection: annotation files in COCO format, and the recipe that they are used with."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from .object_table import ObjectTable
 from .recipe_findings import check_recipe
 
 _MANY_EMPTY = 0.5
+_LISTED_TWICE = "listed-twice"
 _QUICKLY_CHECKED = 2_000_000  # objects; more take gigabytes, as Python objects of hotcoco
 
 
@@ -123,7 +124,8 @@ class DetectionCheck(DataCheck):
             yield from check_objects(found.table, part)
             yield from _check_images(found, part)
             yield from check_recipe(self.cfg, found.table, part)
-        yield from _check_listed_twice({part: found.table for part, found in data.items()})
+        reported = {part for part, found in data.items() if any(f.code == _LISTED_TWICE for f in found.findings)}
+        yield from _check_listed_twice({part: found.table for part, found in data.items()}, reported)
         yield from check_classes({part: self.class_counts(found) for part, found in data.items()}, "objects")
 
     def scan(self, data: DetectionData, part: str) -> Sequence[ScannedImage]:
@@ -165,7 +167,8 @@ def _check_images(data: DetectionData, part: str) -> Iterator[Finding]:
             )
 
 
-def _check_listed_twice(tables: Mapping[str, ObjectTable]) -> Iterator[Finding]:
+def _check_listed_twice(tables: Mapping[str, ObjectTable], reported: Collection[str]) -> Iterator[Finding]:
+    """Yield findings of files in both parts, or several times in a part, unless that was reported when it was read."""
     parts: dict[str, list[str]] = {}
     for part, table in tables.items():
         for record in table.images:
@@ -180,10 +183,11 @@ def _check_listed_twice(tables: Mapping[str, ObjectTable]) -> Iterator[Finding]:
             "remove them from one part, otherwise the evaluation measures what the model has seen",
             tuple(Example(file, draw=ImageSource(file).thumbnail) for file in across[:MAX_EXAMPLES]),
         )
-    twice = [file for file, found in parts.items() if len(set(found)) == 1 and len(found) > 1]
+    repeated = {file: found[0] for file, found in parts.items() if len(set(found)) == 1 and len(found) > 1}
+    twice = [file for file, part in repeated.items() if part not in reported]
     if twice:
         yield Finding(
-            "listed-twice",
+            _LISTED_TWICE,
             Severity.WARNING,
             f"{len(twice)} image files are listed several times in the same part of the data",
             len(twice),

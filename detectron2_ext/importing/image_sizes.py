@@ -5,36 +5,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import ExifTags
-
 from eva_backbone.errors import InputError
-from eva_engine.data.heif import is_heif, register_heif
-from eva_engine.data.image_file import image_errors, open_image, open_regular_file
+from eva_engine.data.image_size import read_size
 
 from .findings import Findings
-
-_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
-
-
-def read_size(path: str | Path) -> tuple[int, int]:
-    """Return (width, height) of an image in pixels, turned as its orientation tag says; pixels are not decoded.
-
-    Raises:
-        InputError: The file is not a readable image.
-    """
-    name = str(path)
-    with image_errors(name), open_regular_file(path) as file:
-        if is_heif(file.read(64)):
-            register_heif(name)
-        file.seek(0)
-        with open_image(file) as image:
-            width, height = image.size
-            try:
-                orientation = image.getexif().get(ExifTags.Base.Orientation)
-            except Exception:  # reading damaged tags raises nearly any exception; they are ignored in training, too
-                orientation = None
-            # Pillow turns HEIC files when it opens them.
-            return (height, width) if orientation in _TURNED and image.format != "HEIF" else (width, height)
 
 
 def read_sizes(root: Path, paths: Sequence[str], findings: Findings) -> dict[str, tuple[int, int]]:

@@ -1,11 +1,9 @@
 """Read a dataset of any format into memory."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from eva_backbone.errors import InputError
+from eva_engine.garbage import garbage_collection_paused
 
 from .class_questions import check_class_names
 from .data_files import DataFiles
@@ -37,7 +35,7 @@ def read_data(
         key, evidence = detect_format(files)
     else:
         key, evidence = options.format, "as --data-format says"
-    with _garbage_collection_paused():
+    with garbage_collection_paused():
         data: ImportedData = READERS[key].read(files, options)
     data.findings.notes.insert(0, f"{data.format}: {evidence}")
     if not skip_bad:
@@ -48,15 +46,3 @@ def read_data(
     questions = check_class_names(data.count_objects(), options.renamed, data.is_class_list_given, str(source))
     data.findings.notes += questions
     return data
-
-
-@contextmanager
-def _garbage_collection_paused() -> Iterator[None]:
-    # Millions of lists and dicts are created that all stay alive; scanning them for garbage takes much of the time.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

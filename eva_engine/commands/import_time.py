@@ -68,6 +68,8 @@ def _add_lazy_timm() -> None:
     timm.__dict__["__version__"] = version("timm")
     # Its modules are lazy, too: `timm.data` needs one of them.
     timm.__dict__["models"] = _add_lazy_package("timm.models")
+    # Its own code imports all models; a recipe needs one of its modules.
+    timm.__dict__["optim"] = _add_lazy_package("timm.optim")
 
 
 def _add_lazy_package(name: str) -> ModuleType | None:

@@ -59,9 +59,10 @@ def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> 
         _print(describe_exported(path))
         return 0
     from eva_engine.inspection import read_summary
-    from eva_engine.inspection.format import describe, describe_names
+    from eva_engine.inspection.format import describe, describe_names, describe_summary
 
     summary = read_summary(path, args.entry)
+    _print(describe_summary(summary))  # before the recipes are compared, which takes seconds
     found = identifier.identify(summary)
     _print(describe(found, args.entry))
     if args.names:
@@ -71,7 +72,7 @@ def _inspect(identifier: "Identifier", path: Path, args: argparse.Namespace) -> 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        print(printable(line))
+        print(printable(line), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,9 +3,9 @@
 import re
 
 _SPLITS = {
-    "train": ("train", "training"),
+    "train": ("train", "training", "tr"),
     "val": ("val", "valid", "validation", "dev", "development", "eval", "evaluation"),
-    "test": ("test", "testing"),
+    "test": ("test", "testing", "te"),
     "trainval": ("trainval",),  # stands for neither of the two
 }
 SPLIT_WORDS = {word: split for split, words in _SPLITS.items() for word in words}

@@ -31,6 +31,10 @@ def _check_files(part: str, images: Sequence[ScannedImage]) -> Iterator[Finding]
     if other_size:
         turned = sum(image.source.size == image.size[::-1] and image.orientation > 4 for image in other_size)
         hint = ", or remove the orientation tag: the annotation was made without turning the image" if turned else ""
+        swapped = sum(image.source.size == image.size[::-1] for image in other_size) - turned
+        what = f"{len(other_size)} of {len(images)} images have another size than their annotation says"
+        if swapped:
+            what += f", {swapped} of them with width and height swapped"
         examples = []
         for image in other_size[:MAX_EXAMPLES]:
             annotated, found = image.source.size or (0, 0), image.size
@@ -39,7 +43,7 @@ def _check_files(part: str, images: Sequence[ScannedImage]) -> Iterator[Finding]
         yield Finding(
             "other-size",
             Severity.ERROR,
-            f"{len(other_size)} of {len(images)} images have another size than their annotation says",
+            what,
             len(other_size),
             f"correct the width and height, or use the images that were annotated{hint}",
             tuple(examples),

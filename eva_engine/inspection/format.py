@@ -18,13 +18,12 @@ _FEW, _MANY = 3, 12
 
 
 def describe(found: Identification, entry: str = "") -> Iterator[str]:
-    """Yield lines about the file, its model, the recipes that accept it, and what loading it with the best would do.
+    """Yield lines about a file's model, the recipes that accept it, and what loading it with the best would do.
 
     Args:
         found: What was found out.
         entry: Entry of the file that was asked for, such as "ema".
     """
-    yield from describe_summary(found.summary)
     best = found.best
     known = found.same[0].model if found.same else _likely_model(found)
     yield f"  model: {describe_model(found.summary.weights, known)}"

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from eva_backbone.errors import InputError
+from eva_engine.data.split_names import split_of
 
 from ...mask_windows import MaskWindow
 from ..data_files import DataFiles
@@ -54,8 +55,8 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
 
 def _subset(image: Element) -> str | None:
     """Return the part of a project to which an image belongs."""
-    subset = image.get("subset", "").lower()
-    return {"train": "train", "val": "val", "validation": "val", "test": "test"}.get(subset)
+    part = split_of(image.get("subset", ""))
+    return part if part in ("train", "val", "test") else None
 
 
 def _read_image(element: Element, path: str, part: str, files: DataFiles, builder: DatasetBuilder) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_write
+from eva_engine.data.image_size import read_size
 from eva_engine.data.split_names import split_of
 from eva_engine.text_file import open_text, parse_json
 
 from ..data_files import DataFiles
 from ..findings import Findings
-from ..image_sizes import read_size
 from ..imported_data import DatasetBuilder, ImportedData, ImportOptions
 
 NAME = "Hugging Face"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from eva_backbone.errors import InputError
+from eva_engine.data.split_names import split_of
 from eva_engine.prediction.categories import check_names
 from eva_engine.text_file import read_lines, read_text
 
@@ -120,8 +121,9 @@ def _images_by_part(files: DataFiles, config: dict, config_path: str, findings: 
     """Return the images of each part: as data.yaml says, else by the names of folders."""
     parts: dict[str, list[str]] = {}
     root = str(config.get("path") or "")
+    named = {split_of(key): given for key, given in config.items() if isinstance(key, str)}
     for part in ("train", "val", "test"):
-        given = config.get(part, config.get("valid") if part == "val" else None)
+        given = config.get(part, named.get(part))
         for entry in given if isinstance(given, list) else [given] if given else []:
             found = _find_entry(files, str(entry), root, config_path)
             if found is None:

@@ -14,13 +14,13 @@ WriteCoco = Callable[..., tuple[Path, Path]]
 
 @pytest.fixture
 def write_coco(tmp_path: Path) -> WriteCoco:
-    """``write_coco(content)`` -> (annotation file, image folder); the three images are noise."""
+    """``write_coco(content)`` -> (annotation file, image folder); the six images are noise."""
 
     def write(content: object) -> tuple[Path, Path]:
         folder = tmp_path / "images"
         folder.mkdir(exist_ok=True)
-        for name in ("a.png", "b.png", "c.png"):
-            noise_image().save(folder / name)
+        for name in "abcdef":
+            noise_image().save(folder / f"{name}.png")
         (tmp_path / "annotations.json").write_text(content if isinstance(content, str) else json.dumps(content))
         return tmp_path / "annotations.json", folder
 

@@ -11,11 +11,12 @@ from synthetic_coco import HEIGHT, WIDTH, coco_content
 
 from detectron2_ext.data import get_dataset_dicts, load_coco_json, register_coco_json
 from eva_backbone.errors import InputError
+from eva_engine.data_check.findings import Severity
 
 
 def _content() -> dict:
     """Twelve objects of two classes, all with polygons."""
-    images = [{"id": n, "file_name": f"{'abc'[n % 3]}.png", "width": WIDTH, "height": HEIGHT} for n in range(1, 7)]
+    images = [{"id": n, "file_name": f"{'abcdef'[n - 1]}.png", "width": WIDTH, "height": HEIGHT} for n in range(1, 7)]
     annotations = []
     for n in range(1, 7):
         for category, (x, y) in ((1, (4 + n, 6 + n)), (2, (38 - n, 20 + n))):
@@ -144,6 +145,44 @@ def test_names_of_more_than_one_category(write_coco, caplog):
     (record,) = caplog.records
     assert "more than one category has the name 'grey'; they stay separate classes" in record.getMessage()
     assert summary.class_names == ("bright", "grey", "grey (id 3)")
+
+
+def test_image_files_with_several_ids(write_coco, caplog, dataset_name):
+    content = _content()
+    content["images"][3]["file_name"] = "./a.png"
+    content["images"][5]["file_name"] = "b.png"
+    summary = register_coco_json(dataset_name, *write_coco(content))
+    (record,) = caplog.records
+    assert "2 image files are listed several times, such as a.png with the ids 1 and 4; join" in record.getMessage()
+    assert (summary.num_images, summary.findings[0].count) == (6, 2)
+
+
+def _swap(images: list[dict]) -> None:
+    for image in images:
+        image.update(width=image["height"], height=image["width"])
+
+
+@pytest.mark.parametrize("num_swapped", [1, 6])
+def test_swapped_sides(write_coco, caplog, num_swapped):
+    content = _content()
+    _swap(content["images"][:num_swapped])
+    _, summary = load_coco_json(*write_coco(content), "test", on_error="skip")
+    sentence = (
+        f"{num_swapped} of 6 images whose headers were read have width and height swapped, such as a.png, listed as "
+        f"{HEIGHT}x{WIDTH}; exchange 'width' and 'height'"
+    )
+    assert sentence in caplog.text
+    found = {finding.code: finding for finding in summary.findings}["swapped-sides"]
+    assert (found.severity, found.count) == (Severity.ERROR, num_swapped)
+
+
+def test_sides_of_few_images_are_read(write_coco, monkeypatch):
+    content = _content()
+    content["images"] = [image | {"id": n} for n in range(1, 500) for image in content["images"][:1]]
+    read = []
+    monkeypatch.setattr("detectron2_ext.data.coco_images.read_size", lambda path: read.append(path) or (WIDTH, HEIGHT))
+    load_coco_json(*write_coco(content), "test")
+    assert len(read) == 20
 
 
 def _equal_records(one: list[dict], other: list[dict]) -> bool:

@@ -181,10 +181,14 @@ _BAD_IMAGES = [
     ),
     (
         lambda path: noise_image(HEIGHT, WIDTH + 1).save(path),
-        "the image has 65x48 pixels, but its annotation says 64x48",
+        "the image has 65x48 pixels, but its annotation says 64x48; correct 'width' and 'height'",
+    ),
+    (
+        lambda path: noise_image(WIDTH, HEIGHT).save(path),
+        "the image has 48x64 pixels, but its annotation says 64x48; the two are swapped; exchange 'width' and 'height'",
     ),
 ]
-_BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "16 bits", "other size"]
+_BAD_IMAGE_IDS = ["missing", "truncated", "empty", "no image", "bomb", "pipe", "16 bits", "other size", "swapped"]
 
 
 @pytest.mark.parametrize(("damage", "fragment"), _BAD_IMAGES, ids=_BAD_IMAGE_IDS)

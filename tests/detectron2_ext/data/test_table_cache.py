@@ -81,7 +81,7 @@ def test_the_second_opening_has_the_same_records(tmp_path, write_coco, reads):
         assert (summary.num_annotations, summary.num_clipped_boxes) == (35, expected_summary.num_clipped_boxes)
         assert [finding.examples[0].file for finding in summary.findings if finding.examples]
     assert len(reads) == 2  # outside of the run, and once in it
-    assert sorted(path.name for path in files[1].iterdir()) == ["a.png", "b.png", "c.png"]
+    assert sorted(path.name for path in files[1].iterdir()) == [f"{name}.png" for name in "abcdef"]
     assert {path.name for path in tmp_path.iterdir()} == {"annotations.json", "images", "run"}
 
 

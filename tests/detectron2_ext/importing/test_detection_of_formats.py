@@ -26,13 +26,14 @@ def _parts(data) -> dict[str, list[str]]:
     return {part: [image["file_name"] for image in content["images"]] for part, content in data.parts.items()}
 
 
-def test_roboflow_coco(tmp_path):
-    for part, names in (("train", "ab"), ("valid", "c"), ("test", "d")):
+@pytest.mark.parametrize("parts", [("train", "valid", "test"), ("tr", "dev", "te"), ("Training", "val", "testing")])
+def test_roboflow_coco(tmp_path, parts):
+    for part, names in zip(parts, ("ab", "c", "d"), strict=True):
         save_images(tmp_path / part, list(names))
         (tmp_path / part / "_annotations.coco.json").write_text(_coco(names))
     data = read_data(tmp_path)
     assert _parts(data) == {"train": ["a.png", "b.png"], "val": ["c.png"], "test": ["d.png"]}
-    assert data.images_of("val") == tmp_path / "valid"
+    assert data.images_of("val") == tmp_path / parts[1]
     assert set(data.json_files) == {"train", "val", "test"}
 
 
@@ -62,6 +63,7 @@ def test_two_coco_files_of_one_part(tmp_path):
     [
         "train: ../train/images\nval: ../valid/images\nnames: [nut, bolt]\nnc: 2\n",  # as Roboflow writes it
         "path: ../datasets/nuts\ntrain: train/images\nval: valid/images\nnames:\n  0: nut\n  1: bolt\n",
+        "tr: train/images\nvalidation: valid/images\nnames: [nut, bolt]\n",
         "names: [nut, bolt]\n",
     ],
 )
@@ -119,14 +121,16 @@ def test_csv(tmp_path, header):
     assert _parts(data) == {"all": ["a.png", "b.png"] if header else ["a.png"]}
 
 
-def test_cvat_project_with_subsets(tmp_path):
+@pytest.mark.parametrize("subsets", [("Train", "Validation"), ("training", "valid"), ("tr", "dev")])
+def test_cvat_project_with_subsets(tmp_path, subsets):
     box = '<box label="nut" xtl="1" ytl="1" xbr="9" ybr="9"/>'
     images = ""
-    for number, (name, subset) in enumerate((("a", "Train"), ("b", "Validation"))):
+    for number, (name, subset) in enumerate(zip("ab", subsets, strict=True)):
         save_images(tmp_path / "images" / subset, [name])
         images += cvat_image(f"{name}.png", box, number).replace("<image ", f'<image subset="{subset}" ')
     (tmp_path / "annotations.xml").write_text(cvat_xml(images, ("nut",)))
-    assert _parts(read_data(tmp_path)) == {"train": ["images/Train/a.png"], "val": ["images/Validation/b.png"]}
+    expected = {"train": [f"images/{subsets[0]}/a.png"], "val": [f"images/{subsets[1]}/b.png"]}
+    assert _parts(read_data(tmp_path)) == expected
 
 
 def test_metadata_of_hugging_face(tmp_path):

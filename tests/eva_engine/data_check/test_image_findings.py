@@ -61,6 +61,13 @@ def test_other_size(folder):
     assert "orientation tag" not in finding.fix
 
 
+def test_swapped_sides(folder):
+    (finding,) = _findings(folder, size=(HEIGHT, WIDTH)).values()
+    assert finding.code == "other-size"
+    assert f"annotation says, {finding.count} of them with width and height swapped" in finding.what
+    assert "orientation tag" not in finding.fix
+
+
 def test_orientation_tag(folder):
     exif = Image.Exif()
     exif[0x0112] = 6

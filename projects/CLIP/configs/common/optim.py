@@ -1,5 +1,5 @@
 from detectron2.config import LazyCall as L
-from timm.optim import Lamb
+from timm.optim.lamb import Lamb  # not from timm.optim, which imports all models of timm
 
 from eva_clip.parameter_groups import tower_layer_decay_groups
 
