@@ -1,11 +1,13 @@
 """What can be wrong with the images of any task: unreadable, turned, of another size, or several times in the data."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
 
 from .duplicates import exact_groups, near_groups
 from .findings import MAX_EXAMPLES, Example, Finding, Severity
 from .image_scan import ImageSource, ScannedImage, side_by_side
+
+_REMOVE_FROM_ONE = "remove them from one part, otherwise the evaluation measures what the model has seen"
 
 
 def check_images(scans: Mapping[str, Sequence[ScannedImage]]) -> Iterator[Finding]:
@@ -79,12 +81,24 @@ def check_duplicates(
         noun: Noun for a file, such as "image".
         draw_pair: Returns the function that draws two of them; None if they cannot be drawn.
     """
-    files = [(part, scan) for part, scanned in scans.items() for scan in scanned if not scan.problem]
+    files = []
+    for part, scanned in scans.items():
+        files += [(part, scan) for scan in scanned if not scan.problem]
     exact = exact_groups([scan.digest for _, scan in files])
-    known = {index for group in exact for index in group[1:]}
-    near = near_groups([None if index in known else scan.fingerprint for index, (_, scan) in enumerate(files)])
+    fingerprints = [scan.fingerprint for _, scan in files]
+    for group in exact:
+        for index in group[1:]:
+            fingerprints[index] = None  # one of equal files is enough to find those that are nearly equal
+    near = near_groups(fingerprints)
     pair = partial(_pair_example, files, draw_pair)
-    labels = [group for group in exact if len({files[index][1].source.label for index in group}) > 1]
+
+    def parts_of(group: Sequence[int]) -> set[str]:
+        return {files[index][0] for index in group}
+
+    def labels_of(group: Sequence[int]) -> set[str]:
+        return {files[index][1].source.label for index in group}
+
+    labels = [group for group in exact if len(labels_of(group)) > 1]
     if labels:
         yield Finding(
             "contradicting-labels",
@@ -95,14 +109,14 @@ def check_duplicates(
             tuple(pair(group, label=True) for group in labels[:MAX_EXAMPLES]),
         )
     for groups, kind in ((exact, "equal"), (near, "nearly equal")):
-        across = [group for group in groups if len({files[index][0] for index in group}) > 1]
+        across = [group for group in groups if len(parts_of(group)) > 1]
         if across:
             yield Finding(
                 "leakage" if kind == "equal" else "near-leakage",
                 Severity.ERROR if kind == "equal" else Severity.WARNING,
                 f"{len(across)} {noun}(s) of one part of the data are {kind} to one of another part",
                 len(across),
-                "remove them from one part, otherwise the evaluation measures what the model has seen",
+                _REMOVE_FROM_ONE,
                 tuple(pair(_across_first(group, files)) for group in across[:MAX_EXAMPLES]),
             )
         within = [group for group in groups if group not in across]
@@ -116,6 +130,28 @@ def check_duplicates(
                 f"keep one of each, unless they are meant to count several times (frames of one video are {kind}, too)",
                 tuple(pair(group) for group in within[:MAX_EXAMPLES]),
             )
+
+
+def check_files_in_both(
+    files: Sequence[Set[str]], what: str, example: Callable[[str], Example] = Example
+) -> Iterator[Finding]:
+    """Yield the finding about files that are in all parts of the data.
+
+    Args:
+        files: The files of each part.
+        what: What they are and are used for, such as "videos are listed for training and for validation".
+        example: Makes the example of a file.
+    """
+    shared = sorted(set.intersection(*map(set, files))) if len(files) > 1 else []
+    if shared:
+        yield Finding(
+            "listed-in-both",
+            Severity.ERROR,
+            f"{len(shared)} {what}",
+            len(shared),
+            _REMOVE_FROM_ONE,
+            tuple(map(example, shared[:MAX_EXAMPLES])),
+        )
 
 
 def _across_first(group: Sequence[int], files: Sequence[tuple[str, ScannedImage]]) -> list[int]:
@@ -135,7 +171,8 @@ def _pair_example(
         second = next(files[index][1] for index in group if files[index][1].source.label != first.source.label)
         text = f"{first.source.label!r} here, {second.source.label!r} as {second.source.name}"
     else:
-        where = f" ({part} and {other_part})" if part != other_part else ""
-        text = f"like {second.source.name}{where}"
+        text = f"like {second.source.name}"
+        if part != other_part:
+            text += f" ({part} and {other_part})"
     draw = None if draw_pair is None else draw_pair(first.source, second.source)
     return Example(first.source.name, text, draw)
