@@ -30,7 +30,10 @@ class KnownData(TorchDispatchMode):
                 result = func(*args, **kwargs)
             return tree_map_only(Tensor, self._hide, result)
         if func is torch.ops.aten.index.Tensor:
-            args = (args[0], [number for index in args[1] for number in _as_numbers(index)])
+            indices: list[Tensor | None] = []
+            for index in args[1]:
+                indices += _as_numbers(index)
+            args = (args[0], indices)
         return func(*args, **kwargs)
 
     def _hide(self, tensor: Tensor) -> Tensor:

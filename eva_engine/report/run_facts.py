@@ -33,18 +33,19 @@ def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "", tr
             "Test data": _names(cfg, "dataloader.test.dataset.names"),
             "Machine": _machine(cfg),
         }
-        return {name: value for name, value in facts.items() if value}
-    facts = {
-        "Recipe": config_file,
-        "Model": _target(cfg, "model"),
-        "Training data": _names(cfg, "dataloader.train.dataset.names"),
-        "Training": _training(cfg, curves),
-        "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
-        "Optimizer": _optimizer(cfg),
-        "Precision": str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32",
-        "Machine": _machine(cfg),
-        **_measured(curves),
-    }
+    else:
+        precision = str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32"
+        facts = {
+            "Recipe": config_file,
+            "Model": _target(cfg, "model"),
+            "Training data": _names(cfg, "dataloader.train.dataset.names"),
+            "Training": _training(cfg, curves),
+            "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
+            "Optimizer": _optimizer(cfg),
+            "Precision": precision,
+            "Machine": _machine(cfg),
+            **_measured(curves),
+        }
     return {name: value for name, value in facts.items() if value}
 
 
