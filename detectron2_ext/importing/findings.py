@@ -73,17 +73,15 @@ class Findings:
 
     def to_json(self) -> dict[str, object]:
         """Return the findings for the report, with all file names."""
-        return {
-            "flaws": {
-                key: {"meaning": FLAWS[key], "count": files.total(), "files": dict(files.most_common())}
-                for key, files in self.flaws.items()
-            },
-            "bad_files": self.bad_files,
-            "notes": self.notes,
-        }
+        flaws = {}
+        for key, files in self.flaws.items():
+            flaws[key] = {"meaning": FLAWS[key], "count": files.total(), "files": dict(files.most_common())}
+        return {"flaws": flaws, "bad_files": self.bad_files, "notes": self.notes}
 
 
 def first_files(files: Mapping[str, int], max_files: int = 3) -> str:
     """Return the names of the files with most cases, for a table."""
     names = [f"{printable(name, 80)} ({count})" for name, count in Counter(files).most_common(max_files)]
-    return ", ".join(names) + (f", {len(files) - max_files} more files" if len(files) > max_files else "")
+    if len(files) > max_files:
+        names.append(f"{len(files) - max_files} more files")
+    return ", ".join(names)

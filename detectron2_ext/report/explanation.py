@@ -133,18 +133,17 @@ def _precision_recall_charts(explained: Explained, objects: np.ndarray) -> list[
     precision = explained.diagnosis.curves.precision[:, :, :, 0, -1]
     with_objects = np.flatnonzero(precision[0, 0] > -1)
     x = _RECALL.tolist()
-    mean = [
-        Line(f"IoU {iou:.2f}", x, precision[row][:, with_objects].mean(1).tolist())
-        for row, iou in ((0, 0.5), (5, 0.75), (8, 0.9))
-        if len(with_objects)
-    ]
+    mean = []
+    if len(with_objects):
+        for row, iou in ((0, 0.5), (5, 0.75), (8, 0.9)):
+            mean.append(Line(f"IoU {iou:.2f}", x, precision[row][:, with_objects].mean(1).tolist()))
     charts = [Chart("Precision over recall", "recall", "precision", mean, "Mean of the classes.")]
     if len(with_objects) > 1:
         frequent = with_objects[np.argsort(-objects[with_objects], kind="stable")][:MAX_CURVES]
         lines = [Line(explained.names[k], x, precision[0, :, k].tolist(), color=int(k)) for k in frequent]
-        note = "At IoU 0.5" + (
-            f", of the {MAX_CURVES} most frequent classes." if len(with_objects) > MAX_CURVES else "."
-        )
+        note = "At IoU 0.5."
+        if len(with_objects) > MAX_CURVES:
+            note = f"At IoU 0.5, of the {MAX_CURVES} most frequent classes."
         charts.append(Chart("Precision over recall of classes", "recall", "precision", lines, note))
     return charts
 

@@ -174,8 +174,12 @@ def _objects(objects: Any, names: list[str] | None) -> Iterator[tuple[object, li
     """Yield the class, the box [x, y, width, height] and whether it is a crowd, of each object of a row."""
     if isinstance(objects, dict):  # one list for each key
         length = max((len(column) for column in objects.values() if isinstance(column, list)), default=0)
-        columns = {key: column for key, column in objects.items() if isinstance(column, list) and len(column) == length}
-        objects = [{key: column[index] for key, column in columns.items()} for index in range(length)]
+        records: list[dict[str, Any]] = [{} for _ in range(length)]
+        for key, column in objects.items():
+            if isinstance(column, list) and len(column) == length:
+                for record, value in zip(records, column, strict=True):
+                    record[key] = value
+        objects = records
     for record in objects if isinstance(objects, list) else ():
         if not isinstance(record, dict):
             continue
