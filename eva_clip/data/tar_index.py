@@ -148,7 +148,7 @@ def _add_member(samples: list[Members], suffix: str, extent: Extent) -> None:
 def _as_rows(samples: dict[str, list[Members]], shard: str, errors: RecordErrors, others: list[str]) -> np.ndarray:
     """Return the rows of the usable samples, report the others, and add unused members of both to `others`."""
     rows = []
-    complete = {key for key, repeated in samples.items() if any(_is_complete(members) for members in repeated)}
+    complete = {key for key, repeated in samples.items() if any(map(_is_complete, repeated))}
     for key, repeated in samples.items():
         folder, name = posixpath.split(key)
         parts = name.split(".")
@@ -161,9 +161,8 @@ def _as_rows(samples: dict[str, list[Members]], shard: str, errors: RecordErrors
             row = _usable_row(key, members, shard, errors)
             if row is not None:
                 rows.append(row)
-                others += [
-                    f"{key}.{suffix}" for suffix in TEXT_SUFFIXES[1:] if {suffix, TEXT_SUFFIXES[0]} <= set(members)
-                ]
+                if TEXT_SUFFIXES[0] in members:  # the text that is used
+                    others += [f"{key}.{suffix}" for suffix in TEXT_SUFFIXES[1:] if suffix in members]
     return np.array(rows, dtype=_row_type(max((len(row[0]) for row in rows), default=1)))
 
 

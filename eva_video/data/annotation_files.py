@@ -155,11 +155,14 @@ def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
 def _something_rows(path: str) -> Iterator[tuple[str, _Fields]]:
     """Yield the videos of Something-Something V2; a template such as "Moving [something] up" is the class."""
     content = read_json(path, "list of videos", _FIX_LIST)
-    for number, record in enumerate(content if isinstance(content, list) else [None], start=1):
-        fields = [record.get(key) for key in ("id", "template")] if isinstance(record, dict) else [None]
-        if all(isinstance(field, str) and field for field in fields) and len(fields) == 2:
-            label = str(fields[1]).replace("[", "").replace("]", "")
-            yield f"entry {number}", (f"{fields[0]}.webm", label, None)
+    records = content if isinstance(content, list) else [None]
+    for number, record in enumerate(records, start=1):
+        video = template = None
+        if isinstance(record, dict):
+            video, template = record.get("id"), record.get("template")
+        if isinstance(video, str) and isinstance(template, str) and video and template:
+            label = template.replace("[", "").replace("]", "")
+            yield f"entry {number}", (f"{video}.webm", label, None)
         else:
             yield f"entry {number}", None
 
@@ -209,9 +212,11 @@ def _table_rows(path: str, errors: RecordErrors) -> Iterator[tuple[str, _Fields]
 def _table_fields(row: Mapping[str, str], is_kinetics: bool) -> _Fields:
     try:
         video = _kinetics_path(row) if is_kinetics else row["path"].strip()
-        return (video, row["label"].strip(), row.get("num_frames")) if video else None
     except (ValueError, OverflowError):  # times that are not numbers
         return None
+    if not video:
+        return None
+    return video, row["label"].strip(), row.get("num_frames")
 
 
 def _kinetics_path(row: Mapping[str, str]) -> str:
@@ -224,8 +229,11 @@ def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | N
     if class_indices is None:
         return number
     index, highest = class_indices.get(label, number), max(class_indices.values(), default=-1)
-    is_ambiguous = number not in (None, index) and number <= highest  # the index of one class and the name of another
-    return None if index is None or index > highest or is_ambiguous else index
+    if index is None or index > highest:
+        return None
+    if number not in (None, index) and number <= highest:  # the index of one class and the name of another
+        return None
+    return index
 
 
 def _parse_number(text: str) -> int | None:
