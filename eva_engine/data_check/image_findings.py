@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
+from typing import NamedTuple
 
 from .duplicates import exact_groups, near_groups
 from .findings import MAX_EXAMPLES, Example, Finding, Severity
 from .image_scan import ImageSource, ScannedImage, side_by_side
 
+
+class _Duplicates(NamedTuple):
+    """Findings about one kind of duplicates: its word, the prefix of its codes, and how serious they are."""
+
+    word: str
+    prefix: str
+    across_parts: Severity
+    within_part: Severity
+
+
+_EQUAL = _Duplicates("equal", "", Severity.ERROR, Severity.WARNING)
+_NEARLY_EQUAL = _Duplicates("nearly equal", "near-", Severity.WARNING, Severity.NOTE)
 _REMOVE_FROM_ONE = "remove them from one part, otherwise the evaluation measures what the model has seen"
 
 
@@ -108,13 +121,13 @@ def check_duplicates(
             "keep the right label of each",
             tuple(pair(group, label=True) for group in labels[:MAX_EXAMPLES]),
         )
-    for groups, kind in ((exact, "equal"), (near, "nearly equal")):
+    for groups, kind in ((exact, _EQUAL), (near, _NEARLY_EQUAL)):
         across = [group for group in groups if len(parts_of(group)) > 1]
         if across:
             yield Finding(
-                "leakage" if kind == "equal" else "near-leakage",
-                Severity.ERROR if kind == "equal" else Severity.WARNING,
-                f"{len(across)} {noun}(s) of one part of the data are {kind} to one of another part",
+                f"{kind.prefix}leakage",
+                kind.across_parts,
+                f"{len(across)} {noun}(s) of one part of the data are {kind.word} to one of another part",
                 len(across),
                 _REMOVE_FROM_ONE,
                 tuple(pair(_across_first(group, files)) for group in across[:MAX_EXAMPLES]),
@@ -123,11 +136,12 @@ def check_duplicates(
         if within:
             num_more = sum(len(group) - 1 for group in within)
             yield Finding(
-                "duplicates" if kind == "equal" else "near-duplicates",
-                Severity.WARNING if kind == "equal" else Severity.NOTE,
-                f"{num_more} {noun}(s) are {kind} to another one in the same part of the data",
+                f"{kind.prefix}duplicates",
+                kind.within_part,
+                f"{num_more} {noun}(s) are {kind.word} to another one in the same part of the data",
                 num_more,
-                f"keep one of each, unless they are meant to count several times (frames of one video are {kind}, too)",
+                "keep one of each, unless they are meant to count several times "
+                f"(frames of one video are {kind.word}, too)",
                 tuple(pair(group) for group in within[:MAX_EXAMPLES]),
             )
 

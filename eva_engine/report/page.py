@@ -65,10 +65,13 @@ def write_report(
         css_color=_css_color, kind_of=_kind_of, draw_chart=_draw_chart, largest_value=_largest_value
     )
     names = _metric_names(results)
+    heading = "Results"
+    if all(name.startswith("AP") for name in names):
+        heading = "Average precision, percent"
     html = environment.get_template("report.html").render(
         title=title,
         summary=summary,
-        heading="Average precision, percent" if all(name.startswith("AP") for name in names) else "Results",
+        heading=heading,
         metrics=names,
         rows=_rows(results, names),
         plots=[Markup(plot) for plot in plot_curves(read_curves(output_dir / "metrics.json"))],

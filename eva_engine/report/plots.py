@@ -61,7 +61,10 @@ def plot_metrics(task: str, metrics: dict[str, Series]) -> str:
     for series in metrics.values():
         values += series.values()
     percent = looks_like_percent(values)
-    figure, axes = _figure(f"Evaluation: {TASK_NAMES.get(task, task)}" + (", percent" if percent else ""))
+    title = f"Evaluation: {TASK_NAMES.get(task, task)}"
+    if percent:
+        title += ", percent"
+    figure, axes = _figure(title)
     for number, (name, series) in enumerate(list(metrics.items())[:MAX_LINES]):
         width, order = (2.2, 3) if number == 0 else (1.2, 2)  # the first metric is the main one
         axes.plot(list(series), list(series.values()), "o-", label=name, markersize=4, linewidth=width, zorder=order)

@@ -165,7 +165,8 @@ class Trainer(TrainerBase):
         scaler.update()
         # The scaler lowers the scale exactly when it leaves the step out.
         if self.ema is not None and scaler.get_scale() >= scale:
-            self.ema.update(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
+            is_wrapped = isinstance(self.model, DistributedDataParallel)
+            self.ema.update(self.model.module if is_wrapped else self.model)
         self.updating = False
         self.non_finite.reset()
 
