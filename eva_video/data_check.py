@@ -160,7 +160,8 @@ def _check_missing(data: VideoData, part: str) -> Iterator[Finding]:
 
 def _scan(record: VideoRecord, reader: ClipReader, names: Sequence[str]) -> tuple[ScannedImage, VideoScan]:
     file = record["file_name"]
-    source = ImageSource(file, label=names[record["label"]] if record["label"] < len(names) else "")
+    label = names[record["label"]] if record["label"] < len(names) else ""
+    source = ImageSource(file, label=label)
     try:
         clip = reader.read(record, _first_middle_last, _shrink)
         rate = 0.0 if os.path.isdir(file) else _frame_rate(file)

@@ -66,9 +66,10 @@ class Findings:
             is_named = file in reason.split(" ")[0]  # messages about a file begin with its path
             listed.append(reason if is_named else f"{file}: {reason}")
         more = f"; and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
+        or_skip = f", or {advice} to leave them out" if advice else ""
         raise InputError(
             f"{source}: {len(listed)} file(s) cannot be used: {'; '.join(listed[:_MAX_LISTED])}{more}; repair or "
-            f"remove them{f', or {advice} to leave them out' if advice else ''}."
+            f"remove them{or_skip}."
         )
 
     def to_json(self) -> dict[str, object]:

@@ -97,16 +97,18 @@ def _class_section(explained: Explained, counts: ThresholdCounts, index: int) ->
     for category, name in enumerate(explained.names):
         if not counts.objects[category] and not counts.wrong[category, 0]:
             continue  # neither objects nor detections
-        measured = counts.objects[category] > 0
-        own = int(f1[category].argmax()) if measured else 0
-        has_best = measured and f1[category, own] > 0
+        best_f1 = best_threshold = None
+        if counts.objects[category]:
+            best = int(f1[category].argmax())
+            best_f1 = float(f1[category, best])
+            if best_f1 > 0:
+                best_threshold = float(THRESHOLDS[best])
         row = [name, int(counts.objects[category]), *curves.category_metrics(category).values()]
         if explained.mask_ap:
             row.append(explained.mask_ap.get(name))
         for at in (index, DEFAULT):
             row += [float(precision[category, at]), float(recall[category, at])]
-        row += [float(f1[category, own]) if measured else None, float(THRESHOLDS[own]) if has_best else None]
-        rows.append(row)
+        rows.append([*row, best_f1, best_threshold])
         colors.append(category)
     order = sorted(range(len(rows)), key=lambda row: -rows[row][1])
     chosen = f"{THRESHOLDS[index]:.2f}"

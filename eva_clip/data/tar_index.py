@@ -108,9 +108,11 @@ def index_shard(
             _save_index(path, rows, size_and_time, others)
             index = _open_index(path, size_and_time)
         if index is None:
-            unused.update({f"{shard.name}/{others[0]}": len(others)} if others else {})
+            if others:
+                unused[f"{shard.name}/{others[0]}"] += len(others)
             return rows
-    unused.update({f"{shard.name}/{index.unused_example}": index.num_unused} if index.num_unused else {})
+    if index.num_unused:
+        unused[f"{shard.name}/{index.unused_example}"] += index.num_unused
     return index
 
 

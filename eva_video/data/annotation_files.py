@@ -149,7 +149,10 @@ def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
                 else:
                     video, _, label = line.strip().partition(separator)
                 fields = video.strip(), label.strip()
-                yield f"line {number}", (*fields, None) if all(fields) else None
+                if all(fields):
+                    yield f"line {number}", (*fields, None)
+                else:
+                    yield f"line {number}", None
 
 
 def _something_rows(path: str) -> Iterator[tuple[str, _Fields]]:
@@ -191,8 +194,9 @@ def _line_rows(path: str, has_frame_counts: bool) -> Iterator[tuple[str, _Fields
             fields = line.rsplit(maxsplit=num_fields - 1)
             if len(fields) < num_fields or fields[0].endswith(","):
                 yield f"line {number}", None
-            else:
-                yield f"line {number}", (fields[0], fields[-1], fields[1] if has_frame_counts else None)
+                continue
+            frame_count = fields[1] if has_frame_counts else None
+            yield f"line {number}", (fields[0], fields[-1], frame_count)
 
 
 def _table_rows(path: str, errors: RecordErrors) -> Iterator[tuple[str, _Fields]]:

@@ -115,7 +115,8 @@ def _check_records(content: dict, path: str, root: Path, findings: Findings) -> 
             listed.add(image_id)
         problem = _image_problem(record, images)
         if problem is not None:
-            findings.refuse(name if isinstance(name, str) else f"image number {index}", f"in {path} it {problem}")
+            file = name if isinstance(name, str) else f"image number {index}"
+            findings.refuse(file, f"in {path} it {problem}")
         elif posixpath.normpath(name.replace("\\", "/")) not in listing:
             findings.refuse(name, f"listed in {path}, but not in {root}")
         else:

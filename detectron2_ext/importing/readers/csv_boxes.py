@@ -95,7 +95,8 @@ def _tables(files: DataFiles) -> list[str]:
     found = []
     for path in files.with_suffix(".csv", ".tsv")[:_SAMPLE]:
         line = files.head(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
-        if _column_numbers(line.split("\t" if path.lower().endswith(".tsv") else ",")) is not None:
+        separator = "\t" if path.lower().endswith(".tsv") else ","
+        if _column_numbers(line.split(separator)) is not None:
             found.append(path)
     return found
 
