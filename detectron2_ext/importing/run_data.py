@@ -40,25 +40,21 @@ def find_request(args: argparse.Namespace) -> DataRequest | None:
             "too; give all data in one of these ways."
         )
     options = ImportOptions(
-        images=_absolute(args.train_images),
+        images=None if args.train_images is None else Path(args.train_images).resolve(),
         format=args.data_format,
         renamed=parse_renamed(args.rename_class),
         pixels_from=args.pixels_from,
     )
     return DataRequest(
         train=None if args.eval_only else str(Path(train).resolve()),
-        val=_absolute_text(val),
+        val=_absolute(val),
         val_share=args.val_share,
         options=options,
-        val_images=_absolute_text(args.val_images),
+        val_images=_absolute(args.val_images),
     )
 
 
-def _absolute(path: str | None) -> Path | None:
-    return None if path is None else Path(path).resolve()
-
-
-def _absolute_text(path: str | None) -> str | None:
+def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
