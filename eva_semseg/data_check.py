@@ -15,7 +15,7 @@ from eva_backbone.errors import InputError
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
 from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
-from eva_engine.data_check.image_findings import check_files_in_both, check_images
+from eva_engine.data_check.image_findings import check_files_in_both, check_images, image_example
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, scan_images
 from eva_engine.prediction.colors import palette_color
 
@@ -97,7 +97,7 @@ class SegmentationCheck(DataCheck):
         files = []
         for found in data.values():
             files.append({os.path.realpath(record["file_name"]) for record in found.dataset})
-        yield from check_files_in_both(files, "image files are used for training and for validation", _image_example)
+        yield from check_files_in_both(files, "image files are used for training and for validation", image_example)
 
     def scan(self, data: SegmentationData, part: str) -> Sequence[ScannedImage]:
         """Read the images and the label files."""
@@ -115,10 +115,6 @@ class SegmentationCheck(DataCheck):
         for part, found in data.items():
             yield from _check_labels(found, scans[part], part)
         yield from check_classes({part: found.class_counts for part, found in data.items()}, self.counted)
-
-
-def _image_example(file: str) -> Example:
-    return Example(file, draw=ImageSource(file).thumbnail)
 
 
 def _scan_label(file: str, num_classes: int, values: LabelValues | None) -> LabelScan:

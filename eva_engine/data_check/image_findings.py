@@ -39,25 +39,20 @@ def _check_files(part: str, images: Sequence[ScannedImage]) -> Iterator[Finding]
             f"{len(unreadable)} of {len(images)} images cannot be read",
             len(unreadable),
             "replace or remove them",
-            tuple(unreadable_example(image) for image in unreadable[:MAX_EXAMPLES]),
+            tuple(map(unreadable_example, unreadable[:MAX_EXAMPLES])),
             part,
         )
     other_size = [image for image in images if not image.problem and image.source.size not in (None, image.size)]
     if other_size:
         turned = sum(image.source.size == image.size[::-1] and image.orientation > 4 for image in other_size)
         hint = ", or remove the orientation tag: the annotation was made without turning the image" if turned else ""
-        examples = []
-        for image in other_size[:MAX_EXAMPLES]:
-            annotated, found = image.source.size or (0, 0), image.size
-            text = f"{found[0]}x{found[1]} pixels, annotated as {annotated[0]}x{annotated[1]}"
-            examples.append(Example(image.source.name, text, image.source.thumbnail))
         yield Finding(
             "other-size",
             Severity.ERROR,
             f"{len(other_size)} of {len(images)} images have another size than their annotation says",
             len(other_size),
             f"correct the width and height, or use the images that were annotated{hint}",
-            tuple(examples),
+            tuple(map(_size_example, other_size[:MAX_EXAMPLES])),
             part,
         )
     tagged = [image for image in images if image.orientation not in (0, 1)]
@@ -68,7 +63,7 @@ def _check_files(part: str, images: Sequence[ScannedImage]) -> Iterator[Finding]
             f"{len(tagged)} of {len(images)} images have an orientation tag and are turned when they are read",
             len(tagged),
             "check in the images below that annotations were made on the turned image",
-            tuple(_example(image, f"orientation {image.orientation}") for image in tagged[:MAX_EXAMPLES]),
+            tuple(map(_orientation_example, tagged[:MAX_EXAMPLES])),
             part,
         )
 
@@ -78,8 +73,19 @@ def unreadable_example(file: ScannedImage) -> Example:
     return Example(file.source.name, file.problem.removeprefix(f"{file.source.name}: "))
 
 
-def _example(image: ScannedImage, text: str) -> Example:
+def image_example(file: str) -> Example:
+    """Return an example that shows an image file."""
+    return Example(file, draw=ImageSource(file).thumbnail)
+
+
+def _size_example(image: ScannedImage) -> Example:
+    annotated, found = image.source.size or (0, 0), image.size
+    text = f"{found[0]}x{found[1]} pixels, annotated as {annotated[0]}x{annotated[1]}"
     return Example(image.source.name, text, image.source.thumbnail)
+
+
+def _orientation_example(image: ScannedImage) -> Example:
+    return Example(image.source.name, f"orientation {image.orientation}", image.source.thumbnail)
 
 
 def check_duplicates(
@@ -119,7 +125,7 @@ def check_duplicates(
             f"{len(labels)} {noun}(s) occur with several labels",
             len(labels),
             "keep the right label of each",
-            tuple(pair(group, label=True) for group in labels[:MAX_EXAMPLES]),
+            tuple(map(partial(pair, label=True), labels[:MAX_EXAMPLES])),
         )
     for groups, kind in ((exact, _EQUAL), (near, _NEARLY_EQUAL)):
         across = [group for group in groups if len(parts_of(group)) > 1]
@@ -142,7 +148,7 @@ def check_duplicates(
                 num_more,
                 "keep one of each, unless they are meant to count several times "
                 f"(frames of one video are {kind.word}, too)",
-                tuple(pair(group) for group in within[:MAX_EXAMPLES]),
+                tuple(map(pair, within[:MAX_EXAMPLES])),
             )
 
 
