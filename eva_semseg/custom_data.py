@@ -179,7 +179,9 @@ def _pair(folder: str) -> tuple[str, str] | None:
     names = list_folders(folder)
     images = next((name for name in names if name.lower() in _IMAGE_FOLDERS), None)
     labels = next((name for name in names if name.lower() in _LABEL_FOLDERS), None)
-    return None if images is None or labels is None else (os.path.join(folder, images), os.path.join(folder, labels))
+    if images is None or labels is None:
+        return None
+    return os.path.join(folder, images), os.path.join(folder, labels)
 
 
 def _choose(parts: dict[str, tuple[str, str]], *names: str) -> tuple[str, str]:

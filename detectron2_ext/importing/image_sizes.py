@@ -34,7 +34,9 @@ def read_size(path: str | Path) -> tuple[int, int]:
             except Exception:  # reading damaged tags raises nearly any exception; they are ignored in training, too
                 orientation = None
             # Pillow turns HEIC files when it opens them.
-            return (height, width) if orientation in _TURNED and image.format != "HEIF" else (width, height)
+            if orientation in _TURNED and image.format != "HEIF":
+                return height, width
+            return width, height
 
 
 def read_sizes(root: Path, paths: Sequence[str], findings: Findings) -> dict[str, tuple[int, int]]:

@@ -208,7 +208,9 @@ def _open_index(path: Path, size_and_time: tuple[int, int]) -> IndexFile | None:
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
     example = first["key"].decode(errors="replace")
-    return IndexFile(path, len(rows) - 1, int(first["text_start"]), example) if is_current else None
+    if is_current:
+        return IndexFile(path, len(rows) - 1, int(first["text_start"]), example)
+    return None
 
 
 def _save_index(path: Path, rows: np.ndarray, size_and_time: tuple[int, int], unused: list[str]) -> None:

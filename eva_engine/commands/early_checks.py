@@ -94,4 +94,6 @@ def _given_text(overrides: Sequence[str], key: str) -> str | None:
     from eva_engine.config.override_grammar import override_value  # Hydra is not a base dependency
 
     value = override_value(overrides, key)
-    return value if isinstance(value, str) and "${" not in value else None
+    if isinstance(value, str) and "${" not in value:
+        return value
+    return None

@@ -68,7 +68,9 @@ def describe_names(summary: WeightFileSummary) -> Iterator[str]:
 def _likely_model(found: Identification) -> nn.Module | None:
     """Return the model of the nearest recipe if it differs so little that the task must be the same."""
     nearest = found.nearest
-    return nearest.model if nearest is not None and nearest.coverage > 0.95 else None
+    if nearest is not None and nearest.coverage > 0.95:
+        return nearest.model
+    return None
 
 
 def _starts_to_show(found: Identification) -> Sequence[Compatibility]:

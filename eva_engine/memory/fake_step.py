@@ -110,7 +110,9 @@ def _resident_tensors(*modules: nn.Module) -> list[Tensor]:
 
 
 def _without_values(tensor: Tensor) -> Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype) if tensor.is_floating_point() else tensor
+    if tensor.is_floating_point():
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
+    return tensor
 
 
 @contextmanager

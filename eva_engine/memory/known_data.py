@@ -37,7 +37,9 @@ class KnownData(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _hide(self, tensor: Tensor) -> Tensor:
-        return self._fake_mode.from_tensor(tensor) if tensor.is_floating_point() else tensor
+        if tensor.is_floating_point():
+            return self._fake_mode.from_tensor(tensor)
+        return tensor
 
 
 def _as_numbers(index: Tensor | None) -> list[Tensor | None]:

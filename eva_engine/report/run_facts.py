@@ -56,7 +56,9 @@ def _get(cfg: DictConfig, key: str, default: Any = None) -> Any:
 def _target(cfg: DictConfig, key: str) -> str:
     """Return the name of the class or function that a part of the recipe calls."""
     target = _get(cfg, f"{key}._target_", "")
-    return target.rpartition(".")[2] if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if isinstance(target, str):
+        return target.rpartition(".")[2]
+    return getattr(target, "__name__", str(target))
 
 
 def _names(cfg: DictConfig, key: str) -> str:

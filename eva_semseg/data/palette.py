@@ -89,7 +89,9 @@ def _json_rows(content: Any, path: str | Path) -> list[tuple[str, Colour]]:
 def _channel(value: Any) -> int:
     """Return a channel of a colour as a number, -1 for what is not one."""
     text = str(value)
-    return int(text) if text.isdecimal() and len(text) < 4 else -1
+    if text.isdecimal() and len(text) < 4:
+        return int(text)
+    return -1
 
 
 def _row(name: Any, colour: Any, path: str | Path) -> tuple[str, Colour]:

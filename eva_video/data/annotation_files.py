@@ -135,7 +135,9 @@ def _rows(path: str, has_frame_counts: bool, errors: RecordErrors) -> Iterator[t
     if "label" in columns or not first:
         return _table_rows(path, errors)
     separator = next((letter for letter in ";," if letter in first), None)
-    return _line_rows(path, has_frame_counts) if separator is None else _separated_rows(path, separator)
+    if separator is None:
+        return _line_rows(path, has_frame_counts)
+    return _separated_rows(path, separator)
 
 
 def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
@@ -176,7 +178,9 @@ def _read_class_table(path: str) -> dict[str, int]:
     name, number = (find_column(columns, column, path) for column in ("name", "id"))
     indices: dict[str, int] = {}
     for line, cells in rows:
-        class_index = None if name is None or number is None else _parse_number(cells[number].strip())
+        class_index = None
+        if name is not None and number is not None:
+            class_index = _parse_number(cells[number].strip())
         if name is None or class_index is None or indices.setdefault(cells[name].strip(), class_index) != class_index:
             raise InputError(
                 f"{path}: {line} is not a class of its own; give a CSV file with the columns id, a number, and name."

@@ -160,7 +160,9 @@ def _flaw(record: dict, image: dict) -> str:
     x, y, w, h = box
     if w <= 0 or h <= 0:
         return "no_area"
-    return "outside" if x >= image["width"] or y >= image["height"] or x + w <= 0 or y + h <= 0 else ""
+    if x >= image["width"] or y >= image["height"] or x + w <= 0 or y + h <= 0:
+        return "outside"
+    return ""
 
 
 def _rename(content: dict, options: ImportOptions) -> None:
