@@ -50,8 +50,11 @@ def reasons_to_skip(found: Sequence[Command], root: Path) -> dict[Command, str]:
     reasons: dict[Command, str] = {}
     # A skipped command may make others impossible, so repeat until nothing changes.
     while True:
-        written = {file for command in found if command not in reasons for file in command.writes}
-        lost = {file for command in reasons for file in command.writes} - written
+        written: set[str] = set()
+        lost: set[str] = set()
+        for command in found:
+            (lost if command in reasons else written).update(command.writes)
+        lost -= written
         new = {}
         for command in found:
             reason = _reason(command, lost, root)

@@ -56,14 +56,15 @@ def make_state(weights: dict[str, torch.Tensor]) -> dict:
 def sharded(state: dict) -> dict:
     """Return the same state as tensors that are sharded among processes, here one."""
     mesh = init_device_mesh("cpu", (1,))
-    return {
-        key: sharded(value)
-        if isinstance(value, dict)
-        else DTensor.from_local(value, mesh, [Shard(0)])  # shares the memory
-        if isinstance(value, torch.Tensor)
-        else value
-        for key, value in state.items()
-    }
+    result: dict = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            result[key] = sharded(value)
+        elif isinstance(value, torch.Tensor):
+            result[key] = DTensor.from_local(value, mesh, [Shard(0)])  # shares the memory
+        else:
+            result[key] = value
+    return result
 
 
 def memory(state: dict) -> list[memoryview]:
@@ -153,14 +154,15 @@ def main() -> None:
         measure(Path(folder), content[:1], {"file": {"model": {}}}, True)  # imports
         rounds = [measure(Path(folder), content, states, not arguments.direct) for _ in range(arguments.rounds)]
     print(f"{num_bytes / MIB:.0f} MiB, {arguments.fraction:.2f} of the full state; medians of {len(rounds)} rounds")
+    plain_times = [times["plain file"] for times in rounds]
     for name in rounds[0]:
+        own_times = [times[name] for times in rounds]
         row = f"  {name:<56}"
         for title, choose in (("median", statistics.median), ("fastest", min)):
-            chosen, plain = (choose(times[key] for times in rounds) for key in (name, "plain file"))
-            row += f" {title} {chosen:6.2f} s {chosen / plain:5.2f}x"
+            row += f" {title} {choose(own_times):6.2f} s {choose(own_times) / choose(plain_times):5.2f}x"
         print(row)
         if name != "plain file":
-            plain, ours = (statistics.median(times[key] for times in rounds) for key in ("plain file", name))
+            plain, ours = statistics.median(plain_times), statistics.median(own_times)
             record(Figure(name, "time", "s", ours, "plain write", plain))
     dist.destroy_process_group()
 

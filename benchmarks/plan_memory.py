@@ -35,16 +35,14 @@ SMALL = [
     "dataloader.train.total_batch_size=1",
     "train.device=cpu",
     "train.amp.enabled=False",
-] + [
-    override
-    for stage in range(3)
-    for override in (
+]
+for stage in range(3):
+    SMALL += [
         f"model.roi_heads.box_heads.{stage}.input_shape.channels=128",
         f"model.roi_heads.box_heads.{stage}.conv_dims=[64]",
         f"model.roi_heads.box_heads.{stage}.fc_dims=[128]",
         f"model.roi_heads.box_predictors.{stage}.input_shape.channels=128",
-    )
-]
+    ]
 NO_MASKS = [
     "model.roi_heads.mask_in_features=null",
     "model.roi_heads.mask_pooler=null",

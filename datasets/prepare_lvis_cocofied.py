@@ -38,14 +38,16 @@ def reduce_to_coco(lvis: dict, source: str) -> dict:
         for key in ("neg_category_ids", "not_exhaustive_category_ids"):
             reduced[key] = [coco_ids[category_id] for category_id in image.get(key, []) if category_id in coco_ids]
         images.append(reduced)
-    annotations = [
-        {**annotation, "category_id": coco_ids[annotation["category_id"]]}
-        for annotation in tqdm(lvis["annotations"], desc="annotations", unit="")
-        if annotation["category_id"] in coco_ids
-    ]
-    categories = [
-        {**category, "id": coco_ids[category["id"]]} for category in lvis["categories"] if category["id"] in coco_ids
-    ]
+    annotations = []
+    for annotation in tqdm(lvis["annotations"], desc="annotations", unit=""):
+        coco_id = coco_ids.get(annotation["category_id"])
+        if coco_id is not None:
+            annotations.append({**annotation, "category_id": coco_id})
+    categories = []
+    for category in lvis["categories"]:
+        coco_id = coco_ids.get(category["id"])
+        if coco_id is not None:
+            categories.append({**category, "id": coco_id})
     categories.sort(key=lambda category: category["id"])
     return {**lvis, "images": images, "annotations": annotations, "categories": categories}
 

@@ -25,11 +25,10 @@ def restrict_to_val2017(lvis: dict) -> dict:
         if url.split("/")[-2] == "val2017":
             images.append(image)
     kept = {image["id"] for image in images}
-    annotations = [
-        annotation
-        for annotation in tqdm(lvis["annotations"], desc="annotations", unit="")
-        if annotation["image_id"] in kept
-    ]
+    annotations = []
+    for annotation in tqdm(lvis["annotations"], desc="annotations", unit=""):
+        if annotation["image_id"] in kept:
+            annotations.append(annotation)
     return {**lvis, "images": images, "annotations": annotations}
 
 

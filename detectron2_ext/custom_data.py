@@ -75,7 +75,9 @@ class CustomData:
     def _stored(cls, cfg: DictConfig) -> "CustomData":
         """Return the data in the config of an earlier run, or empty data."""
         node = cfg.dataloader.get("custom_data")
-        content: Any = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node or {}
+        content: Any = node or {}
+        if OmegaConf.is_config(node):
+            content = OmegaConf.to_container(node)
         if isinstance(content, dict) and content.keys() <= asdict(cls()).keys() - {"request"}:
             leave_out = content.pop("leave_out", None) or []
             if all(isinstance(value, str) for value in [*content.values(), *leave_out]):

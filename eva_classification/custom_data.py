@@ -61,7 +61,8 @@ class ImageData:
             if self.val_share is not None:
                 self._divide(cfg, dataset)
                 return
-            val = val or (self.train if _has_part(self.train, "val") or _has_part(self.train, "test") else None)
+            if not val and (_has_part(self.train, "val") or _has_part(self.train, "test")):
+                val = self.train
         if test is None:
             return
         if val is None:
@@ -70,7 +71,8 @@ class ImageData:
             )
             cfg.dataloader.evaluator = None
             return
-        _use(test, val, "val" if _has_part(val, "val") or not _has_part(val, "test") else "test")
+        has_only_test = _has_part(val, "test") and not _has_part(val, "val")
+        _use(test, val, "test" if has_only_test else "val")
 
     def _divide(self, cfg: DictConfig, dataset: ImageDataset) -> None:
         """Write a list of the images of each part to the folder of the run, and use them."""
@@ -81,11 +83,15 @@ class ImageData:
         chosen = set(stratified_split([(label,) for _, label in entries], self.val_share or 0))
 
         def write() -> None:
-            for part in ("train", "val"):
+            entries_of: dict[str, list] = {"train": [], "val": []}
+            for index, entry in enumerate(entries):
+                part = "val" if index in chosen else "train"
+                entries_of[part].append(entry)
+            for part, part_entries in entries_of.items():
                 with atomic_path(folder / f"{part}.csv") as partial, partial.open("w", newline="") as file:
                     rows = csv.writer(file)
                     rows.writerow(("path", "class"))
-                    rows.writerows(row for index, row in enumerate(entries) if (index in chosen) == (part == "val"))
+                    rows.writerows(part_entries)
 
         on_all_ranks(write)
         logger.info("%s: %d images to train on, %d to evaluate on", self.train, len(entries) - len(chosen), len(chosen))

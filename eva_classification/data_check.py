@@ -52,7 +52,9 @@ class ClassificationData:
     def class_counts(self) -> dict[str, int]:
         """Number of images of each class."""
         counts = Counter(self.labels)
-        return {name: counts[index] for index, name in sorted(self.class_names.items())} if self.labels else {}
+        if self.labels:
+            return {name: counts[index] for index, name in sorted(self.class_names.items())}
+        return {}
 
 
 def _open(record: ImageRecord) -> IO[bytes]:

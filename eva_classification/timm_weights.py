@@ -34,7 +34,10 @@ def to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         InputError: The model has relative positions, which timm's EVA does not support, or is not an image model.
     """
     is_probe, is_pretrained = _PROBE_MEAN in weights, "mask_token" in weights
-    _check_weights(weights, None if is_pretrained else "head.1.weight" if is_probe else "head.weight")
+    head = None
+    if not is_pretrained:
+        head = "head.1.weight" if is_probe else "head.weight"
+    _check_weights(weights, head)
     converted = to_timm_names(weights)
     if is_pretrained:
         return _without_prediction(converted)

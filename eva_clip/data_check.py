@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import IO, Any
 
 from detectron2.config import instantiate
@@ -15,6 +16,7 @@ from eva_classification.data.image_dataset import ImageDataset
 from eva_classification.data_check import ClassificationData
 from eva_engine.data_check.data_check import DataCheck
 from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
+from eva_engine.data_check.image_findings import check_files_in_both
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, scan_images
 
 from .data.caption_dataset import CaptionDataset, CaptionRecord
@@ -82,7 +84,7 @@ class PairCheck(DataCheck):
         """Return the numbers of images and captions."""
         facts = {"images": f"{data.total:,}"}
         if data.captions:
-            captions = [caption for each in data.captions for caption in each]
+            captions = list(chain.from_iterable(data.captions))
             words = sorted(len(caption.split()) for caption in captions) or [0]
             facts["looked at"] = f"{len(data.images):,}"
             facts["captions"] = f"{len(captions):,}"
@@ -100,17 +102,10 @@ class PairCheck(DataCheck):
         for part, found in data.items():
             if found.captions:
                 yield from _check_captions(found, part, tokenizer)
-        files = [{image.name for image in found.images} for found in data.values()]
-        shared = sorted(set.intersection(*files)) if len(files) > 1 else []
-        if shared:
-            yield Finding(
-                "listed-in-both",
-                Severity.ERROR,
-                f"{len(shared)} images are used for training and for the evaluation",
-                len(shared),
-                "remove them from one part, otherwise the evaluation measures what the model has seen",
-                tuple(map(Example, shared[:MAX_EXAMPLES])),
-            )
+        files = []
+        for found in data.values():
+            files.append({image.name for image in found.images})
+        yield from check_files_in_both(files, "images are used for training and for the evaluation")
 
     def scan(self, data: PairData, part: str) -> Sequence[ScannedImage]:
         """Read the images that are looked at."""
@@ -132,11 +127,17 @@ def _captions(record: CaptionRecord) -> list[str]:
 
 
 def _check_captions(data: PairData, part: str, tokenizer: Tokenizer | None) -> Iterator[Finding]:
-    empty = [image for image, texts in zip(data.images, data.captions, strict=True) if not any(map(str.strip, texts))]
+    pairs: list[tuple[ImageSource, str]] = []
+    empty = []
+    twice = []
+    for image, texts in zip(data.images, data.captions, strict=True):
+        pairs += [(image, text) for text in texts]
+        if not any(map(str.strip, texts)):
+            empty.append((image, ""))
+        twice += [(image, text) for text, count in Counter(texts).items() if count > 1]
     if empty:
         what = f"{len(empty)} of {len(data.images)} images have no caption"
-        yield _finding("empty-texts", Severity.ERROR, what, [(image, "") for image in empty], "write one", part)
-    pairs = [(image, text) for image, texts in zip(data.images, data.captions, strict=True) for text in texts]
+        yield _finding("empty-texts", Severity.ERROR, what, empty, "write one", part)
     if tokenizer is not None:
         _, cut = tokenizer.tokenize([text for _, text in pairs])
         if cut:
@@ -144,20 +145,17 @@ def _check_captions(data: PairData, part: str, tokenizer: Tokenizer | None) -> I
             what = f"{len(cut)} of {len(pairs)} captions have more than {length} tokens and are cut"
             severity = Severity.WARNING if len(cut) > _RARE * len(pairs) else Severity.NOTE
             yield _finding("long-texts", severity, what, [pairs[i] for i in cut], "shorten them", part)
-    twice = []
-    for image, texts in zip(data.images, data.captions, strict=True):
-        twice += [(image, text) for text, count in Counter(texts).items() if count > 1]
     if twice:
         what = f"{len(twice)} images have the same caption several times"
         yield _finding("duplicate-pairs", Severity.WARNING, what, twice, "keep each pair once", part)
     uses = Counter(text.strip().casefold() for _, text in pairs)
-    common = {text: count for text, count in uses.most_common(MAX_EXAMPLES) if count >= _MANY_USES}
+    common = [text for text, count in uses.most_common(MAX_EXAMPLES) if count >= _MANY_USES]
     if common:
         first: dict[str, tuple[ImageSource, str]] = {}
         for image, text in pairs:
             key = text.strip().casefold()
             if key in common and key not in first:
-                first[key] = image, f"{common[key]} images: {text}"
+                first[key] = image, f"{uses[key]} images: {text}"
         num_images = sum(count for count in uses.values() if count >= _MANY_USES)
         what = f"{num_images} of {len(pairs)} captions are used for {_MANY_USES} or more images each"
         fix = "describe the images, because each of them is a negative example for the others' caption in a batch"

@@ -92,14 +92,14 @@ def build_model(
     return Clip(ImageTower(output_dim, **visual_options), TextTransformer(output_dim, **text_options), max_logit_scale)
 
 
-def create_model(
-    name: str = "eva_clip_g14",
+def create_clip_model(
+    name: str,
     weights: str | os.PathLike | None = None,
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     strict: bool = True,
-    **overrides: Any,
+    **options: Any,
 ) -> Clip:
     """Create a model in evaluation mode, with weights from a file or random ones.
 
@@ -112,32 +112,44 @@ def create_model(
         dtype: Type of the parameters; float16 and bfloat16 halve the memory. A file of the same type is mapped into
             memory, not copied.
         strict: Refuse a file whose entries are not exactly those of the model; otherwise missing entries stay random.
-        overrides: Options of `build_model`.
+        options: Options of `build_model`.
 
     Raises:
         InputError: There is no model of that name, or the file is unreadable or belongs to another model.
     """
     if weights is None:
-        return build_model(name, **overrides).to(device=device, dtype=dtype).eval()
+        return build_model(name, **options).to(device=device, dtype=dtype).eval()
     # Imported here because models without weights need no checkpoint reader.
     from eva_engine.checkpoint.pretrained import build_pretrained
 
-    return build_pretrained(lambda: build_model(name, **overrides), weights, device=device, dtype=dtype, strict=strict)
+    return build_pretrained(lambda: build_model(name, **options), weights, device=device, dtype=dtype, strict=strict)
+
+
+def create_clip_model_and_transforms(
+    name: str, weights: str | os.PathLike | None = None, **options: Any
+) -> tuple[Clip, Transform, Transform]:
+    """Create a model with its image transforms, in the order of open_clip's `create_model_and_transforms`.
+
+    Args:
+        name: Key of `MODELS`.
+        weights: Weight file, see `create_clip_model`.
+        options: Further arguments of `create_clip_model`.
+
+    Returns:
+        The model, the transform for training and the transform for evaluation.
+    """
+    model = create_clip_model(name, weights, **options)
+    size = model.visual.pos_grid[-1] * model.visual.patch_size
+    return model, training_transform(size), evaluation_transform(size)
+
+
+def create_model(name: str = "eva_clip_g14", weights: str | os.PathLike | None = None, **options: Any) -> Clip:
+    """Create a model; deprecated, use `create_clip_model`."""
+    return create_clip_model(name, weights, **options)
 
 
 def create_model_and_transforms(
     name: str = "eva_clip_g14", weights: str | os.PathLike | None = None, **options: Any
 ) -> tuple[Clip, Transform, Transform]:
-    """Create a model with its image transforms, in the order of open_clip's function of this name.
-
-    Args:
-        name: Key of `MODELS`.
-        weights: Weight file, see `create_model`.
-        options: Further arguments of `create_model`.
-
-    Returns:
-        The model, the transform for training and the transform for evaluation.
-    """
-    model = create_model(name, weights, **options)
-    size = model.visual.pos_grid[-1] * model.visual.patch_size
-    return model, training_transform(size), evaluation_transform(size)
+    """Create a model with its image transforms; deprecated, use `create_clip_model_and_transforms`."""
+    return create_clip_model_and_transforms(name, weights, **options)

@@ -111,4 +111,6 @@ def open_clip_call(weights: Mapping[str, Tensor], path: str | os.PathLike) -> st
         The call; None if the weights do not have the size of a released model, which open_clip's names stand for.
     """
     name = open_clip_name(weights)
-    return None if name is None else f"open_clip.create_model_and_transforms({name!r}, pretrained={os.fspath(path)!r})"
+    if name is None:
+        return None
+    return f"open_clip.create_model_and_transforms({name!r}, pretrained={os.fspath(path)!r})"

@@ -74,12 +74,12 @@ class TextTransformer(nn.Module):
             self.token_embedding = nn.Embedding(vocab_size, width)
         self.transformer = nn.Module()
         # open_clip's custom block has an attention built from linear layers, which adapters such as LoRA can replace.
-        self.transformer.resblocks = nn.ModuleList(
-            CustomResidualAttentionBlock(
-                width, num_heads, act_layer=QuickGELU if quick_gelu else nn.GELU, norm_layer=TextLayerNorm
-            )
-            for _ in range(num_layers)
-        )
+        blocks = nn.ModuleList()
+        activation = QuickGELU if quick_gelu else nn.GELU
+        for _ in range(num_layers):
+            block = CustomResidualAttentionBlock(width, num_heads, act_layer=activation, norm_layer=TextLayerNorm)
+            blocks.append(block)
+        self.transformer.resblocks = blocks
         if logit_scale:
             self.token_embedding = nn.Embedding(vocab_size, width)
         self.ln_final = TextLayerNorm(width)

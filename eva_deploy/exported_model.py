@@ -68,7 +68,10 @@ class GraphFunction:
         for start in range(0, total, size):
             index = np.minimum(np.arange(start, start + size), total - 1)
             parts.append(self._run_batch([array[index] for array in arrays]))
-        return {name: torch.cat([part[name] for part in parts])[:total] for name in parts[0]}
+        outputs = {}
+        for name in parts[0]:
+            outputs[name] = torch.cat([part[name] for part in parts])[:total]
+        return outputs
 
     def _run_batch(self, arrays: list[np.ndarray]) -> dict[str, Tensor]:
         record = _record.get()

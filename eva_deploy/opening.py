@@ -99,6 +99,7 @@ def describe(path: Path) -> Iterator[str]:
         yield f"  graph {name}: {inputs} -> {', '.join(graph['outputs'])}"
     names = metadata.class_names
     if names:
-        yield f"  {len(names)} classes: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+        more = ", ..." if len(names) > 8 else ""
+        yield f"  {len(names)} classes: {', '.join(names[:8])}{more}"
     yield f"  predict: python -m tools predict --weights {path} --input photos/"
     yield f"  evaluate: python -m tools evaluate --weights {path}"

@@ -29,7 +29,10 @@ def find_images(given: list[str], kinds: tuple[str, ...], most: int) -> list[Inp
     Raises:
         InputError: There are none.
     """
-    paths = given or [str(path) for kind in kinds for path in _installed(kind)]
+    paths = list(given)
+    if not given:
+        for kind in kinds:
+            paths += map(str, _installed(kind))
     inputs = list_inputs(paths, None, False, kinds).inputs[:most] if paths else []
     if not inputs:
         kind = " or ".join(kinds)

@@ -45,6 +45,7 @@ def _axes(graph: ExportGraph) -> dict[str, Any]:
             if factor == 1:
                 axes[size] = Dim(size, min=1, max=largest)
             else:
-                steps = Dim(f"{size}_steps", min=1, max=None if largest is None else largest // factor)
+                most_steps = None if largest is None else largest // factor
+                steps = Dim(f"{size}_steps", min=1, max=most_steps)
                 axes[size] = factor * steps
     return axes

@@ -84,7 +84,9 @@ def write_model(
     settings = export.settings(predictor, options)
     recipe = config_text(_portable(source.cfg))
     folder.mkdir(parents=True, exist_ok=True)
-    num_bytes = sum(parameter.nbytes for graph in graphs for parameter in graph.module.parameters())
+    num_bytes = 0
+    for graph in graphs:
+        num_bytes += sum(parameter.nbytes for parameter in graph.module.parameters())
     require_disk_space(folder / "model", num_bytes, "give another --output")
     written: list[Path] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:

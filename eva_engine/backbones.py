@@ -33,7 +33,8 @@ def find_backbones(model: nn.Module) -> list[tuple[str, Any]]:
     """
     found: list[tuple[str, Any]] = []
     for name, module in model.named_modules():
-        is_inside_another = any(name.startswith(f"{outer}." if outer else "") for outer, _ in found)
+        # Everything is inside of the model itself, which has the name "".
+        is_inside_another = any(outer == "" or name.startswith(f"{outer}.") for outer, _ in found)
         if not is_inside_another and _is_backbone(module):
             found.append((name, module))
     return found
@@ -48,7 +49,10 @@ def _is_backbone(module: nn.Module) -> bool:
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
     """Return the blocks of all backbones in `model`, in the order of computation."""
-    return [block for _, backbone in find_backbones(model) for block in backbone.blocks]
+    blocks: list[nn.Module] = []
+    for _, backbone in find_backbones(model):
+        blocks += backbone.blocks
+    return blocks
 
 
 def require_backbones(model: nn.Module, setting: str) -> list[tuple[str, Any]]:

@@ -71,7 +71,9 @@ def clear_output(folder: Path, names: Iterable[str]) -> None:
         InputError: `folder` is a file, or cannot be created.
     """
     check_output_folder(folder)
-    old = [path for name in names for path in folder.glob(name)]
+    old: list[Path] = []
+    for name in names:
+        old += folder.glob(name)
     if old:
         print(f"{folder} contains the results of an earlier run, which are replaced.")
     for path in old:

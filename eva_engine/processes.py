@@ -24,12 +24,16 @@ _LONG_WAIT = timedelta(hours=24)
 
 def get_world_size() -> int:
     """Return the number of processes in the run; 1 without a process group."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_world_size()
+    return 1
 
 
 def get_rank() -> int:
     """Return the rank of this process; 0 without a process group."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank()
+    return 0
 
 
 def new_cpu_group() -> dist.ProcessGroup | None:

@@ -266,7 +266,8 @@ def load_entry_points(group: str, expected_type: type) -> Iterator[Any]:
         InputError: An entry cannot be loaded or is of another type.
     """
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
-        origin = f"the entry point {entry.name} = {entry.value} of {entry.dist.name if entry.dist else 'a package'}"
+        package = entry.dist.name if entry.dist else "a package"
+        origin = f"the entry point {entry.name} = {entry.value} of {package}"
         try:
             value = entry.load()
         except Exception as error:  # the code of another distribution can fail in many ways
@@ -305,7 +306,9 @@ def task_of_model(model: object) -> Task | None:
 
 def task_of_target(target: Callable | type) -> Task | None:
     """Return the task of the class or function that builds a recipe's model."""
-    return find_task(inspect.getmro(target) if inspect.isclass(target) else [target])
+    if inspect.isclass(target):
+        return find_task(inspect.getmro(target))
+    return find_task([target])
 
 
 def all_verbs() -> dict[str, Verb]:

@@ -123,12 +123,11 @@ class LabelledData:
                 )
                 classes.append(tuple(values.tolist()))
             chosen = set(stratified_split(classes, self.val_share or 0))
-            for part in ("train", "val"):
-                paths = [
-                    os.path.relpath(record["file_name"], root)
-                    for index, record in enumerate(dataset)
-                    if (index in chosen) == (part == "val")
-                ]
+            parts: dict[str, list[str]] = {"train": [], "val": []}
+            for index, record in enumerate(dataset):
+                part = "val" if index in chosen else "train"
+                parts[part].append(os.path.relpath(record["file_name"], root))
+            for part, paths in parts.items():
                 with atomic_path(folder / f"{part}.txt") as partial:
                     partial.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
 
@@ -180,7 +179,9 @@ def _pair(folder: str) -> tuple[str, str] | None:
     names = list_folders(folder)
     images = next((name for name in names if name.lower() in _IMAGE_FOLDERS), None)
     labels = next((name for name in names if name.lower() in _LABEL_FOLDERS), None)
-    return None if images is None or labels is None else (os.path.join(folder, images), os.path.join(folder, labels))
+    if images is None or labels is None:
+        return None
+    return os.path.join(folder, images), os.path.join(folder, labels)
 
 
 def _choose(parts: dict[str, tuple[str, str]], *names: str) -> tuple[str, str]:

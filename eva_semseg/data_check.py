@@ -15,7 +15,7 @@ from eva_backbone.errors import InputError
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
 from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
-from eva_engine.data_check.image_findings import check_images
+from eva_engine.data_check.image_findings import check_files_in_both, check_images, image_example
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, scan_images
 from eva_engine.prediction.colors import palette_color
 
@@ -67,7 +67,9 @@ class SegmentationData:
         pixels: Counter[int] = Counter()
         for label in self.labels:
             pixels.update(label.pixels)
-        return {name: pixels[index] for index, name in enumerate(self.dataset.class_names)} if self.labels else {}
+        if self.labels:
+            return {name: pixels[index] for index, name in enumerate(self.dataset.class_names)}
+        return {}
 
 
 class SegmentationCheck(DataCheck):
@@ -94,17 +96,10 @@ class SegmentationCheck(DataCheck):
 
     def check_records(self, data: Mapping[str, SegmentationData]) -> Iterable[Finding]:
         """Yield image files that are in both parts of the data."""
-        files = [{os.path.realpath(record["file_name"]) for record in found.dataset} for found in data.values()]
-        shared = sorted(set.intersection(*files)) if len(files) > 1 else []
-        if shared:
-            yield Finding(
-                "listed-in-both",
-                Severity.ERROR,
-                f"{len(shared)} image files are used for training and for validation",
-                len(shared),
-                "remove them from one part, otherwise the evaluation measures what the model has seen",
-                tuple(Example(file, draw=ImageSource(file).thumbnail) for file in shared[:MAX_EXAMPLES]),
-            )
+        files = []
+        for found in data.values():
+            files.append({os.path.realpath(record["file_name"]) for record in found.dataset})
+        yield from check_files_in_both(files, "image files are used for training and for validation", image_example)
 
     def scan(self, data: SegmentationData, part: str) -> Sequence[ScannedImage]:
         """Read the images and the label files."""
@@ -128,17 +123,23 @@ def _scan_label(file: str, num_classes: int, values: LabelValues | None) -> Labe
     # A colour that the palette does not list is an error of the file. Numbers without a class are counted instead.
     has_colours = values is not None and isinstance(next(iter(values)), tuple)
     try:
-        labels = read_labels(file, num_classes, label_values=values) if has_colours else read_labels(file, _ANY_VALUE)
+        if has_colours:
+            labels = read_labels(file, num_classes, label_values=values)
+        else:
+            labels = read_labels(file, _ANY_VALUE)
     except InputError as error:
         return LabelScan(str(error))
     pixels: Counter[int] = Counter()
     unknown: dict[int, int] = {}
-    for value, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        class_index = int(value) if has_colours or values is None else values.get(int(value), -1)  # type: ignore[call-overload]
+    found, counts = np.unique(labels, return_counts=True)
+    for value, count in zip(found.tolist(), counts.tolist(), strict=True):
+        class_index = value
+        if values is not None and not has_colours:
+            class_index = values.get(value, -1)
         if not 0 <= class_index < num_classes and class_index != IGNORE_LABEL:
-            unknown[int(value)] = int(count)
+            unknown[value] = count
             class_index = IGNORE_LABEL
-        pixels[class_index] += int(count)
+        pixels[class_index] += count
     return LabelScan("", labels.shape[::-1], dict(pixels), unknown)
 
 

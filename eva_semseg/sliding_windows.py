@@ -117,7 +117,9 @@ class SlidingWindows:
         batch, _, height, width = pixels.shape
         content = content or (height, width)
         output_size = output_size or content
-        window = (height, width) if self.size is None else (min(self.size[0], height), min(self.size[1], width))
+        window = height, width
+        if self.size is not None:
+            window = min(self.size[0], height), min(self.size[1], width)
         tops = window_starts(height, window[0], self.stride[0])
         lefts = window_starts(width, window[1], self.stride[1])
         corners = [(top, left) for top in tops for left in lefts]

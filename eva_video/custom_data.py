@@ -5,6 +5,7 @@ import csv
 import logging
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -129,7 +130,9 @@ class VideoData:
                 parts.setdefault(part or "all", []).append((path, folders[part is not None], None))
         if not parts:
             raise InputError(f"{source} has no videos in one folder per class; arrange them so, or give a list.")
-        return root, parts if "train" in parts else {"all": [row for rows in parts.values() for row in rows]}
+        if "train" not in parts:
+            parts = {"all": list(chain.from_iterable(parts.values()))}
+        return root, parts
 
 
 def _is_below(path: str, root: str) -> bool:
@@ -142,5 +145,6 @@ def _write(lists: dict[str, tuple[str, list[_Row]]], folder: Path) -> None:
         with atomic_path(folder / f"{part}.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             has_frame_counts = all(row[2] is not None for row in rows)
-            writer.writerow(("path", "label", "num_frames") if has_frame_counts else ("path", "label"))
-            writer.writerows(row if has_frame_counts else row[:2] for row in rows)
+            num_columns = 3 if has_frame_counts else 2
+            writer.writerow(("path", "label", "num_frames")[:num_columns])
+            writer.writerows(row[:num_columns] for row in rows)

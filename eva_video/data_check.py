@@ -20,7 +20,7 @@ from eva_engine.data.video_file import MAX_VIDEO_PIXELS, open_video
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
 from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
-from eva_engine.data_check.image_findings import check_duplicates, unreadable_example
+from eva_engine.data_check.image_findings import check_duplicates, check_files_in_both, unreadable_example
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, perceptual_hash
 
 from .data.mapper import ClipReader
@@ -99,17 +99,10 @@ class VideoCheck(DataCheck):
         """Yield missing files, videos that are listed for training and validation, and what the classes show."""
         for part, found in data.items():
             yield from _check_missing(found, part)
-        files = [{os.path.realpath(record["file_name"]) for record in found.records} for found in data.values()]
-        shared = sorted(set.intersection(*files)) if len(files) > 1 else []
-        if shared:
-            yield Finding(
-                "listed-in-both",
-                Severity.ERROR,
-                f"{len(shared)} videos are listed for training and for validation",
-                len(shared),
-                "remove them from one part, otherwise the evaluation measures what the model has seen",
-                tuple(map(Example, shared[:MAX_EXAMPLES])),
-            )
+        files = []
+        for found in data.values():
+            files.append({os.path.realpath(record["file_name"]) for record in found.records})
+        yield from check_files_in_both(files, "videos are listed for training and for validation")
         yield from check_classes({part: self.class_counts(found) for part, found in data.items()}, self.counted)
 
     def scan(self, data: VideoData, part: str) -> Sequence[ScannedImage]:
@@ -167,7 +160,8 @@ def _check_missing(data: VideoData, part: str) -> Iterator[Finding]:
 
 def _scan(record: VideoRecord, reader: ClipReader, names: Sequence[str]) -> tuple[ScannedImage, VideoScan]:
     file = record["file_name"]
-    source = ImageSource(file, label=names[record["label"]] if record["label"] < len(names) else "")
+    label = names[record["label"]] if record["label"] < len(names) else ""
+    source = ImageSource(file, label=label)
     try:
         clip = reader.read(record, _first_middle_last, _shrink)
         rate = 0.0 if os.path.isdir(file) else _frame_rate(file)

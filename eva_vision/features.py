@@ -39,7 +39,9 @@ def block_features(
 
 def _block_indices(blocks: Any, depth: int) -> list[int]:
     """Return the blocks that the user has given as non-negative indices, in the same order."""
-    listed = list(blocks) if isinstance(blocks, Iterable) and not isinstance(blocks, str | bytes) else [blocks]
+    listed = [blocks]
+    if isinstance(blocks, Iterable) and not isinstance(blocks, str | bytes):
+        listed = list(blocks)
     for index in listed:
         is_index = isinstance(index, SupportsIndex) and not isinstance(index, bool)
         if not is_index or not -depth <= int(index) < depth:

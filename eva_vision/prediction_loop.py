@@ -83,7 +83,9 @@ def sample_batches(
 
     def read(source: Source) -> Any:
         sample = _read(predictor, source)
-        return sample._replace(image=None) if isinstance(sample, ImageSample) and not keep_images else sample
+        if isinstance(sample, ImageSample) and not keep_images:
+            return sample._replace(image=None)
+        return sample
 
     with closing(read_batches(read, sources, batch_size, _fail)) as batches:
         yield from batches

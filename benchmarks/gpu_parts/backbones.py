@@ -31,11 +31,10 @@ def run(bench: Bench) -> None:
     """Measure every size, first without compilation, which takes little time, then with it."""
     rate = bench.matrix_rate("bfloat16")
     bench.record(Figure("large matrix products, bfloat16", "rate", "TFLOP/s", rate / 1e12))
-    cases = {
-        f"{name} backbone, {side} px": load_recipe(name, side, bench.tiny).model.backbone.net
-        for name in RECIPES
-        for side in sides(bench.tiny)
-    }
+    cases = {}
+    for name in RECIPES:
+        for side in sides(bench.tiny):
+            cases[f"{name} backbone, {side} px"] = load_recipe(name, side, bench.tiny).model.backbone.net
     theirs = {title: _measure_kernels(bench, title, options) for title, options in cases.items()}
     for title, options in cases.items():
         _measure_compiled(bench, title, options, theirs[title])

@@ -16,11 +16,10 @@ THRESHOLDS = [f"model.roi_heads.box_predictors.{stage}.test_score_thresh=0.0" fo
 
 def run(bench: Bench) -> None:
     """Measure every size, first without compilation, which takes little time, then with it."""
-    cases = {
-        f"{name} detector, {side} px": load_recipe(name, side, bench.tiny, THRESHOLDS)
-        for side in sides(bench.tiny)
-        for name in RECIPES
-    }
+    cases = {}
+    for side in sides(bench.tiny):
+        for name in RECIPES:
+            cases[f"{name} detector, {side} px"] = load_recipe(name, side, bench.tiny, THRESHOLDS)
     theirs = {}
     for title, cfg in cases.items():
         contenders = {PEER: partial(_detector, bench, cfg, stock=True), "ours": partial(_detector, bench, cfg)}

@@ -52,18 +52,15 @@ def device_name() -> str:
 def write_report(results: Mapping[str, PartResult], output: Path) -> None:
     """Replace gpu.json and gpu.md in the folder `output`."""
     shown = {"device": device_name(), **conditions()}
-    content = {
-        "conditions": shown,
-        "parts": {
-            name: {
-                "state": result.outcome.state,
-                "note": result.outcome.note,
-                "figures": [to_json(figure) for figure in result.figures],
-                "skipped": result.skipped,
-            }
-            for name, result in results.items()
-        },
-    }
+    parts = {}
+    for name, result in results.items():
+        parts[name] = {
+            "state": result.outcome.state,
+            "note": result.outcome.note,
+            "figures": [to_json(figure) for figure in result.figures],
+            "skipped": result.skipped,
+        }
+    content = {"conditions": shown, "parts": parts}
     with atomic_path(output / "gpu.json") as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     with atomic_path(output / "gpu.md") as partial:

@@ -59,7 +59,10 @@ def uncited(text: str, citations: Citations) -> list[str]:
     """Return the parts of `text` that look like measured figures and are in none of the phrases."""
     for phrase in citations:
         text = _pattern(phrase).sub(" ", text)
-    return [match[0] for pattern in MEASURED for match in re.finditer(pattern, text)]
+    found = []
+    for pattern in MEASURED:
+        found += [match[0] for match in re.finditer(pattern, text)]
+    return found
 
 
 def _pattern(phrase: str) -> re.Pattern[str]:

@@ -82,7 +82,11 @@ def show_value(value: float, unit: str) -> str:
     """Format a value, for example "14.9 s", "2.0 ms", "7,782 MiB", "1,073,745,214"."""
     if unit == "s" and value < 0.1:
         return show_value(1e3 * value, "ms")
-    decimals = 0 if abs(value) >= 100 else min(DECIMALS.get(unit, 0), 1 if abs(value) >= 10 else 2)
+    # About three digits, with no more decimals than the unit has.
+    if abs(value) >= 100:
+        decimals = 0
+    else:
+        decimals = min(DECIMALS.get(unit, 0), 1 if abs(value) >= 10 else 2)
     return f"{value:,.{decimals}f} {unit}".rstrip()
 
 
@@ -92,5 +96,8 @@ def show_relation(figure: Figure) -> str:
         return f"{figure.error:+.1f} %"
     if figure.ratio is None:
         return ""
-    decimals = 2 if figure.ratio < 10 else 1 if figure.ratio < 100 else 0
-    return f"{figure.ratio:,.{decimals}f}x"
+    if figure.ratio < 10:
+        return f"{figure.ratio:.2f}x"
+    if figure.ratio < 100:
+        return f"{figure.ratio:.1f}x"
+    return f"{figure.ratio:,.0f}x"

@@ -111,13 +111,19 @@ def anchor_shapes(cfg: DictConfig) -> np.ndarray:
     An anchor of size s and aspect ratio r (height / width) has the area s * s.
     """
     generator = cfg.model.proposal_generator.anchor_generator
-    sizes = np.array(sorted({float(size) for level in _levels(generator.sizes) for size in level}))
-    ratios = np.array(sorted({float(ratio) for level in _levels(generator.aspect_ratios) for ratio in level}))
+    sizes, ratios = _sorted_values(generator.sizes), _sorted_values(generator.aspect_ratios)
     widths = sizes[:, None] / np.sqrt(ratios)
     return np.stack([widths, widths * ratios], axis=-1).reshape(-1, 2)
 
 
-def _levels(values: Sequence) -> Sequence[Sequence[float]]:
+def _sorted_values(values: Sequence) -> np.ndarray:
+    found: set[float] = set()
+    for level in anchor_levels(values):
+        found.update(map(float, level))
+    return np.array(sorted(found))
+
+
+def anchor_levels(values: Sequence) -> Sequence[Sequence[float]]:
     """Return one list for each level; Detectron2 accepts one list for all of them."""
     return [values] if isinstance(values[0], int | float) else values
 

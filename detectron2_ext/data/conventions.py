@@ -219,7 +219,9 @@ def repeated_name_findings(categories: Sequence[dict], source: str) -> list[Find
     repeated = [name for name, count in names.items() if count > 1]
     if not repeated:
         return []
-    listed = ", ".join(map(repr, repeated[:_MAX_NAMES])) + (", ..." if len(repeated) > _MAX_NAMES else "")
+    listed = ", ".join(map(repr, repeated[:_MAX_NAMES]))
+    if len(repeated) > _MAX_NAMES:
+        listed += ", ..."
     what = f"more than one category has the name {listed}; they stay separate classes, with their ids added to the name"
     fix = "rename them, or join them if they mean the same"
     return [Finding("repeated-names", Severity.WARNING, what, len(repeated), fix, source=source)]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from weakref import WeakValueDictionary, finalize
 
 import numpy as np
@@ -103,7 +104,7 @@ def _log_class_frequencies(records: SelectedRecords, class_names: Sequence[str])
     cells = [(name[:16], int(count)) for name, count in zip(class_names, counts, strict=True)]
     lines = []
     for first in range(0, len(cells), _TABLE_COLUMNS):
-        lines.append([value for cell in cells[first : first + _TABLE_COLUMNS] for value in cell])
+        lines.append(list(chain.from_iterable(cells[first : first + _TABLE_COLUMNS])))
     headers = ["class", "objects"] * min(_TABLE_COLUMNS, len(cells))
     table = tabulate(lines, headers=headers, tablefmt="pipe", numalign="right")
     logger.info("%d objects of %d classes:\n%s", counts.sum(), len(cells), table)

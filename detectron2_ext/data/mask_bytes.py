@@ -14,7 +14,9 @@ def encode_mask(mask: list[np.ndarray] | dict | None) -> bytes:
         return b""
     if isinstance(mask, dict):
         counts = mask["counts"]
-        return _RLE_TEXT + counts.encode() if isinstance(counts, str) else _RLE_BYTES + counts
+        if isinstance(counts, str):
+            return _RLE_TEXT + counts.encode()
+        return _RLE_BYTES + counts
     sizes = np.array([len(mask), *(len(polygon) for polygon in mask)], dtype="<u4")
     return _POLYGONS + sizes.tobytes() + np.concatenate(mask).astype("<f8").tobytes()
 

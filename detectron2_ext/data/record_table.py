@@ -133,7 +133,9 @@ def open_column(folder: Path, name: str) -> np.ndarray:
 
 def _open_masks(folder: Path) -> np.ndarray:
     path = folder / f"{_MASKS}.bin"
-    return np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.zeros(0, np.uint8)
+    if path.stat().st_size:
+        return np.asarray(np.memmap(path, np.uint8, "r"))
+    return np.zeros(0, np.uint8)
 
 
 def image_columns(

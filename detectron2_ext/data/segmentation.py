@@ -133,4 +133,6 @@ def decode_counts(counts: str) -> np.ndarray | None:
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
         return None
     ends = np.flatnonzero((codes & 0x20) == 0)
-    return None if np.diff(ends, prepend=-1).max() > _MAX_CHARACTERS else run_lengths(codes)
+    if np.diff(ends, prepend=-1).max() > _MAX_CHARACTERS:
+        return None
+    return run_lengths(codes)

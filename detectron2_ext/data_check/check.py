@@ -13,7 +13,8 @@ from detectron2_ext.data.published_records import table_dataset
 from eva_engine.data.folder_files import find_files
 from eva_engine.data_check.class_findings import check_classes
 from eva_engine.data_check.data_check import DataCheck
-from eva_engine.data_check.findings import MAX_EXAMPLES, Example, Finding, Severity
+from eva_engine.data_check.findings import MAX_EXAMPLES, Finding, Severity
+from eva_engine.data_check.image_findings import image_example
 from eva_engine.data_check.image_scan import ImageSource, ScannedImage, scan_images
 
 from .object_findings import check_objects
@@ -139,14 +140,14 @@ def _check_images(data: DetectionData, part: str) -> Iterator[Finding]:
     empty = np.flatnonzero(table.per_image == 0)
     if len(empty):
         is_most = len(empty) > _MANY_EMPTY * len(table.images)
-        examples = [ImageSource(table.images[index]["file_name"]) for index in empty[:MAX_EXAMPLES].tolist()]
+        files = [table.images[index]["file_name"] for index in empty[:MAX_EXAMPLES].tolist()]
         yield Finding(
             "empty-images",
             Severity.WARNING if is_most else Severity.NOTE,
             f"{len(empty)} of {len(table.images)} images have no object",
             len(empty),
             "check that they show none; training leaves images without objects out",
-            tuple(Example(source.name, draw=source.thumbnail) for source in examples),
+            tuple(map(image_example, files)),
             part,
         )
     listed = {os.path.abspath(record["file_name"]) for record in table.images}
@@ -162,7 +163,7 @@ def _check_images(data: DetectionData, part: str) -> Iterator[Finding]:
                 f"{len(not_listed)} of {len(files)} image files in {root} are not in the annotation file",
                 len(not_listed),
                 "add them to it, without objects if they show none, or leave them where they are if that is meant",
-                tuple(Example(file, draw=ImageSource(file).thumbnail) for file in not_listed[:MAX_EXAMPLES]),
+                tuple(map(image_example, not_listed[:MAX_EXAMPLES])),
                 part,
             )
 
@@ -181,7 +182,7 @@ def _check_listed_twice(tables: Mapping[str, ObjectTable], reported: Collection[
             f"{len(across)} image files are listed for training and for validation",
             len(across),
             "remove them from one part, otherwise the evaluation measures what the model has seen",
-            tuple(Example(file, draw=ImageSource(file).thumbnail) for file in across[:MAX_EXAMPLES]),
+            tuple(map(image_example, across[:MAX_EXAMPLES])),
         )
     repeated = {file: found[0] for file, found in parts.items() if len(set(found)) == 1 and len(found) > 1}
     twice = [file for file, part in repeated.items() if part not in reported]
@@ -192,5 +193,5 @@ def _check_listed_twice(tables: Mapping[str, ObjectTable], reported: Collection[
             f"{len(twice)} image files are listed several times in the same part of the data",
             len(twice),
             "join their annotations under one image id",
-            tuple(Example(file, draw=ImageSource(file).thumbnail) for file in twice[:MAX_EXAMPLES]),
+            tuple(map(image_example, twice[:MAX_EXAMPLES])),
         )

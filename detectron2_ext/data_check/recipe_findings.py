@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from detectron2_ext.data.drawn_example import box_example
 from eva_engine.data_check.findings import MAX_EXAMPLES, Finding, Severity
 
-from ..data.box_statistics import COVERED, anchor_shapes, best_overlaps, resize_factors
+from ..data.box_statistics import COVERED, anchor_levels, anchor_shapes, best_overlaps, resize_factors
 from ..fitting import fit_anchors
 from ..fitting.detection_limit import detection_limit, limit_key, needed_limit
 from .object_table import ObjectTable
@@ -82,11 +82,7 @@ def _check_anchors(
     low, high = np.quantile(np.sqrt(shapes[missed].prod(axis=1)), (0.05, 0.95)).tolist()
     smallest = float(np.sqrt(anchors.prod(axis=1)).min())
     generator = cfg.model.proposal_generator.anchor_generator
-    # Detectron2 also accepts a single list for all levels.
-    levels, ratios = (
-        values if isinstance(values[0], ListConfig | list) else [values]
-        for values in (generator.sizes, generator.aspect_ratios)
-    )
+    levels, ratios = anchor_levels(generator.sizes), anchor_levels(generator.aspect_ratios)
     sizes, _ = fit_anchors(shapes, len(levels), len(ratios[0]), len(levels[0]))
     yield Finding(
         "anchors",

@@ -144,7 +144,10 @@ def _number_images(
             raise InputError(f"{source}: image {image_id} is listed twice; give every image its own id.")
         width, height = record.get("width"), record.get("height")
         if (width, height) != (None, None):
-            problem = size_problem(height if width is None else width, width if height is None else height)
+            # An image may have only one of the two, which is then checked alone.
+            known_width = height if width is None else width
+            known_height = width if height is None else height
+            problem = size_problem(known_width, known_height)
             if problem is not None:
                 raise InputError(f"{source}: image {image_id} {problem}.")
         by_id[image_id] = record

@@ -43,7 +43,9 @@ class ThresholdCounts:
     def mean_f1(self) -> np.ndarray:
         """Return the mean of F1 over the classes that have objects, [101]; 0 without objects."""
         with_objects = self.objects > 0
-        return self.f1()[with_objects].mean(0) if with_objects.any() else np.zeros(len(THRESHOLDS))
+        if with_objects.any():
+            return self.f1()[with_objects].mean(0)
+        return np.zeros(len(THRESHOLDS))
 
     def pooled(self) -> "ThresholdCounts":
         """Return the counts of all classes together, [1, 101]."""

@@ -40,4 +40,6 @@ def group_offset(boxes: Tensor, is_valid: Tensor) -> Tensor:
 def largest_kept_iou(threshold: float) -> float:
     """Return the largest float32 IoU at which NMS keeps a box; it compares with the threshold in float64."""
     rounded = np.float32(threshold)
-    return float(rounded if float(rounded) <= threshold else np.nextafter(rounded, np.float32(-np.inf)))
+    if float(rounded) > threshold:
+        rounded = np.nextafter(rounded, np.float32(-np.inf))
+    return float(rounded)

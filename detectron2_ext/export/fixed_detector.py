@@ -50,11 +50,13 @@ class FixedDetector(nn.Module):
         self.proposals = FixedProposals(model.proposal_generator)
         self.box_features = list(roi_heads.box_in_features)
         self.box_pooler = FixedPooler(roi_heads.box_pooler)
-        is_cascade = isinstance(roi_heads, CascadeROIHeads)
-        self.box_heads = nn.ModuleList(roi_heads.box_head if is_cascade else [roi_heads.box_head])
-        self.box_predictors = nn.ModuleList(roi_heads.box_predictor if is_cascade else [roi_heads.box_predictor])
+        if isinstance(roi_heads, CascadeROIHeads):
+            heads, predictors, selecting = roi_heads.box_head, roi_heads.box_predictor, roi_heads
+        else:
+            heads, predictors, selecting = [roi_heads.box_head], [roi_heads.box_predictor], roi_heads.box_predictor
+        self.box_heads, self.box_predictors = nn.ModuleList(heads), nn.ModuleList(predictors)
         predictor: Any = self.box_predictors[-1]
-        settings = getattr(roi_heads if is_cascade else predictor, "box_selection", BoxSelection())
+        settings = getattr(selecting, "box_selection", BoxSelection())
         self.selection = GreedySelection(
             settings, predictor.test_score_thresh, predictor.test_nms_thresh, num_detections
         )

@@ -12,6 +12,7 @@ from eva_deploy.graph import ExportGraph, GraphInput
 from eva_deploy.task_export import Agreement, ExportOptions, TaskExport
 from eva_engine.config.class_list import store_categories
 from eva_engine.config.config_file import config_text
+from eva_engine.config.trusted_names import join_key
 from eva_engine.config.yaml_data import parse_yaml
 from eva_engine.prediction.predictor import Predictor
 
@@ -154,5 +155,5 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     pairs = node.items() if isinstance(node, dict) else enumerate(node)
     flat: dict[str, Any] = {}
     for key, value in pairs:
-        flat.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+        flat.update(_flat(value, join_key(prefix, key)))
     return flat

@@ -49,7 +49,9 @@ class DataFiles:
     @cached_property
     def paths(self) -> list[str]:
         """All files below `root` that are not hidden, in natural order; only the given file if there is one."""
-        return [self.given_file] if self.given_file is not None else _list_files(self.root)
+        if self.given_file is not None:
+            return [self.given_file]
+        return _list_files(self.root)
 
     @cached_property
     def images(self) -> list[str]:

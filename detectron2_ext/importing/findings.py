@@ -66,24 +66,23 @@ class Findings:
             is_named = file in reason.split(" ")[0]  # messages about a file begin with its path
             listed.append(reason if is_named else f"{file}: {reason}")
         more = f"; and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
+        or_skip = f", or {advice} to leave them out" if advice else ""
         raise InputError(
             f"{source}: {len(listed)} file(s) cannot be used: {'; '.join(listed[:_MAX_LISTED])}{more}; repair or "
-            f"remove them{f', or {advice} to leave them out' if advice else ''}."
+            f"remove them{or_skip}."
         )
 
     def to_json(self) -> dict[str, object]:
         """Return the findings for the report, with all file names."""
-        return {
-            "flaws": {
-                key: {"meaning": FLAWS[key], "count": files.total(), "files": dict(files.most_common())}
-                for key, files in self.flaws.items()
-            },
-            "bad_files": self.bad_files,
-            "notes": self.notes,
-        }
+        flaws = {}
+        for key, files in self.flaws.items():
+            flaws[key] = {"meaning": FLAWS[key], "count": files.total(), "files": dict(files.most_common())}
+        return {"flaws": flaws, "bad_files": self.bad_files, "notes": self.notes}
 
 
 def first_files(files: Mapping[str, int], max_files: int = 3) -> str:
     """Return the names of the files with most cases, for a table."""
     names = [f"{printable(name, 80)} ({count})" for name, count in Counter(files).most_common(max_files)]
-    return ", ".join(names) + (f", {len(files) - max_files} more files" if len(files) > max_files else "")
+    if len(files) > max_files:
+        names.append(f"{len(files) - max_files} more files")
+    return ", ".join(names)

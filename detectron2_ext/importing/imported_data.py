@@ -253,7 +253,9 @@ class DatasetBuilder:
                 objects from 1 on, in natural order.
         """
         if class_names is None:
-            found = {record["category_id"] for objects in self._objects.values() for record in objects}
+            found: set[str] = set()
+            for objects in self._objects.values():
+                found.update(record["category_id"] for record in objects)
             class_names = dict(enumerate(sorted(found, key=natural_key), start=1))
         ids: dict[str, int] = {}
         for category_id, name in class_names.items():

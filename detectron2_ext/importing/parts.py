@@ -46,13 +46,10 @@ def divide(data: ImportedData, share: float) -> None:
     data.json_files.clear()
     data.image_roots = {"train": root, "val": root}
     for name in ("train", "val"):
-        data.parts[name] = {
-            **content,
-            "images": [image for image in content["images"] if (image["id"] in val_ids) == (name == "val")],
-            "annotations": [
-                record for record in content["annotations"] if (record["image_id"] in val_ids) == (name == "val")
-            ],
-        }
+        is_val = name == "val"
+        images = [image for image in content["images"] if (image["id"] in val_ids) == is_val]
+        annotations = [record for record in content["annotations"] if (record["image_id"] in val_ids) == is_val]
+        data.parts[name] = {**content, "images": images, "annotations": annotations}
 
 
 def align_categories(data: ImportedData, part: str, categories: Mapping[int, str], source: str | Path) -> None:

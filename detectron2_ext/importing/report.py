@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from eva_engine.safe_text import printable
+from eva_engine.text_layout import align_columns
 
 from .findings import FLAWS, first_files
 from .imported_data import ImportedData
@@ -25,8 +26,10 @@ def format_report(data: ImportedData) -> str:
         total += [f"{objects[part].total():,}", f"{len(data.parts[part]['images']):,}"]
     rows = [head]
     everywhere = data.count_objects()
-    names = [name for name in data.class_names.values() if everywhere[name]]
-    unused = [name for name in data.class_names.values() if not everywhere[name]]
+    names: list[str] = []
+    unused: list[str] = []
+    for name in data.class_names.values():
+        (names if everywhere[name] else unused).append(name)
     for name in names[:_MAX_CLASSES]:
         row = [printable(name, 40)]
         for part in parts:
@@ -35,7 +38,8 @@ def format_report(data: ImportedData) -> str:
     if len(names) > _MAX_CLASSES:
         rows.append([f"{len(names) - _MAX_CLASSES} more classes", *[""] * (len(head) - 1)])
     rows.append(total)
-    lines = [f"{printable(data.source)}: {printable(data.findings.notes[0])}", *_aligned(rows)]
+    table = [f"  {line}" for line in align_columns(rows, numbers_right=True)]
+    lines = [f"{printable(data.source)}: {printable(data.findings.notes[0])}", *table]
     if unused:
         more = ", ..." if len(unused) > _MAX_FILES else ""
         lines.append(f"{len(unused):,} classes without objects: {printable(', '.join(unused[:_MAX_FILES]))}{more}")
@@ -44,10 +48,12 @@ def format_report(data: ImportedData) -> str:
     if data.findings.bad_files:
         lines.append(f"{len(data.findings.bad_files):,} files that cannot be used, left out:")
         bad = list(data.findings.bad_files.items())
-        lines += [f"  {printable(file, 80)}: {printable(reason, 300)}" for file, reason in bad[:_MAX_FILES]]
+        for file, reason in bad[:_MAX_FILES]:
+            lines.append(f"  {printable(file, 80)}: {printable(reason, 300)}")
         if len(bad) > _MAX_FILES:
             lines.append(f"  and {len(bad) - _MAX_FILES:,} more, see the report")
-    return "\n".join([*lines, *(printable(note) for note in data.findings.notes[1:])])
+    lines += map(printable, data.findings.notes[1:])
+    return "\n".join(lines)
 
 
 def report_json(data: ImportedData) -> dict[str, Any]:
@@ -69,12 +75,3 @@ def _images_by_class(content: dict[str, Any]) -> Counter[str]:
     names = {category["id"]: category["name"] for category in content["categories"]}
     pairs = {(record.get("image_id"), record.get("category_id")) for record in content["annotations"]}
     return Counter(names.get(category_id, "?") for _, category_id in pairs)
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return lines

@@ -39,20 +39,23 @@ def find_request(args: argparse.Namespace) -> DataRequest | None:
             "--train-json and --val-json cannot be combined with --train-data and --val-data, which take COCO files, "
             "too; give all data in one of these ways."
         )
-    train_images = None if args.train_images is None else Path(args.train_images).resolve()
     options = ImportOptions(
-        images=train_images,
+        images=None if args.train_images is None else Path(args.train_images).resolve(),
         format=args.data_format,
         renamed=parse_renamed(args.rename_class),
         pixels_from=args.pixels_from,
     )
     return DataRequest(
         train=None if args.eval_only else str(Path(train).resolve()),
-        val=None if val is None else str(Path(val).resolve()),
+        val=_absolute(val),
         val_share=args.val_share,
         options=options,
-        val_images=None if args.val_images is None else str(Path(args.val_images).resolve()),
+        val_images=_absolute(args.val_images),
     )
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
 
 
 def convert_for_run(request: DataRequest, cfg: DictConfig, training: bool) -> "CustomData":

@@ -51,33 +51,45 @@ def draw_instances(
     count = len(instances)
     if count == 0:
         return canvas
-    classes = instances.pred_classes.tolist() if instances.has("pred_classes") else None
-    scores = instances.scores.tolist() if instances.has("scores") else None
-    boxes = instances.pred_boxes.tensor.cpu().numpy() if instances.has("pred_boxes") else None
-    tracks = instances.track_ids.tolist() if instances.has("track_ids") else None
-    if color_by == "track" and tracks is not None:
-        colors = [palette_color(track) if track else _WITHOUT_TRACK for track in tracks]
-    else:
-        color_indices = classes if color_by == "class" and classes is not None else range(count)
-        colors = [palette_color(index) for index in color_indices]
+    classes = _field(instances, "pred_classes")
+    scores = _field(instances, "scores")
+    tracks = _field(instances, "track_ids")
+    colors = _object_colors(count, color_by, classes, tracks)
     line_width = max(1, round(min(canvas.shape[:2]) / 400))
 
     for index, y, x, mask in _mask_crops(instances, canvas.shape[:2], margin=line_width):
         region = canvas[y : y + mask.shape[0], x : x + mask.shape[1]]
         _blend_mask(region, mask, colors[index], mask_opacity, line_width)
-    if boxes is None:
+    if not instances.has("pred_boxes"):
         return canvas
+    boxes = instances.pred_boxes.tensor.cpu().numpy()
     for box, color in zip(boxes, colors, strict=True):
         x0, y0, x1, y1 = (int(v) for v in np.rint(np.nan_to_num(box)))
         # Box corners are exclusive, OpenCV's second corner is inclusive.
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), color, line_width)
     if labels:
-        texts = [_label_text(classes, scores, class_names, i) for i in range(count)]
-        if tracks is not None:
-            texts = [f"#{track} {text}".rstrip() if track else text for track, text in zip(tracks, texts, strict=True)]
-        order = np.argsort([-score for score in scores], kind="stable") if scores is not None else range(count)
+        texts = [_label_text(classes, scores, tracks, class_names, i) for i in range(count)]
+        order: Sequence[int] = range(count)
+        if scores is not None:
+            order = np.argsort([-score for score in scores], kind="stable").tolist()
         canvas = _draw_labels(canvas, [(boxes[i], texts[i], colors[i]) for i in order if texts[i]])
     return canvas
+
+
+def _field(instances: Instances, name: str) -> list | None:
+    """Return the values of a field of tensors, or None."""
+    return instances.get(name).tolist() if instances.has(name) else None
+
+
+def _object_colors(count: int, color_by: str, classes: list[int] | None, tracks: list[int] | None) -> list[Color]:
+    if color_by == "track" and tracks is not None:
+        colors = []
+        for track in tracks:
+            colors.append(palette_color(track) if track else _WITHOUT_TRACK)
+        return colors
+    if color_by == "class" and classes is not None:
+        return [palette_color(index) for index in classes]
+    return [palette_color(index) for index in range(count)]
 
 
 def _mask_crops(instances: Instances, size: tuple[int, int], margin: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
@@ -114,8 +126,16 @@ def _blend_mask(region: np.ndarray, mask: np.ndarray, color: Color, opacity: flo
     region[:] = outlined
 
 
-def _label_text(classes: list[int] | None, scores: list[float] | None, class_names: Sequence[str], index: int) -> str:
+def _label_text(
+    classes: list[int] | None,
+    scores: list[float] | None,
+    tracks: list[int] | None,
+    class_names: Sequence[str],
+    index: int,
+) -> str:
     parts = []
+    if tracks is not None and tracks[index]:
+        parts.append(f"#{tracks[index]}")
     if classes is not None:
         class_index = classes[index]
         parts.append(class_names[class_index] if class_index < len(class_names) else f"class {class_index}")

@@ -26,7 +26,9 @@ def make_slices(slice_size: int | None, overlap: float | None = None, full_image
 def slices_of_recipe(cfg: DictConfig) -> Slices | None:
     """Return the slices in which the evaluations of a recipe predict images; None if they predict whole images."""
     options = OmegaConf.select(cfg, "dataloader.inference", default=None)
-    return None if options is None else make_slices(options.slice_size, options.overlap, options.full_image)
+    if options is None:
+        return None
+    return make_slices(options.slice_size, options.overlap, options.full_image)
 
 
 def make_augmentation(tta: bool, scales: Sequence[float] | None = None) -> TestTimeAugmentation | None:

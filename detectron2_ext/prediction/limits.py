@@ -76,7 +76,8 @@ def detection_limit(roi_heads: nn.Module) -> tuple[int, str]:
     if not selection.use_soft_nms:
         return predictor.test_topk_per_image, f"{option}.test_topk_per_image"
     owner_option = _ROI_HEADS if owner is roi_heads else option
-    return -1 if selection.soft_nms_topk is None else selection.soft_nms_topk, f"{owner_option}.soft_nms_topk"
+    count = -1 if selection.soft_nms_topk is None else selection.soft_nms_topk
+    return count, f"{owner_option}.soft_nms_topk"
 
 
 def _set_detection_limit(roi_heads: nn.Module, count: int) -> None:

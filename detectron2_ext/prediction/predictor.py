@@ -259,7 +259,10 @@ class DetectionPredictor(ImagePredictor[DetectionResult]):
             # The model's own post-processing would create all full-size masks at once.
             outputs = self.model.inference([{"image": sample.inputs} for sample in samples], do_postprocess=False)
         elif len(samples) > 1:
-            return [found for sample in samples for found in self.detect([sample], score_threshold)]
+            found = []
+            for sample in samples:
+                found += self.detect([sample], score_threshold)
+            return found
         else:
             outputs = [self.augmentation.detect(self.model, samples[0].inputs)]
         found = []

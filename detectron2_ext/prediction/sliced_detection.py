@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def detect_in_slices(predictor: "DetectionPredictor", image: np.ndarray, windows
     boxes, scores = parts.pred_boxes.tensor.numpy().astype(np.float64), parts.scores.numpy()
     merged = merge_slices(windows, numbers, boxes, scores, parts.pred_classes.numpy())
     kept = [item for item in merged if scores[item.best] >= predictor.score_threshold]
-    limits = dict.fromkeys(limit for part in found for limit in part.reached_limits)
+    limits = dict.fromkeys(chain.from_iterable(part.reached_limits for part in found))
     return Found(_merge(parts, kept, [windows[number] for number in numbers.tolist()]), tuple(limits))
 
 

@@ -77,7 +77,9 @@ class DetectionFileTask(FrameFileTask):
     def read(self, item: Input) -> ImageSample:
         """Read an image, which is kept only if something is drawn or cut out."""
         sample = self.predictor.read(item)
-        return sample._replace(image=None) if self.no_images and not self.collects_images else sample
+        if self.no_images and not self.collects_images:
+            return sample._replace(image=None)
+        return sample
 
     def write(self, item: Input, result: DetectionResult) -> None:
         """Write the drawn image, the record of its detections and the further formats."""

@@ -97,16 +97,18 @@ def _class_section(explained: Explained, counts: ThresholdCounts, index: int) ->
     for category, name in enumerate(explained.names):
         if not counts.objects[category] and not counts.wrong[category, 0]:
             continue  # neither objects nor detections
-        measured = counts.objects[category] > 0
-        own = int(f1[category].argmax()) if measured else 0
-        has_best = measured and f1[category, own] > 0
+        best_f1 = best_threshold = None
+        if counts.objects[category]:
+            best = int(f1[category].argmax())
+            best_f1 = float(f1[category, best])
+            if best_f1 > 0:
+                best_threshold = float(THRESHOLDS[best])
         row = [name, int(counts.objects[category]), *curves.category_metrics(category).values()]
         if explained.mask_ap:
             row.append(explained.mask_ap.get(name))
         for at in (index, DEFAULT):
             row += [float(precision[category, at]), float(recall[category, at])]
-        row += [float(f1[category, own]) if measured else None, float(THRESHOLDS[own]) if has_best else None]
-        rows.append(row)
+        rows.append([*row, best_f1, best_threshold])
         colors.append(category)
     order = sorted(range(len(rows)), key=lambda row: -rows[row][1])
     chosen = f"{THRESHOLDS[index]:.2f}"
@@ -133,18 +135,17 @@ def _precision_recall_charts(explained: Explained, objects: np.ndarray) -> list[
     precision = explained.diagnosis.curves.precision[:, :, :, 0, -1]
     with_objects = np.flatnonzero(precision[0, 0] > -1)
     x = _RECALL.tolist()
-    mean = [
-        Line(f"IoU {iou:.2f}", x, precision[row][:, with_objects].mean(1).tolist())
-        for row, iou in ((0, 0.5), (5, 0.75), (8, 0.9))
-        if len(with_objects)
-    ]
+    mean = []
+    if len(with_objects):
+        for row, iou in ((0, 0.5), (5, 0.75), (8, 0.9)):
+            mean.append(Line(f"IoU {iou:.2f}", x, precision[row][:, with_objects].mean(1).tolist()))
     charts = [Chart("Precision over recall", "recall", "precision", mean, "Mean of the classes.")]
     if len(with_objects) > 1:
         frequent = with_objects[np.argsort(-objects[with_objects], kind="stable")][:MAX_CURVES]
         lines = [Line(explained.names[k], x, precision[0, :, k].tolist(), color=int(k)) for k in frequent]
-        note = "At IoU 0.5" + (
-            f", of the {MAX_CURVES} most frequent classes." if len(with_objects) > MAX_CURVES else "."
-        )
+        note = "At IoU 0.5."
+        if len(with_objects) > MAX_CURVES:
+            note = f"At IoU 0.5, of the {MAX_CURVES} most frequent classes."
         charts.append(Chart("Precision over recall of classes", "recall", "precision", lines, note))
     return charts
 

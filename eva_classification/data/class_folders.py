@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from eva_backbone.errors import InputError
 from eva_engine.data.folder_files import has_image, list_folders, natural_key
 from eva_engine.data.split_names import SPLIT_WORDS, split_of
+from eva_engine.text_layout import join_first
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,11 @@ def find_split(
         found = [name for name in {*names, *map("/".join, folders)} if name.lower() == split.lower()]
         splits = dict.fromkeys(names)
     else:
-        splits = {name: split_of(name) for name in names if split_of(name)}
+        splits = {}
+        for name in names:
+            split_name = split_of(name)
+            if split_name:
+                splits[name] = split_name
         nested = {parts[0] for parts in folders if len(parts) > 1}
         if not splits or _are_classes(names, splits, nested, root, has_labels):
             return ""
@@ -121,10 +126,13 @@ def find_classes(
     level = 0
     for depth in range(max(map(len, parents))):
         at_depth = {parts[depth] for parts in parents if len(parts) > depth}
-        if len(at_depth) > 1 if class_map is None else not at_depth.isdisjoint(class_map):
+        has_classes = len(at_depth) > 1 if class_map is None else not at_depth.isdisjoint(class_map)
+        if has_classes:
             level = depth
             break
-    around = {part for parts in parents for part in parts[:level]}
+    around = set()
+    for parts in parents:
+        around.update(parts[:level])
     if any(map(split_of, around)):
         raise InputError(
             f"{source} has splits in other folders, {join_names(sorted(around))}; set the dataset's root to the "
@@ -175,5 +183,4 @@ def check_num_classes(
 
 def join_names(names: Sequence[str]) -> str:
     """Return the first names, separated by commas, and the number of the others."""
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + more
+    return join_first(names, _MAX_NAMES)

@@ -138,7 +138,9 @@ class ImageDataset(Dataset):
     @property
     def labels(self) -> list[int]:
         """Class index of each image; empty for named datasets, which may have to read the images for it."""
-        return [sample[1] for sample in self._reader.samples] if isinstance(self._reader, _ImageFiles) else []
+        if isinstance(self._reader, _ImageFiles):
+            return [sample[1] for sample in self._reader.samples]
+        return []
 
     def __getitem__(self, index: int) -> ImageRecord:
         file_name = self._reader.filename(index, absolute=True)
@@ -198,7 +200,9 @@ def _wrapper(paths: Sequence[str], class_names: Mapping[str, int]) -> str:
     """Return the folder, such as "dataset/", in which everything in a tar file often is; "" if there is none."""
     first = paths[0].split("/")[0] if paths else ""
     is_wrapper = all(path.startswith(f"{first}/") and path.count("/") > 1 for path in paths)
-    return f"{first}/" if is_wrapper and split_of(first) is None and first not in class_names else ""
+    if is_wrapper and split_of(first) is None and first not in class_names:
+        return f"{first}/"
+    return ""
 
 
 def _read_members(file: str) -> dict[str, tuple[int, int]]:

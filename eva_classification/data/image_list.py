@@ -11,6 +11,7 @@ from eva_engine.data.corrupt_data import RecordErrors
 from eva_engine.data.folder_files import IMAGE_SUFFIXES
 from eva_engine.data.table_file import find_column, read_rows
 from eva_engine.text_file import open_text
+from eva_engine.text_layout import join_first
 
 _IMAGE_COLUMNS = ("path", "image", "image_path", "file", "filename", "file_name", "image_id", "id")
 _CLASS_COLUMNS = ("class", "label", "class_name", "category", "target")
@@ -41,9 +42,8 @@ def read_image_list(listing: str | Path, root: str | Path) -> list[tuple[str, st
         else:
             entries.append((found, label))
     if missing:
-        more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
         raise InputError(
-            f"{listing} lists {len(missing)} image(s) that are not in {root}: {', '.join(missing[:_MAX_LISTED])}{more}"
+            f"{listing} lists {len(missing)} image(s) that are not in {root}: {join_first(missing, _MAX_LISTED)}"
             "; correct the paths, which start at this folder."
         )
     if not entries:

@@ -60,7 +60,9 @@ class ImageSyntheticBatch(SyntheticBatch):
     def resolution_overrides(self, side: int) -> list[str]:
         """Return the image size; [] in masked image modelling, whose teacher has a fixed grid, or a fixed loader."""
         follows = OmegaConf.select(self.cfg, "dataloader.train.mapper.transform.size") is not None
-        return [f"model.img_size={side}"] if follows and not self._hides_patches else []
+        if follows and not self._hides_patches:
+            return [f"model.img_size={side}"]
+        return []
 
     def extra_modules(self, model: nn.Module) -> list[nn.Module]:
         """Return the frozen teacher of masked image modelling, which is not a part of the model."""

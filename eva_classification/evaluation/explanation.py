@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def explain_samples(samples: Sequence[Mapping[str, Any]], names: Sequence[str], 
     wrong.sort(key=lambda sample: -sample["score"])
     cells = _examples(wrong, counts)
     worst = wrong[:NUM_IMAGES]
-    drawn = draw({sample["file"] for sample in [*worst, *(one for cell in cells.values() for one in cell)]})
+    files = {sample["file"] for sample in chain(worst, *cells.values())}
+    drawn = draw(files)
     examples = {cell: _cell_figure(cell, cells[cell], counts, names, drawn) for cell in cells}
     note = f"{len(wrong)} of {len(samples)} {unit} are wrong."
     return [

@@ -45,7 +45,7 @@ class RealLabels(LabelMapping):
         else:
             path = Path(labels_file)
         try:
-            self.labels = [tuple(int(label) for label in labels) for labels in json.loads(path.read_text("utf-8"))]
+            self.labels = [tuple(map(int, labels)) for labels in json.loads(path.read_text("utf-8"))]
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"{path} is not a JSON list of lists of classes ({error}); give the file of ImageNet-ReaL."

@@ -46,7 +46,9 @@ class ShardDataset(Dataset):
 
     def __init__(self, shards: str | Sequence[str], *, on_error: str = "stop", save_indices: bool = True) -> None:
         patterns = [shards] if isinstance(shards, str) else list(shards)
-        self.shards = [Path(shard) for pattern in patterns for shard in expand_numbers(str(pattern))]
+        self.shards: list[Path] = []
+        for pattern in patterns:
+            self.shards += map(Path, expand_numbers(str(pattern)))
         errors = RecordErrors("tar shards", on_error)
         unused: Counter[str] = Counter()
         self._indices = [index_shard(shard, errors, unused, save=save_indices) for shard in self.shards]

@@ -108,9 +108,11 @@ def index_shard(
             _save_index(path, rows, size_and_time, others)
             index = _open_index(path, size_and_time)
         if index is None:
-            unused.update({f"{shard.name}/{others[0]}": len(others)} if others else {})
+            if others:
+                unused[f"{shard.name}/{others[0]}"] += len(others)
             return rows
-    unused.update({f"{shard.name}/{index.unused_example}": index.num_unused} if index.num_unused else {})
+    if index.num_unused:
+        unused[f"{shard.name}/{index.unused_example}"] += index.num_unused
     return index
 
 
@@ -148,7 +150,7 @@ def _add_member(samples: list[Members], suffix: str, extent: Extent) -> None:
 def _as_rows(samples: dict[str, list[Members]], shard: str, errors: RecordErrors, others: list[str]) -> np.ndarray:
     """Return the rows of the usable samples, report the others, and add unused members of both to `others`."""
     rows = []
-    complete = {key for key, repeated in samples.items() if any(_is_complete(members) for members in repeated)}
+    complete = {key for key, repeated in samples.items() if any(map(_is_complete, repeated))}
     for key, repeated in samples.items():
         folder, name = posixpath.split(key)
         parts = name.split(".")
@@ -161,9 +163,8 @@ def _as_rows(samples: dict[str, list[Members]], shard: str, errors: RecordErrors
             row = _usable_row(key, members, shard, errors)
             if row is not None:
                 rows.append(row)
-                others += [
-                    f"{key}.{suffix}" for suffix in TEXT_SUFFIXES[1:] if {suffix, TEXT_SUFFIXES[0]} <= set(members)
-                ]
+                if TEXT_SUFFIXES[0] in members:  # the text that is used
+                    others += [f"{key}.{suffix}" for suffix in TEXT_SUFFIXES[1:] if suffix in members]
     return np.array(rows, dtype=_row_type(max((len(row[0]) for row in rows), default=1)))
 
 
@@ -207,7 +208,9 @@ def _open_index(path: Path, size_and_time: tuple[int, int]) -> IndexFile | None:
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
     example = first["key"].decode(errors="replace")
-    return IndexFile(path, len(rows) - 1, int(first["text_start"]), example) if is_current else None
+    if is_current:
+        return IndexFile(path, len(rows) - 1, int(first["text_start"]), example)
+    return None
 
 
 def _save_index(path: Path, rows: np.ndarray, size_and_time: tuple[int, int], unused: list[str]) -> None:

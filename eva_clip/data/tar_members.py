@@ -47,8 +47,12 @@ def list_members(path: Path) -> Iterator[TarMember]:
                     raise tarfile.ReadError(f"{name} is cut off")
                 file.seek(start + _padded(size))
             is_sparse = header.type == _SPARSE or any(key.startswith("GNU.sparse") for key in attributes)
-            is_file = header.isreg() and not is_sparse
-            yield TarMember(name, start, size, "file" if is_file else "folder" if header.isdir() else "other")
+            kind = "other"
+            if header.isreg() and not is_sparse:
+                kind = "file"
+            elif header.isdir():
+                kind = "folder"
+            yield TarMember(name, start, size, kind)
             attributes = {}
 
 

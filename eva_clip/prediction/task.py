@@ -93,7 +93,10 @@ class ClipFileTask(FrameFileTask):
 def _report_cut_labels(predictor: LabelPredictor) -> None:
     if not predictor.cut_labels:
         return
-    names = ", ".join(repr(label if len(label) <= 60 else f"{label[:60]}...") for label in predictor.cut_labels)
+    shown = []
+    for label in predictor.cut_labels:
+        shown.append(repr(label if len(label) <= 60 else f"{label[:60]}..."))
+    names = ", ".join(shown)
     print(
         f"cut to the {predictor.context_length} tokens that the model reads: {len(predictor.cut_labels)} of "
         f"{len(predictor.labels)} labels ({names})",

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from eva_engine.text_layout import align_columns
+
 from .variant import Figures, Variant, quartiles
 
 _PACKAGES = ("torch", "onnxruntime", "openvino")
@@ -23,7 +25,9 @@ def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
             problems.append(f"{variant}: not measured: {of_variant.problem}")
             continue
         low, median, high = (1000 * seconds for seconds in quartiles(of_variant.latencies))
-        speed = "" if first.problem else f"{of_variant.faster_than(first):.2f}x, {of_variant.cheaper_than(first):.2f}x"
+        speed = ""
+        if not first.problem:
+            speed = f"{of_variant.faster_than(first):.2f}x, {of_variant.cheaper_than(first):.2f}x"
         rows.append(
             [
                 str(variant),
@@ -36,9 +40,7 @@ def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
                 ", ".join(f"{name} {value:.2f}" for name, value in of_variant.metrics.items()),
             ]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*lines, *problems]
+    return [*align_columns(rows), *problems]
 
 
 def figures_document(figures: Mapping[Variant, Figures], **about: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 # Formats by name. Both of PyTorch run the weights themselves, the others a file that is exported first.
@@ -69,7 +70,7 @@ class Figures:
     @property
     def latencies(self) -> list[float]:
         """Seconds of each prediction in all rounds."""
-        return [seconds for one in self.rounds for seconds in one.seconds]
+        return list(chain.from_iterable(one.seconds for one in self.rounds))
 
     @property
     def photos_per_second(self) -> float:

@@ -73,8 +73,8 @@ def _serve(args: argparse.Namespace) -> None:
         predictor = build_predictor(recipe, args.weights, args.device, options, args.compile)
         limits = Limits(args.max_bytes, args.max_pixels, args.max_video_frames)
         service = PredictionService(predictor, task, limits)
-        title = f"{task.name.capitalize() if task.name.islower() else task.name} with EVA"
-        application = build_application(service, folder, found.inputs, args.allow_host, title)
+        name = task.name.capitalize() if task.name.islower() else task.name
+        application = build_application(service, folder, found.inputs, args.allow_host, f"{name} with EVA")
         listening.listen()  # whoever reads the address can connect at once
         print(
             f"{task.name} with the recipe {printable(recipe.path)}: {shown_url(listening)} (Ctrl-C ends it)", flush=True

@@ -58,9 +58,8 @@ class PredictionService:
     def __init__(self, predictor: Predictor[Any, Any], task: Task, limits: Limits) -> None:
         self.predictor, self.task, self.limits = predictor, task, limits
         self.kinds: tuple[str, ...] = task.load("file_task").kinds
-        self._options = [
-            o for o in task.predict_options if o.name in predictor.call_options and o.name in _CALL_OPTIONS
-        ]
+        accepted = {*predictor.call_options} & {*_CALL_OPTIONS}
+        self._options = [option for option in task.predict_options if option.name in accepted]
         self.options = tuple(option.name for option in self._options)
         self._worker = Worker(limits.max_waiting)
         self._last: tuple[Mapping[str, Any], Predictor[Any, Any]] = ({}, predictor)

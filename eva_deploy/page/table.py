@@ -17,7 +17,10 @@ def findings_table(result: Result) -> tuple[list[str], list[list[Any]]]:
     for record in records:
         headers += [key for key, value in record.items() if key not in headers and not isinstance(value, dict)]
     titles = [header.replace("_", " ") for header in headers]
-    return titles, [[_cell(record.get(header)) for header in headers] for record in records]
+    rows = []
+    for record in records:
+        rows.append([_cell(record.get(header)) for header in headers])
+    return titles, rows
 
 
 def _cell(value: Any) -> Any:

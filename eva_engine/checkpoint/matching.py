@@ -195,9 +195,10 @@ def check_same_model(model: nn.Module, weights: Mapping[str, Tensor], report: Lo
             missing = next(name for name in part if name not in values)
             other_names = [*report.unused, *weights]
             held, expected = f"names such as {other_names[0]}", f"such as {missing}"
+        kind = "backbone entries" if len(part) < len(state) else "entries"
         raise InputError(
             f"{report.path} belongs to another model: it holds {held}, expected is {expected}, "
-            f"and only {num_hits} of {len(part)} {'backbone ' if len(part) < len(state) else ''}entries fit; "
+            f"and only {num_hits} of {len(part)} {kind} fit; "
             "give the weights made for this model, or the config that these weights were made with."
         )
     layers = _block_layers(state)

@@ -68,7 +68,9 @@ def _resize_patch(value: Tensor, shape: Shape, name: str, model: nn.Module) -> T
         return None
     if isinstance(model.get_submodule(name.removesuffix(".proj.weight")), PatchEmbed):
         # A model of timm gets the kernel that timm itself would load.
-        return resample_patch_embed(value, list(shape[2:])) if max(value.shape[2:]) <= _MAX_PATCH else None
+        if max(value.shape[2:]) <= _MAX_PATCH:
+            return resample_patch_embed(value, list(shape[2:]))
+        return None
     return resize_patch_kernel(value, shape[2:])
 
 

@@ -107,7 +107,9 @@ class RunCheckpoints:
             InputError: The checkpoint cannot be read, or its tensors are not those of `template`.
         """
         path = Path(path)
-        return load_sharded(path, template, self._group) if path.is_dir() else read_file(path)
+        if path.is_dir():
+            return load_sharded(path, template, self._group)
+        return read_file(path)
 
     def _prepare(self) -> None:
         self._folder.path.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from eva_engine.atomic import sync_to_disk
 from eva_engine.disk_space import disk_full_as_input_error, require_disk_space
 from eva_engine.processes import all_gather_objects, run_on_rank_zero
 from eva_engine.safe_text import printable
+from eva_engine.text_layout import join_first
 
 from .checkpoint_index import CheckpointIndex, encode_index, read_index
 from .checksummed_files import ChecksummingWriter, file_checksum
@@ -184,9 +185,8 @@ def _check_tensors(
         if must_match and path not in known:
             problems.append(f"{'.'.join(map(str, path))} is not in the checkpoint")
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise InputError(
-            f"{folder} does not fit this run: {', '.join(problems[:3])}{more}; resume with the config that wrote it, "
+            f"{folder} does not fit this run: {join_first(problems, 3)}; resume with the config that wrote it, "
             "or use it as initial weights of a new run."
         )
 

@@ -53,7 +53,9 @@ def _read(path: Path, kind: FileKind) -> Any:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     if kind is FileKind.NUMPY_PICKLE:
         return read_numpy_pickle(path)
-    return read_legacy_torch(path) if kind is FileKind.LEGACY_TORCH else read_torch_archive(path)
+    if kind is FileKind.LEGACY_TORCH:
+        return read_legacy_torch(path)
+    return read_torch_archive(path)
 
 
 def _reason(error: Exception) -> str:

@@ -39,7 +39,8 @@ def check_run(args: Namespace) -> None:
         raise InputError("--dtype is for evaluate; set train.amp.enabled=True and train.amp.dtype to train")
     for flag, is_given in (("--dry-run", args.dry_run), ("--lr-range-test", args.lr_range_test)):
         if is_given and (args.eval_only or (args.resume and flag == "--lr-range-test")):
-            raise InputError(f"{flag} tries a new training run; omit {'--eval-only' if args.eval_only else '--resume'}")
+            excluded = "--eval-only" if args.eval_only else "--resume"
+            raise InputError(f"{flag} tries a new training run; omit {excluded}")
     if args.dry_run and args.lr_range_test:
         raise InputError("--dry-run and --lr-range-test exclude each other; give one of them")
     if args.config_file or not args.eval_only:  # else the weights determine the config
@@ -93,4 +94,6 @@ def _given_text(overrides: Sequence[str], key: str) -> str | None:
     from eva_engine.config.override_grammar import override_value  # Hydra is not a base dependency
 
     value = override_value(overrides, key)
-    return value if isinstance(value, str) and "${" not in value else None
+    if isinstance(value, str) and "${" not in value:
+        return value
+    return None

@@ -108,7 +108,7 @@ def _plan(args: argparse.Namespace) -> int:
         print("\n".join(describe_advice(advice, reserve)))
         if not advice.fits or not args.apply:
             return 1
-        changes = [override for step in advice.steps for override in step.overrides]
+        changes = advice.overrides
     if args.apply:
         save_config(load(changes), args.apply)
         print(f"The recipe that fits: --config-file {printable(shlex.quote(args.apply))}")

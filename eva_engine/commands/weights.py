@@ -84,5 +84,6 @@ def _verify_file(name: str) -> int:
     with kept_apart(file.resolve(), name):
         check_sha256(file, expected)
         check_model(published, file)
-    print(f"{name}: {'SHA-256, ' if expected else ''}names and shapes are right: {printable(file)}")
+    checked = "SHA-256, names and shapes" if expected else "names and shapes"
+    print(f"{name}: {checked} are right: {printable(file)}")
     return 0

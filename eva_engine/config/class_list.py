@@ -1,7 +1,7 @@
 """One class list for all verbs: made by training, stored with the run, used in evaluation and prediction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,25 @@ def settle_class_list(cfg: DictConfig, training: bool, resume: bool = False) -> 
     configs: list[DictConfig | None] = []
     hook = None
     for loader, is_used in (("test", uses_test_data(cfg)), ("train", training)):
-        dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset") if is_used else None
-        target = None if dataset is None else OmegaConf.select(dataset, "_target_", default=None)
-        own_hook = getattr(locate(target) if isinstance(target, str) else target, "use_class_list", None)
-        configs.insert(0, dataset if own_hook else None)
-        hook = own_hook if is_used else hook  # in training, that of the training data
+        dataset = None
+        if is_used:
+            dataset = OmegaConf.select(cfg, f"dataloader.{loader}.dataset")
+            hook = _class_list_hook(dataset)  # in training, that of the training data
+            if hook is None:
+                dataset = None
+        configs.insert(0, dataset)
     if hook is not None:
         hook(cfg, *configs, None if stored is None else stored.names)
+
+
+def _class_list_hook(dataset: DictConfig | None) -> Callable[..., None] | None:
+    """Return the function `use_class_list` of the class of a dataset, or None."""
+    if dataset is None:
+        return None
+    target = OmegaConf.select(dataset, "_target_", default=None)
+    if isinstance(target, str):
+        target = locate(target)
+    return getattr(target, "use_class_list", None)
 
 
 def store_class_list(cfg: DictConfig, names: Sequence[str]) -> None:
@@ -95,9 +107,8 @@ def stored_categories(cfg: Any, weights: str | Path) -> tuple[Categories | None,
     """
     configured = OmegaConf.select(cfg, "dataloader.categories", default=None)
     if configured:
-        return _parse_categories(
-            OmegaConf.to_container(configured) if OmegaConf.is_config(configured) else None
-        ), "the config"
+        content = OmegaConf.to_container(configured) if OmegaConf.is_config(configured) else None
+        return _parse_categories(content), "the config"
     file = Path(weights).parent / CATEGORIES_FILE
     if str(weights) and file.is_file():
         return read_categories(file), str(file)

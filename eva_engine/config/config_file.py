@@ -122,5 +122,8 @@ def _with_named_targets(content: Any) -> Any:
         return content
     named = {}
     for key, value in content.items():
-        named[key] = import_path(value) if callable(value) and key == "_target_" else _with_named_targets(value)
+        if callable(value) and key == "_target_":
+            named[key] = import_path(value)
+        else:
+            named[key] = _with_named_targets(value)
     return named

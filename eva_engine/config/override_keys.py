@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 
 from .call_keywords import call_keywords
 from .override_grammar import parse_override
-from .trusted_names import import_name
+from .trusted_names import import_name, join_key
 from .value_checks import TYPE_NAMES, is_of_type
 
 # Groups of the recipe that have no `_target_`, but whose keys are passed as keywords to a callable.
@@ -52,7 +52,7 @@ def _find(cfg: DictConfig, key: str) -> tuple[Any, type | None]:
             raise InputError(f"{key} is not a key of this config; {_suggest_key(cfg, names, depth, children)}")
         annotated_type = None if children is None else children[name]
         node = _child(node, name)
-        path = _join(path, name)
+        path = join_key(path, name)
         rest = names[depth + 1 :]
         if rest and not OmegaConf.is_config(node):
             # Two kinds of key may still be created: an entry of a free-form dict, and a callable for a keyword
@@ -70,7 +70,9 @@ def _children(node: Any, path: str) -> dict[str, type | None] | None:
     listed: dict[str, type | None] = dict.fromkeys(map(str, node.keys()))
     target = node["_target_"] if "_target_" in node else _KEYWORD_GROUPS.get(path)
     if target is not None:
-        keywords = call_keywords(import_name(target, f"{path}._target_") if isinstance(target, str) else target)
+        if isinstance(target, str):
+            target = import_name(target, f"{path}._target_")
+        keywords = call_keywords(target)
         return None if keywords is None else {**listed, **keywords}
     # A dict inside the arguments of a call is free-form.
     parent = node._get_parent()
@@ -87,10 +89,6 @@ def _child(node: Any, name: str) -> Any:
     return node.get(name)
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
 def _suggest_key(cfg: DictConfig, names: Sequence[str], depth: int, children: Collection[str]) -> str:
     """Suggest a valid key in place of `names`, of which the one at `depth` is the first that is not valid.
 
@@ -98,9 +96,9 @@ def _suggest_key(cfg: DictConfig, names: Sequence[str], depth: int, children: Co
     which the user put into the wrong group, and if there are none, for any similar key.
     """
     group = ".".join(names[:depth])
-    siblings = [_join(group, name) for name in children]
+    siblings = [join_key(group, name) for name in children]
     # Compared with their group, so that even a short name such as the index of a list gets a suggestion.
-    similar = difflib.get_close_matches(_join(group, names[depth]), siblings, n=1)
+    similar = difflib.get_close_matches(join_key(group, names[depth]), siblings, n=1)
     if similar:
         return f"did you mean {'.'.join([similar[0], *names[depth + 1 :]])}?"
     all_keys = list(_all_keys(cfg, ""))
@@ -118,7 +116,7 @@ def _all_keys(node: Any, path: str) -> Iterator[str]:
     children = _children(node, path)
     names = list(map(str, node.keys())) if children is None else list(children)
     for name in names:
-        key = _join(path, name)
+        key = join_key(path, name)
         yield key
         if isinstance(node, ListConfig):
             yield from _all_keys(_child(node, name), key)

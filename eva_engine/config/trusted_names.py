@@ -45,10 +45,13 @@ def check_names(content: Any, path: str, recipes: Sequence[str], names: Sequence
         unknown -= _names_in_recipe(file)
     if unknown:
         name = min(unknown)
+        or_override = ""
+        if used[name].endswith("_target_") and len(name) < 200:
+            or_override = f", or {used[name]}={name}"
         raise InputError(
             f"{path} names {name[:200]} as {used[name]}, which no recipe of this version uses; give the recipe that "
             "the run was started with, or, if you trust it, add --trust-recipe FILE.py with a recipe that uses it"
-            + (f", or {used[name]}={name}" if used[name].endswith("_target_") and len(name) < 200 else "")
+            f"{or_override}"
         )
 
 
@@ -73,11 +76,16 @@ def import_name(name: str, key: str) -> Any:
         raise InputError(f"{key}={name} cannot be imported ({reason}); give a class or function that exists") from error
 
 
+def join_key(path: str, name: object) -> str:
+    """Return the key of the entry `name` in the group `path`, "" for the config itself."""
+    return f"{path}.{name}" if path else str(name)
+
+
 def named(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield all names of classes and functions in a config, each with its key."""
     if isinstance(node, dict):
         for name, value in node.items():
-            child = f"{key}.{name}" if key else str(name)
+            child = join_key(key, name)
             if name == "_target_":  # text in a .yaml file; a dict, which would build any target, is not a known name
                 yield import_path(value) if callable(value) else str(value), child
             else:

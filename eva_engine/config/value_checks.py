@@ -12,7 +12,7 @@ from eva_backbone.errors import InputError
 
 from .call_keywords import call_keywords, takes_any_keyword
 from .train_settings import TRAIN_SETTINGS
-from .trusted_names import import_name, import_path
+from .trusted_names import import_name, import_path, join_key
 
 TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
 # Smallest and largest value of numbers, and of all numbers in a list, by the last part of their keys.
@@ -84,7 +84,7 @@ def _groups(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
         if not OmegaConf.is_interpolation(node, key) and not OmegaConf.is_missing(node, key):
             child = node[key]
             if OmegaConf.is_config(child) and child is not None:
-                yield from _groups(child, f"{path}.{key}" if path else str(key))
+                yield from _groups(child, join_key(path, key))
 
 
 def _keywords(node: DictConfig, path: str) -> dict[str, type | None] | None:
@@ -117,7 +117,9 @@ def _check_number_of_parts(key: str, value: ListConfig) -> None:
 def _num_parts(value: Any) -> int:
     if isinstance(value, list):
         return sum(max(1, _num_parts(part)) for part in value)
-    return sum(map(_num_parts, value.values())) if isinstance(value, dict) else 0
+    if isinstance(value, dict):
+        return sum(map(_num_parts, value.values()))
+    return 0
 
 
 def _check_train_types(settings: Any, defaults: dict[str, Any], path: str) -> None:

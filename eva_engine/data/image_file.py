@@ -150,7 +150,9 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _turn(image: Image.Image, orientation: int | None) -> Image.Image:
-    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
+    if orientation in _TRANSPOSITIONS:
+        return image.transpose(_TRANSPOSITIONS[orientation])
+    return image
 
 
 def open_image(source: Source) -> ImageFile.ImageFile:

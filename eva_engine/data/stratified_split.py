@@ -31,9 +31,9 @@ def stratified_split(labels: Sequence[Collection[Hashable]], share: float, seed:
         for label in labels[index] or (None,):
             waiting.setdefault(label, {})[index] = None
     # How many samples of each class, and of any, the two parts should still get.
-    wanted = {
-        label: {True: share * len(indices), False: (1 - share) * len(indices)} for label, indices in waiting.items()
-    }
+    wanted = {}
+    for label, indices in waiting.items():
+        wanted[label] = {True: share * len(indices), False: (1 - share) * len(indices)}
     in_total = {True: share * len(labels), False: (1 - share) * len(labels)}
     chosen = []
     while waiting:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from eva_engine.text_layout import join_first
+
 from .findings import Example, Finding, Severity
 
 _FEW = 10
@@ -64,5 +66,4 @@ def _alike(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _names(names: list[str]) -> str:
-    listed = ", ".join(names[:_MAX_NAMES])
-    return f"{listed} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else listed
+    return join_first(names, _MAX_NAMES)

@@ -181,7 +181,8 @@ def _warnings_collected() -> Iterator[list[str]]:
     """Collect what this project's readers log, instead of printing it or writing it to the log of a run."""
     messages: list[str] = []
     collector = _Collector(messages)
-    loggers = [logging.getLogger(name) for name in {"eva_engine", *(task.package for task in all_tasks())}]
+    packages = {"eva_engine", *(task.package for task in all_tasks())}
+    loggers = [logging.getLogger(package) for package in packages]
     before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.handlers, logger.propagate = [collector], False

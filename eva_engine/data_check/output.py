@@ -13,6 +13,7 @@ from PIL import Image
 from eva_backbone.errors import InputError
 from eva_engine.atomic import atomic_path
 from eva_engine.safe_text import printable
+from eva_engine.text_layout import align_columns
 
 from .findings import CheckResult, Example, Finding
 
@@ -30,8 +31,9 @@ def describe(result: CheckResult) -> str:
         where = f"{finding.source}: " if finding.source else ""
         lines += ["", f"{finding.severity.upper():<8}{where}{printable(finding.what)}"]
         lines.append(f"        {printable(finding.fix)}")
-        named = [printable(example, 300) for example in finding.examples[:_MAX_NAMED]]
-        lines += [f"        - {name}" for name in named]
+        named = finding.examples[:_MAX_NAMED]
+        for example in named:
+            lines.append(f"        - {printable(example, 300)}")
         if finding.count > len(named) > 0:
             lines.append(f"        - and {finding.count - len(named):,} more")
     counts = [f"{count} {severity}(s)" for severity, count in _severities(result).items() if count]
@@ -41,17 +43,17 @@ def describe(result: CheckResult) -> str:
 
 def _table(facts: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return a table with a row for each fact and a column for each part of the data."""
-    names = _fact_names(facts)
-    rows = [["", *facts]] + [[name, *(values.get(name, "-") for values in facts.values())] for name in names]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return lines
+    rows = [["", *facts]]
+    for name in _fact_names(facts):
+        rows.append([name, *(values.get(name, "-") for values in facts.values())])
+    return align_columns(rows)
 
 
 def _fact_names(facts: Mapping[str, Mapping[str, str]]) -> list[str]:
-    return list(dict.fromkeys(name for values in facts.values() for name in values))
+    names: dict[str, None] = {}  # a dict keeps the order and drops repetitions
+    for values in facts.values():
+        names.update(dict.fromkeys(values))
+    return list(names)
 
 
 def write_result(result: CheckResult, folder: Path, title: str, subtitle: str = "") -> Path:
@@ -126,10 +128,11 @@ def _examples(finding: Finding, budget: _ImageBudget) -> list[tuple[str, str, st
 def _class_rows(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[int], float]]:
     """Return (class, counts in each part, width of its bar in percent) of the most frequent classes."""
     first = next(iter(counts.values()), {})
-    names = sorted(first, key=lambda name: -first[name])
-    names += [name for other in counts.values() for name in other if name not in first]
+    names = dict.fromkeys(sorted(first, key=lambda name: -first[name]))
+    for other in counts.values():
+        names.update(dict.fromkeys(other))  # names that are known keep their position
     most = max(first.values(), default=0) or 1
     rows = []
-    for name in list(dict.fromkeys(names))[:_MAX_CLASSES]:
+    for name in list(names)[:_MAX_CLASSES]:
         rows.append((name, [part.get(name, 0) for part in counts.values()], 100 * first.get(name, 0) / most))
     return rows

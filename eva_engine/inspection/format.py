@@ -67,12 +67,16 @@ def describe_names(summary: WeightFileSummary) -> Iterator[str]:
 def _likely_model(found: Identification) -> nn.Module | None:
     """Return the model of the nearest recipe if it differs so little that the task must be the same."""
     nearest = found.nearest
-    return nearest.model if nearest is not None and nearest.coverage > 0.95 else None
+    if nearest is not None and nearest.coverage > 0.95:
+        return nearest.model
+    return None
 
 
 def _starts_to_show(found: Identification) -> Sequence[Compatibility]:
     named = [start for start in found.starts if start.recipe.starts_from(found.summary.path)]
-    return named or ([] if found.same else found.starts[:_FEW])
+    if named or found.same:
+        return named
+    return found.starts[:_FEW]
 
 
 def _describe_recipes(title: str, recipes: Sequence[Compatibility], weights: Path) -> Iterator[str]:
@@ -116,7 +120,8 @@ def _describe_difference(found: Identification) -> Iterator[str]:
     for title, names in (("not in the file", report.missing), ("not in the model", report.unused)):
         short = shorten_names(names)
         if short:
-            yield f"    {title}: {', '.join(short[:_FEW])}{' ...' if len(short) > _FEW else ''}"
+            more = " ..." if len(short) > _FEW else ""
+            yield f"    {title}: {', '.join(short[:_FEW])}{more}"
 
 
 def _shape(value: Tensor) -> str:

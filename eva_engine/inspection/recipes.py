@@ -110,4 +110,6 @@ def find_recipes(*, demos: bool = False) -> list[Recipe]:
 def num_variants(recipe: Recipe, recipes: Iterable[Recipe]) -> int:
     """Return the number of `recipes` that are `recipe` with a few changes."""
     base = recipe.file
-    return 0 if base is None else sum(other.file is not None and base.is_base_of(other.file) for other in recipes)
+    if base is None:
+        return 0
+    return sum(other.file is not None and base.is_base_of(other.file) for other in recipes)

@@ -57,11 +57,9 @@ def read_summary(path: Path, entry: str = "") -> WeightFileSummary:
     else:
         content, files = read_file(path), [path]
     if entry and (not isinstance(content, Mapping) or not content.get(entry)):
-        found = (
-            ", ".join(printable(key, 30) for key in list(content)[:8])
-            if isinstance(content, Mapping)
-            else type(content).__name__
-        )
+        found = type(content).__name__
+        if isinstance(content, Mapping):
+            found = ", ".join(printable(key, 30) for key in list(content)[:8])
         raise InputError(f"{path} has no entry {entry!r} (found {found}); leave --entry out, or name an existing one.")
     weights = select_weights(content[entry] if entry else content, path)
     settings = content.get("lora") if isinstance(content, Mapping) else None

@@ -88,4 +88,6 @@ def count_layers(weights: Weights, pattern: str) -> int:
 def describe_classes(weights: Weights, pattern: str, num_extra: int = 0) -> str | None:
     """Describe the number of classes of the layer that matches `pattern`, without `num_extra` further outputs."""
     head = find_weight(weights, pattern)
-    return None if head is None or head.ndim != 2 else f"{len(head) - num_extra} classes"
+    if head is None or head.ndim != 2:
+        return None
+    return f"{len(head) - num_extra} classes"

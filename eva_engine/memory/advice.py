@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from omegaconf import DictConfig
 
@@ -35,6 +36,11 @@ class Advice:
     fits: bool
     steps: tuple[Change, ...]
     alternatives: tuple[Change, ...]
+
+    @property
+    def overrides(self) -> list[str]:
+        """The overrides of all steps."""
+        return list(chain.from_iterable(step.overrides for step in self.steps))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def _fake(tensor: torch.Tensor, mode: FakeTensorMode, dtype: torch.dtype | None)
         return tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor)
     with mode:
         fake = torch.empty_like(tensor, dtype=dtype, device="cpu")
-    return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(fake, tensor.requires_grad)
+    return fake
 
 
 def gather_blocks(model: nn.Module, mode: FakeTensorMode, dtype: torch.dtype) -> None:

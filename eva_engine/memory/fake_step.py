@@ -56,8 +56,7 @@ def run_fake_step(
     dtype = settings.autocast_dtype
     if settings.low_precision_blocks and dtype is not None:
         gather_blocks(model, mode, dtype)
-    resident = [x for module in (model, *extra_modules) for x in (*module.parameters(), *module.buffers())]
-    tracker = LiveBytes(resident)
+    tracker = LiveBytes(_resident_tensors(model, *extra_modules))
     with ExitStack() as stack:
         stack.enter_context(_simulated_process_group(settings.num_ranks))
         stack.enter_context(fake_run(mode, settings.device_type))
@@ -98,14 +97,24 @@ def run_fake_inference(model: nn.Module, batch: Any, device_type: str, extra_mod
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     for module in (model, *extra_modules):
         make_fake(module, mode)
-    tracker = LiveBytes([x for module in (model, *extra_modules) for x in (*module.parameters(), *module.buffers())])
+    tracker = LiveBytes(_resident_tensors(model, *extra_modules))
     with torch.no_grad(), fake_run(mode, device_type), KnownData(mode), ZerosOutside(), tracker, only_memory_counts():
         model.eval()(tree_map_only(Tensor, _without_values, batch))
     return tracker.peak
 
 
+def _resident_tensors(*modules: nn.Module) -> list[Tensor]:
+    """Return the tensors that exist before the step and after it."""
+    tensors: list[Tensor] = []
+    for module in modules:
+        tensors += [*module.parameters(), *module.buffers()]
+    return tensors
+
+
 def _without_values(tensor: Tensor) -> Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype) if tensor.is_floating_point() else tensor
+    if tensor.is_floating_point():
+        return torch.empty(tensor.shape, dtype=tensor.dtype)
+    return tensor
 
 
 @contextmanager

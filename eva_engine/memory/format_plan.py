@@ -93,8 +93,7 @@ def describe_advice(advice: Advice, reserve: int) -> Iterator[str]:
         yield "Instead of the last one, one of these would suffice:"
         for change in advice.alternatives:
             yield _change_line(change, reserve)
-    overrides = [override for step in advice.steps for override in step.overrides]
-    together = " ".join(map(shlex.quote, overrides))
+    together = " ".join(map(shlex.quote, advice.overrides))
     yield f"Together:\n  {together}" if advice.fits else f"All of them are not enough:\n  {together}"
 
 

@@ -30,11 +30,16 @@ class KnownData(TorchDispatchMode):
                 result = func(*args, **kwargs)
             return tree_map_only(Tensor, self._hide, result)
         if func is torch.ops.aten.index.Tensor:
-            args = (args[0], [number for index in args[1] for number in _as_numbers(index)])
+            indices: list[Tensor | None] = []
+            for index in args[1]:
+                indices += _as_numbers(index)
+            args = (args[0], indices)
         return func(*args, **kwargs)
 
     def _hide(self, tensor: Tensor) -> Tensor:
-        return self._fake_mode.from_tensor(tensor) if tensor.is_floating_point() else tensor
+        if tensor.is_floating_point():
+            return self._fake_mode.from_tensor(tensor)
+        return tensor
 
 
 def _as_numbers(index: Tensor | None) -> list[Tensor | None]:

@@ -102,7 +102,7 @@ def _is_small(cfg: DictConfig, num_ranks: int) -> bool:
 
 
 def _changes(advice: Advice) -> str:
-    overrides = [override for step in advice.steps for override in step.overrides]
+    overrides = advice.overrides
     if not advice.fits:
         smallest = f", even {advice.steps[-1].plan.peak / 1e9:.1f} GB with {_joined(overrides)}" if overrides else ""
         return f"no change makes it fit{smallest}; use a smaller recipe, such as those in docs/howto/which_model.md"

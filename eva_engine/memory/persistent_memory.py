@@ -86,13 +86,16 @@ def _ddp(cfg: DictConfig, state: StateBytes, num_ranks: int) -> PersistentMemory
 
 def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) -> PersistentMemory:
     blocks = transformer_blocks(model)
-    in_blocks = {parameter for block in blocks for parameter in block.parameters()}
+    in_blocks: set[nn.Parameter] = set()
+    gathered, trained = [0], [0]  # numbers of each block; the 0 is for a model without blocks
+    for block in blocks:
+        in_blocks.update(block.parameters())
+        gathered.append(_count(block.parameters()))
+        trained.append(_count(_trained(block.parameters())))
     rest = [parameter for parameter in model.parameters() if parameter not in in_blocks]
     low_bytes = 2 if cfg.train.amp.enabled else 4  # of a gathered number
-    gathered = [_count(block.parameters()) for block in blocks] or [0]
-    trained = [_count(p for p in block.parameters() if p.requires_grad) for block in blocks] or [0]
     root = _sum(rest)
-    root_gradients = _sum(p for p in rest if p.requires_grad)
+    root_gradients = _sum(_trained(rest))
     if cfg.train.fsdp.reshard_after_forward:
         at_once = 2 * max(gathered)  # the block that is computed, and the next one, which is gathered meanwhile
     else:
@@ -102,7 +105,7 @@ def _fsdp(cfg: DictConfig, model: nn.Module, state: StateBytes, num_ranks: int) 
 
     buffers = _sum(model.buffers())
     weights = _shards(model.parameters(), num_ranks)
-    gradients = _shards((p for p in model.parameters() if p.requires_grad), num_ranks)
+    gradients = _shards(_trained(model.parameters()), num_ranks)
     sharded_fraction = gradients / max(state.gradients, 1)
     optimizer, step = round(state.optimizer * sharded_fraction), round(state.step * sharded_fraction)
     average = weights if cfg.train.ema.enabled else 0
@@ -129,6 +132,10 @@ def _shards(parameters: Iterable[torch.Tensor], num_ranks: int) -> int:
             bytes_of_row = tensor_bytes(p) // max(len(p), 1)
             total += math.ceil(len(p) / num_ranks) * bytes_of_row
     return total
+
+
+def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def _count(parameters: Iterable[torch.Tensor]) -> int:

@@ -106,4 +106,6 @@ def samples_per_forward(cfg: DictConfig, num_ranks: int) -> int:
 def autocast_dtype(cfg: DictConfig) -> torch.dtype | None:
     """Return bfloat16 with autocast on CUDA, else None; it replaces float16, which some CPU operations lack."""
     on_cuda = torch.device(cfg.train.device).type == "cuda"
-    return torch.bfloat16 if cfg.train.amp.enabled and on_cuda else None
+    if cfg.train.amp.enabled and on_cuda:
+        return torch.bfloat16
+    return None

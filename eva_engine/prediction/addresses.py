@@ -22,7 +22,9 @@ def find_address(text: str | Path) -> str:
         return ""
     if text.isascii() and text.isdigit() and not os.path.exists(text):
         return f"/dev/video{int(text)}"
-    return text if _ADDRESS.match(text) or _CAMERA.fullmatch(text) else ""
+    if _ADDRESS.match(text) or _CAMERA.fullmatch(text):
+        return text
+    return ""
 
 
 def unsupported_address(text: str | Path) -> str:

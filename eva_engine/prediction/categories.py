@@ -1,7 +1,7 @@
 """Names and dataset ids of a model's classes."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,13 @@ def check_class_map(classes: Any, source: str) -> dict[str, int]:
         InputError: A name is not valid or occurs twice, or an index is not a whole number from 0 on.
     """
     indices: dict[str, int] = {}
-    names = check_names(list(classes) if isinstance(classes, Mapping) else classes, source)
-    for name, index in zip(names, classes.values() if isinstance(classes, Mapping) else range(len(names)), strict=True):
+    if isinstance(classes, Mapping):
+        names = check_names(list(classes), source)
+        given: Iterable[Any] = classes.values()
+    else:
+        names = check_names(classes, source)
+        given = range(len(names))
+    for name, index in zip(names, given, strict=True):
         if name in indices:
             raise InputError(f"{source} lists {name[:200]} more than once; list every class once.")
         if not isinstance(index, int) or isinstance(index, bool) or index < 0:

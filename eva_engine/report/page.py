@@ -65,10 +65,13 @@ def write_report(
         css_color=_css_color, kind_of=_kind_of, draw_chart=_draw_chart, largest_value=_largest_value
     )
     names = _metric_names(results)
+    heading = "Results"
+    if all(name.startswith("AP") for name in names):
+        heading = "Average precision, percent"
     html = environment.get_template("report.html").render(
         title=title,
         summary=summary,
-        heading="Average precision, percent" if all(name.startswith("AP") for name in names) else "Results",
+        heading=heading,
         metrics=names,
         rows=_rows(results, names),
         plots=[Markup(plot) for plot in plot_curves(read_curves(output_dir / "metrics.json"))],
@@ -99,7 +102,8 @@ def _rows(results: Mapping[str, Results], names: Sequence[str]) -> list[tuple[st
     for data, by_task in results.items():
         for task, metrics in by_task.items():
             percent = looks_like_percent([value for value in metrics.values() if _is_number(value)])
-            cells = [_format_number(metrics.get(name), ".1f" if percent else ".4g") for name in names]
+            format_spec = ".1f" if percent else ".4g"
+            cells = [_format_number(metrics.get(name), format_spec) for name in names]
             rows.append((data, TASK_NAMES.get(task, task), cells))
     return rows
 
@@ -135,9 +139,20 @@ def _largest_value(table: Table) -> float:
 
 def _within_budget(sections: Sequence[Section]) -> list[Section]:
     """Return the sections with images of at most `IMAGE_BUDGET` characters."""
-    figures = [figure for section in sections for part in section.parts for figure in _figures(part)]
-    fitted = iter(fit_images([image for figure in figures for _, image in figure.images], IMAGE_BUDGET))
-    shrunk = iter([replace(figure, images=[(label, next(fitted)) for label, _ in figure.images]) for figure in figures])
+    figures: list[ImageFigure] = []
+    for section in sections:
+        for part in section.parts:
+            figures += _figures(part)
+    images: list[str] = []
+    for figure in figures:
+        images += [image for _, image in figure.images]
+    # The images, and then the figures with them, come back in the order in which they were collected.
+    fitted = iter(fit_images(images, IMAGE_BUDGET))
+    shrunk_figures = []
+    for figure in figures:
+        labelled = [(label, next(fitted)) for label, _ in figure.images]
+        shrunk_figures.append(replace(figure, images=labelled))
+    shrunk = iter(shrunk_figures)
     result = []
     for section in sections:
         parts: list[Part] = []
@@ -154,4 +169,6 @@ def _within_budget(sections: Sequence[Section]) -> list[Section]:
 def _figures(part: Part) -> Sequence[ImageFigure]:
     if isinstance(part, ImageGrid):
         return part.figures
-    return list(part.examples.values()) if isinstance(part, Matrix) else ()
+    if isinstance(part, Matrix):
+        return list(part.examples.values())
+    return ()

@@ -3,7 +3,7 @@
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eva_engine.prediction.colors import palette_color
 
@@ -57,9 +57,14 @@ def plot_losses(losses: dict[str, Series]) -> str:
 
 def plot_metrics(task: str, metrics: dict[str, Series]) -> str:
     """Return an SVG of the metrics of one task; the scale is 0 to 100 if they look like percentages."""
-    values = [value for series in metrics.values() for value in series.values()]
+    values: list[float] = []
+    for series in metrics.values():
+        values += series.values()
     percent = looks_like_percent(values)
-    figure, axes = _figure(f"Evaluation: {TASK_NAMES.get(task, task)}" + (", percent" if percent else ""))
+    title = f"Evaluation: {TASK_NAMES.get(task, task)}"
+    if percent:
+        title += ", percent"
+    figure, axes = _figure(title)
     for number, (name, series) in enumerate(list(metrics.items())[:MAX_LINES]):
         width, order = (2.2, 3) if number == 0 else (1.2, 2)  # the first metric is the main one
         axes.plot(list(series), list(series.values()), "o-", label=name, markersize=4, linewidth=width, zorder=order)
@@ -82,15 +87,19 @@ def plot_chart(chart: Chart) -> str:
     """Return an SVG of the lines of a chart, without its title."""
     figure, axes = _figure("", chart.x_label)
     axes.set_ylabel(chart.y_label)
+    all_x: list[float] = []
+    all_y: list[float] = []
     for line in chart.lines:
-        color = None if line.color is None else [value / 255 for value in palette_color(line.color)]
-        style = {"color": "0.6", "linestyle": "--"} if line.dashed else {"color": color}
+        style: dict[str, Any] = {}
+        if line.dashed:
+            style |= {"color": "0.6", "linestyle": "--"}
+        elif line.color is not None:
+            style["color"] = [value / 255 for value in palette_color(line.color)]
         marker = "." if len(line.x) < 30 and not line.dashed else None
         axes.plot(line.x, line.y, label=line.name, linewidth=1.6, marker=marker, **style)
-    for limits, values in (
-        (axes.set_xlim, [value for line in chart.lines for value in line.x]),
-        (axes.set_ylim, [value for line in chart.lines for value in line.y]),
-    ):
+        all_x += line.x
+        all_y += line.y
+    for limits, values in ((axes.set_xlim, all_x), (axes.set_ylim, all_y)):
         measured = [value for value in values if math.isfinite(value)]
         if measured and min(measured) >= 0 and max(measured) <= 1:
             limits(0, 1.02)

@@ -33,18 +33,19 @@ def run_facts(cfg: DictConfig, curves: TrainingCurves, config_file: str = "", tr
             "Test data": _names(cfg, "dataloader.test.dataset.names"),
             "Machine": _machine(cfg),
         }
-        return {name: value for name, value in facts.items() if value}
-    facts = {
-        "Recipe": config_file,
-        "Model": _target(cfg, "model"),
-        "Training data": _names(cfg, "dataloader.train.dataset.names"),
-        "Training": _training(cfg, curves),
-        "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
-        "Optimizer": _optimizer(cfg),
-        "Precision": str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32",
-        "Machine": _machine(cfg),
-        **_measured(curves),
-    }
+    else:
+        precision = str(_get(cfg, "train.amp.dtype", "float16")) if _get(cfg, "train.amp.enabled") else "float32"
+        facts = {
+            "Recipe": config_file,
+            "Model": _target(cfg, "model"),
+            "Training data": _names(cfg, "dataloader.train.dataset.names"),
+            "Training": _training(cfg, curves),
+            "Start": str(_get(cfg, "train.init_checkpoint") or "random weights"),
+            "Optimizer": _optimizer(cfg),
+            "Precision": precision,
+            "Machine": _machine(cfg),
+            **_measured(curves),
+        }
     return {name: value for name, value in facts.items() if value}
 
 
@@ -55,7 +56,9 @@ def _get(cfg: DictConfig, key: str, default: Any = None) -> Any:
 def _target(cfg: DictConfig, key: str) -> str:
     """Return the name of the class or function that a part of the recipe calls."""
     target = _get(cfg, f"{key}._target_", "")
-    return target.rpartition(".")[2] if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if isinstance(target, str):
+        return target.rpartition(".")[2]
+    return getattr(target, "__name__", str(target))
 
 
 def _names(cfg: DictConfig, key: str) -> str:

@@ -2,12 +2,14 @@
 
 import logging
 import math
+from itertools import chain
 from typing import Any
 
 from detectron2.utils import comm
 from torch import nn
 
 from eva_backbone.errors import InputError
+from eva_engine.text_layout import join_first
 
 from .micro_batches import file_names
 
@@ -49,8 +51,8 @@ class NonFiniteSteps:
             subject = f"the loss {', '.join(bad_losses)}"
         else:
             subject = f"the gradient of {_non_finite_gradients(model)}"
-        files = [name for files_of_rank in comm.all_gather(file_names(batch)) for name in files_of_rank]
-        images = f" on {_shorten(files)}" if files else ""
+        files = list(chain.from_iterable(comm.all_gather(file_names(batch))))
+        images = f" on {join_first(files, _MAX_NAMES)}" if files else ""
         sentence = f"iteration {iteration}: {subject} is not finite{images}"
         if self.num_in_a_row > self.max_in_a_row:
             num_in_a_row = self.num_in_a_row
@@ -73,14 +75,8 @@ class NonFiniteSteps:
 
 def _non_finite_gradients(model: nn.Module) -> str:
     """Return the names of the parameters with a non-finite gradient in this process."""
-    names = [
-        name.removeprefix("module.")
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None and not parameter.grad.isfinite().all()
-    ]
-    return _shorten(names) or "some parameters"
-
-
-def _shorten(names: list[str]) -> str:
-    rest = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + rest
+    names = []
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None and not parameter.grad.isfinite().all():
+            names.append(name.removeprefix("module."))
+    return join_first(names, _MAX_NAMES) or "some parameters"

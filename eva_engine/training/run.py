@@ -124,7 +124,9 @@ def build_run(cfg: DictConfig, checkpoints: RunCheckpoints, last: Path | None = 
         content = read_state(last)
     seed = _seed(cfg, content, last)
     user_hooks, best = UserHooks(cfg.train.hooks), BestMetric.of_run(cfg.train)
-    parts = {"hooks": user_hooks} | ({} if best is None else {"best": best})
+    parts: dict[str, Any] = {"hooks": user_hooks}
+    if best is not None:
+        parts["best"] = best
     # All processes start from the same weights, and then draw different augmentations and dropped paths.
     seed_all_rng(seed)
     model = build_training_model(cfg) if last is None else rebuild_training_model(cfg, content, last)

@@ -60,4 +60,6 @@ class _TerminalFormatter(PrintableFormatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         text = super().formatMessage(record)
-        return text if record.levelno == logging.INFO else text.replace("] ", f"] {record.levelname}: ", 1)
+        if record.levelno == logging.INFO:
+            return text
+        return text.replace("] ", f"] {record.levelname}: ", 1)

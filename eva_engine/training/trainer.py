@@ -165,7 +165,8 @@ class Trainer(TrainerBase):
         scaler.update()
         # The scaler lowers the scale exactly when it leaves the step out.
         if self.ema is not None and scaler.get_scale() >= scale:
-            self.ema.update(self.model.module if isinstance(self.model, DistributedDataParallel) else self.model)
+            is_wrapped = isinstance(self.model, DistributedDataParallel)
+            self.ema.update(self.model.module if is_wrapped else self.model)
         self.updating = False
         self.non_finite.reset()
 
@@ -194,7 +195,9 @@ class _Reduced:
 
 def _clip_gradients(optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
     """Scale the gradients down to a total norm of `max_norm`, unless it is 0; return the norm before that."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    parameters = []
+    for group in optimizer.param_groups:
+        parameters += [parameter for parameter in group["params"] if parameter.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters], foreach=None)
     if hasattr(norm, "full_tensor"):  # sharded gradients: the norm over all processes
         norm = norm.full_tensor()

@@ -63,6 +63,7 @@ class ValidationLoss:
         dataset = instantiate(validation_dataset(cfg))
         size = self._batch_size(len(dataset), settings.total_batch_size)
         self.num_batches = -(-len(dataset) // size)
+        options = {name: instantiate(settings[name]) for name in _LOADER_OPTIONS if name in settings}
         self.loader = build_train_loader(
             dataset,
             mapper=instantiate(settings.mapper),
@@ -70,7 +71,7 @@ class ValidationLoss:
             total_batch_size=size,
             aspect_ratio_grouping=False,
             seed=0,
-            **{name: instantiate(settings[name]) for name in _LOADER_OPTIONS if name in settings},
+            **options,
         )
 
     def __call__(self) -> dict[str, dict[str, float]]:

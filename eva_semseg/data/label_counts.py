@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import is_data_check
+from eva_engine.text_layout import join_first
 
 from ..segmentation_targets import IGNORE_LABEL
 from .label_file import LabelValues, read_labels
@@ -68,22 +69,17 @@ def _check(
     unknown = [value for value in pixels if class_of.get(value, -1) not in (*range(len(class_names)), IGNORE_LABEL)]
     problems = []
     if without_pixels:
-        problems.append(f"{len(without_pixels)} of {len(class_names)} classes have no pixel ({_first(without_pixels)})")
+        names = join_first(without_pixels, _MAX_NAMED)
+        problems.append(f"{len(without_pixels)} of {len(class_names)} classes have no pixel ({names})")
     if unknown:
         problems.append(f"the value {unknown[0]} in {file_with[unknown[0]]} is none of the {len(class_names)} classes")
     if num_read and problems:
+        fractions = [f"{value} ({100 * count / pixels.total():.3g} %)" for value, count in pixels.most_common()]
         logger.warning(
             "%d of %d label files were looked at: %s. The values there are %s; if other values mean these classes, map "
             "them with the dataset's label_values, such as {0: 0, 255: 1}.",
             num_read,
             num_files,
             ", and ".join(problems),
-            _first(f"{value} ({100 * count / pixels.total():.3g} %)" for value, count in pixels.most_common()),
+            join_first(fractions, _MAX_NAMED),
         )
-
-
-def _first(texts: Iterable[str]) -> str:
-    listed = list(texts)
-    return ", ".join(listed[:_MAX_NAMED]) + (
-        f" and {len(listed) - _MAX_NAMED} more" if len(listed) > _MAX_NAMED else ""
-    )

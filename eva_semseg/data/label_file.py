@@ -75,7 +75,8 @@ def _colour_code(red: Any, green: Any, blue: Any) -> Any:
 def _map_values(file_name: str, labels: np.ndarray, label_values: LabelValues) -> np.ndarray:
     mapped = np.full_like(labels, -1)
     for value, class_index in label_values.items():
-        mapped[labels == (_colour_code(*value) if isinstance(value, tuple) else value)] = class_index
+        code = _colour_code(*value) if isinstance(value, tuple) else value
+        mapped[labels == code] = class_index
     unlisted = labels[mapped == -1]
     if unlisted.size and isinstance(next(iter(label_values)), tuple):
         code = int(unlisted[0])

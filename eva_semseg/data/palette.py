@@ -75,17 +75,27 @@ def _table_rows(lines: list[str]) -> list[tuple[str, Colour]]:
 
 def _json_rows(content: Any, path: str | Path) -> list[tuple[str, Colour]]:
     rows = []
-    for record in content if isinstance(content, list) else [{}]:
-        record = record if isinstance(record, dict) else {}
-        colour = record.get("color")
+    records = content if isinstance(content, list) else [None]
+    for record in records:
+        name = colour = None
+        if isinstance(record, dict):
+            name, colour = record.get("name"), record.get("color")
         if not isinstance(colour, list) or len(colour) != 3:
             raise InputError(f"{path} is not a list of names and colours; {_FIX}.")
-        rows.append(_row(record.get("name"), colour, path))
+        rows.append(_row(name, colour, path))
     return rows
 
 
+def _channel(value: Any) -> int:
+    """Return a channel of a colour as a number, -1 for what is not one."""
+    text = str(value)
+    if text.isdecimal() and len(text) < 4:
+        return int(text)
+    return -1
+
+
 def _row(name: Any, colour: Any, path: str | Path) -> tuple[str, Colour]:
-    values = [int(value) if str(value).isdecimal() and len(str(value)) < 4 else -1 for value in colour]
+    values = [_channel(value) for value in colour]
     if not isinstance(name, str) or not name.strip() or not all(0 <= value < 256 for value in values):
         raise InputError(
             f"{path}: {str(name)[:80]!r} with {str(list(colour))[:80]} is not a class and a colour; {_FIX}."

@@ -57,7 +57,8 @@ def _class_table(counts: np.ndarray, names: Sequence[str]) -> Table:
         if not number + predicted:
             continue
         precision = 100 * float(counts[index, index] / predicted) if predicted else None
-        iou, recall = (100 * float(measured[key][index]) if number else None for key in ("IoU", "Acc"))
+        iou = 100 * float(measured["IoU"][index]) if number else None
+        recall = 100 * float(measured["Acc"][index]) if number else None
         rows.append([name, 100 * float(number / total), iou, recall, precision])
         colors.append(index)
     order = sorted(range(len(rows)), key=lambda row: 101 if rows[row][2] is None else rows[row][2])

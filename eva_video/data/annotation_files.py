@@ -135,7 +135,9 @@ def _rows(path: str, has_frame_counts: bool, errors: RecordErrors) -> Iterator[t
     if "label" in columns or not first:
         return _table_rows(path, errors)
     separator = next((letter for letter in ";," if letter in first), None)
-    return _line_rows(path, has_frame_counts) if separator is None else _separated_rows(path, separator)
+    if separator is None:
+        return _line_rows(path, has_frame_counts)
+    return _separated_rows(path, separator)
 
 
 def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
@@ -149,17 +151,23 @@ def _separated_rows(path: str, separator: str) -> Iterator[tuple[str, _Fields]]:
                 else:
                     video, _, label = line.strip().partition(separator)
                 fields = video.strip(), label.strip()
-                yield f"line {number}", (*fields, None) if all(fields) else None
+                if all(fields):
+                    yield f"line {number}", (*fields, None)
+                else:
+                    yield f"line {number}", None
 
 
 def _something_rows(path: str) -> Iterator[tuple[str, _Fields]]:
     """Yield the videos of Something-Something V2; a template such as "Moving [something] up" is the class."""
     content = read_json(path, "list of videos", _FIX_LIST)
-    for number, record in enumerate(content if isinstance(content, list) else [None], start=1):
-        fields = [record.get(key) for key in ("id", "template")] if isinstance(record, dict) else [None]
-        if all(isinstance(field, str) and field for field in fields) and len(fields) == 2:
-            label = str(fields[1]).replace("[", "").replace("]", "")
-            yield f"entry {number}", (f"{fields[0]}.webm", label, None)
+    records = content if isinstance(content, list) else [None]
+    for number, record in enumerate(records, start=1):
+        video = template = None
+        if isinstance(record, dict):
+            video, template = record.get("id"), record.get("template")
+        if isinstance(video, str) and isinstance(template, str) and video and template:
+            label = template.replace("[", "").replace("]", "")
+            yield f"entry {number}", (f"{video}.webm", label, None)
         else:
             yield f"entry {number}", None
 
@@ -170,7 +178,9 @@ def _read_class_table(path: str) -> dict[str, int]:
     name, number = (find_column(columns, column, path) for column in ("name", "id"))
     indices: dict[str, int] = {}
     for line, cells in rows:
-        class_index = None if name is None or number is None else _parse_number(cells[number].strip())
+        class_index = None
+        if name is not None and number is not None:
+            class_index = _parse_number(cells[number].strip())
         if name is None or class_index is None or indices.setdefault(cells[name].strip(), class_index) != class_index:
             raise InputError(
                 f"{path}: {line} is not a class of its own; give a CSV file with the columns id, a number, and name."
@@ -188,8 +198,9 @@ def _line_rows(path: str, has_frame_counts: bool) -> Iterator[tuple[str, _Fields
             fields = line.rsplit(maxsplit=num_fields - 1)
             if len(fields) < num_fields or fields[0].endswith(","):
                 yield f"line {number}", None
-            else:
-                yield f"line {number}", (fields[0], fields[-1], fields[1] if has_frame_counts else None)
+                continue
+            frame_count = fields[1] if has_frame_counts else None
+            yield f"line {number}", (fields[0], fields[-1], frame_count)
 
 
 def _table_rows(path: str, errors: RecordErrors) -> Iterator[tuple[str, _Fields]]:
@@ -209,9 +220,11 @@ def _table_rows(path: str, errors: RecordErrors) -> Iterator[tuple[str, _Fields]
 def _table_fields(row: Mapping[str, str], is_kinetics: bool) -> _Fields:
     try:
         video = _kinetics_path(row) if is_kinetics else row["path"].strip()
-        return (video, row["label"].strip(), row.get("num_frames")) if video else None
     except (ValueError, OverflowError):  # times that are not numbers
         return None
+    if not video:
+        return None
+    return video, row["label"].strip(), row.get("num_frames")
 
 
 def _kinetics_path(row: Mapping[str, str]) -> str:
@@ -224,8 +237,11 @@ def _class_index(label: str, class_indices: Mapping[str, int] | None) -> int | N
     if class_indices is None:
         return number
     index, highest = class_indices.get(label, number), max(class_indices.values(), default=-1)
-    is_ambiguous = number not in (None, index) and number <= highest  # the index of one class and the name of another
-    return None if index is None or index > highest or is_ambiguous else index
+    if index is None or index > highest:
+        return None
+    if number not in (None, index) and number <= highest:  # the index of one class and the name of another
+        return None
+    return index
 
 
 def _parse_number(text: str) -> int | None:

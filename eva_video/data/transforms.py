@@ -123,7 +123,8 @@ class EvaluationTransform:
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """Resize the shorter side of a frame [H, W, 3]."""
-        return resize_shorter_side(image, self.size if self.num_crops == 3 else _size_before_crop(self.size))
+        size = self.size if self.num_crops == 3 else _size_before_crop(self.size)
+        return resize_shorter_side(image, size)
 
     def __call__(self, frames: np.ndarray, num_clips: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return the views of prepared frames [num_clips * T, H, W, 3] uint8, clip after clip.

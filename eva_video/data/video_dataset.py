@@ -76,8 +76,10 @@ class VideoDataset(Dataset):
         names = stored
         if names is None and train is not None and given[0] and sorted(given[0].values()) == list(range(len(given[0]))):
             names = sorted(given[0], key=given[0].__getitem__)
-        indices = (given[0] or {}) if names is None else {name: index for index, name in enumerate(names)}
-        if names is not None:
+        if names is None:
+            indices = given[0] or {}
+        else:
+            indices = {name: index for index, name in enumerate(names)}
             store_class_list(cfg, names)
         for dataset, own in zip(datasets, given, strict=True):
             check_same_indices(own or {}, indices, f"the classes for {dataset.annotations}")

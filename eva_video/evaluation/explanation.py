@@ -57,7 +57,8 @@ def draw_frames(clip: np.ndarray) -> np.ndarray:
         Image [H, W', 3] uint8, in which the lowest value is black and the highest white.
     """
     num_frames = clip.shape[1]
-    chosen = clip[:, [step * num_frames // MAX_FRAMES for step in range(MAX_FRAMES)]] if num_frames > 4 else clip
-    low, high = chosen.min(), chosen.max()
-    scaled = (255 * (chosen - low) / max(high - low, 1e-6)).round().astype(np.uint8)
+    if num_frames > MAX_FRAMES:
+        clip = clip[:, [step * num_frames // MAX_FRAMES for step in range(MAX_FRAMES)]]
+    low, high = clip.min(), clip.max()
+    scaled = (255 * (clip - low) / max(high - low, 1e-6)).round().astype(np.uint8)
     return image_grid(list(scaled.transpose(1, 2, 3, 0)), columns=MAX_FRAMES)

@@ -27,7 +27,10 @@ class VideoClassificationResult(ClassificationResult):
 
     def summary(self) -> str:
         """Return the classes and their probabilities as one line, with a note for an incomplete file."""
-        return super().summary() + (f" (incomplete: {self.problem})" if self.problem else "")
+        summary = super().summary()
+        if self.problem:
+            summary += f" (incomplete: {self.problem})"
+        return summary
 
     def to_dict(self) -> dict[str, Any]:
         """Return {"video": path, "classes": ...}, with "problem" for a damaged or truncated file."""

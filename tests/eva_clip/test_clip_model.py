@@ -10,7 +10,7 @@ from open_clip_models import sharp_weights
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_clip import Clip, ImageTower, TextTransformer, build_model, create_model, create_model_and_transforms
+from eva_clip import Clip, ImageTower, TextTransformer, build_model, create_clip_model, create_clip_model_and_transforms
 from eva_engine.memory.fake_model import make_fake
 
 TINY = {
@@ -167,7 +167,7 @@ def test_towers_without_memory():
 
 
 def test_another_image_size():
-    model, transforms = tiny(), create_model_and_transforms("eva_clip_tiny", visual={"img_size": 42})[1:]
+    model, transforms = tiny(), create_clip_model_and_transforms("eva_clip_tiny", visual={"img_size": 42})[1:]
     assert model.encode_image(pixels(2, 42)).shape == (2, 24)
     assert [transform(Image.new("P", (50, 70))).shape for transform in transforms] == [(3, 42, 42)] * 2
 
@@ -179,7 +179,7 @@ def test_file(tmp_path, wrapper, dtype):
     model, path = tiny(), tmp_path / "weights.pt"
     state = {f"module.{name}": value.half() for name, value in model.state_dict().items()}
     torch.save(state if wrapper is None else {wrapper: state}, path)
-    loaded = create_model("eva_clip_tiny", path, dtype=dtype, **TINY)
+    loaded = create_clip_model("eva_clip_tiny", path, dtype=dtype, **TINY)
     assert not loaded.training
     for name, value in loaded.state_dict().items():
         assert value.dtype == dtype, name
@@ -191,7 +191,7 @@ def test_file_of_another_image_size(tmp_path):
     model, path = tiny(), tmp_path / "weights.pt"
     torch.save(model.state_dict(), path)
     options = {**TINY, "visual": {**TINY["visual"], "img_size": 56}}
-    loaded = create_model("eva_clip_tiny", path, **options)
+    loaded = create_clip_model("eva_clip_tiny", path, **options)
     grid = model.visual.pos_embed[:, 1:].detach().reshape(1, 2, 2, 32).permute(0, 3, 1, 2)
     expected = F.interpolate(grid, (4, 4), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
     torch.testing.assert_close(loaded.visual.pos_embed[:, 1:].detach(), expected)
@@ -202,16 +202,27 @@ def test_file_that_does_not_fit(tmp_path, caplog):
     del state["text.ln_final.bias"]
     torch.save({**state, "text.more": torch.zeros(1)}, path)
     with pytest.raises(InputError, match=r"text\.ln_final\.bias does not fit the model"):
-        create_model("eva_clip_tiny", path, **TINY)
+        create_clip_model("eva_clip_tiny", path, **TINY)
     with caplog.at_level(logging.INFO):
-        loaded = create_model("eva_clip_tiny", path, strict=False, dtype=torch.float16, **TINY)
+        loaded = create_clip_model("eva_clip_tiny", path, strict=False, dtype=torch.float16, **TINY)
     assert loaded.text.ln_final.bias.eq(0).all()
     assert "text.more" in caplog.text
 
 
 def test_unknown_model():
     with pytest.raises(InputError, match="unknown model 'ViT-B-32'; choose one of eva_clip_g14"):
-        create_model("ViT-B-32")
+        create_clip_model("ViT-B-32")
+
+
+def test_former_names_of_the_factories():
+    """They have a default name, and return what the functions that replace them return."""
+    with pytest.warns(FutureWarning, match="use create_clip_model"):
+        from eva_clip import create_model, create_model_and_transforms
+    with torch.device("meta"):
+        assert len(create_model().visual.blocks) == 40  # eva_clip_g14
+    model, *transforms = create_model_and_transforms("eva_clip_tiny", visual={"img_size": 42})
+    assert isinstance(model, Clip)
+    assert [transform(Image.new("P", (50, 70))).shape for transform in transforms] == [(3, 42, 42)] * 2
 
 
 def test_initial_weights():

@@ -81,7 +81,7 @@ def test_what_is_imported():
         "import eva_clip as c\n"
         "c.ImageTower(8, embed_dim=8, depth=1, num_heads=1)\n"
         "assert 'open_clip' not in sys.modules\n"
-        "c.create_model_and_transforms('eva_clip_tiny', text={'vocab_size': 99})\n"
+        "c.create_clip_model_and_transforms('eva_clip_tiny', text={'vocab_size': 99})\n"
         "assert not [m for m in sys.modules if m.startswith('detectron2_ext')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from eva_backbone.errors import InputError
 from eva_classification import create_classifier
-from eva_clip import ImageTower, build_model, create_model
+from eva_clip import ImageTower, build_model, create_clip_model
 from eva_clip.initialization import join_tower_weights
 from eva_clip.prediction.predictor import LabelPredictor
 from eva_clip.teacher import EvaClipTeacher
@@ -104,7 +104,7 @@ def test_logit_scale_of_every_release(tmp_path):
     weights["text.logit_scale"] = weights.pop("logit_scale")
     torch.save(weights, tmp_path / "first.pt")
     options = {"output_dim": 24, "visual": SMALL, "text": TEXT}
-    again = create_model("eva02_clip_b16", tmp_path / "first.pt", **options)
+    again = create_clip_model("eva02_clip_b16", tmp_path / "first.pt", **options)
     assert torch.equal(again.logit_scale, model.logit_scale)
     assert torch.equal(again.encode_image(pixels()), model.encode_image(pixels()))
 
@@ -112,7 +112,9 @@ def test_logit_scale_of_every_release(tmp_path):
 def test_text_tower_of_another_width_is_refused(tmp_path):
     torch.save(tiny().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(InputError, match="have a text tower of width 16, this model has one of width 32; give the"):
-        create_model("eva02_clip_b16", tmp_path / "weights.pt", strict=False, visual=SMALL, text={**TEXT, "width": 32})
+        create_clip_model(
+            "eva02_clip_b16", tmp_path / "weights.pt", strict=False, visual=SMALL, text={**TEXT, "width": 32}
+        )
 
 
 SIZES = [

@@ -7,7 +7,7 @@ from open_clip_models import build_open_clip, sharp_weights
 from PIL import Image
 
 from eva_backbone.errors import InputError
-from eva_clip import build_model, create_model, create_model_and_transforms, get_tokenizer
+from eva_clip import build_model, create_clip_model, create_clip_model_and_transforms, get_tokenizer
 from eva_clip.commands.export_open_clip import main as export
 from eva_clip.models import model_options
 from eva_clip.open_clip_weights import from_open_clip, is_open_clip, open_clip_call, to_open_clip
@@ -124,7 +124,7 @@ def test_there_and_back(name, tmp_path):
     assert export([str(saved), str(back)]) == 0
     options = {"output_dim": 40, "visual": visual, "text": TEXT}
     for path in (saved, back):
-        again = create_model(name, path, **options)
+        again = create_clip_model(name, path, **options)
         for entry, value in ours.state_dict().items():
             assert torch.equal(again.state_dict()[entry], value), entry
     assert torch.equal(again.encode_text(token_ids), ours.encode_text(token_ids))
@@ -165,7 +165,7 @@ def test_names_are_not_changed_twice():
 def test_pixels_are_those_of_open_clip(mode, size):
     noise = torch.randint(0, 256, (size[1], size[0], 3), dtype=torch.uint8).numpy()
     image = Image.fromarray(noise).convert(mode)
-    ours = create_model_and_transforms("eva_clip_tiny", visual={"img_size": 28, "depth": 1})[2](image)
+    ours = create_clip_model_and_transforms("eva_clip_tiny", visual={"img_size": 28, "depth": 1})[2](image)
     assert torch.equal(ours, open_clip.image_transform(28, is_train=False)(image))
 
 

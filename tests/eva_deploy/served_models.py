@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from eva_clip import create_model
+from eva_clip import create_clip_model
 from eva_deploy.page.limits import Limits
 from eva_deploy.page.service import PredictionService
 from eva_engine.config import load_config
@@ -47,7 +47,7 @@ def tiny_model(task: str, folder: Path) -> TinyModel:
     torch.manual_seed(1)
     if task == "clip":
         (folder / "recipe.py").write_text(CLIP_RECIPE)
-        net, recipe, overrides = create_model("eva_clip_tiny"), str(folder / "recipe.py"), []
+        net, recipe, overrides = create_clip_model("eva_clip_tiny"), str(folder / "recipe.py"), []
     else:
         path, overrides = {
             "detection": (

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from segmenter_training import CLASSES, drawn_batch, losses_and_gradients, losses_of_training
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import load_checkpoint
@@ -16,7 +17,6 @@ from eva_semseg.state_dict_adapter import to_published
 from eva_semseg.transformer_decoder import cross_attention_mask
 
 TINY = "eva_tiny_mask2former"
-CLASSES = 5
 
 
 def build(**backbone):
@@ -30,21 +30,6 @@ def build(**backbone):
         if name.endswith("injector.gamma"):
             torch.nn.init.normal_(parameter, std=0.5)
     return model
-
-
-def drawn_batch(batch, height, width):
-    torch.manual_seed(1)
-    labels = torch.randint(CLASSES, (batch, height // 16 + 1, width // 16 + 1))
-    labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, :height, :width].clone()
-    labels[:, :5] = 255
-    return {"image": torch.randn(batch, 3, height, width), "label": labels}
-
-
-def losses_and_gradients(model, batch):
-    torch.manual_seed(2)
-    losses = model(batch)
-    sum(losses.values()).backward()
-    return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(2, 64, 64), (1, 64, 96), (2, 50, 70)])
@@ -98,16 +83,7 @@ def test_recomputation_gives_the_same(batch):
 
 
 def test_a_few_steps_of_training():
-    model = build().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    batch = drawn_batch(2, 64, 64)
-    seen = []
-    for _ in range(8):
-        optimizer.zero_grad()
-        loss = sum(model(batch).values())
-        loss.backward()
-        optimizer.step()
-        seen.append(float(loss.detach()))
+    seen = losses_of_training(build().train(), lr=2e-3, num_steps=8)
     assert sum(seen[-3:]) < 0.9 * sum(seen[:3])
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from segmenter_training import CLASSES, drawn_batch, losses_and_gradients, losses_of_training
 
 from eva_backbone.errors import InputError
 from eva_engine.checkpoint import build_and_load, load_checkpoint
@@ -17,7 +18,6 @@ from eva_semseg.models import create_segmentation_model
 from eva_semseg.upernet import pixel_cross_entropy
 
 TINY = "eva02_tiny_upernet"
-CLASSES = 5
 SMALL = {"img_size": 64, "embed_dim": 32, "num_heads": 2}
 
 
@@ -37,21 +37,6 @@ def without_dropout(model):
     model.decode_head.dropout.eval()
     model.auxiliary_head.dropout.eval()
     return model
-
-
-def drawn_batch(batch, height, width):
-    torch.manual_seed(1)
-    labels = torch.randint(CLASSES, (batch, height // 16 + 1, width // 16 + 1))
-    labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, :height, :width].clone()
-    labels[:, :5] = 255
-    return {"image": torch.randn(batch, 3, height, width), "label": labels}
-
-
-def losses_and_gradients(model, batch):
-    torch.manual_seed(2)
-    losses = model(batch)
-    sum(losses.values()).backward()
-    return losses, {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(2, 64, 64), (1, 64, 96), (2, 50, 70)])
@@ -138,16 +123,7 @@ def test_recomputation_gives_the_same(batch):
 
 
 def test_a_few_steps_of_training():
-    model = build().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    batch = drawn_batch(2, 64, 64)
-    seen = []
-    for _ in range(12):
-        optimizer.zero_grad()
-        loss = sum(model(batch).values())
-        loss.backward()
-        optimizer.step()
-        seen.append(float(loss.detach()))
+    seen = losses_of_training(build().train(), lr=1e-2, num_steps=12)
     assert sum(seen[-3:]) < 0.9 * sum(seen[:3])
 
 

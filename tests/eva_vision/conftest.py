@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import eva_vision
-from eva_clip import create_model
+from eva_clip import create_clip_model
 from eva_engine.config import load_config
 from eva_engine.config.instantiation import instantiate
 from eva_engine.prediction.video import VideoWriter
@@ -87,7 +87,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> eva_vision.Model:
     folder = tmp_path_factory.mktemp("clip")
     (folder / "recipe.py").write_text(CLIP_RECIPE)
     torch.manual_seed(1)
-    model = create_model("eva_clip_tiny")
+    model = create_clip_model("eva_clip_tiny")
     torch.nn.init.normal_(model.visual.head.weight, std=0.3)  # initially so close to zero that images hardly differ
     torch.save({"model": model.state_dict()}, folder / "tiny.pt")
     return eva_vision.load(folder / "tiny.pt", config_file=folder / "recipe.py", device="cpu")

@@ -1,14 +1,12 @@
 """The classification recipes: models, optimizer groups, schedules, data and settings of the published runs."""
 
-import copy
 import gzip
 import json
-from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 from detectron2.config import instantiate
+from loaded_recipes import build_on_meta, load_recipe, read_recipe
 from omegaconf import OmegaConf
 from timm.data import Mixup
 
@@ -36,20 +34,12 @@ MANIFEST_OF = {
 ALL = sorted(path.stem for path in CONFIGS.glob("*.py"))
 
 
-@cache
 def recipe(name):
-    return load_config(str(CONFIGS / f"{name}.py"))
+    return read_recipe(CONFIGS / f"{name}.py")
 
 
 def load(name):
-    return copy.deepcopy(recipe(name))
-
-
-def build_on_meta(cfg):
-    if "teacher" in cfg.model:
-        cfg.model.teacher = None
-    with torch.device("meta"):
-        return instantiate(cfg.model)
+    return load_recipe(CONFIGS / f"{name}.py")
 
 
 def test_there_is_a_recipe_for_every_published_row():

@@ -1,16 +1,13 @@
 """EVA-02's recipes of pre-training and classification: models, schedules, data and settings of the published runs."""
 
-import copy
 import gzip
 import json
-from functools import cache
 from pathlib import Path
 
 import pytest
-import torch
 from detectron2.config import instantiate
+from loaded_recipes import build_on_meta, load_recipe, read_recipe
 
-from eva_engine.config import load_config
 from eva_engine.training.adaptation.freezing import freeze_parameters
 from eva_engine.training.monitoring import check_best_metric
 from eva_engine.training.optimization import build_optimizer
@@ -43,20 +40,12 @@ FINE_TUNING = {
 }
 
 
-@cache
 def recipe(name):
-    return load_config(str(CONFIGS / f"{name}.py"))
+    return read_recipe(CONFIGS / f"{name}.py")
 
 
 def load(name):
-    return copy.deepcopy(recipe(name))
-
-
-def build_on_meta(cfg):
-    if "teacher" in cfg.model:
-        cfg.model.teacher = None
-    with torch.device("meta"):
-        return instantiate(cfg.model)
+    return load_recipe(CONFIGS / f"{name}.py")
 
 
 def test_every_published_row_has_a_recipe():

@@ -152,7 +152,8 @@ def _check_records(content: dict, path: str, root: Path, findings: Findings) -> 
             listed.add(image_id)
         problem = _image_problem(record, images)
         if problem is not None:
-            findings.refuse(name if isinstance(name, str) else f"image number {index}", f"in {path} it {problem}")
+            file = name if isinstance(name, str) else f"image number {index}"
+            findings.refuse(file, f"in {path} it {problem}")
         elif posixpath.normpath(name.replace("\\", "/")) not in listing:
             findings.refuse(name, f"listed in {path}, but not in {root}")
         else:
@@ -196,7 +197,9 @@ def _flaw(record: dict, image: dict) -> str:
     x, y, w, h = box
     if w <= 0 or h <= 0:
         return "no_area"
-    return "outside" if x >= image["width"] or y >= image["height"] or x + w <= 0 or y + h <= 0 else ""
+    if x >= image["width"] or y >= image["height"] or x + w <= 0 or y + h <= 0:
+        return "outside"
+    return ""
 
 
 def _rename(content: dict, options: ImportOptions) -> None:

@@ -88,14 +88,17 @@ def _numbered_names(rows: Iterable[dict[str, str]]) -> dict[int, str] | None:
         number = row.get("id", "")
         if not number.isdecimal() or len(number) > 9 or names.setdefault(int(number), row["class"]) != row["class"]:
             return None
-    return dict(sorted(names.items())) if len(set(names.values())) == len(names) else None
+    if len(set(names.values())) == len(names):
+        return dict(sorted(names.items()))
+    return None
 
 
 def _tables(files: DataFiles) -> list[str]:
     found = []
     for path in files.with_suffix(".csv", ".tsv")[:_SAMPLE]:
         line = files.head(path).split(b"\n")[0].decode("utf-8-sig", "replace").strip()
-        if _column_numbers(line.split("\t" if path.lower().endswith(".tsv") else ",")) is not None:
+        separator = "\t" if path.lower().endswith(".tsv") else ","
+        if _column_numbers(line.split(separator)) is not None:
             found.append(path)
     return found
 
@@ -116,7 +119,9 @@ def _column_numbers(header: Sequence[str]) -> dict[str, int] | None:
                 numbers[key] = number
                 break
     ends = {"x1", "y1"} <= numbers.keys() or {"box_width", "box_height"} <= numbers.keys()
-    return numbers if ends and {"image", "x0", "y0", "class"} <= numbers.keys() else None
+    if ends and {"image", "x0", "y0", "class"} <= numbers.keys():
+        return numbers
+    return None
 
 
 def _rows(files: DataFiles, table: str, findings: Findings) -> Iterator[dict[str, str]]:
@@ -142,7 +147,9 @@ def _rows(files: DataFiles, table: str, findings: Findings) -> Iterator[dict[str
 
 def _size(row: dict[str, str]) -> tuple[int, int] | None:
     width, height = _number(row.get("width", "")), _number(row.get("height", ""))
-    return (int(width), int(height)) if 1 <= width < 2**31 and 1 <= height < 2**31 else None
+    if 1 <= width < 2**31 and 1 <= height < 2**31:
+        return int(width), int(height)
+    return None
 
 
 def _number(text: str) -> float:

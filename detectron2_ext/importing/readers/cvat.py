@@ -46,8 +46,10 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
         labels += [(element.text or "").strip() for element in root.findall("./meta//labels/label/name")]
         subsets = {_subset(element) for element in root.findall("image")}
         for element in root.findall("image"):
-            subset = _subset(element)
-            _read_image(element, path, subset if "train" in subsets and subset else part, files, builder)
+            own_part = part
+            if "train" in subsets:
+                own_part = _subset(element) or part
+            _read_image(element, path, own_part, files, builder)
     names = options.class_names or dict(enumerate(filter(None, dict.fromkeys(labels)), start=1)) or None
     content = builder.finish(names)
     return ImportedData(NAME, files.source, files.image_root, content, findings, names is not None)

@@ -46,7 +46,9 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
                 path, image_root = _extract(content, part, number, options, files), options.extracted or image_root
             else:
                 image = row.get("image")
-                name = row.get("file_name") or (image.get("path") if isinstance(image, dict) else image)
+                if isinstance(image, dict):
+                    image = image.get("path")
+                name = row.get("file_name") or image
                 if not isinstance(name, str):
                     findings.refuse(f"{table}, row {number}", "it has neither an image nor a file name")
                     continue
@@ -64,7 +66,9 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
                 for name, box, crowd in _objects(row.get("objects"), names):
                     x, y, w, h = box
                     builder.add_box(entry, name, (x, y, x + w, y + h), crowd)
-    class_names = options.class_names or (None if names is None else dict(enumerate(names)))
+    class_names = options.class_names or None
+    if class_names is None and names is not None:
+        class_names = dict(enumerate(names))
     parts = builder.finish(class_names)
     return ImportedData(NAME, files.source, image_root, parts, findings, class_names is not None)
 
@@ -174,8 +178,12 @@ def _objects(objects: Any, names: list[str] | None) -> Iterator[tuple[object, li
     """Yield the class, the box [x, y, width, height] and whether it is a crowd, of each object of a row."""
     if isinstance(objects, dict):  # one list for each key
         length = max((len(column) for column in objects.values() if isinstance(column, list)), default=0)
-        columns = {key: column for key, column in objects.items() if isinstance(column, list) and len(column) == length}
-        objects = [{key: column[index] for key, column in columns.items()} for index in range(length)]
+        records: list[dict[str, Any]] = [{} for _ in range(length)]
+        for key, column in objects.items():
+            if isinstance(column, list) and len(column) == length:
+                for record, value in zip(records, column, strict=True):
+                    record[key] = value
+        objects = records
     for record in objects if isinstance(objects, list) else ():
         if not isinstance(record, dict):
             continue

@@ -3,6 +3,7 @@
 import math
 import posixpath
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def read(files: DataFiles, options: ImportOptions) -> ImportedData:
     config = {} if config_path is None else read_plain_yaml(files.root / config_path)
     names = _class_names(files, config, options)
     parts = _images_by_part(files, config, config_path or "", findings)
-    paths = [path for part_paths in parts.values() for path in part_paths]
+    paths = list(chain.from_iterable(parts.values()))
     labels = _label_files(files, paths)
     unlabelled = [path for path in paths if path not in labels]
     if len(unlabelled) == len(paths):
@@ -124,7 +125,9 @@ def _images_by_part(files: DataFiles, config: dict, config_path: str, findings: 
     named = {split_of(key): given for key, given in config.items() if isinstance(key, str)}
     for part in ("train", "val", "test"):
         given = config.get(part, named.get(part))
-        for entry in given if isinstance(given, list) else [given] if given else []:
+        if not given:
+            continue
+        for entry in given if isinstance(given, list) else [given]:
             found = _find_entry(files, str(entry), root, config_path)
             if found is None:
                 findings.notes.append(
@@ -139,8 +142,10 @@ def _images_by_part(files: DataFiles, config: dict, config_path: str, findings: 
         return parts
     if not files.images:
         raise InputError(f"{files.image_root} has no images; give their folder with --train-images or --val-images.")
-    folders = files.parts_by_folder(files.images)
-    return {part: [path for path in folders if folders[path] == part] for part in dict.fromkeys(folders.values())}
+    by_part: dict[str, list[str]] = {}
+    for path, part in files.parts_by_folder(files.images).items():
+        by_part.setdefault(part, []).append(path)
+    return by_part
 
 
 def _find_entry(files: DataFiles, entry: str, root: str, config_path: str) -> str | None:

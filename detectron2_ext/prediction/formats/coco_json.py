@@ -74,7 +74,8 @@ def _open_dataset(
                 write_text(separator + ",\n".join(to_json(annotation) for annotation in annotations))
             height, width = result.size
             image = {"id": num_images + 1, "file_name": name_of(item), "width": width, "height": height}
-            images.write((",\n" if num_images else "\n") + to_json(image))
+            separator = ",\n" if num_images else "\n"
+            images.write(separator + to_json(image))
             num_images += 1
             num_annotations += len(annotations)
 

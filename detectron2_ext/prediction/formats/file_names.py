@@ -15,7 +15,8 @@ def names_below_common_folder(inputs: Sequence[Input]) -> Callable[[Input], str]
 
     For the files of a folder, it is the name in the folder: what annotation tools expect as `file_name`.
     """
-    folders = {os.path.abspath(folder) for folder in {os.path.dirname(item.path) for item in inputs}}
+    relative = {os.path.dirname(item.path) for item in inputs}  # few, where `abspath` of each file would take long
+    folders = {os.path.abspath(folder) for folder in relative}
     root = os.path.commonpath(folders) if folders else os.getcwd()
     return lambda item: Path(os.path.relpath(os.path.abspath(item.path), root)).as_posix()
 

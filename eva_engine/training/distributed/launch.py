@@ -147,7 +147,9 @@ def _free_address(num_machines: int) -> str:
 
 
 def _backend(device: str) -> str:
-    return "cpu:gloo,cuda:nccl" if device.startswith("cuda") and torch.cuda.is_available() else "gloo"
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return "cpu:gloo,cuda:nccl"
+    return "gloo"
 
 
 def _join(rank: int, world_size: int, local_world_size: int, device: str, **rendezvous: Any) -> None:

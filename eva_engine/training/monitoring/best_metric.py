@@ -49,7 +49,9 @@ class BestMetric:
         mode, stopping = train.checkpointer.best_mode, train.early_stopping
         if stopping.metric:
             return cls(stopping.metric, mode, patience=stopping.patience, min_delta=stopping.min_delta)
-        return cls(train.checkpointer.best_metric, mode) if train.checkpointer.best_metric else None
+        if train.checkpointer.best_metric:
+            return cls(train.checkpointer.best_metric, mode)
+        return None
 
     @property
     def should_stop(self) -> bool:

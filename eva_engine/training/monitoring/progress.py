@@ -116,7 +116,9 @@ def format_seconds(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
-    return f"{days}d {hour:02}:{minute:02}" if days else f"{hours}:{minute:02}:{second:02}"
+    if days:
+        return f"{days}d {hour:02}:{minute:02}"
+    return f"{hours}:{minute:02}:{second:02}"
 
 
 def format_number(value: float) -> str:

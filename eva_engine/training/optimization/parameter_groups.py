@@ -124,7 +124,8 @@ def layer_decay_groups(
             continue
         layer = layers[name]
         # Early layers of a pre-trained backbone are general and change least; the new head learns at the full rate.
-        lr = base_lr * decay_rate ** (0 if layer is None else depth + 1 - layer)
+        distance = 0 if layer is None else depth + 1 - layer
+        lr = base_lr * decay_rate**distance
         decay = weight_decay if rule.has_decay(name, parameter.ndim) else 0.0
         group = groups.setdefault((lr, decay), {"params": [], "lr": lr, "weight_decay": decay})
         group["params"].append(parameter)

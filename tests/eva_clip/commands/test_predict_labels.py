@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eva_clip import create_model, get_tokenizer
+from eva_clip import create_clip_model, get_tokenizer
 from eva_clip.open_clip_weights import to_open_clip
 from eva_clip.transforms import evaluation_transform
 from eva_engine.commands import predict
@@ -31,7 +31,7 @@ train = OmegaConf.create()
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(1)
-    model = create_model(TINY)
+    model = create_clip_model(TINY)
     torch.nn.init.normal_(model.visual.head.weight, std=0.3)  # initially so close to zero that images hardly differ
     return model
 

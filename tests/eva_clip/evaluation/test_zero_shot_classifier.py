@@ -5,7 +5,7 @@ import pytest
 import torch
 from open_clip.model import CustomTextCLIP
 
-from eva_clip import create_model, get_tokenizer
+from eva_clip import create_clip_model, get_tokenizer
 from eva_clip.evaluation import build_zero_shot_weights
 from eva_clip.open_clip_weights import to_open_clip
 
@@ -18,7 +18,7 @@ def model():
     torch.manual_seed(4)
     visual = {"img_size": 28, "embed_dim": 32, "depth": 1, "num_heads": 2, "mlp_ratio": 4.0}
     text = {"width": 32, "num_heads": 2, "num_layers": 2, "context_length": 77}
-    return create_model("eva_clip_tiny", output_dim=24, visual=visual, text=text)
+    return create_clip_model("eva_clip_tiny", output_dim=24, visual=visual, text=text)
 
 
 def with_open_clips_text_tower(model) -> torch.nn.Module:

@@ -24,7 +24,7 @@ def advice_for(path, *overrides):
         return task_recipe(path, *PUBLISHED[path], "dataloader.train.total_batch_size=4", *overrides, *more)
 
     advice = advise(load, MemoryPlanner(num_objects=4), limit=1)
-    load([override for step in advice.steps for override in step.overrides])
+    load(advice.overrides)
     return [(step.cost, step.overrides) for step in advice.steps]
 
 
