@@ -91,9 +91,11 @@ CASES: dict[str, tuple[str, Callable[[int], nn.Module], Callable[[Any], Tensor]]
 def measure(task: str, blocks: int, dtype: str, weights: str, outputs: str) -> dict[str, float]:
     """Build, load and run a case in this process, write its outputs to a file, and return what was measured."""
     from eva_engine.checkpoint import build_and_load
+    from eva_engine.inference_precision import choose_precision
 
     _, build, run = CASES[task]
-    model, _ = build_and_load(lambda: build(blocks), weights, complete=True, dtype=getattr(torch, dtype))
+    precision = choose_precision(dtype, torch.device("cpu"))
+    model, _ = build_and_load(lambda: build(blocks), weights, complete=True, precision=precision)
     model.eval()
     torch.manual_seed(1)
     start = time.process_time()
