@@ -98,6 +98,7 @@ FRAME_STRIDE = Option(
     "--frame-stride", "process every Nth frame of a video, default: 1", {"type": positive_int, "metavar": "N"}
 )
 MIN_SLICE = 32  # pixels; smaller ones show no object, and a photo has so many that the prediction never ends
+MAX_OVERLAP = 0.9  # of windows, for the same reason: with 1, they would not move
 SLICE = Option(
     "--slice",
     "side of overlapping square windows, which are predicted one by one and merged: in pixels of the image for "
@@ -107,7 +108,7 @@ SLICE = Option(
 )
 OVERLAP = Option(
     "--overlap",
-    "smallest fraction of its side that a window of --slice shares with the next one, default: 0.2",
+    "smallest fraction of its side that a window of --slice shares with the next one, 0 to 0.9, default: 0.2",
     {"type": fraction, "metavar": "F"},
 )
 # Options of `train` and `evaluate` for custom data, which several tasks accept.

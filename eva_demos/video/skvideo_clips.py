@@ -70,10 +70,10 @@ def read_blocks(heldout: bool, shorter_side: int) -> list[tuple[str, np.ndarray]
 # Cached, because the blocks of both parts come from the same files.
 @lru_cache(maxsize=len(FILES))
 def _read_frames(path: str, shorter_side: int) -> np.ndarray:
-    return read_clip(path, np.arange, prepare=lambda image: _shrink(image, shorter_side)).frames
+    return read_clip(path, np.arange, prepare=lambda image: shrink(image, shorter_side)).frames
 
 
-def _shrink(image: np.ndarray, shorter_side: int) -> np.ndarray:
+def shrink(image: np.ndarray, shorter_side: int) -> np.ndarray:
     """Resize by averaging areas, because aliasing would flicker and so look like motion."""
     scale = shorter_side / min(image.shape[:2])
     height, width = (round(side * scale) for side in image.shape[:2])

@@ -68,7 +68,7 @@ class SegmentationPredictor(ImagePredictor[LabelMapResult]):
             device: "auto" (CUDA or Apple's GPU if available, else the CPU) or the name of a torch device.
             class_names: Name of each class; None to find them by `find_class_names`.
             slice_size: Side of the sliding windows, in pixels of the resized image; None uses those of the recipe.
-            overlap: Fraction of its side that a window shares with the next one, by default 0.2.
+            overlap: Fraction of its side that a window shares with the next one, 0 to 0.9, by default 0.2.
             dtype: Type of the parameters: "float32", "bfloat16", "float16" or "auto"; see `load_trained`.
 
         Raises:

@@ -105,8 +105,8 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
                 names differs from that of the model's classes.
         """
         num_classes = OmegaConf.select(cfg, "model.num_classes", default=None)
-        frame_sampler = OmegaConf.select(cfg, "dataloader.test.mapper.frame_sampler", default=None)
-        if num_classes is None or frame_sampler is None:
+        mapper = instantiate(OmegaConf.select(cfg, "dataloader.test.mapper", default=None))
+        if num_classes is None or not hasattr(mapper, "frame_sampler"):
             raise InputError(
                 "the config has no video classifier with dataloader.test.mapper.frame_sampler: give a video config, "
                 "such as projects/Video/configs/kinetics400.py."
@@ -116,7 +116,6 @@ class VideoPredictor(Predictor[VideoViews, VideoClassificationResult]):
         else:
             names = match_given_names(class_names.names, num_classes, cfg, weights)
         model = load_trained(cfg, weights, VideoClassifier, dtype, device)
-        mapper = instantiate(cfg.dataloader.test.mapper)
         # Predictions are made on video files, even if the recipe's dataset has folders of frames.
         mapper.reader.frame_pattern = None
         return cls(model, mapper, names, device, top=top)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import demos
-from benchmarks.demos import DEMOS, EVALUATIONS, compare_bfloat16, read_text
+from benchmarks.demos import BFLOAT16, DEMOS, EVALUATIONS, TTA, evaluate_again, read_text
 from eva_demos.classification import demo as classification
 from eva_demos.clip import demo as clip
 from eva_demos.demo_run import Trained
@@ -88,7 +88,8 @@ def test_every_demo_is_evaluated_in_bfloat16():
     assert EVALUATIONS.keys() == DEMOS.keys()
 
 
-def test_results_in_bfloat16_are_compared_with_those_of_the_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("variant", [BFLOAT16, TTA])
+def test_results_of_a_variant_are_compared_with_those_of_the_run(variant, tmp_path, monkeypatch):
     def evaluate(verb: str, *options: str, **_: str) -> str:
         assert verb == "evaluate"
         assert options[:4] == (
@@ -97,7 +98,8 @@ def test_results_in_bfloat16_are_compared_with_those_of_the_run(tmp_path, monkey
             "--weights",
             f"{tmp_path}/run/model_final.pth",
         )
-        write(tmp_path / "bfloat16", 87.5)
+        assert options[4:-1] == variant.options
+        write(Path(options[-1].removeprefix("train.output_dir=")), 87.5)
         return ""
 
     def write(folder: Path, top1: float) -> None:
@@ -106,5 +108,5 @@ def test_results_in_bfloat16_are_compared_with_those_of_the_run(tmp_path, monkey
 
     write(tmp_path / "run", 87.6)
     monkeypatch.setattr(demos, "_run_tool", evaluate)
-    (figure,) = compare_bfloat16("clip", tmp_path)
-    assert (figure.quantity, figure.ours, figure.peer, figure.theirs) == ("top-1", 87.5, "float32", 87.6)
+    (figure,) = evaluate_again("clip", tmp_path, variant)
+    assert (figure.quantity, figure.ours, figure.peer, figure.theirs) == ("top-1", 87.5, variant.peer, 87.6)

@@ -25,6 +25,7 @@ def cfg(tmp_path_factory):
         ({"slice_size": 80}, 80, 64),
         ({"slice_size": 96, "overlap": 0.5}, 96, 48),
         ({"slice_size": 96, "overlap": 0.0}, 96, 96),
+        ({"slice_size": 32, "overlap": 0.9}, 32, 3),
     ],
 )
 def test_windows_of_the_recipe(cfg, options, size, stride):
@@ -38,7 +39,8 @@ def test_windows_of_the_recipe(cfg, options, size, stride):
 def test_unusable_windows(cfg):
     for options, message in (
         ({"overlap": 0.5}, "add --slice"),
-        ({"slice_size": 64, "overlap": 1.0}, "do not move"),
+        ({"slice_size": 64, "overlap": 0.91}, r"the overlap of windows is 0\.91; give a fraction from 0 to 0\.9\."),
+        ({"slice_size": 64, "overlap": -0.1}, r"the overlap of windows is -0\.1"),
         ({"slice_size": 31}, "windows of 31 pixels are too small; give a side of at least 32 pixels, such as 512"),
     ):
         with pytest.raises(InputError, match=message):

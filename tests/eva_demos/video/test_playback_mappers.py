@@ -76,6 +76,18 @@ def test_views_are_evenly_spaced():
     assert [corner(view)[1:] for view in mapper(tall)["video"][:3]] == [(1, 0), (1, 4), (1, 8)]
 
 
+def test_a_video_file_is_seen_like_a_block_that_is_played_forward():
+    mapper = PlaybackEvaluationMapper(SIZE, 4)
+    found = mapper(record(0))
+    frames = record(0)["block"][mapper.frame_sampler(16)]
+    pixels, views = mapper.transform(frames, 3)
+    np.testing.assert_array_equal(pixels, found["video"])
+    np.testing.assert_array_equal(views, found["view"])
+    assert mapper.frame_sampler(10).reshape(3, 4)[:, 0].tolist() == [0, 3, 6]
+    assert mapper.frame_sampler(2).tolist() == 3 * [0, 1, 1, 1]
+    assert mapper.transform.prepare(np.zeros((30, 20, 3), np.uint8)).shape == (SIZE * 3 // 2, SIZE, 3)
+
+
 @pytest.mark.parametrize("make", [PlaybackTrainingMapper, PlaybackEvaluationMapper])
 @pytest.mark.parametrize(
     ("size", "num_frames", "message"),
