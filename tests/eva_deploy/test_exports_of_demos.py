@@ -1,10 +1,11 @@
-"""The models of demos, at their size and trained for some iterations, are exported in every format, and the files agree
-with them on data of the demo and are taken by `predict`.
+"""The models of the five demos, at their size and trained for some iterations, are exported in every format, and the
+files agree with them on held-out data of the demo and are taken by `predict`.
 
-The detector and the segmentation model are missing, because their exports take minutes; smaller ones of their recipes
-are exported in test_evaluations_of_exports.py and in the tests of segmentation.
+The exports of the detector and of the segmentation model take minutes of tracing. With EVA_ALL_EXPORTS set, as in
+`.ci/run --full`, they run, too; smaller ones of their recipes are always exported, in test_evaluations_of_exports.py.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ import pytest
 from eva_demos.classification import demo as classification
 from eva_demos.clip import demo as clip
 from eva_demos.demo_run import demo_recipe
+from eva_demos.detection import demo as detection
+from eva_demos.detection import fluo_hela
+from eva_demos.segmentation import demo as segmentation
 from eva_demos.video import demo as video
 from eva_deploy.formats.table import FORMATS
 from eva_engine.commands.verbs import main
@@ -38,10 +42,18 @@ class Demo(NamedTuple):
 
 
 DEMOS = {
+    "detection": Demo(detection.CONFIG, 10),
     "classification": Demo(f"{classification.CONFIGS}/mnist_scratch.py", 20),
     "clip": Demo(clip.CONFIG, 10, ("--labels", "the digit one", "a seven")),
     "video": Demo(video.CONFIG, 10),
+    "segmentation": Demo(segmentation.CONFIG, 3),
 }
+
+
+needs_minutes = pytest.mark.skipif(
+    "EVA_ALL_EXPORTS" not in os.environ, reason="takes minutes; set EVA_ALL_EXPORTS=1, as .ci/run --full does"
+)
+SLOW = ("detection", "segmentation")
 
 
 class Trained(NamedTuple):
@@ -52,11 +64,15 @@ class Trained(NamedTuple):
     demo: Demo
 
 
-@pytest.fixture(scope="module", params=list(DEMOS))
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=needs_minutes if name in SLOW else ()) for name in DEMOS]
+)
 def trained(request, tmp_path_factory) -> Trained:
     demo, root = DEMOS[request.param], tmp_path_factory.mktemp(request.param)
+    frames = fluo_hela.load_frames()[:1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(root / "data"))
+        patch.setattr(fluo_hela, "load_frames", lambda: frames)
         cfg = demo_recipe(demo.config, root / "run", demo.iterations)
         (root / "run").mkdir()
         save_config(cfg, root / "run/config.yaml")
