@@ -39,7 +39,7 @@ def load(
             program (.pt2); they are executed.
         overrides: Change to the recipe, or several, such as ["model.roi_heads.maskness_thresh=0.5"].
         options: Options of `predict` for the model's task, such as `score_threshold`, `max_detections`, `class_names`
-            (a file, or a list of names), `slice_size` for --slice, `top`, `labels` or `templates`.
+            (a file, or a list of names), `slice`, `top`, `labels` or `templates`.
 
     Raises:
         InputError: The weights or their recipe cannot be found or loaded, the device or an option cannot be used, or a

@@ -51,6 +51,7 @@ class Model:
         self._call_options = [option for option in options if option.name in predictor.call_options]
         self._last: tuple[Mapping[str, Any], Predictor[Any, Any]] = ({}, predictor)
         self._reported_limits: set[str] = set()
+        self._reported_frames = False
 
     def __repr__(self) -> str:
         """Return the task, the number of classes and the recipe."""
@@ -77,11 +78,13 @@ class Model:
         """Predict on images or videos.
 
         Args:
-            source: A path of an image, video or folder, a web address of a file or stream, or "0" for the first camera;
+            source: A path of an image, video or folder, a web address of a file or stream, or 0 for the first camera;
                 an image of Pillow, a uint8 array [H, W, 3] or a tensor [3, H, W] (uint8, or 0 to 1), always RGB; a list
                 of these, or an iterator over them.
-            batch_size: Number of images per forward pass; by default that of the task, 1 or 16.
-            stream: Return a generator, which needs memory for a few results only.
+            batch_size: Number of images, or of slices of an image, per forward pass; by default that of the task, 1 or
+                16.
+            stream: Return a generator, which needs memory for a few results only. Of a folder it also has the frames
+                of the videos, for models that take images.
             recursive: Search the subfolders of folders too.
             keep_images: Whether results keep their images, which `Result.plot` needs. By default they do, except those
                 of a folder in a list, which may not fit into memory.
@@ -106,20 +109,20 @@ class Model:
         )
         predictor = self._with_options(options)
         predictor.check_ready()  # what no image can be predicted without is no fault of the files of a folder
-        found = find_sources(source, predictor.kinds, recursive)
-        for problem in found.problems:
-            logger.warning("failed: %s", printable(problem))
+        found = find_sources(source, predictor.kinds, recursive, videos_in_folders=stream)
+        found.log_problems()
         is_stream = stream or found.is_stream
         if keep_images is None:
             keep_images = is_stream or not found.has_folder
         size = numbers.pop("batch_size", predictor.batch_size)
+        if size != predictor.batch_size:
+            predictor = predictor.with_options(batch_size=size)  # also that of slices
         if found.video is not None:
-            return self._reporting_limits(
-                predict_frames(predictor, found.video, size, keep_images, **numbers, track=track)
-            )
+            frames = predict_frames(predictor, found.video, size, keep_images, **numbers, track=track)
+            return self._reporting(frames, predictor)
         if frame_stride != 1 or max_frames is not None or track:
             raise InputError("frame_stride, max_frames and track are for the frames of one video; leave them out.")
-        results = self._reporting_limits(predict_sources(predictor, found.sources, size, keep_images))
+        results = self._reporting(predict_sources(predictor, found.sources, size, keep_images), predictor)
         return results if is_stream else list(results)
 
     __call__ = predict
@@ -217,9 +220,12 @@ class Model:
             self._last = (given, self.predictor.with_options(**given))
         return self._last[1]
 
-    def _reporting_limits(self, results: Iterable[Result]) -> Iterator[Result]:
-        """Yield the results, and log each limit of the model when it is reached for the first time."""
+    def _reporting(self, results: Iterable[Result], predictor: Predictor[Any, Any]) -> Iterator[Result]:
+        """Yield the results, and log when a limit is reached, or a frame of several is used, for the first time."""
         for result in results:
+            if getattr(predictor, "num_with_frames", 0) and not self._reported_frames:
+                self._reported_frames = True
+                logger.warning("only the first frame or page is used of images that have several")
             for limit in result.reached_limits:
                 if limit not in self._reported_limits:
                     self._reported_limits.add(limit)

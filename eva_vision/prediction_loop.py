@@ -9,7 +9,7 @@ from PIL import Image
 
 from eva_backbone.errors import InputError
 from eva_engine.data.deep_image import ValueRange, scale_to_8_bits
-from eva_engine.data.image_file import image_errors, load_image
+from eva_engine.data.image_file import has_further_frames, image_errors, load_image
 from eva_engine.prediction.file_run import predict_batch
 from eva_engine.prediction.frame_run import frame_results
 from eva_engine.prediction.frame_source import opened_frames
@@ -104,6 +104,8 @@ def _read(predictor: Any, source: Source) -> Any:
 
 def _decode(image: Image.Image, name: str, predictor: Any) -> np.ndarray:
     with image_errors(name or "an image"):
+        if has_further_frames(image):
+            predictor.count_frames()
         loaded = load_image(image, predictor.apply_exif_orientation)
         if image.mode.startswith(("I", "F")):
             return _reduce(np.asarray(loaded), name, predictor.value_range)

@@ -22,6 +22,11 @@ logger = logging.getLogger("eva_vision")
 ACCEPTED = (
     "a path, a web address, a PIL image, a uint8 array [H, W, 3], a tensor [3, H, W], or a list or generator of them"
 )
+# Why a file in a folder is left out.
+_LEFT_OUT = {
+    "image": "an image; the model takes videos",
+    "video": "a video; give it alone, or the folder with stream=True, for its frames",
+}
 
 
 class Source(NamedTuple):
@@ -61,28 +66,40 @@ class SourceList:
     has_folder: bool = False
     problems: Sequence[str] = ()
 
+    def log_problems(self) -> None:
+        """Log the files that are left out."""
+        for problem in self.problems:
+            logger.warning("failed: %s", printable(problem))
+
     def all_required(self) -> Iterator[Source]:
         """Yield the sources as if each had been named: none of them is left out if it cannot be read."""
+        self.log_problems()
         for source in self.sources:
             yield source._replace(is_from_folder=False)
 
 
-def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> SourceList:
+def find_sources(
+    given: Any, kinds: Sequence[str], recursive: bool = False, videos_in_folders: bool = False
+) -> SourceList:
     """Find out what the user has given to predict on.
 
     Args:
-        given: The path of a file or folder, a web address, "0" for a camera, an image in memory, or several: a list, a
-            batch of images in one array or tensor, or an iterator.
+        given: The path of a file or folder, a web address, "0" or 0 for a camera, an image in memory, or several: a
+            list, a batch of images in one array or tensor, or an iterator.
         kinds: Kinds of inputs that the model accepts, "image" or "video".
         recursive: Search the subfolders of folders too.
+        videos_in_folders: For a model that takes images, whether the sources include the frames of videos in a folder,
+            which are otherwise left out.
 
     Raises:
         InputError: It is nothing that the model can predict on.
     """
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        given = str(given)
     if isinstance(given, str | os.PathLike):
         if not os.fspath(given):
             raise InputError(f"the source is an empty text; give {ACCEPTED}.")
-        return _from_path(os.fspath(given), kinds, recursive)
+        return _from_path(os.fspath(given), kinds, recursive, videos_in_folders)
     if isinstance(given, np.ndarray | torch.Tensor) and given.ndim == 4:
         return SourceList([_in_memory(image, kinds) for image in given])
     if isinstance(given, Image.Image | np.ndarray | torch.Tensor):
@@ -92,11 +109,11 @@ def find_sources(given: Any, kinds: Sequence[str], recursive: bool = False) -> S
     # Bytes and open files can be iterated over as well, but their parts are no images.
     is_content = isinstance(given, bytes | bytearray | memoryview) or hasattr(given, "read")
     if isinstance(given, Iterable) and not is_content:
-        return SourceList(_from_iterator(given, kinds), is_stream=True)
+        return SourceList(_from_iterator(given, kinds, recursive), is_stream=True)
     raise InputError(f"the source is of type {type(given).__name__}, which cannot be predicted on; give {ACCEPTED}.")
 
 
-def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
+def _from_path(path: str, kinds: Sequence[str], recursive: bool, videos_in_folders: bool) -> SourceList:
     if find_address(path) or not Path(path).is_dir():
         found = list_inputs([path], None)
         if found.unusable:
@@ -106,11 +123,28 @@ def _from_path(path: str, kinds: Sequence[str], recursive: bool) -> SourceList:
             return SourceList(_frames(item), is_stream=True, video=item)
         _check_kind(item.name, item.kind, kinds)
         return SourceList([Source(item.name, item)])
-    found = list_inputs([path], None, recursive, kinds)
-    if not found.inputs:
-        raise InputError(f"no {' or '.join(kinds)} in {path}: name a folder that has some, or search its subfolders.")
-    sources = (Source(str(item.path), item, is_from_folder=True) for item in found.inputs)
-    return SourceList(sources, has_folder=True, problems=found.unusable)
+    found = list_inputs([path], None, recursive)
+    wanted = ("image", "video") if videos_in_folders else kinds
+    inputs = [item for item in found.inputs if item.kind in wanted]
+    if not inputs:
+        raise InputError(f"no {' or '.join(wanted)} in {path}: name a folder that has some, or search its subfolders.")
+    problems = list(found.unusable)
+    for item in found.inputs:
+        if item.kind not in wanted:
+            problems.append(f"{item.name}: {_LEFT_OUT[item.kind]}")
+    return SourceList(_in_folder(inputs, kinds), has_folder=True, problems=problems)
+
+
+def _in_folder(inputs: Iterable[Input], kinds: Sequence[str]) -> Iterator[Source]:
+    for item in inputs:
+        if item.kind in kinds:
+            yield Source(str(item.path), item, is_from_folder=True)
+            continue
+        try:
+            for frame in _frames(item):
+                yield frame._replace(is_from_folder=True)
+        except InputError as error:
+            logger.warning("failed: %s", printable(str(error)))
 
 
 def _from_list(given: Sequence[Any], kinds: Sequence[str], recursive: bool) -> SourceList:
@@ -129,9 +163,11 @@ def _from_list(given: Sequence[Any], kinds: Sequence[str], recursive: bool) -> S
     return SourceList(sources, has_folder=has_folder, problems=problems)
 
 
-def _from_iterator(given: Iterable[Any], kinds: Sequence[str]) -> Iterator[Source]:
+def _from_iterator(given: Iterable[Any], kinds: Sequence[str], recursive: bool) -> Iterator[Source]:
     for part in given:
-        yield from _from_list([part], kinds, recursive=False).sources
+        found = _from_list([part], kinds, recursive)
+        found.log_problems()
+        yield from found.sources
 
 
 def _frames(item: Input) -> Iterator[Source]:

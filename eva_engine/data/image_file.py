@@ -85,7 +85,7 @@ def read_image(
     """
     name = str(source) if name is None else name
     with opened_image(source, name) as (image, content):
-        if on_further_frames is not None and _has_further_frames(image):
+        if on_further_frames is not None and has_further_frames(image):
             on_further_frames()
         if value_range is not None and is_deep(image, content):
             is_turned = apply_exif_orientation and image.format != "TIFF"  # which decoders turn themselves
@@ -135,7 +135,8 @@ def load_image(image: Image.Image, apply_exif_orientation: bool = True) -> Image
     return _turn(image, _orientation(image)) if apply_exif_orientation else image
 
 
-def _has_further_frames(image: ImageFile.ImageFile) -> bool:
+def has_further_frames(image: Image.Image) -> bool:
+    """Return whether an opened image is the first of several frames or pages."""
     try:
         return getattr(image, "is_animated", False) and image.format not in _WITH_AUXILIARY_IMAGES
     except Exception:  # looking for the second frame of a damaged file raises nearly any exception

@@ -102,7 +102,8 @@ def check_options(options: Sequence[Option], given: Mapping[str, Any], owner: st
 
     Args:
         options: Options that are accepted.
-        given: Values by name; None stands for the default.
+        given: Values by name; None stands for the default. An option whose flag has another name is known by that of
+            its flag, too, such as `slice` for `slice_size`.
         owner: What accepts the options, for messages.
 
     Returns:
@@ -112,6 +113,8 @@ def check_options(options: Sequence[Option], given: Mapping[str, Any], owner: st
         InputError: An option is unknown, or its value is not one that the command accepts.
     """
     by_name = {option.name: option for option in options}
+    name_of_flag = {option.flag.lstrip("-").replace("-", "_"): option.name for option in options}
+    given = {name_of_flag.get(name, name): value for name, value in given.items()}
     unknown = [name for name in given if name not in by_name]
     if unknown:
         accepted = ", ".join(by_name) or "no options"

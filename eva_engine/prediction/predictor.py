@@ -159,7 +159,7 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
                 item.name,
                 apply_exif_orientation=self.apply_exif_orientation,
                 value_range=self.value_range,
-                on_further_frames=self._count_frames,
+                on_further_frames=self.count_frames,
             )
         return self.prepare(image, item.name)
 
@@ -169,7 +169,8 @@ class ImagePredictor(Predictor[ImageSample, Answer]):
             {"only the first frame or page was read of {} image files that have several": self.num_with_frames}
         )
 
-    def _count_frames(self) -> None:
+    def count_frames(self) -> None:
+        """Count an image of which only the first of several frames or pages is used."""
         with _COUNT_LOCK:  # several threads read
             self.num_with_frames += 1
 

@@ -77,6 +77,54 @@ def test_classes_are_those_of_the_command_and_of_the_evaluation(classifier, phot
         assert result.class_ids.tolist() == expected.topk(5).indices.tolist()
 
 
+def test_label_maps_are_those_of_the_command(segmenter, photos, tmp_path):
+    (result,) = segmenter.model.predict(photos / "a.png")
+    output = tmp_path / "out"
+    assert predict.main([*segmenter.arguments, "--input", str(photos / "a.png"), "--output", str(output)]) == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(output / "a_labels.png")), result.labels)
+    assert len(np.unique(result.labels)) > 1
+
+
+def test_classes_of_videos_are_those_of_the_command(video_classifier, video, tmp_path):
+    (result,) = video_classifier.model.predict(video)
+    arguments = ["--input", str(video), "--output", str(tmp_path / "out"), "--top", "3"]
+    assert predict.main([*video_classifier.arguments, *arguments]) == 0
+    (line,) = (tmp_path / "out/classes.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert record.pop("filmstrip") == str(tmp_path / "out/clip.png")
+    assert record == result.to_dict()
+
+
+def test_scores_of_texts_are_those_of_the_command(clip, photos, tmp_path):
+    labels = ["a cat", "two dogs", "noise"]
+    results = clip.predict(photos, labels=labels)
+    _, weights, _ = clip._loaded
+    arguments = ["--weights", weights, "--config-file", clip.recipe, "--device", "cpu", "--labels", *labels]
+    assert predict.main([*arguments, "--input", str(photos), "--output", str(tmp_path / "out")]) == 0
+    lines = (tmp_path / "out/scores.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [result.to_dict() for result in results]
+
+
+@pytest.mark.parametrize("name", ["slice", "slice_size"])
+def test_the_batch_size_is_also_that_of_slices(detector, photos, name, monkeypatch):
+    keywords = {"config_file": detector.recipe, "overrides": detector.overrides, "device": "cpu"}
+    model = eva_vision.load(detector.weights, **{name: 48}, **keywords)
+    sizes = []
+    inference = model.predictor.model.inference
+
+    def count(batch, *args, **kwargs):
+        sizes.append(len(batch))
+        return inference(batch, *args, **kwargs)
+
+    monkeypatch.setattr(model.predictor.model, "inference", count)
+    model.predict(photos / "a.png")
+    one_by_one, sizes[:] = list(sizes), []
+    model.predict(photos / "a.png", batch_size=3)
+    assert set(one_by_one) == {1}
+    assert max(sizes) == 3
+    assert sum(sizes) == len(one_by_one) > 3
+
+
 def test_options_of_a_call_do_not_outlast_it(detector, photos):
     model = detector.model
     (every,) = model.predict(photos / "a.png")

@@ -15,6 +15,7 @@ from PIL import Image
 import eva_vision
 from eva_backbone.errors import InputError
 from eva_engine.commands import predict
+from eva_vision.sources import find_sources
 from tests.eva_engine.prediction.loopback_files import body, served_files
 
 
@@ -104,11 +105,71 @@ def test_a_broken_file_in_a_folder_is_named_and_left_out(classifier, photos, cap
         classifier.model.features(photos)
 
 
+def test_videos_in_folders(detector, photos, video, caplog):
+    video.rename(photos / "clip.mp4")
+    (photos / "damaged.mp4").write_bytes(b"nothing")
+    with caplog.at_level(logging.WARNING, "eva_vision"):
+        results = detector.model.predict(photos)
+    assert [result.path for result in results] == [str(photos / "a.png"), str(photos / "b.png")]
+    assert f"failed: {photos / 'clip.mp4'}: a video; give it alone, or the folder with stream=True" in caplog.text
+
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "eva_vision"):
+        results = list(detector.model.predict(photos, stream=True))
+    names = [(result.path.rsplit("/", 1)[1], result.frame) for result in results]
+    assert names == [("a.png", None), ("b.png", None), *(("clip.mp4", number) for number in range(5))]
+    frames = list(detector.model.predict(photos / "clip.mp4"))
+    for found, expected in zip(results[2:], frames, strict=True):
+        np.testing.assert_array_equal(found.scores, expected.scores)
+    assert len([message for message in caplog.messages if message.startswith("failed: ")]) == 1
+    assert "damaged.mp4" in caplog.text
+
+
+@pytest.mark.parametrize("predict", ["predict", "features", "an iterator"])
+def test_what_is_left_out_of_a_folder_is_logged_wherever_it_is_given(detector, photos, video, predict, caplog):
+    video.rename(photos / "clip.mp4")
+    with caplog.at_level(logging.WARNING, "eva_vision"):
+        if predict == "features":
+            found = detector.model.features(photos)
+        elif predict == "predict":
+            found = detector.model.predict([photos])
+        else:
+            found = list(detector.model.predict(iter([photos])))
+    assert len(found) == 2
+    assert "clip.mp4: a video" in caplog.text
+
+
+def test_an_iterator_searches_subfolders_on_request(classifier, photos):
+    assert len(list(classifier.model.predict(iter([photos.parent]), recursive=True))) == 2
+
+
+@pytest.mark.parametrize("convert", [str, Image.open])
+def test_the_first_frame_of_an_animation_is_used_and_logged_once(classifier, tmp_path, convert, caplog):
+    frames = [Image.new("RGB", (30, 30), (value, 0, 0)) for value in (250, 10)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    model = eva_vision.load(
+        classifier.weights, config_file=classifier.recipe, overrides=classifier.overrides, device="cpu"
+    )
+    with caplog.at_level(logging.WARNING, "eva_vision"):
+        results = [model.predict(convert(tmp_path / "a.gif"))[0] for _ in range(2)]
+    assert int(results[0].image[0, 0, 0]) == 250
+    assert sum("only the first frame or page is used" in message for message in caplog.messages) == 1
+
+
+def test_the_number_of_a_camera():
+    for given in (0, "0"):
+        found = find_sources(given, ("image",))
+        assert found.is_stream
+        assert found.video == find_sources("0", ("image",)).video
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("missing.jpg", "missing.jpg: there is no such file"),
-        (7, "the source is of type int, which cannot be predicted on; give a path"),
+        (7.5, "the source is of type float, which cannot be predicted on; give a path"),
+        (True, "the source is of type bool"),
+        (-1, "the source is of type int"),
         ("", "the source is an empty text; give a path"),
         (
             b"GIF89a",
