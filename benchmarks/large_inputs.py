@@ -93,7 +93,9 @@ def compare_objects(folder: Path, portrait: Image.Image, count: int) -> None:
     for number in (1, count):
         command = predict_command(folder, photo, "--score-threshold", "0", "--max-detections", str(number))
         peaks[number] = peak_memory([*command, *MANY_OBJECTS])
-        print((folder / "out" / "large.json").read_text().count('"segmentation"'), "masks", flush=True)
+        num_masks = (folder / "out" / "large.json").read_text().count('"segmentation"')
+        if num_masks != number:
+            raise RuntimeError(f"{num_masks} masks were found, not {number}")
     name = f"photo of 24 megapixels, {count:,} objects"
     show(Figure(name, "peak memory", "MiB", peaks[count], "one object", peaks[1]))
 

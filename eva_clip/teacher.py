@@ -51,8 +51,8 @@ class EvaClipTeacher(nn.Module):
         if is_open_clip(weights):
             weights = from_open_clip(weights)
         tower = image_tower_weights(weights)
-        last_layer = "w3" if _has_separate_projections(tower) else "fc2"
-        for name in ("patch_embed.proj.weight", "pos_embed", "head.weight", f"blocks.0.mlp.{last_layer}.weight"):
+        last_layer = "blocks.0.mlp.w3.weight" if _has_separate_projections(tower) else "blocks.0.mlp.fc2.weight"
+        for name in ("patch_embed.proj.weight", "pos_embed", "head.weight", last_layer):
             if name not in tower:
                 raise InputError(f"the image tower has no {name}; give the weights of a complete EVA-CLIP model.")
         width, _, patch_size, _ = tower["patch_embed.proj.weight"].shape
