@@ -31,6 +31,8 @@ class Parity:
     def excesses(self) -> list[str]:
         """What exceeds the tolerance, in words; nothing if the exported model agrees with the original."""
         found = []
+        if not self.agreement.num_findings:
+            found.append("nothing was found by either model, so nothing was compared; give --images with objects")
         for name, value in self.agreement.differences.items():
             tolerance = self.tolerances.get(name, math.inf)
             if not value <= tolerance:

@@ -33,11 +33,16 @@ def find_images(given: list[str], kinds: tuple[str, ...], most: int) -> list[Inp
     if not given:
         for kind in kinds:
             paths += map(str, _installed(kind))
-    inputs = list_inputs(paths, None, False, kinds).inputs[:most] if paths else []
+    found = list_inputs(paths, None, False, kinds)
+    for path in given:
+        problem = next((text for text in found.unusable if text.startswith(f"{path}: ")), "")
+        if problem:  # of a folder, files of other kinds are left out
+            raise InputError(f"{problem}; correct the path.")
+    inputs = found.inputs[:most]
     if not inputs:
         kind = " or ".join(kinds)
-        found = ", ".join(given) if given else "the installed packages"
-        raise InputError(f"there is no {kind} in {found} to compare the exported model on; give some with --images.")
+        place = ", ".join(given) if given else "the installed packages"
+        raise InputError(f"there is no {kind} in {place} to compare the exported model on; give some with --images.")
     return list(inputs)
 
 

@@ -87,6 +87,8 @@ def write_model(
     num_bytes = 0
     for graph in graphs:
         num_bytes += sum(parameter.nbytes for parameter in graph.module.parameters())
+    if format_name == "openvino":
+        num_bytes *= 2  # with the ONNX file that it is made of
     require_disk_space(folder / "model", num_bytes, "give another --output")
     written: list[Path] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:

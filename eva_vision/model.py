@@ -168,6 +168,7 @@ class Model:
         dtype: str = "float32",
         compiled: bool = False,
         with_example: bool = False,
+        calibration: str | Sequence[str] = (),
         images: str | Sequence[str] = (),
         num_images: int = 8,
     ) -> "Exported":
@@ -179,14 +180,16 @@ class Model:
         Args:
             format: "onnx", "openvino" or "torch".
             output: Folder for the files.
-            image_size: Side in pixels of the images that a detector or segmentation model gets; None for that of the
-                recipe.
-            dynamic_size: Whether height and width may vary.
+            image_size: Side in pixels of the windows of a segmentation model; None for that of the recipe.
+            dynamic_size: Whether height and width may vary, for UperNet.
             batch_size: Fixed number of images per run; None for any number.
             dtype: Type of the weights: "float32", "float16" or "bfloat16".
             compiled: For "torch": compile the program to machine code, the option --aot.
             with_example: For "onnx": write a module next to the file that runs it without PyTorch.
-            images: Image, video or folder to compare on, or several; by default photos in installed packages.
+            calibration: For "openvino": images like those that the model will get; weights and activations then have 8
+                bits, the option --int8.
+            images: Image, video or folder to compare on, or several; by default those of `calibration`, else photos in
+                installed packages.
             num_images: Largest number of images to compare on.
 
         Returns:
@@ -206,7 +209,8 @@ class Model:
             options=ExportOptions(image_size, dynamic_size, batch_size, dtype),
             compiled=compiled,
             with_example=with_example,
-            images=(images,) if isinstance(images, str) else tuple(map(str, images)),
+            calibration=_as_paths(calibration),
+            images=_as_paths(images),
             num_images=num_images,
         )
         return export_model(recipe, weights, request, class_names)
@@ -232,3 +236,7 @@ class Model:
                     name = printable(result.path) or "an image"
                     logger.warning("%s: limit reached, there may be more objects: %s", name, limit)
             yield result
+
+
+def _as_paths(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(map(str, given))

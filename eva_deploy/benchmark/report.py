@@ -37,10 +37,21 @@ def figures_table(figures: Mapping[Variant, Figures]) -> list[str]:
                 f"{of_variant.first_seconds:.1f} s",
                 f"{of_variant.peak_bytes / 2**20:.0f} MiB",
                 speed,
-                ", ".join(f"{name} {value:.2f}" for name, value in of_variant.metrics.items()),
+                _accuracy(of_variant, first),
             ]
         )
     return [*align_columns(rows), *problems]
+
+
+def _accuracy(figures: Figures, first: Figures) -> str:
+    """Return the metrics of a variant, each with its difference from that of the first variant."""
+    metrics = []
+    for name, value in figures.metrics.items():
+        text = f"{name} {value:.2f}"
+        if figures is not first and name in first.metrics:
+            text += f" ({value - first.metrics[name]:+.2f})"
+        metrics.append(text)
+    return ", ".join(metrics)
 
 
 def figures_document(figures: Mapping[Variant, Figures], **about: Any) -> dict[str, Any]:

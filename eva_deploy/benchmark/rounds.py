@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
@@ -25,11 +26,13 @@ class MeasuringProcess:
     def __init__(self, specification: Mapping[str, Any], figures: Figures) -> None:
         self._figures = figures
         module = "eva_deploy.benchmark.measuring_process"
+        # A file, because a process that writes much into a pipe waits until somebody reads it.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", module, json.dumps(specification)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
 
@@ -39,6 +42,7 @@ class MeasuringProcess:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
     def wait_until_loaded(self) -> None:
         """Wait until the model has predicted for the first time."""
@@ -64,9 +68,10 @@ class MeasuringProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            _, errors = self._process.communicate()
-            last = errors.strip().splitlines()[-1:] or [f"its process ended with status {self._process.returncode}"]
-            self._figures.problem = last[0]
+            self._process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().strip().splitlines()
+            self._figures.problem = lines[-1] if lines else f"its process ended with status {self._process.returncode}"
             return None
         answer: dict[str, Any] = json.loads(line)
         if "problem" in answer:

@@ -131,10 +131,13 @@ def _evaluate(
         if variant.format == "compile" or figures[variant].problem:
             continue
         print(f"evaluating {variant}", file=sys.stderr)
-        if variant.is_exported:
-            figures[variant].metrics = measure_accuracy(specification["weights"], [], None)
-        else:
-            figures[variant].metrics = measure_accuracy(args.weights, _recipe_options(args), variant.dtype)
+        try:
+            if variant.is_exported:
+                figures[variant].metrics = measure_accuracy(specification["weights"], [], None)
+            else:
+                figures[variant].metrics = measure_accuracy(args.weights, _recipe_options(args), variant.dtype)
+        except InputError as error:  # what was measured is shown all the same
+            print(f"error: {variant} was not evaluated: {printable(str(error))}", file=sys.stderr)
 
 
 def _recipe_options(args: argparse.Namespace) -> list[str]:

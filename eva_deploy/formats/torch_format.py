@@ -15,7 +15,7 @@ _EXTRA = f"/extra/{ENTRY}"
 
 
 def write_torch(program: "ExportedProgram", metadata: Metadata, path: Path, *, compiled: bool = False) -> list[Path]:
-    """Write a traced graph as a program, or compiled for the processor or GPU of this machine, and return the files."""
+    """Write a traced graph as a program, or compiled for the processor of this machine, and return the files."""
     import torch
     from torch.export.pt2_archive._package import package_pt2
 

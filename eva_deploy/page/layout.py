@@ -1,6 +1,7 @@
 """The page: inputs on the left, findings on the right, for images and for videos."""
 
 import secrets
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Page:
                 button = gr.Button("Predict", variant="primary", elem_id=f"predict-{kind}")
                 of_kind = [str(item.path) for item in examples if item.kind == kind]
                 if of_kind:
-                    gr.Examples(of_kind, upload, cache_examples=False)
+                    self._add_examples(of_kind, upload, kind)
             with gr.Column():
                 message = gr.Textbox(label="Result", interactive=False, elem_id=f"message-{kind}")
                 if is_by_frames:
@@ -113,6 +114,25 @@ class Page:
                 show_progress="hidden",
                 api_visibility="private",
             )
+
+    def _add_examples(self, files: Sequence[str], upload: gr.Image | gr.Video, kind: str) -> None:
+        """Add files that are chosen by a click; unlike `gr.Examples`, the click goes through the queue as all else."""
+
+        def choose(index: int) -> str:
+            copied = self._new_file(Path(files[index]).name)
+            shutil.copyfile(files[index], copied)
+            return str(copied)
+
+        dataset = gr.Dataset(
+            components=[_upload_component(kind, render=False)],
+            samples=[[file] for file in files],
+            label="Examples",
+            type="index",
+            elem_id=f"examples-{kind}",
+        )
+        dataset.click(
+            choose, [dataset], [upload], concurrency_limit=4, show_progress="hidden", api_visibility="private"
+        )
 
     def _labels_box(self) -> gr.Textbox | None:
         if not self._has_labels:
@@ -207,9 +227,13 @@ class Page:
         return folder / name
 
 
-def _upload_component(kind: str) -> gr.Image | gr.Video:
+def _upload_component(kind: str, render: bool = True) -> gr.Image | gr.Video:
     if kind == "image":
         return gr.Image(
-            label="Image", type="filepath", sources=["upload", "webcam", "clipboard"], elem_id="upload-image"
+            label="Image",
+            type="filepath",
+            sources=["upload", "webcam", "clipboard"],
+            elem_id="upload-image",
+            render=render,
         )
-    return gr.Video(label="Video", sources=["upload", "webcam"], elem_id="upload-video")
+    return gr.Video(label="Video", sources=["upload", "webcam"], elem_id="upload-video", render=render)

@@ -15,7 +15,7 @@ from eva_engine.prediction.video import VideoReader
 
 from .limits import Limits, RefusedError
 
-_MAX_STEM = 80
+_MAX_STEM, _MAX_SUFFIX = 200, 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,12 @@ def too_large(max_bytes: int) -> RefusedError:
 
 def _safe_name(name: str) -> str:
     last = Path(re.sub(r"[^\w.-]", "_", re.split(r"[/\\]", name)[-1]).strip("."))
-    return last.stem[:_MAX_STEM] + last.suffix[:_MAX_STEM] or "upload"
+    return _first_bytes(last.stem, _MAX_STEM) + _first_bytes(last.suffix, _MAX_SUFFIX) or "upload"
+
+
+def _first_bytes(text: str, most: int) -> str:
+    """Return as many characters as have at most `most` bytes: file systems limit the bytes of a name."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _check_pixels(upload: Upload, max_pixels: int) -> None:

@@ -22,7 +22,7 @@ def load_torch(path: Path, metadata: Metadata, device: str) -> Run:
         path: The file.
         metadata: Its metadata.
         device: "auto" (CUDA if available, else the CPU) or the name of a torch device; a compiled program runs on the
-            device for which it was compiled.
+            CPU.
 
     Raises:
         InputError: The file cannot be loaded, or the device not be used.
@@ -35,7 +35,7 @@ def load_torch(path: Path, metadata: Metadata, device: str) -> Run:
         raise InputError(f"{path} cannot be loaded by PyTorch ({reason}); export or download it again.") from error
     outputs = list(metadata.graphs[metadata.graph]["outputs"])
     if is_compiled(path):
-        target = torch.device(metadata.details.get("device", "cpu"))
+        target = torch.device("cpu")
 
     def run(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
         with torch.inference_mode():

@@ -125,7 +125,7 @@ def test_results_of_stopped_parts_are_reported(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(gpu, "_command", lambda name, output, *_: [sys.executable, "-c", code, name, output])
     monkeypatch.setattr(gpu, "GRACE", 0)
-    assert gpu.run_parts(["tests", "clip"], tmp_path, True, 9) == 1
+    assert gpu.run_parts(["tests", "clip"], tmp_path, True, 20) == 1
     parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert [(parts[name]["state"], parts[name]["figures"][0]["ours"]) for name in parts] == [
         ("finished", 3.0),

@@ -14,6 +14,7 @@ import eva_vision
 from eva_backbone.errors import InputError
 from eva_classification.export import ClassifierExport
 from eva_deploy.formats.table import read_metadata
+from eva_deploy.sample_images import find_images
 from eva_engine.commands.verbs import main
 from eva_engine.prediction import trained_model
 
@@ -77,7 +78,13 @@ def test_an_onnx_file_takes_any_batch_and_builds_no_model(tiny, photos, onnx_fil
 
 @pytest.mark.parametrize(
     ("format_name", "dtype"),
-    [("onnx", "float16"), ("openvino", "float16"), ("openvino", "bfloat16"), ("torch", "bfloat16")],
+    [
+        ("onnx", "float16"),
+        ("openvino", "float16"),
+        ("openvino", "bfloat16"),
+        ("torch", "float16"),
+        ("torch", "bfloat16"),
+    ],
 )
 def test_lower_precisions_are_close(tiny, photos, format_name, dtype, tmp_path):
     exported = export(tiny, tmp_path, format_name, photos, dtype=dtype)
@@ -185,6 +192,8 @@ def test_wrong_requests_are_one_sentence(tiny, photos, onnx_file, tmp_path):
         export(tiny, tmp_path, "onnx", photos, compiled=True)
     with pytest.raises(InputError, match="there is no image in"):
         export(tiny, tmp_path, "torch", tmp_path)
+    with pytest.raises(InputError, match=r"nowhere.*there is no such file.*; correct the path"):
+        find_images([str(photos), str(tmp_path / "nowhere")], ("image",), 3)
     with pytest.raises(InputError, match="is an exported model already"):
         export(tiny._replace(weights=onnx_file), tmp_path, "onnx", photos)
     with pytest.raises(InputError, match="whose type is that of its export; leave --dtype bfloat16 out"):

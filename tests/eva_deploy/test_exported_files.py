@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_deploy.exported_model import GraphFunction
+from eva_deploy.formats import table
 from eva_deploy.formats.onnx_format import read_onnx_metadata
 from eva_deploy.formats.openvino_format import read_openvino_metadata
 from eva_deploy.formats.table import read_metadata
@@ -167,4 +168,17 @@ def test_a_difference_that_is_not_a_number_is_never_lost():
     for total in (nan + small, small + nan):
         assert math.isnan(total.differences["score"])
         assert Parity(total, 2, {"score": 1.0}, 0.9).excesses
+    assert not Parity(small, 2, {"score": 1.0}, 0.9).excesses
     assert (small + Agreement({"score": 0.3, "mask": 0.2}, 0, 1)).differences == {"score": 0.3, "mask": 0.2}
+
+
+def test_models_that_find_nothing_have_not_been_compared():
+    (excess,) = Parity(Agreement(), 4, {"score": 1.0}, 0.9).excesses
+    assert excess.startswith("nothing was found by either model, so nothing was compared; give --images")
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_a_missing_package_of_a_format_is_named(format_name, monkeypatch):
+    monkeypatch.setattr(table, "find_spec", lambda name: None if name == "onnx" else object())
+    with pytest.raises(InputError, match=rf"the format {format_name} needs onnx, which is not installed"):
+        table.check_packages(format_name)

@@ -1,10 +1,15 @@
 """The benchmark of formats: figures, the table, and a run of the command."""
 
 import json
+import subprocess
+import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from tiny_exports import tiny_classifier, write_photos
 
+from eva_deploy.benchmark import rounds
 from eva_deploy.benchmark.accuracy import main_metrics
 from eva_deploy.benchmark.report import figures_table
 from eva_deploy.benchmark.variant import Figures, Round, Variant, quartiles
@@ -64,13 +69,14 @@ def test_missing_weights_and_folders(tmp_path, capsys):
     assert "give another --json" in capsys.readouterr().err
 
 
-def figures(*rounds: list[float]) -> Figures:
-    return Figures(1.0, 2.0, [Round(times, sum(times), 2 * sum(times)) for times in rounds], 3 * 2**20, {"top1": 90.0})
+def figures(*rounds: list[float], top1: float = 90.0) -> Figures:
+    return Figures(1.0, 2.0, [Round(times, sum(times), 2 * sum(times)) for times in rounds], 3 * 2**20, {"top1": top1})
 
 
 def test_ratios_are_those_of_rounds():
     # In the second round the machine is ten times slower.
-    slow, fast = figures([2.0, 2.0], [20.0, 20.0], [2.0, 2.0]), figures([1.0, 1.0], [10.0, 10.0], [1.0, 0.6])
+    slow = figures([2.0, 2.0], [20.0, 20.0], [2.0, 2.0])
+    fast = figures([1.0, 1.0], [10.0, 10.0], [1.0, 0.6], top1=89.25)
     assert fast.faster_than(slow) == 2
     assert fast.photos_per_second == 0.5
     failed = Figures(problem="no compiler")
@@ -79,8 +85,34 @@ def test_ratios_are_those_of_rounds():
     assert rows[1].split("  ")[0] == "torch float32"
     for cell in ("2000.0 ms (2000.0 to 15500.0)", "0.25", "2.0 s", "3 MiB", "1.00x, 1.00x", "top1 90.00"):
         assert cell in rows[1]
+    assert rows[1].endswith("top1 90.00")
     assert "2.00x, 2.00x" in rows[2]
+    assert rows[2].endswith("top1 89.25 (-0.75)")
     assert rows[3] == "compile float32: not measured: no compiler"
+
+
+def test_an_evaluation_that_fails_loses_no_figures(tmp_path, capsys):
+    tiny, photos = tiny_classifier(tmp_path), write_photos(tmp_path / "photos", 1)
+    options = ["--formats", "torch", "--rounds", "1", "--images", str(photos), "--evaluate"]
+    missing = f"dataloader.test.dataset.root={tmp_path}/nowhere"
+    assert main(["benchmark", *tiny.arguments, missing, *options]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].startswith("torch float32")
+    assert "error: torch float32 was not evaluated: " in printed.err
+
+
+def test_a_process_that_prints_much_before_it_fails_is_not_waited_for(monkeypatch):
+    failing = "import sys; sys.stderr.write('x' * 10**6 + '\\nno compiler\\n'); sys.exit(1)"
+    started = SimpleNamespace(PIPE=subprocess.PIPE, Popen=partial(run_instead, failing))
+    monkeypatch.setattr(rounds, "subprocess", started)
+    found = Figures()
+    with rounds.MeasuringProcess({}, found) as process:
+        process.wait_until_loaded()
+    assert found.problem == "no compiler"
+
+
+def run_instead(code: str, _command: list[str], **options) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", code], **options)
 
 
 def test_quartiles():

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from eva_deploy.page.limits import Limits
 from eva_deploy.page.startup import open_port, prepared_gradio, shown_url
+from eva_engine.prediction.inputs import list_inputs
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
@@ -45,10 +46,10 @@ def serve(model_of):
 
     servers = []
 
-    def start(task: str, **options) -> Served:
+    def start(task: str, examples=(), **options) -> Served:
         service = model_of(task).service(Limits(max_bytes=500_000, max_frames=3), **options)
         listening = open_port("127.0.0.1", 0)
-        application = build_application(service, folder, [], [], f"A model for {task}")
+        application = build_application(service, folder, list(examples), [], f"A model for {task}")
         server = Server(application)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
@@ -158,6 +159,22 @@ def test_no_file_yet(detector, open_page):
     page = open_page(detector)
     page.locator("#predict-image").click()
     expect(message(page)).to_have_value("there is no file yet; choose one.")
+
+
+def test_an_example_is_chosen_by_a_click(serve, open_page, photo_file, clip):
+    examples = list_inputs([photo_file, clip], None).inputs
+    page = open_page(serve("detection", examples, score_threshold=0.0))
+    page.locator("#examples-image button").first.click()
+    page.locator("#upload-image img").first.wait_for(state="attached")
+    page.locator("#predict-image").click()
+    expect(page.locator("#findings-image img")).to_be_visible()
+    assert downloaded(page)["image"] == photo_file.name
+
+    page.get_by_role("tab", name="Video").click()
+    page.locator("#examples-video button").first.click()
+    page.locator("#upload-video video").first.wait_for(state="attached")
+    page.locator("#predict-video").click()
+    expect(page.locator("#findings-video video")).to_be_visible()
 
 
 def test_two_users_at_once(detector, open_page, photo_file, tmp_path):

@@ -99,6 +99,8 @@ def png(width: int, height: int) -> bytes:
     ("content", "name", "message"),
     [
         (b"not an image", "a.png", "a.png: not a readable image file"),
+        (b"", "\u5b57" * 300 + ".png", "\u5b57" * 66 + ".png: not a readable image file"),
+        (b"", "a." + "b" * 300, "a.bbbbbbbbbbbbbbb: not a readable image file"),
         (b"", "", "upload: not a readable image file"),
         (png(1200, 1000), "../../big.png", "big.png: 1200x1000 pixels, more than the limit of 1,000,000"),
         (png(20_000, 10_000), "bomb.png", "bomb.png: more than 100,000,000 pixels"),

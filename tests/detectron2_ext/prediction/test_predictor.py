@@ -119,7 +119,8 @@ def test_weights_in_bfloat16(tiny_detector, found, image):
     predictor = DetectionPredictor.from_config(
         tiny_detector.cfg, tiny_detector.weights, "cpu", score_threshold=0.0, dtype="bfloat16"
     )
-    assert predictor.model.backbone.net.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    parameters = dict(predictor.model.named_parameters())
+    assert parameters["backbone.net.blocks.0.mlp.fc1.weight"].dtype == torch.bfloat16
     low = predictor(image)
     assert len(low) == len(found)
     assert low.boxes.dtype == low.scores.dtype == np.float32
