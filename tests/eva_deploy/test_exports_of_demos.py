@@ -1,8 +1,8 @@
 """The models of the five demos, at their size and trained for some iterations, are exported in every format, and the
 files agree with them on held-out data of the demo and are taken by `predict`.
 
-The exports of the detector and of the segmentation model take minutes of tracing. With EVA_ALL_EXPORTS set, as in
-`.ci/run --full`, they run, too; smaller ones of their recipes are always exported, in test_evaluations_of_exports.py.
+These exports take minutes, most of them for tracing, so that without EVA_ALL_EXPORTS, which `.ci/run --full` sets, only
+the classifier is exported; smaller models of all tasks are in test_evaluations_of_exports.py.
 """
 
 import os
@@ -53,7 +53,7 @@ DEMOS = {
 needs_minutes = pytest.mark.skipif(
     "EVA_ALL_EXPORTS" not in os.environ, reason="takes minutes; set EVA_ALL_EXPORTS=1, as .ci/run --full does"
 )
-SLOW = ("detection", "segmentation")
+SLOW = ("detection", "clip", "video", "segmentation")
 
 
 class Trained(NamedTuple):
