@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 SIDE = 1536  # of the square matrices on the CPU; larger ones are not faster
 CUDA_SIDE = 8192
+_LONGEST = 2.0  # processor seconds that one product on the CPU may take
 
 
 def cpu_matrix_rate(dtype: torch.dtype, side: int = SIDE, repetitions: int = 3) -> float:
@@ -19,13 +20,23 @@ def cpu_matrix_rate(dtype: torch.dtype, side: int = SIDE, repetitions: int = 3) 
     times the number of threads.
     """
     left, right = torch.randn(2, side, side).to(dtype)
-    left @ right  # starts the threads
+    corner = slice(side // 8)
+    small_left, small_right = left[corner, corner].contiguous(), right[corner, corner].contiguous()
+    small_left @ small_right  # starts the threads
+    rate = _best_rate(small_left, small_right, repetitions)
+    if 2 * side**3 / rate > _LONGEST:  # without instructions for the type, large products are not faster
+        return rate
+    return _best_rate(left, right, repetitions)
+
+
+def _best_rate(left: torch.Tensor, right: torch.Tensor, repetitions: int) -> float:
+    left @ right
     seconds = []
     for _ in range(repetitions):
         start = time.process_time()
         left @ right
         seconds.append(time.process_time() - start)
-    return 2 * side**3 / min(seconds)
+    return 2 * len(left) ** 3 / max(min(seconds), 1e-9)
 
 
 def cuda_matrix_rate(dtype: torch.dtype, side: int = CUDA_SIDE, repetitions: int = 10) -> float:

@@ -81,7 +81,7 @@ def test_bad_records_do_not_stop_the_check(data, tmp_path_factory):
     folder, options = data
     content = json.loads((folder / "train.json").read_text())
     content["annotations"][0]["bbox"] = [8, 8, 0, 32]
-    content["annotations"][1]["bbox"] = [8, 8, 32, -1]
+    content["annotations"][1]["bbox"] = [8, 8, 32, 0]
     content["annotations"][2]["category_id"] = 7
     (folder / "train.json").write_text(json.dumps(content))
     out = tmp_path_factory.mktemp("out")
