@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from eva_backbone.errors import InputError
 from eva_engine.data.corrupt_data import RecordErrors
-from eva_engine.data_check.findings import Finding, Severity, log_finding
+from eva_engine.data_check.findings import Finding, Severity, log_finding, restored_findings, stored_findings
 from eva_engine.garbage import garbage_collection_paused
 
 from .coco_file import check_exists, check_known_categories, parse_categories, report_negative_areas
@@ -20,8 +20,9 @@ from .coco_parts import read_coco_parts
 from .coco_records import AnnotationCheck, RecordCounts
 from .conventions import crowd_findings, image_findings, repeated_name_findings, root_category_findings
 from .mapper import MAX_INSTANCES
-from .record_table import RecordTable, TableBuilder, image_columns
+from .record_table import RecordTable
 from .table_cache import open_or_build
+from .table_columns import TableBuilder, image_columns
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def _read(
         "bad_records": errors.added,
         "negative_areas": [parts.num_negative, len(parts.ids)],
         "counts": counts.to_json(),
-        "findings": [(found.code, found.severity, found.what, found.count, found.fix) for found in findings],
+        "findings": stored_findings(findings),
     }
     return columns, facts, listing.times
 
@@ -181,8 +182,7 @@ def _summary(table: RecordTable, facts: dict, name: str, source: str, skipped: t
     counts = RecordCounts.from_json(facts["counts"])
     findings = counts.boxes.findings(source, table)
     findings += crowd_findings(counts.objects, counts.crowds, list(categories.values()), source)
-    for code, severity, what, count, fix in facts["findings"]:
-        findings.append(Finding(code, Severity(severity), what, count, fix, source=source))
+    findings += restored_findings(facts["findings"], source)
     if counts.short_polygons:
         what = f"{counts.short_polygons} polygons have fewer than three points and are left out of their masks"
         fix = "remove them, or complete them"

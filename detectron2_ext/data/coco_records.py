@@ -14,8 +14,8 @@ from .coco_file import is_id
 from .coco_images import CheckedImages
 from .coco_parts import AnnotationPart, BoxColumns, CocoParts
 from .conventions import BoxStatistics
-from .record_table import TableBuilder
 from .segmentation import MIN_POLYGON, MaskChecker, box_of, clip_segmentation
+from .table_columns import TableBuilder
 
 
 @dataclass

@@ -15,16 +15,17 @@ from detectron2.data.datasets.lvis import get_lvis_instances_meta
 
 from eva_backbone.errors import InputError
 from eva_engine.data.dataset_folder import missing_file_hint
-from eva_engine.data_check.findings import log_finding
+from eva_engine.data_check.findings import Finding, log_finding, restored_findings, stored_findings
 from eva_engine.json_parts import ListPart, read_elements, read_members
 
 from .coco_file import FIX, check_exists, is_id, missing_list, not_a_list, not_an_object, parse_categories, size_problem
 from .coco_json import TableDataset
 from .conventions import listed_twice_findings
 from .image_paths import check_inside
-from .record_table import RecordTable, TableBuilder, image_columns
+from .record_table import RecordTable
 from .segmentation import MIN_POLYGON
 from .table_cache import Columns, open_or_build
+from .table_columns import TableBuilder, image_columns
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class PublishedDataset(TableDataset):
             logger.warning("%s: %d annotations are of images that it does not list", path, facts["without_image"])
         if facts["without_mask"]:
             logger.warning("%s: %d objects without a valid polygon are left out", path, facts["without_mask"])
+        for finding in restored_findings(facts["findings"], str(path)):
+            log_finding(finding)
         return kind(stored.columns, self.image_root, stored.folder)
 
     def _class_indices(self) -> dict[int, int] | None:
@@ -143,6 +146,7 @@ class _Reading:
         self._path = Path(dataset.json_file)
         self._ids: set[int] = set()
         self._without_image = self._without_mask = 0
+        self._findings: list[Finding] = []
 
     def build(self, folder: Path | None) -> tuple[Columns, dict[str, Any], dict[str, int | None]]:
         """Return the columns of the table and the facts for `PublishedDataset`; see `open_or_build`."""
@@ -167,6 +171,7 @@ class _Reading:
             "categories": list(categories.items()),
             "without_image": self._without_image,
             "without_mask": self._without_mask,
+            "findings": stored_findings(self._findings),
         }
         return builder.finish(columns), facts, {}
 
@@ -197,8 +202,7 @@ class _Reading:
                     names.append("/".join(image["coco_url"].split("/")[-2:]))
                     extra.append({key: image.get(key, []) for key in _LVIS_LISTS})
                 check_inside(os.path.join(root, names[-1]), [root], str(self._path))
-        for finding in listed_twice_findings(names, ids, str(self._path)):
-            log_finding(finding)
+        self._findings = listed_twice_findings(names, ids)
         widths, heights = (np.array([image[side] for image in images], dtype=np.int64) for side in ("width", "height"))
         return image_columns(np.array(ids, dtype=np.int64), widths, heights, names, extra)
 

@@ -20,7 +20,7 @@ from eva_backbone.errors import InputError
 from eva_engine.data.run_cache import cache_folder
 
 from .coco_images import changed_at
-from .record_table import open_columns
+from .table_columns import open_columns
 
 logger = logging.getLogger(__name__)
 

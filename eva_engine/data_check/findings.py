@@ -1,7 +1,7 @@
 """What a data check finds, and the one way in which readers and commands log it."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -85,6 +85,19 @@ class Finding:
             "fix": self.fix,
             "examples": examples,
         }
+
+
+def stored_findings(findings: Iterable[Finding]) -> list[tuple[str, str, str, int, str]]:
+    """Return findings as values of JSON for `restored_findings`, without their examples and source."""
+    return [(found.code, str(found.severity), found.what, found.count, found.fix) for found in findings]
+
+
+def restored_findings(stored: Iterable[Sequence[Any]], source: str) -> list[Finding]:
+    """Return the findings that were stored for a file when it was read for the first time."""
+    findings = []
+    for code, severity, what, count, fix in stored:
+        findings.append(Finding(code, Severity(severity), what, count, fix, source=source))
+    return findings
 
 
 @dataclass

@@ -33,7 +33,9 @@ def test_a_moved_run(tmp_path, monkeypatch, capsys):
     moved.parent.mkdir()
     (tmp_path / "first/run").rename(moved)
     (tmp_path / "first").rmdir()
-    paths = load_config(str(moved / "config.yaml")).dataloader.custom_data
+    present = load_config(str(moved / "config.yaml"))
+    assert present.train.output_dir == str(moved)
+    paths = present.dataloader.custom_data
     assert Path(paths.train_json).parents[2] == moved
     assert (paths.train_images, paths.val_images) == (str(data), str(data))
 
@@ -48,7 +50,9 @@ def test_a_moved_run(tmp_path, monkeypatch, capsys):
 
     # A copy of the config elsewhere is a recipe for the same files.
     shutil.copy(moved / "config.yaml", tmp_path / "config.yaml")
-    assert load_config(str(tmp_path / "config.yaml")).dataloader.custom_data == paths
+    copied = load_config(str(tmp_path / "config.yaml"))
+    assert copied.dataloader.custom_data == paths
+    assert copied.train.output_dir == str(moved)
     shutil.rmtree(moved / "data")
     capsys.readouterr()
     assert train.main(["--eval-only", "--weights", str(moved)]) == 2
