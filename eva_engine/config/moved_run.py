@@ -12,7 +12,8 @@ def with_present_paths(content: Any, file: Path) -> Any:
 
     A run writes files into its folder that its config names, such as converted annotations. The paths are absolute, so
     that a copy of the config elsewhere still names them. Each path below the former folder, `train.output_dir`, is
-    replaced if there is such a file in the present one.
+    replaced if there is such a file in the present one; and so is that folder itself if it no longer exists, otherwise
+    the present one may be a copy of the run.
 
     Args:
         content: Values of YAML.
@@ -23,7 +24,10 @@ def with_present_paths(content: Any, file: Path) -> Any:
     present = str(file.resolve().parent)
     if file.name != "config.yaml" or not isinstance(former, str) or not os.path.isabs(former) or former == present:
         return content
-    return _replaced(content, former.rstrip("/") + "/", f"{present}/")
+    content = _replaced(content, former.rstrip("/") + "/", f"{present}/")
+    if not os.path.exists(former):
+        content["train"]["output_dir"] = to_literal(present)
+    return content
 
 
 def _replaced(content: Any, former: str, present: str) -> Any:

@@ -102,7 +102,7 @@ def _choose_recipe(args: argparse.Namespace) -> None:
 
 
 def _stay_in_run_folder(args: argparse.Namespace) -> None:
-    """Continue the run whose config is given in its folder, which may have been moved since."""
+    """Continue the run whose config is given in its folder, which may be a copy of the one in which it began."""
     file = Path(args.config_file)
     is_of_run = file.name == "config.yaml" and RunFolder(file.parent).checkpoints()
     if is_of_run and override_value(args.opts, "train.output_dir") is None:
