@@ -75,17 +75,17 @@ def choose_precision(name: str, device: torch.device) -> InferencePrecision:
     """
     check_choice("dtype", name, (*DTYPES, "auto"))
     if name == "auto":
-        if _has_units(device, torch.bfloat16):
+        if has_instructions(device, torch.bfloat16):
             name = "bfloat16"
         else:
             name = "float16" if device.type == "cuda" else "float32"
     dtype = DTYPES[name]
-    if device.type == "cpu" and not _has_units(device, dtype):
+    if device.type == "cpu" and not has_instructions(device, dtype):
         return InferencePrecision(dtype, torch.float32)
     return InferencePrecision(dtype, dtype)
 
 
-def _has_units(device: torch.device, dtype: torch.dtype) -> bool:
+def has_instructions(device: torch.device, dtype: torch.dtype) -> bool:
     """Return whether a CPU or CUDA device has instructions that multiply matrices of the type."""
     if dtype == torch.float32:
         return True
@@ -153,7 +153,7 @@ def _cast_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 def log_what_bfloat16_saves(model: nn.Module, device: torch.device) -> None:
     """Log one line if the model is large, is in float32, and would be faster in bfloat16 on this device."""
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    if num_parameters < _MANY_PARAMETERS or not _has_units(device, torch.bfloat16):
+    if num_parameters < _MANY_PARAMETERS or not has_instructions(device, torch.bfloat16):
         return
     logger.info(
         "In bfloat16 (--dtype bfloat16), the weights would take %.1f GB instead of %.1f GB, and this %s would compute "

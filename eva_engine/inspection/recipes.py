@@ -77,7 +77,7 @@ class Recipe:
 
 
 class _WithoutInitialisers(TorchFunctionMode):
-    """Skips the initialisers of tensors without memory, which take half of the time of building a model there."""
+    """Skips the initialisers of tensors without memory, which take a third of the time of building a model there."""
 
     def __torch_function__(
         self, func: Callable, types: Iterable[type], args: tuple = (), kwargs: dict[str, Any] | None = None

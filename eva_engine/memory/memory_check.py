@@ -46,7 +46,7 @@ def _check(cfg: DictConfig, num_ranks: int) -> None:
     try:
         if _is_small(cfg, num_ranks):
             return
-        logger.info("Planning the memory of the run before it is built, which may take a minute")
+        logger.info("Planning the memory of the run before it is built, which takes minutes for the largest models")
         planner = _QuickPlanner(num_ranks, report=lambda line: logger.info("Planning memory: %s", line))
         peak = planner.plan(cfg).peak
     except InputError as error:

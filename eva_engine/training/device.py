@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from eva_backbone.errors import InputError
+from eva_engine.inference_precision import has_instructions
 
 logger = logging.getLogger(__name__)
 
@@ -47,5 +48,10 @@ def resolve_device(cfg: DictConfig) -> None:
     if device == "cpu":
         cfg.train.ddp.fp16_compression = False
         if cfg.train.amp.enabled and cfg.train.amp.dtype == "float16":
-            logger.info("float16 is meant for CUDA: running in float32; train.amp.dtype=bfloat16 works on a CPU too")
+            logger.info("float16 is meant for CUDA: running in float32")
             cfg.train.amp.enabled = False
+        if cfg.train.amp.enabled and not has_instructions(torch.device(device), torch.bfloat16):
+            logger.warning(
+                "this processor has no instructions for bfloat16, in which a step takes many times as long as in "
+                "float32; set train.amp.enabled=False"
+            )

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from eva_backbone.errors import InputError
 from eva_engine.config import TRAIN_SETTINGS
+from eva_engine.training import device as training_device
 from eva_engine.training.device import processes_per_machine, resolve_device
 
 
@@ -41,3 +42,11 @@ def test_unsupported_settings_are_replaced(device, dtype, cuda, expected, monkey
     cfg = OmegaConf.create({"train": {**TRAIN_SETTINGS, "device": device, "amp": {"enabled": True, "dtype": dtype}}})
     resolve_device(cfg)
     assert (cfg.train.device, cfg.train.amp.enabled) == expected
+
+
+@pytest.mark.parametrize("has_instructions", [False, True])
+def test_a_slow_type_on_the_processor_is_a_warning(has_instructions, monkeypatch, caplog):
+    monkeypatch.setattr(training_device, "has_instructions", lambda *_: has_instructions)
+    amp = {"enabled": True, "dtype": "bfloat16"}
+    resolve_device(OmegaConf.create({"train": {**TRAIN_SETTINGS, "device": "cpu", "amp": amp}}))
+    assert ("this processor has no instructions for bfloat16" in caplog.text) != has_instructions
