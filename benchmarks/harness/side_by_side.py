@@ -6,7 +6,6 @@ callable is timed, and its peak memory is measured relative to the resident memo
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,16 +18,12 @@ from .allocations import peak_allocated
 from .figure import Dtype, Figure, record
 from .matrix_rate import cpu_matrix_rate
 from .precision import VARIABLE, chosen_dtype
+from .resident_peak import peak_growth
 
 MIB = 2**20
 QUANTITIES = ("time", "memory")
 
 Sample = tuple[float, float, int]  # wall seconds, processor seconds, peak bytes
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def peak_bytes() -> int:
@@ -49,12 +44,16 @@ class Measurement:
 
 def measure_once(run: Callable[[], object]) -> tuple[float, float, int]:
     """Return wall seconds, processor seconds and peak bytes above resident memory of one call in this process."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")  # reset the peak
-    before = _resident_bytes()
-    start, cpu_start = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - start, time.process_time() - cpu_start, peak_bytes() - before
+    seconds = cpu_seconds = 0.0
+
+    def timed() -> None:
+        nonlocal seconds, cpu_seconds
+        start, cpu_start = time.perf_counter(), time.process_time()
+        run()
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+
+    growth = peak_growth(timed)
+    return seconds, cpu_seconds, growth
 
 
 def compare(
